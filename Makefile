@@ -1,0 +1,54 @@
+# The project's few commands. `make build` then `make test` is all a newcomer needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+WORKERS ?= 2
+APT    := $(if $(filter 0,$(shell id -u)),,sudo) apt-get
+# Few and named: the whole of TeX Live is 7 GB, these are a small part of it.
+TEX_PACKAGES := latexmk lmodern texlive-latex-recommended texlive-fonts-recommended
+
+.PHONY: build install test lint format check verify-full docs docs-tools peers clean
+
+build: install ## environment, then kernels, evidence and documentation
+	$(BIN)/symloss build
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev]'
+	touch $(STAMP)
+
+test: lint check ## everything that must hold before a change goes in
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: install ## the committed output is what the definitions give
+	$(BIN)/symloss generate --check
+
+verify-full: install ## the slow ladder: more points, every check
+	$(BIN)/symloss verify --full
+
+docs: install
+	$(BIN)/symloss docs
+
+docs-tools: ## TeX, for the PDF
+	$(APT) update
+	DEBIAN_FRONTEND=noninteractive $(APT) install --yes --no-install-recommends $(TEX_PACKAGES)
+
+peers: install ## our values beside those of torch, JAX, optax and LightGBM
+	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev,peers]'
+	$(BIN)/python -m pytest tests/peers
+
+clean:
+	rm -rf docs/_build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +

@@ -1,0 +1,64 @@
+"""Focal loss: cross entropy that turns away from what is already easy."""
+
+from __future__ import annotations
+
+from symloss.language import (
+    UNIT,
+    Convention,
+    Expr,
+    Reference,
+    at_least,
+    data,
+    equals,
+    given,
+    let,
+    log,
+    loss,
+    nonnegative,
+    not_convex,
+    one_of,
+    parameter,
+    prediction,
+    sigmoid,
+)
+
+LIN_2017 = Reference(
+    r"""@inproceedings{lin2017focal,
+  author = {Lin, Tsung-Yi and Goyal, Priya and Girshick, Ross and He, Kaiming and Doll{\'a}r, Piotr},
+  title = {Focal Loss for Dense Object Detection},
+  booktitle = {Proceedings of the IEEE International Conference on Computer Vision},
+  year = {2017},
+}""",
+    url="https://arxiv.org/abs/1708.02002",
+)
+
+
+@loss(
+    title="Focal loss",
+    family="classification",
+    references=(LIN_2017,),
+    claims=(
+        nonnegative(),
+        equals("binary_cross_entropy", {"gamma": 0, "alpha": 0.5}, {"pos_weight": 1}),
+        not_convex("logit", gamma=2),
+    ),
+    conventions=(
+        Convention("balancing", "alpha weighs positives and 1 - alpha negatives, as in the paper; None weighs neither."),
+    ),
+    aliases=("sigmoid focal loss", "binary focal loss"),
+)
+def focal(
+    logit: Expr = prediction(symbol="z", about="Raw score; its sigmoid is the probability of class 1."),
+    target: Expr = data(symbol="y", domain=one_of(0, 1), about="The class, 0 or 1."),
+    *,
+    gamma: Expr = parameter(2, at_least(0), symbol=r"\gamma", about="How strongly easy examples are turned down."),
+    alpha: Expr = parameter(0.25, UNIT, symbol=r"\alpha", optional=True, about="Weight of class 1, or None."),
+) -> Expr:
+    """Cross entropy, multiplied by the probability of being wrong to the power gamma.
+
+    Easy examples, whose true class already has a high probability, hardly count.
+    """
+    p = let("p", sigmoid(logit))
+    p_t = let("p_t", target * p + (1 - target) * (1 - p))
+    alpha_t = let("alpha_t", given(alpha, target * alpha + (1 - target) * (1 - alpha), 1))
+    return -alpha_t * (1 - p_t) ** gamma * log(p_t)

@@ -1,0 +1,97 @@
+"""The tangent sweep: from a program with gradients to Hessian-vector products, statement by statement, first to last."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import sympy
+
+from symloss.calculus.adjoint import softmax_of, winner_of
+from symloss.calculus.partials import partials
+from symloss.language.atoms import ratio
+from symloss.language.nodes import Access
+from symloss.program.building import Builder
+from symloss.program.statement import Output, Program, Statement
+from symloss.program.terms import Term, merge
+
+NAMED_TANGENT = 6
+"""Operations from which a tangent becomes a statement of its own."""
+
+
+def tangent(program: Program, targets: Collection[str]) -> Program:
+    """Append the tangent of every gradient along ``direction_<target>``.
+
+    Returns
+    -------
+    Program
+        With one more output, ``product_<target>``, for each gradient: the Hessian times the direction.
+    """
+    builder = Builder(program)
+    forward = _Forward(builder, frozenset(targets))
+    for statement in program.statements:
+        forward.tangents[statement.name] = (statement, forward.of(statement))
+    products = []
+    for output in program.outputs:
+        if output.name.startswith("gradient_"):
+            name = output.name.replace("gradient_", "product_", 1)
+            products.append(Output(name, output.free, merge(Term(t.where, forward.along(t.body)) for t in output.terms)))
+    return replace(program, statements=tuple(builder.statements), outputs=program.outputs + tuple(products))
+
+
+class _Forward:
+    """The state of one forward sweep: each statement with its tangent in the statement's own indices."""
+
+    def __init__(self, builder: Builder, targets: frozenset[str]) -> None:
+        self.builder, self.targets = builder, targets
+        self.tangents: dict[str, tuple[Statement, sympy.Expr]] = {}
+
+    def along(self, expression: sympy.Expr) -> sympy.Expr:
+        """Return the derivative of an expression along the direction."""
+        live = {name for name, (_, change) in self.tangents.items() if change != 0} | self.targets
+        return sympy.Add(*(partial * self.change(read) for read, partial in partials(expression, live)))
+
+    def change(self, read: sympy.Expr) -> sympy.Expr:
+        """Return the tangent of one access or parameter."""
+        if not isinstance(read, Access):
+            return sympy.Symbol(f"direction_{read.name}", real=True)
+        if read.name in self.targets:
+            return Access(f"direction_{read.name}", *read.slots)
+        statement, change = self.tangents[read.name]
+        return change.xreplace(dict(statement.at(read.slots)))
+
+    def of(self, statement: Statement) -> sympy.Expr:
+        """Return the tangent of a statement, in its own indices."""
+        change = self.along(statement.body)
+        match statement.op:
+            case "softmax":
+                total = self.change(Access(statement.source, *statement.free[:-1]))
+                return self._named(statement, statement.access * (change - total))
+            case "argmax" | "argmin":
+                return sympy.S.Zero
+            case _ if change == 0:
+                return change
+            case "let":
+                return self._named(statement, change)
+            case "sum":
+                return self._sum(statement, change)
+            case "logsumexp":
+                return self._sum(statement, self.builder.add(softmax_of(statement)) * change)
+            case "norm":
+                return self._sum(statement, ratio(statement.body, statement.access) * change)
+            case "max" | "min":
+                winner = self.builder.add(winner_of(statement))
+                return change.xreplace({statement.bound[0]: winner})
+        message = f"no tangent is known for the operation {statement.op!r}"
+        raise ValueError(message)
+
+    def _sum(self, statement: Statement, body: sympy.Expr) -> sympy.Expr:
+        """Sum over the statement's bound indices, term by term where the terms share factors with nothing else."""
+        where, total = self.builder.total(f"{statement.name}_tangent", statement.bound, statement.where, body)
+        return total if where is sympy.true else sympy.Piecewise((total, where), (sympy.S.Zero, True))
+
+    def _named(self, statement: Statement, change: sympy.Expr) -> sympy.Expr:
+        if change == 0 or sympy.count_ops(change) < NAMED_TANGENT:
+            return change
+        free = tuple(k for k in statement.free if k in change.free_symbols)
+        return self.builder.add(Statement(self.builder.fresh_name(f"{statement.name}_tangent"), free, "let", (), change))

@@ -1,0 +1,52 @@
+"""What a definition imports: axes, declarations, functions, reductions, claims, references."""
+
+from __future__ import annotations
+
+from sympy import Abs, Expr, Max, Min, acos, cos, exp, log, pi, sin, sqrt, tanh
+from sympy import Eq as equal
+from sympy import Ne as differs
+
+from symloss.language.atoms import magnitude, positive_part, ratio, sigmoid, softplus
+from symloss.language.axes import Axis, Index
+from symloss.language.claims import (
+    Claim,
+    Convention,
+    can_be_negative,
+    convex,
+    equals,
+    gradient_sums_to_zero,
+    lipschitz,
+    nonnegative,
+    not_convex,
+    symmetric,
+)
+from symloss.language.declarations import Tensor, data, integer, labels, option, parameter, prediction, weights
+from symloss.language.definition import Definition, counted, loss
+from symloss.language.domains import REALS, UNIT, Interval, OneOf, above, at_least, one_of
+from symloss.language.errors import DefinitionError
+from symloss.language.nodes import Flag
+from symloss.language.reductions import (
+    choose,
+    define,
+    given,
+    let,
+    logsumexp_over,
+    max_over,
+    mean_over,
+    min_over,
+    norm_over,
+    softmax,
+    sum_over,
+    when,
+)
+from symloss.language.references import Reference
+
+__all__ = [
+    "REALS", "UNIT", "Abs", "Axis", "Claim", "Convention", "Definition", "DefinitionError", "Expr", "Flag", "Index",
+    "Interval", "Max", "Min", "OneOf", "Reference", "Tensor", "above", "acos", "at_least", "can_be_negative", "choose",
+    "convex", "cos", "counted", "data", "define", "differs", "equal", "equals", "exp", "given",
+    "gradient_sums_to_zero", "integer", "labels", "let", "lipschitz", "log", "logsumexp_over", "loss", "magnitude",
+    "max_over", "mean_over", "min_over", "nonnegative", "norm_over", "not_convex", "one_of", "option", "parameter",
+    "pi", "positive_part", "prediction", "ratio", "sigmoid", "sin", "softmax", "softplus", "sqrt", "sum_over",
+    "symmetric", "tanh", "weights", "when",
+]  # fmt: skip

@@ -1,0 +1,25 @@
+"""The cost of a kernel: floating-point operations as a polynomial of the axis sizes."""
+
+from __future__ import annotations
+
+import sympy
+
+from symloss.lowering.nodes import Assign, Kernel, Loop, Node, Store, Update
+
+
+def cost(kernel: Kernel) -> sympy.Expr:
+    """Return the operations of a kernel, each elementary function counted as one."""
+    return sympy.expand(_cost(kernel.body))
+
+
+def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
+    total: sympy.Expr = sympy.S.Zero
+    for node in nodes:
+        match node:
+            case Loop():
+                total += node.index.axis.size * _cost(node.body)
+            case Assign() | Store():
+                total += sympy.count_ops(node.expression)
+            case Update():
+                total += 1 + sympy.count_ops(node.expression)
+    return total

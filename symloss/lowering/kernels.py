@@ -1,0 +1,247 @@
+"""The kernels of a loss: which outputs each computes, with which arguments, lowered to loops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sympy
+
+from symloss.language.atoms import sigmoid, softplus
+from symloss.language.axes import Index
+from symloss.language.definition import Definition
+from symloss.language.nodes import Access, Flag, given_flag
+from symloss.lowering.nodes import Kernel
+from symloss.lowering.reductions import lower_reductions
+from symloss.lowering.scalars import name_scalars
+from symloss.lowering.schedule import Item, schedule
+from symloss.program.statement import Program, accesses
+from symloss.stability.expansion import expand_atoms
+
+WEIGHTED = Flag("weighted")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one kernel is for.
+
+    Parameters
+    ----------
+    name, summary : str
+        Its name and what it computes.
+    outputs : tuple of str
+        Program outputs, and where each is written.
+    value, derivative : bool
+        Whether it returns the total, and whether it takes a scale.
+    directions : bool
+        Whether it takes directions; `parameters` tells whether for parameters too.
+    parameters : bool
+        Whether derivatives in parameters are among the outputs.
+    """
+
+    name: str
+    summary: str
+    outputs: tuple[str, ...]
+    value: bool = False
+    derivative: bool = True
+    directions: bool = False
+    parameters: bool = False
+
+
+def plans(definition: Definition) -> tuple[Plan, ...]:
+    """Return the kernels a definition gets."""
+    inputs = [a.name for a in definition.differentiable]
+    parameters = [a.name for a in definition.continuous]
+
+    def named(kind: str, names: list[str]) -> tuple[str, ...]:
+        return tuple(f"{kind}_{name}" for name in names)
+
+    gradients, hessians, products = (named(k, inputs) for k in ("gradient", "hessian", "product"))
+    found = [
+        Plan("value", "the weighted total, and the value of each sample", ("value",), value=True, derivative=False),
+        Plan("gradient", "the gradient", gradients),
+        Plan("value_and_gradient", "value and gradient in one pass", ("value", *gradients), value=True),
+        Plan("hessian_diagonal", "the exact diagonal of the Hessian", hessians),
+        Plan("gradient_and_hessian", "gradient and Hessian diagonal in one pass", gradients + hessians),
+        Plan("hessian_product", "the Hessian times a direction", products, directions=True),
+    ]
+    if parameters:
+        both = named("gradient", parameters) + named("hessian", parameters)
+        summary = "gradient and Hessian diagonal in the parameters, added to what is there"
+        found.append(Plan("parameter_gradient_and_hessian", summary, both, parameters=True))
+        summary = "the Hessian in inputs and parameters times a direction; parameter entries are added to"
+        everything = products + named("product", parameters)
+        found.append(Plan("full_hessian_product", summary, everything, directions=True, parameters=True))
+    return tuple(found)
+
+
+def lower(definition: Definition, program: Program) -> tuple[Kernel, ...]:
+    """Return the kernels of a definition.
+
+    Parameters
+    ----------
+    definition : Definition
+        For names, axes and parameters.
+    program : Program
+        With the outputs value, gradient, hessian and product, stabilised.
+    """
+    stable = lower_reductions(program)
+    kernels = [_kernel(definition, stable, plan) for plan in plans(definition)]
+    if definition.where is not sympy.true:
+        kernels.append(_count(definition))
+    return tuple(kernels)
+
+
+def _kernel(definition: Definition, program: Program, plan: Plan) -> Kernel:
+    part = program.keep(*plan.outputs)
+    (per, *_) = definition.per
+    without = {sympy.Symbol(f"direction_{a.name}", real=True): sympy.S.Zero for a in definition.continuous}
+    simplify = {} if plan.parameters else without
+    slots = {a.name: number for number, a in enumerate(definition.continuous)}
+    vector = {
+        sympy.Symbol(f"direction_{n}", real=True): Access("direction_parameters", sympy.Integer(k))
+        for n, k in slots.items()
+    }
+    items = _seeds(definition, plan)
+    for statement in part.statements:
+        body = statement.body.xreplace(simplify).xreplace(vector)
+        items.append(
+            Item(statement.name, statement.op, statement.free, statement.bound, expand_atoms(body),
+                 expand_atoms(statement.where), comment=plain(statement.body))
+        )  # fmt: skip
+    for output in part.outputs:
+        body = expand_atoms(output.expression.xreplace(simplify).xreplace(vector))
+        kind, _, target = output.name.partition("_")
+        if output.name == "value":
+            items.append(Item("loss", "let", output.free, (), body))
+            weighed = Access("loss", *output.free) * Access("sample_weight", *output.free)
+            items.append(Item("total", "sum", (), output.free, weighed))
+            items.append(Item("value_out", "store", output.free, (), weighed, guard="wanted"))
+        elif target in slots:
+            array = f"parameter_{kind}"
+            items.append(Item(array, "store", (), (), body, guard="add", entry=slots[target]))
+        else:
+            items.append(Item(output.name, "store", output.free, (), body))
+    items = _inline_gathers(_needed(items))
+    nodes = schedule(tuple(items), definition.where, per)
+    named = name_scalars(nodes, *_naming(definition, program, plan, items))
+    return Kernel(plan.name, arguments(definition, plan), named, "total" if plan.value else "", plan.summary)
+
+
+def _seeds(definition: Definition, plan: Plan) -> list[Item]:
+    per = definition.per
+    weight = sympy.Piecewise((Access("weight", *per), WEIGHTED), (sympy.S.One, True))
+    items = [Item("sample_weight", "let", per, (), weight)]
+    if plan.derivative:
+        body = sympy.Symbol("scale", real=True) * Access("sample_weight", *per)
+        items.append(Item("seed", "let", per, (), body))
+    return items
+
+
+def _needed(items: list[Item]) -> list[Item]:
+    """Drop what nothing reads."""
+    wanted = {item.name for item in items if item.op == "store" or item.name == "total"}
+    for item in reversed(items):
+        if item.name in wanted:
+            wanted |= {a.name for a in item.reads}
+    return [item for item in items if item.name in wanted]
+
+
+def _inline_gathers(items: list[Item]) -> list[Item]:
+    """Compute a named value at a label where it is read, rather than store it for every index."""
+    lets = {item.name: item for item in items if item.op == "let" and item.free}
+
+    def walk(node: sympy.Basic) -> sympy.Basic:
+        match node:
+            case Access() if node.name in lets and any(isinstance(s, Access) for s in node.slots):
+                item = lets[node.name]
+                return walk(item.body.xreplace(dict(zip(item.free, node.slots, strict=True))))
+            case Access():
+                return node
+            case _ if node.args:
+                return node.func(*(walk(a) for a in node.args))
+            case _:
+                return node
+
+    return _needed([Item(**{**item.__dict__, "body": walk(item.body), "where": walk(item.where)}) for item in items])
+
+
+def _naming(
+    definition: Definition, program: Program, plan: Plan, items: list[Item]
+) -> tuple[Mapping[sympy.Basic, str], Mapping[sympy.Basic, str], Mapping[str, str], frozenset[str], set[str]]:
+    hints: dict[sympy.Basic, str] = {}
+    comments: dict[sympy.Basic, str] = {}
+    for expression, name in program.names:
+        expanded = expand_atoms(expression)
+        if not expanded.is_Atom:
+            hints.setdefault(expanded, name)
+            comments.setdefault(expanded, plain(expression))
+    for atom in _atoms(program):
+        expanded = expand_atoms(atom)
+        if expanded not in hints and not expanded.is_Atom:
+            mirrored = atom.args[0].could_extract_minus_sign()
+            hints[expanded] = f"{type(atom).__name__}_{'minus' if mirrored else 'plus'}"
+            comments[expanded] = plain(atom)
+    symbols = {a.name: _identifier(a.symbol) or a.name for a in definition.arguments}
+    symbols |= {f"direction_{a.name}": f"v_{_identifier(a.symbol) or a.name}" for a in definition.differentiable}
+    arrays = frozenset(
+        [a.name for a in definition.arguments if a.axes or a.role == "input"]
+        + [f"direction_{a.name}" for a in definition.differentiable]
+    )
+    taken = {item.name for item in items} | set(arguments(definition, plan)) | {"np", "math", "njit", "weighted", "wanted"}
+    taken |= {k.name for item in items for k in item.free + item.bound if isinstance(k, Index)}
+    taken |= {axis.name for a in definition.arguments for axis in a.axes}
+    return hints, comments, symbols, arrays, taken
+
+
+def _atoms(program: Program) -> list[sympy.Basic]:
+    """Return the atoms in a program, in a fixed order."""
+    parts = [s.body for s in program.statements] + [o.expression for o in program.outputs]
+    return sorted(set().union(*(p.atoms(sigmoid, softplus) for p in parts)), key=sympy.default_sort_key)
+
+
+def _identifier(symbol: str) -> str:
+    return symbol if symbol.isidentifier() and symbol.isascii() else ""
+
+
+def plain(expression: sympy.Basic) -> str:
+    """Return an expression as one line of text for a comment, without the slots a reader takes for granted."""
+    short = {a: sympy.Symbol(a.name) for a in accesses(expression)}
+    return str(expression.xreplace(short))
+
+
+def arguments(definition: Definition, plan: Plan) -> tuple[str, ...]:
+    """Return the arguments of a kernel, in order."""
+    names = [a.name for a in definition.inputs]
+    for a in definition.parameters:
+        names.append(a.name)
+        if a.optional and not a.axes:
+            names.append(given_flag(a.name).name)
+    names.append("weight")
+    if plan.derivative:
+        names.append("scale")
+    inputs = [a.name for a in definition.differentiable]
+    if plan.directions:
+        names += [f"direction_{name}" for name in inputs]
+        if plan.parameters:
+            names.append("direction_parameters")
+    if plan.value:
+        names.append("value_out")
+    kinds = dict.fromkeys(o.partition("_")[0] for o in plan.outputs if o != "value")
+    for kind in kinds:
+        names += [f"{kind}_{name}" for name in inputs if f"{kind}_{name}" in plan.outputs]
+        if plan.parameters:
+            names.append(f"parameter_{kind}")
+    return tuple(names)
+
+
+def _count(definition: Definition) -> Kernel:
+    """Return the kernel that adds the weights of the samples that count."""
+    plan = Plan("count", "the sum of the weights of the samples that count", (), derivative=False)
+    per = definition.per
+    items = _seeds(definition, plan)
+    items.append(Item("total", "sum", (), per, Access("sample_weight", *per)))
+    nodes = schedule(tuple(items), definition.where, per[0])
+    program = Program((), ())
+    named = name_scalars(nodes, *_naming(definition, program, plan, items))
+    return Kernel("count", arguments(definition, plan), named, "total", plan.summary)

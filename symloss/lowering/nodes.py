@@ -1,0 +1,99 @@
+"""The loop nodes: all that a printer has to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy
+
+from symloss.language.axes import Index
+
+
+@dataclass(frozen=True)
+class Assign:
+    """A local scalar, set once."""
+
+    name: str
+    expression: sympy.Expr
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Begin:
+    """An accumulator before its loop; for a maximum, its index too."""
+
+    name: str
+    op: str
+
+
+@dataclass(frozen=True)
+class Update:
+    """One step of a reduction: `sum`, `max`, `min`, `norm`, `argmax`, `argmin`."""
+
+    name: str
+    op: str
+    expression: sympy.Expr
+    where: sympy.Basic
+    index: Index | None = None
+
+
+@dataclass(frozen=True)
+class Store:
+    """An entry of an array, written; `guard` names a flag without which nothing is written."""
+
+    array: str
+    slots: tuple[sympy.Expr, ...]
+    expression: sympy.Expr
+    guard: str = ""
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A scratch array of float64, allocated once a call."""
+
+    name: str
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop over an axis."""
+
+    index: Index
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Zeros for the outputs of a sample that does not count, and on to the next sample."""
+
+    condition: sympy.Basic
+    zeros: tuple[Store, ...]
+
+
+Node = Assign | Begin | Update | Store | Buffer | Loop | Skip
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One function of a generated module.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the module.
+    arguments : tuple of str
+        In order.
+    body : tuple of Node
+        What it does.
+    returns : str
+        The local it returns, or an empty string.
+    summary : str
+        What it computes, for its docstring.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    body: tuple[Node, ...]
+    returns: str
+    summary: str

@@ -1,0 +1,127 @@
+"""Stable reductions: logsumexp and softmax as a maximum, exponentials of differences and the sum of all but the largest.
+
+With ``rest`` the sum over all entries but the largest, ``logsumexp = max + log1p(rest)``, a softmax weight is
+``e / (1 + rest)``, and what it lacks to 1 is ``rest / (1 + rest)`` at the maximum: nothing is ever subtracted from 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import sympy
+
+from symloss.calculus.adjoint import winner_of
+from symloss.language.atoms import complement
+from symloss.language.nodes import Access
+from symloss.program.building import Builder
+from symloss.program.statement import Output, Program, Statement
+from symloss.program.terms import Term
+from symloss.stability.expansion import log1p
+
+
+class exp_difference(sympy.Function):  # noqa: N801 - a function, written as in a formula
+    """exp(a - b), with the rounding error of the difference carried along."""
+
+    nargs = 2
+
+
+class difference(sympy.Function):  # noqa: N801
+    """a - b, taken before anything is added."""
+
+    nargs = 2
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The accesses that stand for one logsumexp, each a function of its slots."""
+
+    statement: Statement
+    peak: Access
+    winner: Access
+    exponential: Access
+    rest: Access
+
+
+def lower_reductions(program: Program) -> Program:
+    """Replace logsumexp, softmax and complements by statements that neither overflow nor cancel."""
+    builder = Builder()
+    source = Builder(program)
+    groups: dict[str, _Group] = {}
+    weights = {s.name: s.source for s in program.statements if s.op == "softmax"}
+    for statement in program.statements:
+        body, where = _rewrite(statement.body, groups, weights), _rewrite(statement.where, groups, weights)
+        current = replace(statement, body=body, where=where)
+        match statement.op:
+            case "logsumexp":
+                groups[statement.name] = _lower(current, builder, source)
+            case "softmax":
+                pass
+            case _:
+                builder.add(current)
+    outputs = tuple(
+        Output(o.name, o.free, tuple(Term(t.where, _rewrite(t.body, groups, weights)) for t in o.terms))
+        for o in program.outputs
+    )
+    names = tuple((_rewrite(e, groups, weights), n) for e, n in program.names)
+    return replace(program, statements=tuple(builder.statements), outputs=outputs, names=names)
+
+
+def _lower(statement: Statement, builder: Builder, source: Builder) -> _Group:
+    (bound,) = statement.bound
+    subject = statement.name.removeprefix("logsumexp_")
+    peak = builder.add(replace(statement, name=f"max_{subject}", op="max"))
+    winner = builder.add(winner_of(replace(statement, name=f"max_{subject}", op="max")))
+    own = source.fresh_index(bound)
+    exponent = exp_difference(statement.body.xreplace({bound: own}), peak)
+    exponential = builder.add(Statement(f"exp_{subject}", (*statement.free, own), "let", (), exponent))
+    other = source.fresh_index(bound)
+    where = sympy.And(sympy.Ne(other, winner), statement.where.xreplace({bound: other}))
+    body = Access(exponential.name, *statement.free, other)
+    rest = builder.add(Statement(f"rest_{subject}", statement.free, "sum", (other,), body, where))
+    return _Group(statement, peak, winner, exponential, rest)
+
+
+def _rewrite(node: sympy.Basic, groups: dict[str, _Group], weights: dict[str, str]) -> sympy.Basic:
+    match node:
+        case complement() if isinstance(node.args[0], Access) and node.args[0].name in weights:
+            probability = node.args[0]
+            group = groups[weights[probability.name]]
+            *slots, at = (_rewrite(s, groups, weights) for s in probability.slots)
+            rest, top = _at(group.rest, slots), _at(group.winner, slots)
+            others = 1 + rest - Access(group.exponential.name, *slots, at)
+            return sympy.Piecewise((rest, sympy.Eq(at, top)), (others, True)) / (1 + rest)
+        case Access() if node.name in weights:
+            group = groups[weights[node.name]]
+            *slots, at = (_rewrite(s, groups, weights) for s in node.slots)
+            return Access(group.exponential.name, *slots, at) / (1 + _at(group.rest, slots))
+        case Access() if node.name in groups:
+            group = groups[node.name]
+            slots = [_rewrite(s, groups, weights) for s in node.slots]
+            return _at(group.peak, slots) + log1p(_at(group.rest, slots))
+        case Access():
+            return node
+        case sympy.Add() if (pair := _from_logsumexp(node, groups)) is not None:
+            total, entry, sign = pair
+            slots = [_rewrite(s, groups, weights) for s in total.slots]
+            group = groups[total.name]
+            rest = node - sign * total + sign * entry
+            near = difference(_at(group.peak, slots), entry) + log1p(_at(group.rest, slots))
+            return sign * near + _rewrite(rest, groups, weights)
+        case _ if node.args:
+            return node.func(*(_rewrite(a, groups, weights) for a in node.args))
+        case _:
+            return node
+
+
+def _from_logsumexp(node: sympy.Add, groups: dict[str, _Group]) -> tuple[Access, Access, int] | None:
+    """Return a logsumexp, an entry subtracted from it, and the sign of the pair, where a sum has such a pair."""
+    for sign in (1, -1):
+        totals = [a for a in (sign * t for t in node.args) if isinstance(a, Access) and a.name in groups]
+        entries = [a for a in (-sign * t for t in node.args) if isinstance(a, Access) and a.name not in groups]
+        if totals and entries:
+            return totals[0], entries[0], sign
+    return None
+
+
+def _at(access: Access, slots: list[sympy.Basic]) -> Access:
+    return Access(access.name, *slots)

@@ -1,0 +1,230 @@
+"""Scalars: what is computed once, at which loop, and under what name.
+
+A subexpression that does not depend on a loop moves out of it; one that is used twice, or that the author named, gets a
+name of its own. Names come from the mathematics: the author's, the symbol of an input, the function that made a value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import sympy
+
+from symloss.language.axes import Index, Size
+from symloss.language.nodes import Access, Flag, LabelAccess
+from symloss.lowering.nodes import Assign, Begin, Buffer, Loop, Node, Skip, Store, Update
+
+
+@dataclass
+class _Scope:
+    """One block under construction: its statements, and the expressions that already have a name."""
+
+    nodes: list[Node] = field(default_factory=list)
+    known: dict[sympy.Basic, sympy.Symbol] = field(default_factory=dict)
+
+
+@dataclass
+class _Namer:
+    """The state of the pass over one kernel."""
+
+    hints: Mapping[sympy.Basic, str]
+    comments: Mapping[sympy.Basic, str]
+    symbols: Mapping[str, str]
+    arrays: frozenset[str]
+    counts: Counter[sympy.Basic]
+    taken: set[str]
+    scopes: list[_Scope] = field(default_factory=list)
+    depth: dict[str, int] = field(default_factory=dict)
+
+    def level(self, node: sympy.Basic) -> int:
+        """Return the innermost scope an expression depends on."""
+        levels = [self.depth.get(s.name, 0) for s in node.free_symbols]
+        levels += [self.depth.get(a.name, 0) for a in node.atoms(Access)]
+        return max(levels, default=0)
+
+    def emit(self, node: sympy.Basic) -> sympy.Basic:
+        """Return the expression as it is written in the current scope, naming what deserves a name."""
+        here = len(self.scopes) - 1
+        if node.is_Atom or isinstance(node, Size | Index | Flag):
+            return node
+        level = min(self.level(node), here)
+        for scope in self.scopes[level : here + 1]:
+            if node in scope.known:
+                return scope.known[node]
+        if self._deserves_name(node, level, here):
+            return self._name(node, level)
+        return self._rebuild(node)
+
+    def _deserves_name(self, node: sympy.Basic, level: int, here: int) -> bool:
+        if isinstance(node, sympy.logic.boolalg.Boolean):
+            return False
+        if isinstance(node, sympy.Pow) and node.exp.is_Number and node.exp.is_negative:
+            return False  # written as a division wherever it stands, so that every kernel rounds alike
+        if isinstance(node, Access):
+            return node.name in self.arrays and bool(node.slots)
+        if level < here and not _is_signed_leaf(node):
+            return True
+        return node in self.hints or (self.counts[node] > 1 and not _is_signed_leaf(node))
+
+    def _name(self, node: sympy.Basic, level: int) -> sympy.Symbol:
+        """Set a local of the scope the expression belongs to."""
+        outer, self.scopes = self.scopes, self.scopes[: level + 1]
+        expression = self._rebuild(node)
+        self.scopes = outer
+        name = self._fresh(self._base(node))
+        symbol = sympy.Symbol(name, real=True)
+        self.depth[name] = level
+        self.scopes[level].nodes.append(Assign(name, expression, self.comments.get(node, "")))
+        self.scopes[level].known[node] = symbol
+        return symbol
+
+    def _rebuild(self, node: sympy.Basic) -> sympy.Basic:
+        if isinstance(node, Access):
+            return node.func(node.args[0], *(self.emit(s) for s in node.slots))
+        if isinstance(node, sympy.Add | sympy.Mul):
+            return self._grouped(node)
+        if isinstance(node, sympy.Piecewise):
+            cases = [(self.emit(value), self.emit(condition)) for value, condition in node.args]
+            return sympy.Piecewise(*cases, evaluate=False)
+        return node.func(*(self.emit(a) for a in node.args), **({"evaluate": False} if node.is_Function else {}))
+
+    def _grouped(self, node: sympy.Expr) -> sympy.Basic:
+        """Compute what is fixed outside the loop once: factors and terms are grouped by the loop they depend on."""
+        here = len(self.scopes) - 1
+        outer = [a for a in node.args if min(self.level(a), here) < here and not a.is_Number]
+        if len(outer) > 1 and len(outer) < len(node.args):
+            group = node.func(*outer)
+            inner = [a for a in node.args if a not in outer]
+            return node.func(self.emit(group), *(self.emit(a) for a in inner), evaluate=False)
+        return node.func(*(self.emit(a) for a in node.args), evaluate=False)
+
+    def _base(self, node: sympy.Basic) -> str:
+        if node in self.hints:
+            return self.hints[node]
+        match node:
+            case LabelAccess():
+                return self.symbols.get(node.name, node.name)
+            case Access():
+                gathers = [s.name for s in node.slots if isinstance(s, LabelAccess)]
+                own = self.symbols.get(node.name, node.name)
+                return f"{own}_{self.symbols.get(gathers[0], gathers[0])}" if gathers else own
+            case sympy.Pow():
+                return "inverse" if node.exp.is_negative else "square" if node.exp == 2 else "power"
+            case sympy.Mul():
+                return "factor"
+            case sympy.Add():
+                return "term"
+            case sympy.Piecewise():
+                return "case"
+            case _:
+                return f"{type(node).__name__}_value"
+
+    def _fresh(self, base: str) -> str:
+        name, number = base, 1
+        while name in self.taken:
+            number += 1
+            name = f"{base}_{number}"
+        self.taken.add(name)
+        return name
+
+    def block(self, nodes: tuple[Node, ...], index: Index | None = None) -> tuple[Node, ...]:
+        """Name the scalars of a block and of the loops in it."""
+        self.scopes.append(_Scope())
+        depth = len(self.scopes) - 1
+        if index is not None:
+            self.depth[index.name] = depth
+        scope = self.scopes[-1]
+        for node in nodes:
+            match node:
+                case Assign():
+                    # an assigned value is the name of its own expression
+                    expression = self._rebuild(node.expression) if node.expression.args else node.expression
+                    scope.nodes.append(replace(node, expression=expression))
+                    self.depth[node.name] = depth
+                case Begin() | Buffer():
+                    scope.nodes.append(node)
+                    self.depth[node.name] = depth
+                case Loop():
+                    for name in _written(node.body):
+                        self.depth[name] = max(depth, self.depth.get(name, 0))
+                    scope.nodes.append(Loop(node.index, self.block(node.body, node.index)))
+                case Update():
+                    scope.nodes.append(replace(node, expression=self.emit(node.expression), where=self.emit(node.where)))
+                case Store():
+                    scope.nodes.append(replace(node, expression=self.emit(node.expression)))
+                case Skip():
+                    scope.nodes.append(replace(node, condition=self.emit(node.condition)))
+        return tuple(self.scopes.pop().nodes)
+
+
+def _written(nodes: tuple[Node, ...]) -> Iterator[str]:
+    """Return the arrays a loop writes: whoever reads them comes after it."""
+    for node in nodes:
+        match node:
+            case Store():
+                yield node.array
+            case Loop():
+                yield from _written(node.body)
+
+
+def _is_signed_leaf(node: sympy.Basic) -> bool:
+    """Tell whether naming would gain nothing: a number, a symbol, or either with a sign."""
+    if node.is_Atom:
+        return True
+    return isinstance(node, sympy.Mul) and len(node.args) == 2 and node.args[0] == -1 and _is_signed_leaf(node.args[1])
+
+
+def _count(nodes: tuple[Node, ...], counts: Counter[sympy.Basic]) -> None:
+    """Count how often each subexpression is used, the inside of a repeated one once."""
+
+    def visit(node: sympy.Basic) -> None:
+        counts[node] += 1
+        if counts[node] == 1:
+            for argument in node.args:
+                if isinstance(argument, sympy.Basic):
+                    visit(argument)
+
+    for node in nodes:
+        match node:
+            case Loop():
+                _count(node.body, counts)
+            case Assign() | Store():
+                visit(node.expression)
+            case Update():
+                visit(node.expression)
+                visit(node.where)
+
+
+def name_scalars(
+    nodes: tuple[Node, ...],
+    hints: Mapping[sympy.Basic, str],
+    comments: Mapping[sympy.Basic, str],
+    symbols: Mapping[str, str],
+    arrays: frozenset[str],
+    taken: set[str],
+) -> tuple[Node, ...]:
+    """Name the scalars of a kernel.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        The loop nest.
+    hints, comments : mapping
+        Names and mathematics of expressions.
+    symbols : mapping of str to str
+        The symbol of each input.
+    arrays : frozenset of str
+        Tensors whose entries are loaded into a local.
+    taken : set of str
+        Names in use.
+
+    Returns
+    -------
+    tuple of Node
+        The same computation, with locals.
+    """
+    counts: Counter[sympy.Basic] = Counter()
+    _count(nodes, counts)
+    return _Namer(hints, comments, symbols, arrays, counts, taken).block(nodes)

@@ -1,0 +1,175 @@
+"""The stages, in order; reading this file is reading the table of contents.
+
+===========  ==========================================  ===============================================
+stage        takes                                       gives
+===========  ==========================================  ===============================================
+find         a folder                                    definitions: mathematics in SymPy, checked
+hoist        a definition                                a program: one statement for each reduction
+lift         a program                                   the same in atoms that neither overflow nor cancel
+gradient     a program                                   with the adjoint sweep's gradients
+hessian      a program                                   with exact diagonals, from sensitivities
+tangent      a program                                   with Hessian-vector products
+fold         a program                                   one stable expression for each output
+lower        a program                                   loop nests with named scalars, and their cost
+render       loop nests, program                         a Numba module, LaTeX, a record
+verify       definition and compiled module              evidence
+docs         records, evidence, modules                  site and book
+===========  ==========================================  ===============================================
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from symloss import catalogue
+from symloss.calculus.adjoint import gradient
+from symloss.calculus.sensitivity import hessian_diagonal
+from symloss.calculus.tangent import tangent
+from symloss.language import atoms
+from symloss.language.definition import Definition
+from symloss.language.errors import DefinitionError
+from symloss.lowering.cost import cost
+from symloss.lowering.kernels import lower
+from symloss.lowering.nodes import Kernel
+from symloss.program.hoisting import hoist
+from symloss.program.statement import Program
+from symloss.rendering.module import render_module
+from symloss.rendering.record import make_record, render_tex
+from symloss.stability import expansion, rules
+from symloss.stability.rules import Step
+from symloss.stability.stabilise import fold_outputs, lift
+
+OWN_OUTPUT = Path(__file__).resolve().parent.parent / "generated"
+
+Progress = Callable[[str, int, int], None]
+
+
+class StaleOutput(Exception):
+    """Generated files that are not what the definitions give."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Everything derived from one definition, before it is printed."""
+
+    definition: Definition
+    lifted: Program
+    program: Program
+    kernels: tuple[Kernel, ...]
+    trace: tuple[Step, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What generating one loss did."""
+
+    name: str
+    files: tuple[Path, ...]
+    changed: tuple[Path, ...]
+    diff: str
+    seconds: float
+
+
+def derive(definition: Definition) -> Derived:
+    """Take a definition through every stage up to loop nests."""
+    lifted = lift(definition, hoist(definition))
+    targets = {a.name: a.axes or definition_axes(definition) for a in definition.differentiable}
+    targets |= {a.name: () for a in definition.continuous}
+    program = gradient(lifted.program, targets)
+    program = hessian_diagonal(program)
+    program = tangent(program, targets)
+    folded = fold_outputs(definition, program)
+    kernels = lower(definition, folded.program)
+    trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
+    return Derived(definition, lifted.program, folded.program, kernels, trace, digest_of(definition))
+
+
+def definition_axes(definition: Definition) -> tuple[Any, ...]:
+    """Return the axes of an input that has one number per element."""
+    return tuple(k.axis for k in definition.per) if definition.elementwise else ()
+
+
+def digest_of(definition: Definition) -> str:
+    """Return the hash of a definition's text."""
+    return hashlib.sha256(definition.source.encode()).hexdigest()[:16]
+
+
+def rules_digest() -> str:
+    """Return the hash of the rule table and the atoms."""
+    text = "".join(inspect.getsource(module) for module in (rules, expansion, atoms))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def render(derived: Derived) -> dict[str, str]:
+    """Return the generated files of one loss by their path in the output folder."""
+    definition, name = derived.definition, derived.definition.name
+    costs = {k.name: str(cost(k)) for k in derived.kernels}
+    record = make_record(definition, derived.program, derived.lifted, derived.trace, costs, derived.digest)
+    return {
+        f"{name}.py": render_module(definition, derived.kernels, str(definition.formula), derived.digest),
+        f"latex/{name}.tex": render_tex(definition, record),
+        f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
+    }
+
+
+def select(names: Sequence[str], folder: Path | None) -> tuple[Definition, ...]:
+    """Return the definitions called `names`, or all of a folder."""
+    found = catalogue.find(folder)
+    for name in names:
+        if name not in found:
+            raise DefinitionError(str(folder or "definitions"), 1, f"no loss {name!r}; there are {', '.join(found)}")
+    return tuple(found[name] for name in (names or found))
+
+
+def generate(
+    names: Sequence[str], definitions: Path | None, output: Path | None, *, check: bool, progress: Progress
+) -> tuple[Outcome, ...]:
+    """Derive and print the losses called `names`, or all.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Losses; all where it is empty.
+    definitions, output : Path, optional
+        The folders to read and write; this project's own where they are left out.
+    check : bool
+        Write nothing; report what would change.
+    progress : callable
+        Called with a loss, how many are done and how many there are.
+
+    Returns
+    -------
+    tuple of Outcome
+        One for each loss, with the files whose text changed and a diff.
+    """
+    folder = output or OWN_OUTPUT
+    chosen = select(names, definitions)
+    outcomes = []
+    for number, definition in enumerate(chosen):
+        progress(definition.name, number, len(chosen))
+        start = time.perf_counter()
+        files = render(derive(definition))
+        changed, diff = [], ""
+        for relative, text in files.items():
+            path = folder / relative
+            old = path.read_text(encoding="utf-8") if path.exists() else ""
+            if old != text:
+                changed.append(path)
+                lines = difflib.unified_diff(old.splitlines(True), text.splitlines(True), f"a/{relative}", f"b/{relative}")
+                diff += "".join(lines)
+                if not check:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(text, encoding="utf-8")
+        paths = tuple(folder / f for f in files)
+        outcomes.append(Outcome(definition.name, paths, tuple(changed), diff, time.perf_counter() - start))
+    progress("", len(chosen), len(chosen))
+    return tuple(outcomes)

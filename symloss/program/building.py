@@ -1,0 +1,106 @@
+"""The builder of programs: fresh names, hash-consed statements, sums with their deltas eliminated.
+
+Every stage that adds statements does it here, so that equal sums are computed once and a sum over an index that a
+condition pins is no sum at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sympy
+
+from symloss.language.axes import Index
+from symloss.language.nodes import Access
+from symloss.program.statement import Program, Statement
+from symloss.program.terms import conjuncts
+
+
+def pinned(where: sympy.Basic, bound: Iterable[Index]) -> tuple[Index, sympy.Expr] | None:
+    """Return a bound index that the condition pins to a value free of it, and that value."""
+    for part in conjuncts(where):
+        if isinstance(part, sympy.Eq):
+            for index, value in (part.args, part.args[::-1]):
+                if index in bound and index not in value.free_symbols:
+                    return index, value
+    return None
+
+
+class Builder:
+    """Statements under construction."""
+
+    def __init__(self, program: Program | None = None) -> None:
+        self.statements: list[Statement] = list(program.statements) if program else []
+        self._taken = {s.name for s in self.statements}
+        self._indices = 0
+        for statement in self.statements:
+            for index in statement.bound + statement.free:
+                _, _, number = index.name.rpartition("_")
+                self._indices = max(self._indices, int(number) if number.isdigit() else 0)
+        self._known = {self._key(s): s.name for s in self.statements}
+
+    def fresh_index(self, index: Index) -> Index:
+        """Return an index over the same axis that occurs nowhere else in the program."""
+        self._indices += 1
+        return Index(f"{index.name.split('_')[0]}_{self._indices}", index.axis)
+
+    def fresh_name(self, base: str) -> str:
+        """Return `base`, numbered if it is taken."""
+        name, number = base, 1
+        while name in self._taken:
+            number += 1
+            name = f"{base}_{number}"
+        return name
+
+    @staticmethod
+    def _key(statement: Statement) -> tuple[object, ...]:
+        """Return what makes two statements the same but for the names of their indices."""
+        order = statement.free + statement.bound
+        canonical = {k: Index(f"@{number}", k.axis) for number, k in enumerate(order)}
+        return (
+            statement.op, len(statement.free), tuple(k.axis.name for k in order),
+            statement.body.xreplace(canonical), statement.where.xreplace(canonical), statement.empty, statement.source,
+        )  # fmt: skip
+
+    def add(self, statement: Statement) -> Access:
+        """Add a statement, or find the one that is already there; return it at the statement's own slots."""
+        key = self._key(statement)
+        if key not in self._known:
+            self._known[key] = statement.name
+            self._taken.add(statement.name)
+            self.statements.append(statement)
+        return Access(self._known[key], *statement.free)
+
+    def total(
+        self, base: str, bound: tuple[Index, ...], where: sympy.Basic, body: sympy.Expr
+    ) -> tuple[sympy.Basic, sympy.Expr]:
+        """Sum `body` over `bound` where the condition holds.
+
+        Returns
+        -------
+        (condition, expression)
+            What is left of the condition outside the sum, and the sum: no statement where every index is pinned.
+        """
+        while (pin := pinned(where, bound)) is not None:
+            index, value = pin
+            bound = tuple(k for k in bound if k != index)
+            where, body = where.xreplace({index: value}), body.xreplace({index: value})
+        if not bound or body == 0 or where is sympy.false:
+            return where, body
+        fresh: Mapping[Index, Index] = {k: self.fresh_index(k) for k in bound}
+        where, body, bound = where.xreplace(fresh), body.xreplace(fresh), tuple(fresh.values())
+        inside = sympy.And(*(part for part in conjuncts(where) if part.free_symbols & set(bound)))
+        outside = sympy.And(*(part for part in conjuncts(where) if not part.free_symbols & set(bound)))
+        factors = sympy.Mul.make_args(body)
+        coefficient = sympy.Mul(*(f for f in factors if not f.free_symbols & set(bound)))
+        core = sympy.Mul(*(f for f in factors if f.free_symbols & set(bound)))
+        used = core.free_symbols | inside.free_symbols
+        for k in bound:  # a sum of something that does not depend on the index is a multiple
+            if k not in used:
+                coefficient = coefficient * k.axis.size
+        bound = tuple(k for k in bound if k in used)
+        if not bound:
+            return outside, coefficient * core
+        free = tuple(sorted((s for s in used if isinstance(s, Index) and s not in bound), key=str))
+        access = self.add(Statement(self.fresh_name(base), free, "sum", bound, core, inside))
+        return outside, coefficient * access

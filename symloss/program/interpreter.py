@@ -1,0 +1,155 @@
+"""The interpreter: a program evaluated directly, entry by entry, in arithmetic of many digits.
+
+It knows nothing of stability, schedules or printers, and is what the compiled kernels are compared with.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mpmath
+import numpy as np
+import sympy
+
+from symloss.language.atoms import Atom
+from symloss.language.axes import Index, Size
+from symloss.language.nodes import Access
+from symloss.program.statement import Program, Statement
+
+_FUNCTIONS: dict[type[sympy.Basic], Callable[..., Any]] = {
+    sympy.exp: mpmath.exp, sympy.log: mpmath.log, sympy.cos: mpmath.cos, sympy.sin: mpmath.sin,
+    sympy.acos: mpmath.acos, sympy.tanh: mpmath.tanh, sympy.Abs: abs, sympy.Max: max, sympy.Min: min,
+}  # fmt: skip
+_RELATIONS: dict[type[sympy.Basic], Callable[[Any, Any], bool]] = {
+    sympy.Eq: lambda a, b: bool(a == b), sympy.Ne: lambda a, b: bool(a != b),
+    sympy.Lt: lambda a, b: bool(a < b), sympy.Le: lambda a, b: bool(a <= b),
+    sympy.Gt: lambda a, b: bool(a > b), sympy.Ge: lambda a, b: bool(a >= b),
+}  # fmt: skip
+
+
+def interpret(
+    program: Program,
+    tensors: Mapping[str, Any],
+    scalars: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    digits: int = 40,
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Evaluate a program.
+
+    Parameters
+    ----------
+    program : Program
+        What to evaluate.
+    tensors : mapping of str to array
+        Inputs, tensor parameters, directions and seeds.
+    scalars : mapping of str to number
+        Parameters and flags.
+    sizes : mapping of str to int
+        The extent of each axis, by its name.
+    digits : int
+        Decimal digits to work with.
+
+    Returns
+    -------
+    dict of str to object array
+        Each output as an array of mpmath numbers.
+    """
+    values: dict[str, Any] = {name: np.asarray(array) for name, array in tensors.items()}
+    with mpmath.workdps(digits):
+        for statement in program.statements:
+            values[statement.name] = _fill(statement.free, sizes, lambda env, s=statement: _run(s, env, values, scalars, sizes))
+        return {
+            o.name: _fill(o.free, sizes, lambda env, o=o: evaluate(o.expression, env, values, scalars, sizes))
+            for o in program.outputs
+        }
+
+
+def _fill(free: tuple[Index, ...], sizes: Mapping[str, int], entry: Callable[[dict[Any, int]], Any]) -> Any:
+    shape = tuple(sizes[k.axis.name] for k in free)
+    array = np.empty(shape, dtype=object)
+    for position in np.ndindex(*shape):
+        array[position] = entry(dict(zip(free, position, strict=True)))
+    return array
+
+
+def _run(
+    statement: Statement, env: dict[Any, int], values: Mapping[str, Any], scalars: Mapping[str, Any],
+    sizes: Mapping[str, int],
+) -> Any:  # fmt: skip
+    if statement.op in ("let", "softmax"):
+        body = evaluate(statement.body, env, values, scalars, sizes)
+        if statement.op == "let":
+            return body
+        return mpmath.exp(body - values[statement.source][tuple(env[k] for k in statement.free[:-1])])
+    ranges = [range(sizes[k.axis.name]) for k in statement.bound]
+    entries = []
+    for position in itertools.product(*ranges):
+        inner = env | dict(zip(statement.bound, position, strict=True))
+        if evaluate(statement.where, inner, values, scalars, sizes):
+            entries.append((evaluate(statement.body, inner, values, scalars, sizes), position))
+    numbers = [e for e, _ in entries]
+    match statement.op:
+        case "sum":
+            return mpmath.fsum(numbers)
+        case "norm":
+            return mpmath.sqrt(mpmath.fsum(x * x for x in numbers))
+        case _ if not numbers:
+            return mpmath.mpf(str(statement.empty))
+        case "logsumexp":
+            return mpmath.log(mpmath.fsum(map(mpmath.exp, numbers)))
+        case "max" | "min":
+            return max(numbers) if statement.op == "max" else min(numbers)
+        case "argmax" | "argmin":
+            best = max(numbers) if statement.op == "argmax" else min(numbers)
+            return entries[numbers.index(best)][1][0]
+    message = f"unknown operation {statement.op!r}"
+    raise ValueError(message)
+
+
+def evaluate(
+    node: sympy.Basic, env: Mapping[Any, int], values: Mapping[str, Any], scalars: Mapping[str, Any],
+    sizes: Mapping[str, int],
+) -> Any:  # fmt: skip
+    """Evaluate one scalar expression or condition with the indices set as `env` says."""
+
+    def run(part: sympy.Basic) -> Any:
+        match part:
+            case Index():
+                return env[part]
+            case Size():
+                return sizes[part.name]
+            case Access():
+                entry = values[part.name][tuple(int(run(s)) for s in part.slots)]
+                return entry if isinstance(entry, int | np.integer) else mpmath.mpf(entry)
+            case sympy.Symbol():
+                value = scalars[part.name]
+                return value if isinstance(value, bool | int) else mpmath.mpf(value)
+            case sympy.Rational():
+                return mpmath.mpf(int(part.p)) / int(part.q)
+            case Atom():
+                return run(part.textbook())
+            case sympy.Add():
+                return mpmath.fsum(map(run, part.args))
+            case sympy.Mul():
+                return mpmath.fprod(map(run, part.args))
+            case sympy.Pow():
+                return run(part.args[0]) ** run(part.args[1])
+            case sympy.Piecewise():
+                return next(run(value) for value, condition in part.args if run(condition))
+            case sympy.And():
+                return all(map(run, part.args))
+            case sympy.Or():
+                return any(map(run, part.args))
+            case sympy.Not():
+                return not run(part.args[0])
+            case sympy.logic.boolalg.BooleanAtom():
+                return bool(part)
+            case sympy.Number() | sympy.NumberSymbol():
+                return mpmath.mpf(str(part.evalf(mpmath.mp.dps + 5)))
+        if type(part) in _RELATIONS:
+            return _RELATIONS[type(part)](run(part.args[0]), run(part.args[1]))
+        return _FUNCTIONS[type(part)](*map(run, part.args))
+
+    return run(node)

@@ -1,0 +1,70 @@
+"""Terms: an expression that counts only under a condition, and the sums of them that derivatives are.
+
+A delta never appears as a number: it is the condition of a term, and vanishes when the index it pins is substituted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import sympy
+
+
+@dataclass(frozen=True)
+class Term:
+    """`body` where `where` holds, else 0."""
+
+    where: sympy.Basic
+    body: sympy.Expr
+
+    def substitute(self, renaming: Mapping[sympy.Basic, sympy.Basic]) -> Term:
+        """Return the term with indices replaced."""
+        return Term(self.where.xreplace(dict(renaming)), self.body.xreplace(dict(renaming)))
+
+    def times(self, factor: sympy.Expr, where: sympy.Basic = sympy.true) -> Term:
+        """Return the term multiplied, and restricted by one more condition."""
+        return Term(sympy.And(self.where, where), factor * self.body)
+
+
+def merge(terms: Iterable[Term]) -> tuple[Term, ...]:
+    """Add terms under the same condition, drop those that are 0, keep the order of first appearance."""
+    found: dict[sympy.Basic, sympy.Expr] = {}
+    for term in terms:
+        if term.where is not sympy.false and term.body != 0:
+            found[term.where] = found.get(term.where, sympy.S.Zero) + term.body
+    return tuple(Term(where, body) for where, body in found.items() if body != 0)
+
+
+def fold(terms: Iterable[Term]) -> sympy.Expr:
+    """Return the sum of terms as one expression.
+
+    A term under a condition that pins an index is added to the unconditional part case by case, with the index
+    substituted there, so that a later rule sees the whole sum: the probability minus one at the label, say.
+    """
+    merged = merge(terms)
+    dense = sympy.Add(*(t.body for t in merged if t.where is sympy.true))
+    conditional = [t for t in merged if t.where is not sympy.true]
+    if not conditional:
+        return dense
+    if len(conditional) == 1:
+        (only,) = conditional
+        pins = {_index(p): _value(p) for p in conjuncts(only.where) if isinstance(p, sympy.Eq) and p.args[0].is_Symbol}
+        inside = (dense + only.body).xreplace(pins)
+        return sympy.Piecewise((inside, only.where), (dense, True))
+    return dense + sympy.Add(*(sympy.Piecewise((t.body, t.where), (sympy.S.Zero, True)) for t in conditional))
+
+
+def conjuncts(condition: sympy.Basic) -> tuple[sympy.Basic, ...]:
+    """Return the parts of a conjunction."""
+    if condition is sympy.true:
+        return ()
+    return condition.args if isinstance(condition, sympy.And) else (condition,)
+
+
+def _index(equation: sympy.Basic) -> sympy.Basic:
+    return equation.args[0]
+
+
+def _value(equation: sympy.Basic) -> sympy.Basic:
+    return equation.args[1]

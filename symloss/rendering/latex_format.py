@@ -1,0 +1,120 @@
+r"""Formulas as LaTeX: the author's symbols, cases for conditions, ``\sigma`` for the sigmoid, ``p`` for the softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy
+from sympy.printing.latex import LatexPrinter
+
+from symloss.language.atoms import complement, magnitude, positive_part, ratio, sigmoid, signum, softplus, step
+from symloss.language.axes import Index, Size
+from symloss.language.definition import Definition
+from symloss.language.nodes import Access, Flag, Let, Reduction
+
+_GREEK = {"alpha", "beta", "gamma", "delta", "epsilon", "theta", "sigma", "tau", "lambda"}
+
+
+def name_latex(name: str) -> str:
+    """Return the LaTeX of an author's name such as ``p_t`` or ``alpha_t``."""
+    base, _, rest = name.partition("_")
+    head = f"\\{base}" if base in _GREEK else base if len(base) == 1 else rf"\mathrm{{{base}}}"
+    tail = rest if len(rest) <= 1 else rf"\mathrm{{{rest.replace('_', chr(92) + '_')}}}"
+    return f"{head}_{{{tail}}}" if rest else head
+
+
+class LossPrinter(LatexPrinter):
+    """SymPy's LaTeX with the nodes and atoms of this project."""
+
+    printmethod = "_symloss_latex"
+
+    def __init__(self, definition: Definition) -> None:
+        super().__init__({"order": "none"})
+        self.symbols = {a.name: a.symbol for a in definition.arguments}
+        self.elementwise = definition.elementwise
+
+    def _slots(self, slots: tuple[Any, ...]) -> str:
+        return "" if self.elementwise or not slots else "_{" + ", ".join(self._print(s) for s in slots) + "}"
+
+    def _print_Access(self, node: Access) -> str:  # noqa: N802 - SymPy's naming
+        if node.name in self.symbols:
+            return self.symbols[node.name] + self._slots(node.slots)
+        if node.name.startswith("softmax"):
+            return "p" + self._slots(node.slots)
+        head, _, _ = node.name.partition("_")
+        return rf"\operatorname{{{head}}}" + self._slots(node.slots)
+
+    _print__Label = _print_Access
+    _print_LabelAccess = _print_Access
+
+    def _print_Index(self, node: Index) -> str:  # noqa: N802
+        return node.name.split("_")[0].replace("'", "") + "'" * node.name.count("'")
+
+    def _print_Size(self, node: Size) -> str:  # noqa: N802
+        return node.name
+
+    def _print_Symbol(self, node: sympy.Symbol, style: str = "plain") -> str:  # noqa: N802
+        del style
+        return self.symbols.get(node.name) or name_latex(node.name)
+
+    def _print_Flag(self, node: Flag) -> str:  # noqa: N802
+        name = node.name.removesuffix("_given")
+        symbol = self.symbols.get(name, name)
+        return rf"{symbol} \text{{ given}}" if node.name.endswith("_given") else rf"\text{{{name.replace('_', ' ')}}}"
+
+    def _print_Let(self, node: Let) -> str:  # noqa: N802
+        return name_latex(node.name) + self._slots(node.actuals)
+
+    def _print_Reduction(self, node: Reduction) -> str:  # noqa: N802
+        over = ", ".join(self._print(k) for k in node.bound)
+        mask = "" if node.where is sympy.true else r",\, " + self._print(node.where)
+        body = self.parenthesize(node.body, sympy.printing.precedence.PRECEDENCE["Mul"])
+        match node.operation:
+            case "logsumexp":
+                return rf"\log \sum_{{{over}{mask}}} e^{{{self._print(node.body)}}}"
+            case "sum":
+                return rf"\sum_{{{over}{mask}}} {body}"
+            case "norm":
+                return rf"\bigl\lVert {self._print(node.body)} \bigr\rVert_{{{over}}}"
+            case operation:
+                return rf"\{operation}_{{{over}{mask}}} {body}"
+
+    def _print_Function(self, node: sympy.Function, exp: str | None = None) -> str:  # noqa: N802
+        text = self._atom(node)
+        if text is None:
+            return str(super()._print_Function(node, exp))
+        return f"{{{text}}}^{{{exp}}}" if exp else text
+
+    def _atom(self, node: sympy.Function) -> str | None:
+        inside = [self._print(a) for a in node.args]
+        match node:
+            case sigmoid():
+                return rf"\sigma\left({inside[0]}\right)"
+            case softplus():
+                return rf"\operatorname{{softplus}}\left({inside[0]}\right)"
+            case positive_part():
+                return rf"\max\left(0, {inside[0]}\right)"
+            case step():
+                return rf"\left[{inside[0]} > 0\right]"
+            case magnitude():
+                return rf"\left|{inside[0]}\right|"
+            case signum():
+                return rf"\operatorname{{sgn}}\left({inside[0]}\right)"
+            case complement():
+                return rf"\left(1 - {inside[0]}\right)"
+            case ratio():
+                return rf"\frac{{{inside[0]}}}{{{inside[1]}}}"
+        return None
+
+    def _print_Piecewise(self, node: sympy.Piecewise) -> str:  # noqa: N802
+        rows = [
+            rf"{self._print(value)} & \text{{{'otherwise' if condition is sympy.true else 'if '}}}"
+            + ("" if condition is sympy.true else f" {self._print(condition)}")
+            for value, condition in node.args
+        ]
+        return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
+
+
+def latex(expression: sympy.Basic, definition: Definition) -> str:
+    """Return an expression as LaTeX in the definition's symbols."""
+    return str(LossPrinter(definition).doprint(expression))

@@ -1,0 +1,247 @@
+"""Loop nodes into lines of Numba source.
+
+A comparison of floats with NaN takes neither branch, so NaN comes out wherever it came in. Arithmetic is float64
+throughout; what is stored is rounded once, to the dtype of the array.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import sympy
+from sympy.printing.precedence import PRECEDENCE, precedence
+from sympy.printing.str import StrPrinter
+
+from symloss.language.axes import Index, Size
+from symloss.language.nodes import Access, LabelAccess
+from symloss.lowering.nodes import Assign, Begin, Buffer, Kernel, Loop, Node, Skip, Store, Update
+
+_REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
+_STARTS = {"sum": "0.0", "norm": "0.0", "max": "-np.inf", "min": "np.inf", "argmax": "0", "argmin": "0"}
+_CALLS = {
+    "exp": "math.exp", "log": "math.log", "log1p": "math.log1p", "cos": "math.cos", "sin": "math.sin",
+    "acos": "math.acos", "tanh": "math.tanh", "magnitude": "abs",
+    "positive_part": "_positive_part", "decay": "_decay", "exp_difference": "_exp_difference",
+    "power": "_power", "ratio": "_ratio",
+}  # fmt: skip
+
+
+class NumbaPrinter(StrPrinter):
+    """One scalar expression as Python source, sums of plain values first so that differences are taken early."""
+
+    printmethod = "_symloss_numba"  # the nodes' own text forms are for readers, not for kernels
+
+    def __init__(self, loads: frozenset[str]) -> None:
+        super().__init__({"order": "none"})
+        self.loads = loads
+        self.used: set[str] = set()
+
+    def _print_Access(self, node: Access) -> str:  # noqa: N802 - SymPy's naming
+        slots = ", ".join(self._integer(s) for s in node.slots)
+        entry = f"{node.name}[{slots}]"
+        if isinstance(node, LabelAccess):
+            return entry
+        return f"np.float64({entry})" if node.name in self.loads else entry
+
+    _print__Label = _print_Access
+    _print_LabelAccess = _print_Access
+
+    def _print_Index(self, node: Index) -> str:  # noqa: N802
+        return node.name
+
+    def _print_Size(self, node: Size) -> str:  # noqa: N802
+        return node.name
+
+    def _print_Integer(self, node: sympy.Integer) -> str:  # noqa: N802
+        return f"{int(node)}.0"
+
+    def _print_Rational(self, node: sympy.Rational) -> str:  # noqa: N802
+        value = float(node)
+        return repr(value) if sympy.Rational(value) == node else f"({int(node.p)}.0 / {int(node.q)}.0)"
+
+    def _print_Float(self, node: sympy.Float) -> str:  # noqa: N802
+        return repr(float(node))
+
+    def _print_NumberSymbol(self, node: sympy.NumberSymbol) -> str:  # noqa: N802
+        return repr(float(node))
+
+    _print_Pi = _print_NumberSymbol
+
+    def _print_Add(self, node: sympy.Add, order: object = None) -> str:  # noqa: N802
+        del order
+        plain = [a for a in node.args if _is_plain(a)]
+        terms = plain + [a for a in node.args if a not in plain]
+        terms.sort(key=lambda a: (not _is_plain(a), a.could_extract_minus_sign()))
+        text = ""
+        for term in terms:
+            piece = self.parenthesize(term, PRECEDENCE["Add"], strict=True)
+            if not text:
+                text = piece
+            else:
+                text += f" - {piece[1:].lstrip()}" if piece.startswith("-") else f" + {piece}"
+        return text
+
+    def _print_Mul(self, node: sympy.Mul) -> str:  # noqa: N802
+        over = [a for a in node.args if not (isinstance(a, sympy.Pow) and a.exp.is_Number and a.exp.is_negative)]
+        over.sort(key=lambda a: (not a.is_Number, not _is_plain(a)))
+        under = [sympy.Pow(a.base, -a.exp, evaluate=False) if a.exp != -1 else a.base for a in node.args if a not in over]
+        sign = ""
+        if over and over[0] == -1:
+            sign, over = "-", over[1:]
+        level = precedence(sympy.Mul(sympy.Symbol("a"), sympy.Symbol("b")))
+        top = " * ".join(self.parenthesize(a, level, strict=True) for a in over) or "1.0"
+        if not under:
+            return sign + top
+        bottom = " * ".join(self.parenthesize(a, level, strict=len(under) == 1) for a in under)
+        needs = len(under) > 1 or isinstance(under[0], sympy.Add | sympy.Mul) and not bottom.startswith("(")
+        return f"{sign}{top} / ({bottom})" if needs else f"{sign}{top} / {bottom}"
+
+    def _print_Pow(self, node: sympy.Pow, rational: bool = False) -> str:  # noqa: N802
+        del rational
+        base = self.parenthesize(node.base, PRECEDENCE["Atom"], strict=True)
+        if node.exp == sympy.S.Half:
+            return f"math.sqrt({self._print(node.base)})"
+        if node.exp.is_Integer and 2 <= node.exp <= 4:
+            return "(" + " * ".join([base] * int(node.exp)) + ")"
+        if node.exp.is_number and node.exp.is_negative:
+            return f"(1.0 / {self.parenthesize(sympy.Pow(node.base, -node.exp), PRECEDENCE['Atom'], strict=True)})"
+        self.used.add("_power")
+        return f"_power({self._print(node.base)}, {self._print(node.exp)})"
+
+    def _print_Function(self, node: sympy.Function) -> str:  # noqa: N802
+        if type(node).__name__ == "difference":
+            left, right = (self.parenthesize(a, PRECEDENCE["Add"], strict=True) for a in node.args)
+            return f"({left} - {right})"
+        call = _CALLS[type(node).__name__]
+        if call.startswith("_"):
+            self.used.add(call)
+        return f"{call}({', '.join(self._print(a) for a in node.args)})"
+
+    def _print_Piecewise(self, node: sympy.Piecewise) -> str:  # noqa: N802
+        text, ordered = "", []
+        for value, condition in node.args:
+            if condition is sympy.true:
+                text += self.parenthesize(value, PRECEDENCE["Atom"], strict=True)
+                break
+            text += f"{self.parenthesize(value, PRECEDENCE['Atom'])} if {self.condition(condition)} else "
+            if type(condition) in _REVERSED:
+                left, right = condition.args
+                ordered.append(f"{self._print(left)} {_REVERSED[type(condition)]} {self._print(right)}")
+        return f"({text} if {' and '.join(ordered)} else np.nan)" if ordered else f"({text})"
+
+    def condition(self, node: sympy.Basic) -> str:
+        """Return a condition as source."""
+        match node:
+            case sympy.And() | sympy.Or():
+                parts = sorted((self.condition(a) for a in node.args), key=lambda t: (len(t), t))
+                return "(" + (" and " if isinstance(node, sympy.And) else " or ").join(parts) + ")"
+            case sympy.Not():
+                return f"not {self.condition(node.args[0])}"
+            case sympy.core.relational.Relational():
+                left, right = (self._integer(a) for a in node.args)
+                return f"{left} {node.rel_op} {right}"
+            case _:
+                return str(node)
+
+    def _integer(self, node: sympy.Expr) -> str:
+        return str(int(node)) if node.is_Integer else self._print(node)
+
+
+def _is_plain(term: sympy.Expr) -> bool:
+    """Tell whether a term is a value or a number, with or without a sign."""
+    return term.is_Atom or isinstance(term, Access) or (
+        isinstance(term, sympy.Mul) and len(term.args) == 2 and term.args[0] == -1 and _is_plain(term.args[1])
+    )
+
+
+def format_kernel(kernel: Kernel, loads: frozenset[str], extents: dict[str, str]) -> tuple[list[str], set[str]]:
+    """Return the body of a kernel as source lines, and the primitives it calls.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        The loop nest.
+    loads : frozenset of str
+        Arrays whose entries are turned into float64 when they are read.
+    extents : dict of str to str
+        The source of each axis's extent.
+    """
+    printer = NumbaPrinter(loads)
+    body = _lines(kernel.body, printer, 0)
+    text = "\n".join(body)
+    head = [f"{axis} = {source}" for axis, source in extents.items() if _mentions(text, axis)]
+    if "if weighted" in text:
+        head.append("weighted = weight.size > 0")
+    if "if wanted" in text:
+        head.append("wanted = value_out.size > 0")
+    tail = [f"return {kernel.returns}"] if kernel.returns else []
+    return head + body + tail, printer.used
+
+
+def _mentions(text: str, axis: str) -> bool:
+    return re.search(rf"(?<![\w.]){axis}(?!\w)", re.sub(r"#.*", "", text)) is not None
+
+
+def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str]:
+    pad, lines = "    " * depth, []
+    for node in nodes:
+        match node:
+            case Assign():
+                comment = f"  # {node.comment}" if node.comment and node.comment != node.name else ""
+                lines.append(f"{pad}{node.name} = {printer.doprint(node.expression)}{comment}")
+            case Begin():
+                lines.append(f"{pad}{node.name} = {_STARTS[node.op]}")
+                if node.op in ("argmax", "argmin"):
+                    lines.append(f"{pad}{node.name}_best = {'-' if node.op == 'argmax' else ''}np.inf")
+            case Buffer():
+                shape = ", ".join(node.axes)
+                lines.append(f"{pad}{node.name} = np.empty(({shape},))")
+            case Loop():
+                lines.append(f"{pad}for {node.index.name} in range({node.index.axis.name}):")
+                lines += _lines(node.body, printer, depth + 1)
+            case Update():
+                lines += _update(node, printer, pad)
+            case Store():
+                lines += _store(node, printer, pad)
+            case Skip():
+                lines.append(f"{pad}if {printer.condition(node.condition)}:")
+                lines += _lines(node.zeros, printer, depth + 1)
+                lines.append(f"{pad}    continue")
+    return lines
+
+
+def _store(node: Store, printer: NumbaPrinter, pad: str) -> list[str]:
+    slots = ", ".join(str(int(s)) if s.is_Integer else printer.doprint(s) for s in node.slots)
+    value = printer.doprint(node.expression)
+    match node.guard:
+        case "":
+            return [f"{pad}{node.array}[{slots}] = {value}"]
+        case "add":
+            return [f"{pad}{node.array}[{slots}] += {value}"]
+        case guard:
+            return [f"{pad}if {guard}:", f"{pad}    {node.array}[{slots}] = {value}"]
+
+
+def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
+    lines = []
+    if node.where is not sympy.true:
+        lines.append(f"{pad}if {printer.condition(node.where)}:")
+        pad += "    "
+    value = printer.doprint(node.expression)
+    match node.op:
+        case "sum":
+            lines.append(f"{pad}{node.name} += {value}")
+        case "max" | "min":
+            relation = ">" if node.op == "max" else "<"
+            lines.append(f"{pad}if {value} {relation} {node.name} or {value} != {value}:")
+            lines.append(f"{pad}    {node.name} = {value}")
+        case "argmax" | "argmin":
+            relation, index = (">" if node.op == "argmax" else "<"), node.index
+            lines.append(f"{pad}if {value} {relation} {node.name}_best:")
+            lines.append(f"{pad}    {node.name}_best = {value}")
+            lines.append(f"{pad}    {node.name} = {index}")
+        case operation:
+            message = f"no kernel form is known for the reduction {operation!r}"
+            raise ValueError(message)
+    return lines

@@ -1,0 +1,68 @@
+"""Atoms into elementary operations that share their exponential.
+
+``exp(-|x|)`` serves the sigmoid of x and of -x, the softplus of both, and so value, gradient and Hessian alike. The
+result is for printers only: it is never differentiated.
+"""
+
+from __future__ import annotations
+
+import sympy
+from sympy import Piecewise, S
+
+from symloss.language.atoms import magnitude, positive_part, sigmoid, signum, softplus, step
+from symloss.language.nodes import Access
+
+
+class log1p(sympy.Function):  # noqa: N801 - a function, written as in a formula
+    """The logarithm of 1 + x."""
+
+    nargs = 1
+
+
+class decay(sympy.Function):  # noqa: N801
+    """exp(-|x|): in (0, 1], whatever x is."""
+
+    nargs = 1
+
+
+class power(sympy.Function):  # noqa: N801
+    """A power whose exponent is known only when the kernel runs; 0 to a negative power is 0."""
+
+    nargs = 2
+
+
+def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
+    """Return the expression with sigmoid, softplus, step and sign written out."""
+    if isinstance(expression, Access) or not expression.args:
+        return expression
+    arguments = [expand_atoms(a) for a in expression.args]
+    match expression:
+        case sigmoid():
+            return _sigmoid(arguments[0])
+        case softplus():
+            x = arguments[0]
+            return positive_part(x) + log1p(decay(_unsigned(x)))
+        case step():
+            return Piecewise((S.One, arguments[0] > 0), (S.Zero, True))
+        case signum():
+            x = arguments[0]
+            return Piecewise((S.One, x > 0), (Piecewise((S.NegativeOne, x < 0), (S.Zero, True)), True))
+        case sympy.Pow() if not arguments[1].is_Rational:
+            return power(*arguments)
+        case sympy.Pow():
+            return sympy.Pow(*arguments, evaluate=False)  # SymPy would push the power into every case
+        case sympy.Abs():
+            return magnitude(arguments[0])
+    return expression.func(*arguments)
+
+
+def _unsigned(x: sympy.Expr) -> sympy.Expr:
+    """Return x or -x, the same for both, so that they share what depends on |x| alone."""
+    return -x if x.could_extract_minus_sign() else x
+
+
+def _sigmoid(x: sympy.Expr) -> sympy.Expr:
+    base = _unsigned(x)
+    e = decay(base)
+    near, far = 1 / (1 + e), e / (1 + e)
+    return Piecewise((near, base >= 0), (far, True)) if base == x else Piecewise((far, base >= 0), (near, True))

@@ -1,0 +1,292 @@
+"""The table of stability rules: each a name, what it does, why, and where it comes from.
+
+A rule takes one node of a scalar expression and returns its replacement, or None where it does not apply. Rules hold
+exactly in real arithmetic on the stated domain; what changes is how rounding and overflow behave. They are applied alike
+to values, gradients and Hessians, before and after differentiation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sympy
+from sympy import Add, Mul, Pow, S
+
+from symloss.language.atoms import complement, magnitude, positive_part, sigmoid, softplus
+from symloss.language.nodes import Access
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a rule may know besides the node.
+
+    Parameters
+    ----------
+    binary : frozenset of str
+        Inputs that are 0 or 1.
+    signs : frozenset of str
+        Inputs that are -1 or 1.
+    predictions : frozenset of str
+        Inputs that are differentiated.
+    probabilities : frozenset of str
+        Statements whose entries are softmax weights.
+    """
+
+    binary: frozenset[str] = frozenset()
+    signs: frozenset[str] = frozenset()
+    predictions: frozenset[str] = frozenset()
+    probabilities: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name : str
+        What the trace calls it.
+    pattern : str
+        Left and right side, as LaTeX.
+    reason : str
+        What it prevents.
+    source : str
+        Where the form comes from.
+    apply : callable
+        From a node and a context to its replacement, or None.
+    """
+
+    name: str
+    pattern: str
+    reason: str
+    source: str
+    apply: Callable[[sympy.Expr, Context], sympy.Expr | None]
+
+
+def _maximum(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
+    if isinstance(node, sympy.Abs):
+        return magnitude(node.args[0])
+    if isinstance(node, sympy.Max) and len(node.args) == 2 and S.Zero in node.args:
+        return positive_part(next(a for a in node.args if a != 0))
+    return None
+
+
+def _one_plus_exp(node: sympy.Expr) -> sympy.Expr | None:
+    """Return x where the node is 1 + exp(x)."""
+    if isinstance(node, Add) and len(node.args) == 2 and S.One in node.args:
+        other = next(a for a in node.args if a != 1)
+        if isinstance(other, sympy.exp):
+            return other.args[0]
+    return None
+
+
+def _logistic(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
+    if isinstance(node, Pow) and node.exp == -1 and (x := _one_plus_exp(node.base)) is not None:
+        return sigmoid(-x)
+    if isinstance(node, Mul):
+        for factor in node.args:
+            if isinstance(factor, sigmoid) and sympy.exp(-factor.args[0]) in node.args:
+                rest = [a for a in node.args if a not in (factor, sympy.exp(-factor.args[0]))]
+                return Mul(sigmoid(-factor.args[0]), *rest)
+    return None
+
+
+def _softplus(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
+    if isinstance(node, sympy.log) and (x := _one_plus_exp(node.args[0])) is not None:
+        return softplus(x)
+    return None
+
+
+def _log_sigmoid(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
+    if isinstance(node, sympy.log) and isinstance(node.args[0], sigmoid):
+        return -softplus(-node.args[0].args[0])
+    return None
+
+
+def _is_probability(node: sympy.Expr, context: Context) -> bool:
+    return isinstance(node, sigmoid) or (isinstance(node, Access) and node.name in context.probabilities)
+
+
+def _lack(probability: sympy.Expr) -> sympy.Expr:
+    return sigmoid(-probability.args[0]) if isinstance(probability, sigmoid) else complement(probability)
+
+
+def _power_of(term: sympy.Expr, probability: sympy.Expr) -> int:
+    """Return to which whole power the probability is a factor of the term."""
+    for factor in Mul.make_args(term):
+        if factor == probability:
+            return 1
+        if isinstance(factor, Pow) and factor.base == probability and factor.exp.is_Integer and factor.exp > 0:
+            return int(factor.exp)
+    return 0
+
+
+def _complement(node: sympy.Expr, context: Context) -> sympy.Expr | None:
+    """Rewrite c p + r as -c (1 - p) + (c + r) where c + r cancels at least one term."""
+    if not isinstance(node, Add):
+        return None
+    candidates = sorted(
+        {f.base if isinstance(f, Pow) else f for t in node.args for f in Mul.make_args(t)}, key=sympy.default_sort_key
+    )
+    for probability in candidates:
+        if not _is_probability(probability, context):
+            continue
+        highest = max(_power_of(t, probability) for t in node.args)
+        if highest == 0:
+            continue
+        with_it = [t for t in node.args if _power_of(t, probability) == highest]
+        coefficient = sympy.expand(Add(*with_it) / probability)
+        rest = sympy.expand(Add(*(t for t in node.args if t not in with_it)))
+        left = sympy.expand(coefficient + rest)
+        if len(Add.make_args(left)) * (left != 0) < len(Add.make_args(coefficient)) + len(Add.make_args(rest)) - 1:
+            factored = Add(*with_it) / probability
+            return -factored * _lack(probability) + left
+    return None
+
+
+def _mirror(node: sympy.Expr, context: Context) -> sympy.Expr | None:
+    """Rewrite y f(z) + (1 - y) f(-z) as f((2 y - 1) z) for y in {0, 1}."""
+    if not isinstance(node, Add):
+        return None
+    reads = sorted((a for a in node.atoms(Access)), key=sympy.default_sort_key)
+    for y in (a for a in reads if a.name in context.binary):
+        one, zero = rewrite(node.xreplace({y: S.One}), context), rewrite(node.xreplace({y: S.Zero}), context)
+        for z in (a for a in reads if a.name in context.predictions and one.has(a)):
+            if zero == rewrite(one.xreplace({z: -z}), context) and one != zero:
+                return one.xreplace({z: (2 * y - 1) * z})
+    return None
+
+
+def _square_of_sign(node: sympy.Expr, context: Context) -> sympy.Expr | None:
+    if not (isinstance(node, Pow) and node.exp == 2):
+        return None
+    base = node.base
+    if isinstance(base, Access) and base.name in context.signs:
+        return S.One
+    reads = [a for a in base.atoms(Access) if a.name in context.binary]
+    if len(reads) == 1 and sympy.expand(base - (2 * reads[0] - 1)) == 0:
+        return S.One
+    return None
+
+
+def _sign_factor(factor: sympy.Expr, context: Context) -> tuple[sympy.Expr, int] | None:
+    """Return s and n where the factor is (2 y - 1)**n or (1 - 2 y)**n times a sign, for a 0/1 input y."""
+    base, exponent = factor.as_base_exp()
+    if not (isinstance(base, Add) and exponent.is_Integer):
+        return None
+    reads = [a for a in base.atoms(Access) if a.name in context.binary]
+    if len(reads) != 1:
+        return None
+    sign = 2 * reads[0] - 1
+    for unit in (1, -1):
+        if sympy.expand(base - unit * sign) == 0:
+            return sign, int(exponent) * unit
+    return None
+
+
+def _signs(node: sympy.Expr, context: Context) -> sympy.Expr | None:
+    """Gather the factors +-(2 y - 1) of a product: an even number of them is a plain sign."""
+    if not isinstance(node, Mul):
+        return None
+    sign, power, coefficient, rest = S.One, 0, S.One, []
+    for factor in node.args:
+        found = _sign_factor(factor, context)
+        if found is None or (sign != 1 and found[0] != sign):
+            rest.append(factor)
+        else:
+            sign, power = found[0], power + abs(found[1])
+            coefficient *= -1 if found[1] < 0 and found[1] % 2 else 1
+    if sign == 1:
+        return None
+    result = Mul(coefficient, *rest, sign if power % 2 else S.One)
+    return None if result == node else result
+
+
+def _common_factor(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
+    if not isinstance(node, Add):
+        return None
+    products = [list(Mul.make_args(t)) for t in node.args]
+    common = [f for f in products[0] if not f.is_Number and all(f in p for p in products[1:])]
+    if not common:
+        return None
+    return Mul(*common, Add(*(Mul(*(f for f in p if f not in common)) for p in products)))
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "kink_atoms", r"\max(0, x) \to x^+,\ |x|", "one convention for the derivative at a kink, in one place",
+        "Bottou, Curtis and Nocedal (2018), section 7", _maximum,
+    ),
+    Rule(
+        "logistic", r"\frac{1}{1 + e^{-x}} \to \sigma(x)", "exp overflows for large negative x",
+        "Maechler (2012), log1mexp and log1pexp", _logistic,
+    ),
+    Rule(
+        "softplus", r"\log(1 + e^x) \to \operatorname{softplus}(x)", "exp overflows for large x, 1 + e^x rounds to 1",
+        "Maechler (2012), log1mexp and log1pexp", _softplus,
+    ),
+    Rule(
+        "log_sigmoid", r"\log \sigma(x) \to -\operatorname{softplus}(-x)", "log of 0 where the sigmoid underflows",
+        "Maechler (2012), log1mexp and log1pexp", _log_sigmoid,
+    ),
+    Rule(
+        "complement", r"c - c\,p \to c\,(1 - p)", "1 - p cancels where p is near 1; the other side is known exactly",
+        "Higham (2002), Accuracy and Stability of Numerical Algorithms, section 1.7", _complement,
+    ),
+    Rule(
+        "mirror", r"y f(z) + (1 - y) f(-z) \to f((2y - 1) z)", "both cases of a 0/1 target share one evaluation",
+        "exact for y in {0, 1}", _mirror,
+    ),
+    Rule(
+        "square_of_sign", r"s^2 \to 1,\ s \in \{-1, 1\}", "needless operations in second derivatives",
+        "exact for two-valued s", _square_of_sign,
+    ),
+    Rule(
+        "gather_signs", r"(1 - 2y)(2y - 1) \to -1,\ y \in \{0, 1\}", "needless operations in second derivatives",
+        "exact for y in {0, 1}", _signs,
+    ),
+    Rule(
+        "common_factor", r"a b + a c \to a (b + c)", "fewer operations; a small factor shared by all terms is applied once",
+        "distributive law", _common_factor,
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One application of a rule, for the printed trace."""
+
+    rule: str
+    before: sympy.Expr
+    after: sympy.Expr
+
+
+def rewrite(expression: sympy.Expr, context: Context, trace: list[Step] | None = None) -> sympy.Expr:
+    """Apply the table bottom-up until nothing changes.
+
+    Parameters
+    ----------
+    expression : sympy.Expr
+        A scalar expression over accesses.
+    context : Context
+        What is known of the accesses.
+    trace : list of Step, optional
+        Where applications are recorded.
+
+    Returns
+    -------
+    sympy.Expr
+        An expression equal to the first on its domain.
+    """
+    if isinstance(expression, Access) or not expression.args:
+        return expression
+    arguments = [rewrite(a, context, trace) for a in expression.args]
+    node = expression if all(a is b for a, b in zip(arguments, expression.args, strict=True)) else expression.func(*arguments)
+    for rule in RULES:
+        replacement = rule.apply(node, context)
+        if replacement is not None and replacement != node:
+            if trace is not None:
+                trace.append(Step(rule.name, node, replacement))
+            return rewrite(replacement, context, trace)
+    return node
