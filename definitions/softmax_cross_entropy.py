@@ -12,6 +12,7 @@ from symloss.language import (
     at_least,
     convex,
     counted,
+    define,
     differs,
     given,
     gradient_sums_to_zero,
@@ -24,7 +25,6 @@ from symloss.language import (
     parameter,
     prediction,
     weights,
-    define,
 )
 
 BRIDLE_1990 = Reference(
@@ -67,4 +67,5 @@ def softmax_cross_entropy(
     """Negative log-likelihood of the label under the softmax of the logits."""
     z, y, w, a = logits, label, class_weight, label_smoothing
     nll = define("nll", i, k)(w[k] * (logsumexp_over(k, z[i, k]) - z[i, k]))
-    return counted((1 - a) * nll[i, y[i]] + a * mean_over(k, nll[i, k]), where=given(ignore_index, differs(y[i], ignore_index), True))
+    per_sample = (1 - a) * nll[i, y[i]] + a * mean_over(k, nll[i, k])
+    return counted(per_sample, where=given(ignore_index, differs(y[i], ignore_index), True))

@@ -58,19 +58,19 @@ SPEC = {'abi': 1,
                  'optional': True})}
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _decay(x: float) -> float:
     """exp(-|x|), in (0, 1]."""
     return math.exp(-abs(x))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _power(x: float, exponent: float) -> float:
     """x to a power; 0 to a negative power is 0, the convention for derivatives at 0."""
     return 0.0 if x == 0.0 and exponent < 0.0 else math.pow(x, exponent)

@@ -1,0 +1,69 @@
+"""symloss: loss functions written once as mathematics, with exact derivatives and evidence.
+
+``symloss.losses()`` lists what there is; ``symloss.focal`` and ``symloss.load("focal")`` are the same object.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from symloss.runtime.loader import folder_of, load_module, names_in
+from symloss.runtime.loss import Loss
+from symloss.runtime.spec import read_spec
+from symloss.runtime.threads import set_threads
+
+__version__ = "0.1.0"
+__all__ = ["Loss", "__version__", "load", "losses", "set_threads"]
+
+ACCURACIES = ("exact",)
+
+
+def losses() -> tuple[str, ...]:
+    """Return the names of the losses, sorted."""
+    return names_in(folder_of(None))
+
+
+def load(name: str, package: str | Path | None = None, accuracy: str = "exact") -> Loss:
+    """Return a loss by name.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"focal"``.
+    package : str or Path, optional
+        A folder of modules generated from a user's own definitions.
+    accuracy : str
+        ``"exact"``: float32 is computed in float64 and rounded once.
+
+    Returns
+    -------
+    Loss
+        The same object for the same name.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such loss or accuracy; the message lists those there are.
+    """
+    if accuracy not in ACCURACIES:
+        message = f"{name}: accuracy must be one of {', '.join(map(repr, ACCURACIES))}, got {accuracy!r}"
+        raise ValueError(message)
+    return _load(name, None if package is None else str(Path(package).resolve()))
+
+
+@lru_cache(maxsize=None)
+def _load(name: str, package: str | None) -> Loss:
+    module = load_module(name, package)
+    return Loss(read_spec(module), module)
+
+
+def __getattr__(name: str) -> Loss:
+    if name.startswith("_") or name not in losses():
+        message = f"module 'symloss' has no attribute {name!r}"
+        raise AttributeError(message)
+    return load(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *losses()})

@@ -1,0 +1,49 @@
+"""Binary cross entropy: the log-likelihood of a yes or no under the sigmoid of a logit."""
+
+from __future__ import annotations
+
+from symloss.language import (
+    UNIT, Convention, Expr, Reference, above, convex, data, let, lipschitz, log, loss, nonnegative, parameter,
+    prediction, sigmoid,
+)  # fmt: skip
+
+COX_1958 = Reference(
+    r"""@article{cox1958regression,
+  author = {Cox, David R.},
+  title = {The Regression Analysis of Binary Sequences},
+  journal = {Journal of the Royal Statistical Society: Series B (Methodological)},
+  volume = {20},
+  number = {2},
+  pages = {215--242},
+  year = {1958},
+}""",
+    url="https://doi.org/10.1111/j.2517-6161.1958.tb00292.x",
+)
+
+
+@loss(
+    title="Binary cross entropy",
+    family="classification",
+    references=(COX_1958,),
+    claims=(nonnegative(), convex("logit"), lipschitz("logit", 1)),
+    conventions=(
+        Convention("input", "takes the logit; losses that take a probability clip it and lose the tails."),
+        Convention("label smoothing", "y (1 - a) + a / 2, as Keras does; timm smooths the two sides apart."),
+        Convention("pos_weight", "multiplies the term of class 1 only, as in torch."),
+    ),
+    aliases=("logistic loss", "log loss", "sigmoid cross entropy", "BCEWithLogitsLoss"),
+)
+def binary_cross_entropy(
+    logit: Expr = prediction(symbol="z", about="Raw score; its sigmoid is the probability of class 1."),
+    target: Expr = data(symbol="y", domain=UNIT, about="The probability of class 1 that the data give."),
+    *,
+    pos_weight: Expr = parameter(1, above(0), symbol="w", about="Weight of the term of class 1."),
+    label_smoothing: Expr = parameter(0, UNIT, symbol="a", about="The share of the target given to both classes."),
+) -> Expr:
+    """Negative log-likelihood of a binary target under the sigmoid of the logit.
+
+    It is least where the sigmoid equals the target, and nearly linear in a logit that is far off.
+    """
+    p = let("p", sigmoid(logit))
+    t = let("t", (1 - label_smoothing) * target + label_smoothing / 2)
+    return -pos_weight * t * log(p) - (1 - t) * log(1 - p)

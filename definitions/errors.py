@@ -1,0 +1,91 @@
+"""Regression errors: absolute, signed and squared."""
+
+from __future__ import annotations
+
+from symloss.language import (
+    Abs, Convention, Expr, Reference, can_be_negative, convex, data, let, lipschitz, loss, nonnegative, symmetric,
+)  # fmt: skip
+from symloss.language import prediction as predicted
+
+WILLMOTT_2005 = Reference(
+    r"""@article{willmott2005advantages,
+  author = {Willmott, Cort J. and Matsuura, Kenji},
+  title = {Advantages of the Mean Absolute Error ({MAE}) over the Root Mean Square Error ({RMSE}) in Assessing Average
+           Model Performance},
+  journal = {Climate Research},
+  volume = {30},
+  pages = {79--82},
+  year = {2005},
+}""",
+    url="https://doi.org/10.3354/cr030079",
+)
+WILLMOTT_1982 = Reference(
+    r"""@article{willmott1982comments,
+  author = {Willmott, Cort J.},
+  title = {Some Comments on the Evaluation of Model Performance},
+  journal = {Bulletin of the American Meteorological Society},
+  volume = {63},
+  number = {11},
+  pages = {1309--1313},
+  year = {1982},
+}""",
+)
+HASTIE_2009 = Reference(
+    r"""@book{hastie2009elements,
+  author = {Hastie, Trevor and Tibshirani, Robert and Friedman, Jerome},
+  title = {The Elements of Statistical Learning},
+  edition = {2},
+  publisher = {Springer},
+  year = {2009},
+}""",
+    url="https://doi.org/10.1007/978-0-387-84858-7",
+)
+
+
+@loss(
+    title="Absolute error",
+    family="regression",
+    references=(WILLMOTT_2005,),
+    claims=(nonnegative(), convex("prediction"), lipschitz("prediction", 1), symmetric("prediction", "target")),
+    aliases=("MAE", "L1 loss", "mean absolute error"),
+)
+def absolute_error(
+    prediction: Expr = predicted(symbol="x", about="What the model says."),
+    target: Expr = data(symbol="y", about="What was observed."),
+) -> Expr:
+    """The distance of prediction and target; its mean is least at the median."""
+    r = let("r", prediction - target)
+    return Abs(r)
+
+
+@loss(
+    title="Bias error",
+    family="regression",
+    references=(WILLMOTT_1982,),
+    claims=(can_be_negative(),),
+    conventions=(Convention("sign", "prediction minus target: positive means too high; some packages swap them."),),
+    aliases=("MBE", "mean bias error"),
+)
+def bias_error(
+    prediction: Expr = predicted(symbol="x", about="What the model says."),
+    target: Expr = data(symbol="y", about="What was observed."),
+) -> Expr:
+    """Prediction minus target: a signed diagnostic, unbounded below, and not something to minimise."""
+    return prediction - target
+
+
+@loss(
+    title="Squared error",
+    family="regression",
+    references=(HASTIE_2009,),
+    claims=(nonnegative(), convex("prediction"), symmetric("prediction", "target")),
+    conventions=(Convention("factor", "no factor 1/2; optax.l2_loss and the boosting libraries have one."),),
+    aliases=("MSE", "L2 loss", "mean squared error"),
+)
+def squared_error(
+    prediction: Expr = predicted(symbol="x", about="What the model says."),
+    target: Expr = data(symbol="y", about="What was observed."),
+) -> Expr:
+    """The squared distance of prediction and target; its mean is least at the mean."""
+    r = let("r", prediction - target)
+    return r**2

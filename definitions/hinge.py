@@ -1,0 +1,54 @@
+"""Hinge losses: nothing beyond the margin, linear or quadratic below it."""
+
+from __future__ import annotations
+
+from symloss.language import (
+    REALS, Convention, Expr, Max, Reference, convex, data, lipschitz, loss, nonnegative, one_of, parameter, prediction,
+)  # fmt: skip
+
+CORTES_1995 = Reference(
+    r"""@article{cortes1995support,
+  author = {Cortes, Corinna and Vapnik, Vladimir},
+  title = {Support-Vector Networks},
+  journal = {Machine Learning},
+  volume = {20},
+  pages = {273--297},
+  year = {1995},
+}""",
+    url="https://doi.org/10.1007/BF00994018",
+)
+
+
+@loss(
+    title="Hinge loss",
+    family="classification",
+    references=(CORTES_1995,),
+    claims=(nonnegative(), convex("score"), lipschitz("score", 1)),
+    conventions=(Convention("labels", "-1 and 1; Keras turns 0 and 1 into these by itself."),),
+    aliases=("SVM loss", "max-margin loss"),
+)
+def hinge(
+    score: Expr = prediction(symbol="s", about="Signed score: its sign is the predicted class."),
+    target: Expr = data(symbol="y", domain=one_of(-1, 1), about="The class, -1 or 1."),
+    *,
+    margin: Expr = parameter(1, REALS, symbol="m", about="The margin below which a score costs."),
+) -> Expr:
+    """How far the score falls short of the margin on its own side."""
+    return Max(0, margin - target * score)
+
+
+@loss(
+    title="Squared hinge loss",
+    family="classification",
+    references=(CORTES_1995,),
+    claims=(nonnegative(), convex("score")),
+    aliases=("L2-SVM loss",),
+)
+def squared_hinge(
+    score: Expr = prediction(symbol="s", about="Signed score: its sign is the predicted class."),
+    target: Expr = data(symbol="y", domain=one_of(-1, 1), about="The class, -1 or 1."),
+    *,
+    margin: Expr = parameter(1, REALS, symbol="m", about="The margin below which a score costs."),
+) -> Expr:
+    """The square of how far the score falls short of the margin: once differentiable."""
+    return Max(0, margin - target * score) ** 2

@@ -1,0 +1,1 @@
+"""Generated modules: one for each loss; never edited by hand."""

@@ -1,0 +1,68 @@
+"""The loader: generated modules as real files, so that Numba can cache what it compiles."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+OWN = Path(__file__).resolve().parent.parent.parent / "generated"
+
+
+def folder_of(package: str | Path | None) -> Path:
+    """Return the folder that holds the generated modules."""
+    if package is not None:
+        return Path(package).resolve()
+    spec = importlib.util.find_spec("symloss.generated")
+    if spec is not None and spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    return OWN
+
+
+def names_in(folder: Path) -> tuple[str, ...]:
+    """Return the losses a folder holds, sorted."""
+    return tuple(sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__"))
+
+
+def load_module(name: str, package: str | Path | None) -> ModuleType:
+    """Import the generated module of a loss.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such loss; the message lists those there are.
+    """
+    folder = folder_of(package)
+    path = folder / f"{name}.py"
+    if not name.isidentifier() or not path.is_file():
+        known = ", ".join(names_in(folder)) or "none"
+        message = f"no loss {name!r} in {folder}; there are {known}"
+        raise ValueError(message)
+    if package is None:
+        return importlib.import_module(f"symloss.generated.{name}")
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    qualified = f"symloss_generated_{digest}_{name}"
+    if qualified in sys.modules:
+        return sys.modules[qualified]
+    spec = importlib.util.spec_from_file_location(qualified, path)
+    if spec is None or spec.loader is None:
+        message = f"{path} cannot be imported"
+        raise ValueError(message)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[qualified] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[qualified]
+        raise
+    return module
+
+
+def forget_cache(module: ModuleType) -> None:
+    """Remove what Numba cached for a module: a truncated file would crash every later call."""
+    path = Path(str(module.__file__))
+    for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.nb?"):
+        cached.unlink(missing_ok=True)
