@@ -45,5 +45,6 @@ def binary_cross_entropy(
     It is least where the sigmoid equals the target, and nearly linear in a logit that is far off.
     """
     p = let("p", sigmoid(logit))
-    t = let("t", (1 - label_smoothing) * target + label_smoothing / 2)
-    return -pos_weight * t * log(p) - (1 - t) * log(1 - p)
+    t_1 = let("t_1", (1 - label_smoothing) * target + label_smoothing / 2)
+    t_0 = let("t_0", (1 - label_smoothing) * (1 - target) + label_smoothing / 2)
+    return -pos_weight * t_1 * log(p) - t_0 * log(1 - p)

@@ -39,7 +39,7 @@ LIN_2017 = Reference(
     references=(LIN_2017,),
     claims=(
         nonnegative(),
-        equals("binary_cross_entropy", {"gamma": 0, "alpha": 0.5}, {"pos_weight": 1}),
+        equals("binary_cross_entropy", {"gamma": 0, "alpha": None}),
         not_convex("logit", gamma=2),
     ),
     conventions=(

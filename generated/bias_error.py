@@ -46,8 +46,8 @@ def value(prediction, target, weight, value_out):
     total = 0.0
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         loss = x - y
         factor = loss * sample_weight
         total += factor
@@ -77,8 +77,8 @@ def value_and_gradient(prediction, target, weight, scale, value_out, gradient_pr
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         loss = x - y
         factor = loss * sample_weight
         total += factor

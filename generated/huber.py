@@ -53,11 +53,11 @@ def value(prediction, target, delta, weight, value_out):
     factor = (-0.5) * delta
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         magnitude_value = abs(r)
-        loss = ((0.5 * (r * r)) if delta >= magnitude_value else (delta * (factor + magnitude_value)) if delta < magnitude_value else np.nan)
+        loss = ((0.5 * (r * r)) if delta >= magnitude_value else (delta * (magnitude_value + factor)) if delta < magnitude_value else np.nan)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -73,8 +73,8 @@ def gradient(prediction, target, delta, weight, scale, gradient_prediction):
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         gradient_prediction[i] = seed * ((r) if delta >= abs(r) else (delta * ((1.0) if r > 0 else (((-1.0) if r < 0 else 0.0 if r >= 0.0 else np.nan)) if r <= 0.0 else np.nan)) if delta < abs(r) else np.nan)
 
@@ -90,11 +90,11 @@ def value_and_gradient(prediction, target, delta, weight, scale, value_out, grad
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         magnitude_value = abs(r)
-        loss = ((0.5 * (r * r)) if delta >= magnitude_value else (delta * (factor + magnitude_value)) if delta < magnitude_value else np.nan)
+        loss = ((0.5 * (r * r)) if delta >= magnitude_value else (delta * (magnitude_value + factor)) if delta < magnitude_value else np.nan)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -111,8 +111,8 @@ def hessian_diagonal(prediction, target, delta, weight, scale, hessian_predictio
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         hessian_prediction[i] = seed * ((1.0) if delta >= abs(r) else 0.0 if delta < abs(r) else np.nan)
 
@@ -125,8 +125,8 @@ def gradient_and_hessian(prediction, target, delta, weight, scale, gradient_pred
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         gradient_prediction[i] = seed * ((r) if delta >= abs(r) else (delta * ((1.0) if r > 0 else (((-1.0) if r < 0 else 0.0 if r >= 0.0 else np.nan)) if r <= 0.0 else np.nan)) if delta < abs(r) else np.nan)
         hessian_prediction[i] = seed * ((1.0) if delta >= abs(r) else 0.0 if delta < abs(r) else np.nan)
@@ -141,8 +141,8 @@ def hessian_product(prediction, target, delta, weight, scale, direction_predicti
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
         v_x = np.float64(direction_prediction[i])
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         product_prediction[i] = seed * v_x * ((1.0) if delta >= abs(r) else 0.0 if delta < abs(r) else np.nan)
 
@@ -157,11 +157,11 @@ def parameter_gradient_and_hessian(prediction, target, delta, weight, scale, par
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         magnitude_value = abs(r)
-        sum_delta += seed * ((0.0) if delta >= magnitude_value else (magnitude_value - delta) if delta < magnitude_value else np.nan)
+        sum_delta += seed * ((0.0) if delta >= magnitude_value else (-delta + magnitude_value) if delta < magnitude_value else np.nan)
         sum_delta_sensitivity += seed * ((0.0) if delta >= magnitude_value else (-1.0) if delta < magnitude_value else np.nan)
     parameter_gradient[0] += sum_delta
     parameter_hessian[0] += sum_delta_sensitivity
@@ -176,8 +176,8 @@ def full_hessian_product(prediction, target, delta, weight, scale, direction_pre
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         v_x = np.float64(direction_prediction[i])
         case = ((0.0) if delta >= abs(r) else (((1.0) if r > 0 else (((-1.0) if r < 0 else 0.0 if r >= 0.0 else np.nan)) if r <= 0.0 else np.nan)) if delta < abs(r) else np.nan)

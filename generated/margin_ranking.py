@@ -67,9 +67,9 @@ def value(first, second, target, margin, weight, value_out):
     total = 0.0
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
-        v = np.float64(second[i])
-        u = np.float64(first[i])
         y = np.float64(target[i])
+        u = np.float64(first[i])
+        v = np.float64(second[i])
         loss = _positive_part(margin - y * (u - v))
         factor = loss * sample_weight
         total += factor
@@ -87,8 +87,8 @@ def gradient(first, second, target, margin, weight, scale, gradient_first, gradi
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
         y = np.float64(target[i])
-        v = np.float64(second[i])
         u = np.float64(first[i])
+        v = np.float64(second[i])
         case = ((1.0) if margin - y * (u - v) > 0 else 0.0 if margin - y * (u - v) <= 0.0 else np.nan)
         gradient_first[i] = -seed * y * case
         gradient_second[i] = seed * y * case
@@ -104,9 +104,9 @@ def value_and_gradient(first, second, target, margin, weight, scale, value_out, 
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        v = np.float64(second[i])
-        u = np.float64(first[i])
         y = np.float64(target[i])
+        u = np.float64(first[i])
+        v = np.float64(second[i])
         term = margin - y * (u - v)
         loss = _positive_part(term)
         factor = loss * sample_weight
@@ -137,8 +137,8 @@ def gradient_and_hessian(first, second, target, margin, weight, scale, gradient_
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
         y = np.float64(target[i])
-        v = np.float64(second[i])
         u = np.float64(first[i])
+        v = np.float64(second[i])
         case = ((1.0) if margin - y * (u - v) > 0 else 0.0 if margin - y * (u - v) <= 0.0 else np.nan)
         gradient_first[i] = -seed * y * case
         gradient_second[i] = seed * y * case
@@ -164,9 +164,9 @@ def parameter_gradient_and_hessian(first, second, target, margin, weight, scale,
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        v = np.float64(second[i])
-        u = np.float64(first[i])
         y = np.float64(target[i])
+        u = np.float64(first[i])
+        v = np.float64(second[i])
         sum_margin += seed * ((1.0) if margin - y * (u - v) > 0 else 0.0 if margin - y * (u - v) <= 0.0 else np.nan)
     parameter_gradient[0] += sum_margin
     parameter_hessian[0] += 0.0

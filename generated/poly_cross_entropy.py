@@ -187,6 +187,7 @@ def hessian_diagonal(logits, label, epsilon, weight, scale, hessian_logits):
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
+    term_2 = -1.0 + epsilon
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -210,12 +211,12 @@ def hessian_diagonal(logits, label, epsilon, weight, scale, hessian_logits):
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        factor = seed * epsilon * exp_difference_value / (term * term)
-        factor_2 = seed * (-1.0 + (-2.0) * epsilon * exp_difference_value / term) / (term * term)
-        factor_3 = seed * epsilon / (term * term)
+        factor = -seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * (term_2 * exp_difference_value / term + (-2.0) * epsilon * (exp_difference_value * exp_difference_value) / (term * term)) / term
+        factor_2 = -epsilon * exp_difference_value / term
+        factor_3 = (-1.0 + (-2.0) * epsilon * exp_difference_value / term) / term
+        factor_4 = seed / term
         for c_2 in range(c):
-            case = ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2]))
-            hessian_logits[i, c_2] = -factor * exp_logits[c_2] - factor_2 * exp_logits[c_2] * case + ((factor * exp_logits[c_2]) if c_2 == y else 0.0) + ((-factor_3 * exp_logits[c_2] * case) if c_2 == y else 0.0)
+            hessian_logits[i, c_2] = ((factor) if c_2 == y else (factor_4 * exp_logits[c_2] * (factor_2 + factor_3 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -225,6 +226,7 @@ def gradient_and_hessian(logits, label, epsilon, weight, scale, gradient_logits,
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
+    term_3 = -1.0 + epsilon
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -252,13 +254,13 @@ def gradient_and_hessian(logits, label, epsilon, weight, scale, gradient_logits,
         case = ((rest_logits) if argmax_logits == y else term_2)
         factor = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2))) / (term * term) - case / term - epsilon * case / term)
         factor_2 = seed * (1.0 + epsilon * exp_difference_value / term) / term
-        factor_3 = seed * epsilon * exp_difference_value / (term * term)
-        factor_4 = seed * (-1.0 + (-2.0) * epsilon * exp_difference_value / term) / (term * term)
-        factor_5 = seed * epsilon / (term * term)
+        factor_3 = -seed * case * (term_3 * exp_difference_value / term + (-2.0) * epsilon * (exp_difference_value * exp_difference_value) / (term * term)) / term
+        factor_4 = -epsilon * exp_difference_value / term
+        factor_5 = (-1.0 + (-2.0) * epsilon * exp_difference_value / term) / term
+        factor_6 = seed / term
         for c_2 in range(c):
             gradient_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2]))
-            case_2 = ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2]))
-            hessian_logits[i, c_2] = -factor_3 * exp_logits[c_2] - factor_4 * exp_logits[c_2] * case_2 + ((factor_3 * exp_logits[c_2]) if c_2 == y else 0.0) + ((-factor_5 * exp_logits[c_2] * case_2) if c_2 == y else 0.0)
+            hessian_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_6 * exp_logits[c_2] * (factor_4 + factor_5 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -298,13 +300,13 @@ def hessian_product(logits, label, epsilon, weight, scale, direction_logits, pro
         exp_difference_value = _exp_difference(z_y, max_logits)
         square = (exp_difference_value * exp_difference_value)
         term_2 = v_z_y - logsumexp_logits_tangent
-        factor = seed * (v_z_y * exp_difference_value / term + epsilon * square * v_z_y / (term * term) - logsumexp_logits_tangent * exp_difference_value / term - logsumexp_logits_tangent * epsilon * square / (term * term) - epsilon * term_2 * exp_difference_value * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) / (term * term))
-        factor_2 = seed / term
+        factor = seed * (v_z_y * exp_difference_value / term + epsilon * v_z_y * square / (term * term) - logsumexp_logits_tangent * exp_difference_value / term - logsumexp_logits_tangent * epsilon * square / (term * term) - epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * exp_difference_value * term_2 / (term * term))
         term_3 = 1.0 + epsilon * exp_difference_value / term
-        factor_3 = epsilon * term_2 * exp_difference_value / term
+        factor_2 = epsilon * exp_difference_value * term_2 / term
+        factor_3 = seed / term
         for c_2 in range(c):
             v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2] * (factor_3 + term_3 * (v_z_2 - logsumexp_logits_tangent))))
+            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_3 * exp_logits[c_2] * (term_3 * (v_z_2 - logsumexp_logits_tangent) + factor_2)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -373,17 +375,17 @@ def full_hessian_product(logits, label, epsilon, weight, scale, direction_logits
             v_z = np.float64(direction_logits[i, k_8])
             logsumexp_logits_tangent += exp_logits[k_8] * v_z / term
         y = label[i]
-        v_z_y = np.float64(direction_logits[i, y])
-        term_2 = v_z_y - logsumexp_logits_tangent
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        sum_epsilon_tangent += seed * term_2 * exp_difference_value / term
+        v_z_y = np.float64(direction_logits[i, y])
+        term_2 = v_z_y - logsumexp_logits_tangent
+        sum_epsilon_tangent += seed * exp_difference_value * term_2 / term
         square = (exp_difference_value * exp_difference_value)
-        factor = seed * (v_z_y * exp_difference_value / term + epsilon * square * v_z_y / (term * term) - logsumexp_logits_tangent * exp_difference_value / term - logsumexp_logits_tangent * epsilon * square / (term * term) - exp_difference_value * (direction_parameters[0] + epsilon * term_2) * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) / (term * term))
+        factor = seed * (v_z_y * exp_difference_value / term + epsilon * v_z_y * square / (term * term) - logsumexp_logits_tangent * exp_difference_value / term - logsumexp_logits_tangent * epsilon * square / (term * term) - (direction_parameters[0] + epsilon * term_2) * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * exp_difference_value / (term * term))
+        term_3 = 1.0 + epsilon * exp_difference_value / term
+        term_4 = direction_parameters[0] * exp_difference_value / term + epsilon * exp_difference_value * term_2 / term
         factor_2 = seed / term
-        term_3 = direction_parameters[0] * exp_difference_value / term + epsilon * term_2 * exp_difference_value / term
-        term_4 = 1.0 + epsilon * exp_difference_value / term
         for c_2 in range(c):
             v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2] * (term_3 + term_4 * (v_z_2 - logsumexp_logits_tangent))))
+            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2] * (term_4 + term_3 * (v_z_2 - logsumexp_logits_tangent))))
     parameter_product[0] += -sum_epsilon_tangent

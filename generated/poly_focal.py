@@ -94,19 +94,18 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, weight, value_out):
     weighted = weight.size > 0
     wanted = value_out.size > 0
     total = 0.0
-    term_2 = 1.0 + gamma
-    term_3 = 1.0 - alpha
+    term_2 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
+        z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor = term * z
+        factor = z * term
         decay_value = _decay(factor)
         sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        softplus_minus = math.log1p(decay_value) + _positive_part(-term * z)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        loss = epsilon * _power(sigmoid_minus, term_2) + softplus_minus * alpha_t * _power(sigmoid_minus, gamma)
+        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        loss = (epsilon * sigmoid_minus + softplus_minus * alpha_t) * _power(sigmoid_minus, gamma)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -120,23 +119,20 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, weight, scale, g
     n = logit.shape[0]
     weighted = weight.size > 0
     term_2 = 1.0 - alpha
-    term_3 = 1.0 + gamma
-    factor_3 = epsilon * term_3
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         z = np.float64(logit[i])
-        factor = term * z
+        factor = z * term
         decay_value = _decay(factor)
         factor_2 = decay_value / (1.0 + decay_value)
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        power_value = _power(sigmoid_minus, gamma)
         p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        softplus_minus = math.log1p(decay_value) + _positive_part(-term * z)  # softplus(-logit*(2*target - 1))
-        gradient_logit[i] = seed * term * (-factor_3 * p_t * _power(sigmoid_minus, term_3) - sigmoid_minus * alpha_t * power_value - gamma * softplus_minus * p_t * alpha_t * power_value)
+        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        gradient_logit[i] = seed * term * _power(sigmoid_minus, gamma) * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + softplus_minus * alpha_t) * p_t)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -146,30 +142,28 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, weight
     weighted = weight.size > 0
     wanted = value_out.size > 0
     total = 0.0
-    term_2 = 1.0 + gamma
-    term_3 = 1.0 - alpha
-    factor_4 = epsilon * term_2
+    term_2 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
+        z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor = term * z
+        factor = z * term
         decay_value = _decay(factor)
         factor_2 = decay_value / (1.0 + decay_value)
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        power_value = _power(sigmoid_minus, term_2)
-        softplus_minus = math.log1p(decay_value) + _positive_part(-term * z)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        power_value_2 = _power(sigmoid_minus, gamma)
-        loss = epsilon * power_value + softplus_minus * alpha_t * power_value_2
+        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+        power_value = _power(sigmoid_minus, gamma)
+        loss = term_3 * power_value
         factor_3 = loss * sample_weight
         total += factor_3
         if wanted:
             value_out[i] = factor_3
         p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        gradient_logit[i] = seed * term * (-factor_4 * p_t * power_value - sigmoid_minus * alpha_t * power_value_2 - gamma * softplus_minus * p_t * alpha_t * power_value_2)
+        gradient_logit[i] = seed * term * power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t)
     return total
 
 
@@ -178,29 +172,26 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, weight, 
     """The exact diagonal of the Hessian."""
     n = logit.shape[0]
     weighted = weight.size > 0
-    term = 1.0 + gamma
-    factor = epsilon * (term * term)
-    term_4 = 1.0 - alpha
     square = (gamma * gamma)
-    factor_4 = epsilon * term
+    term_3 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
-        term_2 = -1.0 + 2.0 * y
         z = np.float64(logit[i])
-        factor_2 = term_2 * z
-        decay_value = _decay(factor_2)
-        term_3 = 1.0 + decay_value
-        case = (((1.0 / ((term_3 * term_3)))) if factor_2 >= 0 else ((decay_value * decay_value) / (term_3 * term_3)) if factor_2 < 0.0 else np.nan)
-        factor_3 = decay_value / term_3
-        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_3)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        power_value = _power(sigmoid_minus, term)
-        p_t = (((1.0 / term_3)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        power_value_2 = _power(sigmoid_minus, gamma)
-        softplus_minus = math.log1p(decay_value) + _positive_part(-term_2 * z)  # softplus(-logit*(2*target - 1))
-        hessian_logit[i] = seed * (factor * case * power_value + p_t * sigmoid_minus * alpha_t * power_value_2 + square * softplus_minus * case * alpha_t * power_value_2 - factor_4 * p_t * sigmoid_minus * power_value + 2.0 * gamma * p_t * sigmoid_minus * alpha_t * power_value_2 - gamma * softplus_minus * p_t * sigmoid_minus * alpha_t * power_value_2)
+        y = np.float64(target[i])
+        term = -1.0 + 2.0 * y
+        factor = z * term
+        decay_value = _decay(factor)
+        term_2 = 1.0 + decay_value
+        factor_2 = decay_value / term_2
+        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        factor_3 = (decay_value * decay_value) / (term_2 * term_2)
+        case = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else factor_3 if factor < 0.0 else np.nan)
+        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+        p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        hessian_logit[i] = seed * _power(sigmoid_minus, gamma) * (epsilon * case * sigmoid_minus + square * term_4 * case + p_t * sigmoid_minus * alpha_t - epsilon * p_t * ((factor_3) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_4 * p_t * sigmoid_minus + (-2.0) * gamma * p_t * sigmoid_minus * (-alpha_t - epsilon * p_t))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -209,9 +200,6 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, weig
     n = logit.shape[0]
     weighted = weight.size > 0
     term_3 = 1.0 - alpha
-    term_4 = 1.0 + gamma
-    factor_3 = epsilon * term_4
-    factor_4 = epsilon * (term_4 * term_4)
     square = (gamma * gamma)
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
@@ -219,19 +207,21 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, weig
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         z = np.float64(logit[i])
-        factor = term * z
+        factor = z * term
         decay_value = _decay(factor)
         term_2 = 1.0 + decay_value
         factor_2 = decay_value / term_2
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         power_value = _power(sigmoid_minus, gamma)
+        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        power_value_2 = _power(sigmoid_minus, term_4)
-        softplus_minus = math.log1p(decay_value) + _positive_part(-term * z)  # softplus(-logit*(2*target - 1))
-        gradient_logit[i] = seed * term * (-factor_3 * p_t * power_value_2 - sigmoid_minus * alpha_t * power_value - gamma * softplus_minus * p_t * alpha_t * power_value)
-        case = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else ((decay_value * decay_value) / (term_2 * term_2)) if factor < 0.0 else np.nan)
-        hessian_logit[i] = seed * (factor_4 * case * power_value_2 + p_t * sigmoid_minus * alpha_t * power_value + square * softplus_minus * case * alpha_t * power_value - factor_3 * p_t * sigmoid_minus * power_value_2 + 2.0 * gamma * p_t * sigmoid_minus * alpha_t * power_value - gamma * softplus_minus * p_t * sigmoid_minus * alpha_t * power_value)
+        term_4 = -alpha_t - epsilon * p_t
+        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+        gradient_logit[i] = seed * term * power_value * (sigmoid_minus * term_4 - gamma * term_5 * p_t)
+        factor_3 = (decay_value * decay_value) / (term_2 * term_2)
+        case = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else factor_3 if factor < 0.0 else np.nan)
+        hessian_logit[i] = seed * power_value * (epsilon * case * sigmoid_minus + square * term_5 * case + p_t * sigmoid_minus * alpha_t - epsilon * p_t * ((factor_3) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_5 * p_t * sigmoid_minus + (-2.0) * gamma * p_t * sigmoid_minus * term_4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -239,30 +229,27 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weight, s
     """The Hessian times a direction."""
     n = logit.shape[0]
     weighted = weight.size > 0
-    term = 1.0 + gamma
-    factor = epsilon * (term * term)
-    term_4 = 1.0 - alpha
     square = (gamma * gamma)
-    factor_4 = epsilon * term
+    term_3 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
-        term_2 = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor_2 = term_2 * z
-        decay_value = _decay(factor_2)
-        term_3 = 1.0 + decay_value
-        case = (((1.0 / ((term_3 * term_3)))) if factor_2 >= 0 else ((decay_value * decay_value) / (term_3 * term_3)) if factor_2 < 0.0 else np.nan)
-        factor_3 = decay_value / term_3
-        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_3)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        power_value = _power(sigmoid_minus, term)
-        p_t = (((1.0 / term_3)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        power_value_2 = _power(sigmoid_minus, gamma)
-        softplus_minus = math.log1p(decay_value) + _positive_part(-term_2 * z)  # softplus(-logit*(2*target - 1))
         v_z = np.float64(direction_logit[i])
-        product_logit[i] = seed * v_z * (factor * case * power_value + p_t * sigmoid_minus * alpha_t * power_value_2 + square * softplus_minus * case * alpha_t * power_value_2 - factor_4 * p_t * sigmoid_minus * power_value + 2.0 * gamma * p_t * sigmoid_minus * alpha_t * power_value_2 - gamma * softplus_minus * p_t * sigmoid_minus * alpha_t * power_value_2)
+        z = np.float64(logit[i])
+        y = np.float64(target[i])
+        term = -1.0 + 2.0 * y
+        factor = z * term
+        decay_value = _decay(factor)
+        term_2 = 1.0 + decay_value
+        factor_2 = decay_value / term_2
+        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        factor_3 = (decay_value * decay_value) / (term_2 * term_2)
+        case = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else factor_3 if factor < 0.0 else np.nan)
+        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+        p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        product_logit[i] = seed * v_z * _power(sigmoid_minus, gamma) * (epsilon * case * sigmoid_minus + square * term_4 * case + p_t * sigmoid_minus * alpha_t - epsilon * p_t * ((factor_3) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_4 * p_t * sigmoid_minus + (-2.0) * gamma * p_t * sigmoid_minus * (-alpha_t - epsilon * p_t))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -274,27 +261,26 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     sum_epsilon = 0.0
     sum_gamma = 0.0
     sum_gamma_sensitivity = 0.0
-    term_2 = 1.0 + gamma
-    term_3 = 1.0 - alpha
+    term_2 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
+        z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor = term * z
+        factor = z * term
         decay_value = _decay(factor)
         log1p_value = math.log1p(decay_value)
-        softplus_minus = log1p_value + _positive_part(-term * z)  # softplus(-logit*(2*target - 1))
+        softplus_minus = log1p_value + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
         sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         power_value = _power(sigmoid_minus, gamma)
-        sum_alpha += seed * softplus_minus * power_value * ((term) if alpha_given else 0.0)
-        power_value_2 = _power(sigmoid_minus, term_2)
-        sum_epsilon += seed * power_value_2
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        sum_alpha += seed * softplus_minus * ((term) if alpha_given else 0.0) * power_value
+        sum_epsilon += seed * sigmoid_minus * power_value
+        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-        sum_gamma += seed * softplus_plus * (-epsilon * power_value_2 - softplus_minus * alpha_t * power_value)
-        sum_gamma_sensitivity += seed * (softplus_plus * softplus_plus) * (epsilon * power_value_2 + softplus_minus * alpha_t * power_value)
+        sum_gamma += -seed * term_3 * softplus_plus * power_value
+        sum_gamma_sensitivity += seed * (softplus_plus * softplus_plus) * term_3 * power_value
     parameter_gradient[0] += sum_gamma
     parameter_gradient[1] += sum_alpha
     parameter_gradient[2] += sum_epsilon
@@ -311,39 +297,39 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weig
     sum_alpha_tangent = 0.0
     sum_epsilon_tangent = 0.0
     sum_gamma_tangent = 0.0
-    term_4 = 1.0 + gamma
+    term_4 = -1.0 - gamma
     term_5 = 1.0 - alpha
-    factor_3 = epsilon * term_4
-    factor_4 = epsilon * (term_4 * term_4)
     square = (gamma * gamma)
-    factor_5 = term_4 * direction_parameters[2]
+    factor_4 = direction_parameters[2] * term_4
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
+        v_z = np.float64(direction_logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         z = np.float64(logit[i])
-        factor = term * z
+        factor = z * term
         decay_value = _decay(factor)
         term_2 = 1.0 + decay_value
         factor_2 = decay_value / term_2
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         log1p_value = math.log1p(decay_value)
-        softplus_minus = log1p_value + _positive_part(-term * z)  # softplus(-logit*(2*target - 1))
+        softplus_minus = log1p_value + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
         p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
         term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
-        v_z = np.float64(direction_logit[i])
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         case = ((term) if alpha_given else 0.0)
         power_value = _power(sigmoid_minus, gamma)
-        sum_alpha_tangent += seed * case * power_value * (term * term_3 * v_z - softplus_plus * softplus_minus * direction_parameters[0])
-        power_value_2 = _power(sigmoid_minus, term_4)
-        sum_epsilon_tangent += seed * power_value_2 * (-softplus_plus * direction_parameters[0] - term_4 * term * v_z * p_t)
+        sum_alpha_tangent += seed * (v_z * term * term_3 - direction_parameters[0] * softplus_plus * softplus_minus) * case * power_value
+        sum_epsilon_tangent += seed * (v_z * term * p_t * term_4 - direction_parameters[0] * softplus_plus) * sigmoid_minus * power_value
         alpha_t = ((alpha * y + term_5 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        term_6 = softplus_plus * sigmoid_minus * alpha_t * power_value + factor_3 * softplus_plus * p_t * power_value_2 + gamma * softplus_plus * softplus_minus * p_t * alpha_t * power_value - epsilon * p_t * power_value_2 - softplus_minus * p_t * alpha_t * power_value
-        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * (epsilon * power_value_2 + softplus_minus * alpha_t * power_value) + term * term_6 * v_z - softplus_plus * direction_parameters[2] * power_value_2 - softplus_plus * softplus_minus * direction_parameters[1] * case * power_value)
-        case_2 = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else ((decay_value * decay_value) / (term_2 * term_2)) if factor < 0.0 else np.nan)
-        product_logit[i] = seed * (v_z * (factor_4 * case_2 * power_value_2 + p_t * sigmoid_minus * alpha_t * power_value + square * softplus_minus * case_2 * alpha_t * power_value - factor_3 * p_t * sigmoid_minus * power_value_2 + 2.0 * gamma * p_t * sigmoid_minus * alpha_t * power_value - gamma * softplus_minus * p_t * sigmoid_minus * alpha_t * power_value) + term * term_6 * direction_parameters[0] + term * term_3 * direction_parameters[1] * case * power_value - factor_5 * term * p_t * power_value_2)
+        term_6 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+        term_7 = -alpha_t - epsilon * p_t
+        term_8 = gamma * term_6 * softplus_plus * p_t - term_6 * p_t - softplus_plus * sigmoid_minus * term_7
+        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_6 + v_z * term * term_8 - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * power_value
+        factor_3 = (decay_value * decay_value) / (term_2 * term_2)
+        case_2 = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else factor_3 if factor < 0.0 else np.nan)
+        product_logit[i] = seed * (v_z * (epsilon * case_2 * sigmoid_minus + square * term_6 * case_2 + p_t * sigmoid_minus * alpha_t - epsilon * p_t * ((factor_3) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_6 * p_t * sigmoid_minus + (-2.0) * gamma * p_t * sigmoid_minus * term_7) + direction_parameters[0] * term * term_8 + direction_parameters[1] * term * case * term_3 + factor_4 * term * p_t * sigmoid_minus) * power_value
     parameter_product[0] += sum_gamma_tangent
     parameter_product[1] += sum_alpha_tangent
     parameter_product[2] += sum_epsilon_tangent

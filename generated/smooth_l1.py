@@ -53,11 +53,11 @@ def value(prediction, target, beta, weight, value_out):
     factor = (-0.5) * beta
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         magnitude_value = abs(r)
-        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (factor + magnitude_value) if beta < magnitude_value else np.nan)
+        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -73,8 +73,8 @@ def gradient(prediction, target, beta, weight, scale, gradient_prediction):
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (((1.0) if r > 0 else (((-1.0) if r < 0 else 0.0 if r >= 0.0 else np.nan)) if r <= 0.0 else np.nan)) if beta < abs(r) else np.nan)
 
@@ -90,11 +90,11 @@ def value_and_gradient(prediction, target, beta, weight, scale, value_out, gradi
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         magnitude_value = abs(r)
-        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (factor + magnitude_value) if beta < magnitude_value else np.nan)
+        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -111,8 +111,8 @@ def hessian_diagonal(prediction, target, beta, weight, scale, hessian_prediction
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         hessian_prediction[i] = seed * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
 
@@ -125,8 +125,8 @@ def gradient_and_hessian(prediction, target, beta, weight, scale, gradient_predi
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (((1.0) if r > 0 else (((-1.0) if r < 0 else 0.0 if r >= 0.0 else np.nan)) if r <= 0.0 else np.nan)) if beta < abs(r) else np.nan)
         hessian_prediction[i] = seed * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
@@ -141,8 +141,8 @@ def hessian_product(prediction, target, beta, weight, scale, direction_predictio
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
         v_x = np.float64(direction_prediction[i])
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         product_prediction[i] = seed * v_x * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
 
@@ -157,8 +157,8 @@ def parameter_gradient_and_hessian(prediction, target, beta, weight, scale, para
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         square = (r * r)
         sum_beta += seed * (((-0.5) * square / (beta * beta)) if beta >= abs(r) else (-0.5) if beta < abs(r) else np.nan)
@@ -176,8 +176,8 @@ def full_hessian_product(prediction, target, beta, weight, scale, direction_pred
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         v_x = np.float64(direction_prediction[i])
         case = (((-0.5) * (2.0 * x + (-2.0) * y) / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)

@@ -115,12 +115,12 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
         sum_logits = 0.0
         log1p_value = math.log1p(rest_logits)
         for k_2 in range(c):
-            z_3 = np.float64(logits[i, k_2])
             w = class_weight[k_2]
-            sum_logits += w * (log1p_value + (max_logits - z_3))
-        z_y = np.float64(logits[i, y])
+            z_3 = np.float64(logits[i, k_2])
+            sum_logits += w * ((max_logits - z_3) + log1p_value)
         w_y = class_weight[y]
-        loss = factor * sum_logits + term * w_y * (log1p_value + (max_logits - z_y))
+        z_y = np.float64(logits[i, y])
+        loss = factor * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -166,13 +166,13 @@ def gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
         w_y = class_weight[y]
-        term_2 = factor + term * w_y
+        term_2 = w_y * term + factor
         z_y = np.float64(logits[i, y])
-        factor_3 = seed * (factor - factor_2 * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits))
+        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits))
         factor_4 = term_2 / (1.0 + rest_logits)
         for c_3 in range(c):
             w_2 = class_weight[c_3]
-            gradient_logits[i, c_3] = ((factor_3) if c_3 == y else (seed * (factor_4 * exp_logits[c_3] - factor_2 * w_2)))
+            gradient_logits[i, c_3] = ((factor_3) if c_3 == y else (seed * (factor_4 * exp_logits[c_3] + factor_2 * (-1.0) * w_2)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -219,16 +219,16 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         sum_logits = 0.0
         log1p_value = math.log1p(rest_logits)
         w_y = class_weight[y]
-        term_2 = factor + term * w_y
+        term_2 = w_y * term + factor
         z_y = np.float64(logits[i, y])
-        factor_3 = seed * (factor - factor_2 * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits))
+        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits))
         factor_4 = term_2 / (1.0 + rest_logits)
         for k_2 in range(c):
-            z_3 = np.float64(logits[i, k_2])
             w_2 = class_weight[k_2]
-            sum_logits += w_2 * (log1p_value + (max_logits - z_3))
-            gradient_logits[i, k_2] = ((factor_3) if k_2 == y else (seed * (factor_4 * exp_logits[k_2] - factor_2 * w_2)))
-        loss = factor_2 * sum_logits + term * w_y * (log1p_value + (max_logits - z_y))
+            z_3 = np.float64(logits[i, k_2])
+            sum_logits += w_2 * ((max_logits - z_3) + log1p_value)
+            gradient_logits[i, k_2] = ((factor_3) if k_2 == y else (seed * (factor_4 * exp_logits[k_2] + factor_2 * (-1.0) * w_2)))
+        loss = factor_2 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
         factor_5 = loss * sample_weight
         total += factor_5
         if wanted:
@@ -273,7 +273,7 @@ def hessian_diagonal(logits, label, label_smoothing, class_weight, ignore_index,
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
         w_y = class_weight[y]
-        factor_2 = seed * (factor + term * w_y) / ((1.0 + rest_logits) * (1.0 + rest_logits))
+        factor_2 = seed * (w_y * term + factor) / ((1.0 + rest_logits) * (1.0 + rest_logits))
         for c_3 in range(c):
             hessian_logits[i, c_3] = factor_2 * exp_logits[c_3] * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits[c_3]))
 
@@ -318,14 +318,14 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
                 rest_logits += exp_logits[k_17]
         w_y = class_weight[y]
         term = 1.0 + rest_logits
-        term_3 = factor + term_2 * w_y
+        term_3 = w_y * term_2 + factor
         z_y = np.float64(logits[i, y])
-        factor_3 = seed * (factor - factor_2 * w_y - term_3 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / term)
+        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_3 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / term)
         factor_4 = term_3 / term
         factor_5 = seed * term_3 / (term * term)
         for c_3 in range(c):
             w_2 = class_weight[c_3]
-            gradient_logits[i, c_3] = ((factor_3) if c_3 == y else (seed * (factor_4 * exp_logits[c_3] - factor_2 * w_2)))
+            gradient_logits[i, c_3] = ((factor_3) if c_3 == y else (seed * (factor_4 * exp_logits[c_3] + factor_2 * (-1.0) * w_2)))
             hessian_logits[i, c_3] = factor_5 * exp_logits[c_3] * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits[c_3]))
 
 
@@ -370,11 +370,11 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         for k_14 in range(c):
             v_z = np.float64(direction_logits[i, k_14])
             logsumexp_logits_tangent += exp_logits[k_14] * v_z / term
-        v_z_y = np.float64(direction_logits[i, y])
         w_y = class_weight[y]
-        term_3 = factor + term_2 * w_y
+        term_3 = w_y * term_2 + factor
         z_y = np.float64(logits[i, y])
-        factor_2 = seed * term_3 * (v_z_y - logsumexp_logits_tangent) * _exp_difference(z_y, max_logits) / term
+        v_z_y = np.float64(direction_logits[i, y])
+        factor_2 = seed * term_3 * _exp_difference(z_y, max_logits) * (v_z_y - logsumexp_logits_tangent) / term
         factor_3 = seed * term_3 / term
         for c_3 in range(c):
             v_z_2 = np.float64(direction_logits[i, c_3])
@@ -413,12 +413,12 @@ def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight,
         sum_logits = 0.0
         log1p_value = math.log1p(rest_logits)
         for k_2 in range(c):
-            z_3 = np.float64(logits[i, k_2])
             w = class_weight[k_2]
-            sum_logits += w * (log1p_value + (max_logits - z_3))
-        z_y = np.float64(logits[i, y])
+            z_3 = np.float64(logits[i, k_2])
+            sum_logits += w * ((max_logits - z_3) + log1p_value)
         w_y = class_weight[y]
-        sum_label_smoothing += seed * (sum_logits / c - w_y * (log1p_value + (max_logits - z_y)))
+        z_y = np.float64(logits[i, y])
+        sum_label_smoothing += seed * (sum_logits / c - w_y * ((max_logits - z_y) + log1p_value))
     parameter_gradient[0] += sum_label_smoothing
     parameter_hessian[0] += 0.0
 
@@ -467,18 +467,18 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             v_z = np.float64(direction_logits[i, k_14])
             logsumexp_logits_tangent += exp_logits[k_14] * v_z / term
         sum_logits_tangent = 0.0
-        w_y = class_weight[y]
-        term_2 = factor - w_y
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
+        w_y = class_weight[y]
+        term_2 = -w_y + factor
+        term_4 = w_y * term_3 + factor_2
         v_z_y = np.float64(direction_logits[i, y])
-        term_4 = factor_2 + term_3 * w_y
-        factor_3 = seed * (direction_parameters[0] * (term_2 * exp_difference_value / term - w_y / c) + w_y * direction_parameters[0] + term_4 * exp_difference_value * (v_z_y - logsumexp_logits_tangent) / term)
+        factor_3 = seed * (direction_parameters[0] * (exp_difference_value * term_2 / term - w_y / c) + w_y * direction_parameters[0] + term_4 * exp_difference_value * (v_z_y - logsumexp_logits_tangent) / term)
         factor_4 = term_2 / term
         factor_5 = term_4 / term
         for k_15 in range(c):
-            v_z_2 = np.float64(direction_logits[i, k_15])
             w_2 = class_weight[k_15]
+            v_z_2 = np.float64(direction_logits[i, k_15])
             sum_logits_tangent += w_2 * (logsumexp_logits_tangent - v_z_2)
             product_logits[i, k_15] = ((factor_3) if k_15 == y else (seed * (direction_parameters[0] * (factor_4 * exp_logits[k_15] - w_2 / c) + factor_5 * exp_logits[k_15] * (v_z_2 - logsumexp_logits_tangent))))
         sum_label_smoothing_tangent += seed * (sum_logits_tangent / c + w_y * v_z_y - logsumexp_logits_tangent * w_y)

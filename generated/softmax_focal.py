@@ -105,7 +105,7 @@ def value(logits, label, gamma, alpha, weight, value_out):
                 rest_logits += exp_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        loss = -alpha * (-(max_logits - z_y) - math.log1p(rest_logits)) * _power(((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits), gamma)
+        loss = -alpha * _power(((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits), gamma) * (-(max_logits - z_y) - math.log1p(rest_logits))
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -120,7 +120,7 @@ def gradient(logits, label, gamma, alpha, weight, scale, gradient_logits):
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    factor = alpha * gamma
+    term_3 = -1.0 + gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -140,18 +140,20 @@ def gradient(logits, label, gamma, alpha, weight, scale, gradient_logits):
             exp_logits[k_17] = _exp_difference(z_2, max_logits)
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
+        term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        term = -(max_logits - z_y) - math.log1p(rest_logits)
         exp_difference_value = _exp_difference(z_y, max_logits)
         term_2 = 1.0 + rest_logits - exp_difference_value
-        case = (((1.0 / rest_logits)) if argmax_logits == y else ((1.0 / term_2)))
-        power_value = _power(((rest_logits) if argmax_logits == y else term_2) / (1.0 + rest_logits), gamma)
-        adjoint_logsumexp_logits = seed * alpha * power_value * (1.0 - gamma * term * case * exp_difference_value)  # alpha*seed*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + 1)
-        term_3 = adjoint_logsumexp_logits * exp_difference_value / (1.0 + rest_logits) + factor * seed * term * case * exp_difference_value * power_value - seed * alpha * power_value
-        factor_2 = adjoint_logsumexp_logits / (1.0 + rest_logits)
+        case = ((rest_logits) if argmax_logits == y else term_2)
+        factor = case / term
+        power_value = _power(factor, term_3)
+        term_4 = -(max_logits - z_y) - math.log1p(rest_logits)
+        power_value_2 = _power(factor, gamma)
+        factor_2 = seed * alpha * (gamma * case * power_value * term_4 / term - case * power_value_2 / term - gamma * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2))) * power_value * term_4 / (term * term))
+        factor_3 = seed * alpha * (power_value_2 - gamma * exp_difference_value * power_value * term_4 / term) / term
         for c_2 in range(c):
-            gradient_logits[i, c_2] = ((term_3) if c_2 == y else (factor_2 * exp_logits[c_2]))
+            gradient_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_3 * exp_logits[c_2]))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -163,7 +165,7 @@ def value_and_gradient(logits, label, gamma, alpha, weight, scale, value_out, gr
     wanted = value_out.size > 0
     exp_logits = np.empty((c,))
     total = 0.0
-    factor_2 = alpha * gamma
+    term_4 = -1.0 + gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -183,23 +185,25 @@ def value_and_gradient(logits, label, gamma, alpha, weight, scale, value_out, gr
             exp_logits[k_17] = _exp_difference(z_2, max_logits)
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
+        term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        term = -(max_logits - z_y) - math.log1p(rest_logits)
         exp_difference_value = _exp_difference(z_y, max_logits)
         term_2 = 1.0 + rest_logits - exp_difference_value
-        case = (((1.0 / rest_logits)) if argmax_logits == y else ((1.0 / term_2)))
-        power_value = _power(((rest_logits) if argmax_logits == y else term_2) / (1.0 + rest_logits), gamma)
-        adjoint_logsumexp_logits = seed * alpha * power_value * (1.0 - gamma * term * case * exp_difference_value)  # alpha*seed*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + 1)
-        loss = -alpha * term * power_value
-        factor = loss * sample_weight
-        total += factor
+        case = ((rest_logits) if argmax_logits == y else term_2)
+        factor = case / term
+        power_value = _power(factor, gamma)
+        term_3 = -(max_logits - z_y) - math.log1p(rest_logits)
+        loss = -alpha * power_value * term_3
+        factor_2 = loss * sample_weight
+        total += factor_2
         if wanted:
-            value_out[i] = factor
-        term_3 = adjoint_logsumexp_logits * exp_difference_value / (1.0 + rest_logits) + factor_2 * seed * term * case * exp_difference_value * power_value - seed * alpha * power_value
-        factor_3 = adjoint_logsumexp_logits / (1.0 + rest_logits)
+            value_out[i] = factor_2
+        power_value_2 = _power(factor, term_4)
+        factor_3 = seed * alpha * (gamma * case * power_value_2 * term_3 / term - case * power_value / term - gamma * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2))) * power_value_2 * term_3 / (term * term))
+        factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_3 / term) / term
         for c_2 in range(c):
-            gradient_logits[i, c_2] = ((term_3) if c_2 == y else (factor_3 * exp_logits[c_2]))
+            gradient_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_4 * exp_logits[c_2]))
     return total
 
 
@@ -210,9 +214,10 @@ def hessian_diagonal(logits, label, gamma, alpha, weight, scale, hessian_logits)
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
+    term_3 = -2.0 + gamma
+    term_5 = -1.0 + gamma
     square = (gamma * gamma)
-    factor_2 = alpha * gamma
-    factor_6 = alpha * square
+    term_6 = -gamma + square
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -232,50 +237,29 @@ def hessian_diagonal(logits, label, gamma, alpha, weight, scale, hessian_logits)
             exp_logits[k_17] = _exp_difference(z_2, max_logits)
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
+        term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        log1p_value = math.log1p(rest_logits)
-        term = -log1p_value - (max_logits - z_y)
         exp_difference_value = _exp_difference(z_y, max_logits)
         term_2 = 1.0 + rest_logits - exp_difference_value
-        case = (((1.0 / rest_logits)) if argmax_logits == y else ((1.0 / term_2)))
-        term_3 = 1.0 + rest_logits
-        power_value = _power(((rest_logits) if argmax_logits == y else term_2) / term_3, gamma)
-        adjoint_logsumexp_logits = seed * alpha * power_value * (1.0 - gamma * term * case * exp_difference_value)  # alpha*seed*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + 1)
-        case_2 = (((1.0 / ((rest_logits * rest_logits)))) if argmax_logits == y else ((1.0 / ((term_2 * term_2)))))
-        factor = (-adjoint_logsumexp_logits + seed * alpha * exp_difference_value * power_value * (2.0 * gamma * term_3 * case + gamma * term_3 * term * case + gamma * term_3 * term * case_2 * exp_difference_value - square * term_3 * term * case_2 * exp_difference_value) / term_3) / (term_3 * term_3)
-        factor_3 = factor_2 * seed * case * exp_difference_value * power_value / term_3
+        case = (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)))
+        case_2 = ((rest_logits) if argmax_logits == y else term_2)
+        factor = case_2 / term
+        power_value = _power(factor, term_3)
+        term_4 = -(max_logits - z_y) - math.log1p(rest_logits)
+        factor_2 = -_power(factor, gamma)
+        power_value_2 = _power(factor, term_5)
+        factor_3 = -gamma * power_value_2 * term_4
+        factor_4 = (-2.0) * gamma * case_2 * power_value_2 / term
+        factor_5 = (-2.0) * gamma * case_2 * power_value_2 * term_4 / term
+        factor_6 = seed * alpha * exp_difference_value * (gamma * case * power_value * term_4 / (term * term) - case_2 * (factor_2 + (-2.0) * gamma * power_value_2 + factor_3 + factor_4 - term_6 * case * power_value * term_4 / (term * term) + factor_5) / term + factor_4 - square * case * power_value * term_4 / (term * term) + factor_5) / term
+        factor_7 = gamma * exp_difference_value * power_value_2 * term_4 / term
+        factor_8 = (gamma * exp_difference_value * power_value_2 / term + factor_7 + factor_2 - exp_difference_value * (square * exp_difference_value * power_value * term_4 / term - gamma * power_value_2 + factor_3 - gamma * exp_difference_value * power_value * term_4 / term) / term) / term
         square_2 = (exp_difference_value * exp_difference_value)
-        factor_4 = factor_2 * seed * square_2 * z_y * case_2 * power_value / term_3
-        factor_5 = factor_2 * seed * z_y * case * exp_difference_value * power_value / term_3
-        term_5 = max_logits + log1p_value
-        factor_7 = factor_6 * seed * square_2 * term_5 * case_2 * power_value / term_3
-        factor_8 = factor_2 * seed * square_2 * term_5 * case_2 * power_value / term_3
-        factor_9 = factor_2 * seed * term_5 * case * exp_difference_value * power_value / term_3
-        factor_10 = factor_6 * seed * square_2 * z_y * case_2 * power_value / term_3
-        factor_11 = seed * alpha * power_value
-        factor_12 = gamma * case
-        factor_13 = gamma * z_y * case
-        factor_14 = gamma * case / term_3
-        square_3 = (rest_logits * rest_logits)
-        factor_15 = gamma * term_5 * case
-        factor_16 = gamma * term_5 * case / term_3
-        factor_17 = gamma * case * exp_difference_value / term_3
-        factor_18 = gamma * z_y * case_2 * exp_difference_value
-        factor_19 = square * term_5 * case_2 * exp_difference_value
-        factor_20 = gamma * z_y * case / term_3
-        factor_21 = gamma * term_5 * case_2 * exp_difference_value
-        factor_22 = square * z_y * case_2 * exp_difference_value
-        factor_23 = gamma * term_5 * case_2 * exp_difference_value / term_3
-        factor_24 = square * z_y * case_2 * exp_difference_value / term_3
-        factor_25 = gamma * z_y * case_2 * exp_difference_value / term_3
-        factor_26 = square * term_5 * case_2 * exp_difference_value / term_3
-        factor_27 = seed * alpha * power_value * (gamma * square_2 * term_5 * case_2 + gamma * term_5 * case * exp_difference_value + square * square_2 * z_y * case_2 + (-2.0) * gamma * case * exp_difference_value - gamma * square_2 * z_y * case_2 - gamma * z_y * case * exp_difference_value - square * square_2 * term_5 * case_2) / term_3
+        term_7 = 2.0 * gamma * exp_difference_value * power_value_2 / term + factor_7 + gamma * square_2 * power_value * term_4 / (term * term) - square * square_2 * power_value * term_4 / (term * term)
+        factor_9 = seed * alpha / term
         for c_2 in range(c):
-            term_4 = 1.0 + rest_logits - exp_logits[c_2]
-            case_3 = ((rest_logits) if c_2 == argmax_logits else term_4)
-            case_4 = ((square_3) if c_2 == argmax_logits else ((term_4 * term_4)))
-            hessian_logits[i, c_2] = -factor * exp_logits[c_2] * case_3 + 2.0 * factor_3 * exp_logits[c_2] + factor_4 * exp_logits[c_2] + factor_5 * exp_logits[c_2] + factor_7 * exp_logits[c_2] - factor_8 * exp_logits[c_2] - factor_9 * exp_logits[c_2] - factor_10 * exp_logits[c_2] + ((factor_11 * (factor_12 * case_3 + factor_13 * case_3 - factor_14 * case_4 - factor_15 * case_3 + factor_16 * case_4 + factor_17 * case_3 + factor_18 * case_3 + factor_19 * case_3 - factor_20 * case_4 - factor_21 * case_3 - factor_22 * case_3 + factor_23 * case_4 + factor_24 * case_4 - factor_25 * case_4 - factor_26 * case_4)) if c_2 == y else 0.0) + ((factor_27 * exp_logits[c_2]) if c_2 == y else 0.0)
+            hessian_logits[i, c_2] = ((factor_6) if c_2 == y else (factor_9 * exp_logits[c_2] * (term_7 + factor_8 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -285,9 +269,10 @@ def gradient_and_hessian(logits, label, gamma, alpha, weight, scale, gradient_lo
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    factor = alpha * gamma
+    term_3 = -1.0 + gamma
+    term_5 = -2.0 + gamma
     square = (gamma * gamma)
-    factor_7 = alpha * square
+    term_6 = -gamma + square
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -307,53 +292,33 @@ def gradient_and_hessian(logits, label, gamma, alpha, weight, scale, gradient_lo
             exp_logits[k_17] = _exp_difference(z_2, max_logits)
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
+        term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        log1p_value = math.log1p(rest_logits)
-        term = -log1p_value - (max_logits - z_y)
         exp_difference_value = _exp_difference(z_y, max_logits)
         term_2 = 1.0 + rest_logits - exp_difference_value
-        case = (((1.0 / rest_logits)) if argmax_logits == y else ((1.0 / term_2)))
-        term_3 = 1.0 + rest_logits
-        power_value = _power(((rest_logits) if argmax_logits == y else term_2) / term_3, gamma)
-        adjoint_logsumexp_logits = seed * alpha * power_value * (1.0 - gamma * term * case * exp_difference_value)  # alpha*seed*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + 1)
-        term_4 = adjoint_logsumexp_logits * exp_difference_value / term_3 + factor * seed * term * case * exp_difference_value * power_value - seed * alpha * power_value
-        factor_2 = adjoint_logsumexp_logits / term_3
-        case_2 = (((1.0 / ((rest_logits * rest_logits)))) if argmax_logits == y else ((1.0 / ((term_2 * term_2)))))
-        factor_3 = (-adjoint_logsumexp_logits + seed * alpha * exp_difference_value * power_value * (2.0 * gamma * term_3 * case + gamma * term_3 * term * case + gamma * term_3 * term * case_2 * exp_difference_value - square * term_3 * term * case_2 * exp_difference_value) / term_3) / (term_3 * term_3)
-        factor_4 = factor * seed * case * exp_difference_value * power_value / term_3
+        case = ((rest_logits) if argmax_logits == y else term_2)
+        factor = case / term
+        power_value = _power(factor, term_3)
+        term_4 = -(max_logits - z_y) - math.log1p(rest_logits)
+        power_value_2 = _power(factor, gamma)
+        case_2 = (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)))
+        factor_2 = seed * alpha * (gamma * case * power_value * term_4 / term - case * power_value_2 / term - gamma * case_2 * power_value * term_4 / (term * term))
+        factor_3 = seed * alpha * (power_value_2 - gamma * exp_difference_value * power_value * term_4 / term) / term
+        power_value_3 = _power(factor, term_5)
+        factor_4 = -power_value_2
+        factor_5 = -gamma * power_value * term_4
+        factor_6 = (-2.0) * gamma * case * power_value / term
+        factor_7 = (-2.0) * gamma * case * power_value * term_4 / term
+        factor_8 = seed * alpha * exp_difference_value * (gamma * case_2 * power_value_3 * term_4 / (term * term) - case * (factor_4 + (-2.0) * gamma * power_value + factor_5 + factor_6 - term_6 * case_2 * power_value_3 * term_4 / (term * term) + factor_7) / term + factor_6 - square * case_2 * power_value_3 * term_4 / (term * term) + factor_7) / term
+        factor_9 = gamma * exp_difference_value * power_value * term_4 / term
+        factor_10 = (gamma * exp_difference_value * power_value / term + factor_9 + factor_4 - exp_difference_value * (square * exp_difference_value * power_value_3 * term_4 / term - gamma * power_value + factor_5 - gamma * exp_difference_value * power_value_3 * term_4 / term) / term) / term
         square_2 = (exp_difference_value * exp_difference_value)
-        factor_5 = factor * seed * square_2 * z_y * case_2 * power_value / term_3
-        factor_6 = factor * seed * z_y * case * exp_difference_value * power_value / term_3
-        term_6 = max_logits + log1p_value
-        factor_8 = factor_7 * seed * square_2 * term_6 * case_2 * power_value / term_3
-        factor_9 = factor * seed * square_2 * term_6 * case_2 * power_value / term_3
-        factor_10 = factor * seed * term_6 * case * exp_difference_value * power_value / term_3
-        factor_11 = factor_7 * seed * square_2 * z_y * case_2 * power_value / term_3
-        factor_12 = seed * alpha * power_value
-        factor_13 = gamma * case
-        factor_14 = gamma * z_y * case
-        factor_15 = gamma * case / term_3
-        square_3 = (rest_logits * rest_logits)
-        factor_16 = gamma * term_6 * case
-        factor_17 = gamma * term_6 * case / term_3
-        factor_18 = gamma * case * exp_difference_value / term_3
-        factor_19 = gamma * z_y * case_2 * exp_difference_value
-        factor_20 = square * term_6 * case_2 * exp_difference_value
-        factor_21 = gamma * z_y * case / term_3
-        factor_22 = gamma * term_6 * case_2 * exp_difference_value
-        factor_23 = square * z_y * case_2 * exp_difference_value
-        factor_24 = gamma * term_6 * case_2 * exp_difference_value / term_3
-        factor_25 = square * z_y * case_2 * exp_difference_value / term_3
-        factor_26 = gamma * z_y * case_2 * exp_difference_value / term_3
-        factor_27 = square * term_6 * case_2 * exp_difference_value / term_3
-        factor_28 = seed * alpha * power_value * (gamma * square_2 * term_6 * case_2 + gamma * term_6 * case * exp_difference_value + square * square_2 * z_y * case_2 + (-2.0) * gamma * case * exp_difference_value - gamma * square_2 * z_y * case_2 - gamma * z_y * case * exp_difference_value - square * square_2 * term_6 * case_2) / term_3
+        term_7 = 2.0 * gamma * exp_difference_value * power_value / term + factor_9 + gamma * square_2 * power_value_3 * term_4 / (term * term) - square * square_2 * power_value_3 * term_4 / (term * term)
+        factor_11 = seed * alpha / term
         for c_2 in range(c):
-            gradient_logits[i, c_2] = ((term_4) if c_2 == y else (factor_2 * exp_logits[c_2]))
-            term_5 = 1.0 + rest_logits - exp_logits[c_2]
-            case_3 = ((rest_logits) if c_2 == argmax_logits else term_5)
-            case_4 = ((square_3) if c_2 == argmax_logits else ((term_5 * term_5)))
-            hessian_logits[i, c_2] = -factor_3 * exp_logits[c_2] * case_3 + 2.0 * factor_4 * exp_logits[c_2] + factor_5 * exp_logits[c_2] + factor_6 * exp_logits[c_2] + factor_8 * exp_logits[c_2] - factor_9 * exp_logits[c_2] - factor_10 * exp_logits[c_2] - factor_11 * exp_logits[c_2] + ((factor_12 * (factor_13 * case_3 + factor_14 * case_3 - factor_15 * case_4 - factor_16 * case_3 + factor_17 * case_4 + factor_18 * case_3 + factor_19 * case_3 + factor_20 * case_3 - factor_21 * case_4 - factor_22 * case_3 - factor_23 * case_3 + factor_24 * case_4 + factor_25 * case_4 - factor_26 * case_4 - factor_27 * case_4)) if c_2 == y else 0.0) + ((factor_28 * exp_logits[c_2]) if c_2 == y else 0.0)
+            gradient_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_3 * exp_logits[c_2]))
+            hessian_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_11 * exp_logits[c_2] * (term_7 + factor_10 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -363,8 +328,11 @@ def hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    factor = alpha * gamma
-    square = (gamma * gamma)
+    term_2 = -1.0 + gamma
+    factor_2 = alpha * gamma
+    term_4 = -2.0 + gamma
+    square_2 = (gamma * gamma)
+    factor_3 = alpha * square_2
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -384,27 +352,29 @@ def hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits
             exp_logits[k_17] = _exp_difference(z_2, max_logits)
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
-        y = label[i]
-        z_y = np.float64(logits[i, y])
-        term = -(max_logits - z_y) - math.log1p(rest_logits)
-        exp_difference_value = _exp_difference(z_y, max_logits)
-        term_2 = 1.0 + rest_logits - exp_difference_value
-        case = (((1.0 / rest_logits)) if argmax_logits == y else ((1.0 / term_2)))
-        term_3 = 1.0 + rest_logits
-        power_value = _power(((rest_logits) if argmax_logits == y else term_2) / term_3, gamma)
-        adjoint_logsumexp_logits = seed * alpha * power_value * (1.0 - gamma * term * case * exp_difference_value)  # alpha*seed*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + 1)
         logsumexp_logits_tangent = 0.0
+        term = 1.0 + rest_logits
         for k_13 in range(c):
             v_z = np.float64(direction_logits[i, k_13])
-            logsumexp_logits_tangent += exp_logits[k_13] * v_z / term_3
+            logsumexp_logits_tangent += exp_logits[k_13] * v_z / term
+        y = label[i]
         v_z_y = np.float64(direction_logits[i, y])
-        term_4 = v_z_y - logsumexp_logits_tangent
-        case_2 = (((1.0 / ((rest_logits * rest_logits)))) if argmax_logits == y else ((1.0 / ((term_2 * term_2)))))
-        adjoint_logsumexp_logits_tangent = seed * power_value * (factor * logsumexp_logits_tangent * case * exp_difference_value + alpha * term_4 * exp_difference_value * (square * term_3 * term * case_2 * exp_difference_value - gamma * term_3 * case - gamma * term_3 * term * case - gamma * term_3 * term * case_2 * exp_difference_value) / term_3 - factor * v_z_y * case * exp_difference_value)  # seed*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(alpha*direction_gamma*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True))*log(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) - exp_logits*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + log(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))) - alpha*direction_logits*exp_logits*gamma*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + alpha*exp_logits*gamma*logsumexp_logits_tangent*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + alpha*exp_logits*(direction_logits - logsumexp_logits_tangent)*(exp_logits*gamma**2*(rest_logits + 1)*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((rest_logits**(-2), Eq(argmax_logits, label)), ((-exp_logits + rest_logits + 1)**(-2), True)) - exp_logits*gamma*(rest_logits + 1)*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((rest_logits**(-2), Eq(argmax_logits, label)), ((-exp_logits + rest_logits + 1)**(-2), True)) - gamma*(rest_logits + 1)*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) - gamma*(rest_logits + 1)*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)))/(rest_logits + 1) + direction_alpha*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + 1))
-        term_5 = adjoint_logsumexp_logits_tangent * exp_difference_value / term_3 + adjoint_logsumexp_logits * term_4 * exp_difference_value / term_3 + factor * seed * v_z_y * case * exp_difference_value * power_value + seed * alpha * term_4 * exp_difference_value * power_value * (gamma * term_3 * case + gamma * term_3 * term * case_2 * exp_difference_value - square * term_3 * term * case_2 * exp_difference_value) / term_3 - factor * logsumexp_logits_tangent * seed * case * exp_difference_value * power_value + factor * seed * term_4 * term * case * exp_difference_value * power_value
+        z_y = np.float64(logits[i, y])
+        exp_difference_value = _exp_difference(z_y, max_logits)
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        factor = case / term
+        power_value = _power(factor, gamma)
+        power_value_2 = _power(factor, term_2)
+        term_3 = -(max_logits - z_y) - math.log1p(rest_logits)
+        square = (exp_difference_value * exp_difference_value)
+        power_value_3 = _power(factor, term_4)
+        factor_4 = seed * (alpha * v_z_y * exp_difference_value * power_value / term + factor_2 * logsumexp_logits_tangent * exp_difference_value * power_value_2 * term_3 / term + factor_2 * 2.0 * v_z_y * case * exp_difference_value * power_value_2 / (term * term) + factor_3 * logsumexp_logits_tangent * square * case * power_value_3 * term_3 / (term * term * term) + factor_2 * v_z_y * square * case * power_value_3 * term_3 / (term * term * term) + factor_2 * v_z_y * case * exp_difference_value * power_value_2 * term_3 / (term * term) - logsumexp_logits_tangent * alpha * exp_difference_value * power_value / term - (factor_2 * logsumexp_logits_tangent + factor_2 * (-1.0) * v_z_y) * case * exp_difference_value * power_value_2 * term_3 / (term * term) + factor_2 * (-1.0) * v_z_y * exp_difference_value * power_value_2 * term_3 / term + factor_2 * (-2.0) * logsumexp_logits_tangent * case * exp_difference_value * power_value_2 / (term * term) + factor_2 * (-1.0) * logsumexp_logits_tangent * square * case * power_value_3 * term_3 / (term * term * term) + factor_2 * (-1.0) * logsumexp_logits_tangent * case * exp_difference_value * power_value_2 * term_3 / (term * term) + factor_3 * (-1.0) * v_z_y * square * case * power_value_3 * term_3 / (term * term * term))
+        factor_5 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_3 / term)
+        term_5 = alpha * exp_difference_value * (v_z_y - logsumexp_logits_tangent) * (square_2 * exp_difference_value * power_value_3 * term_3 / term - gamma * power_value_2 - gamma * power_value_2 * term_3 - gamma * exp_difference_value * power_value_3 * term_3 / term) / term + factor_2 * logsumexp_logits_tangent * exp_difference_value * power_value_2 / term + factor_2 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term
+        factor_6 = seed / term
         for c_2 in range(c):
             v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((term_5) if c_2 == y else (exp_logits[c_2] * (adjoint_logsumexp_logits_tangent + adjoint_logsumexp_logits * (v_z_2 - logsumexp_logits_tangent)) / term_3))
+            product_logits[i, c_2] = ((factor_4) if c_2 == y else (factor_6 * exp_logits[c_2] * (term_5 + factor_5 * (v_z_2 - logsumexp_logits_tangent))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -437,13 +407,13 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, weight, scale, p
                 rest_logits += exp_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        term = -(max_logits - z_y) - math.log1p(rest_logits)
         factor = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits)
         power_value = _power(factor, gamma)
-        sum_alpha += seed * term * power_value
+        term = -(max_logits - z_y) - math.log1p(rest_logits)
+        sum_alpha += seed * power_value * term
         log_value = math.log(factor)
-        sum_gamma += seed * term * log_value * power_value
-        sum_gamma_sensitivity += seed * term * power_value * (log_value * log_value)
+        sum_gamma += seed * log_value * power_value * term
+        sum_gamma_sensitivity += seed * (log_value * log_value) * power_value * term
     parameter_gradient[0] += -sum_gamma * alpha
     parameter_gradient[1] += -sum_alpha
     parameter_hessian[0] += -sum_gamma_sensitivity * alpha
@@ -460,9 +430,14 @@ def full_hessian_product(logits, label, gamma, alpha, weight, scale, direction_l
     sum_gamma = 0.0
     sum_alpha_tangent = 0.0
     sum_gamma_tangent = 0.0
+    term_3 = -1.0 + gamma
     factor_2 = alpha * direction_parameters[0]
     factor_3 = alpha * gamma
-    square = (gamma * gamma)
+    term_5 = -2.0 + gamma
+    square_2 = (gamma * gamma)
+    factor_4 = alpha * square_2
+    factor_5 = alpha * gamma * direction_parameters[0]
+    term_6 = -alpha * direction_parameters[0] - gamma * direction_parameters[1]
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -482,32 +457,34 @@ def full_hessian_product(logits, label, gamma, alpha, weight, scale, direction_l
             exp_logits[k_17] = _exp_difference(z_2, max_logits)
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
+        term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        term = -(max_logits - z_y) - math.log1p(rest_logits)
-        term_2 = 1.0 + rest_logits
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_3 = 1.0 + rest_logits - exp_difference_value
-        factor = ((rest_logits) if argmax_logits == y else term_3) / term_2
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        factor = case / term
         log_value = math.log(factor)
         power_value = _power(factor, gamma)
-        sum_gamma += seed * term * log_value * power_value
-        case = (((1.0 / rest_logits)) if argmax_logits == y else ((1.0 / term_3)))
-        term_4 = 1.0 - gamma * term * case * exp_difference_value
-        adjoint_logsumexp_logits = seed * alpha * term_4 * power_value  # alpha*seed*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + 1)
+        term_2 = -(max_logits - z_y) - math.log1p(rest_logits)
+        sum_gamma += seed * log_value * power_value * term_2
         logsumexp_logits_tangent = 0.0
         for k_13 in range(c):
             v_z = np.float64(direction_logits[i, k_13])
-            logsumexp_logits_tangent += exp_logits[k_13] * v_z / term_2
+            logsumexp_logits_tangent += exp_logits[k_13] * v_z / term
         v_z_y = np.float64(direction_logits[i, y])
-        term_5 = v_z_y - logsumexp_logits_tangent
-        sum_alpha_tangent += seed * power_value * (v_z_y - logsumexp_logits_tangent + term * direction_parameters[0] * log_value - gamma * term_5 * term * case * exp_difference_value)
-        sum_gamma_tangent += seed * power_value * (v_z_y * log_value + term * direction_parameters[0] * (log_value * log_value) + term_5 * term * case * exp_difference_value * (-1.0 - gamma * log_value) - logsumexp_logits_tangent * log_value)
-        case_2 = (((1.0 / ((rest_logits * rest_logits)))) if argmax_logits == y else ((1.0 / ((term_3 * term_3)))))
-        adjoint_logsumexp_logits_tangent = seed * power_value * (term_4 * direction_parameters[1] + factor_2 * (log_value - term * case * exp_difference_value - gamma * term * case * exp_difference_value * log_value) + factor_3 * logsumexp_logits_tangent * case * exp_difference_value + alpha * term_5 * exp_difference_value * (square * term_2 * term * case_2 * exp_difference_value - gamma * term_2 * case - gamma * term_2 * term * case - gamma * term_2 * term * case_2 * exp_difference_value) / term_2 - factor_3 * v_z_y * case * exp_difference_value)  # seed*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(alpha*direction_gamma*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True))*log(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) - exp_logits*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + log(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))) - alpha*direction_logits*exp_logits*gamma*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + alpha*exp_logits*gamma*logsumexp_logits_tangent*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + alpha*exp_logits*(direction_logits - logsumexp_logits_tangent)*(exp_logits*gamma**2*(rest_logits + 1)*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((rest_logits**(-2), Eq(argmax_logits, label)), ((-exp_logits + rest_logits + 1)**(-2), True)) - exp_logits*gamma*(rest_logits + 1)*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((rest_logits**(-2), Eq(argmax_logits, label)), ((-exp_logits + rest_logits + 1)**(-2), True)) - gamma*(rest_logits + 1)*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) - gamma*(rest_logits + 1)*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)))/(rest_logits + 1) + direction_alpha*(-exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((1/rest_logits, Eq(argmax_logits, label)), (1/(-exp_logits + rest_logits + 1), True)) + 1))
-        term_6 = adjoint_logsumexp_logits_tangent * exp_difference_value / term_2 + adjoint_logsumexp_logits * term_5 * exp_difference_value / term_2 + seed * direction_parameters[1] * power_value * (-1.0 + gamma * term * case * exp_difference_value) + factor_2 * seed * power_value * (-log_value + term * case * exp_difference_value + gamma * term * case * exp_difference_value * log_value) + factor_3 * seed * v_z_y * case * exp_difference_value * power_value + seed * alpha * term_5 * exp_difference_value * power_value * (gamma * term_2 * case + gamma * term_2 * term * case_2 * exp_difference_value - square * term_2 * term * case_2 * exp_difference_value) / term_2 - factor_3 * logsumexp_logits_tangent * seed * case * exp_difference_value * power_value + factor_3 * seed * term_5 * term * case * exp_difference_value * power_value
+        power_value_2 = _power(factor, term_3)
+        term_4 = v_z_y - logsumexp_logits_tangent
+        sum_alpha_tangent += seed * (v_z_y * power_value + direction_parameters[0] * log_value * power_value * term_2 - logsumexp_logits_tangent * power_value - gamma * exp_difference_value * power_value_2 * term_4 * term_2 / term)
+        sum_gamma_tangent += seed * (v_z_y * log_value * power_value + direction_parameters[0] * (log_value * log_value) * power_value * term_2 + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_4 * term_2 / term - logsumexp_logits_tangent * log_value * power_value)
+        square = (exp_difference_value * exp_difference_value)
+        power_value_3 = _power(factor, term_5)
+        factor_6 = seed * (direction_parameters[1] * exp_difference_value * power_value / term + alpha * v_z_y * exp_difference_value * power_value / term + factor_2 * exp_difference_value * log_value * power_value / term + factor_3 * logsumexp_logits_tangent * exp_difference_value * power_value_2 * term_2 / term + factor_3 * 2.0 * v_z_y * case * exp_difference_value * power_value_2 / (term * term) + factor_4 * logsumexp_logits_tangent * square * case * power_value_3 * term_2 / (term * term * term) + factor_3 * v_z_y * square * case * power_value_3 * term_2 / (term * term * term) + factor_3 * v_z_y * case * exp_difference_value * power_value_2 * term_2 / (term * term) - direction_parameters[1] * power_value + factor_2 * (-1.0) * log_value * power_value - logsumexp_logits_tangent * alpha * exp_difference_value * power_value / term - case * exp_difference_value * power_value_2 * term_2 * (term_6 + factor_3 * logsumexp_logits_tangent + factor_3 * (-1.0) * v_z_y + factor_5 * (-1.0) * log_value) / (term * term) + factor_3 * (-1.0) * v_z_y * exp_difference_value * power_value_2 * term_2 / term + factor_3 * (-2.0) * logsumexp_logits_tangent * case * exp_difference_value * power_value_2 / (term * term) + factor_3 * (-1.0) * logsumexp_logits_tangent * square * case * power_value_3 * term_2 / (term * term * term) + factor_3 * (-1.0) * logsumexp_logits_tangent * case * exp_difference_value * power_value_2 * term_2 / (term * term) + factor_4 * (-1.0) * v_z_y * square * case * power_value_3 * term_2 / (term * term * term))
+        term_7 = power_value - gamma * exp_difference_value * power_value_2 * term_2 / term
+        factor_7 = alpha * term_7
+        term_8 = direction_parameters[1] * term_7 + factor_2 * (log_value * power_value - exp_difference_value * power_value_2 * term_2 / term - gamma * exp_difference_value * log_value * power_value_2 * term_2 / term) + alpha * exp_difference_value * term_4 * (square_2 * exp_difference_value * power_value_3 * term_2 / term - gamma * power_value_2 - gamma * power_value_2 * term_2 - gamma * exp_difference_value * power_value_3 * term_2 / term) / term + factor_3 * logsumexp_logits_tangent * exp_difference_value * power_value_2 / term + factor_3 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term
+        factor_8 = seed / term
         for c_2 in range(c):
             v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((term_6) if c_2 == y else (exp_logits[c_2] * (adjoint_logsumexp_logits_tangent + adjoint_logsumexp_logits * (v_z_2 - logsumexp_logits_tangent)) / term_2))
+            product_logits[i, c_2] = ((factor_6) if c_2 == y else (factor_8 * exp_logits[c_2] * (term_8 + factor_7 * (v_z_2 - logsumexp_logits_tangent))))
     parameter_product[0] += -sum_gamma * direction_parameters[1] - sum_gamma_tangent * alpha
     parameter_product[1] += -sum_alpha_tangent

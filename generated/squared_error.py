@@ -46,8 +46,8 @@ def value(prediction, target, weight, value_out):
     total = 0.0
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         loss = (r * r)
         factor = loss * sample_weight
@@ -65,8 +65,8 @@ def gradient(prediction, target, weight, scale, gradient_prediction):
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         gradient_prediction[i] = seed * (2.0 * x + (-2.0) * y)
 
 
@@ -80,8 +80,8 @@ def value_and_gradient(prediction, target, weight, scale, value_out, gradient_pr
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         r = x - y  # prediction - target
         loss = (r * r)
         factor = loss * sample_weight
@@ -111,8 +111,8 @@ def gradient_and_hessian(prediction, target, weight, scale, gradient_prediction,
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
-        y = np.float64(target[i])
         x = np.float64(prediction[i])
+        y = np.float64(target[i])
         gradient_prediction[i] = seed * (2.0 * x + (-2.0) * y)
         hessian_prediction[i] = 2.0 * seed
 

@@ -105,7 +105,7 @@ def value_and_gradient(score, target, margin, weight, scale, value_out, gradient
         total += factor
         if wanted:
             value_out[i] = factor
-        gradient_score[i] = (-2.0) * seed * y * positive_part_value * ((1.0) if term > 0 else 0.0 if term <= 0.0 else np.nan)
+        gradient_score[i] = (-2.0) * seed * y * ((1.0) if term > 0 else 0.0 if term <= 0.0 else np.nan) * positive_part_value
     return total
 
 
@@ -185,6 +185,6 @@ def full_hessian_product(score, target, margin, weight, scale, direction_score, 
         y = np.float64(target[i])
         s = np.float64(score[i])
         case = ((1.0) if margin - s * y > 0 else 0.0 if margin - s * y <= 0.0 else np.nan)
-        sum_margin_tangent += seed * case * (direction_parameters[0] - v_s * y)
+        sum_margin_tangent += seed * (direction_parameters[0] - v_s * y) * case
         product_score[i] = seed * case * (2.0 * v_s + (-2.0) * direction_parameters[0] * y)
     parameter_product[0] += 2.0 * sum_margin_tangent

@@ -20,7 +20,7 @@ from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
 
-NAMED_PARTIAL = 12
+NAMED_PARTIAL = 40
 """Operations from which an adjoint read in several places becomes a statement of its own."""
 
 

@@ -31,26 +31,30 @@ class Claim:
     text: str
     wrt: str = ""
     other: str = ""
-    settings: tuple[tuple[str, float], ...] = ()
-    other_settings: tuple[tuple[str, float], ...] = ()
+    settings: tuple[tuple[str, float | None], ...] = ()
+    other_settings: tuple[tuple[str, float | None], ...] = ()
     constant: float = 0.0
 
 
-def _at(settings: dict[str, float]) -> str:
-    return " at " + ", ".join(f"{name} = {value:g}" for name, value in settings.items()) if settings else ""
+Settings = dict[str, float | None]
 
 
-def convex(wrt: str, **settings: float) -> Claim:
+def _at(settings: Settings) -> str:
+    shown = (f"{name} = {'None' if value is None else format(value, 'g')}" for name, value in settings.items())
+    return " at " + ", ".join(shown) if settings else ""
+
+
+def convex(wrt: str, **settings: float | None) -> Claim:
     """Claim that the loss is convex in `wrt` (its Hessian is positive semidefinite)."""
     return Claim("convex", f"convex in the {wrt}{_at(settings)}", wrt, settings=tuple(settings.items()))
 
 
-def not_convex(wrt: str, **settings: float) -> Claim:
+def not_convex(wrt: str, **settings: float | None) -> Claim:
     """Claim that the loss is not convex in `wrt`; a witness is looked for."""
     return Claim("not_convex", f"not convex in the {wrt}{_at(settings)}", wrt, settings=tuple(settings.items()))
 
 
-def lipschitz(wrt: str, constant: float, **settings: float) -> Claim:
+def lipschitz(wrt: str, constant: float, **settings: float | None) -> Claim:
     """Claim that no derivative in `wrt` exceeds `constant` in size."""
     text = f"{constant:g}-Lipschitz in the {wrt}{_at(settings)}"
     return Claim("lipschitz", text, wrt, settings=tuple(settings.items()), constant=constant)
@@ -77,7 +81,7 @@ def symmetric(first: str, second: str) -> Claim:
 
 
 def equals(
-    other: str, settings: dict[str, float] | None = None, other_settings: dict[str, float] | None = None
+    other: str, settings: Settings | None = None, other_settings: Settings | None = None
 ) -> Claim:
     """Claim that under `settings` the loss is the loss called `other` under `other_settings`."""
     mine, theirs = settings or {}, other_settings or {}

@@ -91,14 +91,18 @@ class _Namer:
         return node.func(*(self.emit(a) for a in node.args), **({"evaluate": False} if node.is_Function else {}))
 
     def _grouped(self, node: sympy.Expr) -> sympy.Basic:
-        """Compute what is fixed outside the loop once: factors and terms are grouped by the loop they depend on."""
+        """Write a sum or product in an order that no naming changes, what is fixed outside the loop first.
+
+        Plain values come first, so that differences are taken before anything else is added; and the order depends on
+        the expression alone, so that every kernel that computes it rounds alike.
+        """
         here = len(self.scopes) - 1
-        outer = [a for a in node.args if min(self.level(a), here) < here and not a.is_Number]
-        if len(outer) > 1 and len(outer) < len(node.args):
-            group = node.func(*outer)
-            inner = [a for a in node.args if a not in outer]
-            return node.func(self.emit(group), *(self.emit(a) for a in inner), evaluate=False)
-        return node.func(*(self.emit(a) for a in node.args), evaluate=False)
+        ordered = sorted(node.args, key=_written_order)
+        outer = [a for a in ordered if min(self.level(a), here) < here and not a.is_Number]
+        if len(outer) > 1 and len(outer) < len(ordered):
+            inner = [self.emit(a) for a in ordered if a not in outer]
+            return node.func(self.emit(node.func(*outer)), *inner, evaluate=False)
+        return node.func(*(self.emit(a) for a in ordered), evaluate=False)
 
     def _base(self, node: sympy.Basic) -> str:
         if node in self.hints:
@@ -159,6 +163,12 @@ class _Namer:
         return tuple(self.scopes.pop().nodes)
 
 
+def _written_order(part: sympy.Expr) -> tuple[bool, bool, bool]:
+    """Return the sort key of a term or factor: numbers, plain values, positive terms, the rest."""
+    plain = isinstance(part, Access) or part.is_Atom or _is_signed_leaf(part)
+    return not part.is_Number, not plain, part.could_extract_minus_sign()
+
+
 def _written(nodes: tuple[Node, ...]) -> Iterator[str]:
     """Return the arrays a loop writes: whoever reads them comes after it."""
     for node in nodes:
@@ -171,7 +181,7 @@ def _written(nodes: tuple[Node, ...]) -> Iterator[str]:
 
 def _is_signed_leaf(node: sympy.Basic) -> bool:
     """Tell whether naming would gain nothing: a number, a symbol, or either with a sign."""
-    if node.is_Atom:
+    if node.is_Atom or isinstance(node, Access):
         return True
     return isinstance(node, sympy.Mul) and len(node.args) == 2 and node.args[0] == -1 and _is_signed_leaf(node.args[1])
 

@@ -32,8 +32,21 @@ def merge(terms: Iterable[Term]) -> tuple[Term, ...]:
     found: dict[sympy.Basic, sympy.Expr] = {}
     for term in terms:
         if term.where is not sympy.false and term.body != 0:
-            found[term.where] = found.get(term.where, sympy.S.Zero) + term.body
+            where = _canonical(term.where)
+            found[where] = found.get(where, sympy.S.Zero) + term.body
     return tuple(Term(where, body) for where, body in found.items() if body != 0)
+
+
+def _canonical(where: sympy.Basic) -> sympy.Basic:
+    """Write each equation with the plain index first, so that equal conditions are the same object."""
+
+    def turned(part: sympy.Basic) -> sympy.Basic:
+        if not isinstance(part, sympy.Eq):
+            return part
+        left, right = sorted(part.args, key=lambda a: (not a.is_Symbol, str(a)))
+        return sympy.Eq(left, right)
+
+    return sympy.And(*map(turned, conjuncts(where)))
 
 
 def fold(terms: Iterable[Term]) -> sympy.Expr:

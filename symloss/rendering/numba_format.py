@@ -28,7 +28,7 @@ _CALLS = {
 
 
 class NumbaPrinter(StrPrinter):
-    """One scalar expression as Python source, sums of plain values first so that differences are taken early."""
+    """One scalar expression as Python source, in the order in which it was lowered."""
 
     printmethod = "_symloss_numba"  # the nodes' own text forms are for readers, not for kernels
 
@@ -70,11 +70,8 @@ class NumbaPrinter(StrPrinter):
 
     def _print_Add(self, node: sympy.Add, order: object = None) -> str:  # noqa: N802
         del order
-        plain = [a for a in node.args if _is_plain(a)]
-        terms = plain + [a for a in node.args if a not in plain]
-        terms.sort(key=lambda a: (not _is_plain(a), a.could_extract_minus_sign()))
         text = ""
-        for term in terms:
+        for term in node.args:
             piece = self.parenthesize(term, PRECEDENCE["Add"], strict=True)
             if not text:
                 text = piece
@@ -84,7 +81,6 @@ class NumbaPrinter(StrPrinter):
 
     def _print_Mul(self, node: sympy.Mul) -> str:  # noqa: N802
         over = [a for a in node.args if not (isinstance(a, sympy.Pow) and a.exp.is_Number and a.exp.is_negative)]
-        over.sort(key=lambda a: (not a.is_Number, not _is_plain(a)))
         under = [sympy.Pow(a.base, -a.exp, evaluate=False) if a.exp != -1 else a.base for a in node.args if a not in over]
         sign = ""
         if over and over[0] == -1:
@@ -146,13 +142,6 @@ class NumbaPrinter(StrPrinter):
 
     def _integer(self, node: sympy.Expr) -> str:
         return str(int(node)) if node.is_Integer else self._print(node)
-
-
-def _is_plain(term: sympy.Expr) -> bool:
-    """Tell whether a term is a value or a number, with or without a sign."""
-    return term.is_Atom or isinstance(term, Access) or (
-        isinstance(term, sympy.Mul) and len(term.args) == 2 and term.args[0] == -1 and _is_plain(term.args[1])
-    )
 
 
 def format_kernel(kernel: Kernel, loads: frozenset[str], extents: dict[str, str]) -> tuple[list[str], set[str]]:

@@ -31,12 +31,15 @@ class Context:
         Inputs that are differentiated.
     probabilities : frozenset of str
         Statements whose entries are softmax weights.
+    logsumexps : frozenset of str
+        Statements that are logarithms of sums of exponentials; differences with them stay together.
     """
 
     binary: frozenset[str] = frozenset()
     signs: frozenset[str] = frozenset()
     predictions: frozenset[str] = frozenset()
     probabilities: frozenset[str] = frozenset()
+    logsumexps: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,19 @@ def _power_of(term: sympy.Expr, probability: sympy.Expr) -> int:
     return 0
 
 
+def _blocks(
+    node: sympy.Expr, context: Context
+) -> tuple[dict[sympy.Basic, sympy.Basic], dict[sympy.Basic, sympy.Basic]]:
+    """Return what hides differences with a logsumexp from being multiplied out, and what brings them back."""
+    hidden = [
+        a for a in node.atoms(Add)
+        if any(isinstance(t, Access) and t.name in context.logsumexps for s in a.args for t in Mul.make_args(s))
+    ]  # fmt: skip
+    ordered = sorted(hidden, key=sympy.default_sort_key)
+    names = [sympy.Symbol(f"block{n}", real=True) for n in range(len(ordered))]
+    return dict(zip(ordered, names, strict=True)), dict(zip(names, ordered, strict=True))
+
+
 def _complement(node: sympy.Expr, context: Context) -> sympy.Expr | None:
     """Rewrite c p + r as -c (1 - p) + (c + r) where c + r cancels at least one term."""
     if not isinstance(node, Add):
@@ -136,12 +152,37 @@ def _complement(node: sympy.Expr, context: Context) -> sympy.Expr | None:
         if highest == 0:
             continue
         with_it = [t for t in node.args if _power_of(t, probability) == highest]
-        coefficient = sympy.expand(Add(*with_it) / probability)
-        rest = sympy.expand(Add(*(t for t in node.args if t not in with_it)))
-        left = sympy.expand(coefficient + rest)
+        blocks, back = _blocks(node, context)
+        coefficient = sympy.expand((Add(*with_it) / probability).xreplace(blocks))
+        rest = sympy.expand(Add(*(t for t in node.args if t not in with_it)).xreplace(blocks))
+        left = sympy.expand(coefficient + rest).xreplace(back)
         if len(Add.make_args(left)) * (left != 0) < len(Add.make_args(coefficient)) + len(Add.make_args(rest)) - 1:
             factored = Add(*with_it) / probability
             return -factored * _lack(probability) + left
+    return None
+
+
+def _root_at_one(node: sympy.Expr, context: Context) -> sympy.Expr | None:
+    """Divide a polynomial in a probability p that vanishes at p = 1 by 1 - p."""
+    if not isinstance(node, Add):
+        return None
+    blocks, back = _blocks(node, context)
+    for probability in sorted((a for a in node.atoms(Access) if _is_probability(a, context)), key=str):
+        hidden = {complement(probability): sympy.Symbol("lack", real=True), probability: sympy.Symbol("p", real=True)}
+        shown = {v: k for k, v in hidden.items()}
+        expression = sympy.expand(node.xreplace(blocks).xreplace(hidden))
+        p = hidden[probability]
+        parts = [_power_of(t, p) for t in Add.make_args(expression)]
+        if max(parts) < 2 or any(t.has(p) and _power_of(t, p) == 0 for t in Add.make_args(expression)):
+            continue
+        coefficients = [
+            Add(*(t / p**k for t in Add.make_args(expression) if _power_of(t, p) == k)) for k in range(max(parts) + 1)
+        ]
+        if sympy.expand(Add(*coefficients)) != 0:
+            continue
+        quotient = [Add(*coefficients[k + 1 :]) for k in range(max(parts))]
+        result = -_lack(probability) * Add(*(sympy.expand(q) * p**k for k, q in enumerate(quotient)))
+        return -_lack(probability) * (result / -_lack(probability)).xreplace(shown).xreplace(back)
     return None
 
 
@@ -213,7 +254,37 @@ def _common_factor(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
     return Mul(*common, Add(*(Mul(*(f for f in p if f not in common)) for p in products)))
 
 
+def _divided_power(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
+    """Rewrite x**a / x**n as x**(a - n) where a is not a number."""
+    if not isinstance(node, Mul):
+        return None
+    powers = [f for f in node.args if isinstance(f, Pow)]
+    for symbolic in (f for f in powers if not f.exp.is_number):
+        for under in (f for f in powers if f.base == symbolic.base and f.exp.is_number and f.exp.is_negative):
+            rest = [f for f in node.args if f not in (symbolic, under)]
+            return Mul(Pow(symbolic.base, symbolic.exp + under.exp), *rest)
+    return None
+
+
+def _whole_power(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
+    """Rewrite x**(a + n) as x**a * x**n for a whole n > 0: rounding a + n would be amplified by log x."""
+    if not (isinstance(node, Pow) and isinstance(node.exp, Add)):
+        return None
+    whole = [t for t in node.exp.args if t.is_Integer and t > 0]
+    if not whole:
+        return None
+    return Mul(Pow(node.base, node.exp - whole[0]), Pow(node.base, whole[0]))
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        "whole_power", r"x^{a + n} \to x^a x^n", "the rounding of a + n is amplified by the logarithm of x",
+        "Higham (2002), Accuracy and Stability of Numerical Algorithms, section 1.7", _whole_power,
+    ),
+    Rule(
+        "divided_power", r"x^a / x \to x^{a - 1}", "0 divided by 0 where x underflows",
+        "exact for x > 0", _divided_power,
+    ),
     Rule(
         "kink_atoms", r"\max(0, x) \to x^+,\ |x|", "one convention for the derivative at a kink, in one place",
         "Bottou, Curtis and Nocedal (2018), section 7", _maximum,
@@ -233,6 +304,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "complement", r"c - c\,p \to c\,(1 - p)", "1 - p cancels where p is near 1; the other side is known exactly",
         "Higham (2002), Accuracy and Stability of Numerical Algorithms, section 1.7", _complement,
+    ),
+    Rule(
+        "root_at_one", r"f(p),\ f(1) = 0 \to (1 - p)\, g(p)", "cancellation where p is near 1",
+        "polynomial division", _root_at_one,
     ),
     Rule(
         "mirror", r"y f(z) + (1 - y) f(-z) \to f((2y - 1) z)", "both cases of a 0/1 target share one evaluation",

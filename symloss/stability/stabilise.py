@@ -36,6 +36,7 @@ def context_of(definition: Definition, program: Program) -> Context:
         signs=among({-1, 1}),
         predictions=frozenset(a.name for a in definition.differentiable),
         probabilities=frozenset(s.name for s in program.statements if s.op == "softmax"),
+        logsumexps=frozenset(s.name for s in program.statements if s.op == "logsumexp"),
     )
 
 
