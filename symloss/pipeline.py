@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from symloss import catalogue
+from symloss import catalogue, load, set_threads
 from symloss.calculus.adjoint import gradient
 from symloss.calculus.sensitivity import hessian_diagonal
 from symloss.calculus.tangent import tangent
@@ -43,11 +43,15 @@ from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
 from symloss.rendering.module import render_module
 from symloss.rendering.record import make_record, render_tex
+from symloss.rendering.scaffold import scaffold
+from symloss.site.build import DocsResult, build_site
 from symloss.stability import expansion, rules
 from symloss.stability.rules import Step
 from symloss.stability.stabilise import fold_outputs, lift
+from symloss.verification.evidence import file_hash, stale, verify_loss, write
 
-OWN_OUTPUT = Path(__file__).resolve().parent.parent / "generated"
+ROOT = Path(__file__).resolve().parent.parent
+OWN_OUTPUT, OWN_SITE = ROOT / "generated", ROOT / "docs" / "_build"
 
 Progress = Callable[[str, int, int], None]
 
@@ -128,6 +132,114 @@ def select(names: Sequence[str], folder: Path | None) -> tuple[Definition, ...]:
         if name not in found:
             raise DefinitionError(str(folder or "definitions"), 1, f"no loss {name!r}; there are {', '.join(found)}")
     return tuple(found[name] for name in (names or found))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verifying one loss found."""
+
+    name: str
+    status: str
+    rows: tuple[dict[str, Any], ...]
+    checks: tuple[dict[str, Any], ...]
+    claims: tuple[dict[str, Any], ...]
+    file: Path
+
+
+def hashes_of(definition: Definition, output: Path) -> dict[str, str]:
+    """Return the hashes that evidence must carry to speak of this definition and its kernel."""
+    kernel = file_hash(output / f"{definition.name}.py")
+    return {"definition": digest_of(definition), "rules": rules_digest(), "kernel": kernel}
+
+
+def verify(
+    names: Sequence[str], definitions: Path | None, output: Path | None, *, full: bool, check: bool, progress: Progress
+) -> tuple[Verdict, ...]:
+    """Run the ladder of checks and write evidence, or with `check` only tell whether stored evidence is fresh.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Losses; all where it is empty.
+    definitions, output : Path, optional
+        The folders of definitions and of generated modules.
+    full : bool
+        Ten times the points.
+    check : bool
+        Run nothing; a loss whose evidence is missing, stale or failed gets the status ``"stale"``.
+    progress : callable
+        Called with a loss, how many are done and how many there are.
+
+    Returns
+    -------
+    tuple of Verdict
+        One for each loss.
+    """
+    folder = output or OWN_OUTPUT
+    every = catalogue.find(definitions)
+    chosen = select(names, definitions)
+    verdicts = []
+    for number, definition in enumerate(chosen):
+        progress(definition.name, number, len(chosen))
+        path, hashes = folder / "evidence" / f"{definition.name}.json", hashes_of(definition, folder)
+        if check:
+            why = stale(path, hashes)
+            status = "stale" if why else "passed"
+            verdicts.append(Verdict(definition.name, status, (), ({"check": "fresh", "detail": why},), (), path))
+            continue
+        loss = load(definition.name, package=None if output is None else folder)
+        count = 3000 if full else 300
+        evidence = verify_loss(definition, loss, every.__getitem__, hashes, count=count, set_threads=set_threads)
+        write(evidence, path)
+        parts = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims"))
+        verdicts.append(Verdict(definition.name, evidence["status"], *parts, path))
+    progress("", len(chosen), len(chosen))
+    return tuple(verdicts)
+
+
+def docs(definitions: Path | None, output: Path | None, site: Path | None, *, progress: Progress) -> DocsResult:
+    """Build site and book from records and evidence; missing or stale evidence is an error.
+
+    Raises
+    ------
+    StaleOutput
+        Where a loss has no fresh evidence.
+    """
+    folder = output or OWN_OUTPUT
+    chosen = select((), definitions)
+    for definition in chosen:
+        why = stale(folder / "evidence" / f"{definition.name}.json", hashes_of(definition, folder))
+        if why:
+            message = f"{definition.name}: {why}; run symloss verify {definition.name}"
+            raise StaleOutput(message)
+    where = site or (OWN_SITE if output is None else folder / "site")
+    return build_site(folder, tuple(d.name for d in chosen), where, progress=progress)
+
+
+def show(name: str, definitions: Path | None) -> dict[str, Any]:
+    """Return the record of one loss, derived now."""
+    (definition,) = select((name,), definitions)
+    record: dict[str, Any] = json.loads(render(derive(definition))[f"records/{name}.json"])
+    return record
+
+
+def new(name: str, definitions: Path | None) -> Path:
+    """Write a definition that builds as it stands, and return its file.
+
+    Raises
+    ------
+    DefinitionError
+        Where the name is no identifier or the file exists.
+    """
+    folder = definitions or catalogue.OWN
+    path = folder / f"{name}.py"
+    if not name.isidentifier():
+        raise DefinitionError(str(path), 1, f"{name!r} is not a name: use letters, digits and underscores")
+    if path.exists():
+        raise DefinitionError(str(path), 1, "the file exists; choose another name")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(scaffold(name), encoding="utf-8")
+    return path
 
 
 def generate(

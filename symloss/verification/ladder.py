@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import flint
 import numpy as np
 from numpy.typing import NDArray
 
@@ -176,7 +177,9 @@ def _product(
         if not np.array_equal(moved[name] - unit, sign * along[name].astype(np.float64)):
             return None  # the direction itself rounds: not this point
         sides.append(oracle.along(one, scalars, moved, 2)[2])
+    before, flint.ctx.prec = flint.ctx.prec, 256
     difference = (sides[0] - sides[1]) / 4
+    flint.ctx.prec = before
     return difference if difference.rel_accuracy_bits() >= 60 else None
 
 

@@ -1,0 +1,239 @@
+"""The ``symloss`` command: the pipeline's stages, with progress on a terminal and errors of one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from symloss import pipeline
+from symloss.language.errors import DefinitionError
+
+SIGNS = {"passed": "✓", "short": "~", "failed": "✗", "stale": "✗"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The options every command has."""
+
+    definitions: Path | None
+    output: Path | None
+    check: bool
+    as_json: bool
+    quiet: bool
+
+    def say(self, text: object) -> None:
+        """Print for a person, unless asked for silence or JSON."""
+        if self.quiet or self.as_json:
+            return
+        if isinstance(text, str):
+            click.echo(text)
+        else:
+            Console().print(text)
+
+    def data(self, content: Any) -> None:
+        """Print for a program."""
+        if self.as_json:
+            click.echo(json.dumps(content, indent=1, default=str))
+
+
+@contextmanager
+def progress(settings: Settings, verb: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show progress on a terminal; in a pipe there is none."""
+    console = Console(stderr=True)
+    if settings.quiet or settings.as_json or not console.is_terminal:
+        yield lambda name, done, total: None
+        return
+    columns = (TextColumn(verb), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(verb, loss="", total=None)
+        yield lambda name, done, total: bar.update(task, completed=done, total=total, loss=name)
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options every command has."""
+    folder = click.Path(path_type=Path)
+    for option in (
+        click.option("--definitions", type=folder, help="Folder of definitions; the project's own by default."),
+        click.option("--output", type=folder, help="Folder of generated files; the project's own by default."),
+        click.option("--check", is_flag=True, help="Write nothing; exit 1 and print a diff if the output is stale."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("--quiet", is_flag=True, help="Print errors only."),
+        click.option("--traceback", "trace", is_flag=True, help="Show where an error came from."),
+    ):
+        command = option(command)
+    return command
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """Return the common options as one object."""
+    names = ("definitions", "output", "check", "as_json", "quiet")
+    return Settings(**{name: options[name] for name in names})
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="symloss")
+def cli() -> None:
+    """Loss functions written once as mathematics; everything else derived and verified."""
+
+
+def _generate(names: Sequence[str], settings: Settings) -> int:
+    with progress(settings, "generate") as report:
+        outcomes = pipeline.generate(
+            names, settings.definitions, settings.output, check=settings.check, progress=report
+        )
+    changed = [o for o in outcomes if o.changed]
+    settings.data([dataclasses.asdict(o) for o in outcomes])
+    if settings.check and changed:
+        for outcome in changed:
+            if not settings.as_json:
+                click.echo(outcome.diff)
+        click.echo(f"stale: {', '.join(o.name for o in changed)}; run symloss generate", err=True)
+        return 1
+    seconds = sum(o.seconds for o in outcomes)
+    settings.say(f"generated {len(outcomes)} losses in {seconds:.1f} s, {len(changed)} changed")
+    return 0
+
+
+def _verify(names: Sequence[str], settings: Settings, full: bool) -> int:
+    with progress(settings, "verify") as report:
+        verdicts = pipeline.verify(
+            names, settings.definitions, settings.output, full=full, check=settings.check, progress=report
+        )
+    settings.data([dataclasses.asdict(v) for v in verdicts])
+    bad = [v for v in verdicts if v.status in ("failed", "stale")]
+    if settings.check:
+        for verdict in bad:
+            click.echo(f"{verdict.file}:1: {verdict.name}: {verdict.checks[0]['detail']}", err=True)
+    else:
+        settings.say(_table(verdicts))
+        for verdict in bad:
+            wrong = [c for c in (*verdict.checks, *verdict.claims) if c["status"] in ("failed", "refuted")]
+            reasons = "; ".join(c.get("detail") or f"{c['claim']}: {c['evidence']}" for c in wrong) or "wrong numbers"
+            click.echo(f"{verdict.file}:1: {verdict.name}: {reasons}", err=True)
+    return 1 if bad else 0
+
+
+def _table(verdicts: Sequence[pipeline.Verdict]) -> Table:
+    """Return the table of largest errors, in units of the last place."""
+    table = Table("loss", "dtype", "value", "gradient", "Hessian", "product", "zeros", "claims", "", box=None)
+    for verdict in verdicts:
+        for dtype in ("float64", "float32"):
+            rows = [r for r in verdict.rows if r["dtype"] == dtype]
+
+            def worst(quantity: str, rows: list[dict[str, Any]] = rows) -> str:
+                found = [float(r["max_ulp"]) for r in rows if r["quantity"] == quantity]
+                return f"{max(found, default=0.0):.3g}"
+
+            held = sum(c["status"] != "refuted" for c in verdict.claims)
+            table.add_row(
+                verdict.name if dtype == "float64" else "", dtype, worst("value"), worst("gradient"),
+                worst("hessian_diagonal"), worst("hessian_product"), str(sum(r["false_zeros"] for r in rows)),
+                f"{held}/{len(verdict.claims)}" if dtype == "float64" else "",
+                SIGNS[verdict.status] if dtype == "float64" else "",
+            )  # fmt: skip
+    return table
+
+
+def _docs(settings: Settings) -> int:
+    with progress(settings, "docs") as report:
+        result = pipeline.docs(settings.definitions, settings.output, None, progress=report)
+    settings.data(dataclasses.asdict(result))
+    settings.say(f"site: {result.html}")
+    settings.say(f"book: {result.pdf}" if result.pdf else "book: skipped")
+    for note in result.notes:
+        settings.say(note)
+    return 0
+
+
+@cli.command()
+@click.argument("names", nargs=-1)
+@common
+def generate(names: tuple[str, ...], **options: Any) -> int:
+    """Kernels, LaTeX and records into the output folder."""
+    return _generate(names, settings_of(options))
+
+
+@cli.command()
+@click.argument("names", nargs=-1)
+@click.option("--full", is_flag=True, help="Ten times the points.")
+@common
+def verify(names: tuple[str, ...], full: bool, **options: Any) -> int:
+    """Evidence files; exit 1 where anything fails."""
+    return _verify(names, settings_of(options), full)
+
+
+@cli.command()
+@common
+def docs(**options: Any) -> int:
+    """HTML site and PDF."""
+    return _docs(settings_of(options))
+
+
+@cli.command()
+@click.argument("names", nargs=-1)
+@common
+def build(names: tuple[str, ...], **options: Any) -> int:
+    """Generate, verify, document: the main job."""
+    settings = settings_of(options)
+    code = _generate(names, settings)
+    if code == 0 and settings.check:
+        return _verify(names, settings, full=False)
+    return code or _verify(names, settings, full=False) or _docs(settings)
+
+
+@cli.command()
+@click.argument("name")
+@common
+def show(name: str, **options: Any) -> int:
+    """Formula, gradient, Hessian and claims in the terminal."""
+    settings = settings_of(options)
+    record = pipeline.show(name, settings.definitions)
+    settings.data(record)
+    settings.say(f"{record['title']}: {record['summary']}")
+    settings.say(f"\n  formula   {record['formula']['text']}")
+    for part in ("gradient", "hessian"):
+        for entry in record[part]:
+            settings.say(f"  {part:<9} in {entry['wrt']}: {entry['text']}")
+    for claim in record["claims"]:
+        settings.say(f"  claim     {claim['claim']}")
+    return 0
+
+
+@cli.command()
+@click.argument("name")
+@common
+def new(name: str, **options: Any) -> int:
+    """Write a definition that already builds."""
+    settings = settings_of(options)
+    path = pipeline.new(name, settings.definitions)
+    settings.data({"file": path})
+    settings.say(f"wrote {path}; next: symloss build --definitions {path.parent} --output out")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; exit codes are 0 for fine, 1 for a failed check, 2 for wrong usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(cli.main(given, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        click.echo(f"symloss: {error.format_message()}", err=True)
+        sys.exit(2)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except (DefinitionError, pipeline.StaleOutput) as error:
+        click.echo(str(error), err=True)
+        if "--traceback" in given:
+            traceback.print_exc()
+        sys.exit(1)
