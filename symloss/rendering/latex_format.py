@@ -15,12 +15,13 @@ from symloss.language.nodes import Access, Flag, Let, Reduction
 _GREEK = {"alpha", "beta", "gamma", "delta", "epsilon", "theta", "sigma", "tau", "lambda"}
 
 
-def name_latex(name: str) -> str:
-    """Return the LaTeX of an author's name such as ``p_t`` or ``alpha_t``."""
+def name_latex(name: str, slots: str = "") -> str:
+    """Return the LaTeX of an author's name such as ``p_t`` or ``alpha_t``, with the slots it is read at."""
     base, _, rest = name.partition("_")
     head = f"\\{base}" if base in _GREEK else base if len(base) == 1 else rf"\mathrm{{{base}}}"
     tail = rest if len(rest) <= 1 else rf"\mathrm{{{rest.replace('_', chr(92) + '_')}}}"
-    return f"{head}_{{{tail}}}" if rest else head
+    below = ", ".join(part for part in (tail if rest else "", slots) if part)
+    return f"{head}_{{{below}}}" if below else head
 
 
 class LossPrinter(LatexPrinter):
@@ -33,8 +34,12 @@ class LossPrinter(LatexPrinter):
         self.symbols = {a.name: a.symbol for a in definition.arguments}
         self.elementwise = definition.elementwise
 
+    def _listed(self, slots: tuple[Any, ...]) -> str:
+        return "" if self.elementwise else ", ".join(self._print(s) for s in slots)
+
     def _slots(self, slots: tuple[Any, ...]) -> str:
-        return "" if self.elementwise or not slots else "_{" + ", ".join(self._print(s) for s in slots) + "}"
+        listed = self._listed(slots)
+        return f"_{{{listed}}}" if listed else ""
 
     def _print_Access(self, node: Access) -> str:  # noqa: N802 - SymPy's naming
         if node.name in self.symbols:
@@ -63,7 +68,7 @@ class LossPrinter(LatexPrinter):
         return rf"{symbol} \text{{ given}}" if node.name.endswith("_given") else rf"\text{{{name.replace('_', ' ')}}}"
 
     def _print_Let(self, node: Let) -> str:  # noqa: N802
-        return name_latex(node.name) + self._slots(node.actuals)
+        return name_latex(node.name, self._listed(node.actuals))
 
     def _print_Reduction(self, node: Reduction) -> str:  # noqa: N802
         over = ", ".join(self._print(k) for k in node.bound)
