@@ -1,0 +1,77 @@
+"""GE2E and ArcFace through the general machinery, against the unrolled oracle at tiny sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+from symloss.calculus.adjoint import gradient
+from symloss.calculus.sensitivity import hessian_diagonal
+from symloss.calculus.tangent import tangent
+from symloss.language.definition import Definition
+from symloss.program.hoisting import hoist
+from symloss.program.interpreter import interpret
+from symloss.program.statement import Program
+from symloss.stability.stabilise import lift
+from tests import array_losses
+from tests.unrolled import symbol, total
+
+SIZES = {
+    "ge2e_softmax": {"s": 2, "u": 3, "d": 2},
+    "ge2e_contrast": {"s": 3, "u": 2, "d": 2},
+    "arcface": {"n": 2, "c": 3, "d": 2},
+}
+
+
+def derived(definition: Definition) -> Program:
+    """Return the program with every derivative."""
+    targets = {a.name: a.axes for a in definition.differentiable} | {a.name: () for a in definition.continuous}
+    program = gradient(lift(definition, hoist(definition)).program, targets)
+    return tangent(hessian_diagonal(program), targets)
+
+
+def _data(definition: Definition, sizes: dict[str, int]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    rng = np.random.default_rng(4)
+    arrays = {a.name: rng.normal(0, 1, tuple(sizes[x.name] for x in a.axes)) for a in definition.differentiable}
+    labels = {a.name: rng.integers(0, sizes["c"], sizes["n"]) for a in definition.inputs if a.kind == "label"}
+    scalars = {"w": 2.0, "b": -0.5, "scale": 4.0, "margin": 0.3}
+    return arrays, labels, {a.name: scalars[a.name] for a in definition.parameters}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_derivatives_agree_with_the_unrolled_oracle(name: str) -> None:
+    definition, sizes = getattr(array_losses, name), SIZES[name]
+    program = derived(definition)
+    arrays, labels, scalars = _data(definition, sizes)
+    rng = np.random.default_rng(5)
+    directions = {n: rng.normal(0, 1, x.shape) for n, x in arrays.items()}
+    slopes = {n: float(rng.normal()) for n in scalars}
+    samples = tuple(sizes[k.axis.name] for k in definition.per)
+    tensors = {**arrays, **labels, "seed": np.ones(samples), **{f"direction_{n}": d for n, d in directions.items()}}
+    numbers = {**scalars, **{f"direction_{n}": v for n, v in slopes.items()}}
+    got = interpret(program, tensors, numbers, sizes, digits=40)
+
+    entries = {symbol(n, at): float(x[at]) for n, x in arrays.items() for at in np.ndindex(*x.shape)}
+    entries |= {sympy.Symbol(n, real=True): v for n, v in scalars.items()}
+    moves = {symbol(n, at): float(x[at]) for n, x in directions.items() for at in np.ndindex(*x.shape)}
+    moves |= {sympy.Symbol(n, real=True): v for n, v in slopes.items()}
+    whole = total(definition, sizes, labels)
+    along = sympy.Add(*(sympy.diff(whole, s) * sympy.Rational(v) for s, v in moves.items()))
+
+    def number(expression: Any) -> float:
+        with mpmath.workdps(40):
+            run = sympy.lambdify(list(entries), expression, "mpmath")
+            return float(run(*map(mpmath.mpf, entries.values())))
+
+    assert float(sum(got["value"].ravel())) == pytest.approx(number(whole), rel=1e-13)
+    for target in [a.name for a in definition.differentiable + definition.continuous]:
+        shape = np.shape(arrays.get(target, 0.0))
+        for at in list(np.ndindex(*shape))[:: max(1, int(np.prod(shape)) // 2)]:
+            own = symbol(target, at) if shape else sympy.Symbol(target, real=True)
+            slope = sympy.diff(whole, own)
+            for kind, truth in (("gradient", slope), ("hessian", sympy.diff(slope, own)), ("product", sympy.diff(along, own))):
+                assert float(got[f"{kind}_{target}"][at]) == pytest.approx(number(truth), rel=1e-13, abs=1e-13)

@@ -1,0 +1,134 @@
+"""Every loss: against the oracle, the interpreter and itself. A new definition joins by existing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+import symloss
+from symloss.calculus.adjoint import gradient
+from symloss.calculus.sensitivity import hessian_diagonal
+from symloss.calculus.tangent import tangent
+from symloss.language.definition import Definition
+from symloss.program.hoisting import hoist
+from symloss.program.interpreter import interpret
+from symloss.runtime.loss import Loss
+from symloss.verification.evidence import SEED
+from symloss.verification.ladder import accuracy, full_settings, smooth_inputs, taylor, variants
+from symloss.verification.sampling import settings_of
+
+
+def test_agrees_with_the_oracle(definition: Definition, loss: Loss) -> None:
+    for row in accuracy(definition, loss, SEED + 100, 90):
+        assert row.points > 0
+        assert row.wrong == row.nans == 0, row
+        if row.quantity == "value":
+            assert row.max_ulp < (0.51 if row.dtype == "float32" else 16), row
+
+
+def test_taylor_remainder_has_the_right_order(definition: Definition, loss: Loss) -> None:
+    check = taylor(definition, loss, SEED)
+    assert check.status == "passed", check
+
+
+def test_variants_agree_bit_for_bit(definition: Definition, loss: Loss) -> None:
+    check = variants(definition, loss, SEED, symloss.set_threads)
+    assert check.status == "passed", check
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_agrees_with_the_interpreted_program(definition: Definition, loss: Loss, number: int) -> None:
+    """The unstabilised program, straight from the definition, in 40 digits."""
+    settings = settings_of(definition)[number % len(settings_of(definition))]
+    targets = {a.name: a.axes or (definition.per[0].axis,) for a in definition.differentiable}
+    targets |= {a.name: () for a in definition.continuous}
+    program = tangent(hessian_diagonal(gradient(hoist(definition), targets)), targets)
+    rng = np.random.default_rng(3)
+    inputs = smooth_inputs(definition, rng)
+    scalars = full_settings(definition, settings)
+    flags = {f"{a.name}_given": scalars[a.name] is not None for a in definition.parameters if a.optional and not a.axes}
+    numbers = {n: 0 if v is None else v for n, v in scalars.items()} | flags
+    samples = len(next(iter(inputs.values())))
+    tensors: dict[str, Any] = {**inputs, "seed": np.ones(samples)}
+    tensors |= {a.name: np.ones(5) for a in definition.parameters if a.axes}
+    directions = {a.name: rng.integers(-8, 9, inputs[a.name].shape) / 4 for a in definition.differentiable}
+    tensors |= {f"direction_{n}": d for n, d in directions.items()}
+    numbers |= {f"direction_{a.name}": 0 for a in definition.continuous}
+    sizes = {definition.per[0].axis.name: samples, "c": 5}
+    truth = interpret(program, tensors, numbers, sizes)
+
+    names = tuple(directions)
+    options = {"reduction": "none", **settings}
+    gradients, hessians = loss.gradient_and_hessian(*inputs.values(), wrt=names, **options)
+    products = loss.hessian_product(*inputs.values(), wrt=names, direction=tuple(directions.values()), **options)
+    got = {"value": loss.value(*inputs.values(), **options)}
+    for position, name in enumerate(names):
+        got |= {f"gradient_{name}": gradients[position], f"hessian_{name}": hessians[position]}
+        got[f"product_{name}"] = products[position]
+    given = [a.name for a in definition.continuous if scalars[a.name] is not None]
+    if given:
+        slopes = loss.gradient(*inputs.values(), wrt=tuple(given), **options)
+        bends = loss.hessian_diagonal(*inputs.values(), wrt=tuple(given), **options)
+        got |= {f"gradient_{n}": s for n, s in zip(given, slopes, strict=True)}
+        got |= {f"hessian_{n}": s for n, s in zip(given, bends, strict=True)}
+    for name, array in got.items():
+        expected = np.vectorize(lambda x: float(mpmath.mpf(x)), otypes=[float])(truth[name])
+        np.testing.assert_allclose(array, expected, rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+def test_nan_comes_out_where_it_went_in(definition: Definition, loss: Loss) -> None:
+    inputs = smooth_inputs(definition, np.random.default_rng(1))
+    for argument in definition.inputs:
+        if argument.kind != "real":
+            continue
+        spoiled = {n: x.copy() for n, x in inputs.items()}
+        spoiled[argument.name].reshape(-1)[0] = np.nan
+        values = loss.value(*spoiled.values(), reduction="none")
+        assert np.isnan(values[0])
+        assert not np.isnan(values[1:]).any()
+
+
+def test_parameters_move_the_value_as_their_derivative_says(definition: Definition, loss: Loss) -> None:
+    inputs = smooth_inputs(definition, np.random.default_rng(2))
+    for argument in definition.continuous:
+        base = argument.default if argument.default else 0.25
+        if not argument.domain.contains(base + 1e-3):
+            base = 0.5
+        slope = float(loss.gradient(*inputs.values(), wrt=argument.name, **{argument.name: base}))
+        step = 1e-5
+        ahead, behind = (float(loss.value(*inputs.values(), **{argument.name: base + s})) for s in (step, -step))
+        assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-6, abs=1e-9), argument.name
+
+
+def test_full_hessian_product_is_symmetric(definition: Definition, loss: Loss) -> None:
+    """u H v = v H u over inputs and parameters, cross terms included."""
+    rng = np.random.default_rng(6)
+    inputs = smooth_inputs(definition, rng)
+    names = tuple(a.name for a in definition.differentiable + definition.continuous)
+    shapes = [np.shape(inputs.get(n, 0.0)) for n in names]
+    u, v = (tuple(rng.normal(0, 1, s) for s in shapes) for _ in range(2))
+    hu, hv = (loss.hessian_product(*inputs.values(), wrt=names, direction=d) for d in (u, v))
+    left = sum(float(np.sum(a * b)) for a, b in zip(v, hu, strict=True))
+    right = sum(float(np.sum(a * b)) for a, b in zip(u, hv, strict=True))
+    assert left == pytest.approx(right, rel=1e-10, abs=1e-12)
+
+
+def test_cost_of_derivatives_is_bounded(definition: Definition, loss: Loss) -> None:
+    """No monomial beyond those of the value, and a bounded multiple of its work."""
+    operations = loss.record["cost"]
+    sizes = {"n": 1000, "c": 100}
+    value, slope = (_operations(operations[k], sizes) for k in ("value", "gradient"))
+    assert slope <= 6 * value, (slope, value)
+
+
+def _operations(polynomial: str, sizes: dict[str, int]) -> float:
+    total = 0.0
+    for term in polynomial.replace("- ", "+ -").split(" + "):
+        product = 1.0
+        for factor in term.split("*"):
+            product *= sizes.get(factor, 1) if factor in sizes else float(factor or 1)
+        total += product
+    return total
