@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 APT    := $(if $(filter 0,$(shell id -u)),,sudo) apt-get
 # Few and named: the whole of TeX Live is 7 GB, these are a small part of it.
-TEX_PACKAGES := latexmk lmodern texlive-latex-recommended texlive-fonts-recommended
+TEX_PACKAGES := latexmk lmodern texlive-latex-base
 
 .PHONY: build install test lint format check verify-full docs docs-tools peers clean
 

@@ -196,7 +196,7 @@ def build(names: tuple[str, ...], **options: Any) -> int:
 @click.argument("name")
 @common
 def show(name: str, **options: Any) -> int:
-    """Formula, gradient, Hessian and claims in the terminal."""
+    """Print formula, gradient, Hessian and claims."""
     settings = settings_of(options)
     record = pipeline.show(name, settings.definitions)
     settings.data(record)

@@ -39,7 +39,7 @@ def make_record(
     value = definition.formula
     where = None if definition.where is sympy.true else latex(definition.where, definition)
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": "../../docs/schema/record.schema.json",
         "id": f"symloss:{definition.name}", "name": definition.name, "title": definition.title, "version": 1,
         "summary": definition.summary, "description": definition.description, "family": definition.family,
         "hash": digest, "aliases": list(definition.aliases),

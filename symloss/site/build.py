@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from sphinx.application import Sphinx
 
 TEMPLATES = Path(__file__).parent / "templates"
 GUIDES = Path(__file__).resolve().parent.parent.parent / "docs"
@@ -80,6 +79,8 @@ def _page(output: Path, name: str) -> dict[str, Any]:
     return {
         "record": read("records"), "evidence": read("evidence"),
         "kernel": (output / f"{name}.py").read_text(encoding="utf-8"),
+        "files": tuple(output / part for part in (f"{name}.py", f"latex/{name}.tex", f"records/{name}.json")),
+        "proof": output / "evidence" / f"{name}.json",
     }  # fmt: skip
 
 
@@ -95,6 +96,7 @@ def _html(pages: list[dict[str, Any]], site: Path) -> Path:
     shutil.rmtree(source, ignore_errors=True)
     (source / "losses").mkdir(parents=True)
     environment = _environment()
+    environment.filters["md"] = _markdown
     guides = sorted(p for p in GUIDES.glob("*.md")) if GUIDES.is_dir() else []
     for guide in guides:
         shutil.copy(guide, source / guide.name)
@@ -104,23 +106,21 @@ def _html(pages: list[dict[str, Any]], site: Path) -> Path:
     for page in pages:
         text = environment.get_template("loss.md.jinja").render(**page)
         (source / "losses" / f"{page['record']['name']}.md").write_text(text, encoding="utf-8")
+        for file in page["files"]:
+            shutil.copy(file, source / "losses" / file.name)
+        shutil.copy(page["proof"], source / "losses" / f"{page['record']['name']}-evidence.json")
     index = environment.get_template("index.md.jinja").render(pages=pages, guides=[g.stem for g in guides])
     (source / "index.md").write_text(index, encoding="utf-8")
-    settings = {
-        "project": "symloss", "extensions": ["myst_parser", "symloss.site.mathml"], "html_theme": "furo",
-        "html_math_renderer": "mathml", "myst_enable_extensions": ["dollarmath"], "html_title": "symloss",
-        "html_copy_source": False, "html_last_updated_fmt": None,
-    }  # fmt: skip
-    log = io.StringIO()
-    os.environ.setdefault("SOURCE_DATE_EPOCH", EPOCH)
-    app = Sphinx(
-        str(source), None, str(html), str(site / "doctrees"), "html", settings, status=None, warning=log,
-        freshenv=True,
+    settings = environment.get_template("conf.py.jinja").render(project="symloss")
+    (source / "conf.py").write_text(settings, encoding="utf-8")
+    # A process of its own: Sphinx keeps global state and would not build twice alike in one.
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", "--no-color", "-E"]
+    done = subprocess.run(
+        [*command, "-d", str(site / "doctrees"), str(source), str(html)], capture_output=True, text=True,
+        env={"SOURCE_DATE_EPOCH": EPOCH, **os.environ}, check=False,
     )  # fmt: skip
-    app.build()
-    warnings = log.getvalue().strip()
-    if app.statuscode or warnings:
-        message = f"sphinx: {warnings or 'failed'}"
+    if done.returncode:
+        message = f"sphinx: {done.stderr.strip()}"
         raise RuntimeError(message)
     return html / "index.html"
 
@@ -153,3 +153,8 @@ def _escape(text: object) -> str:
     table = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     table |= {c: f"\\{c}" for c in "&%$#_{}"}
     return "".join(table.get(c, c) for c in str(text))
+
+
+def _markdown(text: object) -> str:
+    """Escape text for Markdown, tables included."""
+    return "".join(f"\\{c}" if c in r"\`*_[]<>|$#{}~" else c for c in " ".join(str(text).split()))

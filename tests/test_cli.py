@@ -1,0 +1,130 @@
+"""The command: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from symloss import cli, pipeline
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def scaffolded(tmp_path: Path, run: Run) -> Path:
+    assert run("new", "my_loss", "--definitions", tmp_path / "my")[0] == 0
+    return tmp_path
+
+
+def verdict(status: str) -> pipeline.Verdict:
+    rows = tuple(
+        {"dtype": dtype, "quantity": quantity, "wrt": "x", "max_ulp": 0.5, "false_zeros": 0}
+        for dtype in ("float32", "float64") for quantity in ("value", "gradient", "hessian_diagonal", "hessian_product")
+    )  # fmt: skip
+    checks: tuple[dict[str, Any], ...] = ({"check": "taylor", "status": status, "detail": "slope 1.0 of 2"},)
+    return pipeline.Verdict("focal", status, rows, checks, (), Path("evidence/focal.json"))
+
+
+def test_every_command_is_there(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(f"\n  {name} " in out for name in ("build", "generate", "verify", "docs", "show", "new"))
+
+
+@pytest.mark.parametrize("command", ["build", "generate", "verify", "docs", "show", "new"])
+def test_every_command_has_the_common_options(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert all(o in out for o in ("--definitions", "--output", "--check", "--json", "--quiet", "--traceback"))
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("generate", "--wrong"), ("show",), ("new",)])
+def test_wrong_usage_is_two(run: Run, arguments: tuple[str, ...]) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_generate_then_check_then_stale(run: Run, scaffolded: Path) -> None:
+    where = ("--definitions", scaffolded / "my", "--output", scaffolded / "out")
+    code, out, err = run("generate", *where, "--check")
+    assert code == 1
+    assert "+def value(" in out
+    assert "stale: my_loss" in err
+    assert not (scaffolded / "out").exists()
+    assert run("generate", *where)[0] == 0
+    assert run("generate", *where, "--check", "--quiet") == (0, "", "")
+    module = scaffolded / "out" / "my_loss.py"
+    module.write_text(module.read_text(encoding="utf-8") + "# edited by hand\n", encoding="utf-8")
+    code, out, _ = run("generate", *where, "--check")
+    assert code == 1
+    assert "-# edited by hand" in out
+
+
+def test_json_is_all_there_is_on_stdout(run: Run, scaffolded: Path) -> None:
+    where = ("--definitions", scaffolded / "my", "--output", scaffolded / "out")
+    code, out, _ = run("generate", *where, "--json")
+    (outcome,) = json.loads(out)
+    assert (code, outcome["name"], len(outcome["files"])) == (0, "my_loss", 3)
+
+
+def test_show_prints_the_mathematics(run: Run) -> None:
+    code, out, _ = run("show", "squared_error")
+    assert code == 0
+    assert "Squared error" in out
+    assert "gradient" in out
+    assert "hessian" in out
+    assert json.loads(run("show", "squared_error", "--json")[1])["id"] == "symloss:squared_error"
+
+
+def test_a_broken_definition_is_one_line_with_file_line_and_cause(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("from symloss.language import *\n\nsigma = undefined_name\n", encoding="utf-8")
+    code, out, err = run("generate", "--definitions", tmp_path, "--output", tmp_path / "out")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "broken.py:3: NameError" in err
+    assert "Traceback" in run("generate", "--definitions", tmp_path, "--traceback")[2]
+
+
+def test_new_refuses_what_exists_and_what_is_no_name(run: Run, scaffolded: Path) -> None:
+    assert run("new", "my_loss", "--definitions", scaffolded / "my")[0] == 1
+    assert run("new", "not-a-name", "--definitions", scaffolded / "my")[0] == 1
+
+
+@pytest.mark.parametrize("status, code", [("passed", 0), ("short", 0), ("failed", 1)])
+def test_verify_fails_where_a_check_fails(run: Run, monkeypatch: pytest.MonkeyPatch, status: str, code: int) -> None:
+    monkeypatch.setattr(pipeline, "verify", lambda *a, **k: (verdict(status),))
+    found, out, err = run("verify")
+    assert found == code
+    assert "focal" in out
+    assert ("slope 1.0 of 2" in err) == (status == "failed")
+
+
+def test_docs_without_fresh_evidence_are_refused(run: Run, scaffolded: Path) -> None:
+    where = ("--definitions", scaffolded / "my", "--output", scaffolded / "out")
+    run("generate", *where)
+    code, _, err = run("docs", *where)
+    assert (code, err.count("\n")) == (1, 1)
+    assert "my_loss: there is no evidence" in err
+
+
+def test_a_pipe_sees_no_progress() -> None:
+    command = [sys.executable, "-c", "from symloss.cli import main; main()", "generate", "squared_error", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout

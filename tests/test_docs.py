@@ -1,0 +1,159 @@
+"""Records, evidence, site and book: they follow their schemas, ask for nothing from outside, and lose no formula."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from symloss.site import mathml
+from symloss.site.build import DocsResult, build_site
+
+ROOT = Path(__file__).resolve().parent.parent
+GENERATED, SCHEMAS = ROOT / "generated", ROOT / "docs" / "schema"
+NAMES = tuple(sorted(p.stem for p in (GENERATED / "records").glob("*.json")))
+PAGES = ("focal", "poly_cross_entropy", "huber")
+TEX = shutil.which("latexmk") is not None and shutil.which("pdflatex") is not None
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def validator(kind: str) -> Any:
+    schema = read(SCHEMAS / f"{kind}.schema.json")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def formulas(node: Any) -> list[str]:
+    """Return everything in a record that is LaTeX."""
+    match node:
+        case dict():
+            own = [v for k, v in node.items() if k in ("latex", "before", "after", "symbol", "domain", "where")]
+            return [v for v in own if isinstance(v, str)] + [f for v in node.values() for f in formulas(v)]
+        case list():
+            return [f for v in node for f in formulas(v)]
+    return []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_follows_its_schema(name: str) -> None:
+    record = read(GENERATED / "records" / f"{name}.json")
+    assert [e.message for e in validator("record").iter_errors(record)] == []
+    assert (record["name"], record["id"]) == (name, f"symloss:{name}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evidence_follows_its_schema_and_speaks_of_this_kernel(name: str) -> None:
+    evidence = read(GENERATED / "evidence" / f"{name}.json")
+    assert [e.message for e in validator("evidence").iter_errors(evidence)] == []
+    assert evidence["hashes"]["kernel"] == hashlib.sha256((GENERATED / f"{name}.py").read_bytes()).hexdigest()
+    assert evidence["status"] != "failed"
+    claims = {claim["claim"] for claim in read(GENERATED / "records" / f"{name}.json")["claims"]}
+    assert {claim["claim"] for claim in evidence["claims"]} == claims
+
+
+@pytest.mark.parametrize("damage", [{"name": "No Name"}, {"gradient": []}, {"surplus": 1}, {"references": []}])
+def test_the_schema_rejects(damage: dict[str, Any]) -> None:
+    assert not validator("record").is_valid(read(GENERATED / "records" / "focal.json") | damage)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_formula_becomes_mathml(name: str) -> None:
+    for latex in formulas(read(GENERATED / "records" / f"{name}.json")):
+        rendered = mathml.to_mathml(latex, "block")
+        assert rendered.startswith("<math")
+        assert "\\" not in rendered, latex
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> DocsResult:
+    return build_site(GENERATED, PAGES, tmp_path_factory.mktemp("site"), progress=lambda name, done, total: None)
+
+
+def test_each_loss_has_a_page_with_its_formulas(site: DocsResult) -> None:
+    for name in PAGES:
+        page = (site.html.parent / "losses" / f"{name}.html").read_text(encoding="utf-8")
+        record = read(GENERATED / "records" / f"{name}.json")
+        for part in ("gradient", "hessian"):
+            for entry in record[part]:
+                assert mathml.to_mathml(entry["latex"], "block") in page
+        assert mathml.to_mathml(rf"\ell = {record['formula']['latex']}", "block") in page
+        for entry in (*record["references"], *record["conventions"]):
+            assert (entry.get("key") or entry["topic"]) in page
+        assert page.count("_downloads/") >= 4
+
+
+def test_no_page_asks_for_anything_from_outside(site: DocsResult) -> None:
+    pages = list(site.html.parent.rglob("*.html"))
+    assert len(pages) > len(PAGES)
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert re.findall(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"(?:https?:)?//[^\"]*", text) == []
+        assert re.findall(r"<link\b[^>]*\bhref=\"(?:https?:)?//[^\"]*", text) == []
+    for sheet in site.html.parent.rglob("*.css"):
+        assert re.findall(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", sheet.read_text(encoding="utf-8")) == []
+
+
+def test_the_book_holds_every_loss_and_no_line_is_too_wide(site: DocsResult) -> None:
+    if not TEX:
+        assert (site.pdf, len(site.notes)) == (None, 1)
+        return
+    assert site.pdf is not None
+    log = site.pdf.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+    too_wide = [float(w) for w in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)", log)]
+    assert max(too_wide, default=0.0) <= 1.0
+    assert site.pdf.read_bytes().startswith(b"%PDF")
+    contents = site.pdf.with_suffix(".toc").read_text(encoding="utf-8")
+    for name in PAGES:
+        assert read(GENERATED / "records" / f"{name}.json")["title"] in contents
+
+
+def test_the_same_records_give_the_same_bytes(site: DocsResult, tmp_path: Path) -> None:
+    again = build_site(GENERATED, PAGES, tmp_path, progress=lambda name, done, total: None)
+    pages = {p.relative_to(site.html.parent): p.read_bytes() for p in site.html.parent.rglob("*.html")}
+    assert {p.relative_to(again.html.parent): p.read_bytes() for p in again.html.parent.rglob("*.html")} == pages
+    assert (again.pdf and again.pdf.read_bytes()) == (site.pdf and site.pdf.read_bytes())
+
+
+def test_without_tex_the_book_is_skipped_with_a_line_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    result = build_site(GENERATED, PAGES[:1], tmp_path, progress=lambda name, done, total: None)
+    assert result.html.is_file()
+    assert result.pdf is None
+    assert "make docs-tools" in result.notes[0]
+
+
+def blocks_of(path: Path) -> list[str]:
+    """Return the Python blocks of a guide that a reader is told to run."""
+    return re.findall(r"<!-- tested -->\n```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_readme_runs_and_reaches_scikit_learns_optimum() -> None:
+    quick, fit = blocks_of(ROOT / "README.md")
+    exec(compile(quick, "README.md", "exec"), {})
+    names: dict[str, Any] = {}
+    exec(compile(fit, "README.md", "exec"), names)
+    design = names["design"][:, :-1]
+    model = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(design, names["target"])
+    expected = np.append(model.coef_[0], model.intercept_)
+    np.testing.assert_allclose(names["fit"].x, expected, atol=1e-5)
+
+
+def test_the_quick_start_runs() -> None:
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    exec(compile(block, "quickstart.md", "exec"), {})
