@@ -72,8 +72,10 @@ def _decay(x: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _power(x: float, exponent: float) -> float:
-    """x to a power; 0 to a negative power is 0, the convention for derivatives at 0."""
-    return 0.0 if x == 0.0 and exponent < 0.0 else math.pow(x, exponent)
+    """x to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
+    if exponent < 0.0:
+        return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
+    return math.pow(x, exponent)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -160,8 +162,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, weight, scale, he
     """The exact diagonal of the Hessian."""
     n = logit.shape[0]
     weighted = weight.size > 0
-    square = (gamma * gamma)
-    term_3 = 1.0 - alpha
+    term_2 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -170,13 +171,12 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, weight, scale, he
         term = -1.0 + 2.0 * y
         factor = z * term
         decay_value = _decay(factor)
-        term_2 = 1.0 + decay_value
-        factor_2 = decay_value / term_2
-        p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        factor_2 = decay_value / (1.0 + decay_value)
+        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        hessian_logit[i] = seed * (p_t * sigmoid_minus + square * softplus_minus * (((1.0 / ((term_2 * term_2)))) if factor >= 0 else ((decay_value * decay_value) / (term_2 * term_2)) if factor < 0.0 else np.nan) + 2.0 * gamma * p_t * sigmoid_minus - gamma * softplus_minus * p_t * sigmoid_minus) * alpha_t * _power(sigmoid_minus, gamma)
+        hessian_logit[i] = seed * p_t * alpha_t * _power(sigmoid_minus, gamma) * ((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -185,7 +185,6 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, weight, scale
     n = logit.shape[0]
     weighted = weight.size > 0
     term_2 = 1.0 - alpha
-    square = (gamma * gamma)
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -195,14 +194,14 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, weight, scale
         z = np.float64(logit[i])
         factor = z * term
         decay_value = _decay(factor)
-        term_3 = 1.0 + decay_value
-        factor_2 = decay_value / term_3
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_3)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        factor_2 = decay_value / (1.0 + decay_value)
+        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         power_value = _power(sigmoid_minus, gamma)
         softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        p_t = (((1.0 / term_3)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        gradient_logit[i] = seed * term * alpha_t * power_value * (-sigmoid_minus - gamma * softplus_minus * p_t)
-        hessian_logit[i] = seed * (p_t * sigmoid_minus + square * softplus_minus * (((1.0 / ((term_3 * term_3)))) if factor >= 0 else ((decay_value * decay_value) / (term_3 * term_3)) if factor < 0.0 else np.nan) + 2.0 * gamma * p_t * sigmoid_minus - gamma * softplus_minus * p_t * sigmoid_minus) * alpha_t * power_value
+        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
+        gradient_logit[i] = seed * term * alpha_t * power_value * term_3
+        hessian_logit[i] = seed * p_t * alpha_t * power_value * ((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -210,8 +209,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, weight, scale, dir
     """The Hessian times a direction."""
     n = logit.shape[0]
     weighted = weight.size > 0
-    square = (gamma * gamma)
-    term_3 = 1.0 - alpha
+    term_2 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -221,13 +219,12 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, weight, scale, dir
         term = -1.0 + 2.0 * y
         factor = z * term
         decay_value = _decay(factor)
-        term_2 = 1.0 + decay_value
-        factor_2 = decay_value / term_2
-        p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        factor_2 = decay_value / (1.0 + decay_value)
+        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        product_logit[i] = seed * v_z * (p_t * sigmoid_minus + square * softplus_minus * (((1.0 / ((term_2 * term_2)))) if factor >= 0 else ((decay_value * decay_value) / (term_2 * term_2)) if factor < 0.0 else np.nan) + 2.0 * gamma * p_t * sigmoid_minus - gamma * softplus_minus * p_t * sigmoid_minus) * alpha_t * _power(sigmoid_minus, gamma)
+        product_logit[i] = seed * v_z * p_t * alpha_t * _power(sigmoid_minus, gamma) * ((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -255,10 +252,10 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, wei
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         sum_gamma += -seed * softplus_plus * softplus_minus * alpha_t * power_value
-        sum_gamma_sensitivity += seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * power_value
+        sum_gamma_sensitivity += -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * power_value
     parameter_gradient[0] += sum_gamma
     parameter_gradient[1] += sum_alpha
-    parameter_hessian[0] += sum_gamma_sensitivity
+    parameter_hessian[0] += -sum_gamma_sensitivity
     parameter_hessian[1] += 0.0
 
 
@@ -269,8 +266,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, weight, scale
     weighted = weight.size > 0
     sum_alpha_tangent = 0.0
     sum_gamma_tangent = 0.0
-    term_4 = 1.0 - alpha
-    square = (gamma * gamma)
+    term_3 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -280,20 +276,19 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, weight, scale
         z = np.float64(logit[i])
         factor = z * term
         decay_value = _decay(factor)
-        term_2 = 1.0 + decay_value
-        factor_2 = decay_value / term_2
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        factor_2 = decay_value / (1.0 + decay_value)
+        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         log1p_value = math.log1p(decay_value)
         softplus_minus = log1p_value + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
+        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         case = ((term) if alpha_given else 0.0)
         power_value = _power(sigmoid_minus, gamma)
-        sum_alpha_tangent += seed * (v_z * term * term_3 - direction_parameters[0] * softplus_plus * softplus_minus) * case * power_value
-        alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        term_5 = softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t - softplus_minus * p_t
-        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * term_5 * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * power_value
-        product_logit[i] = seed * (v_z * (p_t * sigmoid_minus + square * softplus_minus * (((1.0 / ((term_2 * term_2)))) if factor >= 0 else ((decay_value * decay_value) / (term_2 * term_2)) if factor < 0.0 else np.nan) + 2.0 * gamma * p_t * sigmoid_minus - gamma * softplus_minus * p_t * sigmoid_minus) * alpha_t + direction_parameters[1] * term * case * term_3 + direction_parameters[0] * term * term_5 * alpha_t) * power_value
+        sum_alpha_tangent += seed * (v_z * term * term_2 - direction_parameters[0] * softplus_plus * softplus_minus) * case * power_value
+        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        factor_3 = -softplus_minus * p_t
+        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_3) * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * power_value
+        product_logit[i] = seed * (direction_parameters[1] * term * case * term_2 + direction_parameters[0] * term * alpha_t * (-softplus_plus * term_2 + factor_3) + v_z * p_t * alpha_t * ((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_2)) * power_value
     parameter_product[0] += sum_gamma_tangent
     parameter_product[1] += sum_alpha_tangent

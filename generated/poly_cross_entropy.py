@@ -187,7 +187,6 @@ def hessian_diagonal(logits, label, epsilon, weight, scale, hessian_logits):
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    term_2 = -1.0 + epsilon
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -211,7 +210,8 @@ def hessian_diagonal(logits, label, epsilon, weight, scale, hessian_logits):
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        factor = -seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * (term_2 * exp_difference_value / term + (-2.0) * epsilon * (exp_difference_value * exp_difference_value) / (term * term)) / term
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        factor = seed * (1.0 + epsilon + (-2.0) * epsilon * case / term) * case * exp_difference_value / (term * term)
         factor_2 = -epsilon * exp_difference_value / term
         factor_3 = (-1.0 + (-2.0) * epsilon * exp_difference_value / term) / term
         factor_4 = seed / term
@@ -226,7 +226,6 @@ def gradient_and_hessian(logits, label, epsilon, weight, scale, gradient_logits,
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    term_3 = -1.0 + epsilon
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -254,7 +253,7 @@ def gradient_and_hessian(logits, label, epsilon, weight, scale, gradient_logits,
         case = ((rest_logits) if argmax_logits == y else term_2)
         factor = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2))) / (term * term) - case / term - epsilon * case / term)
         factor_2 = seed * (1.0 + epsilon * exp_difference_value / term) / term
-        factor_3 = -seed * case * (term_3 * exp_difference_value / term + (-2.0) * epsilon * (exp_difference_value * exp_difference_value) / (term * term)) / term
+        factor_3 = seed * (1.0 + epsilon + (-2.0) * epsilon * case / term) * case * exp_difference_value / (term * term)
         factor_4 = -epsilon * exp_difference_value / term
         factor_5 = (-1.0 + (-2.0) * epsilon * exp_difference_value / term) / term
         factor_6 = seed / term
@@ -295,12 +294,11 @@ def hessian_product(logits, label, epsilon, weight, scale, direction_logits, pro
             v_z = np.float64(direction_logits[i, k_8])
             logsumexp_logits_tangent += exp_logits[k_8] * v_z / term
         y = label[i]
-        v_z_y = np.float64(direction_logits[i, y])
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        square = (exp_difference_value * exp_difference_value)
+        v_z_y = np.float64(direction_logits[i, y])
         term_2 = v_z_y - logsumexp_logits_tangent
-        factor = seed * (v_z_y * exp_difference_value / term + epsilon * v_z_y * square / (term * term) - logsumexp_logits_tangent * exp_difference_value / term - logsumexp_logits_tangent * epsilon * square / (term * term) - epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * exp_difference_value * term_2 / (term * term))
+        factor = seed * (1.0 + epsilon + (-2.0) * epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) / term) * exp_difference_value * term_2 / term
         term_3 = 1.0 + epsilon * exp_difference_value / term
         factor_2 = epsilon * exp_difference_value * term_2 / term
         factor_3 = seed / term
@@ -380,12 +378,13 @@ def full_hessian_product(logits, label, epsilon, weight, scale, direction_logits
         v_z_y = np.float64(direction_logits[i, y])
         term_2 = v_z_y - logsumexp_logits_tangent
         sum_epsilon_tangent += seed * exp_difference_value * term_2 / term
-        square = (exp_difference_value * exp_difference_value)
-        factor = seed * (v_z_y * exp_difference_value / term + epsilon * v_z_y * square / (term * term) - logsumexp_logits_tangent * exp_difference_value / term - logsumexp_logits_tangent * epsilon * square / (term * term) - (direction_parameters[0] + epsilon * term_2) * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * exp_difference_value / (term * term))
-        term_3 = 1.0 + epsilon * exp_difference_value / term
-        term_4 = direction_parameters[0] * exp_difference_value / term + epsilon * exp_difference_value * term_2 / term
+        term_3 = 1.0 + rest_logits - exp_difference_value
+        case = ((rest_logits) if argmax_logits == y else term_3)
+        factor = seed * (direction_parameters[0] * ((((rest_logits * rest_logits)) if argmax_logits == y else ((term_3 * term_3))) / (term * term) - case / term) + (1.0 + epsilon + (-2.0) * epsilon * case / term) * exp_difference_value * term_2 / term)
+        term_4 = 1.0 + epsilon * exp_difference_value / term
+        term_5 = direction_parameters[0] * exp_difference_value / term + epsilon * exp_difference_value * term_2 / term
         factor_2 = seed / term
         for c_2 in range(c):
             v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2] * (term_4 + term_3 * (v_z_2 - logsumexp_logits_tangent))))
+            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2] * (term_5 + term_4 * (v_z_2 - logsumexp_logits_tangent))))
     parameter_product[0] += -sum_epsilon_tangent

@@ -83,8 +83,10 @@ def _decay(x: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _power(x: float, exponent: float) -> float:
-    """x to a power; 0 to a negative power is 0, the convention for derivatives at 0."""
-    return 0.0 if x == 0.0 and exponent < 0.0 else math.pow(x, exponent)
+    """x to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
+    if exponent < 0.0:
+        return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
+    return math.pow(x, exponent)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -172,7 +174,6 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, weight, 
     """The exact diagonal of the Hessian."""
     n = logit.shape[0]
     weighted = weight.size > 0
-    square = (gamma * gamma)
     term_3 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
@@ -184,14 +185,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, weight, 
         decay_value = _decay(factor)
         term_2 = 1.0 + decay_value
         factor_2 = decay_value / term_2
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        factor_3 = (decay_value * decay_value) / (term_2 * term_2)
-        case = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else factor_3 if factor < 0.0 else np.nan)
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
         p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        hessian_logit[i] = seed * _power(sigmoid_minus, gamma) * (epsilon * case * sigmoid_minus + square * term_4 * case + p_t * sigmoid_minus * alpha_t - epsilon * p_t * ((factor_3) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_4 * p_t * sigmoid_minus + (-2.0) * gamma * p_t * sigmoid_minus * (-alpha_t - epsilon * p_t))
+        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        term_4 = -alpha_t - epsilon * p_t
+        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+        hessian_logit[i] = seed * p_t * _power(sigmoid_minus, gamma) * (-epsilon * (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -200,7 +200,6 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, weig
     n = logit.shape[0]
     weighted = weight.size > 0
     term_3 = 1.0 - alpha
-    square = (gamma * gamma)
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -218,10 +217,9 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, weig
         term_4 = -alpha_t - epsilon * p_t
         softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
         term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-        gradient_logit[i] = seed * term * power_value * (sigmoid_minus * term_4 - gamma * term_5 * p_t)
-        factor_3 = (decay_value * decay_value) / (term_2 * term_2)
-        case = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else factor_3 if factor < 0.0 else np.nan)
-        hessian_logit[i] = seed * power_value * (epsilon * case * sigmoid_minus + square * term_5 * case + p_t * sigmoid_minus * alpha_t - epsilon * p_t * ((factor_3) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_5 * p_t * sigmoid_minus + (-2.0) * gamma * p_t * sigmoid_minus * term_4)
+        term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
+        gradient_logit[i] = seed * term * power_value * term_6
+        hessian_logit[i] = seed * p_t * power_value * (-epsilon * (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -229,7 +227,6 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weight, s
     """The Hessian times a direction."""
     n = logit.shape[0]
     weighted = weight.size > 0
-    square = (gamma * gamma)
     term_3 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
@@ -242,14 +239,13 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weight, s
         decay_value = _decay(factor)
         term_2 = 1.0 + decay_value
         factor_2 = decay_value / term_2
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        factor_3 = (decay_value * decay_value) / (term_2 * term_2)
-        case = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else factor_3 if factor < 0.0 else np.nan)
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
         p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        product_logit[i] = seed * v_z * _power(sigmoid_minus, gamma) * (epsilon * case * sigmoid_minus + square * term_4 * case + p_t * sigmoid_minus * alpha_t - epsilon * p_t * ((factor_3) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_4 * p_t * sigmoid_minus + (-2.0) * gamma * p_t * sigmoid_minus * (-alpha_t - epsilon * p_t))
+        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        term_4 = -alpha_t - epsilon * p_t
+        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+        product_logit[i] = seed * v_z * p_t * _power(sigmoid_minus, gamma) * (-epsilon * (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -280,11 +276,11 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
         term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         sum_gamma += -seed * term_3 * softplus_plus * power_value
-        sum_gamma_sensitivity += seed * (softplus_plus * softplus_plus) * term_3 * power_value
+        sum_gamma_sensitivity += -seed * (softplus_plus * softplus_plus) * term_3 * power_value
     parameter_gradient[0] += sum_gamma
     parameter_gradient[1] += sum_alpha
     parameter_gradient[2] += sum_epsilon
-    parameter_hessian[0] += sum_gamma_sensitivity
+    parameter_hessian[0] += -sum_gamma_sensitivity
     parameter_hessian[1] += 0.0
     parameter_hessian[2] += 0.0
 
@@ -299,7 +295,6 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weig
     sum_gamma_tangent = 0.0
     term_4 = -1.0 - gamma
     term_5 = 1.0 - alpha
-    square = (gamma * gamma)
     factor_4 = direction_parameters[2] * term_4
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
@@ -324,12 +319,11 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weig
         sum_epsilon_tangent += seed * (v_z * term * p_t * term_4 - direction_parameters[0] * softplus_plus) * sigmoid_minus * power_value
         alpha_t = ((alpha * y + term_5 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         term_6 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+        factor_3 = -term_6 * p_t
         term_7 = -alpha_t - epsilon * p_t
-        term_8 = gamma * term_6 * softplus_plus * p_t - term_6 * p_t - softplus_plus * sigmoid_minus * term_7
-        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_6 + v_z * term * term_8 - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * power_value
-        factor_3 = (decay_value * decay_value) / (term_2 * term_2)
-        case_2 = (((1.0 / ((term_2 * term_2)))) if factor >= 0 else factor_3 if factor < 0.0 else np.nan)
-        product_logit[i] = seed * (v_z * (epsilon * case_2 * sigmoid_minus + square * term_6 * case_2 + p_t * sigmoid_minus * alpha_t - epsilon * p_t * ((factor_3) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_6 * p_t * sigmoid_minus + (-2.0) * gamma * p_t * sigmoid_minus * term_7) + direction_parameters[0] * term * term_8 + direction_parameters[1] * term * case * term_3 + factor_4 * term * p_t * sigmoid_minus) * power_value
+        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_6 + v_z * term * (gamma * term_6 * softplus_plus * p_t + factor_3 - softplus_plus * sigmoid_minus * term_7) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * power_value
+        term_8 = sigmoid_minus * term_7 - gamma * term_6 * p_t
+        product_logit[i] = seed * (direction_parameters[0] * term * (factor_3 - softplus_plus * term_8) + v_z * p_t * (-epsilon * (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_8 - sigmoid_minus * term_7 - gamma * sigmoid_minus * term_7 - gamma * term_6 * sigmoid_minus) + direction_parameters[1] * term * case * term_3 + factor_4 * term * p_t * sigmoid_minus) * power_value
     parameter_product[0] += sum_gamma_tangent
     parameter_product[1] += sum_alpha_tangent
     parameter_product[2] += sum_epsilon_tangent

@@ -273,9 +273,13 @@ def hessian_diagonal(logits, label, label_smoothing, class_weight, ignore_index,
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
         w_y = class_weight[y]
-        factor_2 = seed * (w_y * term + factor) / ((1.0 + rest_logits) * (1.0 + rest_logits))
+        term_2 = w_y * term + factor
+        z_y = np.float64(logits[i, y])
+        exp_difference_value = _exp_difference(z_y, max_logits)
+        factor_2 = seed * term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * exp_difference_value / ((1.0 + rest_logits) * (1.0 + rest_logits))
+        factor_3 = seed * term_2 / ((1.0 + rest_logits) * (1.0 + rest_logits))
         for c_3 in range(c):
-            hessian_logits[i, c_3] = factor_2 * exp_logits[c_3] * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits[c_3]))
+            hessian_logits[i, c_3] = ((factor_2) if c_3 == y else (factor_3 * exp_logits[c_3] * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits[c_3]))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -320,13 +324,16 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         term = 1.0 + rest_logits
         term_3 = w_y * term_2 + factor
         z_y = np.float64(logits[i, y])
-        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_3 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / term)
+        exp_difference_value = _exp_difference(z_y, max_logits)
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_3 * case / term)
         factor_4 = term_3 / term
-        factor_5 = seed * term_3 / (term * term)
+        factor_5 = seed * term_3 * case * exp_difference_value / (term * term)
+        factor_6 = seed * term_3 / (term * term)
         for c_3 in range(c):
             w_2 = class_weight[c_3]
             gradient_logits[i, c_3] = ((factor_3) if c_3 == y else (seed * (factor_4 * exp_logits[c_3] + factor_2 * (-1.0) * w_2)))
-            hessian_logits[i, c_3] = factor_5 * exp_logits[c_3] * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits[c_3]))
+            hessian_logits[i, c_3] = ((factor_5) if c_3 == y else (factor_6 * exp_logits[c_3] * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits[c_3]))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -467,13 +474,13 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             v_z = np.float64(direction_logits[i, k_14])
             logsumexp_logits_tangent += exp_logits[k_14] * v_z / term
         sum_logits_tangent = 0.0
+        w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        w_y = class_weight[y]
         term_2 = -w_y + factor
         term_4 = w_y * term_3 + factor_2
         v_z_y = np.float64(direction_logits[i, y])
-        factor_3 = seed * (direction_parameters[0] * (exp_difference_value * term_2 / term - w_y / c) + w_y * direction_parameters[0] + term_4 * exp_difference_value * (v_z_y - logsumexp_logits_tangent) / term)
+        factor_3 = seed * (direction_parameters[0] * (factor - w_y / c - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * term_2 / term) + term_4 * exp_difference_value * (v_z_y - logsumexp_logits_tangent) / term)
         factor_4 = term_2 / term
         factor_5 = term_4 / term
         for k_15 in range(c):

@@ -73,8 +73,10 @@ def _exp_difference(a: float, b: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _power(x: float, exponent: float) -> float:
-    """x to a power; 0 to a negative power is 0, the convention for derivatives at 0."""
-    return 0.0 if x == 0.0 and exponent < 0.0 else math.pow(x, exponent)
+    """x to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
+    if exponent < 0.0:
+        return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
+    return math.pow(x, exponent)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -120,7 +122,7 @@ def gradient(logits, label, gamma, alpha, weight, scale, gradient_logits):
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    term_3 = -1.0 + gamma
+    term_2 = -1.0 + gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -140,18 +142,15 @@ def gradient(logits, label, gamma, alpha, weight, scale, gradient_logits):
             exp_logits[k_17] = _exp_difference(z_2, max_logits)
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
-        term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_2 = 1.0 + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2)
-        factor = case / term
-        power_value = _power(factor, term_3)
-        term_4 = -(max_logits - z_y) - math.log1p(rest_logits)
-        power_value_2 = _power(factor, gamma)
-        factor_2 = seed * alpha * (gamma * case * power_value * term_4 / term - case * power_value_2 / term - gamma * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2))) * power_value * term_4 / (term * term))
-        factor_3 = seed * alpha * (power_value_2 - gamma * exp_difference_value * power_value * term_4 / term) / term
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        factor = case / (1.0 + rest_logits)
+        power_value = _power(factor, gamma)
+        term = -(max_logits - z_y) - math.log1p(rest_logits)
+        factor_2 = seed * alpha * power_value * (gamma * term - case / (1.0 + rest_logits) - gamma * case * term / (1.0 + rest_logits))
+        factor_3 = seed * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (1.0 + rest_logits)) / (1.0 + rest_logits)
         for c_2 in range(c):
             gradient_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_3 * exp_logits[c_2]))
 
@@ -165,7 +164,7 @@ def value_and_gradient(logits, label, gamma, alpha, weight, scale, value_out, gr
     wanted = value_out.size > 0
     exp_logits = np.empty((c,))
     total = 0.0
-    term_4 = -1.0 + gamma
+    term_2 = -1.0 + gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -185,23 +184,20 @@ def value_and_gradient(logits, label, gamma, alpha, weight, scale, value_out, gr
             exp_logits[k_17] = _exp_difference(z_2, max_logits)
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
-        term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_2 = 1.0 + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2)
-        factor = case / term
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        factor = case / (1.0 + rest_logits)
         power_value = _power(factor, gamma)
-        term_3 = -(max_logits - z_y) - math.log1p(rest_logits)
-        loss = -alpha * power_value * term_3
+        term = -(max_logits - z_y) - math.log1p(rest_logits)
+        loss = -alpha * power_value * term
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
             value_out[i] = factor_2
-        power_value_2 = _power(factor, term_4)
-        factor_3 = seed * alpha * (gamma * case * power_value_2 * term_3 / term - case * power_value / term - gamma * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2))) * power_value_2 * term_3 / (term * term))
-        factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_3 / term) / term
+        factor_3 = seed * alpha * power_value * (gamma * term - case / (1.0 + rest_logits) - gamma * case * term / (1.0 + rest_logits))
+        factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (1.0 + rest_logits)) / (1.0 + rest_logits)
         for c_2 in range(c):
             gradient_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_4 * exp_logits[c_2]))
     return total
@@ -214,10 +210,10 @@ def hessian_diagonal(logits, label, gamma, alpha, weight, scale, hessian_logits)
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    term_3 = -2.0 + gamma
-    term_5 = -1.0 + gamma
     square = (gamma * gamma)
-    term_6 = -gamma + square
+    term_3 = -1.0 + gamma
+    term_4 = -2.0 + gamma
+    term_5 = 1.0 - gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -241,25 +237,22 @@ def hessian_diagonal(logits, label, gamma, alpha, weight, scale, hessian_logits)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_2 = 1.0 + rest_logits - exp_difference_value
-        case = (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)))
-        case_2 = ((rest_logits) if argmax_logits == y else term_2)
-        factor = case_2 / term
-        power_value = _power(factor, term_3)
-        term_4 = -(max_logits - z_y) - math.log1p(rest_logits)
-        factor_2 = -_power(factor, gamma)
-        power_value_2 = _power(factor, term_5)
-        factor_3 = -gamma * power_value_2 * term_4
-        factor_4 = (-2.0) * gamma * case_2 * power_value_2 / term
-        factor_5 = (-2.0) * gamma * case_2 * power_value_2 * term_4 / term
-        factor_6 = seed * alpha * exp_difference_value * (gamma * case * power_value * term_4 / (term * term) - case_2 * (factor_2 + (-2.0) * gamma * power_value_2 + factor_3 + factor_4 - term_6 * case * power_value * term_4 / (term * term) + factor_5) / term + factor_4 - square * case * power_value * term_4 / (term * term) + factor_5) / term
-        factor_7 = gamma * exp_difference_value * power_value_2 * term_4 / term
-        factor_8 = (gamma * exp_difference_value * power_value_2 / term + factor_7 + factor_2 - exp_difference_value * (square * exp_difference_value * power_value * term_4 / term - gamma * power_value_2 + factor_3 - gamma * exp_difference_value * power_value * term_4 / term) / term) / term
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        factor = case / term
+        power_value = _power(factor, gamma)
+        factor_2 = gamma * case * power_value / term
+        term_2 = -(max_logits - z_y) - math.log1p(rest_logits)
+        factor_3 = gamma * term_2
+        power_value_2 = _power(factor, term_3)
+        factor_4 = seed * alpha * (case * power_value / term + factor_2 + gamma * case * power_value * term_2 / term + square * case * power_value * term_2 / term - square * power_value * term_2 - (case * ((1.0 + factor_3) * power_value - gamma * power_value_2 * (factor_3 - case / term - gamma * case * term_2 / term)) / term + factor_2 - gamma * power_value) * case / term)
+        factor_5 = gamma * exp_difference_value * power_value_2 * term_2 / term
+        power_value_3 = _power(factor, term_4)
+        factor_6 = (gamma * exp_difference_value * power_value_2 / term + factor_5 - power_value - gamma * exp_difference_value * (-power_value_2 - power_value_2 * term_2 - exp_difference_value * power_value_3 * term_5 * term_2 / term) / term) / term
         square_2 = (exp_difference_value * exp_difference_value)
-        term_7 = 2.0 * gamma * exp_difference_value * power_value_2 / term + factor_7 + gamma * square_2 * power_value * term_4 / (term * term) - square * square_2 * power_value * term_4 / (term * term)
-        factor_9 = seed * alpha / term
+        term_6 = 2.0 * gamma * exp_difference_value * power_value_2 / term + factor_5 + gamma * square_2 * power_value_3 * term_2 / (term * term) - square * square_2 * power_value_3 * term_2 / (term * term)
+        factor_7 = seed * alpha / term
         for c_2 in range(c):
-            hessian_logits[i, c_2] = ((factor_6) if c_2 == y else (factor_9 * exp_logits[c_2] * (term_7 + factor_8 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
+            hessian_logits[i, c_2] = ((factor_4) if c_2 == y else (factor_7 * exp_logits[c_2] * (term_6 + factor_6 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -269,10 +262,10 @@ def gradient_and_hessian(logits, label, gamma, alpha, weight, scale, gradient_lo
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    term_3 = -1.0 + gamma
-    term_5 = -2.0 + gamma
+    term_4 = -1.0 + gamma
     square = (gamma * gamma)
-    term_6 = -gamma + square
+    term_5 = -2.0 + gamma
+    term_6 = 1.0 - gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -296,29 +289,26 @@ def gradient_and_hessian(logits, label, gamma, alpha, weight, scale, gradient_lo
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_2 = 1.0 + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2)
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
         factor = case / term
-        power_value = _power(factor, term_3)
-        term_4 = -(max_logits - z_y) - math.log1p(rest_logits)
-        power_value_2 = _power(factor, gamma)
-        case_2 = (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)))
-        factor_2 = seed * alpha * (gamma * case * power_value * term_4 / term - case * power_value_2 / term - gamma * case_2 * power_value * term_4 / (term * term))
-        factor_3 = seed * alpha * (power_value_2 - gamma * exp_difference_value * power_value * term_4 / term) / term
+        power_value = _power(factor, gamma)
+        term_2 = -(max_logits - z_y) - math.log1p(rest_logits)
+        factor_2 = gamma * term_2
+        term_3 = factor_2 - case / term - gamma * case * term_2 / term
+        factor_3 = seed * alpha * power_value * term_3
+        power_value_2 = _power(factor, term_4)
+        factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_2 / term) / term
+        factor_5 = gamma * case * power_value / term
+        factor_6 = seed * alpha * (case * power_value / term + factor_5 + gamma * case * power_value * term_2 / term + square * case * power_value * term_2 / term - square * power_value * term_2 - (case * ((1.0 + factor_2) * power_value - gamma * power_value_2 * term_3) / term + factor_5 - gamma * power_value) * case / term)
+        factor_7 = gamma * exp_difference_value * power_value_2 * term_2 / term
         power_value_3 = _power(factor, term_5)
-        factor_4 = -power_value_2
-        factor_5 = -gamma * power_value * term_4
-        factor_6 = (-2.0) * gamma * case * power_value / term
-        factor_7 = (-2.0) * gamma * case * power_value * term_4 / term
-        factor_8 = seed * alpha * exp_difference_value * (gamma * case_2 * power_value_3 * term_4 / (term * term) - case * (factor_4 + (-2.0) * gamma * power_value + factor_5 + factor_6 - term_6 * case_2 * power_value_3 * term_4 / (term * term) + factor_7) / term + factor_6 - square * case_2 * power_value_3 * term_4 / (term * term) + factor_7) / term
-        factor_9 = gamma * exp_difference_value * power_value * term_4 / term
-        factor_10 = (gamma * exp_difference_value * power_value / term + factor_9 + factor_4 - exp_difference_value * (square * exp_difference_value * power_value_3 * term_4 / term - gamma * power_value + factor_5 - gamma * exp_difference_value * power_value_3 * term_4 / term) / term) / term
+        factor_8 = (gamma * exp_difference_value * power_value_2 / term + factor_7 - power_value - gamma * exp_difference_value * (-power_value_2 - power_value_2 * term_2 - exp_difference_value * power_value_3 * term_6 * term_2 / term) / term) / term
         square_2 = (exp_difference_value * exp_difference_value)
-        term_7 = 2.0 * gamma * exp_difference_value * power_value / term + factor_9 + gamma * square_2 * power_value_3 * term_4 / (term * term) - square * square_2 * power_value_3 * term_4 / (term * term)
-        factor_11 = seed * alpha / term
+        term_7 = 2.0 * gamma * exp_difference_value * power_value_2 / term + factor_7 + gamma * square_2 * power_value_3 * term_2 / (term * term) - square * square_2 * power_value_3 * term_2 / (term * term)
+        factor_9 = seed * alpha / term
         for c_2 in range(c):
-            gradient_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_3 * exp_logits[c_2]))
-            hessian_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_11 * exp_logits[c_2] * (term_7 + factor_10 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
+            gradient_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_4 * exp_logits[c_2]))
+            hessian_logits[i, c_2] = ((factor_6) if c_2 == y else (factor_9 * exp_logits[c_2] * (term_7 + factor_8 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -328,11 +318,10 @@ def hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    term_2 = -1.0 + gamma
     factor_2 = alpha * gamma
-    term_4 = -2.0 + gamma
-    square_2 = (gamma * gamma)
-    factor_3 = alpha * square_2
+    term_4 = -1.0 + gamma
+    term_5 = -2.0 + gamma
+    term_6 = 1.0 - gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -358,23 +347,24 @@ def hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits
             v_z = np.float64(direction_logits[i, k_13])
             logsumexp_logits_tangent += exp_logits[k_13] * v_z / term
         y = label[i]
-        v_z_y = np.float64(direction_logits[i, y])
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
         factor = case / term
         power_value = _power(factor, gamma)
-        power_value_2 = _power(factor, term_2)
+        v_z_y = np.float64(direction_logits[i, y])
+        factor_3 = -case / term
+        term_2 = v_z_y - logsumexp_logits_tangent
         term_3 = -(max_logits - z_y) - math.log1p(rest_logits)
-        square = (exp_difference_value * exp_difference_value)
-        power_value_3 = _power(factor, term_4)
-        factor_4 = seed * (alpha * v_z_y * exp_difference_value * power_value / term + factor_2 * logsumexp_logits_tangent * exp_difference_value * power_value_2 * term_3 / term + factor_2 * 2.0 * v_z_y * case * exp_difference_value * power_value_2 / (term * term) + factor_3 * logsumexp_logits_tangent * square * case * power_value_3 * term_3 / (term * term * term) + factor_2 * v_z_y * square * case * power_value_3 * term_3 / (term * term * term) + factor_2 * v_z_y * case * exp_difference_value * power_value_2 * term_3 / (term * term) - logsumexp_logits_tangent * alpha * exp_difference_value * power_value / term - (factor_2 * logsumexp_logits_tangent + factor_2 * (-1.0) * v_z_y) * case * exp_difference_value * power_value_2 * term_3 / (term * term) + factor_2 * (-1.0) * v_z_y * exp_difference_value * power_value_2 * term_3 / term + factor_2 * (-2.0) * logsumexp_logits_tangent * case * exp_difference_value * power_value_2 / (term * term) + factor_2 * (-1.0) * logsumexp_logits_tangent * square * case * power_value_3 * term_3 / (term * term * term) + factor_2 * (-1.0) * logsumexp_logits_tangent * case * exp_difference_value * power_value_2 * term_3 / (term * term) + factor_3 * (-1.0) * v_z_y * square * case * power_value_3 * term_3 / (term * term * term))
-        factor_5 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_3 / term)
-        term_5 = alpha * exp_difference_value * (v_z_y - logsumexp_logits_tangent) * (square_2 * exp_difference_value * power_value_3 * term_3 / term - gamma * power_value_2 - gamma * power_value_2 * term_3 - gamma * exp_difference_value * power_value_3 * term_3 / term) / term + factor_2 * logsumexp_logits_tangent * exp_difference_value * power_value_2 / term + factor_2 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term
-        factor_6 = seed / term
+        factor_4 = gamma * term_3
+        power_value_2 = _power(factor, term_4)
+        factor_5 = seed * (factor_2 * logsumexp_logits_tangent * power_value * (-1.0 + factor) + factor_2 * v_z_y * (1.0 + factor_3) * power_value + alpha * exp_difference_value * term_2 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * (factor_4 + factor_3 - gamma * case * term_3 / term)) / term)
+        factor_6 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_3 / term)
+        term_7 = factor_2 * logsumexp_logits_tangent * exp_difference_value * power_value_2 / term + factor_2 * exp_difference_value * term_2 * (-power_value_2 - power_value_2 * term_3 - exp_difference_value * _power(factor, term_5) * term_6 * term_3 / term) / term + factor_2 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term
+        factor_7 = seed / term
         for c_2 in range(c):
             v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_4) if c_2 == y else (factor_6 * exp_logits[c_2] * (term_5 + factor_5 * (v_z_2 - logsumexp_logits_tangent))))
+            product_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_7 * exp_logits[c_2] * (term_7 + factor_6 * (v_z_2 - logsumexp_logits_tangent))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -431,13 +421,10 @@ def full_hessian_product(logits, label, gamma, alpha, weight, scale, direction_l
     sum_alpha_tangent = 0.0
     sum_gamma_tangent = 0.0
     term_3 = -1.0 + gamma
-    factor_2 = alpha * direction_parameters[0]
-    factor_3 = alpha * gamma
-    term_5 = -2.0 + gamma
-    square_2 = (gamma * gamma)
-    factor_4 = alpha * square_2
-    factor_5 = alpha * gamma * direction_parameters[0]
-    term_6 = -alpha * direction_parameters[0] - gamma * direction_parameters[1]
+    factor_6 = alpha * direction_parameters[0]
+    factor_7 = alpha * gamma
+    term_7 = -2.0 + gamma
+    term_8 = 1.0 - gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -457,34 +444,37 @@ def full_hessian_product(logits, label, gamma, alpha, weight, scale, direction_l
             exp_logits[k_17] = _exp_difference(z_2, max_logits)
             if k_17 != argmax_logits:
                 rest_logits += exp_logits[k_17]
-        term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
-        factor = case / term
+        factor = case / (1.0 + rest_logits)
         log_value = math.log(factor)
         power_value = _power(factor, gamma)
-        term_2 = -(max_logits - z_y) - math.log1p(rest_logits)
-        sum_gamma += seed * log_value * power_value * term_2
+        factor_2 = -(max_logits - z_y)
+        factor_3 = -math.log1p(rest_logits)
+        term = factor_2 + factor_3
+        sum_gamma += seed * log_value * power_value * term
         logsumexp_logits_tangent = 0.0
+        term_2 = 1.0 + rest_logits
         for k_13 in range(c):
             v_z = np.float64(direction_logits[i, k_13])
-            logsumexp_logits_tangent += exp_logits[k_13] * v_z / term
+            logsumexp_logits_tangent += exp_logits[k_13] * v_z / term_2
         v_z_y = np.float64(direction_logits[i, y])
         power_value_2 = _power(factor, term_3)
         term_4 = v_z_y - logsumexp_logits_tangent
-        sum_alpha_tangent += seed * (v_z_y * power_value + direction_parameters[0] * log_value * power_value * term_2 - logsumexp_logits_tangent * power_value - gamma * exp_difference_value * power_value_2 * term_4 * term_2 / term)
-        sum_gamma_tangent += seed * (v_z_y * log_value * power_value + direction_parameters[0] * (log_value * log_value) * power_value * term_2 + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_4 * term_2 / term - logsumexp_logits_tangent * log_value * power_value)
-        square = (exp_difference_value * exp_difference_value)
-        power_value_3 = _power(factor, term_5)
-        factor_6 = seed * (direction_parameters[1] * exp_difference_value * power_value / term + alpha * v_z_y * exp_difference_value * power_value / term + factor_2 * exp_difference_value * log_value * power_value / term + factor_3 * logsumexp_logits_tangent * exp_difference_value * power_value_2 * term_2 / term + factor_3 * 2.0 * v_z_y * case * exp_difference_value * power_value_2 / (term * term) + factor_4 * logsumexp_logits_tangent * square * case * power_value_3 * term_2 / (term * term * term) + factor_3 * v_z_y * square * case * power_value_3 * term_2 / (term * term * term) + factor_3 * v_z_y * case * exp_difference_value * power_value_2 * term_2 / (term * term) - direction_parameters[1] * power_value + factor_2 * (-1.0) * log_value * power_value - logsumexp_logits_tangent * alpha * exp_difference_value * power_value / term - case * exp_difference_value * power_value_2 * term_2 * (term_6 + factor_3 * logsumexp_logits_tangent + factor_3 * (-1.0) * v_z_y + factor_5 * (-1.0) * log_value) / (term * term) + factor_3 * (-1.0) * v_z_y * exp_difference_value * power_value_2 * term_2 / term + factor_3 * (-2.0) * logsumexp_logits_tangent * case * exp_difference_value * power_value_2 / (term * term) + factor_3 * (-1.0) * logsumexp_logits_tangent * square * case * power_value_3 * term_2 / (term * term * term) + factor_3 * (-1.0) * logsumexp_logits_tangent * case * exp_difference_value * power_value_2 * term_2 / (term * term) + factor_4 * (-1.0) * v_z_y * square * case * power_value_3 * term_2 / (term * term * term))
-        term_7 = power_value - gamma * exp_difference_value * power_value_2 * term_2 / term
-        factor_7 = alpha * term_7
-        term_8 = direction_parameters[1] * term_7 + factor_2 * (log_value * power_value - exp_difference_value * power_value_2 * term_2 / term - gamma * exp_difference_value * log_value * power_value_2 * term_2 / term) + alpha * exp_difference_value * term_4 * (square_2 * exp_difference_value * power_value_3 * term_2 / term - gamma * power_value_2 - gamma * power_value_2 * term_2 - gamma * exp_difference_value * power_value_3 * term_2 / term) / term + factor_3 * logsumexp_logits_tangent * exp_difference_value * power_value_2 / term + factor_3 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term
-        factor_8 = seed / term
+        sum_alpha_tangent += seed * (v_z_y * power_value + direction_parameters[0] * log_value * power_value * term - logsumexp_logits_tangent * power_value - gamma * exp_difference_value * power_value_2 * term_4 * term / term_2)
+        sum_gamma_tangent += seed * (v_z_y * log_value * power_value + direction_parameters[0] * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_4 * term / term_2 - logsumexp_logits_tangent * log_value * power_value)
+        factor_4 = gamma * term
+        factor_5 = -case / term_2
+        term_5 = factor_4 + factor_5 - gamma * case * term / term_2
+        factor_8 = seed * (direction_parameters[1] * power_value * term_5 + factor_6 * power_value * (log_value * term_5 + factor_2 + factor_3 - case * term / term_2) + factor_7 * logsumexp_logits_tangent * power_value * (-1.0 + factor) + factor_7 * v_z_y * (1.0 + factor_5) * power_value + alpha * exp_difference_value * term_4 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * term_5) / term_2)
+        term_6 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
+        factor_9 = alpha * term_6
+        term_9 = direction_parameters[1] * term_6 + factor_6 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_7 * logsumexp_logits_tangent * exp_difference_value * power_value_2 / term_2 + factor_7 * exp_difference_value * term_4 * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_7) * term_8 * term / term_2) / term_2 + factor_7 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term_2
+        factor_10 = seed / term_2
         for c_2 in range(c):
             v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_6) if c_2 == y else (factor_8 * exp_logits[c_2] * (term_8 + factor_7 * (v_z_2 - logsumexp_logits_tangent))))
+            product_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_10 * exp_logits[c_2] * (term_9 + factor_9 * (v_z_2 - logsumexp_logits_tangent))))
     parameter_product[0] += -sum_gamma * direction_parameters[1] - sum_gamma_tangent * alpha
     parameter_product[1] += -sum_alpha_tangent

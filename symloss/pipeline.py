@@ -47,7 +47,7 @@ from symloss.rendering.scaffold import scaffold
 from symloss.site.build import DocsResult, build_site
 from symloss.stability import expansion, rules
 from symloss.stability.rules import Step
-from symloss.stability.stabilise import fold_outputs, lift
+from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import file_hash, stale, verify_loss, write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,6 +89,7 @@ def derive(definition: Definition) -> Derived:
     targets = {a.name: a.axes or definition_axes(definition) for a in definition.differentiable}
     targets |= {a.name: () for a in definition.continuous}
     program = gradient(lifted.program, targets)
+    program = split_cases(fold_outputs(definition, program).program)  # each case of a gradient in its stable form
     program = hessian_diagonal(program)
     program = tangent(program, targets)
     folded = fold_outputs(definition, program)

@@ -60,11 +60,12 @@ def fold(terms: Iterable[Term]) -> sympy.Expr:
     conditional = [t for t in merged if t.where is not sympy.true]
     if not conditional:
         return dense
-    if len(conditional) == 1:
-        (only,) = conditional
-        pins = {_index(p): _value(p) for p in conjuncts(only.where) if isinstance(p, sympy.Eq) and p.args[0].is_Symbol}
-        inside = (dense + only.body).xreplace(pins)
-        return sympy.Piecewise((inside, only.where), (dense, True))
+    case = next((t.where for t in conditional if not t.where.has(sympy.Ne)), sympy.Not(conditional[0].where))
+    if all(t.where in (case, sympy.Not(case)) for t in conditional):
+        pins = {p.args[0]: p.args[1] for p in conjuncts(case) if isinstance(p, sympy.Eq) and p.args[0].is_Symbol}
+        inside = (dense + sympy.Add(*(t.body for t in conditional if t.where == case))).xreplace(pins)
+        outside = dense + sympy.Add(*(t.body for t in conditional if t.where != case))
+        return sympy.Piecewise((inside, case), (outside, True))
     return dense + sympy.Add(*(sympy.Piecewise((t.body, t.where), (sympy.S.Zero, True)) for t in conditional))
 
 
@@ -73,11 +74,3 @@ def conjuncts(condition: sympy.Basic) -> tuple[sympy.Basic, ...]:
     if condition is sympy.true:
         return ()
     return condition.args if isinstance(condition, sympy.And) else (condition,)
-
-
-def _index(equation: sympy.Basic) -> sympy.Basic:
-    return equation.args[0]
-
-
-def _value(equation: sympy.Basic) -> sympy.Basic:
-    return equation.args[1]

@@ -61,8 +61,10 @@ def load_module(name: str, package: str | Path | None) -> ModuleType:
     return module
 
 
-def forget_cache(module: ModuleType) -> None:
-    """Remove what Numba cached for a module: a truncated file would crash every later call."""
+def heal(module: ModuleType) -> None:
+    """Remove what Numba cached for a module and run the module anew: a broken file would crash every later call."""
     path = Path(str(module.__file__))
     for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.nb?"):
         cached.unlink(missing_ok=True)
+    if module.__spec__ is not None and module.__spec__.loader is not None:
+        module.__spec__.loader.exec_module(module)

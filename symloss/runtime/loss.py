@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import pickle
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from symloss.runtime import arrays as layout
 from symloss.runtime.execution import run
-from symloss.runtime.loader import forget_cache
+from symloss.runtime.loader import heal
 from symloss.runtime.preparation import Prepared, prepare
 from symloss.runtime.results import check_out, deliver, pack, resolve_wrt
 from symloss.runtime.spec import Spec
@@ -179,8 +178,8 @@ class Loss:
             return run(function, ready.call, **options)
         except (EOFError, pickle.UnpicklingError, ImportError):
             # truncated, or written when the same file was imported under another name
-            forget_cache(self.module)
-            return run(getattr(importlib.reload(self.module), kernel), ready.call, **options)
+            heal(self.module)
+            return run(getattr(self.module, kernel), ready.call, **options)
 
     def _scale(self, ready: Prepared, reduction: str) -> float:
         if reduction != "mean":

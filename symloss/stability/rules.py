@@ -255,11 +255,17 @@ def _common_factor(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
 
 
 def _divided_power(node: sympy.Expr, _context: Context) -> sympy.Expr | None:
-    """Rewrite x**a / x**n as x**(a - n) where a is not a number."""
+    """Rewrite x**a / x**n as x**(a - n), and x**(a - n) x as x**(a - n + 1), where a is not a number."""
     if not isinstance(node, Mul):
         return None
     powers = [f for f in node.args if isinstance(f, Pow)]
     for symbolic in (f for f in powers if not f.exp.is_number):
+        short = sum((t for t in Add.make_args(symbolic.exp) if t.is_Integer), S.Zero)
+        whole = _power_of(node, symbolic.base)
+        if short < 0 < whole:
+            up = min(whole, -short)
+            rest = [f for f in node.args if f != symbolic and not (_power_of(f, symbolic.base) > 0)]
+            return Mul(Pow(symbolic.base, symbolic.exp + up), Pow(symbolic.base, whole - up), *rest)
         for under in (f for f in powers if f.base == symbolic.base and f.exp.is_number and f.exp.is_negative):
             rest = [f for f in node.args if f not in (symbolic, under)]
             return Mul(Pow(symbolic.base, symbolic.exp + under.exp), *rest)

@@ -68,6 +68,18 @@ def fold_outputs(definition: Definition, program: Program) -> Stable:
     return stabilise(definition, replace(program, outputs=folded))
 
 
+def split_cases(program: Program) -> Program:
+    """Turn outputs by cases back into terms, so that derivatives are taken case by case."""
+
+    def terms(expression: sympy.Expr) -> tuple[Term, ...]:
+        if isinstance(expression, sympy.Piecewise) and isinstance(expression.args[0][1], sympy.Eq):
+            (inside, case), (outside, _) = expression.args
+            return Term(case, inside), Term(sympy.Not(case), outside)
+        return (Term(sympy.true, expression),)
+
+    return replace(program, outputs=tuple(replace(o, terms=terms(o.expression)) for o in program.outputs))
+
+
 def recognise_softmax(program: Program) -> Program:
     """Replace exp(x[k] - logsumexp(x)) by an entry of a softmax statement."""
     builder = Builder(program)

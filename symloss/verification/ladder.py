@@ -219,7 +219,7 @@ def smooth_inputs(definition: Definition, rng: np.random.Generator) -> dict[str,
             found[argument.name] = rng.integers(0, 5, 6)
         elif not argument.differentiable:
             members = argument.domain.values if isinstance(argument.domain, OneOf) else (0.0, 1.0)
-            found[argument.name] = rng.choice(members, 6)
+            found[argument.name] = rng.choice(np.asarray(members, np.float64), 6)
         else:
             shape = (6, *(5 for _ in argument.axes[1:]))
             found[argument.name] = rng.choice([-1, 1], shape) * rng.uniform(2.0, 2.4, shape) * (1 + len(found))
