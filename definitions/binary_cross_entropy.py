@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from symloss.language import (
-    UNIT, Convention, Expr, Reference, above, convex, data, let, lipschitz, log, loss, nonnegative, parameter,
-    prediction, sigmoid,
+    UNIT,
+    Convention,
+    Expr,
+    Reference,
+    above,
+    convex,
+    data,
+    let,
+    lipschitz,
+    log,
+    loss,
+    nonnegative,
+    parameter,
+    prediction,
+    sigmoid,
 )  # fmt: skip
 
 COX_1958 = Reference(

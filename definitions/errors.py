@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from symloss.language import (
-    Abs, Convention, Expr, Reference, can_be_negative, convex, data, let, lipschitz, loss, nonnegative, symmetric,
+    Abs,
+    Convention,
+    Expr,
+    Reference,
+    can_be_negative,
+    convex,
+    data,
+    let,
+    lipschitz,
+    loss,
+    nonnegative,
+    symmetric,
 )  # fmt: skip
 from symloss.language import prediction as predicted
 

@@ -43,7 +43,9 @@ LIN_2017 = Reference(
         not_convex("logit", gamma=2),
     ),
     conventions=(
-        Convention("balancing", "alpha weighs positives and 1 - alpha negatives, as in the paper; None weighs neither."),
+        Convention(
+            "balancing", "alpha weighs positives and 1 - alpha negatives, as in the paper; None weighs neither."
+        ),
     ),
     aliases=("sigmoid focal loss", "binary focal loss"),
 )

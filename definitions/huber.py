@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from symloss.language import (
-    Abs, Convention, Expr, Reference, above, choose, convex, data, equals, let, lipschitz, loss, nonnegative,
-    parameter, symmetric,
+    Abs,
+    Convention,
+    Expr,
+    Reference,
+    above,
+    choose,
+    convex,
+    data,
+    equals,
+    let,
+    lipschitz,
+    loss,
+    nonnegative,
+    parameter,
+    symmetric,
 )  # fmt: skip
 from symloss.language import prediction as predicted
 
@@ -35,7 +48,12 @@ GIRSHICK_2015 = Reference(
     title="Huber loss",
     family="regression",
     references=(HUBER_1964,),
-    claims=(nonnegative(), convex("prediction"), lipschitz("prediction", 1, delta=1), symmetric("prediction", "target")),
+    claims=(
+        nonnegative(),
+        convex("prediction"),
+        lipschitz("prediction", 1, delta=1),
+        symmetric("prediction", "target"),
+    ),
     conventions=(Convention("boundary", "a residual of exactly delta counts as inside: the Hessian there is 1."),),
 )
 def huber(

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from symloss.language import (
-    REALS, Convention, Expr, Max, Reference, convex, data, lipschitz, loss, nonnegative, one_of, parameter, prediction,
+    REALS,
+    Convention,
+    Expr,
+    Max,
+    Reference,
+    convex,
+    data,
+    lipschitz,
+    loss,
+    nonnegative,
+    one_of,
+    parameter,
+    prediction,
 )  # fmt: skip
 
 HERBRICH_2000 = Reference(

@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 from symloss.language import (
-    REALS, UNIT, Axis, Convention, Expr, Reference, Tensor, at_least, data, equals, given, gradient_sums_to_zero,
-    labels, let, log, loss, one_of, parameter, prediction, sigmoid, softmax,
+    REALS,
+    UNIT,
+    Axis,
+    Convention,
+    Expr,
+    Reference,
+    Tensor,
+    at_least,
+    data,
+    equals,
+    given,
+    gradient_sums_to_zero,
+    labels,
+    let,
+    log,
+    loss,
+    one_of,
+    parameter,
+    prediction,
+    sigmoid,
+    softmax,
 )  # fmt: skip
 
 LENG_2022 = Reference(

@@ -50,8 +50,11 @@ i, k = n.index("i"), c.index("k")
     references=(BRIDLE_1990,),
     claims=(nonnegative(), convex("logits"), gradient_sums_to_zero("logits")),
     conventions=(
-        Convention("mean", "divides by the number of samples that count, whatever the class weights; torch divides by "
-                           "the sum of the labels' class weights"),
+        Convention(
+            "mean",
+            "divides by the number of samples that count, whatever the class weights; torch divides by "
+            "the sum of the labels' class weights",
+        ),
         Convention("label smoothing", "y (1 - a) + a / c, as torch, Keras and optax do"),
     ),
     aliases=("categorical cross entropy", "multinomial logistic loss"),

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from symloss.language import (
-    Axis, Convention, Expr, Reference, Tensor, at_least, equals, gradient_sums_to_zero, labels, let, log, loss,
-    nonnegative, parameter, prediction, softmax,
+    Axis,
+    Convention,
+    Expr,
+    Reference,
+    Tensor,
+    at_least,
+    equals,
+    gradient_sums_to_zero,
+    labels,
+    let,
+    log,
+    loss,
+    nonnegative,
+    parameter,
+    prediction,
+    softmax,
 )  # fmt: skip
 
 LIN_2017 = Reference(

@@ -83,7 +83,7 @@ def _decay(x: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _power(x: float, exponent: float) -> float:
-    """x to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
+    """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
     if exponent < 0.0:
         return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
     return math.pow(x, exponent)

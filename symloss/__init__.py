@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from symloss.runtime.loader import folder_of, load_module, names_in
@@ -52,7 +52,7 @@ def load(name: str, package: str | Path | None = None, accuracy: str = "exact") 
     return _load(name, None if package is None else str(Path(package).resolve()))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(name: str, package: str | None) -> Loss:
     module = load_module(name, package)
     return Loss(read_spec(module), module)

@@ -192,8 +192,8 @@ def verify(
         count = 3000 if full else 300
         evidence = verify_loss(definition, loss, every.__getitem__, hashes, count=count, set_threads=set_threads)
         write(evidence, path)
-        parts = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims"))
-        verdicts.append(Verdict(definition.name, evidence["status"], *parts, path))
+        rows, checks, claims = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims"))
+        verdicts.append(Verdict(definition.name, evidence["status"], rows, checks, claims, path))
     progress("", len(chosen), len(chosen))
     return tuple(verdicts)
 
@@ -277,7 +277,9 @@ def generate(
             old = path.read_text(encoding="utf-8") if path.exists() else ""
             if old != text:
                 changed.append(path)
-                lines = difflib.unified_diff(old.splitlines(True), text.splitlines(True), f"a/{relative}", f"b/{relative}")
+                lines = difflib.unified_diff(
+                    old.splitlines(True), text.splitlines(True), f"a/{relative}", f"b/{relative}"
+                )
                 diff += "".join(lines)
                 if not check:
                     path.parent.mkdir(parents=True, exist_ok=True)

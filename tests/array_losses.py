@@ -1,4 +1,4 @@
-"""GE2E and ArcFace, written as their papers have them: the design must carry these although their kernels come later."""
+"""GE2E and ArcFace, written as their papers have them: the design must carry these before their kernels exist."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from symloss.language import (
     sin,
     sum_over,
 )
+from symloss.language.reductions import Named
 
 WAN_2018 = Reference(
     r"""@inproceedings{wan2018ge2e,
@@ -57,7 +58,7 @@ def cosine(left: Expr, right: Expr) -> Expr:
     return ratio(sum_over(f, left * right), norm_over(f, left) * norm_over(f, right))
 
 
-def similarity(embedding: Tensor, w: Expr, b: Expr) -> object:
+def similarity(embedding: Tensor, w: Expr, b: Expr) -> Named:
     """Return the scaled cosines of GE2E, own centroids without the utterance itself."""
     x = embedding
     centroid = define("c", k, f)(mean_over(m, x[k, m, f]))

@@ -73,5 +73,9 @@ def test_derivatives_agree_with_the_unrolled_oracle(name: str) -> None:
         for at in list(np.ndindex(*shape))[:: max(1, int(np.prod(shape)) // 2)]:
             own = symbol(target, at) if shape else sympy.Symbol(target, real=True)
             slope = sympy.diff(whole, own)
-            for kind, truth in (("gradient", slope), ("hessian", sympy.diff(slope, own)), ("product", sympy.diff(along, own))):
+            for kind, truth in (
+                ("gradient", slope),
+                ("hessian", sympy.diff(slope, own)),
+                ("product", sympy.diff(along, own)),
+            ):
                 assert float(got[f"{kind}_{target}"][at]) == pytest.approx(number(truth), rel=1e-13, abs=1e-13)

@@ -98,9 +98,10 @@ def test_parameters_move_the_value_as_their_derivative_says(definition: Definiti
         base = argument.default if argument.default else 0.25
         if not argument.domain.contains(base + 1e-3):
             base = 0.5
-        slope = float(loss.gradient(*inputs.values(), wrt=argument.name, **{argument.name: base}))
         step = 1e-5
-        ahead, behind = (float(loss.value(*inputs.values(), **{argument.name: base + s})) for s in (step, -step))
+        at: list[dict[str, Any]] = [{argument.name: base + s} for s in (0.0, step, -step)]
+        slope = float(loss.gradient(*inputs.values(), wrt=argument.name, **at[0]))
+        ahead, behind = (float(loss.value(*inputs.values(), **settings)) for settings in at[1:])
         assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-6, abs=1e-9), argument.name
 
 

@@ -73,7 +73,7 @@ def test_ignored_rows_are_no_samples() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dtype_is_kept(dtype: type) -> None:
+def test_dtype_is_kept(dtype: Any) -> None:
     z, y = Z.astype(dtype), Y.astype(dtype)
     assert symloss.focal.value(z, y).dtype == dtype
     assert symloss.focal.gradient(z, y).dtype == dtype
@@ -103,7 +103,7 @@ def test_layouts_give_the_same_numbers_and_inputs_stay() -> None:
 @settings(max_examples=40, deadline=None)
 def test_broadcasting_follows_numpy(shapes: hnp.BroadcastableShapes, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    x, y = (rng.normal(0, 1, s) for s in shapes.input_shapes)
+    x, y = [np.asarray(rng.normal(0, 1, s)) for s in shapes.input_shapes]
     loss = symloss.squared_error
     value = loss.value(x, y, reduction="none")
     assert value.shape == shapes.result_shape
@@ -174,12 +174,12 @@ def test_threads_forks_and_concurrent_callers_agree() -> None:
 def test_a_broken_cache_heals(tmp_path: Path) -> None:
     source = Path(str(symloss.hinge.module.__file__))
     (tmp_path / "hinge.py").write_text(source.read_text())
-    code = (
-        f"import symloss; l = symloss.load('hinge', package={str(tmp_path)!r}); print(l.value([0.5], [1.0]))"
-    )
-    run: Callable[[], str] = lambda: subprocess.run(  # noqa: E731
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout
+    code = f"import symloss; l = symloss.load('hinge', package={str(tmp_path)!r}); print(l.value([0.5], [1.0]))"
+
+    def run() -> str:
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        return done.stdout
+
     first = run()
     cached = list((tmp_path / "__pycache__").glob("*.nb?"))
     assert cached

@@ -23,7 +23,7 @@ PENALTY = 1.0
 
 def fit_logistic(x: Array, y: Array) -> Array:
     """Return coefficients and intercept of a penalised logistic regression."""
-    rows, columns = x.shape
+    columns = x.shape[1]
     loss = symloss.load("binary_cross_entropy")
 
     def split(theta: Array) -> Array:
@@ -44,7 +44,7 @@ def fit_logistic(x: Array, y: Array) -> Array:
 
 def fit_softmax(x: Array, y: NDArray[np.int64], classes: int) -> Array:
     """Return the coefficients, a row a class with the intercept last, of a penalised softmax regression."""
-    rows, columns = x.shape
+    columns = x.shape[1]
     loss = symloss.load("softmax_cross_entropy")
 
     def scores(theta: Array) -> Array:
@@ -68,7 +68,9 @@ def fit_softmax(x: Array, y: NDArray[np.int64], classes: int) -> Array:
 
 def _solve(objective: Any, product: Any, size: int) -> Array:
     start = np.zeros(size)
-    result = minimize(objective, start, jac=True, hessp=product, method="trust-ncg", options={"gtol": 1e-9, "maxiter": 500})
+    result = minimize(
+        objective, start, jac=True, hessp=product, method="trust-ncg", options={"gtol": 1e-9, "maxiter": 500}
+    )
     solution: Array = result.x
     return solution
 

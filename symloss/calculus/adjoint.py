@@ -13,12 +13,12 @@ from dataclasses import replace
 import sympy
 
 from symloss.calculus.partials import partials
-from symloss.program.terms import Term, merge
 from symloss.language.atoms import ratio
 from symloss.language.axes import Axis, Index
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
+from symloss.program.terms import Term, merge
 
 NAMED_PARTIAL = 40
 """Operations from which an adjoint read in several places becomes a statement of its own."""
@@ -85,9 +85,7 @@ def _named(terms: tuple[Term, ...], statement: Statement, builder: Builder) -> t
 class _Sweep:
     """The state of one reverse sweep: the builder, each target's own indices, and the terms found so far."""
 
-    def __init__(
-        self, builder: Builder, slots: Mapping[str, tuple[Index, ...]], found: dict[str, list[Term]]
-    ) -> None:
+    def __init__(self, builder: Builder, slots: Mapping[str, tuple[Index, ...]], found: dict[str, list[Term]]) -> None:
         self.builder, self.slots, self.found = builder, slots, found
 
     def through(self, statement: Statement, adjoint: Term) -> None:

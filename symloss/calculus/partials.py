@@ -13,8 +13,6 @@ from symloss.language.nodes import Access
 from symloss.program.statement import accesses
 
 
-
-
 def partials(expression: sympy.Expr, variables: Collection[str]) -> tuple[tuple[sympy.Expr, sympy.Expr], ...]:
     """Return each access or symbol whose name is among `variables`, with the partial derivative in it.
 

@@ -1,8 +1,8 @@
 """Exact Hessian diagonals: first-order sensitivities to one entry of an input, carried as terms.
 
 The sensitivity of a statement to ``x[star]`` is a sum of terms, each under conditions on the statement's own indices;
-``z[i, k]`` is sensitive to ``z[i*, k*]`` by 1 where ``i = i*`` and ``k = k*``. At the end the gradient's own indices are
-the star, and the conditions collapse.
+``z[i, k]`` is sensitive to ``z[i*, k*]`` by 1 where ``i = i*`` and ``k = k*``. At the end the gradient's own indices
+are the star, and the conditions collapse.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import sympy
 
 from symloss.calculus.adjoint import softmax_of, winner_of
 from symloss.calculus.partials import partials
-from symloss.program.terms import Term, merge
 from symloss.language.atoms import ratio
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
+from symloss.program.terms import Term, merge
 
 Sensitivity = tuple[Statement, tuple[Term, ...]]
 
@@ -61,11 +61,7 @@ class _Sensitivities:
     def along(self, expression: sympy.Expr) -> list[Term]:
         """Return the sensitivity of an expression."""
         live = {name for name, (_, terms) in self.known.items() if terms} | {self.target}
-        return [
-            term.times(partial)
-            for read, partial in partials(expression, live)
-            for term in self.to(read)
-        ]
+        return [term.times(partial) for read, partial in partials(expression, live) for term in self.to(read)]
 
     def to(self, read: sympy.Expr) -> tuple[Term, ...]:
         """Return the sensitivity of one access or parameter."""

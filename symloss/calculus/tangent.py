@@ -1,4 +1,4 @@
-"""The tangent sweep: from a program with gradients to Hessian-vector products, statement by statement, first to last."""
+"""The tangent sweep: from a program with gradients to Hessian-vector products, first statement to last."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def tangent(program: Program, targets: Collection[str]) -> Program:
     for output in program.outputs:
         if output.name.startswith("gradient_"):
             name = output.name.replace("gradient_", "product_", 1)
-            products.append(Output(name, output.free, merge(Term(t.where, forward.along(t.body)) for t in output.terms)))
+            products.append(
+                Output(name, output.free, merge(Term(t.where, forward.along(t.body)) for t in output.terms))
+            )
     return replace(program, statements=tuple(builder.statements), outputs=program.outputs + tuple(products))
 
 
@@ -94,4 +96,6 @@ class _Forward:
         if change == 0 or sympy.count_ops(change) < NAMED_TANGENT:
             return change
         free = tuple(k for k in statement.free if k in change.free_symbols)
-        return self.builder.add(Statement(self.builder.fresh_name(f"{statement.name}_tangent"), free, "let", (), change))
+        return self.builder.add(
+            Statement(self.builder.fresh_name(f"{statement.name}_tangent"), free, "let", (), change)
+        )

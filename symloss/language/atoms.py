@@ -44,7 +44,7 @@ class sigmoid(Atom):  # noqa: N801 - a function, written as in a formula
         return 1 / (1 + exp(-self.args[0]))
 
     def derivative(self) -> sympy.Expr:
-        """Return :math:`\\sigma(x)\\sigma(-x)`."""
+        r"""Return :math:`\sigma(x)\sigma(-x)`."""
         return sigmoid(self.args[0]) * sigmoid(-self.args[0])
 
 

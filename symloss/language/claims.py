@@ -80,9 +80,7 @@ def symmetric(first: str, second: str) -> Claim:
     return Claim("symmetric", f"symmetric in {first} and {second}", first, second)
 
 
-def equals(
-    other: str, settings: Settings | None = None, other_settings: Settings | None = None
-) -> Claim:
+def equals(other: str, settings: Settings | None = None, other_settings: Settings | None = None) -> Claim:
     """Claim that under `settings` the loss is the loss called `other` under `other_settings`."""
     mine, theirs = settings or {}, other_settings or {}
     text = f"equal to {other}{_at(theirs)}{(' when' + _at(mine)[3:]) if mine else ''}"

@@ -1,7 +1,7 @@
 """Declarations: what the arguments of a loss are.
 
-An author writes them as the defaults of the function's arguments; `symloss.language.definition` reads them and calls the
-function with tensors and symbols in their place.
+An author writes them as the defaults of the function's arguments; `symloss.language.definition` reads them and calls
+the function with tensors and symbols in their place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from sympy.core.symbol import Str
 
 from symloss.language.axes import ELEMENT, Axis, Index
 from symloss.language.domains import REALS, Domain
-from symloss.language.errors import fail
 from symloss.language.nodes import Access, Flag, LabelAccess
 from symloss.language.reductions import check_slots
 
@@ -115,7 +114,7 @@ class _Label(LabelAccess):
 
     def __new__(cls, name: Any, into: Any, *slots: Any) -> _Label:
         """Return the label at `slots`."""
-        node: _Label = super().__new__(cls, name, *slots)  # type: ignore[assignment]
+        node: _Label = super().__new__(cls, name, *slots)
         node.into = into
         return node
 
@@ -156,4 +155,3 @@ def symbolic(argument: Argument, per: tuple[Index, ...]) -> Any:
             return Access(argument.name)
         case Argument():
             return Tensor(argument)
-    fail(f"{argument.name}: unknown kind {argument.kind!r}")

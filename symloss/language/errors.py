@@ -40,7 +40,8 @@ def display_path(path: str) -> str:
 def author_line() -> tuple[str, int]:
     """Return the file and line of the innermost frame outside this package: the author's own line."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LANGUAGE):
+    # "<string>" is the __init__ that dataclasses write
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((_LANGUAGE, "<string>")):
         frame = frame.f_back
     return display_path(frame.f_code.co_filename), frame.f_lineno
 

@@ -118,7 +118,8 @@ class Reduction(_Real):
     @property
     def free_symbols(self) -> set[sympy.Basic]:
         """The symbols of the body and mask that the reduction does not bind."""
-        return (self.body.free_symbols | self.where.free_symbols) - set(self.bound)
+        found: set[sympy.Basic] = (self.body.free_symbols | self.where.free_symbols) - set(self.bound)
+        return found
 
     def _sympystr(self, printer: Any) -> str:
         over = ", ".join(printer._print(k) for k in self.bound)
@@ -132,9 +133,7 @@ class Let(_Real):
     def __new__(cls, name: str | Str, formals: Any, body: Any, actuals: Any) -> Let:
         """Return the named value at the slots `actuals`."""
         head = name if isinstance(name, Str) else Str(name)
-        node: Let = sympy.Expr.__new__(
-            cls, head, sympy.Tuple(*formals), sympy.sympify(body), sympy.Tuple(*actuals)
-        )
+        node: Let = sympy.Expr.__new__(cls, head, sympy.Tuple(*formals), sympy.sympify(body), sympy.Tuple(*actuals))
         return node
 
     @property
@@ -172,7 +171,8 @@ class Let(_Real):
     def free_symbols(self) -> set[sympy.Basic]:
         """The symbols of the body that are not formal indices, and those of the slots."""
         rest = set().union(*(a.free_symbols for a in self.actuals)) if self.actuals else set()
-        return (self.body.free_symbols - set(self.formals)) | rest
+        found: set[sympy.Basic] = (self.body.free_symbols - set(self.formals)) | rest
+        return found
 
     def _sympystr(self, _printer: Any) -> str:
         return self.name

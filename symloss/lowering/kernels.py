@@ -188,7 +188,9 @@ def _naming(
         [a.name for a in definition.arguments if a.axes or a.role == "input"]
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
-    taken = {item.name for item in items} | set(arguments(definition, plan)) | {"np", "math", "njit", "weighted", "wanted"}
+    taken = (
+        {item.name for item in items} | set(arguments(definition, plan)) | {"np", "math", "njit", "weighted", "wanted"}
+    )
     taken |= {k.name for item in items for k in item.free + item.bound if isinstance(k, Index)}
     taken |= {axis.name for a in definition.arguments for axis in a.axes}
     return hints, comments, symbols, arrays, taken

@@ -1,4 +1,4 @@
-"""Stable reductions: logsumexp and softmax as a maximum, exponentials of differences and the sum of all but the largest.
+"""Stable reductions: logsumexp and softmax as a maximum, exponentials of differences, the sum of all but the largest.
 
 With ``rest`` the sum over all entries but the largest, ``logsumexp = max + log1p(rest)``, a softmax weight is
 ``e / (1 + rest)``, and what it lacks to 1 is ``rest / (1 + rest)`` at the maximum: nothing is ever subtracted from 1.

@@ -155,7 +155,9 @@ class _Namer:
                         self.depth[name] = max(depth, self.depth.get(name, 0))
                     scope.nodes.append(Loop(node.index, self.block(node.body, node.index)))
                 case Update():
-                    scope.nodes.append(replace(node, expression=self.emit(node.expression), where=self.emit(node.where)))
+                    scope.nodes.append(
+                        replace(node, expression=self.emit(node.expression), where=self.emit(node.where))
+                    )
                 case Store():
                     scope.nodes.append(replace(node, expression=self.emit(node.expression)))
                 case Skip():

@@ -17,7 +17,6 @@ from symloss.language.nodes import Access
 from symloss.lowering.nodes import Assign, Begin, Buffer, Loop, Node, Skip, Store, Update
 from symloss.program.statement import accesses
 
-
 ALL = sympy.Symbol(":")
 """A whole axis, where zeros are stored."""
 
@@ -160,9 +159,9 @@ def _kept_dimensions(items: tuple[Item, ...]) -> dict[str, int]:
         for number, group in enumerate(groups):
             for item in group.items:
                 for read in item.reads:
-                    if read.name in where and where[read.name] != number:
-                        kept[read.name] = min(kept[read.name], depth)
-                    elif read.name in where and group.axis and read.slots[depth] != (item.free + item.bound)[depth]:
+                    if (read.name in where and where[read.name] != number) or (
+                        read.name in where and group.axis and read.slots[depth] != (item.free + item.bound)[depth]
+                    ):
                         kept[read.name] = min(kept[read.name], depth)
         for group in groups:
             if group.axis:

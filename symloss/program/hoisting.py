@@ -40,9 +40,7 @@ def _hoist(node: sympy.Basic, builder: Builder, names: dict[sympy.Expr, str]) ->
             free = tuple(sorted((s for s in used if isinstance(s, Index)), key=str))
             tensors = [a.name for a in accesses(body)] or ["mask"]
             name = builder.fresh_name(f"{node.operation}_{tensors[0]}")
-            return builder.add(
-                Statement(name, free, node.operation, tuple(fresh.values()), body, where, node.empty)
-            )
+            return builder.add(Statement(name, free, node.operation, tuple(fresh.values()), body, where, node.empty))
         case Access() | sympy.Symbol():
             return node
         case _ if node.args:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import mpmath
@@ -59,9 +60,11 @@ def interpret(
     values: dict[str, Any] = {name: np.asarray(array) for name, array in tensors.items()}
     with mpmath.workdps(digits):
         for statement in program.statements:
-            values[statement.name] = _fill(statement.free, sizes, lambda env, s=statement: _run(s, env, values, scalars, sizes))
+            values[statement.name] = _fill(
+                statement.free, sizes, partial(_run, statement, values=values, scalars=scalars, sizes=sizes)
+            )
         return {
-            o.name: _fill(o.free, sizes, lambda env, o=o: evaluate(o.expression, env, values, scalars, sizes))
+            o.name: _fill(o.free, sizes, partial(evaluate, o.expression, values=values, scalars=scalars, sizes=sizes))
             for o in program.outputs
         }
 

@@ -1,8 +1,8 @@
 """Statements and programs: the one representation every stage reads and writes.
 
-A statement computes a tensor by one scalar expression, reduced over its bound indices. A program is a list of statements
-in order, and the outputs that read them. Both are immutable; bound indices are unique in a program, so renaming an index
-never captures another.
+A statement computes a tensor by one scalar expression, reduced over its bound indices. A program is a list of
+statements in order, and the outputs that read them. Both are immutable; bound indices are unique in a program, so
+renaming an index never captures another.
 """
 
 from __future__ import annotations

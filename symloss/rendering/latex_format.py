@@ -41,7 +41,7 @@ class LossPrinter(LatexPrinter):
         listed = self._listed(slots)
         return f"_{{{listed}}}" if listed else ""
 
-    def _print_Access(self, node: Access) -> str:  # noqa: N802 - SymPy's naming
+    def _print_Access(self, node: Access) -> str:
         if node.name in self.symbols:
             return self.symbols[node.name] + self._slots(node.slots)
         if node.name.startswith("softmax"):
@@ -52,25 +52,25 @@ class LossPrinter(LatexPrinter):
     _print__Label = _print_Access
     _print_LabelAccess = _print_Access
 
-    def _print_Index(self, node: Index) -> str:  # noqa: N802
-        return node.name.split("_")[0].replace("'", "") + "'" * node.name.count("'")
+    def _print_Index(self, node: Index) -> str:
+        return str(node.name.split("_")[0].replace("'", "") + "'" * node.name.count("'"))
 
-    def _print_Size(self, node: Size) -> str:  # noqa: N802
-        return node.name
+    def _print_Size(self, node: Size) -> str:
+        return str(node.name)
 
-    def _print_Symbol(self, node: sympy.Symbol, style: str = "plain") -> str:  # noqa: N802
+    def _print_Symbol(self, node: sympy.Symbol, style: str = "plain") -> str:
         del style
         return self.symbols.get(node.name) or name_latex(node.name)
 
-    def _print_Flag(self, node: Flag) -> str:  # noqa: N802
+    def _print_Flag(self, node: Flag) -> str:
         name = node.name.removesuffix("_given")
         symbol = self.symbols.get(name, name)
         return rf"{symbol} \text{{ given}}" if node.name.endswith("_given") else rf"\text{{{name.replace('_', ' ')}}}"
 
-    def _print_Let(self, node: Let) -> str:  # noqa: N802
+    def _print_Let(self, node: Let) -> str:
         return name_latex(node.name, self._listed(node.actuals))
 
-    def _print_Reduction(self, node: Reduction) -> str:  # noqa: N802
+    def _print_Reduction(self, node: Reduction) -> str:
         over = ", ".join(self._print(k) for k in node.bound)
         mask = "" if node.where is sympy.true else r",\, " + self._print(node.where)
         body = self.parenthesize(node.body, sympy.printing.precedence.PRECEDENCE["Mul"])
@@ -84,7 +84,7 @@ class LossPrinter(LatexPrinter):
             case operation:
                 return rf"\{operation}_{{{over}{mask}}} {body}"
 
-    def _print_Function(self, node: sympy.Function, exp: str | None = None) -> str:  # noqa: N802
+    def _print_Function(self, node: sympy.Function, exp: str | None = None) -> str:
         text = self._atom(node)
         if text is None:
             return str(super()._print_Function(node, exp))
@@ -111,7 +111,7 @@ class LossPrinter(LatexPrinter):
                 return rf"\frac{{{inside[0]}}}{{{inside[1]}}}"
         return None
 
-    def _print_Piecewise(self, node: sympy.Piecewise) -> str:  # noqa: N802
+    def _print_Piecewise(self, node: sympy.Piecewise) -> str:
         rows = [
             rf"{self._print(value)} & \text{{{'otherwise' if condition is sympy.true else 'if '}}}"
             + ("" if condition is sympy.true else f" {self._print(condition)}")

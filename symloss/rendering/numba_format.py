@@ -37,7 +37,7 @@ class NumbaPrinter(StrPrinter):
         self.loads = loads
         self.used: set[str] = set()
 
-    def _print_Access(self, node: Access) -> str:  # noqa: N802 - SymPy's naming
+    def _print_Access(self, node: Access) -> str:
         slots = ", ".join(self._integer(s) for s in node.slots)
         entry = f"{node.name}[{slots}]"
         if isinstance(node, LabelAccess):
@@ -47,28 +47,28 @@ class NumbaPrinter(StrPrinter):
     _print__Label = _print_Access
     _print_LabelAccess = _print_Access
 
-    def _print_Index(self, node: Index) -> str:  # noqa: N802
-        return node.name
+    def _print_Index(self, node: Index) -> str:
+        return str(node.name)
 
-    def _print_Size(self, node: Size) -> str:  # noqa: N802
-        return node.name
+    def _print_Size(self, node: Size) -> str:
+        return str(node.name)
 
-    def _print_Integer(self, node: sympy.Integer) -> str:  # noqa: N802
+    def _print_Integer(self, node: sympy.Integer) -> str:
         return f"{int(node)}.0"
 
-    def _print_Rational(self, node: sympy.Rational) -> str:  # noqa: N802
+    def _print_Rational(self, node: sympy.Rational) -> str:
         value = float(node)
         return repr(value) if sympy.Rational(value) == node else f"({int(node.p)}.0 / {int(node.q)}.0)"
 
-    def _print_Float(self, node: sympy.Float) -> str:  # noqa: N802
+    def _print_Float(self, node: sympy.Float) -> str:
         return repr(float(node))
 
-    def _print_NumberSymbol(self, node: sympy.NumberSymbol) -> str:  # noqa: N802
+    def _print_NumberSymbol(self, node: sympy.NumberSymbol) -> str:
         return repr(float(node))
 
     _print_Pi = _print_NumberSymbol
 
-    def _print_Add(self, node: sympy.Add, order: object = None) -> str:  # noqa: N802
+    def _print_Add(self, node: sympy.Add, order: object = None) -> str:
         del order
         text = ""
         for term in node.args:
@@ -79,9 +79,11 @@ class NumbaPrinter(StrPrinter):
                 text += f" - {piece[1:].lstrip()}" if piece.startswith("-") else f" + {piece}"
         return text
 
-    def _print_Mul(self, node: sympy.Mul) -> str:  # noqa: N802
+    def _print_Mul(self, node: sympy.Mul) -> str:
         over = [a for a in node.args if not (isinstance(a, sympy.Pow) and a.exp.is_Number and a.exp.is_negative)]
-        under = [sympy.Pow(a.base, -a.exp, evaluate=False) if a.exp != -1 else a.base for a in node.args if a not in over]
+        under = [
+            sympy.Pow(a.base, -a.exp, evaluate=False) if a.exp != -1 else a.base for a in node.args if a not in over
+        ]
         sign = ""
         if over and over[0] == -1:
             sign, over = "-", over[1:]
@@ -90,10 +92,10 @@ class NumbaPrinter(StrPrinter):
         if not under:
             return sign + top
         bottom = " * ".join(self.parenthesize(a, level, strict=len(under) == 1) for a in under)
-        needs = len(under) > 1 or isinstance(under[0], sympy.Add | sympy.Mul) and not bottom.startswith("(")
+        needs = len(under) > 1 or (isinstance(under[0], sympy.Add | sympy.Mul) and not bottom.startswith("("))
         return f"{sign}{top} / ({bottom})" if needs else f"{sign}{top} / {bottom}"
 
-    def _print_Pow(self, node: sympy.Pow, rational: bool = False) -> str:  # noqa: N802
+    def _print_Pow(self, node: sympy.Pow, rational: bool = False) -> str:
         del rational
         base = self.parenthesize(node.base, PRECEDENCE["Atom"], strict=True)
         if node.exp == sympy.S.Half:
@@ -105,7 +107,7 @@ class NumbaPrinter(StrPrinter):
         self.used.add("_power")
         return f"_power({self._print(node.base)}, {self._print(node.exp)})"
 
-    def _print_Function(self, node: sympy.Function) -> str:  # noqa: N802
+    def _print_Function(self, node: sympy.Function) -> str:
         if type(node).__name__ == "difference":
             left, right = (self.parenthesize(a, PRECEDENCE["Add"], strict=True) for a in node.args)
             return f"({left} - {right})"
@@ -114,7 +116,7 @@ class NumbaPrinter(StrPrinter):
             self.used.add(call)
         return f"{call}({', '.join(self._print(a) for a in node.args)})"
 
-    def _print_Piecewise(self, node: sympy.Piecewise) -> str:  # noqa: N802
+    def _print_Piecewise(self, node: sympy.Piecewise) -> str:
         text, ordered = "", []
         for value, condition in node.args:
             if condition is sympy.true:

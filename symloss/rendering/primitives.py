@@ -30,14 +30,14 @@ def _exp_difference(a: float, b: float) -> float:
 
 
 def _power(x: float, exponent: float) -> float:
-    """x to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
+    """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
     if exponent < 0.0:
         return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
     return math.pow(x, exponent)
 
 
 def _ratio(a: float, b: float) -> float:
-    """a / b, and 0 where b is 0."""
+    """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 

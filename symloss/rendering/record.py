@@ -145,8 +145,7 @@ def _rules(definition: Definition, trace: tuple[Step, ...]) -> list[dict[str, st
 def _kinks(definition: Definition, lifted: Program) -> list[dict[str, str]]:
     parts = [s.body for s in lifted.statements] + [lifted.output("value").expression]
     atoms = sorted({a for p in parts for a in p.atoms(Atom) if a.kink}, key=sympy.default_sort_key)
-    kinks = [{"where": f"{latex(a.args[0], definition)} = 0", "value": a.kink} for a in atoms]
-    return kinks
+    return [{"where": f"{latex(a.args[0], definition)} = 0", "value": a.kink} for a in atoms]
 
 
 def render_tex(definition: Definition, record: dict[str, Any]) -> str:

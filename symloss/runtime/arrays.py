@@ -35,9 +35,7 @@ def common_dtype(values: tuple[Any, ...], arrays: tuple[NDArray[Any], ...]) -> n
     Python numbers and integer arrays do not raise float32; alone they are float64.
     """
     floats = [
-        a.dtype
-        for v, a in zip(values, arrays, strict=True)
-        if a.dtype.kind == "f" and not isinstance(v, float | int)
+        a.dtype for v, a in zip(values, arrays, strict=True) if a.dtype.kind == "f" and not isinstance(v, float | int)
     ]
     return FLOATS[0] if floats and all(d == FLOATS[0] for d in floats) else FLOATS[1]
 
@@ -78,7 +76,9 @@ def matched_sizes(spec: Spec, arrays: dict[str, NDArray[Any]]) -> dict[str, int]
         expected = ", ".join(f"{a}={sizes[a]}" if a in sizes else a for a in argument.axes)
         fits = array.ndim == len(argument.axes)
         if fits:
-            fits = all(sizes.setdefault(axis, size) == size for axis, size in zip(argument.axes, array.shape, strict=True))
+            fits = all(
+                sizes.setdefault(axis, size) == size for axis, size in zip(argument.axes, array.shape, strict=True)
+            )
         if not fits:
             message = f"{spec.name}: {argument.name} must have shape ({expected}), got {array.shape}"
             raise ValueError(message)

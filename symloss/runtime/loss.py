@@ -150,7 +150,9 @@ class Loss:
         total, wanted_inputs = 0.0, any(name in spec.differentiable for name in names)
         outputs = {kind: self._outputs(ready) for kind in kinds}
         if wanted_inputs:
-            kernel = {("gradient",): "gradient", ("hessian",): "hessian_diagonal"}.get(kinds, "gradient_and_hessian")
+            kernel = {"gradient": "gradient", "hessian": "hessian_diagonal"}.get(
+                "_".join(kinds), "gradient_and_hessian"
+            )
             kernel = "value_and_gradient" if with_value else kernel
             arrays = [a for kind in kinds for a in outputs[kind]]
             total, _ = self._run(kernel, ready, scale=scale, outputs=arrays, value_out=values)
@@ -231,7 +233,9 @@ class Loss:
         """Return the direction in each name, checked."""
         if not isinstance(direction, tuple | list) or len(direction) != len(names):
             came = f"{len(direction)} entries" if isinstance(direction, tuple | list) else type(direction).__name__
-            message = f"{self.spec.name}: direction must be a tuple of {len(names)} arrays ({', '.join(names)}), got {came}"
+            message = (
+                f"{self.spec.name}: direction must be a tuple of {len(names)} arrays ({', '.join(names)}), got {came}"
+            )
             raise ValueError(message)
         found = {}
         for name, entry in zip(names, direction, strict=True):
@@ -252,5 +256,3 @@ class Loss:
             direction = np.zeros((), ready.dtype)
         array = np.ascontiguousarray(np.broadcast_to(direction, full), dtype=ready.dtype)
         return array.reshape(-1) if self.spec.elementwise else array
-
-

@@ -65,9 +65,7 @@ def prepare(spec: Spec, values: tuple[Any, ...], sample_weight: Any, settings: M
     found = {a.name: layout.as_array(spec, a, v) for a, v in zip(spec.inputs, values, strict=True)}
     real = [(v, found[a.name]) for a, v in zip(spec.inputs, values, strict=True) if a.kind == "real"]
     dtype = layout.common_dtype(tuple(v for v, _ in real), tuple(a for _, a in real))
-    scalars = {
-        a.name: parameter_value(spec, a, settings.get(a.name, a.default)) for a in spec.parameters if not a.axes
-    }
+    scalars = {a.name: parameter_value(spec, a, settings.get(a.name, a.default)) for a in spec.parameters if not a.axes}
     shapes = {name: array.shape for name, array in found.items()}
     if spec.elementwise:
         shape = layout.broadcast_shape(spec, shapes)

@@ -14,7 +14,7 @@ from symloss.runtime.spec import Spec
 
 @lru_cache(maxsize=256)
 def _bundle(names: tuple[str, ...]) -> Any:
-    return namedtuple("Results", names)  # noqa: PYI024 - the fields are known only at run time
+    return namedtuple("Results", names)
 
 
 def pack(names: tuple[str, ...], results: dict[str, Any], bare: bool) -> Any:

@@ -26,7 +26,7 @@ def describe(domain: Mapping[str, Any]) -> str:
 
 
 def _unbounded(domain: Mapping[str, Any]) -> bool:
-    return domain["kind"] == "interval" and np.isneginf(domain["low"]) and np.isposinf(domain["high"])
+    return bool(domain["kind"] == "interval" and np.isneginf(domain["low"]) and np.isposinf(domain["high"]))
 
 
 def inside(values: NDArray[Any], domain: Mapping[str, Any]) -> NDArray[np.bool_]:

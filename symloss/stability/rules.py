@@ -1,8 +1,8 @@
 """The table of stability rules: each a name, what it does, why, and where it comes from.
 
-A rule takes one node of a scalar expression and returns its replacement, or None where it does not apply. Rules hold
-exactly in real arithmetic on the stated domain; what changes is how rounding and overflow behave. They are applied alike
-to values, gradients and Hessians, before and after differentiation.
+A rule takes one node of a scalar expression and returns its replacement, or None where it does not apply. Rules
+hold exactly in real arithmetic on the stated domain; what changes is how rounding and overflow behave. They are applied
+alike to values, gradients and Hessians, before and after differentiation.
 """
 
 from __future__ import annotations
@@ -328,7 +328,7 @@ RULES: tuple[Rule, ...] = (
         "exact for y in {0, 1}", _signs,
     ),
     Rule(
-        "common_factor", r"a b + a c \to a (b + c)", "fewer operations; a small factor shared by all terms is applied once",
+        "common_factor", r"a b + a c \to a (b + c)", "a factor shared by all terms is applied once",
         "distributive law", _common_factor,
     ),
 )  # fmt: skip
@@ -363,7 +363,11 @@ def rewrite(expression: sympy.Expr, context: Context, trace: list[Step] | None =
     if isinstance(expression, Access) or not expression.args:
         return expression
     arguments = [rewrite(a, context, trace) for a in expression.args]
-    node = expression if all(a is b for a, b in zip(arguments, expression.args, strict=True)) else expression.func(*arguments)
+    node = (
+        expression
+        if all(a is b for a, b in zip(arguments, expression.args, strict=True))
+        else expression.func(*arguments)
+    )
     for rule in RULES:
         replacement = rule.apply(node, context)
         if replacement is not None and replacement != node:

@@ -28,9 +28,7 @@ def check_claims(definition: Definition, lookup: Lookup, seed: int, count: int) 
     return [_one(definition, oracle, claim, lookup, seed, count) for claim in definition.claims]
 
 
-def _one(
-    definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup, seed: int, count: int
-) -> dict[str, str]:
+def _one(definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup, seed: int, count: int) -> dict[str, str]:
     tried = 0
     for tensors, scalars in _points(definition, dict(claim.settings), seed, count):
         before, flint.ctx.prec = flint.ctx.prec, 256

@@ -57,8 +57,9 @@ def verify_loss(
     right = all(r.wrong == r.nans == 0 and r.points > 0 for r in rows) and all(c.status == "passed" for c in checks)
     right = right and all(c["status"] != "refuted" for c in claims)
     within = all(map(meets_bar, rows)) and all(c["status"] != "claimed" for c in claims)
+    status = ("passed" if within else "short") if right else "failed"
     return {
-        "name": definition.name, "hashes": hashes, "seed": SEED, "status": ("passed" if within else "short") if right else "failed",
+        "name": definition.name, "hashes": hashes, "seed": SEED, "status": status,
         "versions": {
             "python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__,
             "sympy": sympy.__version__, "flint": flint.__version__,

@@ -121,7 +121,9 @@ def oracle_of(definition: Definition) -> Oracle:
     return Oracle(definition, _compile(definition.formula))
 
 
-def counts(definition: Definition, tensors: Mapping[str, Any], scalars: Mapping[str, Any], sample: tuple[int, ...]) -> bool:
+def counts(
+    definition: Definition, tensors: Mapping[str, Any], scalars: Mapping[str, Any], sample: tuple[int, ...]
+) -> bool:
     """Tell whether a sample counts."""
     indices = {k.name: n for k, n in zip(definition.per, sample, strict=True)}
     point = Point(tensors, scalars, {}, _sizes(definition, tensors), indices)
@@ -211,8 +213,7 @@ def _compile(node: sympy.Basic) -> Run:
             x = _compile(node.args[0])
             return lambda point: v if _sign(v := x(point)) > 0 else flint.arb(0)
         case magnitude() | sympy.Abs():
-            x = _compile(node.args[0])
-            return lambda point: {1: lambda v: v, 0: lambda v: flint.arb(0), -1: lambda v: -v}[_sign(v := x(point))](v)
+            return _magnitude(_compile(node.args[0]))
         case Atom():
             return _compile(node.textbook())
         case sympy.Piecewise():
@@ -256,6 +257,15 @@ def _parameter(name: str) -> Run:
         return ball if slope is None else flint.arb_series([ball, flint.arb(float(slope))])
 
     return read
+
+
+def _magnitude(inner: Run) -> Run:
+    def run(point: Point) -> Any:
+        value = inner(point)
+        sign = _sign(value)
+        return value * sign if sign else flint.arb(0)  # at the kink the derivative is 0
+
+    return run
 
 
 def _product(parts: list[Run]) -> Run:
