@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-from symloss.runtime.loader import folder_of, load_module, names_in
-from symloss.runtime.loss import Loss
-from symloss.runtime.spec import read_spec
+from symloss.runtime.loader import folder_of, names_in
+from symloss.runtime.loss import Loss, load_loss
 from symloss.runtime.threads import set_threads
 
 __version__ = "0.1.0"
 __all__ = ["Loss", "__version__", "load", "losses", "set_threads"]
-
-ACCURACIES = ("exact",)
 
 
 def losses() -> tuple[str, ...]:
@@ -43,26 +39,27 @@ def load(name: str, package: str | Path | None = None, accuracy: str = "exact") 
 
     Raises
     ------
+    TypeError
+        Where the name is not text.
     ValueError
         Where there is no such loss or accuracy; the message lists those there are.
     """
-    if accuracy not in ACCURACIES:
-        message = f"{name}: accuracy must be one of {', '.join(map(repr, ACCURACIES))}, got {accuracy!r}"
+    if not isinstance(name, str):
+        message = f"load: the name of a loss must be a string, got {name!r}"
+        raise TypeError(message)
+    loss = load_loss(name, None if package is None else str(Path(package).resolve()))
+    if accuracy != loss.spec.accuracy:
+        message = f"{name}: accuracy must be {loss.spec.accuracy!r}, the only one there is, got {accuracy!r}"
         raise ValueError(message)
-    return _load(name, None if package is None else str(Path(package).resolve()))
-
-
-@cache
-def _load(name: str, package: str | None) -> Loss:
-    module = load_module(name, package)
-    return Loss(read_spec(module), module)
+    return loss
 
 
 def __getattr__(name: str) -> Loss:
     if name.startswith("_") or name not in losses():
         message = f"module 'symloss' has no attribute {name!r}"
         raise AttributeError(message)
-    return load(name)
+    loss = globals()[name] = load(name)  # the next look-up finds it without coming here
+    return loss
 
 
 def __dir__() -> list[str]:

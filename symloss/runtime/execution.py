@@ -1,4 +1,4 @@
-"""Execution: a kernel over chunks of samples, totals added in order.
+"""Execution: a kernel runs over chunks of samples; totals of the chunks are added in order.
 
 The grain is fixed, so that results do not depend on how many threads run the chunks.
 """
@@ -6,114 +6,114 @@ The grain is fixed, so that results do not depend on how many threads run the ch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from symloss.runtime.arrays import Array
+from symloss.runtime.preparation import Prepared
 from symloss.runtime.threads import run_all
 
-GRAIN = 16384
-"""Elements a chunk holds; below it everything stays on the caller's thread."""
-
-EMPTY: NDArray[np.float64] = np.empty(0)
+Sums = list[NDArray[np.float64]]
 
 
-@dataclass(frozen=True)
-class Call:
-    """The arguments of one kernel call.
-
-    Parameters
-    ----------
-    inputs : list of arrays
-        With the samples along the first axis.
-    parameters : list
-        The same for every chunk.
-    weight : array
-        One for each sample, or empty.
-    samples : int
-        How many there are.
-    row : int
-        Elements in one sample.
-    separable : bool
-        Whether samples may be split into chunks.
-    """
-
-    inputs: list[NDArray[Any]]
-    parameters: list[Any]
-    weight: NDArray[np.float64]
-    samples: int
-    row: int
-    separable: bool
-
-    def chunks(self) -> list[slice]:
-        """Return the chunks of samples."""
-        step = max(1, GRAIN // max(1, self.row)) if self.separable else max(1, self.samples)
-        return [slice(k, min(k + step, self.samples)) for k in range(0, self.samples, step)] or [slice(0, 0)]
-
-
-def _cut(array: NDArray[Any], part: slice) -> NDArray[Any]:
-    return array[part] if array.size else array
-
-
-def run(
+def execute(
     kernel: Callable[..., Any],
-    call: Call,
-    scale: float | None = None,
-    directions: list[NDArray[Any]] | None = None,
+    ready: Prepared,
+    scale: tuple[float, ...] = (),
+    directions: Sequence[Array] = (),
     fixed: tuple[Any, ...] = (),
-    outputs: list[NDArray[Any]] | None = None,
+    values: tuple[Array, ...] = (),
+    outputs: Sequence[Array] = (),
     sums: tuple[int, ...] = (),
-    value_out: NDArray[Any] | None = None,
-) -> tuple[float, list[NDArray[np.float64]]]:
-    """Run a kernel over every chunk.
+) -> tuple[float, Sums]:
+    """Run a kernel over every sample.
 
     Parameters
     ----------
     kernel : callable
         A kernel of a generated module.
-    call : Call
+    ready : Prepared
         Inputs, parameters and weights.
-    scale : float, optional
-        What weights are multiplied by, for kernels that compute derivatives.
-    directions, outputs : lists of arrays
-        With the samples along the first axis.
+    scale : tuple of float
+        One entry for kernels that compute derivatives: what weights are multiplied by.
+    directions, outputs : sequences of arrays
+        Laid out like the inputs.
     fixed : tuple
-        Further arguments, the same for every chunk, after the directions.
+        Further arguments after the directions, the same for every chunk.
+    values : tuple of arrays
+        At most one: where the value of each sample goes, raveled; comes first among the outputs.
     sums : tuple of int
         Sizes of the outputs that a kernel adds into; they come after the others.
-    value_out : array, optional
-        Where the value of each sample goes; comes first among the outputs.
 
     Returns
     -------
     (float, list of arrays)
-        The total, and the summed outputs.
+        The total, and the sums.
     """
+    try:
+        return _execute(kernel, ready, scale, directions, fixed, values, outputs, sums)
+    except Exception as error:
+        if not _is_from_cache(error.__traceback__):
+            raise
+        forget_cache(kernel)
+        return _execute(kernel, ready, scale, directions, fixed, values, outputs, sums)
 
-    def one(part: slice) -> tuple[float, list[NDArray[np.float64]]]:
-        partial_sums = [np.zeros(size) for size in sums]
-        scales = () if scale is None else (scale,)
-        values = () if value_out is None else (_cut(value_out, part),)
-        result = kernel(
-            *(a[part] for a in call.inputs) if call.separable else call.inputs,
-            *call.parameters, _cut(call.weight, part), *scales,
-            *(_cut(d, part) if call.separable else d for d in directions or ()), *fixed, *values,
-            *(_cut(o, part) if call.separable else o for o in outputs or ()), *partial_sums,
+
+def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ...], directions: Sequence[Array],
+             fixed: tuple[Any, ...], values: tuple[Array, ...], outputs: Sequence[Array],
+             sums: tuple[int, ...]) -> tuple[float, Sums]:  # fmt: skip
+    rows, step, per, weight = ready.rows, ready.step, ready.per, ready.weight
+    if rows <= step:
+        added = [np.zeros(size) for size in sums]
+        total = kernel(
+            *ready.inputs, *ready.parameters, weight, *scale, *directions, *fixed, *values, *outputs, *added
         )  # fmt: skip
-        return (0.0 if result is None else result), partial_sums
+        return total or 0.0, added
 
-    parts = call.chunks()
-    if len(parts) == 1:
-        return one(parts[0])
-    results = run_all([partial(one, part) for part in parts])
-    total = _ordered_sum([r[0] for r in results])
-    return total, [np.sum([r[1][k] for r in results], axis=0) for k in range(len(sums))]
+    def one(k: int) -> tuple[float, Sums]:
+        begin, end = k * step, min((k + 1) * step, rows)
+        own, each = slice(begin, end), slice(begin * per, end * per)
+        added = [np.zeros(size) for size in sums]
+        total = kernel(
+            *[a[own] for a in ready.inputs], *ready.parameters, weight[each] if weight.size else weight, *scale,
+            *[a[own] for a in directions], *fixed, *[a[each] if a.size else a for a in values],
+            *[a[own] for a in outputs], *added,
+        )  # fmt: skip
+        return total or 0.0, added
+
+    parts = run_all(one, -(-rows // step))
+    total = _ordered_sum([part[0] for part in parts])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return total, [np.sum([part[1][k] for part in parts], axis=0) for k in range(len(sums))]
 
 
 def _ordered_sum(parts: list[float]) -> float:
-    """Add exactly and round once; infinities and NaN as floats add them."""
-    return math.fsum(parts) if all(map(math.isfinite, parts)) else float(np.sum(parts))
+    """Add exactly and round once; where there are infinities or NaN, as floats add them."""
+    try:
+        return math.fsum(parts)
+    except (OverflowError, ValueError):  # a partial sum beyond the format; inf - inf
+        return sum(parts)
+
+
+def _is_from_cache(trace: TracebackType | None) -> bool:
+    """Tell whether an error rose out of Numba's cache on disk: truncated or unreadable files raise almost anything."""
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).parts[-3:] == ("numba", "core", "caching.py"):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def forget_cache(kernel: Callable[..., Any]) -> None:
+    """Remove what Numba cached on disk for the module of a kernel; it is compiled and cached again on the next call."""
+    folder = getattr(getattr(kernel, "stats", None), "cache_path", None)
+    source = getattr(kernel, "py_func", kernel).__code__.co_filename
+    if folder is None:
+        return
+    for cached in Path(folder).glob(f"{Path(source).stem}.*.nb[ic]"):
+        cached.unlink(missing_ok=True)

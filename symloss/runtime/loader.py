@@ -6,10 +6,14 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
 OWN = Path(__file__).resolve().parent.parent.parent / "generated"
+
+_LOCK = threading.RLock()
+"""One module at a time: a second thread must not find the first one's half-run module."""
 
 
 def folder_of(package: str | Path | None) -> Path:
@@ -24,7 +28,7 @@ def folder_of(package: str | Path | None) -> Path:
 
 def names_in(folder: Path) -> tuple[str, ...]:
     """Return the losses a folder holds, sorted."""
-    return tuple(sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__"))
+    return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
 
 
 def load_module(name: str, package: str | Path | None) -> ModuleType:
@@ -37,14 +41,19 @@ def load_module(name: str, package: str | Path | None) -> ModuleType:
     """
     folder = folder_of(package)
     path = folder / f"{name}.py"
-    if not name.isidentifier() or not path.is_file():
+    if not name.isidentifier() or name.startswith("_") or not path.is_file():
         known = ", ".join(names_in(folder)) or "none"
-        message = f"no loss {name!r} in {folder}; there are {known}"
+        place = "" if package is None else f" in {folder}"
+        message = f"no loss {name!r}{place}; there are {known}"
         raise ValueError(message)
-    if package is None:
-        return importlib.import_module(f"symloss.generated.{name}")
+    with _LOCK:
+        return importlib.import_module(f"symloss.generated.{name}") if package is None else _import_file(path)
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under a name that is its own, so that folders may hold losses of the same name."""
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    qualified = f"symloss_generated_{digest}_{name}"
+    qualified = f"symloss_generated_{digest}_{path.stem}"
     if qualified in sys.modules:
         return sys.modules[qualified]
     spec = importlib.util.spec_from_file_location(qualified, path)
@@ -59,12 +68,3 @@ def load_module(name: str, package: str | Path | None) -> ModuleType:
         del sys.modules[qualified]
         raise
     return module
-
-
-def heal(module: ModuleType) -> None:
-    """Remove what Numba cached for a module and run the module anew: a broken file would crash every later call."""
-    path = Path(str(module.__file__))
-    for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.nb?"):
-        cached.unlink(missing_ok=True)
-    if module.__spec__ is not None and module.__spec__.loader is not None:
-        module.__spec__.loader.exec_module(module)

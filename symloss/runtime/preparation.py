@@ -1,49 +1,58 @@
-"""Preparation: what a caller passes, checked and laid out as the kernels take it."""
+"""Preparation: what a caller passes comes in, checked and laid out as the kernels take it goes out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from symloss.runtime import arrays as layout
-from symloss.runtime.execution import EMPTY, Call
-from symloss.runtime.spec import ArgumentSpec, Spec
-from symloss.runtime.validation import check_array_domain, check_labels, inside, parameter_value
+from symloss.runtime.arrays import F32, F64, I64, Array
+from symloss.runtime.plan import Plan
+from symloss.runtime.threads import GRAIN
+from symloss.runtime.validation import check_domain, check_labels, check_weights, scalar_parameter, tensor_parameter
+
+UNWEIGHTED: Array = np.empty(0)
+
+Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """One call, ready for the kernels.
 
     Parameters
     ----------
-    call : Call
-        Inputs, parameters, weights.
-    shapes : mapping of str to tuple
-        The shape in which each input came.
-    full : mapping of str to tuple
-        The shape in which the kernels see each input.
+    inputs : list of arrays
+        Contiguous; raveled for an elementwise loss, else with the samples along the first axis where it is separable.
+    parameters : sequence
+        What kernels take for them, the same for every chunk.
+    weight : array
+        float64, one for each sample, or empty.
+    shapes, full : list of tuple
+        The shape in which each input came, and that in which its derivatives are computed.
     sample_shape : tuple of int
         The shape of the value of each sample.
     dtype : dtype
         What comes out.
-    parameters : mapping of str to object
-        The scalar parameters by name.
+    rows, step, per : int
+        The extent of the leading axis, how much of it makes a chunk, and the samples in one row of it.
     """
 
-    call: Call
-    shapes: Mapping[str, tuple[int, ...]]
-    full: Mapping[str, tuple[int, ...]]
-    sample_shape: tuple[int, ...]
+    inputs: list[Array]
+    parameters: Sequence[Any]
+    weight: Array
+    shapes: list[Shape]
+    full: list[Shape]
+    sample_shape: Shape
     dtype: np.dtype[Any]
-    parameters: Mapping[str, Any]
+    rows: int
+    step: int
+    per: int
 
 
-def prepare(spec: Spec, values: tuple[Any, ...], sample_weight: Any, settings: Mapping[str, Any]) -> Prepared:
+def prepare(plan: Plan, values: tuple[Any, ...], sample_weight: Any, settings: Mapping[str, Any]) -> Prepared:
     """Check the arguments of a call and lay them out.
 
     Raises
@@ -53,86 +62,148 @@ def prepare(spec: Spec, values: tuple[Any, ...], sample_weight: Any, settings: M
     ValueError
         For wrong shapes, labels out of range, values outside their domain.
     """
+    spec = plan.spec
     if len(values) != len(spec.inputs):
         names = ", ".join(a.name for a in spec.inputs)
         message = f"{spec.name}: expected {len(spec.inputs)} inputs ({names}), got {len(values)}"
         raise TypeError(message)
-    unknown = [name for name in settings if name not in {a.name for a in spec.parameters}]
-    if unknown:
-        known = ", ".join(a.name for a in spec.parameters) or "none"
-        message = f"{spec.name}: unknown parameter {unknown[0]!r}; the parameters are {known}"
-        raise TypeError(message)
-    found = {a.name: layout.as_array(spec, a, v) for a, v in zip(spec.inputs, values, strict=True)}
-    real = [(v, found[a.name]) for a, v in zip(spec.inputs, values, strict=True) if a.kind == "real"]
-    dtype = layout.common_dtype(tuple(v for v, _ in real), tuple(a for _, a in real))
-    scalars = {a.name: parameter_value(spec, a, settings.get(a.name, a.default)) for a in spec.parameters if not a.axes}
-    shapes = {name: array.shape for name, array in found.items()}
-    if spec.elementwise:
-        shape = layout.broadcast_shape(spec, shapes)
-        sizes, sample_shape, row = {spec.sample_axes[0]: int(np.prod(shape))}, shape, 1
-        full = dict.fromkeys(shapes, shape)
-        inputs = [layout.flat(found[a.name], shape, dtype) for a in spec.inputs]
-    else:
-        sizes = layout.matched_sizes(spec, found)
-        sample_shape = tuple(sizes[axis] for axis in spec.sample_axes)
-        full = shapes
-        kinds = {a.name: np.dtype(np.int64) if a.kind == "label" else dtype for a in spec.inputs}
-        inputs = [np.ascontiguousarray(found[a.name], dtype=kinds[a.name]) for a in spec.inputs]
-        row = max((a.size // max(1, sizes[spec.sample_axes[0]]) for a in inputs), default=1)
-    for argument in spec.inputs:
-        if argument.kind == "label":
-            check_labels(spec, argument, found[argument.name], sizes[argument.into], scalars.get(argument.ignored_by))
-        else:
-            check_array_domain(spec, argument, found[argument.name])
-    weight = _weights(spec, sample_weight, sample_shape)
-    parameters: list[Any] = []
-    for argument in spec.parameters:
-        if argument.axes:
-            parameters.append(_tensor(spec, argument, settings.get(argument.name), sizes))
-        elif argument.optional:
-            value = scalars[argument.name]
-            absent: Any = 0 if argument.kind == "integer" else 0.0
-            parameters += [absent if value is None else value, value is not None]
-        else:
-            parameters.append(scalars[argument.name])
-    samples = inputs[0].shape[0]
-    call = Call(inputs, parameters, weight, samples, row, spec.separable)
-    return Prepared(call, shapes, full, sample_shape, dtype, scalars)
+    parameters = _scalars(plan, settings) if settings or plan.required else plan.defaults
+    if spec.elementwise and sample_weight is None and not plan.tensors and _is_alike(values):
+        return _alike(plan, values, parameters)
+    arrays = [
+        layout.label_array(f"{spec.name}: {a.name}", v) if a.kind == "label"
+        else v if type(v) is np.ndarray and (v.dtype is F32 or v.dtype is F64)
+        else layout.real_array(f"{spec.name}: {a.name}", v)
+        for a, v in zip(spec.inputs, values, strict=True)
+    ]  # fmt: skip
+    dtype = layout.common_dtype(values, arrays)
+    weight = None if sample_weight is None else layout.real_array(f"{spec.name}: sample_weight", sample_weight)
+    lay_out = _elementwise if spec.elementwise else _rows
+    return lay_out(plan, arrays, dtype, weight, parameters, settings)
 
 
-def _weights(spec: Spec, sample_weight: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return one weight for each sample, or an empty array where there are none."""
-    if sample_weight is None:
-        return EMPTY
-    array = np.asarray(sample_weight)
-    if array.dtype.kind not in "iubf":
-        message = f"{spec.name}: sample_weight must be real numbers, got an array of {array.dtype}"
-        raise TypeError(message)
-    try:
-        weight = np.ascontiguousarray(np.broadcast_to(array, shape), dtype=np.float64).reshape(-1)
-    except ValueError:
-        message = f"{spec.name}: sample_weight must broadcast to shape {shape}, got {array.shape}"
-        raise ValueError(message) from None
-    if (weight < 0).any():
-        where = int(np.argmax(weight < 0))
-        message = f"{spec.name}: sample_weight must not be negative, got {weight[where]!r} at sample {where}"
+def _is_alike(values: tuple[Any, ...]) -> bool:
+    """Tell whether all inputs are arrays that kernels take as they are, of one shape and dtype."""
+    first = values[0]
+    if type(first) is not np.ndarray:
+        return False
+    dtype, shape = first.dtype, first.shape
+    if dtype is not F32 and dtype is not F64:
+        return False
+    for value in values:
+        if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
+            return False
+        if not value.flags.carray:
+            return False
+    return True
+
+
+def _alike(plan: Plan, values: tuple[Array, ...], parameters: Sequence[Any]) -> Prepared:
+    """Lay out the commonest call, which has nothing to promote, broadcast or copy."""
+    first = values[0]
+    for k, argument in plan.bounded:
+        if argument.domain is not None:
+            check_domain(plan.spec, argument.name, values[k], argument.domain)
+    shape = first.shape
+    inputs = list(values) if first.ndim == 1 else [value.reshape(-1) for value in values]
+    shapes = [shape] * len(inputs)
+    return Prepared(inputs, parameters, UNWEIGHTED, shapes, shapes, shape, first.dtype, first.size, GRAIN, 1)
+
+
+def _elementwise(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array | None,
+                 parameters: Sequence[Any], settings: Mapping[str, Any]) -> Prepared:  # fmt: skip
+    """Broadcast inputs and weights against each other, and ravel them."""
+    spec = plan.spec
+    shapes = [a.shape for a in arrays]
+    shape = shapes[0]
+    if shapes.count(shape) != len(shapes) or (weight is not None and weight.shape != shape):
+        named = {a.name: s for a, s in zip(spec.inputs, shapes, strict=True)}
+        shape = layout.broadcast_shape(spec, named if weight is None else {**named, "sample_weight": weight.shape})
+    arrays = [layout.as_dtype(a, dtype) for a in arrays]
+    for k, argument in plan.bounded:
+        if argument.domain is not None:
+            check_domain(spec, argument.name, arrays[k], argument.domain)
+    if plan.tensors:
+        parameters = _with_tensors(plan, parameters, settings, {})
+    size = math.prod(shape)
+    inputs = [_flat(a, shape, dtype) for a in arrays]
+    flat_weight = UNWEIGHTED if weight is None else _weights(plan, weight, shape)
+    return Prepared(inputs, parameters, flat_weight, shapes, [shape] * len(shapes), shape, dtype, size, GRAIN, 1)
+
+
+def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array | None,
+          parameters: Sequence[Any], settings: Mapping[str, Any]) -> Prepared:  # fmt: skip
+    """Match the axes of inputs and parameters by name."""
+    spec = plan.spec
+    shapes = [a.shape for a in arrays]
+    sizes = layout.matched_sizes(spec, arrays)
+    for k, argument in plan.labels:
+        slot = plan.slots.get(argument.ignored_by or "")
+        given = slot is not None and parameters[slot.position + 1]
+        ignored = parameters[slot.position] if slot is not None and given else None
+        check_labels(spec, argument, arrays[k], sizes[argument.into or ""], ignored)
+    inputs = [
+        layout.contiguous(array, I64 if a.kind == "label" else dtype)
+        for a, array in zip(spec.inputs, arrays, strict=True)
+    ]
+    for k, argument in plan.bounded:
+        if argument.domain is not None:
+            check_domain(spec, argument.name, inputs[k], argument.domain)
+    if plan.tensors:
+        parameters = _with_tensors(plan, parameters, settings, sizes)
+    sample_shape = tuple([sizes[axis] for axis in spec.sample_axes])
+    rows = sample_shape[0] if sample_shape else 1
+    largest = max([a.size for a in inputs])
+    step = max(1, GRAIN * rows // max(1, largest)) if spec.separable else max(1, rows)
+    if weight is not None and weight.shape != sample_shape and weight.ndim:
+        expected = ", ".join(f"{axis}={sizes[axis]}" for axis in spec.sample_axes)
+        message = f"{spec.name}: sample_weight must have shape ({expected}), got {weight.shape}"
         raise ValueError(message)
-    return weight
+    flat_weight = UNWEIGHTED if weight is None else _weights(plan, weight, sample_shape)
+    return Prepared(inputs, parameters, flat_weight, shapes, shapes, sample_shape, dtype, rows, step,
+                    math.prod(sample_shape[1:]))  # fmt: skip
 
 
-def _tensor(spec: Spec, argument: ArgumentSpec, value: Any, sizes: Mapping[str, int]) -> NDArray[np.float64]:
-    """Return a tensor parameter, filled where it was left out."""
-    shape = tuple(sizes[axis] for axis in argument.axes)
-    if value is None:
-        return np.full(shape, argument.fill)
-    array = np.asarray(value)
-    if array.dtype.kind not in "iubf":
-        message = f"{spec.name}: {argument.name} must be real numbers, got an array of {array.dtype}"
-        raise TypeError(message)
+def _flat(array: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Return an array broadcast to `shape`, contiguous and raveled; a view where it is all that already."""
     if array.shape != shape:
-        expected = ", ".join(f"{axis}={sizes[axis]}" for axis in argument.axes)
-        message = f"{spec.name}: {argument.name} must have shape ({expected}), got {array.shape}"
-        raise ValueError(message)
-    if argument.domain is not None and not inside(array, argument.domain).all():
-        check_array_domain(spec, argument, array)
-    return np.ascontiguousarray(array, dtype=np.float64)
+        array = np.broadcast_to(array, shape)
+    array = layout.contiguous(array, dtype)
+    return array if array.ndim == 1 else array.reshape(-1)
+
+
+def _weights(plan: Plan, weight: Array, shape: Shape) -> Array:
+    """Return one float64 weight for each sample."""
+    found = _flat(weight, shape, F64)
+    check_weights(plan.spec, found)
+    return found
+
+
+def _scalars(plan: Plan, settings: Mapping[str, Any]) -> Sequence[Any]:
+    """Return the kernel arguments of the parameters, with None in the place of each tensor."""
+    spec = plan.spec
+    found = list(plan.defaults)
+    for name, value in settings.items():
+        slot = plan.slots.get(name)
+        if slot is None:
+            known = ", ".join(plan.slots) or "none"
+            message = f"{spec.name}: unknown parameter {name!r}; the parameters are {known}"
+            raise TypeError(message)
+        if not slot.argument.axes:
+            given = slot.arguments(scalar_parameter(spec, slot.argument, value))
+            found[slot.position : slot.position + len(given)] = given
+    for name in plan.required:
+        if settings.get(name) is None:
+            message = f"{spec.name}: {name} has no default and must be given"
+            raise TypeError(message)
+    return found
+
+
+def _with_tensors(
+    plan: Plan, parameters: Sequence[Any], settings: Mapping[str, Any], sizes: dict[str, int]
+) -> list[Any]:
+    found = list(parameters)
+    for slot in plan.tensors:
+        argument = slot.argument
+        found[slot.position] = tensor_parameter(plan.spec, argument, settings.get(argument.name), sizes)
+    return found

@@ -1,85 +1,105 @@
-"""Results: where derivatives are written, and how they are handed back."""
+"""Results: which derivatives are wanted, the arrays a caller gives for them, and how they are handed back."""
 
 from __future__ import annotations
 
 from collections import namedtuple
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from symloss.runtime.arrays import Array
+from symloss.runtime.plan import Plan, Wanted
+from symloss.runtime.preparation import Prepared, Shape
 from symloss.runtime.spec import Spec
 
 
-@lru_cache(maxsize=256)
+@cache
 def _bundle(names: tuple[str, ...]) -> Any:
-    return namedtuple("Results", names)
+    """Return a named tuple for these names, one that can be pickled although it is made at run time."""
+    base = namedtuple("Derivatives", names)  # type: ignore[misc] # known at run time only
+    return type("Derivatives", (base,), {"__slots__": (), "__reduce__": _reduce})
 
 
-def pack(names: tuple[str, ...], results: dict[str, Any], bare: bool) -> Any:
+def _reduce(bundle: Any) -> tuple[Any, ...]:
+    return _restore, (bundle._fields, tuple(bundle))
+
+
+def _restore(names: tuple[str, ...], arrays: tuple[Any, ...]) -> Any:
+    return _bundle(names)(*arrays)
+
+
+def pack(wanted: Wanted, results: Sequence[Array]) -> Any:
     """Return one array where one was asked for, else a named tuple in the order asked."""
-    return results[names[0]] if bare else _bundle(names)(*(results[name] for name in names))
+    return results[0] if wanted.bare else _bundle(wanted.names)(*results)
 
 
-def resolve_wrt(spec: Spec, wrt: Any, parameters: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
-    """Return the names to differentiate in, and whether one bare array is wanted.
+def resolve_wrt(plan: Plan, wrt: Any, settings: Mapping[str, Any]) -> Wanted:
+    """Return what a `wrt` asks for.
 
     Raises
     ------
+    TypeError
+        Where it is neither a name nor names.
     ValueError
-        Where a name is not differentiable, or is that of a parameter left out.
+        Where a name is not differentiable, comes twice, or is that of a parameter left out.
     """
-    if wrt is None:
-        return spec.differentiable, len(spec.differentiable) == 1
-    names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    known = spec.differentiable + spec.continuous
+    spec = plan.spec
+    names = (wrt,) if isinstance(wrt, str) else wrt
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        message = f"{spec.name}: wrt must be a name or a tuple of names, got {wrt!r}"
+        raise TypeError(message)
+    inputs, parameters = spec.differentiable, spec.continuous
     for name in names:
-        if name not in known:
-            message = f"{spec.name}: wrt must be among {', '.join(known)}, got {name!r}"
+        if name not in inputs and name not in parameters:
+            message = f"{spec.name}: wrt must be among {', '.join(inputs + parameters)}, got {name!r}"
             raise ValueError(message)
-        if name in spec.continuous and parameters.get(name) is None:
-            message = f"{spec.name}: wrt={name!r} needs a value of {name}, which is None"
+        if name in parameters and settings.get(name, plan.slots[name].argument.default) is None:
+            message = f"{spec.name}: wrt={name!r} needs a value for {name}, got None"
             raise ValueError(message)
     if not names or len(set(names)) != len(names):
-        message = f"{spec.name}: wrt must name each input or parameter once, got {wrt!r}"
+        message = f"{spec.name}: wrt must name each input or parameter at most once and one at least, got {wrt!r}"
         raise ValueError(message)
-    return names, isinstance(wrt, str)
+    return Wanted(
+        names=tuple(names),
+        bare=isinstance(wrt, str),
+        slots=tuple(names.index(name) if name in names else -1 for name in inputs),
+        parameters=tuple((j, parameters.index(name)) for j, name in enumerate(names) if name in parameters),
+    )
 
 
-def flatten(value: Any) -> list[Any]:
-    """Return the arrays in nested tuples, in order."""
+def shapes_of(plan: Plan, ready: Prepared, wanted: Wanted) -> list[Shape]:
+    """Return the shape of the derivative in each name."""
+    found: list[Shape] = [()] * len(wanted.names)
+    for place, slot in zip(plan.at, wanted.slots, strict=True):
+        if slot >= 0:
+            found[slot] = ready.shapes[place]
+    return found
+
+
+def _leaves(value: Any) -> list[Any]:
     if isinstance(value, tuple | list):
-        return [leaf for part in value for leaf in flatten(part)]
+        return [leaf for part in value for leaf in _leaves(part)]
     return [value]
 
 
-def deliver(spec: Spec, result: Any, out: Any) -> Any:
-    """Copy results into the arrays a caller gave, and hand those back; checked before any kernel by `check_out`."""
-    if out is None:
-        return result
-    for target, source in zip(flatten(out), flatten(result), strict=True):
-        target[...] = source
-    return out
-
-
-def check_out(spec: Spec, out: Any, shapes: list[tuple[int, ...]], dtype: np.dtype[Any]) -> None:
-    """Fail where `out` cannot take the results.
+def take_out(spec: Spec, out: Any, shapes: Sequence[Shape], dtype: np.dtype[Any]) -> list[Array]:
+    """Return the arrays in `out`, one for each result.
 
     Raises
     ------
     TypeError
         Where it is not made of arrays.
     ValueError
-        Where the number, a shape, a dtype or a flag is wrong.
+        Where the number, a shape, a dtype or a flag is wrong, or two of them share memory.
     """
-    if out is None:
-        return
-    given: list[NDArray[Any]] = flatten(out)
-    if len(given) != len(shapes):
-        message = f"{spec.name}: out must hold {len(shapes)} arrays, got {len(given)}"
+    found = _leaves(out)
+    if len(found) != len(shapes):
+        message = f"{spec.name}: out must hold {len(shapes)} arrays, got {len(found)}"
         raise ValueError(message)
-    for array, shape in zip(given, shapes, strict=True):
+    for array, shape in zip(found, shapes, strict=True):
         if not isinstance(array, np.ndarray):
             message = f"{spec.name}: out must be a NumPy array, got {type(array).__name__}"
             raise TypeError(message)
@@ -89,3 +109,25 @@ def check_out(spec: Spec, out: Any, shapes: list[tuple[int, ...]], dtype: np.dty
         if not array.flags.writeable:
             message = f"{spec.name}: out must be writeable, got a read-only array"
             raise ValueError(message)
+    for first, second in combinations(found, 2):
+        if np.may_share_memory(first, second) and np.shares_memory(first, second):
+            message = f"{spec.name}: out must hold separate arrays, got two that share memory"
+            raise ValueError(message)
+    return found
+
+
+def usable(target: Array, full: Shape, read: Sequence[Any]) -> bool:
+    """Tell whether a kernel may write into an array that the caller gave.
+
+    Parameters
+    ----------
+    target : array
+        As `take_out` returned it.
+    full : tuple of int
+        The shape that the kernel fills.
+    read : sequence
+        What the kernel reads; where the target shares memory with any of it, a copy must be written.
+    """
+    if target.shape != full or not target.flags.carray:
+        return False
+    return not any(np.may_share_memory(target, array) for array in read if isinstance(array, np.ndarray))

@@ -1,11 +1,17 @@
-"""The typed view of a generated module's ``SPEC``."""
+"""The typed view of a generated module's ``SPEC``: a plain dictionary comes in, frozen dataclasses go out.
+
+Everything else in the runtime reads these, so that a wrong key fails here and nowhere later.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+
+ABI = 1
+"""The version of the agreement between generated modules and this runtime."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class ArgumentSpec:
         The default of a parameter.
     fill : float
         What stands in a tensor parameter that is None.
-    into, ignored_by : str
+    into, ignored_by : str or None
         For labels: the axis they point into, and the parameter that marks labels that do not count.
     """
 
@@ -38,17 +44,34 @@ class ArgumentSpec:
     default: Any = None
     optional: bool = False
     fill: float = 1.0
-    into: str = ""
-    ignored_by: str = ""
+    into: str | None = None
+    ignored_by: str | None = None
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What the runtime needs to know of a loss to call its kernels."""
+    """What the runtime needs to know of a loss to call its kernels.
+
+    Parameters
+    ----------
+    name, title, formula, accuracy : str
+        What it is called, its formula as one line of text, and the arithmetic of its kernels.
+    elementwise : bool
+        Inputs broadcast like NumPy's, and kernels take them raveled.
+    separable : bool
+        Samples do not interact, so that kernels may run on chunks of the leading axis.
+    masked : bool
+        Some samples may not count; the kernel ``count`` says how many do.
+    sample_axes : tuple of str
+        The axes of the value with ``reduction="none"``.
+    inputs, parameters : tuple of ArgumentSpec
+        In the order in which kernels take them.
+    """
 
     name: str
     title: str
     formula: str
+    accuracy: str
     elementwise: bool
     separable: bool
     masked: bool
@@ -67,9 +90,28 @@ class Spec:
         return tuple(a.name for a in self.parameters if a.differentiable)
 
 
+_PLAIN = ("name", "title", "formula", "accuracy", "elementwise", "separable", "masked", "sample_axes")
+
+
+def _arguments(raw: Mapping[str, Any], role: str) -> tuple[ArgumentSpec, ...]:
+    return tuple(ArgumentSpec(**argument) for argument in raw[role])
+
+
 def read_spec(module: ModuleType) -> Spec:
-    """Return the typed view of a module's ``SPEC``."""
-    raw = module.SPEC
-    names = ("name", "title", "formula", "elementwise", "separable", "masked", "sample_axes")
-    arguments: Callable[[str], tuple[ArgumentSpec, ...]] = lambda role: tuple(ArgumentSpec(**a) for a in raw[role])  # noqa: E731
-    return Spec(**{n: raw[n] for n in names}, inputs=arguments("inputs"), parameters=arguments("parameters"))
+    """Return the typed view of a module's ``SPEC``.
+
+    Raises
+    ------
+    ValueError
+        Where the module has none, or was generated for another runtime.
+    """
+    raw = getattr(module, "SPEC", None)
+    if not isinstance(raw, dict) or raw.get("abi") != ABI:
+        came = f"abi {raw.get('abi')!r}" if isinstance(raw, dict) else "no SPEC"
+        message = f"{module.__file__}: expected a module generated for abi {ABI}, got {came}"
+        raise ValueError(message)
+    return Spec(
+        **{key: raw[key] for key in _PLAIN},
+        inputs=_arguments(raw, "inputs"),
+        parameters=_arguments(raw, "parameters"),
+    )

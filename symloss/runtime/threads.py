@@ -1,22 +1,33 @@
-"""Threads: a pool for kernels that release the GIL, made when it is first needed and made again after a fork."""
+"""Threads: independent numbered tasks come in, their results in order go out, whatever the number of threads.
+
+The pool is made when it is first needed and again after a fork. Kernels release the GIL, so threads are enough; and a
+pool of our own never aborts or hangs when several Python threads call at once, as Numba's parallel layers do.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+GRAIN = 16384
+"""Elements that one task takes. Fixed, so that partial sums do not depend on the number of threads."""
 
 
 @dataclass
 class _Pool:
     """The pool and the process it belongs to: a forked child has the object but not its threads."""
 
-    count: int = 0
+    chosen: int = 0
     executor: ThreadPoolExecutor | None = None
-    workers: int = 0
+    size: int = 0
     process: int = 0
     lock: Any = field(default_factory=threading.Lock)
 
@@ -42,33 +53,88 @@ def set_threads(count: int) -> None:
 
     Raises
     ------
+    TypeError
+        Where `count` is no integer.
     ValueError
-        Where `count` is no positive integer.
+        Where it is below 1.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        message = f"set_threads: the number of threads must be a positive integer, got {count!r}"
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
+        message = f"set_threads: the number of threads must be an integer, got {count!r}"
+        raise TypeError(message)
+    number = count.__index__()
+    if number < 1:
+        message = f"set_threads: the number of threads must be at least 1, got {number}"
         raise ValueError(message)
-    _POOL.count = count
+    _POOL.chosen = number
 
 
 def threads() -> int:
-    """Return how many threads kernels may use: what was set, ``SYMLOSS_THREADS``, or the usable cores."""
-    if _POOL.count:
-        return _POOL.count
-    chosen = os.environ.get("SYMLOSS_THREADS", "")
-    if chosen.isdigit() and int(chosen) > 0:
-        return int(chosen)
+    """Return how many threads kernels may use: what was set, ``SYMLOSS_THREADS``, or the usable cores.
+
+    Raises
+    ------
+    ValueError
+        Where ``SYMLOSS_THREADS`` is no positive integer.
+    """
+    if _POOL.chosen:
+        return _POOL.chosen
+    wish = os.environ.get("SYMLOSS_THREADS", "").strip()
+    if wish:
+        if not (wish.isascii() and wish.isdigit()) or int(wish) < 1:
+            message = f"SYMLOSS_THREADS must be a positive integer, got {wish!r}"
+            raise ValueError(message)
+        return int(wish)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_all(tasks: list[Callable[[], Any]]) -> list[Any]:
-    """Run independent tasks and return their results in order."""
-    workers = min(threads(), len(tasks))
-    if workers <= 1:
-        return [task() for task in tasks]
+def _executor(size: int) -> ThreadPoolExecutor:
     with _POOL.lock:
-        if _POOL.executor is None or _POOL.workers < workers or _POOL.process != os.getpid():
-            _POOL.executor = ThreadPoolExecutor(workers, thread_name_prefix="symloss")
-            _POOL.workers, _POOL.process = workers, os.getpid()
-        executor = _POOL.executor
-    return list(executor.map(lambda task: task(), tasks))
+        if _POOL.executor is None or _POOL.size < size or _POOL.process != os.getpid():
+            _POOL.executor = ThreadPoolExecutor(size, thread_name_prefix="symloss")
+            _POOL.size, _POOL.process = size, os.getpid()
+        return _POOL.executor
+
+
+def run_all(task: Callable[[int], Result], count: int) -> list[Result]:
+    """Run ``task(0) ... task(count - 1)`` and return the results in that order.
+
+    The caller works too, so that a busy pool delays nothing, and a task that fails stops the rest.
+
+    Parameters
+    ----------
+    task : callable
+        Must not call `run_all` itself.
+    count : int
+        How many there are.
+    """
+    workers = min(threads(), count) if count > 1 else 1
+    if workers <= 1:
+        return [task(k) for k in range(count)]
+    todo = deque(range(count))
+    results: dict[int, Result] = {}
+
+    def drain() -> None:
+        while True:
+            try:
+                k = todo.popleft()
+            except IndexError:
+                return
+            try:
+                results[k] = task(k)
+            except BaseException:
+                todo.clear()
+                raise
+
+    helpers: list[Future[None]] = []
+    with suppress(RuntimeError):  # shutting down, or out of threads: the caller does what is left
+        executor = _executor(workers - 1)
+        for _ in range(workers - 1):
+            helpers.append(executor.submit(drain))  # one at a time: those before a failure are kept
+    try:
+        drain()
+    finally:
+        failures = [helper.exception() for helper in helpers if not helper.cancel()]
+    for failure in failures:
+        if failure is not None:
+            raise failure
+    return [results[k] for k in range(count)]

@@ -1,0 +1,133 @@
+"""The call plan: what can be worked out once, when a loss is loaded, so that a call of 100 elements stays cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from symloss.runtime.spec import ArgumentSpec, Spec, read_spec
+from symloss.runtime.validation import is_bounded, scalar_parameter
+
+Kernel = Callable[..., Any]
+
+KERNELS = (
+    "value", "gradient", "value_and_gradient", "hessian_diagonal", "gradient_and_hessian", "hessian_product",
+    "parameter_gradient_and_hessian", "full_hessian_product", "count",
+)  # fmt: skip
+
+
+class Wanted(NamedTuple):
+    """The names to differentiate in, and where each result comes from.
+
+    Parameters
+    ----------
+    names : tuple of str
+        In the order asked.
+    bare : bool
+        One array is wanted, not a tuple.
+    slots : tuple of int
+        For each differentiable input its place among the names, or -1.
+    parameters : tuple of (int, int)
+        Places among the names, and among the differentiable parameters.
+    """
+
+    names: tuple[str, ...]
+    bare: bool
+    slots: tuple[int, ...]
+    parameters: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a parameter stands among the arguments of the kernels."""
+
+    argument: ArgumentSpec
+    position: int
+
+    def arguments(self, value: Any) -> tuple[Any, ...]:
+        """Return what kernels take for a scalar: the number, and for an optional one whether it is given."""
+        if not self.argument.optional:
+            return (value,)
+        absent: Any = 0 if self.argument.kind == "integer" else 0.0
+        return (absent, False) if value is None else (value, True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the calls of one loss share.
+
+    Parameters
+    ----------
+    spec : Spec
+        Its arguments.
+    module : module
+        Where its kernels are.
+    kernels : mapping of str to callable
+        Those that the module has.
+    slots : mapping of str to Slot
+        Its parameters.
+    tensors : tuple of Slot
+        Those with axes.
+    defaults : tuple
+        The kernel arguments where no parameter is given; None stands for a tensor.
+    required : tuple of str
+        Parameters without a default.
+    bounded, labels : tuples of (int, ArgumentSpec)
+        Inputs to check, by their place.
+    at : tuple of int
+        The places of the differentiable inputs.
+    everything : Wanted
+        Derivatives in every differentiable input.
+    """
+
+    spec: Spec
+    module: ModuleType
+    kernels: Mapping[str, Kernel]
+    slots: Mapping[str, Slot]
+    tensors: tuple[Slot, ...]
+    defaults: tuple[Any, ...]
+    required: tuple[str, ...]
+    bounded: tuple[tuple[int, ArgumentSpec], ...]
+    labels: tuple[tuple[int, ArgumentSpec], ...]
+    at: tuple[int, ...]
+    everything: Wanted
+
+
+def make_plan(module: ModuleType) -> Plan:
+    """Return the plan for the calls of a generated module.
+
+    Raises
+    ------
+    ValueError
+        Where the module was not generated for this runtime.
+    """
+    spec = read_spec(module)
+    slots: dict[str, Slot] = {}
+    defaults: list[Any] = []
+    required = []
+    for argument in spec.parameters:
+        slot = slots[argument.name] = Slot(argument, len(defaults))
+        missing = argument.default is None and not argument.optional
+        if missing:
+            required.append(argument.name)
+        if argument.axes or missing:
+            defaults.append(None)
+        else:
+            defaults += slot.arguments(scalar_parameter(spec, argument, argument.default))
+    places = tuple(enumerate(spec.inputs))
+    at = tuple(k for k, a in places if a.differentiable)
+    return Plan(
+        spec=spec,
+        module=module,
+        kernels={name: getattr(module, name) for name in KERNELS if hasattr(module, name)},
+        slots=slots,
+        tensors=tuple(slot for slot in slots.values() if slot.argument.axes),
+        defaults=tuple(defaults),
+        required=tuple(required),
+        bounded=tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain)),
+        labels=tuple((k, a) for k, a in places if a.kind == "label"),
+        at=at,
+        everything=Wanted(spec.differentiable, len(at) == 1, tuple(range(len(at))), ()),
+    )

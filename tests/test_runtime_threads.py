@@ -1,0 +1,141 @@
+"""Threads: bit for bit the same results for any number of them, from several callers at once, and after a fork."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symloss
+from symloss.runtime import threads
+from symloss.runtime.execution import _ordered_sum
+
+FIXTURES = Path(__file__).parent / "fixtures"
+TOY = symloss.load("toy_elementwise", package=FIXTURES)
+PAIR = symloss.load("toy_pair", package=FIXTURES)
+ROWS = symloss.load("toy_rowwise", package=FIXTURES)
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=70_001)
+Y = (RNG.random(70_001) > 0.5).astype(np.float64)
+W = RNG.random(70_001)
+Z, LABEL = RNG.normal(size=(5_000, 10)), RNG.integers(0, 10, 5_000)
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    before = threads._POOL.chosen
+    yield
+    threads._POOL.chosen = before
+
+
+def everything() -> list[Any]:
+    found: list[Any] = [TOY.value(X, Y), TOY.value(X, Y, sample_weight=W), *TOY.gradient_and_hessian(X, Y)]
+    found += [TOY.value(X, Y, reduction="none"), *PAIR.gradient(X, Y, wrt=("first", "shift"))]
+    found += [*PAIR.hessian_product(X, Y, wrt=("shift", "second"), direction=(0.3, W))]
+    found += [TOY.hessian_product(X, Y, direction=W), *ROWS.value_and_gradient(Z, LABEL, ignore_index=3)]
+    return [np.asarray(a).tobytes() for a in found]
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    symloss.set_threads(1)
+    expected = everything()
+    for count in (2, 3, 8):
+        symloss.set_threads(count)
+        assert everything() == expected
+
+
+def test_chunks_agree_with_numpy() -> None:
+    expected = (Y * np.logaddexp(0, -X) + (1 - Y) * np.logaddexp(0, X)).mean()
+    assert TOY.value(X, Y) == pytest.approx(expected, rel=1e-13)
+    assert PAIR.gradient(X, Y, wrt="shift") == pytest.approx(-(X * Y).mean(), rel=1e-11)
+
+
+def test_concurrent_callers() -> None:
+    symloss.set_threads(3)
+    expected = everything()
+    with ThreadPoolExecutor(6) as callers:
+        for found in callers.map(lambda _: everything(), range(12)):
+            assert found == expected
+
+
+def test_a_failure_stops_the_rest_and_comes_out() -> None:
+    symloss.set_threads(4)
+    for in_helper in (True, False):
+        ran: list[int] = []
+        failed = threading.Event()
+
+        def task(k: int, ran: list[int] = ran, failed: threading.Event = failed, in_helper: bool = in_helper) -> int:
+            ran.append(k)
+            if (threading.current_thread() is not threading.main_thread()) == in_helper:
+                failed.set()
+                raise ZeroDivisionError
+            assert failed.wait(30)
+            return k
+
+        with pytest.raises(ZeroDivisionError):
+            threads.run_all(task, 100_000)
+        assert len(ran) < 100_000
+    assert threads.run_all(lambda k: k * k, 100) == [k * k for k in range(100)]
+
+
+def test_more_than_one_thread_takes_part() -> None:
+    symloss.set_threads(2)
+    meeting = threading.Barrier(2, timeout=30)
+    assert len(set(threads.run_all(lambda k: (meeting.wait(), threading.get_ident())[1], 2))) == 2
+
+
+def test_totals_that_overflow_or_cancel() -> None:
+    assert _ordered_sum([1e308, 1e308]) == np.inf
+    assert np.isnan(_ordered_sum([np.inf, -np.inf]))
+    assert _ordered_sum([1.0, 1e100, 1.0, -1e100]) == 2.0
+    assert np.isinf(PAIR.value(np.full(40_000, 1e80), np.full(40_000, 1e74), reduction="sum"))
+
+
+@pytest.mark.parametrize("wrong, kind", [(0, ValueError), (-1, ValueError), (True, TypeError), (1.5, TypeError)])
+def test_set_threads_rejects(wrong: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="set_threads: the number of threads must be"):
+        symloss.set_threads(wrong)
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads._POOL.chosen = 0
+    monkeypatch.setenv("SYMLOSS_THREADS", "3")
+    assert threads.threads() == 3
+    monkeypatch.setenv("SYMLOSS_THREADS", "many")
+    with pytest.raises(ValueError, match="SYMLOSS_THREADS must be a positive integer, got 'many'"):
+        threads.threads()
+    monkeypatch.delenv("SYMLOSS_THREADS")
+    assert threads.threads() >= 1
+
+
+FORK = """
+import os, sys
+import numpy as np
+import symloss
+symloss.set_threads(2)
+loss = symloss.load("toy_elementwise", package=sys.argv[1])
+x = np.linspace(-3, 3, 100_000)
+expected = loss.value(x, (x > 0) * 1.0)
+child = os.fork()
+if child == 0:
+    os._exit(0 if loss.value(x, (x > 0) * 1.0) == expected else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_computes_too() -> None:
+    root = str(Path(symloss.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, str(FIXTURES)], env={**os.environ, "PYTHONPATH": root}, timeout=120, check=False
+    )
+    assert done.returncode == 0
