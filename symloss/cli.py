@@ -232,7 +232,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except click.exceptions.Abort:
         sys.exit(130)
-    except (DefinitionError, pipeline.StaleOutput) as error:
+    except pipeline.UnknownLoss as error:
+        click.echo(f"symloss: {error}", err=True)
+        sys.exit(2)
+    except (DefinitionError, pipeline.StaleOutput, RuntimeError) as error:
         click.echo(str(error), err=True)
         if "--traceback" in given:
             traceback.print_exc()

@@ -56,6 +56,10 @@ OWN_OUTPUT, OWN_SITE = ROOT / "generated", ROOT / "docs" / "_build"
 Progress = Callable[[str, int, int], None]
 
 
+class UnknownLoss(Exception):
+    """A name that no definition has."""
+
+
 class StaleOutput(Exception):
     """Generated files that are not what the definitions give."""
 
@@ -131,7 +135,8 @@ def select(names: Sequence[str], folder: Path | None) -> tuple[Definition, ...]:
     found = catalogue.find(folder)
     for name in names:
         if name not in found:
-            raise DefinitionError(str(folder or "definitions"), 1, f"no loss {name!r}; there are {', '.join(found)}")
+            message = f"no loss {name!r}; there are {', '.join(found)}"
+            raise UnknownLoss(message)
     return tuple(found[name] for name in (names or found))
 
 
