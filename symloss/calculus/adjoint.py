@@ -105,7 +105,8 @@ class _Sweep:
             case "max" | "min":
                 winner = self.builder.add(winner_of(statement))
                 chosen = {statement.bound[0]: winner}
-                self.read(statement.body.xreplace(chosen), statement.free, adjoint.where, adjoint.body)
+                found = sympy.And(adjoint.where, has_winner(statement, winner))
+                self.read(statement.body.xreplace(chosen), statement.free, found, adjoint.body)
             case "norm":
                 direction = ratio(statement.body, statement.access)
                 self.read(statement.body, indices, where, adjoint.body * direction)
@@ -152,6 +153,11 @@ def softmax_of(statement: Statement) -> Statement:
     )
 
 
+def has_winner(statement: Statement, winner: Access) -> sympy.Basic:
+    """Return the condition under which a maximum or minimum has a winner: its mask lets something through."""
+    return sympy.true if statement.where is sympy.true else sympy.Ge(winner, 0)
+
+
 def winner_of(statement: Statement) -> Statement:
-    """Return the index that attains a maximum or minimum, the first of equals."""
+    """Return the index that attains a maximum or minimum, the first of equals, -1 where there is none."""
     return replace(statement, name=f"arg{statement.name}", op=f"arg{statement.op}", source=statement.name)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import sympy
 
-from symloss.calculus.adjoint import softmax_of, winner_of
+from symloss.calculus.adjoint import has_winner, softmax_of, winner_of
 from symloss.calculus.partials import partials
 from symloss.language.atoms import ratio
 from symloss.language.axes import Index
@@ -90,7 +90,8 @@ class _Sensitivities:
                 return [t.times(statement.access) for t in changes]
             case "max" | "min" if terms:
                 winner = self.builder.add(winner_of(statement))
-                return [t.substitute({statement.bound[0]: winner}) for t in terms]
+                found = has_winner(statement, winner)
+                return [t.substitute({statement.bound[0]: winner}).times(sympy.S.One, found) for t in terms]
             case _:
                 return []
 

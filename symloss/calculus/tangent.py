@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import sympy
 
-from symloss.calculus.adjoint import softmax_of, winner_of
+from symloss.calculus.adjoint import has_winner, softmax_of, winner_of
 from symloss.calculus.partials import partials
 from symloss.language.atoms import ratio
 from symloss.language.nodes import Access
@@ -83,7 +83,8 @@ class _Forward:
                 return self._sum(statement, ratio(statement.body, statement.access) * change)
             case "max" | "min":
                 winner = self.builder.add(winner_of(statement))
-                return change.xreplace({statement.bound[0]: winner})
+                at_winner = change.xreplace({statement.bound[0]: winner})
+                return sympy.Piecewise((at_winner, has_winner(statement, winner)), (sympy.S.Zero, True))
         message = f"no tangent is known for the operation {statement.op!r}"
         raise ValueError(message)
 

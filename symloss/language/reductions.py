@@ -63,9 +63,9 @@ def min_over(over: Any, body: Any, where: Any = True, empty: Any = None) -> symp
     return _reduce("min", over, body, where, empty)
 
 
-def norm_over(over: Any, body: Any) -> sympy.Expr:
-    """Return the Euclidean norm of `body` over an index; its gradient at 0 is 0."""
-    return _reduce("norm", over, body, True, None)
+def norm_over(over: Any, body: Any, where: Any = True) -> sympy.Expr:
+    """Return the Euclidean norm of `body` over an index where the mask holds; its gradient at 0 is 0."""
+    return _reduce("norm", over, body, where, 0)
 
 
 def softmax(over: Index, body: Any, at: Any) -> sympy.Expr:

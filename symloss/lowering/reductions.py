@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import sympy
 
 from symloss.calculus.adjoint import winner_of
-from symloss.language.atoms import complement
+from symloss.language.atoms import complement, magnitude, positive_part, ratio
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
@@ -42,27 +42,41 @@ class _Group:
     rest: Access
 
 
+@dataclass(frozen=True)
+class _Tables:
+    """What has been lowered so far, by the name of the statement it replaces."""
+
+    groups: dict[str, _Group]
+    weights: dict[str, str]
+    masked: dict[str, tuple[Access, Access, sympy.Expr]]
+    norms: dict[str, tuple[Access, Access]]
+
+
 def lower_reductions(program: Program) -> Program:
     """Replace logsumexp, softmax and complements by statements that neither overflow nor cancel."""
     builder = Builder()
     source = Builder(program)
-    groups: dict[str, _Group] = {}
     weights = {s.name: s.source for s in program.statements if s.op == "softmax"}
+    tables = _Tables({}, weights, {}, {})
     for statement in program.statements:
-        body, where = _rewrite(statement.body, groups, weights), _rewrite(statement.where, groups, weights)
+        body, where = _rewrite(statement.body, tables), _rewrite(statement.where, tables)
         current = replace(statement, body=body, where=where)
         match statement.op:
             case "logsumexp":
-                groups[statement.name] = _lower(current, builder, source)
+                tables.groups[statement.name] = _lower(current, builder, source)
             case "softmax":
                 pass
+            case "max" | "min" if statement.where is not sympy.true:
+                found = builder.add(current), builder.add(winner_of(current))
+                tables.masked[statement.name] = (*found, statement.empty)
+            case "norm":
+                tables.norms[statement.name] = _norm(current, builder, source)
             case _:
                 builder.add(current)
     outputs = tuple(
-        Output(o.name, o.free, tuple(Term(t.where, _rewrite(t.body, groups, weights)) for t in o.terms))
-        for o in program.outputs
+        Output(o.name, o.free, tuple(Term(t.where, _rewrite(t.body, tables)) for t in o.terms)) for o in program.outputs
     )
-    names = tuple((_rewrite(e, groups, weights), n) for e, n in program.names)
+    names = tuple((_rewrite(e, tables), n) for e, n in program.names)
     return replace(program, statements=tuple(builder.statements), outputs=outputs, names=names)
 
 
@@ -81,34 +95,54 @@ def _lower(statement: Statement, builder: Builder, source: Builder) -> _Group:
     return _Group(statement, peak, winner, exponential, rest)
 
 
-def _rewrite(node: sympy.Basic, groups: dict[str, _Group], weights: dict[str, str]) -> sympy.Basic:
+def _norm(statement: Statement, builder: Builder, source: Builder) -> tuple[Access, Access]:
+    """Return the largest size and the sum of squares relative to it: no square underflows or overflows."""
+    peak_name = statement.name.replace("norm", "peak")
+    peak = builder.add(replace(statement, name=peak_name, op="max", body=magnitude(statement.body)))
+    fresh = {k: source.fresh_index(k) for k in statement.bound}
+    body = ratio(statement.body.xreplace(fresh), peak) ** 2
+    where = statement.where.xreplace(fresh)
+    name = statement.name.replace("norm", "squares")
+    return peak, builder.add(Statement(name, statement.free, "sum", tuple(fresh.values()), body, where))
+
+
+def _rewrite(node: sympy.Basic, tables: _Tables) -> sympy.Basic:
+    groups, weights = tables.groups, tables.weights
     match node:
         case complement() if isinstance(node.args[0], Access) and node.args[0].name in weights:
             probability = node.args[0]
             group = groups[weights[probability.name]]
-            *slots, at = (_rewrite(s, groups, weights) for s in probability.slots)
+            *slots, at = (_rewrite(s, tables) for s in probability.slots)
             rest, top = _at(group.rest, slots), _at(group.winner, slots)
             others = 1 + rest - Access(group.exponential.name, *slots, at)
             return sympy.Piecewise((rest, sympy.Eq(at, top)), (others, True)) / (1 + rest)
         case Access() if node.name in weights:
             group = groups[weights[node.name]]
-            *slots, at = (_rewrite(s, groups, weights) for s in node.slots)
+            *slots, at = (_rewrite(s, tables) for s in node.slots)
             return Access(group.exponential.name, *slots, at) / (1 + _at(group.rest, slots))
         case Access() if node.name in groups:
             group = groups[node.name]
-            slots = [_rewrite(s, groups, weights) for s in node.slots]
+            slots = [_rewrite(s, tables) for s in node.slots]
             return _at(group.peak, slots) + log1p(_at(group.rest, slots))
+        case Access() if node.name in tables.masked:
+            extreme, winner, empty = (
+                _at(a, list(node.slots)) if isinstance(a, Access) else a for a in tables.masked[node.name]
+            )
+            return sympy.Piecewise((extreme, sympy.Ge(winner, 0)), (empty, True))
+        case Access() if node.name in tables.norms:
+            peak, squares = (_at(a, list(node.slots)) for a in tables.norms[node.name])
+            return positive_part(peak) * sympy.sqrt(squares)
         case Access():
             return node
         case sympy.Add() if (pair := _from_logsumexp(node, groups)) is not None:
             total, entry, sign = pair
-            slots = [_rewrite(s, groups, weights) for s in total.slots]
+            slots = [_rewrite(s, tables) for s in total.slots]
             group = groups[total.name]
             rest = node - sign * total + sign * entry
             near = difference(_at(group.peak, slots), entry) + log1p(_at(group.rest, slots))
-            return sign * near + _rewrite(rest, groups, weights)
+            return sign * near + _rewrite(rest, tables)
         case _ if node.args:
-            return node.func(*(_rewrite(a, groups, weights) for a in node.args))
+            return node.func(*(_rewrite(a, tables) for a in node.args))
         case _:
             return node
 

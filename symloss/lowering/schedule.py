@@ -189,7 +189,8 @@ def _nest(
         index = (aligned[0].free + aligned[0].bound)[depth]
         for item in aligned:
             if item.bound and len(item.free) == depth:
-                nodes.append(Begin(_local(item, kept), item.op))
+                masked = "" if item.where is sympy.true else "_masked"
+                nodes.append(Begin(_local(item, kept), item.op + masked))
         inner = list(_nest(aligned, depth + 1, kept, mask, per))
         if depth == 0 and per is not None and mask is not sympy.true and index.axis == per.axis:
             zeros = tuple(

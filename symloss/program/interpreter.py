@@ -98,6 +98,8 @@ def _run(
             return mpmath.fsum(numbers)
         case "norm":
             return mpmath.sqrt(mpmath.fsum(x * x for x in numbers))
+        case "argmax" | "argmin" if not numbers:
+            return -1
         case _ if not numbers:
             return mpmath.mpf(str(statement.empty))
         case "logsumexp":

@@ -182,9 +182,11 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 comment = f"  # {node.comment}" if node.comment and node.comment != node.name else ""
                 lines.append(f"{pad}{node.name} = {printer.doprint(node.expression)}{comment}")
             case Begin():
-                lines.append(f"{pad}{node.name} = {_STARTS[node.op]}")
-                if node.op in ("argmax", "argmin"):
-                    lines.append(f"{pad}{node.name}_best = {'-' if node.op == 'argmax' else ''}np.inf")
+                operation, _, masked = node.op.partition("_")
+                searched = operation in ("argmax", "argmin")
+                lines.append(f"{pad}{node.name} = {'-1' if searched and masked else _STARTS[operation]}")
+                if searched:
+                    lines.append(f"{pad}{node.name}_best = {'-' if operation == 'argmax' else ''}np.inf")
             case Buffer():
                 shape = ", ".join(node.axes)
                 lines.append(f"{pad}{node.name} = np.empty(({shape},))")
