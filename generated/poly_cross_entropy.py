@@ -290,21 +290,22 @@ def hessian_product(logits, label, epsilon, weight, scale, direction_logits, pro
                 rest_logits += exp_logits[k_10]
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
+        v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_8 in range(c):
             v_z = np.float64(direction_logits[i, k_8])
-            logsumexp_logits_tangent += exp_logits[k_8] * v_z / term
+            logsumexp_logits_tangent += exp_logits[k_8] * (v_z - v_z_2) / term
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         v_z_y = np.float64(direction_logits[i, y])
-        term_2 = v_z_y - logsumexp_logits_tangent
+        term_2 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
         factor = seed * (1.0 + epsilon + (-2.0) * epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) / term) * exp_difference_value * term_2 / term
         term_3 = 1.0 + epsilon * exp_difference_value / term
         factor_2 = epsilon * exp_difference_value * term_2 / term
         factor_3 = seed / term
         for c_2 in range(c):
-            v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_3 * exp_logits[c_2] * (term_3 * (v_z_2 - logsumexp_logits_tangent) + factor_2)))
+            v_z_3 = np.float64(direction_logits[i, c_2])
+            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_3 * exp_logits[c_2] * (term_3 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)) + factor_2)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -369,14 +370,15 @@ def full_hessian_product(logits, label, epsilon, weight, scale, direction_logits
                 rest_logits += exp_logits[k_10]
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
+        v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_8 in range(c):
             v_z = np.float64(direction_logits[i, k_8])
-            logsumexp_logits_tangent += exp_logits[k_8] * v_z / term
+            logsumexp_logits_tangent += exp_logits[k_8] * (v_z - v_z_2) / term
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         v_z_y = np.float64(direction_logits[i, y])
-        term_2 = v_z_y - logsumexp_logits_tangent
+        term_2 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
         sum_epsilon_tangent += seed * exp_difference_value * term_2 / term
         term_3 = 1.0 + rest_logits - exp_difference_value
         case = ((rest_logits) if argmax_logits == y else term_3)
@@ -385,6 +387,6 @@ def full_hessian_product(logits, label, epsilon, weight, scale, direction_logits
         term_5 = direction_parameters[0] * exp_difference_value / term + epsilon * exp_difference_value * term_2 / term
         factor_2 = seed / term
         for c_2 in range(c):
-            v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2] * (term_5 + term_4 * (v_z_2 - logsumexp_logits_tangent))))
+            v_z_3 = np.float64(direction_logits[i, c_2])
+            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2] * (term_5 + term_4 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
     parameter_product[0] += -sum_epsilon_tangent

@@ -374,18 +374,19 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 rest_logits += exp_logits[k_17]
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
+        v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_14 in range(c):
             v_z = np.float64(direction_logits[i, k_14])
-            logsumexp_logits_tangent += exp_logits[k_14] * v_z / term
+            logsumexp_logits_tangent += exp_logits[k_14] * (v_z - v_z_2) / term
         w_y = class_weight[y]
         term_3 = w_y * term_2 + factor
         z_y = np.float64(logits[i, y])
         v_z_y = np.float64(direction_logits[i, y])
-        factor_2 = seed * term_3 * _exp_difference(z_y, max_logits) * (v_z_y - logsumexp_logits_tangent) / term
+        factor_2 = seed * term_3 * _exp_difference(z_y, max_logits) * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term
         factor_3 = seed * term_3 / term
         for c_3 in range(c):
-            v_z_2 = np.float64(direction_logits[i, c_3])
-            product_logits[i, c_3] = ((factor_2) if c_3 == y else (factor_3 * exp_logits[c_3] * (v_z_2 - logsumexp_logits_tangent)))
+            v_z_3 = np.float64(direction_logits[i, c_3])
+            product_logits[i, c_3] = ((factor_2) if c_3 == y else (factor_3 * exp_logits[c_3] * (-logsumexp_logits_tangent + (v_z_3 - v_z_2))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -443,7 +444,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         sum_logsumexp_logits += w
     sum_label_smoothing_tangent = 0.0
     factor = sum_logsumexp_logits / c
-    term_3 = 1.0 - label_smoothing
+    term_4 = 1.0 - label_smoothing
     factor_2 = sum_logsumexp_logits * label_smoothing / c
     for i in range(n):
         y = label[i]
@@ -470,25 +471,27 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 rest_logits += exp_logits[k_17]
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
+        v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_14 in range(c):
             v_z = np.float64(direction_logits[i, k_14])
-            logsumexp_logits_tangent += exp_logits[k_14] * v_z / term
+            logsumexp_logits_tangent += exp_logits[k_14] * (v_z - v_z_2) / term
         sum_logits_tangent = 0.0
+        term_2 = logsumexp_logits_tangent + v_z_2
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_2 = -w_y + factor
-        term_4 = w_y * term_3 + factor_2
+        term_3 = -w_y + factor
+        term_5 = w_y * term_4 + factor_2
         v_z_y = np.float64(direction_logits[i, y])
-        factor_3 = seed * (direction_parameters[0] * (factor - w_y / c - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * term_2 / term) + term_4 * exp_difference_value * (v_z_y - logsumexp_logits_tangent) / term)
-        factor_4 = term_2 / term
-        factor_5 = term_4 / term
+        factor_3 = seed * (direction_parameters[0] * (factor - w_y / c - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * term_3 / term) + term_5 * exp_difference_value * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term)
+        factor_4 = term_3 / term
+        factor_5 = term_5 / term
         for k_15 in range(c):
             w_2 = class_weight[k_15]
-            v_z_2 = np.float64(direction_logits[i, k_15])
-            sum_logits_tangent += w_2 * (logsumexp_logits_tangent - v_z_2)
-            product_logits[i, k_15] = ((factor_3) if k_15 == y else (seed * (direction_parameters[0] * (factor_4 * exp_logits[k_15] - w_2 / c) + factor_5 * exp_logits[k_15] * (v_z_2 - logsumexp_logits_tangent))))
-        sum_label_smoothing_tangent += seed * (sum_logits_tangent / c + w_y * v_z_y - logsumexp_logits_tangent * w_y)
+            v_z_3 = np.float64(direction_logits[i, k_15])
+            sum_logits_tangent += w_2 * (term_2 - v_z_3)
+            product_logits[i, k_15] = ((factor_3) if k_15 == y else (seed * (direction_parameters[0] * (factor_4 * exp_logits[k_15] - w_2 / c) + factor_5 * exp_logits[k_15] * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+        sum_label_smoothing_tangent += seed * (sum_logits_tangent / c + w_y * v_z_y - w_y * term_2)
     parameter_product[0] += sum_label_smoothing_tangent
 
 

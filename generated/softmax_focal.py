@@ -318,10 +318,10 @@ def hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits
     c = logits.shape[1]
     weighted = weight.size > 0
     exp_logits = np.empty((c,))
-    factor_2 = alpha * gamma
-    term_4 = -1.0 + gamma
-    term_5 = -2.0 + gamma
-    term_6 = 1.0 - gamma
+    factor_3 = alpha * gamma
+    term_5 = -1.0 + gamma
+    term_6 = -2.0 + gamma
+    term_7 = 1.0 - gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -343,28 +343,30 @@ def hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits
                 rest_logits += exp_logits[k_17]
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
+        v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_13 in range(c):
             v_z = np.float64(direction_logits[i, k_13])
-            logsumexp_logits_tangent += exp_logits[k_13] * v_z / term
+            logsumexp_logits_tangent += exp_logits[k_13] * (v_z - v_z_2) / term
         y = label[i]
+        v_z_y = np.float64(direction_logits[i, y])
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
-        factor = case / term
-        power_value = _power(factor, gamma)
-        v_z_y = np.float64(direction_logits[i, y])
-        factor_3 = -case / term
-        term_2 = v_z_y - logsumexp_logits_tangent
-        term_3 = -(max_logits - z_y) - math.log1p(rest_logits)
-        factor_4 = gamma * term_3
-        power_value_2 = _power(factor, term_4)
-        factor_5 = seed * (factor_2 * logsumexp_logits_tangent * power_value * (-1.0 + factor) + factor_2 * v_z_y * (1.0 + factor_3) * power_value + alpha * exp_difference_value * term_2 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * (factor_4 + factor_3 - gamma * case * term_3 / term)) / term)
-        factor_6 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_3 / term)
-        term_7 = factor_2 * logsumexp_logits_tangent * exp_difference_value * power_value_2 / term + factor_2 * exp_difference_value * term_2 * (-power_value_2 - power_value_2 * term_3 - exp_difference_value * _power(factor, term_5) * term_6 * term_3 / term) / term + factor_2 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term
+        factor = -case / term
+        factor_2 = case / term
+        power_value = _power(factor_2, gamma)
+        term_2 = logsumexp_logits_tangent + v_z_2
+        term_3 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
+        term_4 = -(max_logits - z_y) - math.log1p(rest_logits)
+        factor_4 = gamma * term_4
+        power_value_2 = _power(factor_2, term_5)
+        factor_5 = seed * (factor_3 * v_z_y * (1.0 + factor) * power_value + factor_3 * term_2 * power_value * (-1.0 + factor_2) + alpha * exp_difference_value * term_3 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * (factor_4 + factor - gamma * case * term_4 / term)) / term)
+        factor_6 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_4 / term)
+        term_8 = factor_3 * term_2 * exp_difference_value * power_value_2 / term + factor_3 * exp_difference_value * term_3 * (-power_value_2 - power_value_2 * term_4 - exp_difference_value * _power(factor_2, term_6) * term_7 * term_4 / term) / term + factor_3 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term
         factor_7 = seed / term
         for c_2 in range(c):
-            v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_7 * exp_logits[c_2] * (term_7 + factor_6 * (v_z_2 - logsumexp_logits_tangent))))
+            v_z_3 = np.float64(direction_logits[i, c_2])
+            product_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_7 * exp_logits[c_2] * (term_8 + factor_6 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -420,11 +422,11 @@ def full_hessian_product(logits, label, gamma, alpha, weight, scale, direction_l
     sum_gamma = 0.0
     sum_alpha_tangent = 0.0
     sum_gamma_tangent = 0.0
-    term_3 = -1.0 + gamma
+    term_4 = -1.0 + gamma
     factor_6 = alpha * direction_parameters[0]
     factor_7 = alpha * gamma
-    term_7 = -2.0 + gamma
-    term_8 = 1.0 - gamma
+    term_8 = -2.0 + gamma
+    term_9 = 1.0 - gamma
     for i in range(n):
         sample_weight = ((weight[i]) if weighted else 1.0)
         seed = sample_weight * scale
@@ -457,24 +459,26 @@ def full_hessian_product(logits, label, gamma, alpha, weight, scale, direction_l
         sum_gamma += seed * log_value * power_value * term
         logsumexp_logits_tangent = 0.0
         term_2 = 1.0 + rest_logits
+        v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_13 in range(c):
             v_z = np.float64(direction_logits[i, k_13])
-            logsumexp_logits_tangent += exp_logits[k_13] * v_z / term_2
+            logsumexp_logits_tangent += exp_logits[k_13] * (v_z - v_z_2) / term_2
         v_z_y = np.float64(direction_logits[i, y])
-        power_value_2 = _power(factor, term_3)
-        term_4 = v_z_y - logsumexp_logits_tangent
-        sum_alpha_tangent += seed * (v_z_y * power_value + direction_parameters[0] * log_value * power_value * term - logsumexp_logits_tangent * power_value - gamma * exp_difference_value * power_value_2 * term_4 * term / term_2)
-        sum_gamma_tangent += seed * (v_z_y * log_value * power_value + direction_parameters[0] * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_4 * term / term_2 - logsumexp_logits_tangent * log_value * power_value)
+        term_3 = logsumexp_logits_tangent + v_z_2
+        power_value_2 = _power(factor, term_4)
+        term_5 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
+        sum_alpha_tangent += seed * (v_z_y * power_value + direction_parameters[0] * log_value * power_value * term - term_3 * power_value - gamma * exp_difference_value * power_value_2 * term_5 * term / term_2)
+        sum_gamma_tangent += seed * (v_z_y * log_value * power_value + direction_parameters[0] * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_5 * term / term_2 - term_3 * log_value * power_value)
         factor_4 = gamma * term
         factor_5 = -case / term_2
-        term_5 = factor_4 + factor_5 - gamma * case * term / term_2
-        factor_8 = seed * (direction_parameters[1] * power_value * term_5 + factor_6 * power_value * (log_value * term_5 + factor_2 + factor_3 - case * term / term_2) + factor_7 * logsumexp_logits_tangent * power_value * (-1.0 + factor) + factor_7 * v_z_y * (1.0 + factor_5) * power_value + alpha * exp_difference_value * term_4 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * term_5) / term_2)
-        term_6 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
-        factor_9 = alpha * term_6
-        term_9 = direction_parameters[1] * term_6 + factor_6 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_7 * logsumexp_logits_tangent * exp_difference_value * power_value_2 / term_2 + factor_7 * exp_difference_value * term_4 * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_7) * term_8 * term / term_2) / term_2 + factor_7 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term_2
+        term_6 = factor_4 + factor_5 - gamma * case * term / term_2
+        factor_8 = seed * (direction_parameters[1] * power_value * term_6 + factor_6 * power_value * (log_value * term_6 + factor_2 + factor_3 - case * term / term_2) + factor_7 * v_z_y * (1.0 + factor_5) * power_value + factor_7 * term_3 * power_value * (-1.0 + factor) + alpha * exp_difference_value * term_5 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * term_6) / term_2)
+        term_7 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
+        factor_9 = alpha * term_7
+        term_10 = direction_parameters[1] * term_7 + factor_6 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_7 * term_3 * exp_difference_value * power_value_2 / term_2 + factor_7 * exp_difference_value * term_5 * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_8) * term_9 * term / term_2) / term_2 + factor_7 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term_2
         factor_10 = seed / term_2
         for c_2 in range(c):
-            v_z_2 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_10 * exp_logits[c_2] * (term_9 + factor_9 * (v_z_2 - logsumexp_logits_tangent))))
+            v_z_3 = np.float64(direction_logits[i, c_2])
+            product_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_10 * exp_logits[c_2] * (term_10 + factor_9 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
     parameter_product[0] += -sum_gamma * direction_parameters[1] - sum_gamma_tangent * alpha
     parameter_product[1] += -sum_alpha_tangent

@@ -9,7 +9,7 @@ import sympy
 
 from symloss.calculus.adjoint import has_winner, softmax_of, winner_of
 from symloss.calculus.partials import partials
-from symloss.language.atoms import ratio
+from symloss.language.atoms import difference, ratio
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
@@ -41,12 +41,18 @@ def tangent(program: Program, targets: Collection[str]) -> Program:
     return replace(program, statements=tuple(builder.statements), outputs=program.outputs + tuple(products))
 
 
+def _apart(change: sympy.Expr, centre: sympy.Expr) -> sympy.Expr:
+    """Return the change less its centre, as one difference that nothing is added to first."""
+    return change - centre if sympy.S.Zero in (change, centre) else difference(change, centre)
+
+
 class _Forward:
     """The state of one forward sweep: each statement with its tangent in the statement's own indices."""
 
     def __init__(self, builder: Builder, targets: frozenset[str]) -> None:
         self.builder, self.targets = builder, targets
         self.tangents: dict[str, tuple[Statement, sympy.Expr]] = {}
+        self.centres: dict[str, tuple[sympy.Expr, sympy.Expr]] = {}
 
     def along(self, expression: sympy.Expr) -> sympy.Expr:
         """Return the derivative of an expression along the direction."""
@@ -67,18 +73,20 @@ class _Forward:
         change = self.along(statement.body)
         match statement.op:
             case "softmax":
-                total = self.change(Access(statement.source, *statement.free[:-1]))
-                return self._named(statement, statement.access * (change - total))
+                centre, average = self.centres[statement.source]
+                return self._named(statement, statement.access * (_apart(change, centre) - average))
             case "argmax" | "argmin":
                 return sympy.S.Zero
             case _ if change == 0:
+                self.centres[statement.name] = (change, change)
                 return change
             case "let":
                 return self._named(statement, change)
             case "sum":
                 return self._sum(statement, change)
             case "logsumexp":
-                return self._sum(statement, self.builder.add(softmax_of(statement)) * change)
+                self.centres[statement.name] = self._centred(statement, change)
+                return sympy.Add(*self.centres[statement.name])
             case "norm":
                 return self._sum(statement, ratio(statement.body, statement.access) * change)
             case "max" | "min":
@@ -92,6 +100,19 @@ class _Forward:
         """Sum over the statement's bound indices, term by term where the terms share factors with nothing else."""
         where, total = self.builder.total(f"{statement.name}_tangent", statement.bound, statement.where, body)
         return total if where is sympy.true else sympy.Piecewise((total, where), (sympy.S.Zero, True))
+
+    def _centred(self, statement: Statement, change: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
+        """Return the change of the largest entry, and the average, by the softmax weights, of changes less that.
+
+        The weights sum to 1, so any centre gives the same; with this one, what the largest entry lacks to the average
+        is a sum of small terms and not a difference of large ones.
+        """
+        weight = self.builder.add(softmax_of(statement))
+        if statement.where is not sympy.true:
+            return sympy.S.Zero, self._sum(statement, weight * change)
+        largest = replace(statement, name=statement.name.replace("logsumexp", "max"), op="max")
+        centre = change.xreplace({statement.bound[0]: self.builder.add(winner_of(largest))})
+        return centre, self._sum(statement, weight * _apart(change, centre))
 
     def _named(self, statement: Statement, change: sympy.Expr) -> sympy.Expr:
         if change == 0 or sympy.count_ops(change) < NAMED_TANGENT:

@@ -135,6 +135,24 @@ class ratio(Atom):  # noqa: N801
         return ratio(S.One, bottom) if argindex == 1 else -ratio(ratio(top, bottom), bottom)
 
 
+class difference(Atom):  # noqa: N801
+    """a - b, taken before anything is added to it."""
+
+    nargs = 2
+
+    def textbook(self) -> sympy.Expr:
+        """Return the definition."""
+        return self.args[0] - self.args[1]
+
+    def derivative(self) -> sympy.Expr:
+        """Return 1, the derivative in the first argument."""
+        return S.One
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """Return the derivative in either argument."""
+        return S.One if argindex == 1 else S.NegativeOne
+
+
 class complement(Atom):  # noqa: N801
     """What a probability lacks to 1; its kernel never subtracts from 1."""
 

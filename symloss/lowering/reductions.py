@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import sympy
 
 from symloss.calculus.adjoint import winner_of
-from symloss.language.atoms import complement, magnitude, positive_part, ratio
+from symloss.language.atoms import complement, difference, magnitude, positive_part, ratio
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
@@ -21,12 +21,6 @@ from symloss.stability.expansion import log1p
 
 class exp_difference(sympy.Function):  # noqa: N801 - a function, written as in a formula
     """exp(a - b), with the rounding error of the difference carried along."""
-
-    nargs = 2
-
-
-class difference(sympy.Function):  # noqa: N801
-    """a - b, taken before anything is added."""
 
     nargs = 2
 

@@ -115,7 +115,7 @@ class Program:
                     statement = by_name[access.name]
                     needed.add(access.name)
                     stack += [statement.body, statement.where]
-                    if statement.source:
+                    if statement.source in by_name:
                         stack.append(by_name[statement.source].access)
         return replace(self, statements=tuple(s for s in self.statements if s.name in needed), outputs=kept)
 

@@ -7,7 +7,17 @@ from typing import Any
 import sympy
 from sympy.printing.latex import LatexPrinter
 
-from symloss.language.atoms import complement, magnitude, positive_part, ratio, sigmoid, signum, softplus, step
+from symloss.language.atoms import (
+    complement,
+    difference,
+    magnitude,
+    positive_part,
+    ratio,
+    sigmoid,
+    signum,
+    softplus,
+    step,
+)
 from symloss.language.axes import Index, Size
 from symloss.language.definition import Definition
 from symloss.language.nodes import Access, Flag, Let, Reduction
@@ -107,6 +117,8 @@ class LossPrinter(LatexPrinter):
                 return rf"\operatorname{{sgn}}\left({inside[0]}\right)"
             case complement():
                 return rf"\left(1 - {inside[0]}\right)"
+            case difference():
+                return rf"\left({inside[0]} - {inside[1]}\right)"
             case ratio():
                 return rf"\frac{{{inside[0]}}}{{{inside[1]}}}"
         return None
