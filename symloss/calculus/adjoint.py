@@ -29,13 +29,12 @@ def seed(per: tuple[Index, ...]) -> Access:
     return Access("seed", *per)
 
 
-def slots_of(name: str, axes: tuple[Axis, ...], builder: Builder, per: tuple[Index, ...]) -> tuple[Index, ...]:
+def slots_of(axes: tuple[Axis, ...], builder: Builder, per: tuple[Index, ...]) -> tuple[Index, ...]:
     """Return the indices in which a derivative with respect to an input is written."""
     used: list[Index] = []
     for axis in axes:
         own = next((k for k in per if k.axis == axis and k not in used), None)
         used.append(own if own is not None else builder.fresh_index(Index(axis.name[0], axis)))
-    del name
     return tuple(used)
 
 
@@ -56,7 +55,7 @@ def gradient(program: Program, targets: Mapping[str, tuple[Axis, ...]]) -> Progr
     """
     builder = Builder(program)
     value = program.output("value")
-    slots = {name: slots_of(name, axes, builder, value.free) for name, axes in targets.items()}
+    slots = {name: slots_of(axes, builder, value.free) for name, axes in targets.items()}
     slots |= {s.name: s.free for s in program.statements}
     found: dict[str, list[Term]] = {name: [] for name in slots}
     sweep = _Sweep(builder, slots, found)

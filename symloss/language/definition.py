@@ -9,11 +9,11 @@ from typing import Any
 
 import sympy
 
-from symloss.language.axes import ELEMENT, Axis, Index, Size
+from symloss.language.axes import ELEMENT, Axis, Index
 from symloss.language.claims import Claim, Convention
 from symloss.language.declarations import Argument, symbolic
-from symloss.language.errors import DefinitionError, author_line, display_path
-from symloss.language.nodes import Access, Flag, Let, Reduction, given_flag
+from symloss.language.errors import DefinitionError, display_path
+from symloss.language.nodes import Flag, Let, given_flag
 from symloss.language.references import Reference
 
 
@@ -179,12 +179,6 @@ def _call(
         raise DefinitionError(file, at, f"{function.__name__}: unknown symbol: {error}") from error
 
 
-def _return_line(source_line: int) -> int:
-    """Return the author's line if it can be told, else the line of the definition."""
-    _, line = author_line()
-    return line if line > source_line else source_line
-
-
 def _check(
     name: str, samples: Samples, arguments: tuple[Argument, ...], per: tuple[Index, ...], file: str, line: int
 ) -> None:
@@ -202,7 +196,6 @@ def _check(
     for symbol in sorted((s for s in free if not isinstance(s, Index)), key=str):
         if symbol not in known:
             raise DefinitionError(file, line, f"{name}: unknown symbol {symbol}; declare it as an argument")
-    del per
 
 
 def axes_of(arguments: tuple[Argument, ...]) -> tuple[Axis, ...]:
@@ -227,6 +220,3 @@ def lets_of(definition: Definition) -> tuple[Let, ...]:
 
     list(walk(definition.formula))
     return tuple(found.values())
-
-
-__all__ = ["Access", "Definition", "Reduction", "Samples", "Size", "axes_of", "counted", "lets_of", "loss"]
