@@ -47,7 +47,17 @@ def load_module(name: str, package: str | Path | None) -> ModuleType:
         message = f"no loss {name!r}{place}; there are {known}"
         raise ValueError(message)
     with _LOCK:
-        return importlib.import_module(f"symloss.generated.{name}") if package is None else _import_file(path)
+        module = importlib.import_module(f"symloss.generated.{name}") if package is None else _import_file(path)
+        _start_numba(module)
+    return module
+
+
+def _start_numba(module: ModuleType) -> None:
+    """Let Numba do here what it does once a process, so that the first call of a kernel only loads that kernel."""
+    for name in ("typingctx", "targetctx"):
+        context = getattr(getattr(module, "value", None), name, None)
+        if context is not None:
+            context.refresh()
 
 
 def _import_file(path: Path) -> ModuleType:
