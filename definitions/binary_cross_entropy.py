@@ -29,6 +29,7 @@ COX_1958 = Reference(
   number = {2},
   pages = {215--242},
   year = {1958},
+  doi = {10.1111/j.2517-6161.1958.tb00292.x},
 }""",
     url="https://doi.org/10.1111/j.2517-6161.1958.tb00292.x",
 )
@@ -38,10 +39,13 @@ COX_1958 = Reference(
     title="Binary cross entropy",
     family="classification",
     references=(COX_1958,),
-    claims=(nonnegative(), convex("logit"), lipschitz("logit", 1)),
+    claims=(nonnegative(), convex("logit"), lipschitz("logit", 1, pos_weight=1)),
     conventions=(
         Convention("input", "takes the logit; losses that take a probability clip it and lose the tails."),
-        Convention("label smoothing", "y (1 - a) + a / 2, as Keras does; timm smooths the two sides apart."),
+        Convention(
+            "label smoothing",
+            "y (1 - a) + a / 2, as in Keras; segmentation_models.pytorch's y (1 - a) + (1 - y) a is this at 2 a.",
+        ),
         Convention("pos_weight", "multiplies the term of class 1 only, as in torch."),
     ),
     aliases=("logistic loss", "log loss", "sigmoid cross entropy", "BCEWithLogitsLoss"),
@@ -55,7 +59,8 @@ def binary_cross_entropy(
 ) -> Expr:
     """Negative log-likelihood of a binary target under the sigmoid of the logit.
 
-    It is least where the sigmoid equals the target, and nearly linear in a logit that is far off.
+    With neither weight nor smoothing it is least where the sigmoid equals the target. A logit that is far off on the
+    wrong side costs in proportion to its size.
     """
     p = let("p", sigmoid(logit))
     t_1 = let("t_1", (1 - label_smoothing) * target + label_smoothing / 2)

@@ -25,8 +25,10 @@ WILLMOTT_2005 = Reference(
            Model Performance},
   journal = {Climate Research},
   volume = {30},
+  number = {1},
   pages = {79--82},
   year = {2005},
+  doi = {10.3354/cr030079},
 }""",
     url="https://doi.org/10.3354/cr030079",
 )
@@ -39,15 +41,18 @@ WILLMOTT_1982 = Reference(
   number = {11},
   pages = {1309--1313},
   year = {1982},
+  doi = {10.1175/1520-0477(1982)063<1309:SCOTEO>2.0.CO;2},
 }""",
+    url="https://doi.org/10.1175/1520-0477(1982)063%3C1309:SCOTEO%3E2.0.CO;2",
 )
 HASTIE_2009 = Reference(
     r"""@book{hastie2009elements,
   author = {Hastie, Trevor and Tibshirani, Robert and Friedman, Jerome},
-  title = {The Elements of Statistical Learning},
+  title = {The Elements of Statistical Learning: Data Mining, Inference, and Prediction},
   edition = {2},
   publisher = {Springer},
   year = {2009},
+  doi = {10.1007/978-0-387-84858-7},
 }""",
     url="https://doi.org/10.1007/978-0-387-84858-7",
 )
@@ -64,7 +69,10 @@ def absolute_error(
     prediction: Expr = predicted(symbol="x", about="What the model says."),
     target: Expr = data(symbol="y", about="What was observed."),
 ) -> Expr:
-    """The distance of prediction and target; its mean is least at the median."""
+    """The distance of prediction and target.
+
+    Its mean is least at the median, and every residual pulls with the same force.
+    """
     r = let("r", prediction - target)
     return Abs(r)
 
@@ -81,7 +89,10 @@ def bias_error(
     prediction: Expr = predicted(symbol="x", about="What the model says."),
     target: Expr = data(symbol="y", about="What was observed."),
 ) -> Expr:
-    """Prediction minus target: a signed diagnostic, unbounded below, and not something to minimise."""
+    """Prediction minus target: a signed diagnostic.
+
+    It is unbounded below, so it is reported and not minimised; errors of opposite sign cancel in its mean.
+    """
     return prediction - target
 
 
@@ -97,6 +108,9 @@ def squared_error(
     prediction: Expr = predicted(symbol="x", about="What the model says."),
     target: Expr = data(symbol="y", about="What was observed."),
 ) -> Expr:
-    """The squared distance of prediction and target; its mean is least at the mean."""
+    """The squared distance of prediction and target.
+
+    Its mean is least at the mean; its gradient grows with the residual, so outliers pull hardest.
+    """
     r = let("r", prediction - target)
     return r**2

@@ -28,6 +28,7 @@ LIN_2017 = Reference(
   title = {Focal Loss for Dense Object Detection},
   booktitle = {Proceedings of the IEEE International Conference on Computer Vision},
   year = {2017},
+  doi = {10.1109/ICCV.2017.324},
 }""",
     url="https://arxiv.org/abs/1708.02002",
 )

@@ -24,11 +24,26 @@ CORTES_1995 = Reference(
   title = {Support-Vector Networks},
   journal = {Machine Learning},
   volume = {20},
+  number = {3},
   pages = {273--297},
   year = {1995},
+  doi = {10.1007/BF00994018},
 }""",
     url="https://doi.org/10.1007/BF00994018",
 )
+CHANG_2008 = Reference(
+    r"""@article{chang2008coordinate,
+  author = {Chang, Kai-Wei and Hsieh, Cho-Jui and Lin, Chih-Jen},
+  title = {Coordinate Descent Method for Large-scale {L2}-loss Linear Support Vector Machines},
+  journal = {Journal of Machine Learning Research},
+  volume = {9},
+  pages = {1369--1398},
+  year = {2008},
+}""",
+    url="https://jmlr.org/papers/v9/chang08a.html",
+)
+LABELS = Convention("labels", "-1 and 1; Keras turns 0 and 1 into these by itself.")
+MARGIN = Convention("margin", "any real number: the loss is convex whatever it is; 0 gives the perceptron's criterion.")
 
 
 @loss(
@@ -36,7 +51,7 @@ CORTES_1995 = Reference(
     family="classification",
     references=(CORTES_1995,),
     claims=(nonnegative(), convex("score"), lipschitz("score", 1)),
-    conventions=(Convention("labels", "-1 and 1; Keras turns 0 and 1 into these by itself."),),
+    conventions=(LABELS, MARGIN),
     aliases=("SVM loss", "max-margin loss"),
 )
 def hinge(
@@ -45,15 +60,19 @@ def hinge(
     *,
     margin: Expr = parameter(1, REALS, symbol="m", about="The margin below which a score costs."),
 ) -> Expr:
-    """How far the score falls short of the margin on its own side."""
+    """How far the score falls short of the margin on its own side.
+
+    A score beyond the margin costs nothing and has no gradient; below it the slope is 1, however far off.
+    """
     return Max(0, margin - target * score)
 
 
 @loss(
     title="Squared hinge loss",
     family="classification",
-    references=(CORTES_1995,),
+    references=(CHANG_2008,),
     claims=(nonnegative(), convex("score")),
+    conventions=(LABELS, MARGIN),
     aliases=("L2-SVM loss",),
 )
 def squared_hinge(
@@ -62,5 +81,8 @@ def squared_hinge(
     *,
     margin: Expr = parameter(1, REALS, symbol="m", about="The margin below which a score costs."),
 ) -> Expr:
-    """The square of how far the score falls short of the margin: once differentiable."""
+    """The square of how far the score falls short of the margin.
+
+    It is once differentiable at the margin, where the hinge has a corner, and punishes outliers more.
+    """
     return Max(0, margin - target * score) ** 2

@@ -30,6 +30,7 @@ HUBER_1964 = Reference(
   number = {1},
   pages = {73--101},
   year = {1964},
+  doi = {10.1214/aoms/1177703732},
 }""",
     url="https://doi.org/10.1214/aoms/1177703732",
 )
@@ -38,7 +39,9 @@ GIRSHICK_2015 = Reference(
   author = {Girshick, Ross},
   title = {Fast {R-CNN}},
   booktitle = {Proceedings of the IEEE International Conference on Computer Vision},
+  pages = {1440--1448},
   year = {2015},
+  doi = {10.1109/ICCV.2015.169},
 }""",
     url="https://arxiv.org/abs/1504.08083",
 )
@@ -54,7 +57,10 @@ GIRSHICK_2015 = Reference(
         lipschitz("prediction", 1, delta=1),
         symmetric("prediction", "target"),
     ),
-    conventions=(Convention("boundary", "a residual of exactly delta counts as inside: the Hessian there is 1."),),
+    conventions=(
+        Convention("boundary", "a residual of exactly delta counts as inside: the Hessian there is 1; torch's is 0."),
+        Convention("name", "Paddle's smooth_l1_loss is this loss unless told otherwise."),
+    ),
 )
 def huber(
     prediction: Expr = predicted(symbol="x", about="What the model says."),
@@ -62,7 +68,10 @@ def huber(
     *,
     delta: Expr = parameter(1, above(0), symbol=r"\delta", about="Where the square turns into a line."),
 ) -> Expr:
-    """Half the squared residual within delta, a line of slope delta beyond."""
+    """Half the squared residual within delta, a line of slope delta beyond.
+
+    The two meet with the same slope. One outlier pulls with a force of at most delta.
+    """
     r = let("r", prediction - target)
     return choose(Abs(r) <= delta, r**2 / 2, delta * (Abs(r) - delta / 2))
 
@@ -86,6 +95,9 @@ def smooth_l1(
     *,
     beta: Expr = parameter(1, above(0), symbol=r"\beta", about="Where the parabola turns into a line of slope 1."),
 ) -> Expr:
-    """The absolute error with its corner rounded within beta: the Huber loss divided by its delta."""
+    """The absolute error with its corner rounded within beta.
+
+    It is the Huber loss divided by its delta, so the slope far out is 1 whatever beta is.
+    """
     r = let("r", prediction - target)
     return choose(Abs(r) <= beta, r**2 / (2 * beta), Abs(r) - beta / 2)

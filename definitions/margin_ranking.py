@@ -21,6 +21,7 @@ from symloss.language import (
 HERBRICH_2000 = Reference(
     r"""@incollection{herbrich2000large,
   author = {Herbrich, Ralf and Graepel, Thore and Obermayer, Klaus},
+  editor = {Smola, Alexander J. and Bartlett, Peter L. and Sch{\"o}lkopf, Bernhard and Schuurmans, Dale},
   title = {Large Margin Rank Boundaries for Ordinal Regression},
   booktitle = {Advances in Large Margin Classifiers},
   publisher = {MIT Press},
@@ -34,7 +35,7 @@ HERBRICH_2000 = Reference(
     title="Margin ranking loss",
     family="ranking",
     references=(HERBRICH_2000,),
-    claims=(nonnegative(), convex("first"), convex("second"), lipschitz("first", 1)),
+    claims=(nonnegative(), convex("first"), convex("second"), lipschitz("first", 1), lipschitz("second", 1)),
     conventions=(Convention("tie", "the derivative at the kink is 0; torch's is -y."),),
     aliases=("pairwise hinge",),
 )
@@ -45,5 +46,8 @@ def margin_ranking(
     *,
     margin: Expr = parameter(0, REALS, symbol="m", about="By how much the order must hold."),
 ) -> Expr:
-    """How far two scores are from the right order with a margin."""
+    """How far two scores are from the right order with a margin.
+
+    Only their difference counts: it is the hinge loss of the score first - second.
+    """
     return Max(0, margin - target * (first - second))

@@ -11,6 +11,8 @@ from symloss.language import (
     Reference,
     Tensor,
     at_least,
+    can_be_negative,
+    convex,
     data,
     equals,
     given,
@@ -19,6 +21,8 @@ from symloss.language import (
     let,
     log,
     loss,
+    nonnegative,
+    not_convex,
     one_of,
     parameter,
     prediction,
@@ -46,8 +50,17 @@ i, k = n.index("i"), c.index("k")
     family="classification",
     per=i,
     references=(LENG_2022,),
-    claims=(equals("softmax_cross_entropy", {"epsilon": 0}), gradient_sums_to_zero("logits")),
-    conventions=(Convention("epsilon", "1 here; optax takes 2, the paper's choice for image classification."),),
+    claims=(
+        equals("softmax_cross_entropy", {"epsilon": 0}),
+        gradient_sums_to_zero("logits"),
+        nonnegative(epsilon=-1),
+        can_be_negative(epsilon=-2),
+        convex("logits", epsilon=1),
+        not_convex("logits", epsilon=2),
+    ),
+    conventions=(
+        Convention("epsilon", "1 here, 2 in optax; the paper's code asks for at least -1, here any number will do."),
+    ),
     aliases=("PolyLoss", "Poly-1"),
 )
 def poly_cross_entropy(
@@ -56,7 +69,10 @@ def poly_cross_entropy(
     *,
     epsilon: Expr = parameter(1, REALS, symbol=r"\epsilon", about="What is added to the first coefficient."),
 ) -> Expr:
-    """Cross entropy with the coefficient of 1 - p in its expansion raised by epsilon."""
+    """Cross entropy with the coefficient of 1 - p in its expansion raised by epsilon.
+
+    It is never negative for epsilon of at least -1, and convex in the logits for epsilon from -1 to 1.
+    """
     p_y = let("p_y", softmax(k, logits[i, k], at=label[i]))
     return -log(p_y) + epsilon * (1 - p_y)
 
@@ -65,10 +81,13 @@ def poly_cross_entropy(
     title="Poly-1 focal loss",
     family="classification",
     references=(LENG_2022,),
-    claims=(equals("focal", {"epsilon": 0}),),
+    claims=(equals("focal", {"epsilon": 0}), nonnegative(epsilon=1)),
     conventions=(
-        Convention("balancing", "alpha weighs the focal term and not the polynomial one; None weighs neither."),
-        Convention("epsilon", "1 here; the paper uses -1 for detection."),
+        Convention(
+            "balancing",
+            "alpha weighs the focal term, not the polynomial one; None gives the formula without alpha.",
+        ),
+        Convention("epsilon", "1 here; with alpha None, -1 takes the first term of the expansion away."),
     ),
 )
 def poly_focal(
@@ -79,7 +98,10 @@ def poly_focal(
     alpha: Expr = parameter(0.25, UNIT, symbol=r"\alpha", optional=True, about="Weight of class 1, or None."),
     epsilon: Expr = parameter(1, REALS, symbol=r"\epsilon", about="What is added to the first coefficient."),
 ) -> Expr:
-    """Focal loss with the first coefficient of its expansion in 1 - p raised by epsilon."""
+    """Focal loss with the first coefficient of its expansion in 1 - p raised by epsilon.
+
+    The first power of that expansion is gamma + 1, where that of cross entropy is 1.
+    """
     p = let("p", sigmoid(logit))
     p_t = let("p_t", target * p + (1 - target) * (1 - p))
     alpha_t = let("alpha_t", given(alpha, target * alpha + (1 - target) * (1 - alpha), 1))

@@ -34,7 +34,9 @@ BRIDLE_1990 = Reference(
            Statistical Pattern Recognition},
   booktitle = {Neurocomputing},
   publisher = {Springer},
+  pages = {227--236},
   year = {1990},
+  doi = {10.1007/978-3-642-76153-9_28},
 }""",
     url="https://doi.org/10.1007/978-3-642-76153-9_28",
 )
@@ -67,7 +69,10 @@ def softmax_cross_entropy(
     class_weight: Tensor = weights(c, symbol="w", domain=at_least(0), about="One weight per class."),
     ignore_index: Expr = integer(symbol=r"y_\varnothing", about="Rows with this label do not count."),
 ) -> Expr:
-    """Negative log-likelihood of the label under the softmax of the logits."""
+    """Negative log-likelihood of the label under the softmax of the logits.
+
+    Without class weights its gradient is the predicted minus the wanted distribution: rows that are right hardly move.
+    """
     z, y, w, a = logits, label, class_weight, label_smoothing
     nll = define("nll", i, k)(w[k] * (logsumexp_over(k, z[i, k]) - z[i, k]))
     per_sample = (1 - a) * nll[i, y[i]] + a * mean_over(k, nll[i, k])

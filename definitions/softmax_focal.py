@@ -16,6 +16,7 @@ from symloss.language import (
     log,
     loss,
     nonnegative,
+    not_convex,
     parameter,
     prediction,
     softmax,
@@ -27,6 +28,7 @@ LIN_2017 = Reference(
   title = {Focal Loss for Dense Object Detection},
   booktitle = {Proceedings of the IEEE International Conference on Computer Vision},
   year = {2017},
+  doi = {10.1109/ICCV.2017.324},
 }""",
     url="https://arxiv.org/abs/1708.02002",
 )
@@ -44,6 +46,7 @@ i, k = n.index("i"), c.index("k")
         nonnegative(),
         equals("softmax_cross_entropy", {"gamma": 0, "alpha": 1}),
         gradient_sums_to_zero("logits"),
+        not_convex("logits", gamma=2),
     ),
     conventions=(
         Convention("alpha", "one factor for all classes, as in Keras; MONAI and kornia give class 0 another weight."),
@@ -57,6 +60,9 @@ def softmax_focal(
     gamma: Expr = parameter(2, at_least(0), symbol=r"\gamma", about="How strongly easy examples are turned down."),
     alpha: Expr = parameter(1, at_least(0), symbol=r"\alpha", about="A factor on the whole loss."),
 ) -> Expr:
-    """Softmax cross entropy, multiplied by the probability of being wrong to the power gamma."""
+    """Softmax cross entropy, multiplied by the probability of being wrong to the power gamma.
+
+    A row whose label already has a high probability hardly counts; alpha only rescales the whole.
+    """
     p_y = let("p_y", softmax(k, logits[i, k], at=label[i]))
     return -alpha * (1 - p_y) ** gamma * log(p_y)

@@ -60,14 +60,15 @@ def lipschitz(wrt: str, constant: float, **settings: float | None) -> Claim:
     return Claim("lipschitz", text, wrt, settings=tuple(settings.items()), constant=constant)
 
 
-def nonnegative() -> Claim:
+def nonnegative(**settings: float | None) -> Claim:
     """Claim that the loss is never below zero."""
-    return Claim("nonnegative", "never negative")
+    return Claim("nonnegative", f"never negative{_at(settings)}", settings=tuple(settings.items()))
 
 
-def can_be_negative() -> Claim:
+def can_be_negative(**settings: float | None) -> Claim:
     """Claim that the loss takes negative values; a witness is looked for."""
-    return Claim("can_be_negative", "takes negative values: a signed diagnostic, not a distance")
+    text = f"takes negative values{_at(settings) or ': a signed diagnostic, not a distance'}"
+    return Claim("can_be_negative", text, settings=tuple(settings.items()))
 
 
 def gradient_sums_to_zero(wrt: str) -> Claim:

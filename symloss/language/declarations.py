@@ -14,6 +14,7 @@ from sympy.core.symbol import Str
 
 from symloss.language.axes import ELEMENT, Axis, Index
 from symloss.language.domains import REALS, Domain
+from symloss.language.errors import fail
 from symloss.language.nodes import Access, Flag, LabelAccess
 from symloss.language.reductions import check_slots
 
@@ -86,6 +87,8 @@ def parameter(
     default: float | None, domain: Domain = REALS, *, symbol: str, optional: bool = False, about: str = ""
 ) -> Any:
     """Declare a continuous parameter; derivatives in it are derived like those in an input."""
+    if default is not None and not domain.contains(default):
+        fail(f"the default {default} of {symbol} lies outside its domain, {domain.latex()}")
     return Argument(
         "real", "parameter", symbol, (), domain, differentiable=True, default=default, optional=optional, about=about
     )

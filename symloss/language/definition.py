@@ -130,13 +130,15 @@ def loss(
         name = function.__name__
         if not references:
             raise DefinitionError(file, line, f"{name}: a definition must cite its source (references=...)")
-        if not function.__doc__:
+        if not (function.__doc__ or "").strip():
             raise DefinitionError(file, line, f"{name}: a definition needs a docstring; its first line is the summary")
         arguments = _arguments(function, file, line)
         result = _call(function, arguments, indices, file, line)
         samples = result if isinstance(result, Samples) else Samples(sympy.sympify(result), sympy.true)
+        if not isinstance(samples.formula, sympy.Expr):
+            raise DefinitionError(file, line, f"{name}: expected a formula to be returned, got {samples.formula}")
         _check(name, samples, arguments, indices, file, line)
-        summary, _, description = inspect.cleandoc(function.__doc__).partition("\n\n")
+        summary, _, description = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
         return Definition(
             name, title, family, " ".join(summary.split()), description.strip(), indices,
             tuple(a for a in arguments if a.role == "input"), tuple(a for a in arguments if a.role == "parameter"),

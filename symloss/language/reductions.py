@@ -71,6 +71,7 @@ def norm_over(over: Any, body: Any, where: Any = True) -> sympy.Expr:
 def softmax(over: Index, body: Any, at: Any) -> sympy.Expr:
     """Return the softmax of `body` over an index, at one of its values or at a label."""
     expression = sympy.sympify(body)
+    check_slots("softmax", (over.axis.name,), (at,))
     return sympy.exp(expression.xreplace({over: sympy.sympify(at)}) - logsumexp_over(over, expression))
 
 

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from symloss.language.errors import fail
+
+_ACCENTS = {"'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303"}
+
+
+def _plain(text: str) -> str:
+    """Return a BibTeX value as plain text: accents composed, braces and quotes gone, on one line."""
+    accented = re.sub(
+        r"\\(['`^\"~])\s*\{?([A-Za-z])\}?",
+        lambda found: unicodedata.normalize("NFC", found.group(2) + _ACCENTS[found.group(1)]),
+        text,
+    )
+    return " ".join(re.sub(r"[{}\"]", "", accented).split())
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class Reference:
     def field(self, name: str) -> str:
         """Return a field of the entry without its braces, or an empty string."""
         found = re.search(rf"\b{name}\s*=\s*(\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}}|\"[^\"]*\"|\d+)", self.bibtex)
-        return re.sub(r"[{}\"]", "", found.group(1)).strip() if found else ""
+        return _plain(found.group(1)) if found else ""
 
     @property
     def citation(self) -> str:
