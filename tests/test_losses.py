@@ -119,11 +119,12 @@ def test_full_hessian_product_is_symmetric(definition: Definition, loss: Loss) -
 
 
 def test_cost_of_derivatives_is_bounded(definition: Definition, loss: Loss) -> None:
-    """No monomial beyond those of the value, and a bounded multiple of its work."""
+    """A gradient costs at most 4 values, a Hessian product at most 4 gradients."""
     operations = loss.record["cost"]
     sizes = {"n": 1000, "c": 100}
-    value, slope = (_operations(operations[k], sizes) for k in ("value", "gradient"))
-    assert slope <= 6 * value, (slope, value)
+    value, slope, product = (_operations(operations[k], sizes) for k in ("value", "gradient", "hessian_product"))
+    assert slope <= 4 * value, (slope, value)
+    assert product <= 4 * slope, (product, slope)
 
 
 def _operations(polynomial: str, sizes: dict[str, int]) -> float:
