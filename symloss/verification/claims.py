@@ -6,16 +6,18 @@ Nothing here is proved; proofs come with their own rung. Unknown never counts as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import flint
 import numpy as np
 
 from symloss.language.claims import Claim
 from symloss.language.definition import Definition
-from symloss.verification.ladder import full_settings
+from symloss.verification.accuracy import full_settings
 from symloss.verification.oracle import Oracle, Undecided, oracle_of
+from symloss.verification.quantities import split
 from symloss.verification.sampling import batches
+from symloss.verification.series import working
 
 Lookup = Callable[[str], Definition]
 
@@ -30,21 +32,19 @@ def check_claims(definition: Definition, lookup: Lookup, seed: int, count: int) 
 
 def _one(definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup, seed: int, count: int) -> dict[str, str]:
     tried = 0
-    for tensors, scalars in _points(definition, dict(claim.settings), seed, count):
-        before, flint.ctx.prec = flint.ctx.prec, 256
-        try:
-            holds = _holds(definition, oracle, claim, lookup, tensors, scalars)
-        except Undecided:
-            continue
-        finally:
-            flint.ctx.prec = before
+    for place in _places(definition, oracle, dict(claim.settings), seed, count):
+        with working(256, 2):
+            try:
+                holds = _holds(definition, oracle, claim, lookup, place)
+            except Undecided:
+                continue
         if holds is None:
             continue
         tried += 1
         if claim.kind in WITNESSED and holds:
-            return _result(claim, "certified", "sign of a ball at a witness", _show(tensors, scalars))
+            return _result(claim, "certified", "sign of a ball at a witness", place.show())
         if claim.kind not in WITNESSED and not holds:
-            return _result(claim, "refuted", "a point where it fails", _show(tensors, scalars))
+            return _result(claim, "refuted", "a point where it fails", place.show())
     if claim.kind in WITNESSED or not tried:
         return _result(claim, "claimed", "no witness found", f"{tried} points, seed {seed}")
     return _result(claim, "tested", "oracle on sampled points", f"{tried} points, seed {seed}")
@@ -54,68 +54,90 @@ def _result(claim: Claim, status: str, method: str, evidence: str) -> dict[str, 
     return {"claim": claim.text, "kind": claim.kind, "status": status, "method": method, "evidence": evidence}
 
 
-def _show(tensors: dict[str, Any], scalars: dict[str, Any]) -> str:
-    parts = [f"{n} = {np.array2string(np.asarray(v)[0], threshold=6)}" for n, v in tensors.items() if v is not None]
-    return ", ".join(parts + [f"{n} = {v}" for n, v in scalars.items()])
+@dataclass(frozen=True)
+class _Place:
+    """One sample of a batch at which a claim is tried."""
+
+    tensors: dict[str, Any]
+    scalars: dict[str, Any]
+    sample: tuple[int, ...]
+    number: int
+
+    def show(self) -> str:
+        """Return the sample's inputs in digits that give back the same floats."""
+        lead, size = self.sample[0], len(next(iter(self.tensors.values())))
+        with np.printoptions(floatmode="unique", threshold=6, precision=17):
+            shown = [
+                f"{n} = {x[lead]}" for n, x in self.tensors.items() if x is not None and np.shape(x)[:1] == (size,)
+            ]
+        return ", ".join(shown + [f"{n} = {v}" for n, v in self.scalars.items()])
 
 
-def _points(
-    definition: Definition, settings: dict[str, Any], seed: int, count: int
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _places(
+    definition: Definition, oracle: Oracle, settings: dict[str, Any], seed: int, count: int
+) -> Iterator[_Place]:
+    number = 0
     for batch in batches(definition, seed + 11, count, np.dtype(np.float64)):
-        merged = {**batch.settings, **settings}
-        scalars = full_settings(definition, merged)
-        tensors = {a.name: merged.get(a.name) for a in definition.parameters if a.axes}
-        for sample in range(len(next(iter(batch.inputs.values())))):
-            yield {n: x[sample : sample + 1] for n, x in batch.inputs.items()} | tensors, scalars
+        tensors, scalars = split(definition, batch.inputs, {**batch.settings, **settings})
+        for sample in np.ndindex(*oracle.shape(tensors)):
+            if oracle.counts(tensors, scalars, sample):
+                yield _Place(tensors, scalars, sample, number)
+                number += 1
 
 
-def _holds(
-    definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup, tensors: dict[str, Any],
-    scalars: dict[str, Any],
-) -> bool | None:  # fmt: skip
+def _direction(oracle: Oracle, place: _Place, target: str, *, single: bool) -> Any:
+    """Return a direction over what one sample may depend on: one entry, or a random vector."""
+    rng = np.random.default_rng(place.number)
+    shape = np.shape(place.tensors.get(target, 0.0))
+    near = [at for at in np.ndindex(*shape) if place.sample in oracle.concerned(target, at, place.tensors)]
+    if single or len(near) == 1:
+        return {near[rng.integers(len(near))]: 1.0}
+    return dict(zip(near, rng.normal(0, 1, len(near)), strict=True))
+
+
+def _holds(definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup, place: _Place) -> bool | None:
     """Tell whether a claim holds at a point; None where the point says nothing."""
+    tensors, scalars, sample = place.tensors, place.scalars, place.sample
 
-    def along(target: str, order: int) -> Any:
-        rng = np.random.default_rng(3)
-        shape = tensors[target].shape
-        direction = rng.normal(0, 1, shape) if tensors[target].size > 1 else np.ones(shape)
-        return oracle.along(tensors, scalars, {target: direction}, order)
+    def along(order: int, *, single: bool = False) -> Any:
+        direction = {claim.wrt: _direction(oracle, place, claim.wrt, single=single)}
+        return oracle.along(tensors, scalars, direction, order, sample)[order]
 
     match claim.kind:
         case "nonnegative":
-            return not bool(oracle.along(tensors, scalars, {}, 0)[0] < 0)
+            return not bool(oracle.along(tensors, scalars, {}, 0, sample)[0] < 0)
         case "can_be_negative":
-            return bool(oracle.along(tensors, scalars, {}, 0)[0] < 0)
+            return bool(oracle.along(tensors, scalars, {}, 0, sample)[0] < 0)
         case "convex":
-            return not bool(along(claim.wrt, 2)[2] < 0)
+            return not bool(along(2) < 0)
         case "not_convex":
-            return bool(along(claim.wrt, 2)[2] < 0)
+            return bool(along(2) < 0)
         case "lipschitz":
             if claim.settings == () and scalars != full_settings(definition, {}):
-                return None
-            return not bool(abs(along(claim.wrt, 1)[1]) > claim.constant)
+                return None  # the constant is that of the defaults
+            return not bool(abs(along(1, single=True)) > claim.constant)
         case "gradient_sums_to_zero":
             shift = np.ones(tensors[claim.wrt].shape)
-            return bool(oracle.along(tensors, scalars, {claim.wrt: shift}, 1)[1].contains(0))
+            return bool(oracle.along(tensors, scalars, {claim.wrt: shift}, 1, sample)[1].contains(0))
         case "symmetric":
             swapped = tensors | {claim.wrt: tensors[claim.other], claim.other: tensors[claim.wrt]}
-            return _equal(oracle.along(tensors, scalars, {}, 0)[0], oracle.along(swapped, scalars, {}, 0)[0])
+            return _equal(*(oracle.along(t, scalars, {}, 0, sample)[0] for t in (tensors, swapped)))
         case "equals":
-            return _identity(oracle, claim, lookup, tensors, scalars)
+            return _identity(oracle, claim, lookup, place)
     return None
 
 
-def _identity(
-    oracle: Oracle, claim: Claim, lookup: Lookup, tensors: dict[str, Any], scalars: dict[str, Any]
-) -> bool | None:
+def _identity(oracle: Oracle, claim: Claim, lookup: Lookup, place: _Place) -> bool | None:
+    """Tell whether two losses agree; parameters of the same name are shared, unless the claim says otherwise."""
     other = lookup(claim.other)
     theirs = full_settings(other, {})
-    shared = {n: v for n, v in scalars.items() if n in theirs}
-    theirs |= shared | dict(claim.other_settings)
-    filled = {a.name: np.ones(np.shape(tensors[other.inputs[0].name])[-1]) for a in other.parameters if a.axes}
-    mine = oracle.along(tensors, scalars, {}, 0)[0]
-    return _equal(mine, oracle_of(other).along(filled | tensors, theirs, {}, 0)[0])
+    theirs |= {n: v for n, v in place.scalars.items() if n in theirs} | dict(claim.other_settings)
+    names = {a.name for a in other.arguments}
+    tensors = {n: x for n, x in place.tensors.items() if n in names}
+    if not {a.name for a in other.inputs} <= set(tensors):
+        return None
+    mine = oracle.along(place.tensors, place.scalars, {}, 0, place.sample)[0]
+    return _equal(mine, oracle_of(other).along(tensors, theirs, {}, 0, place.sample)[0])
 
 
 def _equal(left: Any, right: Any) -> bool:

@@ -17,7 +17,7 @@ import sympy
 
 from symloss.language.definition import Definition
 from symloss.verification.claims import Lookup, check_claims
-from symloss.verification.ladder import Accuracy, accuracy, taylor, variants
+from symloss.verification.ladder import Accuracy, accuracy, kinks, taylor, variants
 
 SEED = 20170807
 
@@ -52,7 +52,11 @@ def verify_loss(
         To compare thread counts.
     """
     rows = accuracy(definition, loss, SEED, count)
-    checks = (taylor(definition, loss, SEED), variants(definition, loss, SEED, set_threads))
+    checks = (
+        taylor(definition, loss, SEED),
+        variants(definition, loss, SEED, set_threads),
+        kinks(definition, loss, SEED),
+    )
     claims = check_claims(definition, lookup, SEED, max(60, count // 4))
     right = all(r.wrong == r.nans == 0 and r.points > 0 for r in rows) and all(c.status == "passed" for c in checks)
     right = right and all(c["status"] != "refuted" for c in claims)

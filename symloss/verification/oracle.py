@@ -3,64 +3,73 @@
 A definition's formula is compiled once into closures over truncated power series with ball coefficients, so that
 ``f(x + t v)`` gives value, slope and curvature along a direction. Precision is raised until each ball pins one float; a
 bare midpoint is never taken. Nothing of the compiler is used: no rule, no derivative, no printer.
+
+A ball pins a float when it is exactly 0, when it is known to `ENOUGH` bits, or when it lies within `TINY` of 0, where
+every float64 and float32 rounds to 0; such a ball may contain 0 and its sign is then unknown.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import flint
 import numpy as np
 import sympy
 
-from symloss.language.atoms import Atom, magnitude, positive_part
 from symloss.language.axes import Index, Size
 from symloss.language.definition import Definition, axes_of
-from symloss.language.nodes import Access, Flag, LabelAccess, Let, Reduction
+from symloss.language.nodes import Access, Let, Reduction
+from symloss.verification import series
+from symloss.verification.point import Point
+from symloss.verification.series import Undecided, Undefined, working
+from symloss.verification.tree import Holds, Run, compile_condition, compile_formula
 
-Series = Any
-Run = Callable[["Point"], Any]
+__all__ = ["Oracle", "Undecided", "Undefined", "counts", "oracle_of", "pinned", "refine"]
+
+Tensors = Mapping[str, Any]
+Scalars = Mapping[str, Any]
+Sample = tuple[int, ...]
+Balls = tuple[Any, ...]
 
 ENOUGH = 80
 """Bits to which a ball must be known: 53 of a double, and some for the distance to a tie."""
-MOST = 1 << 17
-"""Bits of working precision at which the oracle gives up."""
+LEAST = 128
+"""Bits of working precision to begin with."""
+MOST = 1 << 15
+"""Bits of working precision beyond which the oracle gives up."""
+TINY = flint.arb(2) ** -1100
+"""What is nearer to 0 than this rounds to 0 in every format: the smallest subnormal double is 2**-1074."""
 
 
-class Undecided(ArithmeticError):
-    """A ball that straddles a breakpoint or is too wide; more precision may help."""
-
-
-@dataclass
-class Point:
-    """Where a formula is evaluated: values, a direction, sizes, and the indices that are set."""
-
-    tensors: Mapping[str, Any]
-    scalars: Mapping[str, Any]
-    directions: Mapping[str, Any]
-    sizes: Mapping[str, int]
-    indices: dict[str, int]
-    gap: float = 1.0
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Oracle:
-    """The formula of a definition, ready to be evaluated at points."""
+    """The formula of a definition, ready to be evaluated at points.
+
+    Parameters
+    ----------
+    definition : Definition
+        Whose formula it is.
+    run : callable
+        The formula of one sample.
+    holds : callable
+        Whether a sample counts.
+    links : mapping of str to tuple of (int, int) pairs
+        For each input, which of its slots always hold which index of the sample: an entry then only concerns the
+        samples that agree with it there.
+    """
 
     definition: Definition
     run: Run
+    holds: Holds
+    links: Mapping[str, tuple[tuple[int, int], ...]]
 
     def along(
-        self,
-        tensors: Mapping[str, Any],
-        scalars: Mapping[str, Any],
-        directions: Mapping[str, Any],
-        order: int,
-        sample: tuple[int, ...] = (0,),
-    ) -> tuple[Any, ...]:
+        self, tensors: Tensors, scalars: Scalars, directions: Mapping[str, Any], order: int, sample: Sample = (0,)
+    ) -> Balls:
         """Return value and derivatives of one sample's loss along a direction, as balls that pin a float each.
 
         Parameters
@@ -68,7 +77,7 @@ class Oracle:
         tensors, scalars : mapping
             Inputs and tensor parameters as arrays; scalar parameters, None where left out.
         directions : mapping
-            For each input or parameter that moves, an array or number.
+            For each input or parameter that moves, an array, a number, or numbers by index.
         order : int
             The highest derivative, 0 to 2.
         sample : tuple of int
@@ -82,338 +91,174 @@ class Oracle:
         Raises
         ------
         Undecided
-            Where even the highest precision does not pin a float.
+            Where even the highest precision does not pin a float, or there is no derivative.
         """
-        return self._evaluate(self._point(tensors, scalars, directions, sample), order)
+        return refine(lambda: self.expand(tensors, scalars, directions, order, ((sample, 1.0),)), order)
 
-    def gap(self, tensors: Mapping[str, Any], scalars: Mapping[str, Any], sample: tuple[int, ...] = (0,)) -> float:
+    def total(
+        self, tensors: Tensors, scalars: Scalars, directions: Mapping[str, Any], order: int,
+        samples: Sequence[tuple[Sample, float]],
+    ) -> Balls:  # fmt: skip
+        """Return value and derivatives of a weighted sum over samples."""
+        return refine(lambda: self.expand(tensors, scalars, directions, order, samples), order)
+
+    def expand(
+        self, tensors: Tensors, scalars: Scalars, directions: Mapping[str, Any], order: int,
+        samples: Sequence[tuple[Sample, float]],
+    ) -> Balls:  # fmt: skip
+        """Return the derivatives of a weighted sum at the precision at hand, however wide the balls."""
+        point = self._point(tensors, scalars, directions)
+        total: Any = flint.arb(0)
+        for sample, weight in samples:
+            point.indices = self._indices(sample)
+            loss = self.run(point)
+            total = total + (loss if weight == 1.0 else loss * flint.arb(weight))
+        coefficients = series.series(total)
+        return tuple(coefficients[k] * (1, 1, 2)[k] for k in range(order + 1))
+
+    def gap(self, tensors: Tensors, scalars: Scalars, sample: Sample = (0,)) -> float:
         """Return how near the closest comparison is to a tie, relative to what is compared; 0 at a tie."""
-        point = self._point(tensors, scalars, {}, sample)
-        self._evaluate(point, 0)
-        return point.gap
+        return self._visited(tensors, scalars, sample).gap
 
-    def _point(
-        self, tensors: Mapping[str, Any], scalars: Mapping[str, Any], directions: Mapping[str, Any],
-        sample: tuple[int, ...],
-    ) -> Point:  # fmt: skip
-        indices = {k.name: n for k, n in zip(self.definition.per, sample, strict=True)}
-        return Point(tensors, scalars, directions, _sizes(self.definition, tensors), indices)
+    def tied(self, tensors: Tensors, scalars: Scalars, sample: Sample = (0,)) -> bool:
+        """Tell whether a comparison is tied or a kink is hit."""
+        return self._visited(tensors, scalars, sample).tied
 
-    def _evaluate(self, point: Point, order: int) -> tuple[Any, ...]:
-        """Evaluate at rising precision until every derivative pins a float."""
-        before = flint.ctx.prec, flint.ctx.cap
-        bits = 128
-        try:
-            while bits <= MOST:
-                flint.ctx.prec, flint.ctx.cap = bits, order + 1
-                try:
-                    return _derivatives(_series(self.run(point)), order, bits)
-                except (Undecided, ZeroDivisionError, ValueError):
-                    bits *= 3
-        finally:
-            flint.ctx.prec, flint.ctx.cap = before
-        message = f"{self.definition.name}: undecided at {bits // 3} bits"
-        raise Undecided(message)
+    def _visited(self, tensors: Tensors, scalars: Scalars, sample: Sample) -> Point:
+        """Return the point after the formula has been evaluated there."""
+        found: list[Point] = []
+
+        def run() -> Balls:
+            point = self._point(tensors, scalars, {})
+            point.indices = self._indices(sample)
+            self.run(point)
+            found.append(point)
+            return ()
+
+        refine(run, 0)
+        return found[-1]
+
+    def counts(self, tensors: Tensors, scalars: Scalars, sample: Sample) -> bool:
+        """Tell whether a sample counts."""
+        if self.definition.where is sympy.true:
+            return True
+        point = self._point(tensors, scalars, {})
+        point.indices = self._indices(sample)
+        return self.holds(point)
+
+    def shape(self, tensors: Tensors) -> tuple[int, ...]:
+        """Return how many samples there are along each index."""
+        sizes = _sizes(self.definition, tensors)
+        return tuple(sizes[k.axis.name] for k in self.definition.per)
+
+    def concerned(self, name: str, at: tuple[int, ...], tensors: Tensors) -> list[Sample]:
+        """Return the samples whose loss may depend on one entry of an input or on a parameter."""
+        ranges = [range(size) for size in self.shape(tensors)]
+        for slot, position in self.links.get(name, ()):
+            ranges[position] = range(at[slot], at[slot] + 1)
+        return list(itertools.product(*ranges))
+
+    @property
+    def separable(self) -> bool:
+        """Whether samples along the first index do not interact: what they share has no entries of theirs."""
+        own = self.definition.per[0].axis.name
+        shared = [a.name for a in self.definition.inputs if not a.axes or a.axes[0].name == own]
+        sized = any(isinstance(node, Size) and node.name == own for node in _nodes(self.definition.formula))
+        return not sized and all((0, 0) in self.links[name] for name in shared if name in self.links)
+
+    def _indices(self, sample: Sample) -> dict[str, int]:
+        return {k.name: n for k, n in zip(self.definition.per, sample, strict=True)}
+
+    def _point(self, tensors: Tensors, scalars: Scalars, directions: Mapping[str, Any]) -> Point:
+        sizes = _sizes(self.definition, tensors)
+        return Point(_filled(self.definition, tensors, sizes), scalars, directions, sizes)
 
 
+def refine(compute: Callable[[], Balls], order: int) -> Balls:
+    """Repeat a computation at rising precision until every ball pins a float.
+
+    Raises
+    ------
+    Undecided
+        Where `MOST` bits are not enough.
+    """
+    bits = LEAST
+    while bits <= MOST:
+        with working(bits, order):
+            try:
+                balls = compute()
+            except Undefined:
+                raise
+            except (Undecided, ZeroDivisionError, ValueError):
+                balls = (flint.arb("nan"),)
+            if all(map(pinned, balls)):
+                return balls
+        bits *= 4
+    message = f"undecided at {MOST} bits"
+    raise Undecided(message)
+
+
+def pinned(ball: Any) -> bool:
+    """Tell whether a ball leaves no choice which float it rounds to, the neighbourhood of half-way cases aside."""
+    return bool(ball.is_zero() or (ball.is_finite() and (ball.rel_accuracy_bits() >= ENOUGH or abs(ball) < TINY)))
+
+
+@lru_cache(maxsize=256)
 def oracle_of(definition: Definition) -> Oracle:
     """Return the oracle of a definition."""
-    return Oracle(definition, _compile(definition.formula))
+    run, holds = compile_formula(definition.formula), compile_condition(definition.where)
+    return Oracle(definition, run, holds, _links(definition))
 
 
-def counts(
-    definition: Definition, tensors: Mapping[str, Any], scalars: Mapping[str, Any], sample: tuple[int, ...]
-) -> bool:
+def counts(definition: Definition, tensors: Tensors, scalars: Scalars, sample: Sample) -> bool:
     """Tell whether a sample counts."""
-    indices = {k.name: n for k, n in zip(definition.per, sample, strict=True)}
-    point = Point(tensors, scalars, {}, _sizes(definition, tensors), indices)
-    return bool(_condition(definition.where)(point))
+    return oracle_of(definition).counts(tensors, scalars, sample)
 
 
-def _sizes(definition: Definition, tensors: Mapping[str, Any]) -> dict[str, int]:
-    found = {}
+def _links(definition: Definition) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Find which slots of each input always hold an index of the sample."""
+    found: dict[str, set[tuple[int, int]]] = {}
+    for node in _nodes(definition.formula):
+        if isinstance(node, Access):
+            pairs = {(s, p) for s, slot in enumerate(node.slots) for p, k in enumerate(definition.per) if slot == k}
+            found[node.name] = found.get(node.name, pairs) & pairs
+    return {name: tuple(sorted(pairs)) for name, pairs in found.items()}
+
+
+def _nodes(formula: sympy.Basic) -> Iterator[sympy.Basic]:
+    """Walk a formula with its named values written out; bound indices are made distinct from the sample's."""
+    stack = [formula]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Let):
+            stack.append(node.inlined)
+            continue
+        yield node
+        if isinstance(node, Reduction):
+            fresh = {k: Index(f"{k.name}*", k.axis) for k in node.bound}
+            stack += [Size(k.axis.name) for k in node.bound]  # it runs over the whole axis
+            stack += [node.body.xreplace(fresh), node.where.xreplace(fresh), node.empty]
+        else:
+            stack += [a for a in node.args if isinstance(a, sympy.Basic)]
+
+
+def _filled(definition: Definition, tensors: Tensors, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Return tensors as arrays, those parameters that are left out filled with what stands for them."""
+    found = {name: np.asarray(x) for name, x in tensors.items() if x is not None}
+    for argument in definition.parameters:
+        if argument.axes and argument.name not in found:
+            found[argument.name] = np.full([sizes[a.name] for a in argument.axes], argument.fill)
+    return found
+
+
+def _sizes(definition: Definition, tensors: Tensors) -> dict[str, int]:
+    """Return the extents of the axes, as the arrays have them."""
+    found: dict[str, int] = {}
     for argument in definition.arguments:
         axes = argument.axes
         if not axes and argument.role == "input" and definition.elementwise:
             axes = (definition.per[0].axis,)
-        for axis, size in zip(axes, np.shape(tensors.get(argument.name, ())), strict=False):
-            found[axis.name] = size
-    missing = [axis.name for axis in axes_of(definition.arguments) if axis.name not in found]
-    return found | dict.fromkeys(missing, 1)
-
-
-def _series(value: Any) -> Any:
-    return value if isinstance(value, flint.arb_series) else flint.arb_series([value])
-
-
-def _derivatives(series: Any, order: int, bits: int) -> tuple[Any, ...]:
-    """Return the derivatives in a series, if every one pins a float."""
-    found = []
-    for k in range(order + 1):
-        ball = series[k] * (2 if k == 2 else 1)
-        if not ball.is_finite():
-            raise Undecided
-        if ball.is_zero():
-            found.append(ball)
-            continue
-        if ball.rel_accuracy_bits() < ENOUGH:
-            # a derivative that is exactly 0 cancels to a ball around 0, whose radius shrinks with the precision
-            if ball.contains(0) and bits > 8000 and abs(ball).upper() < flint.arb(2) ** -1200:
-                found.append(flint.arb(0))
-                continue
-            raise Undecided
-        found.append(ball)
-    return tuple(found)
-
-
-def _constant(value: Any) -> Any:
-    return value[0] if isinstance(value, flint.arb_series) else value
-
-
-def _sign(value: Any) -> int:
-    """Return the sign of a ball; a ball around 0 that is not exactly 0 is undecided."""
-    ball = flint.arb(_constant(value))
-    if ball.is_zero():
-        return 0
-    if ball > 0:
-        return 1
-    if ball < 0:
-        return -1
-    raise Undecided
-
-
-def _entry(array: Any, slots: tuple[int, ...]) -> Any:
-    return flint.arb(float(array[slots]))
-
-
-def _compile(node: sympy.Basic) -> Run:
-    """Return a closure that evaluates a node at a point."""
-    match node:
-        case Index():
-            return lambda point: point.indices[node.name]
-        case Size():
-            return lambda point: flint.arb(point.sizes[node.name])
-        case LabelAccess():
-            slots = [_compile(s) for s in node.slots]
-            return lambda point: int(point.tensors[node.name][tuple(s(point) for s in slots)])
-        case Access():
-            return _access(node)
-        case Let():
-            return _compile(node.inlined)
-        case Reduction():
-            return _reduction(node)
-        case sympy.Rational():
-            p, q = int(node.p), int(node.q)
-            return lambda point: flint.arb(p) / q if q != 1 else flint.arb(p)
-        case sympy.pi:
-            return lambda point: flint.arb.pi()
-        case sympy.Symbol():
-            return _parameter(node.name)
-        case positive_part():
-            x = _compile(node.args[0])
-            return lambda point: v if _sign(v := x(point)) > 0 else flint.arb(0)
-        case magnitude() | sympy.Abs():
-            return _magnitude(_compile(node.args[0]))
-        case Atom():
-            return _compile(node.textbook())
-        case sympy.Piecewise():
-            cases = [(_compile(value), _condition(condition)) for value, condition in node.args]
-            return lambda point: next(value(point) for value, holds in cases if holds(point))
-        case sympy.Add():
-            parts = [_compile(a) for a in node.args]
-            return lambda point: sum((p(point) for p in parts[1:]), parts[0](point))
-        case sympy.Mul():
-            return _product([_compile(a) for a in node.args])
-        case sympy.Pow():
-            return _power(_compile(node.base), node.exp)
-        case sympy.Max() | sympy.Min():
-            return _extreme([_compile(a) for a in node.args], 1 if isinstance(node, sympy.Max) else -1)
-    return _function(node)
-
-
-def _access(node: Access) -> Run:
-    slots = [_compile(s) for s in node.slots]
-    name = node.name
-
-    def read(point: Point) -> Any:
-        at = tuple(s(point) for s in slots)
-        value = _entry(point.tensors[name], at)
-        if name in point.directions:
-            slope = _entry(point.directions[name], at)
-            if not slope.is_zero():
-                return flint.arb_series([value, slope])
-        return value
-
-    return read
-
-
-def _parameter(name: str) -> Run:
-    def read(point: Point) -> Any:
-        value = point.scalars[name]
-        if isinstance(value, bool | int) and name not in point.directions:
-            return flint.arb(int(value))
-        slope = point.directions.get(name)
-        ball = flint.arb(float(value))
-        return ball if slope is None else flint.arb_series([ball, flint.arb(float(slope))])
-
-    return read
-
-
-def _magnitude(inner: Run) -> Run:
-    def run(point: Point) -> Any:
-        value = inner(point)
-        sign = _sign(value)
-        return value * sign if sign else flint.arb(0)  # at the kink the derivative is 0
-
-    return run
-
-
-def _product(parts: list[Run]) -> Run:
-    def run(point: Point) -> Any:
-        total = flint.arb(1)
-        for part in parts:
-            value = part(point)
-            if not isinstance(value, flint.arb_series) and value.is_zero():
-                return flint.arb(0)  # a term whose weight is 0 is not there
-            total = total * value
-        return total
-
-    return run
-
-
-def _power(base: Run, exponent: sympy.Expr) -> Run:
-    if exponent.is_Integer:
-        count = int(exponent)
-
-        def whole(point: Point) -> Any:
-            value, result = base(point), flint.arb(1)
-            for _ in range(abs(count)):
-                result = result * value
-            return result if count >= 0 else 1 / result
-
-        return whole
-    if exponent == sympy.S.Half:
-        return lambda point: base(point).sqrt()
-    power = _compile(exponent)
-
-    def general(point: Point) -> Any:
-        value, by = base(point), power(point)
-        if flint.arb(_constant(by)).is_zero() and not isinstance(by, flint.arb_series):
-            return flint.arb(1)
-        if flint.arb(_constant(value)).is_zero():
-            return flint.arb(0)
-        return (value.log() * by).exp()
-
-    return general
-
-
-def _extreme(parts: list[Run], sign: int) -> Run:
-    def run(point: Point) -> Any:
-        best, tied = parts[0](point), False
-        for part in parts[1:]:
-            value = part(point)
-            order = _sign((value - best) * sign)
-            tied = tied or order == 0
-            best = value if order > 0 else best
-        return flint.arb(_constant(best)) if tied else best
-
-    return run
-
-
-def _function(node: sympy.Basic) -> Run:
-    inner = _compile(node.args[0])
-    match type(node).__name__:
-        case "exp":
-            return lambda point: inner(point).exp()
-        case "log":
-
-            def logarithm(point: Point) -> Any:
-                value = inner(point)
-                if _sign(value) <= 0:
-                    raise Undecided
-                return value.log()
-
-            return logarithm
-        case "cos":
-            return lambda point: inner(point).cos()
-        case "sin":
-            return lambda point: inner(point).sin()
-        case "acos":
-            return lambda point: inner(point).acos()
-        case name:
-            message = f"the oracle does not know the function {name}"
-            raise NotImplementedError(message)
-
-
-def _reduction(node: Reduction) -> Run:
-    body, where = _compile(node.body), _condition(node.where)
-    empty = _compile(node.empty) if node.empty is not sympy.nan else None
-    names = [(k.name, k.axis.name) for k in node.bound]
-
-    def entries(point: Point) -> list[Any]:
-        before, found = dict(point.indices), []
-        for position in itertools.product(*(range(point.sizes[axis]) for _, axis in names)):
-            point.indices.update(zip((n for n, _ in names), position, strict=True))
-            if where(point):
-                found.append(body(point))
-        point.indices.clear()
-        point.indices.update(before)
-        return found
-
-    def run(point: Point) -> Any:
-        values = entries(point)
-        if not values and empty is not None:
-            return empty(point)
-        match node.operation:
-            case "sum":
-                return sum(values, flint.arb(0))
-            case "logsumexp":
-                return sum((v.exp() for v in values), flint.arb(0)).log()
-            case "norm":
-                return sum((v * v for v in values), flint.arb(0)).sqrt()
-            case operation:
-                best = values[0]
-                for value in values[1:]:
-                    best = value if _sign(value - best) * (1 if operation == "max" else -1) > 0 else best
-                return best
-
-    return run
-
-
-def _condition(node: sympy.Basic) -> Callable[[Point], bool]:
-    """Return a closure that decides a condition on the constant coefficients of the balls."""
-    match node:
-        case sympy.logic.boolalg.BooleanAtom():
-            return lambda point: bool(node)
-        case sympy.And():
-            parts = [_condition(a) for a in node.args]
-            return lambda point: all(p(point) for p in parts)
-        case sympy.Or():
-            parts = [_condition(a) for a in node.args]
-            return lambda point: any(p(point) for p in parts)
-        case sympy.Not():
-            part = _condition(node.args[0])
-            return lambda point: not part(point)
-        case Flag():
-            name = node.name
-            if name.endswith("_given"):
-                return lambda point: point.scalars[name.removesuffix("_given")] is not None
-            return lambda point: bool(point.scalars[name])
-        case sympy.Symbol() if node.name.endswith("_given"):
-            return lambda point: point.scalars[node.name.removesuffix("_given")] is not None
-        case sympy.core.relational.Relational():
-            left, right = (_compile(a) for a in node.args)
-            allowed = {"==": (0,), "!=": (-1, 1), "<": (-1,), "<=": (-1, 0), ">": (1,), ">=": (0, 1)}[node.rel_op]
-            return lambda point: _compare(left(point), right(point), point) in allowed
-    message = f"the oracle cannot decide {node}"
-    raise NotImplementedError(message)
-
-
-def _compare(left: Any, right: Any, point: Point) -> int:
-    if isinstance(left, int) and isinstance(right, int):
-        return (left > right) - (left < right)
-    difference, size = _constant(left) - _constant(right), abs(_constant(left)) + abs(_constant(right))
-    order = _sign(difference)
-    if size > 0:
-        point.gap = min(point.gap, float((abs(difference) / size).mid()))
-    return order
+        array = tensors.get(argument.name) if axes else None
+        if array is not None:
+            found |= {axis.name: size for axis, size in zip(axes, np.shape(array), strict=False)}
+    return dict.fromkeys((axis.name for axis in axes_of(definition.arguments)), 1) | found

@@ -1,0 +1,228 @@
+"""The first rung: value, gradient, Hessian diagonal and Hessian product against the oracle, in units of the last place.
+
+A definition and a loss that can be called come in; out goes the largest error of each quantity in each dtype, the input
+where it is, and the count of errors that no unit excuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from symloss.language.definition import Definition
+from symloss.verification.oracle import Undecided, oracle_of
+from symloss.verification.quantities import Request, split
+from symloss.verification.sampling import Batch, batches
+from symloss.verification.series import working
+from symloss.verification.ulp import round_to, ulp_error
+
+GROSS = 512.0
+"""Units of the last place from which an error is looked at twice."""
+CLOSE = 1e-12
+"""What an error may be, relative to the largest of 1, the loss and the truth, where cancellation eats the digits."""
+JUMP = 2.0**-52
+"""Relative distance to a jump within which rounding the inputs' difference decides the side."""
+ENTRIES = 4
+"""How many entries of a row are compared."""
+
+QUANTITIES = ("value", "gradient", "hessian_diagonal", "hessian_product")
+Place = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The largest error of one quantity in one dtype, and where it is.
+
+    Parameters
+    ----------
+    dtype, quantity, wrt : str
+        What was compared.
+    points : int
+        How many numbers were compared.
+    max_ulp : float
+        In units of the last place of the correctly rounded result.
+    worst : dict of str to str
+        The sample with the largest error, in digits that give back the same floats.
+    false_zeros, nans, wrong_signs : int
+        0 for a normal number; NaN or infinity for a finite one; a normal number's sign turned.
+    undecided : int
+        Points on which the oracle could not decide.
+    at_jumps : int
+        Points so near a jump that rounding decides the side: left out.
+    wrong : int
+        Errors that cancellation does not explain either.
+    """
+
+    dtype: str
+    quantity: str
+    wrt: str
+    points: int
+    max_ulp: float
+    worst: dict[str, str]
+    false_zeros: int
+    nans: int
+    wrong_signs: int
+    undecided: int
+    at_jumps: int
+    wrong: int
+
+
+class _Tally:
+    """Errors of one quantity as they come in."""
+
+    def __init__(self) -> None:
+        self.points, self.worst_ulp, self.undecided, self.at_jumps, self.wrong = 0, 0.0, 0, 0, 0
+        self.worst: dict[str, str] = {}
+        self.kinds = {"false zero": 0, "nan": 0, "inf": 0, "sign": 0}
+
+    def add(
+        self, computed: Any, exact: Any, dtype: np.dtype[Any], describe: Callable[[], dict[str, str]],
+        gap: Callable[[], float], scale: Any = 0.0,
+    ) -> None:  # fmt: skip
+        """Compare one number; the wrong side of a jump that is within rounding is counted apart."""
+        error = ulp_error(computed, exact, dtype)
+        truth = round_to(exact)[0]
+        far = error.ulp > GROSS and not abs(float(computed) - truth) <= CLOSE * max(1.0, abs(truth), abs(float(scale)))
+        if far and 0.0 < gap() < JUMP:
+            self.at_jumps += 1
+            return
+        self.points += 1
+        self.wrong += far
+        if error.kind:
+            self.kinds[error.kind] += 1
+        if error.ulp > self.worst_ulp:
+            self.worst_ulp, self.worst = error.ulp, describe()
+
+    def row(self, dtype: np.dtype[Any], quantity: str, wrt: str) -> Accuracy:
+        """Return the summary."""
+        bad = self.kinds
+        return Accuracy(
+            dtype.name, quantity, wrt, self.points, self.worst_ulp, self.worst, bad["false zero"],
+            bad["nan"] + bad["inf"], bad["sign"], self.undecided, self.at_jumps, self.wrong,
+        )  # fmt: skip
+
+
+Tallies = dict[tuple[str, str], _Tally]
+
+
+def full_settings(definition: Definition, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return every scalar parameter, with the defaults of those not set."""
+    return {a.name: settings.get(a.name, a.default) for a in definition.parameters if not a.axes}
+
+
+def accuracy(definition: Definition, loss: Any, seed: int, count: int) -> tuple[Accuracy, ...]:
+    """Compare value, gradient, Hessian diagonal and Hessian product with the oracle, point by point.
+
+    Parameters
+    ----------
+    definition : Definition
+        What is true.
+    loss : Loss
+        What is called: its `value`, `gradient_and_hessian` and `hessian_product`, without a mean.
+    seed : int
+        Of the points and directions.
+    count : int
+        Points for each dtype of an elementwise loss; a sixtieth of it is the number of rows of others.
+    """
+    rows = []
+    for dtype in (np.dtype(np.float64), np.dtype(np.float32)):
+        tallies: Tallies = {("value", ""): _Tally()}
+        for a in definition.differentiable:
+            tallies |= {(q, a.name): _Tally() for q in QUANTITIES[1:]}
+        rng = np.random.default_rng(seed + 1)
+        for batch in batches(definition, seed, count, dtype):
+            _compare(definition, loss, batch, dtype, tallies, rng)
+        rows += [t.row(dtype, q, wrt) for (q, wrt), t in tallies.items()]
+    return tuple(rows)
+
+
+def _compare(
+    definition: Definition, loss: Any, batch: Batch, dtype: np.dtype[Any], tallies: Tallies, rng: np.random.Generator
+) -> None:
+    inputs = list(batch.inputs.values())
+    names = [a.name for a in definition.differentiable]
+    direction = {n: (rng.integers(-32, 33, batch.inputs[n].shape) / 8).astype(dtype) for n in names}
+    given = tuple(direction[n] for n in names) if len(names) > 1 else direction[names[0]]
+    values = loss.value(*inputs, reduction="none", **batch.settings)
+    gradients, hessians = loss.gradient_and_hessian(*inputs, reduction="sum", **batch.settings)
+    products = loss.hessian_product(*inputs, direction=given, reduction="sum", **batch.settings)
+    if len(names) == 1:
+        gradients, hessians, products = (gradients,), (hessians,), (products,)
+    judge = _Judge(
+        Request(oracle_of(definition), *split(definition, batch.inputs, batch.settings)), batch, dtype, tallies
+    )
+    for sample in np.ndindex(*judge.request.oracle.shape(judge.request.tensors)):
+        judge.value(sample, values[sample])
+    for name, *arrays in zip(names, gradients, hessians, products, strict=True):
+        for at in _places(rng, batch.inputs[name].shape):
+            judge.entry(name, at, tuple(a[at] for a in arrays), direction)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What the numbers of one batch are compared with."""
+
+    request: Request
+    batch: Batch
+    dtype: np.dtype[Any]
+    tallies: Tallies
+
+    def value(self, sample: Place, computed: Any) -> None:
+        """Compare the loss of one sample."""
+        oracle, tensors, scalars = self.request.oracle, self.request.tensors, self.request.scalars
+        tally = self.tallies["value", ""]
+        try:
+            counted = oracle.counts(tensors, scalars, sample)
+            exact = oracle.along(tensors, scalars, {}, 0, sample)[0] if counted else flint.arb(0)
+        except Undecided:
+            tally.undecided += 1
+            return
+        tally.add(computed, exact, self.dtype, lambda: self.describe(sample), lambda: self.gap([sample]))
+
+    def entry(self, name: str, at: Place, computed: tuple[Any, ...], direction: dict[str, NDArray[Any]]) -> None:
+        """Compare gradient, Hessian diagonal and Hessian product in one entry."""
+        request = self.request
+        tallies = [self.tallies[quantity, name] for quantity in QUANTITIES[1:]]
+        try:
+            total, slope, curvature = request.entry(name, at)
+            if request.oracle.definition.elementwise and len(direction) == 1:
+                with working(256, 0):
+                    product = curvature * flint.arb(float(direction[name][at]))  # nothing else moves
+            else:
+                product = request.product(name, at, direction)
+        except Undecided:
+            for tally in tallies:
+                tally.undecided += 1
+            return
+        samples = [s for s, _ in request.samples(name, at)]
+        where = samples[0] if len(samples) == 1 else at
+        for tally, number, exact in zip(tallies, computed, (slope, curvature, product), strict=True):
+            tally.add(number, exact, self.dtype, lambda: self.describe(where), lambda: self.gap(samples), total)
+
+    def gap(self, samples: list[Place]) -> float:
+        """Return how near the closest comparison in any of the samples is to a tie."""
+        oracle, tensors, scalars = self.request.oracle, self.request.tensors, self.request.scalars
+        return min((oracle.gap(tensors, scalars, s) for s in samples), default=1.0)
+
+    def describe(self, at: Place) -> dict[str, str]:
+        """Return the inputs at the leading index of a place, and the scalar settings."""
+        lead = at[0] if at else 0
+        with np.printoptions(floatmode="unique", threshold=8, precision=17):
+            shown = {n: str(x[lead] if x.ndim and lead < len(x) else x) for n, x in self.batch.inputs.items()}
+        return shown | {n: repr(v) for n, v in self.batch.settings.items() if not isinstance(v, np.ndarray)}
+
+
+def _places(rng: np.random.Generator, shape: tuple[int, ...]) -> list[Place]:
+    """Return the entries that are compared: all of a few for each leading index, some of many."""
+    found: list[Place] = []
+    rest = list(np.ndindex(*shape[1:]))
+    for lead in np.ndindex(*shape[:1]):
+        few = len(rest) <= ENTRIES
+        chosen = range(len(rest)) if few else sorted(rng.choice(len(rest), ENTRIES, replace=False))
+        found += [(*lead, *rest[k]) for k in chosen]
+    return found
