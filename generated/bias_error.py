@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'bias_error',
  'title': 'Bias error',
  'formula': 'prediction[i] - target[i]',
@@ -34,18 +34,21 @@ SPEC = {'abi': 1,
              'kind': 'real',
              'differentiable': False,
              'domain': {'kind': 'interval', 'low': -math.inf, 'high': math.inf, 'low_open': True, 'high_open': True}}),
- 'parameters': ()}
+ 'parameters': (),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(prediction, target, weight, value_out):
+def value(prediction, target, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         loss = x - y
@@ -57,26 +60,26 @@ def value(prediction, target, weight, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(prediction, target, weight, scale, gradient_prediction):
+def gradient(prediction, target, sample_weights, loss_scale, gradient_prediction):
     """The gradient."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         gradient_prediction[i] = seed
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(prediction, target, weight, scale, value_out, gradient_prediction):
+def value_and_gradient(prediction, target, sample_weights, loss_scale, value_out, gradient_prediction):
     """Value and gradient in one pass."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         loss = x - y
@@ -89,7 +92,7 @@ def value_and_gradient(prediction, target, weight, scale, value_out, gradient_pr
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(prediction, target, weight, scale, hessian_prediction):
+def hessian_diagonal(prediction, target, sample_weights, loss_scale, hessian_prediction):
     """The exact diagonal of the Hessian."""
     n = prediction.shape[0]
     for i in range(n):
@@ -97,19 +100,19 @@ def hessian_diagonal(prediction, target, weight, scale, hessian_prediction):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(prediction, target, weight, scale, gradient_prediction, hessian_prediction):
+def gradient_and_hessian(prediction, target, sample_weights, loss_scale, gradient_prediction, hessian_prediction):
     """Gradient and Hessian diagonal in one pass."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         gradient_prediction[i] = seed
         hessian_prediction[i] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(prediction, target, weight, scale, direction_prediction, product_prediction):
+def hessian_product(prediction, target, sample_weights, loss_scale, direction_prediction, product_prediction):
     """The Hessian times a direction."""
     n = prediction.shape[0]
     for i in range(n):

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'binary_cross_entropy',
  'title': 'Binary cross entropy',
  'formula': '-pos_weight*log(p)*t_1 - log(1 - p)*t_0',
@@ -51,7 +51,10 @@ SPEC = {'abi': 1,
                             'low_open': False,
                             'high_open': False},
                  'default': 0.0,
-                 'optional': False})}
+                 'optional': False}),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
 
 
 @njit(nogil=True, error_model="numpy")
@@ -67,16 +70,16 @@ def _decay(x: float) -> float:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(logit, target, pos_weight, label_smoothing, weight, value_out):
+def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         y = np.float64(target[i])
         t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
         z = np.float64(logit[i])
@@ -93,15 +96,15 @@ def value(logit, target, pos_weight, label_smoothing, weight, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logit, target, pos_weight, label_smoothing, weight, scale, gradient_logit):
+def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, gradient_logit):
     """The gradient."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
         z = np.float64(logit[i])
@@ -114,17 +117,17 @@ def gradient(logit, target, pos_weight, label_smoothing, weight, scale, gradient
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(logit, target, pos_weight, label_smoothing, weight, scale, value_out, gradient_logit):
+def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, value_out, gradient_logit):
     """Value and gradient in one pass."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
         z = np.float64(logit[i])
@@ -146,15 +149,15 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, weight, scale
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logit, target, pos_weight, label_smoothing, weight, scale, hessian_logit):
+def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, hessian_logit):
     """The exact diagonal of the Hessian."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
         z = np.float64(logit[i])
@@ -166,15 +169,15 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, weight, scale, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(logit, target, pos_weight, label_smoothing, weight, scale, gradient_logit, hessian_logit):
+def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, gradient_logit, hessian_logit):
     """Gradient and Hessian diagonal in one pass."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         factor_2 = term * (1.0 - y)
         t_0 = factor + factor_2  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
@@ -189,15 +192,15 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, weight, sca
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(logit, target, pos_weight, label_smoothing, weight, scale, direction_logit, product_logit):
+def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, direction_logit, product_logit):
     """The Hessian times a direction."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         v_z = np.float64(direction_logit[i])
         y = np.float64(target[i])
         t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
@@ -210,17 +213,17 @@ def hessian_product(logit, target, pos_weight, label_smoothing, weight, scale, d
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, weight, scale, parameter_gradient, parameter_hessian):
+def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_label_smoothing = 0.0
     sum_pos_weight = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         z = np.float64(logit[i])
         log1p_value = math.log1p(_decay(z))
@@ -236,17 +239,17 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, w
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(logit, target, pos_weight, label_smoothing, weight, scale, direction_logit, direction_parameters, product_logit, parameter_product):
+def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, direction_logit, direction_parameters, product_logit, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_label_smoothing_tangent = 0.0
     sum_pos_weight_tangent = 0.0
     factor_2 = 0.5 * label_smoothing
     term_3 = 1.0 - label_smoothing
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         v_z = np.float64(direction_logit[i])
         y = np.float64(target[i])
         z = np.float64(logit[i])

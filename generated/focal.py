@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'focal',
  'title': 'Focal loss',
  'formula': '-(1 - p_t)**gamma*log(p_t)*alpha_t',
@@ -55,7 +55,10 @@ SPEC = {'abi': 1,
                             'low_open': False,
                             'high_open': False},
                  'default': 0.25,
-                 'optional': True})}
+                 'optional': True}),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
 
 
 @njit(nogil=True, error_model="numpy")
@@ -79,15 +82,15 @@ def _power(x: float, exponent: float) -> float:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(logit, target, gamma, alpha, alpha_given, weight, value_out):
+def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
@@ -105,14 +108,14 @@ def value(logit, target, gamma, alpha, alpha_given, weight, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logit, target, gamma, alpha, alpha_given, weight, scale, gradient_logit):
+def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, gradient_logit):
     """The gradient."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
@@ -127,16 +130,16 @@ def gradient(logit, target, gamma, alpha, alpha_given, weight, scale, gradient_l
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(logit, target, gamma, alpha, alpha_given, weight, scale, value_out, gradient_logit):
+def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, value_out, gradient_logit):
     """Value and gradient in one pass."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
@@ -158,14 +161,14 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, weight, scale, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logit, target, gamma, alpha, alpha_given, weight, scale, hessian_logit):
+def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, hessian_logit):
     """The exact diagonal of the Hessian."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
@@ -180,14 +183,14 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, weight, scale, he
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, weight, scale, gradient_logit, hessian_logit):
+def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, gradient_logit, hessian_logit):
     """Gradient and Hessian diagonal in one pass."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
@@ -205,14 +208,14 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, weight, scale
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(logit, target, gamma, alpha, alpha_given, weight, scale, direction_logit, product_logit):
+def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, direction_logit, product_logit):
     """The Hessian times a direction."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         v_z = np.float64(direction_logit[i])
         z = np.float64(logit[i])
         y = np.float64(target[i])
@@ -228,17 +231,17 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, weight, scale, dir
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, weight, scale, parameter_gradient, parameter_hessian):
+def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_alpha = 0.0
     sum_gamma = 0.0
     sum_gamma_sensitivity = 0.0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
@@ -260,16 +263,16 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, wei
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(logit, target, gamma, alpha, alpha_given, weight, scale, direction_logit, direction_parameters, product_logit, parameter_product):
+def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, direction_logit, direction_parameters, product_logit, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_alpha_tangent = 0.0
     sum_gamma_tangent = 0.0
     term_3 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         v_z = np.float64(direction_logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'margin_ranking',
  'title': 'Margin ranking loss',
  'formula': 'Max(0, margin - (first[i] - second[i])*target[i])',
@@ -49,7 +49,10 @@ SPEC = {'abi': 1,
                             'low_open': True,
                             'high_open': True},
                  'default': 0.0,
-                 'optional': False},)}
+                 'optional': False},),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
 
 
 @njit(nogil=True, error_model="numpy")
@@ -58,15 +61,21 @@ def _positive_part(x: float) -> float:
     return x if not x <= 0.0 else 0.0
 
 
+@njit(nogil=True, error_model="numpy")
+def _step(x: float) -> float:
+    """1 where x > 0, else 0; NaN stays NaN."""
+    return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(first, second, target, margin, weight, value_out):
+def value(first, second, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = first.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
@@ -79,31 +88,31 @@ def value(first, second, target, margin, weight, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(first, second, target, margin, weight, scale, gradient_first, gradient_second):
+def gradient(first, second, target, margin, sample_weights, loss_scale, gradient_first, gradient_second):
     """The gradient."""
     n = first.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
-        case = ((1.0) if margin - y * (u - v) > 0 else 0.0 if margin - y * (u - v) <= 0.0 else np.nan)
-        gradient_first[i] = -seed * y * case
-        gradient_second[i] = seed * y * case
+        step_value = _step(margin - y * (u - v))
+        gradient_first[i] = -seed * y * step_value
+        gradient_second[i] = seed * y * step_value
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(first, second, target, margin, weight, scale, value_out, gradient_first, gradient_second):
+def value_and_gradient(first, second, target, margin, sample_weights, loss_scale, value_out, gradient_first, gradient_second):
     """Value and gradient in one pass."""
     n = first.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
@@ -113,14 +122,14 @@ def value_and_gradient(first, second, target, margin, weight, scale, value_out, 
         total += factor
         if wanted:
             value_out[i] = factor
-        case = ((1.0) if term > 0 else 0.0 if term <= 0.0 else np.nan)
-        gradient_first[i] = -seed * y * case
-        gradient_second[i] = seed * y * case
+        step_value = _step(term)
+        gradient_first[i] = -seed * y * step_value
+        gradient_second[i] = seed * y * step_value
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(first, second, target, margin, weight, scale, hessian_first, hessian_second):
+def hessian_diagonal(first, second, target, margin, sample_weights, loss_scale, hessian_first, hessian_second):
     """The exact diagonal of the Hessian."""
     n = first.shape[0]
     for i in range(n):
@@ -129,25 +138,25 @@ def hessian_diagonal(first, second, target, margin, weight, scale, hessian_first
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(first, second, target, margin, weight, scale, gradient_first, gradient_second, hessian_first, hessian_second):
+def gradient_and_hessian(first, second, target, margin, sample_weights, loss_scale, gradient_first, gradient_second, hessian_first, hessian_second):
     """Gradient and Hessian diagonal in one pass."""
     n = first.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
-        case = ((1.0) if margin - y * (u - v) > 0 else 0.0 if margin - y * (u - v) <= 0.0 else np.nan)
-        gradient_first[i] = -seed * y * case
-        gradient_second[i] = seed * y * case
+        step_value = _step(margin - y * (u - v))
+        gradient_first[i] = -seed * y * step_value
+        gradient_second[i] = seed * y * step_value
         hessian_first[i] = 0.0
         hessian_second[i] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(first, second, target, margin, weight, scale, direction_first, direction_second, product_first, product_second):
+def hessian_product(first, second, target, margin, sample_weights, loss_scale, direction_first, direction_second, product_first, product_second):
     """The Hessian times a direction."""
     n = first.shape[0]
     for i in range(n):
@@ -156,24 +165,24 @@ def hessian_product(first, second, target, margin, weight, scale, direction_firs
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(first, second, target, margin, weight, scale, parameter_gradient, parameter_hessian):
+def parameter_gradient_and_hessian(first, second, target, margin, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = first.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_margin = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
-        sum_margin += seed * ((1.0) if margin - y * (u - v) > 0 else 0.0 if margin - y * (u - v) <= 0.0 else np.nan)
+        sum_margin += seed * _step(margin - y * (u - v))
     parameter_gradient[0] += sum_margin
     parameter_hessian[0] += 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(first, second, target, margin, weight, scale, direction_first, direction_second, direction_parameters, product_first, product_second, parameter_product):
+def full_hessian_product(first, second, target, margin, sample_weights, loss_scale, direction_first, direction_second, direction_parameters, product_first, product_second, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = first.shape[0]
     for i in range(n):

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'poly_cross_entropy',
  'title': 'Poly-1 cross entropy',
  'formula': 'epsilon*(1 - p_y) - log(p_y)',
@@ -46,7 +46,10 @@ SPEC = {'abi': 1,
                             'low_open': True,
                             'high_open': True},
                  'default': 1.0,
-                 'optional': False},)}
+                 'optional': False},),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
 
 
 @njit(nogil=True, error_model="numpy")
@@ -61,15 +64,15 @@ def _exp_difference(a: float, b: float) -> float:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(logits, label, epsilon, weight, value_out):
+def value(logits, label, epsilon, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -97,15 +100,15 @@ def value(logits, label, epsilon, weight, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logits, label, epsilon, weight, scale, gradient_logits):
+def gradient(logits, label, epsilon, sample_weights, loss_scale, gradient_logits):
     """The gradient."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -135,17 +138,17 @@ def gradient(logits, label, epsilon, weight, scale, gradient_logits):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(logits, label, epsilon, weight, scale, value_out, gradient_logits):
+def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value_out, gradient_logits):
     """Value and gradient in one pass."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     exp_logits = np.empty((c,))
     total = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -181,15 +184,15 @@ def value_and_gradient(logits, label, epsilon, weight, scale, value_out, gradien
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logits, label, epsilon, weight, scale, hessian_logits):
+def hessian_diagonal(logits, label, epsilon, sample_weights, loss_scale, hessian_logits):
     """The exact diagonal of the Hessian."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -220,15 +223,15 @@ def hessian_diagonal(logits, label, epsilon, weight, scale, hessian_logits):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(logits, label, epsilon, weight, scale, gradient_logits, hessian_logits):
+def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gradient_logits, hessian_logits):
     """Gradient and Hessian diagonal in one pass."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -263,15 +266,15 @@ def gradient_and_hessian(logits, label, epsilon, weight, scale, gradient_logits,
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(logits, label, epsilon, weight, scale, direction_logits, product_logits):
+def hessian_product(logits, label, epsilon, sample_weights, loss_scale, direction_logits, product_logits):
     """The Hessian times a direction."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -309,15 +312,15 @@ def hessian_product(logits, label, epsilon, weight, scale, direction_logits, pro
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(logits, label, epsilon, weight, scale, parameter_gradient, parameter_hessian):
+def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_epsilon = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -342,16 +345,16 @@ def parameter_gradient_and_hessian(logits, label, epsilon, weight, scale, parame
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(logits, label, epsilon, weight, scale, direction_logits, direction_parameters, product_logits, parameter_product):
+def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, direction_logits, direction_parameters, product_logits, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_epsilon_tangent = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf

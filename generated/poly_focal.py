@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'poly_focal',
  'title': 'Poly-1 focal loss',
  'formula': 'epsilon*(1 - p_t)**(gamma + 1) - (1 - p_t)**gamma*log(p_t)*alpha_t',
@@ -66,7 +66,10 @@ SPEC = {'abi': 1,
                             'low_open': True,
                             'high_open': True},
                  'default': 1.0,
-                 'optional': False})}
+                 'optional': False}),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
 
 
 @njit(nogil=True, error_model="numpy")
@@ -90,15 +93,15 @@ def _power(x: float, exponent: float) -> float:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(logit, target, gamma, alpha, alpha_given, epsilon, weight, value_out):
+def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
@@ -116,14 +119,14 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, weight, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logit, target, gamma, alpha, alpha_given, epsilon, weight, scale, gradient_logit):
+def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, gradient_logit):
     """The gradient."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         z = np.float64(logit[i])
@@ -138,16 +141,16 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, weight, scale, g
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, weight, scale, value_out, gradient_logit):
+def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, value_out, gradient_logit):
     """Value and gradient in one pass."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
@@ -170,14 +173,14 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, weight
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, weight, scale, hessian_logit):
+def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, hessian_logit):
     """The exact diagonal of the Hessian."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     term_3 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
@@ -195,14 +198,14 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, weight, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, weight, scale, gradient_logit, hessian_logit):
+def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, gradient_logit, hessian_logit):
     """Gradient and Hessian diagonal in one pass."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     term_3 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         z = np.float64(logit[i])
@@ -223,14 +226,14 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, weig
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weight, scale, direction_logit, product_logit):
+def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, direction_logit, product_logit):
     """The Hessian times a direction."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     term_3 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         v_z = np.float64(direction_logit[i])
         z = np.float64(logit[i])
         y = np.float64(target[i])
@@ -249,18 +252,18 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weight, s
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, weight, scale, parameter_gradient, parameter_hessian):
+def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_alpha = 0.0
     sum_epsilon = 0.0
     sum_gamma = 0.0
     sum_gamma_sensitivity = 0.0
     term_2 = 1.0 - alpha
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
@@ -286,10 +289,10 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weight, scale, direction_logit, direction_parameters, product_logit, parameter_product):
+def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, direction_logit, direction_parameters, product_logit, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = logit.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_alpha_tangent = 0.0
     sum_epsilon_tangent = 0.0
     sum_gamma_tangent = 0.0
@@ -297,8 +300,8 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, weig
     term_5 = 1.0 - alpha
     factor_4 = direction_parameters[2] * term_4
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         v_z = np.float64(direction_logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'smooth_l1',
  'title': 'Smooth L1 loss',
  'formula': 'Piecewise((r**2/(2*beta), beta >= Abs(r)), (-beta/2 + Abs(r), True))',
@@ -40,19 +40,28 @@ SPEC = {'abi': 1,
                  'differentiable': True,
                  'domain': {'kind': 'interval', 'low': 0.0, 'high': math.inf, 'low_open': True, 'high_open': True},
                  'default': 1.0,
-                 'optional': False},)}
+                 'optional': False},),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
+
+
+@njit(nogil=True, error_model="numpy")
+def _signum(x: float) -> float:
+    """Return the sign: -1, 0 or 1; NaN stays NaN."""
+    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(prediction, target, beta, weight, value_out):
+def value(prediction, target, beta, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     factor = (-0.5) * beta
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
@@ -66,30 +75,30 @@ def value(prediction, target, beta, weight, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(prediction, target, beta, weight, scale, gradient_prediction):
+def gradient(prediction, target, beta, sample_weights, loss_scale, gradient_prediction):
     """The gradient."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (((1.0) if r > 0 else (((-1.0) if r < 0 else 0.0 if r >= 0.0 else np.nan)) if r <= 0.0 else np.nan)) if beta < abs(r) else np.nan)
+        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(prediction, target, beta, weight, scale, value_out, gradient_prediction):
+def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, value_out, gradient_prediction):
     """Value and gradient in one pass."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     factor = (-0.5) * beta
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
@@ -99,18 +108,18 @@ def value_and_gradient(prediction, target, beta, weight, scale, value_out, gradi
         total += factor_2
         if wanted:
             value_out[i] = factor_2
-        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= magnitude_value else (((1.0) if r > 0 else (((-1.0) if r < 0 else 0.0 if r >= 0.0 else np.nan)) if r <= 0.0 else np.nan)) if beta < magnitude_value else np.nan)
+        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= magnitude_value else (_signum(r)) if beta < magnitude_value else np.nan)
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(prediction, target, beta, weight, scale, hessian_prediction):
+def hessian_diagonal(prediction, target, beta, sample_weights, loss_scale, hessian_prediction):
     """The exact diagonal of the Hessian."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
@@ -118,28 +127,28 @@ def hessian_diagonal(prediction, target, beta, weight, scale, hessian_prediction
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(prediction, target, beta, weight, scale, gradient_prediction, hessian_prediction):
+def gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, gradient_prediction, hessian_prediction):
     """Gradient and Hessian diagonal in one pass."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (((1.0) if r > 0 else (((-1.0) if r < 0 else 0.0 if r >= 0.0 else np.nan)) if r <= 0.0 else np.nan)) if beta < abs(r) else np.nan)
+        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
         hessian_prediction[i] = seed * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(prediction, target, beta, weight, scale, direction_prediction, product_prediction):
+def hessian_product(prediction, target, beta, sample_weights, loss_scale, direction_prediction, product_prediction):
     """The Hessian times a direction."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         v_x = np.float64(direction_prediction[i])
         x = np.float64(prediction[i])
         y = np.float64(target[i])
@@ -148,15 +157,15 @@ def hessian_product(prediction, target, beta, weight, scale, direction_predictio
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(prediction, target, beta, weight, scale, parameter_gradient, parameter_hessian):
+def parameter_gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_beta = 0.0
     sum_beta_sensitivity = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
@@ -168,14 +177,14 @@ def parameter_gradient_and_hessian(prediction, target, beta, weight, scale, para
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(prediction, target, beta, weight, scale, direction_prediction, direction_parameters, product_prediction, parameter_product):
+def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, direction_prediction, direction_parameters, product_prediction, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = prediction.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_beta_tangent = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'softmax_cross_entropy',
  'title': 'Softmax cross entropy',
  'formula': '(1 - label_smoothing)*nll + label_smoothing*sum(nll, over=k)/c',
@@ -65,7 +65,10 @@ SPEC = {'abi': 1,
                  'differentiable': False,
                  'domain': None,
                  'default': None,
-                 'optional': True})}
+                 'optional': True}),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
 
 
 @njit(nogil=True, error_model="numpy")
@@ -80,11 +83,11 @@ def _exp_difference(a: float, b: float) -> float:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, weight, value_out):
+def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     factor = label_smoothing / c
@@ -95,7 +98,7 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
             if wanted:
                 value_out[i] = 0.0
             continue
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -129,11 +132,11 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, weight, scale, gradient_logits):
+def gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, gradient_logits):
     """The gradient."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_logsumexp_logits = 0.0
     for k_13 in range(c):
@@ -147,8 +150,8 @@ def gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_
         if not (y != ignore_index or not ignore_index_given):
             gradient_logits[i, :] = 0.0
             continue
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -176,11 +179,11 @@ def gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, weight, scale, value_out, gradient_logits):
+def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, value_out, gradient_logits):
     """Value and gradient in one pass."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     exp_logits = np.empty((c,))
     sum_logsumexp_logits = 0.0
@@ -198,8 +201,8 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
                 value_out[i] = 0.0
             gradient_logits[i, :] = 0.0
             continue
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -237,11 +240,11 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, weight, scale, hessian_logits):
+def hessian_diagonal(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, hessian_logits):
     """The exact diagonal of the Hessian."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_logsumexp_logits = 0.0
     for k_13 in range(c):
@@ -254,8 +257,8 @@ def hessian_diagonal(logits, label, label_smoothing, class_weight, ignore_index,
         if not (y != ignore_index or not ignore_index_given):
             hessian_logits[i, :] = 0.0
             continue
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -283,11 +286,11 @@ def hessian_diagonal(logits, label, label_smoothing, class_weight, ignore_index,
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, weight, scale, gradient_logits, hessian_logits):
+def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, gradient_logits, hessian_logits):
     """Gradient and Hessian diagonal in one pass."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_logsumexp_logits = 0.0
     for k_13 in range(c):
@@ -302,8 +305,8 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
             gradient_logits[i, :] = 0.0
             hessian_logits[i, :] = 0.0
             continue
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -337,11 +340,11 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, weight, scale, direction_logits, product_logits):
+def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, direction_logits, product_logits):
     """The Hessian times a direction."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_logsumexp_logits = 0.0
     for k_13 in range(c):
@@ -354,8 +357,8 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         if not (y != ignore_index or not ignore_index_given):
             product_logits[i, :] = 0.0
             continue
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -390,18 +393,18 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, weight, scale, parameter_gradient, parameter_hessian):
+def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_label_smoothing = 0.0
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
             continue
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -432,11 +435,11 @@ def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight,
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, weight, scale, direction_logits, direction_parameters, product_logits, parameter_product):
+def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, direction_logits, direction_parameters, product_logits, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_logsumexp_logits = 0.0
     for k_13 in range(c):
@@ -451,8 +454,8 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         if not (y != ignore_index or not ignore_index_given):
             product_logits[i, :] = 0.0
             continue
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -496,15 +499,15 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def count(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, weight):
+def count(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights):
     """The sum of the weights of the samples that count."""
     n = logits.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     total = 0.0
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
             continue
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         total += sample_weight
     return total

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'softmax_focal',
  'title': 'Softmax focal loss',
  'formula': '-alpha*(1 - p_y)**gamma*log(p_y)',
@@ -57,7 +57,10 @@ SPEC = {'abi': 1,
                             'low_open': False,
                             'high_open': True},
                  'default': 1.0,
-                 'optional': False})}
+                 'optional': False}),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
 
 
 @njit(nogil=True, error_model="numpy")
@@ -80,15 +83,15 @@ def _power(x: float, exponent: float) -> float:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(logits, label, gamma, alpha, weight, value_out):
+def value(logits, label, gamma, alpha, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -100,10 +103,10 @@ def value(logits, label, gamma, alpha, weight, value_out):
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
+        for k_16 in range(c):
+            z_2 = np.float64(logits[i, k_16])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_17 != argmax_logits:
+            if k_16 != argmax_logits:
                 rest_logits += exp_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -116,16 +119,16 @@ def value(logits, label, gamma, alpha, weight, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logits, label, gamma, alpha, weight, scale, gradient_logits):
+def gradient(logits, label, gamma, alpha, sample_weights, loss_scale, gradient_logits):
     """The gradient."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     term_2 = -1.0 + gamma
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -137,11 +140,11 @@ def gradient(logits, label, gamma, alpha, weight, scale, gradient_logits):
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+        for k_16 in range(c):
+            z_2 = np.float64(logits[i, k_16])
+            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            if k_16 != argmax_logits:
+                rest_logits += exp_logits[k_16]
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -156,18 +159,18 @@ def gradient(logits, label, gamma, alpha, weight, scale, gradient_logits):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(logits, label, gamma, alpha, weight, scale, value_out, gradient_logits):
+def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, value_out, gradient_logits):
     """Value and gradient in one pass."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     exp_logits = np.empty((c,))
     total = 0.0
     term_2 = -1.0 + gamma
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -179,11 +182,11 @@ def value_and_gradient(logits, label, gamma, alpha, weight, scale, value_out, gr
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+        for k_16 in range(c):
+            z_2 = np.float64(logits[i, k_16])
+            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            if k_16 != argmax_logits:
+                rest_logits += exp_logits[k_16]
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -204,19 +207,19 @@ def value_and_gradient(logits, label, gamma, alpha, weight, scale, value_out, gr
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logits, label, gamma, alpha, weight, scale, hessian_logits):
+def hessian_diagonal(logits, label, gamma, alpha, sample_weights, loss_scale, hessian_logits):
     """The exact diagonal of the Hessian."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     square = (gamma * gamma)
     term_3 = -1.0 + gamma
     term_4 = -2.0 + gamma
     term_5 = 1.0 - gamma
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -228,11 +231,11 @@ def hessian_diagonal(logits, label, gamma, alpha, weight, scale, hessian_logits)
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+        for k_16 in range(c):
+            z_2 = np.float64(logits[i, k_16])
+            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            if k_16 != argmax_logits:
+                rest_logits += exp_logits[k_16]
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -256,19 +259,19 @@ def hessian_diagonal(logits, label, gamma, alpha, weight, scale, hessian_logits)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(logits, label, gamma, alpha, weight, scale, gradient_logits, hessian_logits):
+def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale, gradient_logits, hessian_logits):
     """Gradient and Hessian diagonal in one pass."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     term_4 = -1.0 + gamma
     square = (gamma * gamma)
     term_5 = -2.0 + gamma
     term_6 = 1.0 - gamma
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -280,11 +283,11 @@ def gradient_and_hessian(logits, label, gamma, alpha, weight, scale, gradient_lo
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+        for k_16 in range(c):
+            z_2 = np.float64(logits[i, k_16])
+            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            if k_16 != argmax_logits:
+                rest_logits += exp_logits[k_16]
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -312,19 +315,19 @@ def gradient_and_hessian(logits, label, gamma, alpha, weight, scale, gradient_lo
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits, product_logits):
+def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, direction_logits, product_logits):
     """The Hessian times a direction."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     factor_3 = alpha * gamma
     term_5 = -1.0 + gamma
     term_6 = -2.0 + gamma
     term_7 = 1.0 - gamma
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -336,11 +339,11 @@ def hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+        for k_16 in range(c):
+            z_2 = np.float64(logits[i, k_16])
+            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            if k_16 != argmax_logits:
+                rest_logits += exp_logits[k_16]
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
@@ -370,17 +373,17 @@ def hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(logits, label, gamma, alpha, weight, scale, parameter_gradient, parameter_hessian):
+def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_alpha = 0.0
     sum_gamma = 0.0
     sum_gamma_sensitivity = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -392,10 +395,10 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, weight, scale, p
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
+        for k_16 in range(c):
+            z_2 = np.float64(logits[i, k_16])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_17 != argmax_logits:
+            if k_16 != argmax_logits:
                 rest_logits += exp_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -413,11 +416,11 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, weight, scale, p
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(logits, label, gamma, alpha, weight, scale, direction_logits, direction_parameters, product_logits, parameter_product):
+def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, direction_logits, direction_parameters, product_logits, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = logits.shape[0]
     c = logits.shape[1]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_gamma = 0.0
     sum_alpha_tangent = 0.0
@@ -428,8 +431,8 @@ def full_hessian_product(logits, label, gamma, alpha, weight, scale, direction_l
     term_8 = -2.0 + gamma
     term_9 = 1.0 - gamma
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         max_logits = -np.inf
         argmax_logits = 0
         argmax_logits_best = -np.inf
@@ -441,11 +444,11 @@ def full_hessian_product(logits, label, gamma, alpha, weight, scale, direction_l
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+        for k_16 in range(c):
+            z_2 = np.float64(logits[i, k_16])
+            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            if k_16 != argmax_logits:
+                rest_logits += exp_logits[k_16]
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)

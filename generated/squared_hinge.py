@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-SPEC = {'abi': 1,
+SPEC = {'abi': 2,
  'name': 'squared_hinge',
  'title': 'Squared hinge loss',
  'formula': 'Max(0, margin - score[i]*target[i])**2',
@@ -44,7 +44,10 @@ SPEC = {'abi': 1,
                             'low_open': True,
                             'high_open': True},
                  'default': 1.0,
-                 'optional': False},)}
+                 'optional': False},),
+ 'choice': {},
+ 'suffix': '',
+ 'variants': ()}
 
 
 @njit(nogil=True, error_model="numpy")
@@ -53,15 +56,21 @@ def _positive_part(x: float) -> float:
     return x if not x <= 0.0 else 0.0
 
 
+@njit(nogil=True, error_model="numpy")
+def _step(x: float) -> float:
+    """1 where x > 0, else 0; NaN stays NaN."""
+    return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
-def value(score, target, margin, weight, value_out):
+def value(score, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = score.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
         s = np.float64(score[i])
         y = np.float64(target[i])
         loss = ((_positive_part(margin - s * y)) * (_positive_part(margin - s * y)))
@@ -73,29 +82,29 @@ def value(score, target, margin, weight, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(score, target, margin, weight, scale, gradient_score):
+def gradient(score, target, margin, sample_weights, loss_scale, gradient_score):
     """The gradient."""
     n = score.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         s = np.float64(score[i])
         term = margin - s * y
-        gradient_score[i] = (-2.0) * seed * y * ((1.0) if term > 0 else 0.0 if term <= 0.0 else np.nan) * _positive_part(term)
+        gradient_score[i] = (-2.0) * seed * y * _positive_part(term) * _step(term)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def value_and_gradient(score, target, margin, weight, scale, value_out, gradient_score):
+def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_out, gradient_score):
     """Value and gradient in one pass."""
     n = score.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         s = np.float64(score[i])
         y = np.float64(target[i])
         term = margin - s * y
@@ -105,86 +114,86 @@ def value_and_gradient(score, target, margin, weight, scale, value_out, gradient
         total += factor
         if wanted:
             value_out[i] = factor
-        gradient_score[i] = (-2.0) * seed * y * ((1.0) if term > 0 else 0.0 if term <= 0.0 else np.nan) * positive_part_value
+        gradient_score[i] = (-2.0) * seed * y * positive_part_value * _step(term)
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(score, target, margin, weight, scale, hessian_score):
+def hessian_diagonal(score, target, margin, sample_weights, loss_scale, hessian_score):
     """The exact diagonal of the Hessian."""
     n = score.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         s = np.float64(score[i])
         y = np.float64(target[i])
-        hessian_score[i] = 2.0 * seed * ((1.0) if margin - s * y > 0 else 0.0 if margin - s * y <= 0.0 else np.nan)
+        hessian_score[i] = 2.0 * seed * ((_step(margin - s * y)) * (_step(margin - s * y)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_and_hessian(score, target, margin, weight, scale, gradient_score, hessian_score):
+def gradient_and_hessian(score, target, margin, sample_weights, loss_scale, gradient_score, hessian_score):
     """Gradient and Hessian diagonal in one pass."""
     n = score.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         y = np.float64(target[i])
         s = np.float64(score[i])
         term = margin - s * y
-        case = ((1.0) if term > 0 else 0.0 if term <= 0.0 else np.nan)
-        gradient_score[i] = (-2.0) * seed * y * case * _positive_part(term)
-        hessian_score[i] = 2.0 * seed * case
+        step_value = _step(term)
+        gradient_score[i] = (-2.0) * seed * y * _positive_part(term) * step_value
+        hessian_score[i] = 2.0 * seed * (step_value * step_value)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_product(score, target, margin, weight, scale, direction_score, product_score):
+def hessian_product(score, target, margin, sample_weights, loss_scale, direction_score, product_score):
     """The Hessian times a direction."""
     n = score.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         v_s = np.float64(direction_score[i])
         s = np.float64(score[i])
         y = np.float64(target[i])
-        product_score[i] = 2.0 * seed * v_s * ((1.0) if margin - s * y > 0 else 0.0 if margin - s * y <= 0.0 else np.nan)
+        product_score[i] = 2.0 * seed * v_s * ((_step(margin - s * y)) * (_step(margin - s * y)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(score, target, margin, weight, scale, parameter_gradient, parameter_hessian):
+def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
     n = score.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_margin = 0.0
     sum_margin_sensitivity = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         s = np.float64(score[i])
         y = np.float64(target[i])
         term = margin - s * y
-        case = ((1.0) if term > 0 else 0.0 if term <= 0.0 else np.nan)
-        sum_margin += seed * case * _positive_part(term)
-        sum_margin_sensitivity += seed * case
+        step_value = _step(term)
+        sum_margin += seed * _positive_part(term) * step_value
+        sum_margin_sensitivity += seed * (step_value * step_value)
     parameter_gradient[0] += 2.0 * sum_margin
     parameter_hessian[0] += 2.0 * sum_margin_sensitivity
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(score, target, margin, weight, scale, direction_score, direction_parameters, product_score, parameter_product):
+def full_hessian_product(score, target, margin, sample_weights, loss_scale, direction_score, direction_parameters, product_score, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = score.shape[0]
-    weighted = weight.size > 0
+    weighted = sample_weights.size > 0
     sum_margin_tangent = 0.0
     for i in range(n):
-        sample_weight = ((weight[i]) if weighted else 1.0)
-        seed = sample_weight * scale
-        v_s = np.float64(direction_score[i])
-        y = np.float64(target[i])
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
         s = np.float64(score[i])
-        case = ((1.0) if margin - s * y > 0 else 0.0 if margin - s * y <= 0.0 else np.nan)
-        sum_margin_tangent += seed * (direction_parameters[0] - v_s * y) * case
-        product_score[i] = seed * case * (2.0 * v_s + (-2.0) * direction_parameters[0] * y)
+        y = np.float64(target[i])
+        square = ((_step(margin - s * y)) * (_step(margin - s * y)))
+        v_s = np.float64(direction_score[i])
+        sum_margin_tangent += seed * square * (direction_parameters[0] - v_s * y)
+        product_score[i] = seed * square * (2.0 * v_s + (-2.0) * direction_parameters[0] * y)
     parameter_product[0] += 2.0 * sum_margin_tangent

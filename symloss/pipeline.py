@@ -37,7 +37,7 @@ from symloss.language import atoms
 from symloss.language.definition import Definition
 from symloss.language.errors import DefinitionError
 from symloss.lowering.cost import cost
-from symloss.lowering.kernels import lower
+from symloss.lowering.kernels import definition_axes, lower
 from symloss.lowering.nodes import Kernel
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
@@ -74,6 +74,7 @@ class Derived:
     kernels: tuple[Kernel, ...]
     trace: tuple[Step, ...]
     digest: str
+    variants: tuple[Derived, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,8 @@ def derive(definition: Definition) -> Derived:
     folded = fold_outputs(definition, program)
     kernels = lower(definition, folded.program)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
-    return Derived(definition, lifted.program, folded.program, kernels, trace, digest_of(definition))
-
-
-def definition_axes(definition: Definition) -> tuple[Any, ...]:
-    """Return the axes of an input that has one number per element."""
-    return tuple(k.axis for k in definition.per) if definition.elementwise else ()
+    variants = tuple(map(derive, definition.variants))
+    return Derived(definition, lifted.program, folded.program, kernels, trace, digest_of(definition), variants)
 
 
 def digest_of(definition: Definition) -> str:
@@ -123,8 +120,9 @@ def render(derived: Derived) -> dict[str, str]:
     definition, name = derived.definition, derived.definition.name
     costs = {k.name: str(cost(k)) for k in derived.kernels}
     record = make_record(definition, derived.program, derived.lifted, derived.trace, costs, derived.digest)
+    variants = tuple((d.definition, d.kernels) for d in (derived, *derived.variants))
     return {
-        f"{name}.py": render_module(definition, derived.kernels, str(definition.formula), derived.digest),
+        f"{name}.py": render_module(definition, variants, str(definition.formula), derived.digest),
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import sympy
 
-from symloss.calculus.partials import partials
+from symloss.calculus.partials import cases, partials
 from symloss.language.atoms import ratio
 from symloss.language.axes import Axis, Index
 from symloss.language.nodes import Access
@@ -107,7 +107,7 @@ class _Sweep:
                 found = sympy.And(adjoint.where, has_winner(statement, winner))
                 self.read(statement.body.xreplace(chosen), statement.free, found, adjoint.body)
             case "norm":
-                direction = ratio(statement.body, statement.access)
+                direction = self.builder.shared(ratio(statement.body, statement.access))
                 self.read(statement.body, indices, where, adjoint.body * direction)
             case "argmax" | "argmin":
                 pass
@@ -118,7 +118,8 @@ class _Sweep:
     def read(self, expression: sympy.Expr, indices: tuple[Index, ...], where: sympy.Basic, weight: sympy.Expr) -> None:
         """Add the contribution of every read in an expression."""
         for target, partial in partials(expression, self.slots):
-            self.add(target, indices, where, weight * partial)
+            for case, slope in cases(partial):
+                self.add(target, indices, sympy.And(where, case), weight * self.builder.shared(slope))
 
     def add(self, target: sympy.Expr, indices: tuple[Index, ...], where: sympy.Basic, body: sympy.Expr) -> None:
         """Add one contribution, renamed into the target's own indices."""

@@ -31,6 +31,34 @@ def partials(expression: sympy.Expr, variables: Collection[str]) -> tuple[tuple[
     return tuple((where, partial) for where, partial in found if partial != 0)
 
 
+def cases(expression: sympy.Expr) -> tuple[tuple[sympy.Basic, sympy.Expr], ...]:
+    """Return an expression by the cases of a condition on indices, so that a sum over one of them may vanish.
+
+    Returns
+    -------
+    tuple of (condition, expression)
+        Exclusive conditions; what is 0 is left out.
+    """
+    factors = sympy.Mul.make_args(expression)
+    for number, factor in enumerate(factors):
+        if isinstance(factor, sympy.Piecewise) and len(factor.args) == 2 and _is_index_relation(factor.args[0][1]):
+            (inside, condition), (outside, _) = factor.args
+            rest = sympy.Mul(*factors[:number], *factors[number + 1 :])
+            parts = ((condition, inside), (sympy.Not(condition), outside))
+            return tuple(
+                (sympy.And(where, inner), part)
+                for where, value in parts
+                if value != 0
+                for inner, part in cases(value * rest)
+            )
+    return ((sympy.true, expression),)
+
+
+def _is_index_relation(condition: sympy.Basic) -> bool:
+    """Tell whether a condition is an equation or inequation between indices or labels."""
+    return isinstance(condition, sympy.Eq | sympy.Ne) and all(a.is_integer and not a.is_number for a in condition.args)
+
+
 def _replace_outer(node: sympy.Basic, dummies: dict[Access, sympy.Dummy]) -> sympy.Basic:
     """Replace accesses by dummies from the outside in: the label inside a gather is part of the gather."""
     if isinstance(node, Access):

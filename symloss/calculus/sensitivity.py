@@ -12,7 +12,7 @@ from dataclasses import replace
 import sympy
 
 from symloss.calculus.adjoint import has_winner, softmax_of, winner_of
-from symloss.calculus.partials import partials
+from symloss.calculus.partials import cases, partials
 from symloss.language.atoms import ratio
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
@@ -47,7 +47,8 @@ def hessian_diagonal(program: Program) -> Program:
                 for term in output.terms
                 for change in sweep.along(term.body)
             ]
-            outputs.append(Output(f"hessian_{target}", output.free, merge(terms)))
+            own_terms = [Term(t.where, sweep.specialised(t.body)) for t in merge(terms)]
+            outputs.append(Output(f"hessian_{target}", output.free, merge(own_terms)))
     return replace(program, statements=tuple(builder.statements), outputs=tuple(outputs))
 
 
@@ -57,11 +58,17 @@ class _Sensitivities:
     def __init__(self, builder: Builder, target: str, star: tuple[Index, ...]) -> None:
         self.builder, self.target, self.star = builder, target, star
         self.known: dict[str, Sensitivity] = {}
+        self.before = len(builder.statements)
 
     def along(self, expression: sympy.Expr) -> list[Term]:
         """Return the sensitivity of an expression."""
         live = {name for name, (_, terms) in self.known.items() if terms} | {self.target}
-        return [term.times(partial) for read, partial in partials(expression, live) for term in self.to(read)]
+        return [
+            term.times(self.builder.shared(slope), case)
+            for read, partial in partials(expression, live)
+            for case, slope in cases(partial)
+            for term in self.to(read)
+        ]
 
     def to(self, read: sympy.Expr) -> tuple[Term, ...]:
         """Return the sensitivity of one access or parameter."""
@@ -83,7 +90,7 @@ class _Sensitivities:
             case "logsumexp":
                 return self._sums(statement, terms, self.builder.add(softmax_of(statement)))
             case "norm":
-                return self._sums(statement, terms, ratio(statement.body, statement.access))
+                return self._sums(statement, terms, self.builder.shared(ratio(statement.body, statement.access)))
             case "softmax":
                 total = self.to(Access(statement.source, *statement.free[:-1]))
                 changes = terms + [t.times(sympy.S.NegativeOne) for t in total]
@@ -97,11 +104,69 @@ class _Sensitivities:
 
     def _sums(self, statement: Statement, terms: list[Term], weight: sympy.Expr) -> list[Term]:
         """Sum each term over the statement's bound indices; a pinned index is substituted instead."""
-        found = []
-        for term in merge(terms):
-            where = sympy.And(term.where, statement.where)
-            condition, total = self.builder.total(
-                f"{statement.name}_sensitivity", statement.bound, where, term.body * weight
-            )
-            found.append(Term(condition, total))
+        base = f"{statement.name}_sensitivity"
+        return [
+            found
+            for term in merge(terms)
+            for found in self._total(base, statement.bound, sympy.And(term.where, statement.where), term.body * weight)
+        ]
+
+    def _total(self, base: str, bound: tuple[Index, ...], where: sympy.Basic, body: sympy.Expr) -> list[Term]:
+        """Sum over `bound`; what is itself a sum is summed over `bound` first, so that it needs no third dimension.
+
+        The sum over f of a[f] times the sum over j of u[d, j] v[f, j] is the sum over j of u[d, j] times the sum over
+        f of a[f] v[f, j]: products of two matrices, where the sums as they stand need one entry for each d and f.
+        """
+        if self._nested(body, bound) is None:
+            return [Term(*self.builder.total(base, bound, where, body))]
+        found: list[Term] = []
+        for part in sympy.Add.make_args(sympy.expand(body)):
+            access = self._nested(part, bound)
+            if access is None:
+                found.append(Term(*self.builder.total(base, bound, where, part)))
+                continue
+            inner = self.wide[access.name]
+            fresh = {k: self.builder.fresh_index(k) for k in inner.bound}
+            swap = dict(inner.at(access.slots)) | fresh
+            whole = part.xreplace({access: inner.body.xreplace(swap)})
+            mask = sympy.And(where, inner.where.xreplace(swap))
+            for piece in sympy.Add.make_args(sympy.expand(whole)):
+                for once in self._total(base, bound, mask, piece):
+                    found.append(Term(*self.builder.total(base, tuple(fresh.values()), once.where, once.body)))
         return found
+
+    def _nested(self, body: sympy.Expr, bound: tuple[Index, ...]) -> Access | None:
+        """Return a read, in a product, of a sum with three slots or more over one of the indices to sum over."""
+        for term in sympy.Add.make_args(body):
+            for factor in sympy.Mul.make_args(term):
+                if isinstance(factor, sympy.Add):
+                    nested = self._nested(factor, bound)
+                    if nested is not None:
+                        return nested
+                elif isinstance(factor, Access) and factor.name in self.wide and set(factor.slots) & set(bound):
+                    return factor
+        return None
+
+    @property
+    def wide(self) -> dict[str, Statement]:
+        """The sums with three slots or more that this sweep has made."""
+        return {name: s for name, s in self._made.items() if len(s.free) > 2}
+
+    @property
+    def _made(self) -> dict[str, Statement]:
+        return {s.name: s for s in self.builder.statements[self.before :] if s.op == "sum"}
+
+    def specialised(self, node: sympy.Basic) -> sympy.Basic:
+        """Return an expression in which sums read at one index in two slots are made for those entries alone."""
+        if isinstance(node, Access):
+            statement = self._made.get(node.name)
+            if statement is None or len(set(node.slots)) == len(node.slots):
+                return node
+            swap = dict(statement.at(node.slots)) | {k: self.builder.fresh_index(k) for k in statement.bound}
+            bound = tuple(swap[k] for k in statement.bound)
+            body = self.specialised(statement.body.xreplace(swap))
+            where, total = self.builder.total(f"{node.name}_own", bound, statement.where.xreplace(swap), body)
+            return total if where is sympy.true else sympy.Piecewise((total, where), (sympy.S.Zero, True))
+        if not node.args:
+            return node
+        return node.func(*(self.specialised(a) for a in node.args))

@@ -29,7 +29,8 @@ def tangent(program: Program, targets: Collection[str]) -> Program:
     """
     builder = Builder(program)
     forward = _Forward(builder, frozenset(targets))
-    for statement in program.statements:
+    gradients = [o.name for o in program.outputs if o.name.startswith("gradient_")]
+    for statement in program.keep(*gradients).statements:
         forward.tangents[statement.name] = (statement, forward.of(statement))
     products = []
     for output in program.outputs:
@@ -57,7 +58,8 @@ class _Forward:
     def along(self, expression: sympy.Expr) -> sympy.Expr:
         """Return the derivative of an expression along the direction."""
         live = {name for name, (_, change) in self.tangents.items() if change != 0} | self.targets
-        return sympy.Add(*(partial * self.change(read) for read, partial in partials(expression, live)))
+        changes = (self.builder.shared(slope) * self.change(read) for read, slope in partials(expression, live))
+        return sympy.Add(*changes)
 
     def change(self, read: sympy.Expr) -> sympy.Expr:
         """Return the tangent of one access or parameter."""
@@ -88,7 +90,7 @@ class _Forward:
                 self.centres[statement.name] = self._centred(statement, change)
                 return sympy.Add(*self.centres[statement.name])
             case "norm":
-                return self._sum(statement, ratio(statement.body, statement.access) * change)
+                return self._sum(statement, self.builder.shared(ratio(statement.body, statement.access)) * change)
             case "max" | "min":
                 winner = self.builder.add(winner_of(statement))
                 at_winner = change.xreplace({statement.bound[0]: winner})

@@ -20,12 +20,13 @@ from symloss.language.claims import (
     not_convex,
     symmetric,
 )
-from symloss.language.declarations import Tensor, data, integer, labels, option, parameter, prediction, weights
+from symloss.language.declarations import Tensor, data, integer, labels, option, parameter, prediction, switch, weights
 from symloss.language.definition import Definition, counted, loss
 from symloss.language.domains import REALS, UNIT, Interval, OneOf, above, at_least, one_of
 from symloss.language.errors import DefinitionError
 from symloss.language.nodes import Flag
 from symloss.language.reductions import (
+    angle_over,
     choose,
     define,
     given,
@@ -37,16 +38,17 @@ from symloss.language.reductions import (
     norm_over,
     softmax,
     sum_over,
+    unit_over,
     when,
 )
 from symloss.language.references import Reference
 
 __all__ = [
     "REALS", "UNIT", "Abs", "Axis", "Claim", "Convention", "Definition", "DefinitionError", "Expr", "Flag", "Index",
-    "Interval", "Max", "Min", "OneOf", "Reference", "Tensor", "above", "acos", "at_least", "can_be_negative", "choose",
+    "Interval", "Max", "Min", "OneOf", "Reference", "Tensor", "above", "acos", "angle_over", "at_least", "can_be_negative", "choose",
     "convex", "cos", "counted", "data", "define", "differs", "equal", "equals", "exp", "given",
     "gradient_sums_to_zero", "integer", "labels", "let", "lipschitz", "log", "logsumexp_over", "loss", "magnitude",
     "max_over", "mean_over", "min_over", "nonnegative", "norm_over", "not_convex", "one_of", "option", "parameter",
-    "pi", "positive_part", "prediction", "ratio", "sigmoid", "sin", "softmax", "softplus", "sqrt", "sum_over",
-    "symmetric", "tanh", "weights", "when",
+    "pi", "positive_part", "prediction", "ratio", "sigmoid", "sin", "softmax", "softplus", "sqrt", "sum_over", "switch",
+    "symmetric", "tanh", "unit_over", "weights", "when",
 ]  # fmt: skip

@@ -132,7 +132,7 @@ class ratio(Atom):  # noqa: N801
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
         """Return the derivative in either argument."""
         top, bottom = self.args
-        return ratio(S.One, bottom) if argindex == 1 else -ratio(ratio(top, bottom), bottom)
+        return ratio(S.One, bottom) if argindex == 1 else -ratio(top, bottom) * ratio(S.One, bottom)
 
 
 class difference(Atom):  # noqa: N801
@@ -163,3 +163,34 @@ class complement(Atom):  # noqa: N801
     def derivative(self) -> sympy.Expr:
         """Return -1."""
         return S.NegativeOne
+
+
+class held(Atom):  # noqa: N801
+    """A value the result does not depend on, such as the scale that a norm is computed at: constant to derivatives."""
+
+    def textbook(self) -> sympy.Expr:
+        """Return the value itself."""
+        return self.args[0]
+
+    def derivative(self) -> sympy.Expr:
+        """Return 0: a change of scale changes nothing."""
+        return S.Zero
+
+
+class arctangent(Atom):  # noqa: N801
+    """The angle of the point (x, y) with y first, in [0, pi] for y >= 0; 0 at the origin."""
+
+    nargs = 2
+
+    def textbook(self) -> sympy.Expr:
+        """Return the two-argument arc tangent."""
+        return sympy.atan2(*self.args)
+
+    def derivative(self) -> sympy.Expr:
+        """Return the derivative in y."""
+        return self.fdiff(1)
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        """Return the derivative in either argument."""
+        y, x = self.args
+        return ratio(x, x**2 + y**2) if argindex == 1 else -ratio(y, x**2 + y**2)

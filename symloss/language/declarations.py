@@ -26,7 +26,7 @@ class Argument:
     Parameters
     ----------
     kind : str
-        ``"real"``, ``"label"``, ``"integer"`` or ``"flag"``.
+        ``"real"``, ``"label"``, ``"integer"``, ``"flag"`` or ``"switch"``.
     role : str
         ``"input"`` (positional) or ``"parameter"`` (keyword).
     symbol : str
@@ -47,6 +47,8 @@ class Argument:
         What stands in a tensor parameter that is None.
     ignored_by : str
         The parameter whose value marks labels that do not count.
+    choices : tuple
+        For a switch: its values. For a parameter: values that get formulas and kernels of their own.
     about : str
         One sentence for the documentation.
     name : str
@@ -64,13 +66,37 @@ class Argument:
     into: Axis | None = None
     fill: float = 1.0
     ignored_by: str = ""
+    choices: tuple[Any, ...] = ()
     about: str = ""
     name: str = field(default="")
 
+    @property
+    def alternatives(self) -> tuple[Any, ...]:
+        """What the formula is written for, one after the other, the default first; empty where there is one formula.
 
-def prediction(*axes: Axis, symbol: str, domain: Domain = REALS, about: str = "") -> Any:
-    """Declare a differentiable input; without axes it is one number per element."""
-    return Argument("real", "input", symbol, axes, domain, differentiable=True, about=about)
+        A switch's values; for an optional input whether it is there; for a parameter its special values and `GENERAL`.
+        """
+        if self.role == "input":
+            return (False, True) if self.optional else ()
+        if not self.choices:
+            return ()
+        every = self.choices if self.kind == "switch" else (*self.choices, GENERAL)
+        first = self.default if self.default in every else GENERAL
+        return (first, *(v for v in every if v != first))
+
+
+GENERAL = "general"
+"""The case of a parameter that is none of its special values."""
+
+
+def prediction(
+    *axes: Axis, symbol: str, domain: Domain = REALS, optional: bool = False, about: str = ""
+) -> Any:
+    """Declare a differentiable input; without axes it is one number per element, or one for the whole call.
+
+    An optional one is None in the formula where it is left out.
+    """
+    return Argument("real", "input", symbol, axes, domain, differentiable=True, optional=optional, about=about)
 
 
 def data(*axes: Axis, symbol: str, domain: Domain = REALS, about: str = "") -> Any:
@@ -84,14 +110,19 @@ def labels(*axes: Axis, into: Axis, symbol: str, ignored_by: str = "", about: st
 
 
 def parameter(
-    default: float | None, domain: Domain = REALS, *, symbol: str, optional: bool = False, about: str = ""
-) -> Any:
-    """Declare a continuous parameter; derivatives in it are derived like those in an input."""
+    default: float | None, domain: Domain = REALS, *, symbol: str, optional: bool = False,
+    special: tuple[float, ...] = (), about: str = "",
+) -> Any:  # fmt: skip
+    """Declare a continuous parameter; derivatives in it are derived like those in an input.
+
+    For each of its `special` values the formula is written and compiled with the number in its place.
+    """
     if default is not None and not domain.contains(default):
         fail(f"the default {default} of {symbol} lies outside its domain, {domain.latex()}")
     return Argument(
-        "real", "parameter", symbol, (), domain, differentiable=True, default=default, optional=optional, about=about
-    )
+        "real", "parameter", symbol, (), domain, differentiable=True, default=default, optional=optional,
+        choices=special, about=about,
+    )  # fmt: skip
 
 
 def weights(*axes: Axis, symbol: str, domain: Domain = REALS, fill: float = 1.0, about: str = "") -> Any:
@@ -107,6 +138,11 @@ def integer(default: int | None = None, *, symbol: str, about: str = "") -> Any:
 def option(default: bool = False, *, symbol: str, about: str = "") -> Any:
     """Declare a switch."""
     return Argument("flag", "parameter", symbol, default=default, about=about)
+
+
+def switch(default: Any, *others: Any, symbol: str, about: str = "") -> Any:
+    """Declare a choice that changes the formula: the function is called with each value, a plain Python object."""
+    return Argument("switch", "parameter", symbol, default=default, choices=(default, *others), about=about)
 
 
 class _Label(LabelAccess):
@@ -143,9 +179,15 @@ class Tensor:
         return Access(argument.name, *entry)
 
 
-def symbolic(argument: Argument, per: tuple[Index, ...]) -> Any:
-    """Return what stands for an argument inside the formula."""
+def symbolic(argument: Argument, per: tuple[Index, ...], choice: Any = GENERAL) -> Any:
+    """Return what stands for an argument inside the formula, where `choice` is the alternative it is written for."""
     match argument:
+        case Argument(kind="switch"):
+            return choice
+        case Argument(role="input", optional=True) if choice is False:
+            return None
+        case Argument(role="parameter") if choice != GENERAL:
+            return sympy.nsimplify(choice)
         case Argument(kind="flag"):
             return Flag(argument.name)
         case Argument(kind="integer"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import sympy
 
 from symloss.language.axes import ELEMENT, Axis, Index
 from symloss.language.claims import Claim, Convention
-from symloss.language.declarations import Argument, symbolic
+from symloss.language.declarations import GENERAL, Argument, symbolic
 from symloss.language.errors import DefinitionError, display_path
 from symloss.language.nodes import Flag, Let, given_flag
 from symloss.language.references import Reference
@@ -52,6 +53,10 @@ class Definition:
         What the documentation prints and the ladder checks.
     file, line, source : str, int, str
         Where it stands.
+    choice : tuple of (str, object) pairs
+        The alternative of each switch, optional input and parameter with special values that `formula` is written for.
+    variants : tuple of Definition
+        The same loss written for every other combination of alternatives.
     """
 
     name: str
@@ -71,11 +76,34 @@ class Definition:
     file: str
     line: int
     source: str
+    choice: tuple[tuple[str, Any], ...] = ()
+    variants: tuple[Definition, ...] = ()
 
     @property
     def elementwise(self) -> bool:
         """Whether every input has one number per element."""
         return self.per == (ELEMENT,)
+
+    @property
+    def suffix(self) -> str:
+        """What tells the kernels of this variant from those of the default one."""
+        usual = {a.name: a.alternatives[0] for a in self.parameters if a.alternatives}
+        return "".join(f"_{name}_{value}".lower() for name, value in self.choice if value != usual.get(name, False))
+
+    def chosen(self, settings: Mapping[str, Any], inputs: Collection[str] = (), general: Collection[str] = ()) -> Definition:
+        """Return the variant for a call.
+
+        Parameters
+        ----------
+        settings : mapping of str to object
+            Parameters as a caller passes them.
+        inputs : collection of str
+            The optional inputs that are there.
+        general : collection of str
+            Parameters that must not be written as numbers: those to differentiate in.
+        """
+        wanted = {name: _alternative(name, self, settings, inputs, general) for name, _ in self.choice}
+        return next((v for v in self.variants if dict(v.choice) == wanted), self)
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
@@ -133,20 +161,41 @@ def loss(
         if not (function.__doc__ or "").strip():
             raise DefinitionError(file, line, f"{name}: a definition needs a docstring; its first line is the summary")
         arguments = _arguments(function, file, line)
-        result = _call(function, arguments, indices, file, line)
-        samples = result if isinstance(result, Samples) else Samples(sympy.sympify(result), sympy.true)
-        if not isinstance(samples.formula, sympy.Expr):
-            raise DefinitionError(file, line, f"{name}: expected a formula to be returned, got {samples.formula}")
-        _check(name, samples, arguments, indices, file, line)
         summary, _, description = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
-        return Definition(
-            name, title, family, " ".join(summary.split()), description.strip(), indices,
-            tuple(a for a in arguments if a.role == "input"), tuple(a for a in arguments if a.role == "parameter"),
-            samples.formula, samples.where, references, claims, conventions, aliases,
-            file, line, inspect.getsource(function),
-        )  # fmt: skip
+
+        def written(choice: dict[str, Any]) -> Definition:
+            result = _call(function, arguments, indices, file, line, choice)
+            samples = result if isinstance(result, Samples) else Samples(sympy.sympify(result), sympy.true)
+            if not isinstance(samples.formula, sympy.Expr):
+                raise DefinitionError(file, line, f"{name}: expected a formula to be returned, got {samples.formula}")
+            _check(name, samples, arguments, indices, file, line)
+            inputs = tuple(a for a in arguments if a.role == "input" and choice.get(a.name, True))
+            return Definition(
+                name, title, family, " ".join(summary.split()), description.strip(), indices,
+                inputs, tuple(a for a in arguments if a.role == "parameter"),
+                samples.formula, samples.where, references, claims, conventions, aliases,
+                file, line, inspect.getsource(function), tuple(choice.items()),
+            )  # fmt: skip
+
+        open_names = [a.name for a in arguments if a.alternatives]
+        usual, *others = itertools.product(*(a.alternatives for a in arguments if a.alternatives))
+        variants = tuple(written(dict(zip(open_names, values, strict=True))) for values in others)
+        return replace(written(dict(zip(open_names, usual, strict=True))), variants=variants)
 
     return define
+
+
+def _alternative(
+    name: str, definition: Definition, settings: Mapping[str, Any], inputs: Collection[str], general: Collection[str]
+) -> Any:
+    """Return the alternative of one argument that a call asks for."""
+    parameter = next((a for a in definition.parameters if a.name == name), None)
+    if parameter is None:
+        return name in inputs
+    value = settings.get(name, parameter.default)
+    if parameter.kind == "switch":
+        return value
+    return GENERAL if name in general or value not in parameter.choices else value
 
 
 def _arguments(function: Callable[..., Any], file: str, line: int) -> tuple[Argument, ...]:
@@ -166,10 +215,11 @@ def _arguments(function: Callable[..., Any], file: str, line: int) -> tuple[Argu
 
 
 def _call(
-    function: Callable[..., Any], arguments: tuple[Argument, ...], per: tuple[Index, ...], file: str, line: int
-) -> Any:
+    function: Callable[..., Any], arguments: tuple[Argument, ...], per: tuple[Index, ...], file: str, line: int,
+    choice: Mapping[str, Any],
+) -> Any:  # fmt: skip
     """Evaluate the function on symbols; an unknown name is the author's error and is reported as such."""
-    values = {a.name: symbolic(a, per) for a in arguments}
+    values = {a.name: symbolic(a, per, choice.get(a.name, GENERAL)) for a in arguments}
     positional = [values.pop(a.name) for a in arguments if a.role == "input"]
     try:
         return function(*positional, **values)

@@ -8,6 +8,7 @@ from typing import Any
 
 import sympy
 
+from symloss.language.atoms import arctangent, held, magnitude, ratio
 from symloss.language.axes import Index
 from symloss.language.errors import fail
 from symloss.language.nodes import Flag, Let, Reduction, given_flag
@@ -63,9 +64,25 @@ def min_over(over: Any, body: Any, where: Any = True, empty: Any = None) -> symp
     return _reduce("min", over, body, where, empty)
 
 
-def norm_over(over: Any, body: Any, where: Any = True) -> sympy.Expr:
-    """Return the Euclidean norm of `body` over an index where the mask holds; its gradient at 0 is 0."""
-    return _reduce("norm", over, body, where, 0)
+def norm_over(over: Any, body: Any, where: Any = True, order: Any = 2) -> sympy.Expr:
+    """Return the p-norm of `body` over an index where the mask holds, p being the `order`; its gradient at 0 is 0."""
+    if order == 2:
+        return _reduce("norm", over, body, where, 0)
+    sizes = magnitude(sympy.sympify(body))
+    if order == 1:
+        return sum_over(over, sizes, where)
+    largest = held(_reduce("max", over, sizes, where, 0))  # no power underflows or overflows
+    return largest * sum_over(over, ratio(sizes, largest) ** order, where) ** (1 / order)
+
+
+def unit_over(over: Any, body: Any) -> sympy.Expr:
+    """Return an entry of a vector divided by its Euclidean norm; the zero vector stays 0."""
+    return ratio(sympy.sympify(body), norm_over(over, body))
+
+
+def angle_over(over: Any, left: Any, right: Any) -> sympy.Expr:
+    """Return the angle between two unit vectors, accurate for nearly equal and nearly opposite ones too."""
+    return 2 * arctangent(norm_over(over, left - right), norm_over(over, left + right))
 
 
 def softmax(over: Index, body: Any, at: Any) -> sympy.Expr:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sympy
 
-from symloss.lowering.nodes import Assign, Kernel, Loop, Node, Store, Update
+from symloss.language.axes import Size
+from symloss.lowering.nodes import Assign, Blocks, Kernel, Loop, Multiply, Node, Store, Update
 
 
 def cost(kernel: Kernel) -> sympy.Expr:
@@ -18,8 +19,17 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
         match node:
             case Loop():
                 total += node.index.axis.size * _cost(node.body)
+            case Blocks():
+                total += _cost(node.body)
+            case Multiply():
+                axes = (*node.target.first, *node.target.second, *_summed(node))
+                total += 2 * sympy.prod([Size(a) for a in axes])
             case Assign() | Store():
                 total += sympy.count_ops(node.expression)
             case Update():
                 total += 1 + sympy.count_ops(node.expression)
     return total
+
+
+def _summed(node: Multiply) -> tuple[str, ...]:
+    return node.left.first if node.left_transposed else node.left.second

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sympy
 
 from symloss.language.atoms import sigmoid, softplus
-from symloss.language.axes import Index
+from symloss.language.axes import Axis, Index
 from symloss.language.definition import Definition
 from symloss.language.nodes import Access, Flag, given_flag
+from symloss.lowering.contraction import contract
+from symloss.lowering.items import Item
 from symloss.lowering.nodes import Kernel
+from symloss.lowering.orientation import orient
 from symloss.lowering.reductions import lower_reductions
 from symloss.lowering.scalars import name_scalars
-from symloss.lowering.schedule import Item, schedule
+from symloss.lowering.schedule import schedule
 from symloss.program.statement import Program, accesses
 from symloss.stability.expansion import expand_atoms
 
@@ -85,7 +89,7 @@ def lower(definition: Definition, program: Program) -> tuple[Kernel, ...]:
     program : Program
         With the outputs value, gradient, hessian and product, stabilised.
     """
-    stable = lower_reductions(program)
+    stable = orient(lower_reductions(program), definition.per, definition.arguments)
     kernels = [_kernel(definition, stable, plan) for plan in plans(definition)]
     if definition.where is not sympy.true:
         kernels.append(_count(definition))
@@ -122,7 +126,7 @@ def _kernel(definition: Definition, program: Program, plan: Plan) -> Kernel:
             items.append(Item(array, "store", (), (), body, guard="add", entry=slots[target]))
         else:
             items.append(Item(output.name, "store", output.free, (), body))
-    items = _inline_gathers(_needed(items))
+    items = contract(_inline_gathers(_needed(items)), _big(definition, items))
     nodes = schedule(tuple(items), definition.where, per)
     named = name_scalars(nodes, *_naming(definition, program, plan, items))
     return Kernel(plan.name, arguments(definition, plan), named, "total" if plan.value else "", plan.summary)
@@ -130,12 +134,25 @@ def _kernel(definition: Definition, program: Program, plan: Plan) -> Kernel:
 
 def _seeds(definition: Definition, plan: Plan) -> list[Item]:
     per = definition.per
-    weight = sympy.Piecewise((Access("weight", *per), WEIGHTED), (sympy.S.One, True))
+    weight = sympy.Piecewise((Access("sample_weights", *per), WEIGHTED), (sympy.S.One, True))
     items = [Item("sample_weight", "let", per, (), weight)]
     if plan.derivative:
-        body = sympy.Symbol("scale", real=True) * Access("sample_weight", *per)
+        body = sympy.Symbol("loss_scale", real=True) * Access("sample_weight", *per)
         items.append(Item("seed", "let", per, (), body))
     return items
+
+
+def _big(definition: Definition, items: list[Item]) -> frozenset[str]:
+    """Return the tensors that are larger than any argument: they are never stored whole."""
+    shapes = [Counter(a.axes or definition_axes(definition)) for a in definition.arguments]
+    shapes.append(Counter(k.axis for k in definition.per))
+    own = {item.name: Counter(k.axis for k in item.free) for item in items if item.op != "store"}
+    return frozenset(name for name, axes in own.items() if not any(axes <= shape for shape in shapes))
+
+
+def definition_axes(definition: Definition) -> tuple[Axis, ...]:
+    """Return the axes of an input that has one number per element."""
+    return tuple(k.axis for k in definition.per) if definition.elementwise else ()
 
 
 def _needed(items: list[Item]) -> list[Item]:
@@ -189,7 +206,9 @@ def _naming(
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
     taken = (
-        {item.name for item in items} | set(arguments(definition, plan)) | {"np", "math", "njit", "weighted", "wanted"}
+        {item.name for item in items} | set(arguments(definition, plan)) | {
+            "np", "math", "njit", "weighted", "wanted", "start", "stop", "block",
+        }
     )
     taken |= {k.name for item in items for k in item.free + item.bound if isinstance(k, Index)}
     taken |= {axis.name for a in definition.arguments for axis in a.axes}
@@ -216,12 +235,14 @@ def arguments(definition: Definition, plan: Plan) -> tuple[str, ...]:
     """Return the arguments of a kernel, in order."""
     names = [a.name for a in definition.inputs]
     for a in definition.parameters:
+        if a.kind == "switch":
+            continue
         names.append(a.name)
         if a.optional and not a.axes:
             names.append(given_flag(a.name).name)
-    names.append("weight")
+    names.append("sample_weights")
     if plan.derivative:
-        names.append("scale")
+        names.append("loss_scale")
     inputs = [a.name for a in definition.differentiable]
     if plan.directions:
         names += [f"direction_{name}" for name in inputs]

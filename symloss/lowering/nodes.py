@@ -8,6 +8,9 @@ import sympy
 
 from symloss.language.axes import Index
 
+START = sympy.Symbol("start", integer=True)
+"""The first row of a block."""
+
 
 @dataclass(frozen=True)
 class Assign:
@@ -39,28 +42,63 @@ class Update:
 
 @dataclass(frozen=True)
 class Store:
-    """An entry of an array, written; `guard` names a flag without which nothing is written."""
+    """An entry of an array, written; `guard` is ``"add"``, or names a flag without which nothing is written."""
 
     array: str
     slots: tuple[sympy.Expr, ...]
     expression: sympy.Expr
     guard: str = ""
+    where: sympy.Basic = sympy.true
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """A scratch array of float64, allocated once a call."""
+    """A scratch array, allocated once a call: its dtype, or ``"like"`` the inputs; one block of rows where `blocked`."""
 
     name: str
     axes: tuple[str, ...]
+    blocked: bool = False
+    dtype: str = "float64"
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop over an axis."""
+    """A loop over an axis, or over the rows of the block at hand."""
 
     index: Index
     body: tuple[Node, ...]
+    block: bool = False
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A loop over blocks of rows; `inside` are the axes that each row has many of in a product."""
+
+    index: Index
+    inside: tuple[str, ...]
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An array seen as a matrix: `part` is ``"block"`` (a buffer of one), ``"rows"`` of the block, or all of it."""
+
+    name: str
+    part: str
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """A matrix product, either operand transposed or not, written or added to the target."""
+
+    target: Matrix
+    left: Matrix
+    right: Matrix
+    left_transposed: bool
+    right_transposed: bool
+    add: bool
 
 
 @dataclass(frozen=True)
@@ -71,7 +109,7 @@ class Skip:
     zeros: tuple[Store, ...]
 
 
-Node = Assign | Begin | Update | Store | Buffer | Loop | Skip
+Node = Assign | Begin | Update | Store | Buffer | Loop | Blocks | Multiply | Skip
 
 
 @dataclass(frozen=True)

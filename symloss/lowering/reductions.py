@@ -96,7 +96,7 @@ def _norm(statement: Statement, builder: Builder, source: Builder) -> tuple[Acce
     fresh = {k: source.fresh_index(k) for k in statement.bound}
     body = ratio(statement.body.xreplace(fresh), peak) ** 2
     where = statement.where.xreplace(fresh)
-    name = statement.name.replace("norm", "squares")
+    name = statement.name.replace("norm", "scaled")
     return peak, builder.add(Statement(name, statement.free, "sum", tuple(fresh.values()), body, where))
 
 

@@ -14,7 +14,7 @@ import sympy
 
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, Flag, LabelAccess
-from symloss.lowering.nodes import Assign, Begin, Buffer, Loop, Node, Skip, Store, Update
+from symloss.lowering.nodes import START, Assign, Begin, Blocks, Buffer, Loop, Multiply, Node, Skip, Store, Update
 
 
 @dataclass
@@ -47,6 +47,8 @@ class _Namer:
     def emit(self, node: sympy.Basic) -> sympy.Basic:
         """Return the expression as it is written in the current scope, naming what deserves a name."""
         here = len(self.scopes) - 1
+        if node.has(START) and not node.has(Access):
+            return node  # the row of a block
         if node.is_Atom or isinstance(node, Size | Index | Flag):
             return node
         level = min(self.level(node), here)
@@ -63,7 +65,7 @@ class _Namer:
         if isinstance(node, sympy.Pow) and node.exp.is_Number and node.exp.is_negative:
             return False  # written as a division wherever it stands, so that every kernel rounds alike
         if isinstance(node, Access):
-            return node.name in self.arrays and bool(node.slots)
+            return node.name in self.arrays
         if level < here and not _is_signed_leaf(node):
             return True
         return node in self.hints or (self.counts[node] > 1 and not _is_signed_leaf(node))
@@ -133,7 +135,7 @@ class _Namer:
         self.taken.add(name)
         return name
 
-    def block(self, nodes: tuple[Node, ...], index: Index | None = None) -> tuple[Node, ...]:
+    def block(self, nodes: tuple[Node, ...], index: sympy.Symbol | None = None) -> tuple[Node, ...]:
         """Name the scalars of a block and of the loops in it."""
         self.scopes.append(_Scope())
         depth = len(self.scopes) - 1
@@ -150,16 +152,22 @@ class _Namer:
                 case Begin() | Buffer():
                     scope.nodes.append(node)
                     self.depth[node.name] = depth
-                case Loop():
+                case Loop() | Blocks():
                     for name in _written(node.body):
                         self.depth[name] = max(depth, self.depth.get(name, 0))
-                    scope.nodes.append(Loop(node.index, self.block(node.body, node.index)))
+                    inner = node.index if isinstance(node, Loop) else START
+                    scope.nodes.append(replace(node, body=self.block(node.body, inner)))
+                case Multiply():
+                    scope.nodes.append(node)
                 case Update():
                     scope.nodes.append(
                         replace(node, expression=self.emit(node.expression), where=self.emit(node.where))
                     )
                 case Store():
-                    scope.nodes.append(replace(node, expression=self.emit(node.expression)))
+                    slots = tuple(self.emit(k) if isinstance(k, Access) else k for k in node.slots)
+                    scope.nodes.append(
+                        replace(node, expression=self.emit(node.expression), where=self.emit(node.where), slots=slots)
+                    )
                 case Skip():
                     scope.nodes.append(replace(node, condition=self.emit(node.condition)))
         return tuple(self.scopes.pop().nodes)
@@ -177,7 +185,9 @@ def _written(nodes: tuple[Node, ...]) -> Iterator[str]:
         match node:
             case Store():
                 yield node.array
-            case Loop():
+            case Multiply():
+                yield node.target.name
+            case Loop() | Blocks():
                 yield from _written(node.body)
 
 
@@ -200,7 +210,7 @@ def _count(nodes: tuple[Node, ...], counts: Counter[sympy.Basic]) -> None:
 
     for node in nodes:
         match node:
-            case Loop():
+            case Loop() | Blocks():
                 _count(node.body, counts)
             case Assign() | Store():
                 visit(node.expression)

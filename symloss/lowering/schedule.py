@@ -1,74 +1,26 @@
-"""The schedule: statements grouped into fused loops, each value stored in as few dimensions as its readers allow.
+"""The schedule: items grouped into fused loops, each value stored in as few dimensions as its readers allow.
 
 Items are taken in order. An item joins the first loop over its leading axis that comes late enough for everything it
 reads; it may read a value of the same loop where both are at the same iteration. Dimensions that producer and readers
-share become loop iterations, so that a row-local tensor is a row buffer and an element-local one a scalar.
+share become loop iterations, so that a row-local tensor is a row buffer and an element-local one a scalar. A loop with
+matrix products runs by blocks of rows: what the products read and write is stored for one block at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import sympy
 
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
-from symloss.lowering.nodes import Assign, Begin, Buffer, Loop, Node, Skip, Store, Update
-from symloss.program.statement import accesses
+from symloss.lowering.contraction import matrices
+from symloss.lowering.items import Item, Operand
+from symloss.lowering.nodes import START, Assign, Begin, Blocks, Buffer, Loop, Matrix, Multiply, Node, Skip, Store, Update
 
 ALL = sympy.Symbol(":")
 """A whole axis, where zeros are stored."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """A statement or an output on its way into loops.
-
-    Parameters
-    ----------
-    name : str
-        The tensor computed, or the array written.
-    op : str
-        ``"let"``, ``"store"`` or a reduction.
-    free, bound : tuple of Index
-        Slots, and indices reduced over.
-    body : sympy.Expr
-        The scalar expression.
-    where : sympy boolean
-        The mask of a reduction.
-    guard : str
-        For a store: the flag without which nothing is written.
-    comment : str
-        The mathematics, for the reader of the kernel.
-    entry : int, optional
-        For a store without indices: the entry written.
-    """
-
-    name: str
-    op: str
-    free: tuple[Index, ...]
-    bound: tuple[Index, ...]
-    body: sympy.Expr
-    where: sympy.Basic = sympy.true
-    guard: str = ""
-    comment: str = ""
-    entry: int | None = None
-
-    def renamed(self, old: Index, new: Index) -> Item:
-        """Return the item with one index replaced everywhere."""
-        if old == new:
-            return self
-        swap = {old: new}
-        return replace(
-            self, free=tuple(swap.get(k, k) for k in self.free), bound=tuple(swap.get(k, k) for k in self.bound),
-            body=self.body.xreplace(swap), where=self.where.xreplace(swap),
-        )  # fmt: skip
-
-    @property
-    def reads(self) -> tuple[Access, ...]:
-        """What the item reads."""
-        return accesses(self.body) + accesses(self.where)
 
 
 @dataclass
@@ -77,6 +29,23 @@ class _Group:
 
     axis: str
     items: list[Item] = field(default_factory=list)
+    product: bool = False
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Where values live.
+
+    Parameters
+    ----------
+    kept : dict of str to int
+        For each item how many leading dimensions need no storage: its readers share those loops.
+    blocked : frozenset of str
+        Items stored for one block of rows at a time.
+    """
+
+    kept: dict[str, int]
+    blocked: frozenset[str]
 
 
 def schedule(items: tuple[Item, ...], mask: sympy.Basic = sympy.true, per: Index | None = None) -> tuple[Node, ...]:
@@ -97,13 +66,18 @@ def schedule(items: tuple[Item, ...], mask: sympy.Basic = sympy.true, per: Index
         Buffers first, then loops; reads of stored values have only the slots that are still stored.
     """
     items = _fixed_first(items, per)
-    kept = _kept_dimensions(items)
-    body = _nest(items, 0, kept, mask, per)
+    storage = _storage(items)
+    body = _nest(items, 0, storage, mask, per)
+    low = matrices(items)
     buffers = tuple(
-        Buffer(item.name, tuple(k.axis.name for k in item.free[kept[item.name] :]))
+        Buffer(
+            item.name, tuple(k.axis.name for k in item.free[storage.kept[item.name] :]),
+            item.name in storage.blocked,
+            "int64" if item.op.startswith("arg") else "like" if item.name in low else "float64",
+        )
         for item in items
-        if item.op != "store" and kept[item.name] < len(item.free)
-    )
+        if item.op != "store" and storage.kept[item.name] < len(item.free)
+    )  # fmt: skip
     return buffers + body
 
 
@@ -126,7 +100,7 @@ def _groups(items: Iterable[Item], depth: int) -> list[_Group]:
     groups: list[_Group] = []
     place: dict[str, tuple[int, Item]] = {}
     for item in items:
-        loops = (item.free + item.bound)[depth:]
+        loops = item.loops[depth:]
         earliest = 0
         for read in item.reads:
             if read.name in place:
@@ -140,18 +114,40 @@ def _groups(items: Iterable[Item], depth: int) -> list[_Group]:
             groups.append(_Group(axis))
             spot = len(groups) - 1
         groups[spot].items.append(item)
+        groups[spot].product = groups[spot].product or item.product is not None
         place[item.name] = (spot, item)
     return groups
 
 
 def _same_iteration(read: Access, producer: Item, index: Index, depth: int) -> bool:
     """Tell whether a read sees the value made in the same iteration of the loop that would be shared."""
-    return depth < len(producer.free) and len(read.slots) > depth and read.slots[depth] == index
+    return depth < producer.prefix and len(read.slots) > depth and read.slots[depth] == index
 
 
-def _kept_dimensions(items: tuple[Item, ...]) -> dict[str, int]:
-    """Return for each item how many leading dimensions need no storage: its readers share those loops."""
-    kept = {item.name: len(item.free) for item in items if item.op != "store"}
+def _segments(items: tuple[Item, ...]) -> list[tuple[Item, ...]]:
+    """Partition the items of a block into loops over its rows and single matrix products, in order."""
+    segments: list[list[Item]] = []
+    place: dict[str, int] = {}
+    for item in items:
+        earliest = 0
+        for name in (read.name for read in item.reads if read.name in place):
+            apart = item.product is not None or segments[place[name]][0].product is not None
+            earliest = max(earliest, place[name] + apart)
+        rows = (n for n in range(earliest, len(segments)) if segments[n][0].product is None)
+        spot = None if item.product is not None else next(rows, None)
+        if spot is None:
+            segments.append([])
+            spot = len(segments) - 1
+        segments[spot].append(item)
+        place[item.name] = spot
+    return [tuple(s) for s in segments]
+
+
+def _storage(items: tuple[Item, ...]) -> _Storage:
+    """Return in how many dimensions each value is stored, and which are stored by blocks."""
+    kept = {item.name: 0 if item.product else item.prefix for item in items if item.op != "store"}
+    inside: set[str] = set()
+    outside: set[str] = set()
 
     def visit(level: tuple[Item, ...], depth: int) -> None:
         groups = _groups(level, depth)
@@ -160,38 +156,60 @@ def _kept_dimensions(items: tuple[Item, ...]) -> dict[str, int]:
             for item in group.items:
                 for read in item.reads:
                     if (read.name in where and where[read.name] != number) or (
-                        read.name in where and group.axis and read.slots[depth] != (item.free + item.bound)[depth]
+                        read.name in where and group.axis and read.slots[depth] != item.loops[depth]
                     ):
                         kept[read.name] = min(kept[read.name], depth)
+                        outside.add(read.name) if depth == 0 else None
         for group in groups:
-            if group.axis:
-                visit(_aligned(group, depth), depth + 1)
+            if group.product and depth == 0:
+                aligned = _aligned(group.items, depth)
+                inside.update(i.name for i in aligned if i.free and i.free[0] == i.loops[0])
+                for part in _crossing(_segments(aligned)):
+                    kept[part] = 0
+                for segment in _segments(aligned):
+                    if segment[0].product is None:
+                        visit(segment, 1)
+            elif group.axis:
+                visit(_aligned(group.items, depth), depth + 1)
 
     visit(items, 0)
-    return kept
+    return _Storage(kept, frozenset(n for n in inside - outside if kept.get(n) == 0))
 
 
-def _aligned(group: _Group, depth: int) -> tuple[Item, ...]:
-    """Rename the leading index of every item of a group to that of the first."""
-    first = (group.items[0].free + group.items[0].bound)[depth]
-    return tuple(item.renamed((item.free + item.bound)[depth], first) for item in group.items)
+def _crossing(segments: list[tuple[Item, ...]]) -> set[str]:
+    """Return the values that one segment makes and another reads."""
+    where = {item.name: n for n, segment in enumerate(segments) for item in segment}
+    reads = ((r.name, n) for n, segment in enumerate(segments) for item in segment for r in item.reads)
+    return {name for name, n in reads if where.get(name, n) != n}
+
+
+def _aligned(items: Iterable[Item], depth: int) -> tuple[Item, ...]:
+    """Rename the loop index of every item at a depth to that of the first."""
+    found: list[Item] = []
+    for item in items:
+        first = found[0].loops[depth] if found else item.loops[depth]
+        own = item.loops[depth]
+        if first != own and first in item.free + item.bound:  # in use further in: make room
+            item = item.renamed(first, Index(f"{first.name}_in", first.axis))
+        found.append(item.renamed(own, first))
+    return tuple(found)
 
 
 def _nest(
-    items: tuple[Item, ...], depth: int, kept: dict[str, int], mask: sympy.Basic, per: Index | None
+    items: tuple[Item, ...], depth: int, storage: _Storage, mask: sympy.Basic, per: Index | None
 ) -> tuple[Node, ...]:
     nodes: list[Node] = []
     for group in _groups(items, depth):
         if not group.axis:
-            nodes += [_leaf(item, kept) for item in group.items]
+            nodes += [_leaf(item, storage) for item in group.items]
             continue
-        aligned = _aligned(group, depth)
-        index = (aligned[0].free + aligned[0].bound)[depth]
-        for item in aligned:
-            if item.bound and len(item.free) == depth:
-                masked = "" if item.where is sympy.true else "_masked"
-                nodes.append(Begin(_local(item, kept), item.op + masked))
-        inner = list(_nest(aligned, depth + 1, kept, mask, per))
+        aligned = _aligned(group.items, depth)
+        index = aligned[0].loops[depth]
+        nodes += [_begin(i, storage) for i in aligned if i.bound and i.prefix == depth and (not i.product or i.order)]
+        if group.product and depth == 0:
+            nodes.append(_blocks(aligned, storage, mask, per))
+            continue
+        inner = list(_nest(aligned, depth + 1, storage, mask, per))
         if depth == 0 and per is not None and mask is not sympy.true and index.axis == per.axis:
             zeros = tuple(
                 Store(i.name, (index, *(ALL for _ in i.free[1:])), sympy.S.Zero, i.guard)
@@ -200,39 +218,101 @@ def _nest(
             )
             inner.insert(0, Skip(sympy.Not(mask.xreplace({per: index})), zeros))
         nodes.append(Loop(index, tuple(inner)))
-        for item in aligned:
-            if item.bound and len(item.free) == depth and kept[item.name] < len(item.free):
-                nodes.append(Store(item.name, item.free[kept[item.name] :], sympy.Symbol(_local(item, kept))))
+        nodes += _ends(aligned, depth, storage)
     return tuple(nodes)
 
 
-def _leaf(item: Item, kept: dict[str, int]) -> Node:
+def _ends(items: tuple[Item, ...], depth: int, storage: _Storage) -> list[Node]:
+    """Return what stores the accumulators whose loop has just ended."""
+    return [
+        Store(item.name, _slots(item, item.free, storage), sympy.Symbol(_local(item, storage)))
+        for item in items
+        if item.bound and not item.order and len(item.free) == depth and storage.kept[item.name] < len(item.free)
+    ]
+
+
+def _begin(item: Item, storage: _Storage) -> Node:
+    """Return what a reduction starts from: a scalar, or zeros in memory."""
+    if item.order:
+        rest = tuple(ALL for _ in item.free[item.prefix :])
+        return Store(item.name, _slots(item, item.free[: item.prefix], storage) + rest, sympy.S.Zero)
+    masked = "" if item.where is sympy.true else "_masked"
+    return Begin(_local(item, storage), item.op + masked)
+
+
+def _blocks(items: tuple[Item, ...], storage: _Storage, mask: sympy.Basic, per: Index | None) -> Blocks:
+    """Return a loop over blocks of rows: loops over the rows of a block, and matrix products."""
+    if mask is not sympy.true:
+        message = "samples that do not count are not supported beside matrix products"
+        raise NotImplementedError(message)
+    index = items[0].loops[0]
+    inside: tuple[str, ...] = ()
+    body: list[Node] = []
+    for segment in _segments(items):
+        product = segment[0].product
+        if product is None:
+            body.append(Loop(index, _nest(segment, 1, storage, mask, per), block=True))
+            continue
+        if index in product.rows:
+            inside = inside or tuple(k.axis.name for k in product.rows if k != index)
+        (item,) = segment
+        left, right = (_matrix(o, index, storage) for o in (product.left, product.right))
+        target = _matrix(Operand(item.name, product.rows, product.columns), index, storage)
+        body.append(
+            Multiply(
+                target, left, right, product.left.first != product.rows, product.right.first == product.columns,
+                bool(item.order),
+            )
+        )  # fmt: skip
+    return Blocks(index, inside, tuple(body))
+
+
+def _matrix(operand: Operand, index: Index, storage: _Storage) -> Matrix:
+    leading = (operand.first + operand.second)[0] == index
+    part = ("block" if operand.name in storage.blocked else "rows") if leading else ""
+    axes = (tuple(k.axis.name for k in operand.first), tuple(k.axis.name for k in operand.second))
+    return Matrix(operand.name, part, *axes)
+
+
+def _leaf(item: Item, storage: _Storage) -> Node:
     """Return the statement that an item is once all its loops are open."""
-    body, where = _stored(item.body, kept), _stored(item.where, kept)
+    body, where = _stored(item.body, storage), _stored(item.where, storage)
+    kept = storage.kept
+    if item.order:
+        target = tuple(_stored(t, storage) for t in item.target or item.free)
+        return Store(item.name, _slots(item, target, storage), body, "add", where)
     match item.op:
         case "store":
             slots = item.free if item.entry is None else (sympy.Integer(item.entry),)
             return Store(item.name, slots, body, item.guard)
         case "let" if kept[item.name] < len(item.free):
-            return Store(item.name, item.free[kept[item.name] :], body)
+            return Store(item.name, _slots(item, item.free, storage), body)
         case "let":
             return Assign(item.name, body, item.comment)
         case _:
-            return Update(_local(item, kept), item.op, body, where, item.bound[0])
+            return Update(_local(item, storage), item.op, body, where, item.bound[0])
 
 
-def _local(item: Item, kept: dict[str, int]) -> str:
+def _local(item: Item, storage: _Storage) -> str:
     """Return the name of a reduction's accumulator, which differs from that of its array where it is stored."""
-    return f"{item.name}_now" if kept[item.name] < len(item.free) else item.name
+    return f"{item.name}_now" if storage.kept[item.name] < len(item.free) else item.name
 
 
-def _stored(node: sympy.Basic, kept: dict[str, int]) -> sympy.Basic:
+def _slots(item: Item, slots: tuple[sympy.Expr, ...], storage: _Storage) -> tuple[sympy.Expr, ...]:
+    """Return where an entry of a stored value is: without the slots that are loops, from the start of the block."""
+    rest = slots[storage.kept[item.name] :]
+    return (rest[0] - START, *rest[1:]) if rest and item.name in storage.blocked else rest
+
+
+def _stored(node: sympy.Basic, storage: _Storage) -> sympy.Basic:
     """Drop from every read the slots that are loops shared with the producer."""
     match node:
-        case Access() if node.name in kept:
-            slots = node.slots[kept[node.name] :]
-            return Access(node.name, *(_stored(s, kept) for s in slots)) if slots else sympy.Symbol(node.name)
+        case Access() if node.name in storage.kept:
+            slots = tuple(_stored(s, storage) for s in node.slots[storage.kept[node.name] :])
+            if slots and node.name in storage.blocked:
+                slots = (slots[0] - START, *slots[1:])
+            return Access(node.name, *slots) if slots else sympy.Symbol(node.name)
         case _ if node.args and any(isinstance(a, sympy.Basic) for a in node.args):
-            return node.func(*(_stored(a, kept) for a in node.args))
+            return node.func(*(_stored(a, storage) for a in node.args))
         case _:
             return node

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import sympy
 
+from symloss.language.atoms import ratio
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
 from symloss.program.statement import Program, Statement
@@ -38,6 +39,7 @@ class Builder:
                 _, _, number = index.name.rpartition("_")
                 self._indices = max(self._indices, int(number) if number.isdigit() else 0)
         self._known = {self._key(s): s.name for s in self.statements}
+        self._units = dict(filter(None, map(_unit, self.statements)))
 
     def fresh_index(self, index: Index) -> Index:
         """Return an index over the same axis that occurs nowhere else in the program."""
@@ -69,7 +71,22 @@ class Builder:
             self._known[key] = statement.name
             self._taken.add(statement.name)
             self.statements.append(statement)
+            self._units |= dict(filter(None, [_unit(statement)]))
         return Access(self._known[key], *statement.free)
+
+    def shared(self, node: sympy.Basic) -> sympy.Basic:
+        """Return an expression with every quotient that a statement already holds read from there."""
+        if isinstance(node, ratio) and all(isinstance(a, Access) for a in node.args):
+            top, bottom = node.args
+            found = self._units.get((top.name, bottom.name))
+            if found is not None:
+                name, own, below = found
+                swap = dict(zip(own, top.slots, strict=True))
+                if tuple(swap.get(k, k) for k in below) == bottom.slots:
+                    return Access(name, *top.slots)
+        if isinstance(node, Access) or not node.args:
+            return node
+        return node.func(*(self.shared(a) for a in node.args))
 
     def total(
         self, base: str, bound: tuple[Index, ...], where: sympy.Basic, body: sympy.Expr
@@ -104,3 +121,17 @@ class Builder:
         free = tuple(sorted((s for s in used if isinstance(s, Index) and s not in bound), key=str))
         access = self.add(Statement(self.fresh_name(base), free, "sum", bound, core, inside))
         return outside, coefficient * access
+
+
+_Unit = tuple[tuple[str, str], tuple[str, tuple[sympy.Expr, ...], tuple[sympy.Expr, ...]]]
+
+
+def _unit(statement: Statement) -> _Unit | None:
+    """Return the key and slots of a statement that holds the quotient of one tensor by another, slot by slot."""
+    body = statement.body
+    if statement.op != "let" or not isinstance(body, ratio) or not all(isinstance(a, Access) for a in body.args):
+        return None
+    top, bottom = body.args
+    if top.slots != statement.free or not set(bottom.slots) <= set(top.slots):
+        return None
+    return (top.name, bottom.name), (statement.name, top.slots, bottom.slots)

@@ -1,15 +1,19 @@
 """From a definition to a program: named values written out, each reduction a statement of its own.
 
 The author's formula comes in as a tree; out goes a program whose one output, ``value``, is the loss of one sample.
+A named array that is read under more indices than it has is computed once and stored; any other is written out.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import sympy
 
 from symloss.language.axes import Index
 from symloss.language.definition import Definition
 from symloss.language.nodes import Access, Let, Reduction
+from symloss.language.reductions import free_indices
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term
@@ -17,33 +21,62 @@ from symloss.program.terms import Term
 
 def hoist(definition: Definition) -> Program:
     """Return the program of a definition."""
-    builder = Builder()
-    names: dict[sympy.Expr, str] = {}
-    formula = _hoist(definition.formula, builder, names)
+    hoisting = _Hoisting(Builder(), {}, frozenset(_shared(definition.formula, 0)))
+    formula = hoisting.run(definition.formula)
     value = Output("value", definition.per, (Term(sympy.true, formula),))
-    return Program(tuple(builder.statements), (value,), tuple(names.items()))
+    return Program(tuple(hoisting.builder.statements), (value,), tuple(hoisting.names.items()))
 
 
-def _hoist(node: sympy.Basic, builder: Builder, names: dict[sympy.Expr, str]) -> sympy.Basic:
-    match node:
-        case Let():
-            body = _hoist(node.inlined, builder, names)
-            if node.actuals == node.formals and not isinstance(body, sympy.Number | sympy.Symbol):
-                names.setdefault(body, node.name)
-            return body
-        case Reduction():
-            fresh = {k: builder.fresh_index(k) for k in node.bound}
-            body = _hoist(node.body.xreplace(fresh), builder, names)
-            where = _hoist(node.where.xreplace(fresh), builder, names)
-            bound = set(fresh.values())
-            used = (body.free_symbols | where.free_symbols) - bound
-            free = tuple(sorted((s for s in used if isinstance(s, Index)), key=str))
-            tensors = [a.name for a in accesses(body)] or ["mask"]
-            name = builder.fresh_name(f"{node.operation}_{tensors[0]}")
-            return builder.add(Statement(name, free, node.operation, tuple(fresh.values()), body, where, node.empty))
-        case Access() | sympy.Symbol():
-            return node
-        case _ if node.args:
-            return node.func(*(_hoist(argument, builder, names) for argument in node.args))
-        case _:
-            return node
+def _shared(node: sympy.Basic, scope: int) -> set[str]:
+    """Return the named arrays with a reduction in them that a sum over more indices than theirs reads."""
+    found: set[str] = set()
+    if isinstance(node, Let) and len(node.formals) < scope and node.body.atoms(Reduction):
+        found.add(node.name)
+    if isinstance(node, Reduction):
+        scope = len(set(free_indices(node.body)))
+    for argument in (node.body,) if isinstance(node, Let | Reduction) else node.args:
+        found |= _shared(argument, scope)
+    return found
+
+
+@dataclass(frozen=True)
+class _Hoisting:
+    """The program under construction, the author's names, and the named arrays to store."""
+
+    builder: Builder
+    names: dict[sympy.Expr, str]
+    shared: frozenset[str]
+
+    def run(self, node: sympy.Basic) -> sympy.Basic:
+        """Return a node with its reductions and shared arrays made statements."""
+        match node:
+            case Let() if node.name in self.shared:
+                return self._array(node)
+            case Let():
+                body = self.run(node.inlined)
+                if node.actuals == node.formals and not isinstance(body, sympy.Number | sympy.Symbol):
+                    self.names.setdefault(body, node.name)
+                return body
+            case Reduction():
+                return self._reduction(node)
+            case Access() | sympy.Symbol():
+                return node
+            case _ if node.args:
+                return node.func(*(self.run(argument) for argument in node.args))
+        return node
+
+    def _array(self, node: Let) -> Access:
+        fresh = {k: self.builder.fresh_index(k) for k in node.formals}
+        body = self.run(node.body.xreplace(fresh))
+        name = self.builder.fresh_name(node.name)
+        statement = self.builder.add(Statement(name, tuple(fresh.values()), "let", (), body))
+        return Access(statement.name, *node.actuals)
+
+    def _reduction(self, node: Reduction) -> Access:
+        fresh = {k: self.builder.fresh_index(k) for k in node.bound}
+        body, where = self.run(node.body.xreplace(fresh)), self.run(node.where.xreplace(fresh))
+        used = (body.free_symbols | where.free_symbols) - set(fresh.values())
+        free = tuple(sorted((s for s in used if isinstance(s, Index)), key=str))
+        tensors = [a.name for a in accesses(body)] or ["mask"]
+        name = self.builder.fresh_name(f"{node.operation}_{tensors[0]}")
+        return self.builder.add(Statement(name, free, node.operation, tuple(fresh.values()), body, where, node.empty))

@@ -8,8 +8,10 @@ import sympy
 from sympy.printing.latex import LatexPrinter
 
 from symloss.language.atoms import (
+    arctangent,
     complement,
     difference,
+    held,
     magnitude,
     positive_part,
     ratio,
@@ -119,6 +121,10 @@ class LossPrinter(LatexPrinter):
                 return rf"\left(1 - {inside[0]}\right)"
             case difference():
                 return rf"\left({inside[0]} - {inside[1]}\right)"
+            case held():
+                return str(inside[0])
+            case arctangent():
+                return rf"\operatorname{{atan2}}\left({inside[0]}, {inside[1]}\right)"
             case ratio():
                 return rf"\frac{{{inside[0]}}}{{{inside[1]}}}"
         return None

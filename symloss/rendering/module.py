@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pprint
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jinja2
+import sympy
 
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
+from symloss.language.nodes import Access, Let
 from symloss.lowering.nodes import Kernel
 from symloss.rendering.numba_format import format_kernel
-from symloss.rendering.primitives import source_of
+from symloss.rendering.primitives import GEMM, source_of
 
 VERSION = "0.1.0"
 
@@ -22,58 +25,86 @@ ENVIRONMENT = jinja2.Environment(
 )  # fmt: skip
 
 
-def render_module(definition: Definition, kernels: tuple[Kernel, ...], formula: str, digest: str) -> str:
+Variant = tuple[Definition, tuple[Kernel, ...]]
+
+
+def render_module(definition: Definition, variants: tuple[Variant, ...], formula: str, digest: str) -> str:
     """Return the source of the generated module.
 
     Parameters
     ----------
     definition : Definition
         For names, axes and parameters.
-    kernels : tuple of Kernel
-        What the module holds.
+    variants : tuple of (Definition, tuple of Kernel) pairs
+        The definition as it is written for each combination of alternatives, and its kernels; the default first.
     formula : str
         The loss as one line of text.
     digest : str
         The hash of the definition.
     """
+    used: set[str] = set()
+    rendered: list[dict[str, Any]] = []
+    for variant, kernels in variants:
+        found, primitives = _rendered(variant, kernels)
+        rendered += found
+        used |= primitives
+    return ENVIRONMENT.get_template("module.py.jinja").render(
+        title=definition.title, summary=_lower_first(definition.summary), formula=formula, hash=digest,
+        version=VERSION, shapes=_shapes(definition), spec=_literal(specification(definition, formula, digest)),
+        primitives=source_of(used), kernels=rendered, products=GEMM if "_multiply" in used else "",
+    )  # fmt: skip
+
+
+def _rendered(definition: Definition, kernels: tuple[Kernel, ...]) -> tuple[list[dict[str, Any]], set[str]]:
+    """Return what the template needs of each kernel of one variant, and the primitives they call."""
     loads = frozenset(
         [a.name for a in definition.inputs if a.kind == "real"]
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
-    extents = _extents(definition)
     used: set[str] = set()
     rendered = []
+    case = ", ".join(f"{name} = {value}" for name, value in definition.choice) if definition.suffix else ""
     for kernel in kernels:
-        lines, primitives = format_kernel(kernel, loads, extents)
+        lines, primitives = format_kernel(kernel, loads, _extents(definition), definition.differentiable[0].name)
         used |= primitives
-        summary = kernel.summary[0].upper() + kernel.summary[1:]
-        rendered.append(
-            {"name": kernel.name, "arguments": ", ".join(kernel.arguments), "lines": lines, "summary": summary}
-        )
-    return ENVIRONMENT.get_template("module.py.jinja").render(
-        title=definition.title, summary=_lower_first(definition.summary), formula=formula, hash=digest,
-        version=VERSION, shapes=_shapes(definition), spec=_literal(specification(definition, formula, digest)),
-        primitives=source_of(used), kernels=rendered,
-    )  # fmt: skip
+        summary = kernel.summary[0].upper() + kernel.summary[1:] + (f" ({case})" if case else "")
+        name = kernel.name + definition.suffix
+        rendered.append({"name": name, "arguments": ", ".join(kernel.arguments), "lines": lines, "summary": summary})
+    return rendered, used
 
 
 def specification(definition: Definition, formula: str, digest: str) -> dict[str, Any]:
     """Return what the runtime needs to know to call the kernels, as plain data."""
     return {
-        "abi": 1, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
+        "abi": 2, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
         "accuracy": "exact", "elementwise": definition.elementwise, "separable": separable(definition),
         "masked": definition.where != True, "sample_axes": tuple(k.axis.name for k in definition.per),  # noqa: E712
         "inputs": tuple(_argument(a, definition) for a in definition.inputs),
         "parameters": tuple(_argument(a, definition) for a in definition.parameters),
+        "choice": dict(definition.choice), "suffix": definition.suffix,
+        "variants": tuple(specification(v, formula, digest) for v in definition.variants),
     }  # fmt: skip
 
 
 def separable(definition: Definition) -> bool:
-    """Tell whether samples do not interact: every input starts with the sample's axis and is read there alone."""
+    """Tell whether rows do not interact: every input starts with the sample's axis and is read at the sample alone."""
     if definition.elementwise:
         return True
-    first = definition.per[0].axis
-    return all(a.axes[:1] == (first,) and first not in a.axes[1:] for a in definition.inputs)
+    own = definition.per[0]
+    starts = all(a.axes[:1] == (own.axis,) and own.axis not in a.axes[1:] for a in definition.inputs)
+    inputs = {a.name for a in definition.inputs}
+    return starts and all(a.slots[0] == own for a in _reads(definition.formula) if a.name in inputs)
+
+
+def _reads(node: sympy.Basic) -> Iterator[Access]:
+    """Yield every read in a formula, named values written out."""
+    if isinstance(node, Let):
+        yield from _reads(node.inlined)
+        return
+    if isinstance(node, Access):
+        yield node
+    for argument in node.args:
+        yield from _reads(argument)
 
 
 def _argument(argument: Argument, definition: Definition) -> dict[str, Any]:
@@ -83,6 +114,10 @@ def _argument(argument: Argument, definition: Definition) -> dict[str, Any]:
     found: dict[str, Any] = {"name": argument.name, "axes": tuple(axes), "kind": argument.kind}
     found["differentiable"] = argument.differentiable
     real = argument.kind == "real"
+    if argument.kind == "switch":
+        found |= {"choices": argument.choices}
+    if argument.choices and real:
+        found |= {"special": tuple(float(v) for v in argument.choices)}
     found["domain"] = argument.domain.specification() if real else None
     if argument.kind == "label" and argument.into is not None:
         found |= {"into": argument.into.name, "ignored_by": argument.ignored_by}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 import sympy
 from sympy.printing.precedence import PRECEDENCE, precedence
@@ -15,15 +16,29 @@ from sympy.printing.str import StrPrinter
 
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
-from symloss.lowering.nodes import Assign, Begin, Buffer, Kernel, Loop, Node, Skip, Store, Update
+from symloss.lowering.nodes import (
+    Assign,
+    Begin,
+    Blocks,
+    Buffer,
+    Kernel,
+    Loop,
+    Matrix,
+    Multiply,
+    Node,
+    Skip,
+    Store,
+    Update,
+)
 
 _REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
 _STARTS = {"sum": "0.0", "norm": "0.0", "max": "-np.inf", "min": "np.inf", "argmax": "0", "argmin": "0"}
 _CALLS = {
     "exp": "math.exp", "log": "math.log", "log1p": "math.log1p", "cos": "math.cos", "sin": "math.sin",
-    "acos": "math.acos", "tanh": "math.tanh", "magnitude": "abs",
+    "acos": "math.acos", "atan2": "math.atan2", "tanh": "math.tanh", "magnitude": "abs",
     "positive_part": "_positive_part", "decay": "_decay", "exp_difference": "_exp_difference",
-    "power": "_power", "ratio": "_ratio",
+    "power": "_power", "ratio": "_ratio", "arctangent": "math.atan2",
+    "step": "_step", "signum": "_signum",
 }  # fmt: skip
 
 
@@ -38,7 +53,7 @@ class NumbaPrinter(StrPrinter):
         self.used: set[str] = set()
 
     def _print_Access(self, node: Access) -> str:
-        slots = ", ".join(self._integer(s) for s in node.slots)
+        slots = ", ".join(self._integer(s) for s in node.slots) or "()"
         entry = f"{node.name}[{slots}]"
         if isinstance(node, LabelAccess):
             return entry
@@ -146,7 +161,13 @@ class NumbaPrinter(StrPrinter):
         return str(int(node)) if node.is_Integer else self._print(node)
 
 
-def format_kernel(kernel: Kernel, loads: frozenset[str], extents: dict[str, str]) -> tuple[list[str], set[str]]:
+ROWS = 256
+"""Rows of a block: fewer lose speed in the matrix products, more only take memory."""
+
+
+def format_kernel(
+    kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str
+) -> tuple[list[str], set[str]]:
     """Return the body of a kernel as source lines, and the primitives it calls.
 
     Parameters
@@ -157,13 +178,21 @@ def format_kernel(kernel: Kernel, loads: frozenset[str], extents: dict[str, str]
         Arrays whose entries are turned into float64 when they are read.
     extents : dict of str to str
         The source of each axis's extent.
+    like : str
+        The array whose dtype matrices have.
     """
-    printer = NumbaPrinter(loads)
-    body = _lines(kernel.body, printer, 0)
+    narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
+    printer = NumbaPrinter(loads | narrow)
+    body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(kernel.body, printer, 0)]
+    blocks = [node for node in kernel.body if isinstance(node, Blocks)]
+    if blocks:
+        inside = " * ".join(blocks[0].inside)
+        size = f"max(1, {ROWS} // max(1, {inside}))" if inside else str(ROWS)
+        body.insert(0, f"block = max(1, min({size}, {blocks[0].index.axis.name}))")
     text = "\n".join(body)
     head = [f"{axis} = {source}" for axis, source in extents.items() if _mentions(text, axis)]
     if "if weighted" in text:
-        head.append("weighted = weight.size > 0")
+        head.append("weighted = sample_weights.size > 0")
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []
@@ -188,11 +217,24 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 if searched:
                     lines.append(f"{pad}{node.name}_best = {'-' if operation == 'argmax' else ''}np.inf")
             case Buffer():
-                shape = ", ".join(node.axes)
-                lines.append(f"{pad}{node.name} = np.empty(({shape},))")
+                axes = ("block", *node.axes[1:]) if node.blocked else node.axes
+                kind = {"like": ", LIKE", "float64": ""}.get(node.dtype, f", np.{node.dtype}")
+                lines.append(f"{pad}{node.name} = np.empty(({', '.join(axes)},){kind})")
             case Loop():
-                lines.append(f"{pad}for {node.index.name} in range({node.index.axis.name}):")
+                extent = "start, stop" if node.block else node.index.axis.name
+                lines.append(f"{pad}for {node.index.name} in range({extent}):")
                 lines += _lines(node.body, printer, depth + 1)
+            case Blocks():
+                axis = node.index.axis.name
+                lines.append(f"{pad}for start in range(0, {axis}, block):")
+                lines.append(f"{pad}    stop = min(start + block, {axis})")
+                lines += _lines(node.body, printer, depth + 1)
+            case Multiply():
+                operands = [_matrix(m) for m in (node.left, node.right, node.target)]
+                flags = node.left_transposed, node.right_transposed, node.add
+                left, right, target = operands
+                lines.append(f"{pad}_multiply({left}, {flags[0]}, {right}, {flags[1]}, {target}, {flags[2]})")
+                printer.used.add("_multiply")
             case Update():
                 lines += _update(node, printer, pad)
             case Store():
@@ -204,8 +246,22 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
     return lines
 
 
+def _matrix(node: Matrix) -> str:
+    """Return an array seen as a matrix, as source."""
+    part = {"block": "[: stop - start]", "rows": "[start:stop]", "": ""}[node.part]
+    if len(node.first) == len(node.second) == 1:
+        return node.name + part
+    rows, columns = list(node.first), list(node.second)
+    if node.part:
+        rows[0] = "(stop - start)"
+    return f"{node.name}{part}.reshape(({' * '.join(rows)}, {' * '.join(columns)}))"
+
+
 def _store(node: Store, printer: NumbaPrinter, pad: str) -> list[str]:
-    slots = ", ".join(str(int(s)) if s.is_Integer else printer.doprint(s) for s in node.slots)
+    slots = ", ".join(str(int(s)) if s.is_Integer else printer.doprint(s) for s in node.slots) or "()"
+    if node.where is not sympy.true:
+        inner = _store(replace(node, where=sympy.true), printer, pad + "    ")
+        return [f"{pad}if {printer.condition(node.where)}:", *inner]
     value = printer.doprint(node.expression)
     match node.guard:
         case "":

@@ -7,11 +7,24 @@ from __future__ import annotations
 
 import inspect
 import math
+from typing import Any
+
+import numpy as np
 
 
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
+
+
+def _step(x: float) -> float:
+    """1 where x > 0, else 0; NaN stays NaN."""
+    return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
+
+
+def _signum(x: float) -> float:
+    """Return the sign: -1, 0 or 1; NaN stays NaN."""
+    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
 
 
 def _decay(x: float) -> float:
@@ -41,9 +54,38 @@ def _ratio(a: float, b: float) -> float:
     return 0.0 if b == 0.0 else a / b
 
 
-PRIMITIVES = (_positive_part, _decay, _exp_difference, _power, _ratio)
+GEMM = """ensure_blas()  # SciPy's BLAS, as Numba calls it: kind, transposed?, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc
+_gemm = types.ExternalFunction(
+    "numba_xxgemm",
+    types.intc(
+        types.char, types.char, types.char, types.intp, types.intp, types.intp, types.voidptr, types.voidptr,
+        types.intp, types.voidptr, types.intp, types.voidptr, types.voidptr, types.intp,
+    ),
+)"""
+_gemm: Any = None
+
+
+def _multiply(left: Any, left_transposed: bool, right: Any, right_transposed: bool, out: Any, add: bool) -> None:
+    """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
+    m, n = out.shape
+    k = left.shape[0] if left_transposed else left.shape[1]
+    if m == 0 or n == 0:
+        return
+    if k == 0:
+        if not add:
+            out[:] = 0.0
+        return
+    one, beta = np.ones(1, out.dtype), np.full(1, 1.0 if add else 0.0, out.dtype)
+    _gemm(
+        ord("d") if out.itemsize == 8 else ord("s"), ord("t") if right_transposed else ord("n"),
+        ord("t") if left_transposed else ord("n"), n, m, k, one.ctypes, right.ctypes, right.shape[1], left.ctypes,
+        left.shape[1], beta.ctypes, out.ctypes, out.shape[1],
+    )  # fmt: skip
+
+
+PRIMITIVES = (_positive_part, _step, _signum, _decay, _exp_difference, _power, _ratio, _multiply)
 
 
 def source_of(names: set[str]) -> tuple[str, ...]:
     """Return the source of the primitives called `names`, in a fixed order."""
-    return tuple(inspect.getsource(f).rstrip() for f in PRIMITIVES if f.__name__ in names)
+    return tuple(inspect.getsource(f).rstrip().replace(": Any", "") for f in PRIMITIVES if f.__name__ in names)

@@ -71,6 +71,7 @@ def make_record(
 def _argument(argument: Argument) -> dict[str, Any]:
     domain = {
         "real": argument.domain.latex(), "flag": r"\{\text{false}, \text{true}\}", "integer": r"\mathbb{Z}",
+        "switch": r"\{" + ", ".join(rf"\text{{{v}}}".lower() for v in argument.choices) + r"\}",
         "label": rf"\{{0, \dots, {argument.into.name if argument.into else ''} - 1\}}",
     }[argument.kind]  # fmt: skip
     return {

@@ -14,9 +14,7 @@ from symloss.runtime.plan import Plan, Wanted
 from symloss.runtime.preparation import Prepared, prepare
 from symloss.runtime.results import pack, resolve_wrt, shapes_of, take_out, usable
 from symloss.runtime.validation import check_reduction
-
-_UNWANTED32, _UNWANTED64 = np.empty(0, F32), np.empty(0, F64)
-"""What kernels take where the value of each sample is not wanted."""
+from symloss.runtime.variants import select
 
 _LARGEST = float(np.finfo(F32).max)
 
@@ -28,13 +26,14 @@ def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight:
              settings: Mapping[str, Any]) -> Any:  # fmt: skip
     """Return the loss, as `Loss.value` does."""
     check_reduction(plan.spec, reduction)
+    plan, inputs, settings = select(plan, inputs, None, settings)
     ready = prepare(plan, inputs, sample_weight, settings)
     each = reduction == "none"
     targets = None
     if out is not None:
         targets = take_out(plan.spec, out, [ready.sample_shape] if each else [], ready.dtype)
-    values = _values(ready, each, targets)
-    total, _ = execute(plan.kernels["value"], ready, values=(values.reshape(-1),))
+    values = _values(plan, ready, each, targets)
+    total, _ = execute(plan.kernels["value"], ready, values=(_flat(plan, values),))
     if each:
         return _deliver(values, targets, 0)
     return _number(total, _count(plan, ready) if reduction == "mean" else 1.0, ready.dtype)
@@ -43,6 +42,7 @@ def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight:
 def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, reduction: str, sample_weight: Any,
                   out: Any, settings: Mapping[str, Any]) -> Any:  # fmt: skip
     """Return what a kernel gives: one derivative, or a pair of them, or the value and one."""
+    plan, inputs, settings = select(plan, inputs, wrt, settings)
     spec = plan.spec
     check_reduction(spec, reduction)
     ready = prepare(plan, inputs, sample_weight, settings)
@@ -55,8 +55,8 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
         targets = take_out(spec, out, [ready.sample_shape, *shapes] if each else shapes, ready.dtype)
     count = _count(plan, ready) if reduction == "mean" else 1.0
     scale = (1.0 / count if count else math.nan,)
-    values = _values(ready, each, targets) if with_value else None
-    flat = () if values is None else (values.reshape(-1),)
+    values = _values(plan, ready, each, targets) if with_value else None
+    flat = () if values is None else (_flat(plan, values),)
     total, outputs = 0.0, None
     if max(wanted.slots) >= 0:
         outputs = _outputs(plan, ready, wanted, orders, targets, offset, ())
@@ -80,6 +80,7 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
 def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, reduction: str, sample_weight: Any,
              out: Any, settings: Mapping[str, Any]) -> Any:  # fmt: skip
     """Return the product of the Hessian with a direction, as `Loss.hessian_product` does."""
+    plan, inputs, settings = select(plan, inputs, wrt, settings)
     spec = plan.spec
     check_reduction(spec, reduction)
     ready = prepare(plan, inputs, sample_weight, settings)
@@ -129,10 +130,15 @@ def _number(total: float, count: float, dtype: np.dtype[Any]) -> Any:
     return np.float32(value)
 
 
-def _values(ready: Prepared, wanted: bool, targets: list[Array] | None) -> Array:
+def _flat(plan: Plan, values: Array) -> Array:
+    """Return the value of each sample as kernels take it: raveled for an elementwise loss."""
+    return values.reshape(-1) if plan.spec.elementwise and values.ndim != 1 else values
+
+
+def _values(plan: Plan, ready: Prepared, wanted: bool, targets: list[Array] | None) -> Array:
     """Return where the value of each sample goes, in the caller's array if kernels can write there."""
     if not wanted:
-        return _UNWANTED32 if ready.dtype is F32 else _UNWANTED64
+        return plan.unwanted[F32 if ready.dtype is F32 else F64]
     if targets is not None and usable(targets[0], ready.sample_shape, (*ready.inputs, ready.weight, *ready.parameters)):
         return targets[0]
     return np.empty(ready.sample_shape, ready.dtype)

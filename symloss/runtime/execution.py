@@ -46,7 +46,7 @@ def execute(
     fixed : tuple
         Further arguments after the directions, the same for every chunk.
     values : tuple of arrays
-        At most one: where the value of each sample goes, raveled; comes first among the outputs.
+        At most one: where the value of each sample goes; comes first among the outputs.
     sums : tuple of int
         Sizes of the outputs that a kernel adds into; they come after the others.
 
@@ -67,7 +67,7 @@ def execute(
 def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ...], directions: Sequence[Array],
              fixed: tuple[Any, ...], values: tuple[Array, ...], outputs: Sequence[Array],
              sums: tuple[int, ...]) -> tuple[float, Sums]:  # fmt: skip
-    rows, step, per, weight = ready.rows, ready.step, ready.per, ready.weight
+    rows, step, weight = ready.rows, ready.step, ready.weight
     if rows <= step:
         added = [np.zeros(size) for size in sums]
         total = kernel(
@@ -76,12 +76,11 @@ def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ..
         return total or 0.0, added
 
     def one(k: int) -> tuple[float, Sums]:
-        begin, end = k * step, min((k + 1) * step, rows)
-        own, each = slice(begin, end), slice(begin * per, end * per)
+        own = slice(k * step, min((k + 1) * step, rows))
         added = [np.zeros(size) for size in sums]
         total = kernel(
-            *[a[own] for a in ready.inputs], *ready.parameters, weight[each] if weight.size else weight, *scale,
-            *[a[own] for a in directions], *fixed, *[a[each] if a.size else a for a in values],
+            *[a[own] for a in ready.inputs], *ready.parameters, weight[own] if weight.size else weight, *scale,
+            *[a[own] for a in directions], *fixed, *[a[own] if a.size else a for a in values],
             *[a[own] for a in outputs], *added,
         )  # fmt: skip
         return total or 0.0, added

@@ -83,8 +83,9 @@ class Loss:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The inputs, in order."""
-        return tuple(a.name for a in self.plan.spec.inputs)
+        """The inputs, in order, optional ones last."""
+        plans = (self.plan, *self.plan.variants)
+        return tuple(a.name for a in max((p.spec.inputs for p in plans), key=len))
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from symloss.runtime.arrays import F32, F64, Array
 from symloss.runtime.spec import ArgumentSpec, Spec, read_spec
 from symloss.runtime.validation import is_bounded, scalar_parameter
 
@@ -80,6 +83,10 @@ class Plan:
         The places of the differentiable inputs.
     everything : Wanted
         Derivatives in every differentiable input.
+    unwanted, unweighted : arrays
+        What kernels take where the value of each sample is not wanted (by dtype), and where there are no weights.
+    variants : tuple of Plan
+        Those of the other combinations of alternatives.
     """
 
     spec: Spec
@@ -93,6 +100,9 @@ class Plan:
     labels: tuple[tuple[int, ArgumentSpec], ...]
     at: tuple[int, ...]
     everything: Wanted
+    unwanted: Mapping[np.dtype[Any], Array]
+    unweighted: Array
+    variants: tuple[Plan, ...]
 
 
 def make_plan(module: ModuleType) -> Plan:
@@ -103,11 +113,14 @@ def make_plan(module: ModuleType) -> Plan:
     ValueError
         Where the module was not generated for this runtime.
     """
-    spec = read_spec(module)
+    return _plan(module, read_spec(module))
+
+
+def _plan(module: ModuleType, spec: Spec) -> Plan:
     slots: dict[str, Slot] = {}
     defaults: list[Any] = []
     required = []
-    for argument in spec.parameters:
+    for argument in (a for a in spec.parameters if a.kind != "switch"):
         slot = slots[argument.name] = Slot(argument, len(defaults))
         missing = argument.default is None and not argument.optional
         if missing:
@@ -118,10 +131,11 @@ def make_plan(module: ModuleType) -> Plan:
             defaults += slot.arguments(scalar_parameter(spec, argument, argument.default))
     places = tuple(enumerate(spec.inputs))
     at = tuple(k for k, a in places if a.differentiable)
+    nothing = (0,) * len(spec.sample_axes)
     return Plan(
         spec=spec,
         module=module,
-        kernels={name: getattr(module, name) for name in KERNELS if hasattr(module, name)},
+        kernels={n: getattr(module, n + spec.suffix) for n in KERNELS if hasattr(module, n + spec.suffix)},
         slots=slots,
         tensors=tuple(slot for slot in slots.values() if slot.argument.axes),
         defaults=tuple(defaults),
@@ -130,4 +144,7 @@ def make_plan(module: ModuleType) -> Plan:
         labels=tuple((k, a) for k, a in places if a.kind == "label"),
         at=at,
         everything=Wanted(spec.differentiable, len(at) == 1, tuple(range(len(at))), ()),
+        unwanted={dtype: np.empty(nothing, dtype) for dtype in (F32, F64)},
+        unweighted=np.empty(nothing),
+        variants=tuple(_plan(module, variant) for variant in spec.variants),
     )

@@ -14,8 +14,6 @@ from symloss.runtime.plan import Plan
 from symloss.runtime.threads import GRAIN
 from symloss.runtime.validation import check_domain, check_labels, check_weights, scalar_parameter, tensor_parameter
 
-UNWEIGHTED: Array = np.empty(0)
-
 Shape = tuple[int, ...]
 
 
@@ -107,7 +105,7 @@ def _alike(plan: Plan, values: tuple[Array, ...], parameters: Sequence[Any]) -> 
     shape = first.shape
     inputs = list(values) if first.ndim == 1 else [value.reshape(-1) for value in values]
     shapes = [shape] * len(inputs)
-    return Prepared(inputs, parameters, UNWEIGHTED, shapes, shapes, shape, first.dtype, first.size, GRAIN, 1)
+    return Prepared(inputs, parameters, plan.unweighted, shapes, shapes, shape, first.dtype, first.size, GRAIN, 1)
 
 
 def _elementwise(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array | None,
@@ -127,7 +125,7 @@ def _elementwise(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: 
         parameters = _with_tensors(plan, parameters, settings, {})
     size = math.prod(shape)
     inputs = [_flat(a, shape, dtype) for a in arrays]
-    flat_weight = UNWEIGHTED if weight is None else _weights(plan, weight, shape)
+    flat_weight = plan.unweighted if weight is None else _weights(plan, weight, shape)
     return Prepared(inputs, parameters, flat_weight, shapes, [shape] * len(shapes), shape, dtype, size, GRAIN, 1)
 
 
@@ -159,7 +157,7 @@ def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array |
         expected = ", ".join(f"{axis}={sizes[axis]}" for axis in spec.sample_axes)
         message = f"{spec.name}: sample_weight must have shape ({expected}), got {weight.shape}"
         raise ValueError(message)
-    flat_weight = UNWEIGHTED if weight is None else _weights(plan, weight, sample_shape)
+    flat_weight = plan.unweighted if weight is None else _weights(plan, weight, sample_shape).reshape(sample_shape)
     return Prepared(inputs, parameters, flat_weight, shapes, shapes, sample_shape, dtype, rows, step,
                     math.prod(sample_shape[1:]))  # fmt: skip
 
@@ -186,7 +184,7 @@ def _scalars(plan: Plan, settings: Mapping[str, Any]) -> Sequence[Any]:
     for name, value in settings.items():
         slot = plan.slots.get(name)
         if slot is None:
-            known = ", ".join(plan.slots) or "none"
+            known = ", ".join(a.name for a in spec.parameters) or "none"
             message = f"{spec.name}: unknown parameter {name!r}; the parameters are {known}"
             raise TypeError(message)
         if not slot.argument.axes:

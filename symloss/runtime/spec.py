@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-ABI = 1
+ABI = 2
 """The version of the agreement between generated modules and this runtime."""
 
 
@@ -21,7 +21,7 @@ class ArgumentSpec:
     Parameters
     ----------
     name, kind : str
-        Its name, and ``"real"``, ``"label"``, ``"integer"`` or ``"flag"``.
+        Its name, and ``"real"``, ``"label"``, ``"integer"``, ``"flag"`` or ``"switch"``.
     axes : tuple of str
         The names of its axes.
     differentiable, optional : bool
@@ -34,6 +34,8 @@ class ArgumentSpec:
         What stands in a tensor parameter that is None.
     into, ignored_by : str or None
         For labels: the axis they point into, and the parameter that marks labels that do not count.
+    choices, special : tuple
+        The values of a switch, and those values of a parameter that have kernels of their own.
     """
 
     name: str
@@ -46,6 +48,8 @@ class ArgumentSpec:
     fill: float = 1.0
     into: str | None = None
     ignored_by: str | None = None
+    choices: tuple[Any, ...] = ()
+    special: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,12 @@ class Spec:
         The axes of the value with ``reduction="none"``.
     inputs, parameters : tuple of ArgumentSpec
         In the order in which kernels take them.
+    choice : mapping of str to object
+        The alternative of each switch, optional input and parameter with special values that the kernels are for.
+    suffix : str
+        What their names end in.
+    variants : tuple of Spec
+        The same loss for every other combination of alternatives.
     """
 
     name: str
@@ -78,6 +88,9 @@ class Spec:
     sample_axes: tuple[str, ...]
     inputs: tuple[ArgumentSpec, ...]
     parameters: tuple[ArgumentSpec, ...]
+    choice: Mapping[str, Any]
+    suffix: str
+    variants: tuple[Spec, ...]
 
     @property
     def differentiable(self) -> tuple[str, ...]:
@@ -90,7 +103,9 @@ class Spec:
         return tuple(a.name for a in self.parameters if a.differentiable)
 
 
-_PLAIN = ("name", "title", "formula", "accuracy", "elementwise", "separable", "masked", "sample_axes")
+_PLAIN = (
+    "name", "title", "formula", "accuracy", "elementwise", "separable", "masked", "sample_axes", "choice", "suffix",
+)  # fmt: skip
 
 
 def _arguments(raw: Mapping[str, Any], role: str) -> tuple[ArgumentSpec, ...]:
@@ -110,8 +125,13 @@ def read_spec(module: ModuleType) -> Spec:
         came = f"abi {raw.get('abi')!r}" if isinstance(raw, dict) else "no SPEC"
         message = f"{module.__file__}: expected a module generated for abi {ABI}, got {came}"
         raise ValueError(message)
+    return _spec(raw)
+
+
+def _spec(raw: Mapping[str, Any]) -> Spec:
     return Spec(
         **{key: raw[key] for key in _PLAIN},
         inputs=_arguments(raw, "inputs"),
         parameters=_arguments(raw, "parameters"),
+        variants=tuple(map(_spec, raw["variants"])),
     )

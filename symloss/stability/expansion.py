@@ -7,9 +7,9 @@ result is for printers only: it is never differentiated.
 from __future__ import annotations
 
 import sympy
-from sympy import Piecewise, S
+from sympy import Piecewise
 
-from symloss.language.atoms import magnitude, positive_part, sigmoid, signum, softplus, step
+from symloss.language.atoms import held, magnitude, positive_part, sigmoid, softplus
 from symloss.language.nodes import Access
 
 
@@ -32,7 +32,7 @@ class power(sympy.Function):  # noqa: N801
 
 
 def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
-    """Return the expression with sigmoid, softplus, step and sign written out."""
+    """Return the expression with sigmoid and softplus written out."""
     if isinstance(expression, Access) or not expression.args:
         return expression
     arguments = [expand_atoms(a) for a in expression.args]
@@ -42,11 +42,8 @@ def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
         case softplus():
             x = arguments[0]
             return positive_part(x) + log1p(decay(_unsigned(x)))
-        case step():
-            return Piecewise((S.One, arguments[0] > 0), (S.Zero, True))
-        case signum():
-            x = arguments[0]
-            return Piecewise((S.One, x > 0), (Piecewise((S.NegativeOne, x < 0), (S.Zero, True)), True))
+        case held():
+            return arguments[0]
         case sympy.Pow() if not arguments[1].is_Rational:
             return power(*arguments)
         case sympy.Pow():
@@ -62,6 +59,9 @@ def _unsigned(x: sympy.Expr) -> sympy.Expr:
 
 
 def _sigmoid(x: sympy.Expr) -> sympy.Expr:
+    cases = next(iter(sorted(x.atoms(Piecewise), key=sympy.default_sort_key)), None)
+    if cases is not None:  # case by case: SymPy takes no condition with cases in it
+        return Piecewise(*((_sigmoid(x.xreplace({cases: value})), where) for value, where in cases.args))
     base = _unsigned(x)
     e = decay(base)
     near, far = 1 / (1 + e), e / (1 + e)

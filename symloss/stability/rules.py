@@ -360,9 +360,14 @@ def rewrite(expression: sympy.Expr, context: Context, trace: list[Step] | None =
     sympy.Expr
         An expression equal to the first on its domain.
     """
+    return _rewrite(expression, context, [] if trace is None else trace, frozenset())
+
+
+def _rewrite(expression: sympy.Expr, context: Context, trace: list[Step], past: frozenset[sympy.Expr]) -> sympy.Expr:
+    """Rewrite a node; `past` is what it was before, so that rules that undo each other end."""
     if isinstance(expression, Access) or not expression.args:
         return expression
-    arguments = [rewrite(a, context, trace) for a in expression.args]
+    arguments = [_rewrite(a, context, trace, frozenset()) for a in expression.args]
     node = (
         expression
         if all(a is b for a, b in zip(arguments, expression.args, strict=True))
@@ -370,8 +375,7 @@ def rewrite(expression: sympy.Expr, context: Context, trace: list[Step] | None =
     )
     for rule in RULES:
         replacement = rule.apply(node, context)
-        if replacement is not None and replacement != node:
-            if trace is not None:
-                trace.append(Step(rule.name, node, replacement))
-            return rewrite(replacement, context, trace)
+        if replacement is not None and replacement != node and replacement not in past:
+            trace.append(Step(rule.name, node, replacement))
+            return _rewrite(replacement, context, trace, past | {node})
     return node

@@ -42,7 +42,7 @@ def context_of(definition: Definition, program: Program) -> Context:
 
 def lift(definition: Definition, program: Program) -> Stable:
     """Lift textbook formulas to atoms, before differentiation."""
-    return stabilise(definition, recognise_softmax(program))
+    return stabilise(definition, square_norms(recognise_softmax(program)))
 
 
 def stabilise(definition: Definition, program: Program) -> Stable:
@@ -82,19 +82,45 @@ def split_cases(program: Program) -> Program:
 
 def recognise_softmax(program: Program) -> Program:
     """Replace exp(x[k] - logsumexp(x)) by an entry of a softmax statement."""
-    builder = Builder(program)
-    sources = [s for s in program.statements if s.op == "logsumexp"]
+    builder = Builder()
 
     def walk(node: sympy.Basic) -> sympy.Basic:
         if isinstance(node, Access) or not node.args:
             return node
         if isinstance(node, sympy.exp):
-            for source in sources:
+            for source in [s for s in builder.statements if s.op == "logsumexp"]:
                 entry = _softmax_entry(node.args[0], source, builder)
                 if entry is not None:
                     return entry
         return node.func(*(walk(a) for a in node.args))
 
+    for statement in program.statements:
+        builder.add(replace(statement, body=walk(statement.body), where=walk(statement.where)))
+    outputs = tuple(replace(o, terms=tuple(Term(t.where, walk(t.body)) for t in o.terms)) for o in program.outputs)
+    names = tuple((walk(e), name) for e, name in program.names)
+    return replace(program, statements=tuple(builder.statements), outputs=outputs, names=names)
+
+
+def square_norms(program: Program) -> Program:
+    """Replace the square of a norm by a sum of squares, which has all its derivatives at 0."""
+    builder = Builder()
+    norms = {s.name: s for s in program.statements if s.op == "norm"}
+
+    def walk(node: sympy.Basic) -> sympy.Basic:
+        if isinstance(node, Access) or not node.args:
+            return node
+        if isinstance(node, sympy.Pow) and node.exp == 2 and getattr(node.base, "name", "") in norms:
+            norm = norms[node.base.name]
+            fresh = {k: builder.fresh_index(k) for k in norm.bound}
+            squares = replace(
+                norm, name=builder.fresh_name(norm.name.replace("norm", "squares")), op="sum",
+                bound=tuple(fresh.values()), body=norm.body.xreplace(fresh) ** 2, where=norm.where.xreplace(fresh),
+            )  # fmt: skip
+            return Access(builder.add(squares).name, *node.base.slots)
+        return node.func(*(walk(a) for a in node.args))
+
+    for statement in program.statements:
+        builder.add(replace(statement, body=walk(statement.body)))
     outputs = tuple(replace(o, terms=tuple(Term(t.where, walk(t.body)) for t in o.terms)) for o in program.outputs)
     names = tuple((walk(e), name) for e, name in program.names)
     return replace(program, statements=tuple(builder.statements), outputs=outputs, names=names)

@@ -157,6 +157,16 @@ def hyperbolic_tangent(value: Value) -> Value:
     return (doubled - 1) / (doubled + 1)
 
 
+def arctangent(top: Value, bottom: Value) -> Value:
+    """Return the angle of the point (bottom, top), for top >= 0; 0 at the origin."""
+    top, bottom = as_ball(top), as_ball(bottom)
+    if sign(bottom) == 0 and sign(top) == 0:
+        return flint.arb(0)
+    if abs(constant(bottom)) > abs(constant(top)):
+        return divide(top, bottom).atan() + (0 if sign(bottom) > 0 else flint.arb.pi())
+    return flint.arb.pi() / 2 * sign(top) - divide(bottom, top).atan()
+
+
 def positive_part(value: Value) -> Value:
     """Return the positive part; at the kink every derivative is 0."""
     return value if sign(value) > 0 else flint.arb(0)

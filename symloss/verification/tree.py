@@ -101,6 +101,9 @@ class _Compiler:
         if isinstance(node, atoms.ratio):
             top, bottom = (self.run(a) for a in node.args)
             return lambda point: series.ratio(top(point), bottom(point))
+        if isinstance(node, sympy.atan2):
+            top, bottom = (self.run(a) for a in node.args)
+            return lambda point: series.arctangent(top(point), bottom(point))
         function = FUNCTIONS.get(type(node))
         if function is not None:
             inner = self.run(node.args[0])
