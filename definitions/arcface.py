@@ -6,6 +6,7 @@ from symloss.language import (
     Axis,
     Convention,
     Expr,
+    Flag,
     Interval,
     Reference,
     Tensor,
@@ -20,13 +21,14 @@ from symloss.language import (
     logsumexp_over,
     loss,
     nonnegative,
+    option,
     parameter,
     pi,
     prediction,
     sin,
     sum_over,
-    switch,
     unit_over,
+    when,
 )  # fmt: skip
 
 DENG_2019 = Reference(
@@ -69,7 +71,7 @@ def arcface(
     *,
     scale: Expr = parameter(64, above(0), symbol="s", about="What cosines are multiplied by."),
     margin: Expr = parameter(0.5, Interval(0, 1.5707963267948966), symbol="m", about="The margin in radians."),
-    easy_margin: bool = switch(False, True, symbol="e", about="Apply the margin only where the cosine is positive."),
+    easy_margin: Flag = option(False, symbol="e", about="Apply the margin only where the cosine is positive."),
 ) -> Expr:
     """Softmax cross entropy over the cosines to all classes, the angle to the true class made larger by a margin.
 
@@ -79,9 +81,8 @@ def arcface(
     x_unit = define("x_unit", i, f)(unit_over(f, embedding[i, f]))
     w_unit = define("w_unit", k, f)(unit_over(f, weight[k, f]))
     theta = let("theta", angle_over(f, x_unit[i, f], w_unit[y[i], f]))
-    if easy_margin:
-        target = choose(2 * theta < pi, cos(theta + margin), cos(theta))
-    else:
-        target = choose(theta <= pi - margin, cos(theta + margin), cos(theta) - margin * sin(margin))
+    easy = choose(2 * theta < pi, cos(theta + margin), cos(theta))
+    usual = choose(theta <= pi - margin, cos(theta + margin), cos(theta) - margin * sin(margin))
+    target = when(easy_margin, easy, usual)
     logit = define("z", i, k)(scale * choose(equal(k, y[i]), target, sum_over(f, x_unit[i, f] * w_unit[k, f])))
     return logsumexp_over(k, logit[i, k]) - scale * target

@@ -103,7 +103,7 @@ def info_nce(
     family="contrastive learning",
     per=i,
     references=(HENDERSON_2017,),
-    claims=(nonnegative(), equals("info_nce", {"scale": 20}, {"temperature": 0.05})),
+    claims=(nonnegative(), equals("info_nce", {"scale": 16}, {"temperature": 0.0625})),
     conventions=(
         Convention("scale", "20, as in sentence-transformers: a temperature of 0.05."),
         Convention("negative", "the hard negatives of the whole batch are candidates for every anchor."),

@@ -42,7 +42,7 @@ CONVENTIONS = (
     Convention("w", "w > 0 is checked; others clamp w and throw the result away."),
 )
 
-speakers, utterances, features = Axis("s", "speakers"), Axis("u", "utterances"), Axis("d", "features")
+speakers, utterances, features = Axis("s", "speakers"), Axis("u", "utterances", least=2), Axis("d", "features")
 j, k = speakers.index("j"), speakers.index("k")
 i, m = utterances.index("i"), utterances.index("m")
 f = features.index("f")

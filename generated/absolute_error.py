@@ -35,6 +35,7 @@ SPEC = {'abi': 2,
              'differentiable': False,
              'domain': {'kind': 'interval', 'low': -math.inf, 'high': math.inf, 'low_open': True, 'high_open': True}}),
  'parameters': (),
+ 'least': {},
  'choice': {},
  'suffix': '',
  'variants': ()}

@@ -52,6 +52,7 @@ SPEC = {'abi': 2,
                             'high_open': False},
                  'default': 0.0,
                  'optional': False}),
+ 'least': {},
  'choice': {},
  'suffix': '',
  'variants': ()}

@@ -56,6 +56,7 @@ SPEC = {'abi': 2,
                             'high_open': False},
                  'default': 0.25,
                  'optional': True}),
+ 'least': {},
  'choice': {},
  'suffix': '',
  'variants': ()}

@@ -50,6 +50,7 @@ SPEC = {'abi': 2,
              'differentiable': True,
              'domain': {'kind': 'interval', 'low': -math.inf, 'high': math.inf, 'low_open': True, 'high_open': True}}),
  'parameters': (),
+ 'least': {'u': 2},
  'choice': {},
  'suffix': '',
  'variants': ()}

@@ -41,6 +41,7 @@ SPEC = {'abi': 2,
                  'domain': {'kind': 'interval', 'low': 0.0, 'high': math.inf, 'low_open': True, 'high_open': True},
                  'default': 1.0,
                  'optional': False},),
+ 'least': {},
  'choice': {},
  'suffix': '',
  'variants': ()}

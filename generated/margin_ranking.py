@@ -50,6 +50,7 @@ SPEC = {'abi': 2,
                             'high_open': True},
                  'default': 0.0,
                  'optional': False},),
+ 'least': {},
  'choice': {},
  'suffix': '',
  'variants': ()}

@@ -46,6 +46,7 @@ SPEC = {'abi': 2,
              'differentiable': False,
              'domain': {'kind': 'interval', 'low': -math.inf, 'high': math.inf, 'low_open': True, 'high_open': True}}),
  'parameters': (),
+ 'least': {},
  'choice': {},
  'suffix': '',
  'variants': ()}

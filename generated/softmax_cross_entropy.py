@@ -66,6 +66,7 @@ SPEC = {'abi': 2,
                  'domain': None,
                  'default': None,
                  'optional': True}),
+ 'least': {},
  'choice': {},
  'suffix': '',
  'variants': ()}

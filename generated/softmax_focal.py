@@ -58,6 +58,7 @@ SPEC = {'abi': 2,
                             'high_open': True},
                  'default': 1.0,
                  'optional': False}),
+ 'least': {},
  'choice': {},
  'suffix': '',
  'variants': ()}

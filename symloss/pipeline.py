@@ -23,8 +23,11 @@ import difflib
 import hashlib
 import inspect
 import json
+import multiprocessing
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +129,26 @@ def render(derived: Derived) -> dict[str, str]:
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }
+
+
+def _render_one(name: str, definitions: Path | None) -> tuple[dict[str, str], float]:
+    """Return the files of one loss, and the seconds it took."""
+    start = time.perf_counter()
+    (definition,) = select((name,), definitions)
+    return render(derive(definition)), time.perf_counter() - start
+
+
+def _all_rendered(
+    chosen: Sequence[Definition], definitions: Path | None
+) -> Iterator[tuple[dict[str, str], float]]:
+    """Yield the files of each loss in order, derived in as many processes as there are cores."""
+    workers = min(len(chosen), os.cpu_count() or 1)
+    if workers < 4 and len(chosen) < 4:
+        yield from (_render_one(d.name, definitions) for d in chosen)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(_render_one, [d.name for d in chosen], [definitions] * len(chosen))
 
 
 def select(names: Sequence[str], folder: Path | None) -> tuple[Definition, ...]:
@@ -270,10 +293,8 @@ def generate(
     folder = output or OWN_OUTPUT
     chosen = select(names, definitions)
     outcomes = []
-    for number, definition in enumerate(chosen):
+    for number, (definition, (files, seconds)) in enumerate(zip(chosen, _all_rendered(chosen, definitions), strict=True)):
         progress(definition.name, number, len(chosen))
-        start = time.perf_counter()
-        files = render(derive(definition))
         changed, diff = [], ""
         for relative, text in files.items():
             path = folder / relative
@@ -288,6 +309,6 @@ def generate(
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_text(text, encoding="utf-8")
         paths = tuple(folder / f for f in files)
-        outcomes.append(Outcome(definition.name, paths, tuple(changed), diff, time.perf_counter() - start))
+        outcomes.append(Outcome(definition.name, paths, tuple(changed), diff, seconds))
     progress("", len(chosen), len(chosen))
     return tuple(outcomes)

@@ -21,10 +21,13 @@ class Axis:
         The letter the documentation uses for the extent, such as ``"n"``.
     noun : str
         What the axis counts, in the plural, such as ``"samples"``.
+    least : int
+        The smallest extent for which the formula makes sense.
     """
 
     name: str
     noun: str
+    least: int = 0
 
     def index(self, name: str) -> Index:
         """Return an index over this axis."""

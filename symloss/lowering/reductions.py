@@ -14,7 +14,7 @@ from symloss.calculus.adjoint import winner_of
 from symloss.language.atoms import complement, difference, magnitude, positive_part, ratio
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
-from symloss.program.statement import Output, Program, Statement
+from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term
 from symloss.stability.expansion import log1p
 
@@ -141,14 +141,25 @@ def _rewrite(node: sympy.Basic, tables: _Tables) -> sympy.Basic:
             return node
 
 
-def _from_logsumexp(node: sympy.Add, groups: dict[str, _Group]) -> tuple[Access, Access, int] | None:
+def _from_logsumexp(node: sympy.Add, groups: dict[str, _Group]) -> tuple[Access, sympy.Expr, int] | None:
     """Return a logsumexp, an entry subtracted from it, and the sign of the pair, where a sum has such a pair."""
     for sign in (1, -1):
         totals = [a for a in (sign * t for t in node.args) if isinstance(a, Access) and a.name in groups]
-        entries = [a for a in (-sign * t for t in node.args) if isinstance(a, Access) and a.name not in groups]
-        if totals and entries:
-            return totals[0], entries[0], sign
+        for total in totals:
+            entries = [-sign * t for t in node.args]
+            plain = [e for e in entries if isinstance(e, Access) and e.name not in groups]
+            found = plain or [e for e in entries if _is_entry(e, total, groups[total.name].statement)]
+            if found:
+                return total, found[0], sign
     return None
+
+
+def _is_entry(expression: sympy.Expr, total: Access, statement: Statement) -> bool:
+    """Tell whether an expression is one of those whose exponentials are summed."""
+    (bound,) = statement.bound
+    body = statement.body.xreplace(dict(statement.at(total.slots)))
+    slots = {s for a in (*accesses(expression), *accesses(body)) for s in (*a.slots, a) if s.is_integer}
+    return any(body.xreplace({bound: s}) == expression for s in sorted(slots, key=str))
 
 
 def _at(access: Access, slots: list[sympy.Basic]) -> Access:

@@ -81,6 +81,7 @@ def specification(definition: Definition, formula: str, digest: str) -> dict[str
         "masked": definition.where != True, "sample_axes": tuple(k.axis.name for k in definition.per),  # noqa: E712
         "inputs": tuple(_argument(a, definition) for a in definition.inputs),
         "parameters": tuple(_argument(a, definition) for a in definition.parameters),
+        "least": {x.name: x.least for x in axes_of(definition.arguments) if x.least},
         "choice": dict(definition.choice), "suffix": definition.suffix,
         "variants": tuple(specification(v, formula, digest) for v in definition.variants),
     }  # fmt: skip

@@ -158,6 +158,11 @@ def matched_sizes(spec: Spec, arrays: Iterable[Array]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for argument, array in zip(spec.inputs, arrays, strict=True):
         match_axes(spec, argument, array, sizes)
+    for axis, least in spec.least.items():
+        if sizes[axis] < least:
+            argument = next(a for a in spec.inputs if axis in a.axes)
+            message = f"{spec.name}: {argument.name} must have {axis} >= {least}, got {axis}={sizes[axis]}"
+            raise ValueError(message)
     return sizes
 
 

@@ -70,6 +70,8 @@ class Spec:
         The axes of the value with ``reduction="none"``.
     inputs, parameters : tuple of ArgumentSpec
         In the order in which kernels take them.
+    least : mapping of str to int
+        The smallest extent of an axis, where not any will do.
     choice : mapping of str to object
         The alternative of each switch, optional input and parameter with special values that the kernels are for.
     suffix : str
@@ -88,6 +90,7 @@ class Spec:
     sample_axes: tuple[str, ...]
     inputs: tuple[ArgumentSpec, ...]
     parameters: tuple[ArgumentSpec, ...]
+    least: Mapping[str, int]
     choice: Mapping[str, Any]
     suffix: str
     variants: tuple[Spec, ...]
@@ -104,7 +107,8 @@ class Spec:
 
 
 _PLAIN = (
-    "name", "title", "formula", "accuracy", "elementwise", "separable", "masked", "sample_axes", "choice", "suffix",
+    "name", "title", "formula", "accuracy", "elementwise", "separable", "masked", "sample_axes", "least",
+    "choice", "suffix",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from symloss.language.definition import Definition
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
-from symloss.verification.sampling import Batch, batches
+from symloss.verification.sampling import Batch, batches, geometric
 from symloss.verification.series import working
 from symloss.verification.ulp import round_to, ulp_error
 
@@ -75,7 +75,8 @@ class Accuracy:
 class _Tally:
     """Errors of one quantity as they come in."""
 
-    def __init__(self) -> None:
+    def __init__(self, geometric: bool) -> None:
+        self.geometric = geometric
         self.points, self.worst_ulp, self.undecided, self.at_jumps, self.wrong = 0, 0.0, 0, 0, 0
         self.worst: dict[str, str] = {}
         self.kinds = {"false zero": 0, "nan": 0, "inf": 0, "sign": 0}
@@ -87,7 +88,8 @@ class _Tally:
         """Compare one number; the wrong side of a jump that is within rounding is counted apart."""
         error = ulp_error(computed, exact, dtype)
         truth = round_to(exact)[0]
-        far = error.ulp > GROSS and not abs(float(computed) - truth) <= CLOSE * max(1.0, abs(truth), abs(float(scale)))
+        close = 4096.0 * float(np.finfo(dtype).eps) if self.geometric else CLOSE
+        far = error.ulp > GROSS and not abs(float(computed) - truth) <= close * max(1.0, abs(truth), abs(float(scale)))
         if far and 0.0 < gap() < JUMP:
             self.at_jumps += 1
             return
@@ -130,10 +132,11 @@ def accuracy(definition: Definition, loss: Any, seed: int, count: int) -> tuple[
         Points for each dtype of an elementwise loss; a sixtieth of it is the number of rows of others.
     """
     rows = []
+    rough = geometric(definition)
     for dtype in (np.dtype(np.float64), np.dtype(np.float32)):
-        tallies: Tallies = {("value", ""): _Tally()}
-        for a in definition.differentiable:
-            tallies |= {(q, a.name): _Tally() for q in QUANTITIES[1:]}
+        tallies: Tallies = {("value", ""): _Tally(rough)}
+        for a in _widest(definition).differentiable:
+            tallies |= {(q, a.name): _Tally(rough) for q in QUANTITIES[1:]}
         rng = np.random.default_rng(seed + 1)
         for batch in batches(definition, seed, count, dtype):
             _compare(definition, loss, batch, dtype, tallies, rng)
@@ -141,9 +144,15 @@ def accuracy(definition: Definition, loss: Any, seed: int, count: int) -> tuple[
     return tuple(rows)
 
 
+def _widest(definition: Definition) -> Definition:
+    """Return the variant with the most inputs."""
+    return max((definition, *definition.variants), key=lambda d: len(d.inputs))
+
+
 def _compare(
     definition: Definition, loss: Any, batch: Batch, dtype: np.dtype[Any], tallies: Tallies, rng: np.random.Generator
 ) -> None:
+    definition = definition.chosen(batch.settings, batch.inputs)
     inputs = list(batch.inputs.values())
     names = [a.name for a in definition.differentiable]
     direction = {n: (rng.integers(-32, 33, batch.inputs[n].shape) / 8).astype(dtype) for n in names}
@@ -160,7 +169,7 @@ def _compare(
         judge.value(sample, values[sample])
     for name, *arrays in zip(names, gradients, hessians, products, strict=True):
         for at in _places(rng, batch.inputs[name].shape):
-            judge.entry(name, at, tuple(a[at] for a in arrays), direction)
+            judge.entry(name, at, tuple(a[at] for a in arrays), direction, tuple(float(np.abs(a).max()) for a in arrays))
 
 
 @dataclass(frozen=True)
@@ -184,8 +193,11 @@ class _Judge:
             return
         tally.add(computed, exact, self.dtype, lambda: self.describe(sample), lambda: self.gap([sample]))
 
-    def entry(self, name: str, at: Place, computed: tuple[Any, ...], direction: dict[str, NDArray[Any]]) -> None:
-        """Compare gradient, Hessian diagonal and Hessian product in one entry."""
+    def entry(
+        self, name: str, at: Place, computed: tuple[Any, ...], direction: dict[str, NDArray[Any]],
+        largest: tuple[float, ...],
+    ) -> None:  # fmt: skip
+        """Compare gradient, Hessian diagonal and Hessian product in one entry; `largest` are those of their arrays."""
         request = self.request
         tallies = [self.tallies[quantity, name] for quantity in QUANTITIES[1:]]
         try:
@@ -201,8 +213,9 @@ class _Judge:
             return
         samples = [s for s, _ in request.samples(name, at)]
         where = samples[0] if len(samples) == 1 else at
-        for tally, number, exact in zip(tallies, computed, (slope, curvature, product), strict=True):
-            tally.add(number, exact, self.dtype, lambda: self.describe(where), lambda: self.gap(samples), total)
+        for tally, number, exact, most in zip(tallies, computed, (slope, curvature, product), largest, strict=True):
+            scale = max(abs(float(total)), most) if tally.geometric else total
+            tally.add(number, exact, self.dtype, lambda: self.describe(where), lambda: self.gap(samples), scale)
 
     def gap(self, samples: list[Place]) -> float:
         """Return how near the closest comparison in any of the samples is to a tie."""

@@ -26,13 +26,12 @@ WITNESSED = ("not_convex", "can_be_negative")
 
 def check_claims(definition: Definition, lookup: Lookup, seed: int, count: int) -> list[dict[str, str]]:
     """Return each claim of a definition with its status, method and evidence."""
-    oracle = oracle_of(definition)
-    return [_one(definition, oracle, claim, lookup, seed, count) for claim in definition.claims]
+    return [_one(definition, claim, lookup, seed, count) for claim in definition.claims]
 
 
-def _one(definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup, seed: int, count: int) -> dict[str, str]:
+def _one(definition: Definition, claim: Claim, lookup: Lookup, seed: int, count: int) -> dict[str, str]:
     tried = 0
-    for place in _places(definition, oracle, dict(claim.settings), seed, count):
+    for oracle, place in _places(definition, dict(claim.settings), seed, count):
         with working(256, 2):
             try:
                 holds = _holds(definition, oracle, claim, lookup, place)
@@ -74,14 +73,16 @@ class _Place:
 
 
 def _places(
-    definition: Definition, oracle: Oracle, settings: dict[str, Any], seed: int, count: int
-) -> Iterator[_Place]:
+    definition: Definition, settings: dict[str, Any], seed: int, count: int
+) -> Iterator[tuple[Oracle, _Place]]:
     number = 0
     for batch in batches(definition, seed + 11, count, np.dtype(np.float64)):
-        tensors, scalars = split(definition, batch.inputs, {**batch.settings, **settings})
+        written = definition.chosen({**batch.settings, **settings}, batch.inputs)
+        oracle = oracle_of(written)
+        tensors, scalars = split(written, batch.inputs, {**batch.settings, **settings})
         for sample in np.ndindex(*oracle.shape(tensors)):
             if oracle.counts(tensors, scalars, sample):
-                yield _Place(tensors, scalars, sample, number)
+                yield oracle, _Place(tensors, scalars, sample, number)
                 number += 1
 
 
@@ -134,6 +135,9 @@ def _identity(oracle: Oracle, claim: Claim, lookup: Lookup, place: _Place) -> bo
     theirs |= {n: v for n, v in place.scalars.items() if n in theirs} | dict(claim.other_settings)
     names = {a.name for a in other.arguments}
     tensors = {n: x for n, x in place.tensors.items() if n in names}
+    if not tensors and len(oracle.definition.inputs) == len(other.inputs):  # other names for the same roles
+        own = (place.tensors[a.name] for a in oracle.definition.inputs)
+        tensors = dict(zip((a.name for a in other.inputs), own, strict=True))
     if not {a.name for a in other.inputs} <= set(tensors):
         return None
     mine = oracle.along(place.tensors, place.scalars, {}, 0, place.sample)[0]

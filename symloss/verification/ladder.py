@@ -179,12 +179,13 @@ def kinks(definition: Definition, loss: Any, seed: int, count: int = 120) -> Che
     """
     found = 0
     for batch in batches(definition, seed + 13, count, np.dtype(np.float64)):
-        request = Request(oracle_of(definition), *split(definition, batch.inputs, batch.settings))
+        written = definition.chosen(batch.settings, batch.inputs)
+        request = Request(oracle_of(written), *split(written, batch.inputs, batch.settings))
         gradients = _leaves(loss.gradient(*batch.inputs.values(), reduction="sum", **batch.settings))
         for sample in np.ndindex(*request.oracle.shape(request.tensors)):
             if not _tied(request, sample):
                 continue
-            for argument, gradient in zip(definition.differentiable, gradients, strict=True):
+            for argument, gradient in zip(written.differentiable, gradients, strict=True):
                 if gradient.ndim < len(sample):
                     continue
                 at = sample + (0,) * (gradient.ndim - len(sample))

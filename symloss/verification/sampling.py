@@ -14,6 +14,7 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
+from symloss.language.atoms import ratio
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
 from symloss.language.domains import REALS, Interval, OneOf
@@ -72,6 +73,12 @@ def uses_exponentials(definition: Definition) -> bool:
     )  # fmt: skip
 
 
+def geometric(definition: Definition) -> bool:
+    """Tell whether a formula has norms or quotients of sums, whose errors grow with the condition of the input."""
+    tree = list(sympy.preorder_traversal(definition.formula))
+    return any(isinstance(n, ratio) or (isinstance(n, Reduction) and n.operation == "norm") for n in tree)
+
+
 def settings_of(definition: Definition) -> tuple[dict[str, Any], ...]:
     """Return settings of the scalar parameters: the defaults, and each parameter moved to other values."""
     found: list[dict[str, Any]] = [{}]
@@ -82,6 +89,8 @@ def settings_of(definition: Definition) -> tuple[dict[str, Any], ...]:
                 found.append({argument.name: None})
         elif argument.kind == "flag":
             found.append({argument.name: not argument.default})
+        elif argument.kind == "switch":
+            found += [{argument.name: choice} for choice in argument.choices if choice != argument.default]
         elif argument.kind == "integer" and any(a.ignored_by == argument.name for a in definition.inputs):
             found.append({argument.name: 0})
     return tuple(found)
@@ -107,10 +116,15 @@ def batches(definition: Definition, seed: int, count: int, dtype: np.dtype[Any])
             size = count if number == 0 else max(30, count // 8)
             yield Batch(_elements(rng, definition, size, dtype, limit, setting), dict(setting))
         return
+    if dtype == np.float32 and geometric(definition):
+        settings = settings[:1]  # what differs from float64 is the arithmetic, not the formula
     for number, setting in enumerate(settings):
         for extent in SIZES if number == 0 else SIZES[1:3]:
             rows = max(4, count // (60 if number == 0 else 150))
-            yield _arrays(definition, rng, rows, extent, dtype, dict(setting))
+            yield _arrays(definition.chosen(setting), rng, rows, extent, dtype, dict(setting))
+    for name in [name for name, given in definition.choice if given is False]:
+        if name not in (a.name for a in definition.parameters):
+            yield _arrays(definition.chosen({}, (name,)), rng, 4, SIZES[2], dtype, {})
     if any(a.kind == "label" for a in definition.inputs) and len(axes_of(definition.inputs)) == 2 and count >= 100:
         yield _arrays(definition, rng, 2, MANY_CLASSES, dtype, {})
 
@@ -157,9 +171,9 @@ def _drawn(rng: np.random.Generator, argument: Argument, size: int, dtype: np.dt
 def sizes_for(definition: Definition, samples: int, extent: int) -> dict[str, int]:
     """Return the extent of each axis: the leading sample axis has `samples`, the others `extent` and just above."""
     own = definition.per[0].axis.name
-    others = [a.name for a in axes_of(definition.arguments) if a.name != own]
+    others = [a for a in axes_of(definition.arguments) if a.name != own]
     # two axes of the same extent would hide that they were mixed up
-    return {own: samples} | {name: extent + number for number, name in enumerate(others)}
+    return {own: samples} | {axis.name: max(axis.least, extent + number) for number, axis in enumerate(others)}
 
 
 def _arrays(
@@ -176,7 +190,8 @@ def _arrays(
             inputs[argument.name] = rng.integers(0, into, shape)
         elif argument.domain == REALS:
             spread = 10.0 ** rng.uniform(-3, 3.5, (*shape[:1], *(1 for _ in shape[1:])))
-            spread[: (len(spread) + 1) // 2] = 3.0
+            spread = np.asarray(spread)
+            spread.reshape(-1)[: (spread.size + 1) // 2] = 3.0
             inputs[argument.name] = (rng.normal(0, 1, shape) * spread).astype(dtype)
         else:
             drawn = _drawn(rng, argument, int(np.prod(shape)), dtype, 100.0)
