@@ -10,7 +10,9 @@ from symloss.language import (
     Reference,
     Tensor,
     above,
+    choose,
     data,
+    equal,
     let,
     loss,
     nonnegative,
@@ -43,7 +45,9 @@ i, f = n.index("i"), d.index("f")
     references=(HADSELL_2006,),
     claims=(nonnegative(), symmetric("first", "second")),
     conventions=(
-        Convention("label", "1 is dissimilar, as in the paper and Flux; 1 is similar in sentence-transformers and Caffe."),
+        Convention(
+            "label", "1 is dissimilar, as in the paper and Flux; 1 is similar in sentence-transformers and Caffe."
+        ),
         Convention("factor", "one half, as in the paper; TF Addons and Flux leave it out."),
     ),
 )
@@ -57,4 +61,4 @@ def contrastive(
     """Half the squared distance of a similar pair, or half the square of what a dissimilar one lacks to the margin."""
     Y = dissimilar[i]
     D = let("D", norm_over(f, first[i, f] - second[i, f]))
-    return (1 - Y) * D**2 / 2 + Y * Max(0, margin - D) ** 2 / 2
+    return choose(equal(Y, 0), D**2 / 2, Max(0, margin - D) ** 2 / 2)

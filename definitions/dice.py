@@ -46,7 +46,8 @@ SUDRE_2017 = Reference(
     url="https://arxiv.org/abs/1707.03237",
 )
 SMOOTH = Convention(
-    "smooth", "added to numerator and denominator; segmentation-models and optax count it twice as much (smooth = s is 2 s)."
+    "smooth",
+    "added to numerator and denominator; segmentation-models and optax count it twice as much (smooth = s is 2 s).",
 )
 EMPTY = Convention("empty mask and prediction", "0 where smooth > 0, 1 where smooth = 0; Keras gives 1, MONAI 0.")
 
@@ -62,7 +63,7 @@ i, k, q = n.index("i"), c.index("k"), m.index("q")
     claims=(nonnegative(),),
     conventions=(
         SMOOTH, EMPTY,
-        Convention("denominator", "sums, as in Sudre and MONAI; squared=True has sums of squares, as in V-Net and Flux."),
+        Convention("denominator", "sums, as in Sudre and MONAI; squared=True has squares, as in V-Net and Flux."),
     ),
     aliases=("soft Dice", "F1 loss", "Sorensen-Dice"),
 )  # fmt: skip
@@ -91,7 +92,7 @@ def dice(
     claims=(nonnegative(),),
     conventions=(
         SMOOTH, EMPTY,
-        Convention("classes", "every class counts, the background too; the mean is over samples and classes, as in MONAI."),
+        Convention("classes", "every class counts, the background too; the mean is over samples and classes."),
     ),
     aliases=("multiclass Dice",),
 )  # fmt: skip

@@ -40,7 +40,9 @@ i, q = n.index("i"), noise.index("q")
     references=(GUTMANN_2010,),
     claims=(nonnegative(), convex("data_score"), convex("noise_score")),
     conventions=(
-        Convention("noise samples", "k for each data sample, with log k in the log odds; the paper's 2010 form has k = 1."),
+        Convention(
+            "noise samples", "k for each data sample, with log k in the log odds; the paper's 2010 form has k = 1."
+        ),
         Convention("scores", "unnormalised log densities of the model."),
     ),
     aliases=("NCE",),

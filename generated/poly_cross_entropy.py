@@ -92,7 +92,7 @@ def value(logits, label, epsilon, sample_weights, value_out):
                 rest_logits += exp_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        loss = epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits) + (max_logits - z_y) + math.log1p(rest_logits)
+        loss = epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits) + (max_logits - z_y) + math.log1p(rest_logits)
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -131,8 +131,8 @@ def gradient(logits, label, epsilon, sample_weights, loss_scale, gradient_logits
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         term_2 = 1.0 + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2)
-        factor = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2))) / (term * term) - case / term - epsilon * case / term)
+        case = ((rest_logits) if argmax_logits == y else term_2 if argmax_logits == argmax_logits else np.nan)
+        factor = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term - epsilon * case / term)
         factor_2 = seed * (1.0 + epsilon * exp_difference_value / term) / term
         for c_2 in range(c):
             gradient_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2]))
@@ -171,13 +171,13 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         term_2 = 1.0 + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2)
+        case = ((rest_logits) if argmax_logits == y else term_2 if argmax_logits == argmax_logits else np.nan)
         loss = epsilon * case / term + (max_logits - z_y) + math.log1p(rest_logits)
         factor = loss * sample_weight
         total += factor
         if wanted:
             value_out[i] = factor
-        factor_2 = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2))) / (term * term) - case / term - epsilon * case / term)
+        factor_2 = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term - epsilon * case / term)
         factor_3 = seed * (1.0 + epsilon * exp_difference_value / term) / term
         for c_2 in range(c):
             gradient_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_3 * exp_logits[c_2]))
@@ -214,7 +214,7 @@ def hessian_diagonal(logits, label, epsilon, sample_weights, loss_scale, hessian
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = seed * (1.0 + epsilon + (-2.0) * epsilon * case / term) * case * exp_difference_value / (term * term)
         factor_2 = -epsilon * exp_difference_value / term
         factor_3 = (-1.0 + (-2.0) * epsilon * exp_difference_value / term) / term
@@ -254,8 +254,8 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         term_2 = 1.0 + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2)
-        factor = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2))) / (term * term) - case / term - epsilon * case / term)
+        case = ((rest_logits) if argmax_logits == y else term_2 if argmax_logits == argmax_logits else np.nan)
+        factor = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term - epsilon * case / term)
         factor_2 = seed * (1.0 + epsilon * exp_difference_value / term) / term
         factor_3 = seed * (1.0 + epsilon + (-2.0) * epsilon * case / term) * case * exp_difference_value / (term * term)
         factor_4 = -epsilon * exp_difference_value / term
@@ -303,7 +303,7 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         exp_difference_value = _exp_difference(z_y, max_logits)
         v_z_y = np.float64(direction_logits[i, y])
         term_2 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
-        factor = seed * (1.0 + epsilon + (-2.0) * epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) / term) * exp_difference_value * term_2 / term
+        factor = seed * (1.0 + epsilon + (-2.0) * epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) / term) * exp_difference_value * term_2 / term
         term_3 = 1.0 + epsilon * exp_difference_value / term
         factor_2 = epsilon * exp_difference_value * term_2 / term
         factor_3 = seed / term
@@ -340,7 +340,7 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
                 rest_logits += exp_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        sum_epsilon += seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits)
+        sum_epsilon += seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
     parameter_gradient[0] += sum_epsilon
     parameter_hessian[0] += 0.0
 
@@ -385,8 +385,8 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         term_2 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
         sum_epsilon_tangent += seed * exp_difference_value * term_2 / term
         term_3 = 1.0 + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_3)
-        factor = seed * (direction_parameters[0] * ((((rest_logits * rest_logits)) if argmax_logits == y else ((term_3 * term_3))) / (term * term) - case / term) + (1.0 + epsilon + (-2.0) * epsilon * case / term) * exp_difference_value * term_2 / term)
+        case = ((rest_logits) if argmax_logits == y else term_3 if argmax_logits == argmax_logits else np.nan)
+        factor = seed * (direction_parameters[0] * ((((rest_logits * rest_logits)) if argmax_logits == y else ((term_3 * term_3)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term) + (1.0 + epsilon + (-2.0) * epsilon * case / term) * exp_difference_value * term_2 / term)
         term_4 = 1.0 + epsilon * exp_difference_value / term
         term_5 = direction_parameters[0] * exp_difference_value / term + epsilon * exp_difference_value * term_2 / term
         factor_2 = seed / term

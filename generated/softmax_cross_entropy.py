@@ -172,7 +172,7 @@ def gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_
         w_y = class_weight[y]
         term_2 = w_y * term + factor
         z_y = np.float64(logits[i, y])
-        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits))
+        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits))
         factor_4 = term_2 / (1.0 + rest_logits)
         for c_3 in range(c):
             w_2 = class_weight[c_3]
@@ -225,7 +225,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         w_y = class_weight[y]
         term_2 = w_y * term + factor
         z_y = np.float64(logits[i, y])
-        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits))
+        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits))
         factor_4 = term_2 / (1.0 + rest_logits)
         for k_2 in range(c):
             w_2 = class_weight[k_2]
@@ -280,7 +280,7 @@ def hessian_diagonal(logits, label, label_smoothing, class_weight, ignore_index,
         term_2 = w_y * term + factor
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        factor_2 = seed * term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * exp_difference_value / ((1.0 + rest_logits) * (1.0 + rest_logits))
+        factor_2 = seed * term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) * exp_difference_value / ((1.0 + rest_logits) * (1.0 + rest_logits))
         factor_3 = seed * term_2 / ((1.0 + rest_logits) * (1.0 + rest_logits))
         for c_3 in range(c):
             hessian_logits[i, c_3] = ((factor_2) if c_3 == y else (factor_3 * exp_logits[c_3] * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits[c_3]))))
@@ -329,7 +329,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         term_3 = w_y * term_2 + factor
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_3 * case / term)
         factor_4 = term_3 / term
         factor_5 = seed * term_3 * case * exp_difference_value / (term * term)
@@ -487,7 +487,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         term_3 = -w_y + factor
         term_5 = w_y * term_4 + factor_2
         v_z_y = np.float64(direction_logits[i, y])
-        factor_3 = seed * (direction_parameters[0] * (factor - w_y / c - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value)) * term_3 / term) + term_5 * exp_difference_value * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term)
+        factor_3 = seed * (direction_parameters[0] * (factor - w_y / c - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) * term_3 / term) + term_5 * exp_difference_value * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term)
         factor_4 = term_3 / term
         factor_5 = term_5 / term
         for k_15 in range(c):

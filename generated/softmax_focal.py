@@ -111,7 +111,7 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
                 rest_logits += exp_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        loss = -alpha * _power(((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits), gamma) * (-(max_logits - z_y) - math.log1p(rest_logits))
+        loss = -alpha * _power(((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits), gamma) * (-(max_logits - z_y) - math.log1p(rest_logits))
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -149,7 +149,7 @@ def gradient(logits, label, gamma, alpha, sample_weights, loss_scale, gradient_l
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / (1.0 + rest_logits)
         power_value = _power(factor, gamma)
         term = -(max_logits - z_y) - math.log1p(rest_logits)
@@ -191,7 +191,7 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / (1.0 + rest_logits)
         power_value = _power(factor, gamma)
         term = -(max_logits - z_y) - math.log1p(rest_logits)
@@ -241,7 +241,7 @@ def hessian_diagonal(logits, label, gamma, alpha, sample_weights, loss_scale, he
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / term
         power_value = _power(factor, gamma)
         factor_2 = gamma * case * power_value / term
@@ -293,7 +293,7 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / term
         power_value = _power(factor, gamma)
         term_2 = -(max_logits - z_y) - math.log1p(rest_logits)
@@ -355,7 +355,7 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         v_z_y = np.float64(direction_logits[i, y])
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = -case / term
         factor_2 = case / term
         power_value = _power(factor_2, gamma)
@@ -403,7 +403,7 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
                 rest_logits += exp_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
-        factor = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits))) / (1.0 + rest_logits)
+        factor = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
         power_value = _power(factor, gamma)
         term = -(max_logits - z_y) - math.log1p(rest_logits)
         sum_alpha += seed * power_value * term
@@ -453,7 +453,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value))
+        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / (1.0 + rest_logits)
         log_value = math.log(factor)
         power_value = _power(factor, gamma)

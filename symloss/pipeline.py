@@ -138,9 +138,7 @@ def _render_one(name: str, definitions: Path | None) -> tuple[dict[str, str], fl
     return render(derive(definition)), time.perf_counter() - start
 
 
-def _all_rendered(
-    chosen: Sequence[Definition], definitions: Path | None
-) -> Iterator[tuple[dict[str, str], float]]:
+def _all_rendered(chosen: Sequence[Definition], definitions: Path | None) -> Iterator[tuple[dict[str, str], float]]:
     """Yield the files of each loss in order, derived in as many processes as there are cores."""
     workers = min(len(chosen), os.cpu_count() or 1)
     if workers < 4 and len(chosen) < 4:
@@ -293,7 +291,9 @@ def generate(
     folder = output or OWN_OUTPUT
     chosen = select(names, definitions)
     outcomes = []
-    for number, (definition, (files, seconds)) in enumerate(zip(chosen, _all_rendered(chosen, definitions), strict=True)):
+    for number, (definition, (files, seconds)) in enumerate(
+        zip(chosen, _all_rendered(chosen, definitions), strict=True)
+    ):
         progress(definition.name, number, len(chosen))
         changed, diff = [], ""
         for relative, text in files.items():

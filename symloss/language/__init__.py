@@ -45,7 +45,8 @@ from symloss.language.references import Reference
 
 __all__ = [
     "REALS", "UNIT", "Abs", "Axis", "Claim", "Convention", "Definition", "DefinitionError", "Expr", "Flag", "Index",
-    "Interval", "Max", "Min", "OneOf", "Reference", "Tensor", "above", "acos", "angle_over", "at_least", "can_be_negative", "choose",
+    "Interval", "Max", "Min", "OneOf", "Reference", "Tensor", "above", "acos", "angle_over", "at_least",
+    "can_be_negative", "choose",
     "convex", "cos", "counted", "data", "define", "differs", "equal", "equals", "exp", "given",
     "gradient_sums_to_zero", "integer", "labels", "let", "lipschitz", "log", "logsumexp_over", "loss", "magnitude",
     "max_over", "mean_over", "min_over", "nonnegative", "norm_over", "not_convex", "one_of", "option", "parameter",

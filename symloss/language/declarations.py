@@ -89,9 +89,7 @@ GENERAL = "general"
 """The case of a parameter that is none of its special values."""
 
 
-def prediction(
-    *axes: Axis, symbol: str, domain: Domain = REALS, optional: bool = False, about: str = ""
-) -> Any:
+def prediction(*axes: Axis, symbol: str, domain: Domain = REALS, optional: bool = False, about: str = "") -> Any:
     """Declare a differentiable input; without axes it is one number per element, or one for the whole call.
 
     An optional one is None in the formula where it is left out.

@@ -90,7 +90,9 @@ class Definition:
         usual = {a.name: a.alternatives[0] for a in self.parameters if a.alternatives}
         return "".join(f"_{name}_{value}".lower() for name, value in self.choice if value != usual.get(name, False))
 
-    def chosen(self, settings: Mapping[str, Any], inputs: Collection[str] = (), general: Collection[str] = ()) -> Definition:
+    def chosen(
+        self, settings: Mapping[str, Any], inputs: Collection[str] = (), general: Collection[str] = ()
+    ) -> Definition:
         """Return the variant for a call.
 
         Parameters

@@ -206,8 +206,17 @@ def _naming(
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
     taken = (
-        {item.name for item in items} | set(arguments(definition, plan)) | {
-            "np", "math", "njit", "weighted", "wanted", "start", "stop", "block",
+        {item.name for item in items}
+        | set(arguments(definition, plan))
+        | {
+            "np",
+            "math",
+            "njit",
+            "weighted",
+            "wanted",
+            "start",
+            "stop",
+            "block",
         }
     )
     taken |= {k.name for item in items for k in item.free + item.bound if isinstance(k, Index)}

@@ -53,7 +53,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A scratch array, allocated once a call: its dtype, or ``"like"`` the inputs; one block of rows where `blocked`."""
+    """A scratch array of a dtype, or ``"like"`` the inputs; it holds one block of rows where `blocked`."""
 
     name: str
     axes: tuple[str, ...]

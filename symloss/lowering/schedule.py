@@ -17,7 +17,20 @@ from symloss.language.axes import Index
 from symloss.language.nodes import Access
 from symloss.lowering.contraction import matrices
 from symloss.lowering.items import Item, Operand
-from symloss.lowering.nodes import START, Assign, Begin, Blocks, Buffer, Loop, Matrix, Multiply, Node, Skip, Store, Update
+from symloss.lowering.nodes import (
+    START,
+    Assign,
+    Begin,
+    Blocks,
+    Buffer,
+    Loop,
+    Matrix,
+    Multiply,
+    Node,
+    Skip,
+    Store,
+    Update,
+)
 
 ALL = sympy.Symbol(":")
 """A whole axis, where zeros are stored."""

@@ -21,7 +21,8 @@ from symloss.program.statement import Program, Statement
 
 _FUNCTIONS: dict[type[sympy.Basic], Callable[..., Any]] = {
     sympy.exp: mpmath.exp, sympy.log: mpmath.log, sympy.cos: mpmath.cos, sympy.sin: mpmath.sin,
-    sympy.acos: mpmath.acos, sympy.atan2: mpmath.atan2, sympy.tanh: mpmath.tanh, sympy.Abs: abs, sympy.Max: max, sympy.Min: min,
+    sympy.acos: mpmath.acos, sympy.atan2: mpmath.atan2, sympy.tanh: mpmath.tanh,
+    sympy.Abs: abs, sympy.Max: max, sympy.Min: min,
 }  # fmt: skip
 _RELATIONS: dict[type[sympy.Basic], Callable[[Any, Any], bool]] = {
     sympy.Eq: lambda a, b: bool(a == b), sympy.Ne: lambda a, b: bool(a != b),

@@ -138,6 +138,9 @@ class NumbaPrinter(StrPrinter):
                 text += self.parenthesize(value, PRECEDENCE["Atom"], strict=True)
                 break
             text += f"{self.parenthesize(value, PRECEDENCE['Atom'])} if {self.condition(condition)} else "
+            if isinstance(condition, sympy.Eq) and not condition.lhs.is_integer:
+                same = next(a for a in condition.args if not a.is_number)
+                ordered.append(f"{self._print(same)} == {self._print(same)}")  # a NaN takes no case
             if type(condition) in _REVERSED:
                 left, right = condition.args
                 ordered.append(f"{self._print(left)} {_REVERSED[type(condition)]} {self._print(right)}")

@@ -54,7 +54,8 @@ def _ratio(a: float, b: float) -> float:
     return 0.0 if b == 0.0 else a / b
 
 
-GEMM = """ensure_blas()  # SciPy's BLAS, as Numba calls it: kind, transposed?, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc
+GEMM = """ensure_blas()
+# SciPy's BLAS, as Numba calls it: kind, transposed?, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc
 _gemm = types.ExternalFunction(
     "numba_xxgemm",
     types.intc(

@@ -168,8 +168,10 @@ def _compare(
     for sample in np.ndindex(*judge.request.oracle.shape(judge.request.tensors)):
         judge.value(sample, values[sample])
     for name, *arrays in zip(names, gradients, hessians, products, strict=True):
-        for at in _places(rng, batch.inputs[name].shape):
-            judge.entry(name, at, tuple(a[at] for a in arrays), direction, tuple(float(np.abs(a).max()) for a in arrays))
+        for at in _places(rng, batch.inputs[name].shape, judge.request.oracle.separable):
+            judge.entry(
+                name, at, tuple(a[at] for a in arrays), direction, tuple(float(np.abs(a).max()) for a in arrays)
+            )
 
 
 @dataclass(frozen=True)
@@ -230,9 +232,15 @@ class _Judge:
         return shown | {n: repr(v) for n, v in self.batch.settings.items() if not isinstance(v, np.ndarray)}
 
 
-def _places(rng: np.random.Generator, shape: tuple[int, ...]) -> list[Place]:
-    """Return the entries that are compared: all of a few for each leading index, some of many."""
+def _places(rng: np.random.Generator, shape: tuple[int, ...], separable: bool) -> list[Place]:
+    """Return the entries that are compared: all of a few for each leading index, some of many.
+
+    Where samples interact, every entry concerns many of them, and a few in all must do.
+    """
     found: list[Place] = []
+    if not separable:
+        every = list(np.ndindex(*shape))
+        return [every[k] for k in sorted(rng.choice(len(every), min(ENTRIES, len(every)), replace=False))]
     rest = list(np.ndindex(*shape[1:]))
     for lead in np.ndindex(*shape[:1]):
         few = len(rest) <= ENTRIES

@@ -72,9 +72,7 @@ class _Place:
         return ", ".join(shown + [f"{n} = {v}" for n, v in self.scalars.items()])
 
 
-def _places(
-    definition: Definition, settings: dict[str, Any], seed: int, count: int
-) -> Iterator[tuple[Oracle, _Place]]:
+def _places(definition: Definition, settings: dict[str, Any], seed: int, count: int) -> Iterator[tuple[Oracle, _Place]]:
     number = 0
     for batch in batches(definition, seed + 11, count, np.dtype(np.float64)):
         written = definition.chosen({**batch.settings, **settings}, batch.inputs)

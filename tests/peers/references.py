@@ -102,9 +102,7 @@ def contrastive(a: T, b: T, dissimilar: T, margin: Any = 1.0) -> T:
     return (1 - dissimilar) * ((a - b) ** 2).sum(-1) / 2 + dissimilar * torch.relu(margin - d) ** 2 / 2
 
 
-def multiple_negatives_ranking(
-    a: T, p: T, n: T | None = None, scale: Any = 20.0, similarity: str = "cosine"
-) -> T:
+def multiple_negatives_ranking(a: T, p: T, n: T | None = None, scale: Any = 20.0, similarity: str = "cosine") -> T:
     """Henderson et al., section 4.4, as sentence-transformers has it: all positives, then all hard negatives."""
     candidates = p if n is None else torch.cat([p, n])
     s = scale * (unit(a) @ unit(candidates).T if similarity == "cosine" else a @ candidates.T)
