@@ -92,7 +92,7 @@ class LossPrinter(LatexPrinter):
             case "sum":
                 return rf"\sum_{{{over}{mask}}} {body}"
             case "norm":
-                return rf"\bigl\lVert {self._print(node.body)} \bigr\rVert_{{{over}}}"
+                return rf"\left\| {self._print(node.body)} \right\|_{{{over}}}"
             case operation:
                 return rf"\{operation}_{{{over}{mask}}} {body}"
 
