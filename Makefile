@@ -35,8 +35,9 @@ format: install
 check: install ## the committed output is what the definitions give
 	$(BIN)/symloss generate --check
 
-verify-full: install ## the slow ladder: more points, every check
+verify-full: peers ## the slow ladder: more points, every check, every peer
 	$(BIN)/symloss verify --full
+	SYMLOSS_SLOW=1 $(BIN)/python -m pytest tests/peers
 
 docs: install
 	$(BIN)/symloss docs

@@ -140,12 +140,11 @@ def _render_one(name: str, definitions: Path | None) -> tuple[dict[str, str], fl
 
 def _all_rendered(chosen: Sequence[Definition], definitions: Path | None) -> Iterator[tuple[dict[str, str], float]]:
     """Yield the files of each loss in order, derived in as many processes as there are cores."""
-    workers = min(len(chosen), os.cpu_count() or 1)
-    if workers < 4 and len(chosen) < 4:
+    if len(chosen) < 4:  # processes take longer to start
         yield from (_render_one(d.name, definitions) for d in chosen)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         yield from pool.map(_render_one, [d.name for d in chosen], [definitions] * len(chosen))
 
 

@@ -185,7 +185,7 @@ def symbolic(argument: Argument, per: tuple[Index, ...], choice: Any = GENERAL) 
         case Argument(role="input", optional=True) if choice is False:
             return None
         case Argument(role="parameter") if choice != GENERAL:
-            return sympy.nsimplify(choice)
+            return sympy.Rational(choice)
         case Argument(kind="flag"):
             return Flag(argument.name)
         case Argument(kind="integer"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -88,11 +89,10 @@ class Definition:
     def suffix(self) -> str:
         """What tells the kernels of this variant from those of the default one."""
         usual = {a.name: a.alternatives[0] for a in self.parameters if a.alternatives}
-        return "".join(f"_{name}_{value}".lower() for name, value in self.choice if value != usual.get(name, False))
+        parts = (f"_{name}_{value}".lower() for name, value in self.choice if value != usual.get(name, False))
+        return re.sub(r"\W", "_", "".join(parts))
 
-    def chosen(
-        self, settings: Mapping[str, Any], inputs: Collection[str] = (), general: Collection[str] = ()
-    ) -> Definition:
+    def chosen(self, settings: Mapping[str, Any], inputs: Collection[str] = ()) -> Definition:
         """Return the variant for a call.
 
         Parameters
@@ -101,10 +101,8 @@ class Definition:
             Parameters as a caller passes them.
         inputs : collection of str
             The optional inputs that are there.
-        general : collection of str
-            Parameters that must not be written as numbers: those to differentiate in.
         """
-        wanted = {name: _alternative(name, self, settings, inputs, general) for name, _ in self.choice}
+        wanted = {name: _alternative(name, self, settings, inputs) for name, _ in self.choice}
         return next((v for v in self.variants if dict(v.choice) == wanted), self)
 
     @property
@@ -187,9 +185,7 @@ def loss(
     return define
 
 
-def _alternative(
-    name: str, definition: Definition, settings: Mapping[str, Any], inputs: Collection[str], general: Collection[str]
-) -> Any:
+def _alternative(name: str, definition: Definition, settings: Mapping[str, Any], inputs: Collection[str]) -> Any:
     """Return the alternative of one argument that a call asks for."""
     parameter = next((a for a in definition.parameters if a.name == name), None)
     if parameter is None:
@@ -197,7 +193,7 @@ def _alternative(
     value = settings.get(name, parameter.default)
     if parameter.kind == "switch":
         return value
-    return GENERAL if name in general or value not in parameter.choices else value
+    return value if value in parameter.choices else GENERAL
 
 
 def _arguments(function: Callable[..., Any], file: str, line: int) -> tuple[Argument, ...]:

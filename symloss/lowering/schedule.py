@@ -172,7 +172,8 @@ def _storage(items: tuple[Item, ...]) -> _Storage:
                         read.name in where and group.axis and read.slots[depth] != item.loops[depth]
                     ):
                         kept[read.name] = min(kept[read.name], depth)
-                        outside.add(read.name) if depth == 0 else None
+                        if depth == 0:
+                            outside.add(read.name)
         for group in groups:
             if group.product and depth == 0:
                 aligned = _aligned(group.items, depth)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from torch.nn.functional import one_hot, softplus
+from torch.nn.functional import logsigmoid, one_hot
 
 T = torch.Tensor
 
@@ -81,7 +81,8 @@ def info_nce(q: T, k: T, temperature: Any = 0.07, symmetric: bool = False) -> T:
 def nce(data: T, noise: T, data_log_noise: T, noise_log_noise: T) -> T:
     """Gutmann and Hyvarinen, with k noise samples for each data sample."""
     log_k = math.log(noise.shape[1])
-    return softplus(log_k + data_log_noise - data) + softplus(noise - noise_log_noise - log_k).sum(1)
+    data_odds, noise_odds = data - data_log_noise - log_k, noise - noise_log_noise - log_k
+    return -logsigmoid(data_odds) - logsigmoid(-noise_odds).sum(1)
 
 
 def dice(p: T, t: T, smooth: Any = 1.0, squared: bool = False) -> T:

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
+from sklearn import datasets
 from torch.nn.functional import triplet_margin_loss
 
 import symloss
-
-datasets = pytest.importorskip("sklearn.datasets", reason="the images of digits are in scikit-learn, extra `dev`")
 
 TOLERANCE = 1e-12
 """Relative to the largest entry."""
