@@ -61,8 +61,11 @@ def test_agrees_with_the_interpreted_program(definition: Definition, loss: Loss,
     flags = {f"{a.name}_given": scalars[a.name] is not None for a in definition.parameters if a.optional and not a.axes}
     switches = {a.name for a in definition.parameters if a.kind == "switch"}
     numbers = {n: 0 if v is None else v for n, v in scalars.items() if n not in switches} | flags
-    sizes = {x.name: n for a in definition.inputs for x, n in zip(a.axes, inputs[a.name].shape, strict=True)}
-    sizes.setdefault(definition.per[0].axis.name, len(next(iter(inputs.values()))))
+    sizes = {
+        x.name: extent
+        for a in definition.inputs
+        for x, extent in zip(a.axes or definition_axes(definition), inputs[a.name].shape, strict=True)
+    }
     tensors: dict[str, Any] = {**inputs, "seed": np.ones(tuple(sizes[k.axis.name] for k in definition.per))}
     tensors |= {a.name: np.ones(5) for a in definition.parameters if a.axes}
     directions = {a.name: rng.integers(-8, 9, inputs[a.name].shape) / 4 for a in definition.differentiable}

@@ -11,10 +11,10 @@ from typing import Any
 
 import sympy
 
-from symloss.language.atoms import Atom
+from symloss.language.atoms import Atom, ratio
 from symloss.language.axes import Index, Size
 from symloss.language.definition import Definition
-from symloss.language.nodes import Access, LabelAccess, Let, Reduction
+from symloss.language.nodes import Access, Flag, LabelAccess, Let, Reduction
 
 
 def total(definition: Definition, sizes: Mapping[str, int], labels: Mapping[str, Any]) -> sympy.Expr:
@@ -49,6 +49,8 @@ def write_out(node: Any, env: Mapping[Any, int], sizes: Mapping[str, int], label
             return symbol(node.name, tuple(int(run(s)) for s in node.slots))
         case Let():
             return run(node.inlined)
+        case ratio():
+            return run(node.args[0]) / run(node.args[1])  # points are away from 0
         case Atom():
             return run(node.textbook())
         case Reduction():
@@ -69,6 +71,8 @@ def write_out(node: Any, env: Mapping[Any, int], sizes: Mapping[str, int], label
                     for entry in entries[1:]:
                         best = sympy.Piecewise((entry, entry > best), (best, True))
                     return best
+        case Flag():
+            return sympy.false  # options are off
         case _ if node.args:
             return node.func(*(run(part) for part in node.args))
     return node
