@@ -88,8 +88,7 @@ class _Tally:
         """Compare one number; the wrong side of a jump that is within rounding is counted apart."""
         error = ulp_error(computed, exact, dtype)
         truth = round_to(exact)[0]
-        close = 4096.0 * float(np.finfo(dtype).eps) if self.geometric else CLOSE
-        far = error.ulp > GROSS and not abs(float(computed) - truth) <= close * max(1.0, abs(truth), abs(float(scale)))
+        far = error.ulp > GROSS and not abs(float(computed) - truth) <= CLOSE * max(1.0, abs(truth), abs(float(scale)))
         if far and 0.0 < gap() < JUMP:
             self.at_jumps += 1
             return

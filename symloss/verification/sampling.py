@@ -116,11 +116,8 @@ def batches(definition: Definition, seed: int, count: int, dtype: np.dtype[Any])
             size = count if number == 0 else max(30, count // 8)
             yield Batch(_elements(rng, definition, size, dtype, limit, setting), dict(setting))
         return
-    if dtype == np.float32 and geometric(definition):
-        settings = settings[:1]  # what differs from float64 is the arithmetic, not the formula
-    few = SIZES[1:3] if geometric(definition) else SIZES  # every unit vector of one entry is 1 or -1
     for number, setting in enumerate(settings):
-        for extent in few if number == 0 else SIZES[2:3] if geometric(definition) else SIZES[1:3]:
+        for extent in SIZES if number == 0 else SIZES[1:3]:
             rows = max(4, count // (60 if number == 0 else 150))
             yield _arrays(definition.chosen(setting), rng, rows, extent, dtype, dict(setting))
     for name in [name for name, given in definition.choice if given is False]:
