@@ -131,14 +131,16 @@ def test_full_hessian_product_is_symmetric(definition: Definition, loss: Loss) -
     assert left == pytest.approx(right, rel=1e-10, abs=1e-12)
 
 
-def test_cost_of_derivatives_is_bounded(definition: Definition, loss: Loss) -> None:
+def test_cost_of_derivatives_is_bounded(definition: Definition, loss: Loss, request: pytest.FixtureRequest) -> None:
     """A gradient costs at most 4 values, a Hessian product at most 4 gradients."""
     operations = loss.record["cost"]
     sizes = {"n": 1000, "c": 100, "d": 100, "m": 1000, "k": 100}
     value, slope, product = (_operations(operations[k], sizes) for k in ("value", "gradient", "hessian_product"))
-    most = 10 if definition.name == "softmax_dice" else 4  # its quotients are not yet shared between pixels
-    assert slope <= most * value, (slope, value)
     assert product <= 4 * slope, (product, slope)
+    if definition.name == "softmax_dice":
+        reason = "what depends on a pixel and its label alone is computed again for every class: 9 values"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    assert slope <= 4 * value, (slope, value)
 
 
 def _operations(polynomial: str, sizes: dict[str, int]) -> float:
