@@ -160,7 +160,7 @@ def compare(name: str, inputs: Inputs, settings: dict[str, Any], entries: int) -
     gradients, diagonals = loss.gradient_and_hessian(*inputs.values(), reduction="sum", **options)
     direction = directions if len(directions) > 1 else directions[0]
     got = loss.hessian_product(*inputs.values(), direction=direction, reduction="sum", **options)
-    largest = max(float(t.abs().max()) for t in slopes + products)
+    largest = max(float(t.detach().abs().max()) for t in slopes + products)
     for mine, theirs in zip(leaves(gradients) + leaves(got), slopes + products, strict=True):
         # a derivative in a scalar may be exactly 0, such as GE2E's in b: beside those in arrays
         close(mine, theirs, largest if not theirs.shape else 0.0)
