@@ -86,56 +86,24 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             term = a - b
-            if abs(term) > peak_second or abs(term) != abs(term):
-                peak_second = abs(term)
+            magnitude_value = abs(term)
+            if magnitude_value > peak_second or magnitude_value != magnitude_value:
+                peak_second = magnitude_value
             squares_second += (term * term)
         scaled_second = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
-            scaled_second += ((_ratio(a_2 - b_2, peak_second)) * (_ratio(a_2 - b_2, peak_second)))
+            ratio_value = _ratio(a_2 - b_2, peak_second)
+            scaled_second += (ratio_value * ratio_value)
         Y = np.float64(dissimilar[i])
-        loss = ((0.5 * squares_second) if Y == 0 else 0.0 if Y == Y else np.nan) + ((0.5 * ((_positive_part(margin - math.sqrt(scaled_second) * _positive_part(peak_second))) * (_positive_part(margin - math.sqrt(scaled_second) * _positive_part(peak_second))))) if Y != 0 else 0.0)
+        positive_part_value = _positive_part(margin - math.sqrt(scaled_second) * _positive_part(peak_second))
+        loss = ((0.5 * squares_second) if Y == 0 else 0.0 if Y == Y else np.nan) + ((0.5 * (positive_part_value * positive_part_value)) if Y != 0 else 0.0)
         factor = loss * sample_weight
         total += factor
         if wanted:
             value_out[i] = factor
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def gradient(first, second, dissimilar, margin, sample_weights, loss_scale, gradient_first, gradient_second):
-    """The gradient."""
-    n = first.shape[0]
-    d = first.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        peak_second = -np.inf
-        for f_1 in range(d):
-            a = np.float64(first[i, f_1])
-            b = np.float64(second[i, f_1])
-            if abs(a - b) > peak_second or abs(a - b) != abs(a - b):
-                peak_second = abs(a - b)
-        scaled_second = 0.0
-        for f_15 in range(d):
-            a_2 = np.float64(first[i, f_15])
-            b_2 = np.float64(second[i, f_15])
-            scaled_second += ((_ratio(a_2 - b_2, peak_second)) * (_ratio(a_2 - b_2, peak_second)))
-        Y = np.float64(dissimilar[i])
-        case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
-        power = math.sqrt(scaled_second)
-        positive_part_value = _positive_part(peak_second)
-        term = margin - power * positive_part_value
-        case_2 = ((0.0) if Y == 0 else (-_positive_part(term) * _step(term)) if Y == Y else np.nan)
-        factor = power * positive_part_value
-        for d_2 in range(d):
-            a_3 = np.float64(first[i, d_2])
-            b_3 = np.float64(second[i, d_2])
-            ratio_value = _ratio(a_3 - b_3, factor)
-            gradient_first[i, d_2] = seed * ((2.0 * a_3 + (-2.0) * b_3) * case + case_2 * ratio_value)
-            gradient_second[i, d_2] = seed * (case * (2.0 * b_3 + (-2.0) * a_3) - case_2 * ratio_value)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -155,14 +123,16 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             term = a - b
-            if abs(term) > peak_second or abs(term) != abs(term):
-                peak_second = abs(term)
+            magnitude_value = abs(term)
+            if magnitude_value > peak_second or magnitude_value != magnitude_value:
+                peak_second = magnitude_value
             squares_second += (term * term)
         scaled_second = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
-            scaled_second += ((_ratio(a_2 - b_2, peak_second)) * (_ratio(a_2 - b_2, peak_second)))
+            ratio_value = _ratio(a_2 - b_2, peak_second)
+            scaled_second += (ratio_value * ratio_value)
         Y = np.float64(dissimilar[i])
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
@@ -179,52 +149,10 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         for d_2 in range(d):
             a_3 = np.float64(first[i, d_2])
             b_3 = np.float64(second[i, d_2])
-            ratio_value = _ratio(a_3 - b_3, factor_2)
-            gradient_first[i, d_2] = seed * ((2.0 * a_3 + (-2.0) * b_3) * case + case_2 * ratio_value)
-            gradient_second[i, d_2] = seed * (case * (2.0 * b_3 + (-2.0) * a_3) - case_2 * ratio_value)
+            ratio_value_2 = _ratio(a_3 - b_3, factor_2)
+            gradient_first[i, d_2] = seed * ((2.0 * a_3 + (-2.0) * b_3) * case + case_2 * ratio_value_2)
+            gradient_second[i, d_2] = seed * (case * (2.0 * b_3 + (-2.0) * a_3) - case_2 * ratio_value_2)
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(first, second, dissimilar, margin, sample_weights, loss_scale, hessian_first, hessian_second):
-    """The exact diagonal of the Hessian."""
-    n = first.shape[0]
-    d = first.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        peak_second = -np.inf
-        for f_1 in range(d):
-            a = np.float64(first[i, f_1])
-            b = np.float64(second[i, f_1])
-            if abs(a - b) > peak_second or abs(a - b) != abs(a - b):
-                peak_second = abs(a - b)
-        scaled_second = 0.0
-        for f_15 in range(d):
-            a_2 = np.float64(first[i, f_15])
-            b_2 = np.float64(second[i, f_15])
-            scaled_second += ((_ratio(a_2 - b_2, peak_second)) * (_ratio(a_2 - b_2, peak_second)))
-        power = math.sqrt(scaled_second)
-        positive_part_value = _positive_part(peak_second)
-        factor = power * positive_part_value
-        Y = np.float64(dissimilar[i])
-        term = margin - power * positive_part_value
-        step_value = _step(term)
-        case = ((0.0) if Y == 0 else ((step_value * step_value)) if Y == Y else np.nan)
-        case_2 = ((0.0) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else np.nan)
-        ratio_value = _ratio(1.0, factor)
-        term_2 = case - case_2 * ratio_value
-        factor_2 = 2.0 * ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
-        factor_3 = case_2 * ratio_value
-        term_3 = factor_2 + factor_3
-        term_4 = factor_3 - case
-        for d_2 in range(d):
-            a_3 = np.float64(first[i, d_2])
-            b_3 = np.float64(second[i, d_2])
-            square = ((_ratio(a_3 - b_3, factor)) * (_ratio(a_3 - b_3, factor)))
-            hessian_first[i, d_2] = seed * (term_3 + square * term_2)
-            hessian_second[i, d_2] = seed * (term_3 - square * term_4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -240,13 +168,15 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
-            if abs(a - b) > peak_second or abs(a - b) != abs(a - b):
-                peak_second = abs(a - b)
+            magnitude_value = abs(a - b)
+            if magnitude_value > peak_second or magnitude_value != magnitude_value:
+                peak_second = magnitude_value
         scaled_second = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
-            scaled_second += ((_ratio(a_2 - b_2, peak_second)) * (_ratio(a_2 - b_2, peak_second)))
+            ratio_value = _ratio(a_2 - b_2, peak_second)
+            scaled_second += (ratio_value * ratio_value)
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         power = math.sqrt(scaled_second)
@@ -256,19 +186,19 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
         case_2 = ((0.0) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else np.nan)
         factor = power * positive_part_value
         case_3 = ((0.0) if Y == 0 else ((step_value * step_value)) if Y == Y else np.nan)
-        ratio_value_2 = _ratio(1.0, factor)
-        term_2 = case_3 - case_2 * ratio_value_2
+        ratio_value_3 = _ratio(1.0, factor)
+        term_2 = case_3 - case_2 * ratio_value_3
         factor_2 = 2.0 * case
-        factor_3 = case_2 * ratio_value_2
+        factor_3 = case_2 * ratio_value_3
         term_3 = factor_2 + factor_3
         term_4 = factor_3 - case_3
         for d_2 in range(d):
             a_3 = np.float64(first[i, d_2])
             b_3 = np.float64(second[i, d_2])
-            ratio_value = _ratio(a_3 - b_3, factor)
-            gradient_first[i, d_2] = seed * ((2.0 * a_3 + (-2.0) * b_3) * case + case_2 * ratio_value)
-            gradient_second[i, d_2] = seed * (case * (2.0 * b_3 + (-2.0) * a_3) - case_2 * ratio_value)
-            square = (ratio_value * ratio_value)
+            ratio_value_2 = _ratio(a_3 - b_3, factor)
+            gradient_first[i, d_2] = seed * ((2.0 * a_3 + (-2.0) * b_3) * case + case_2 * ratio_value_2)
+            gradient_second[i, d_2] = seed * (case * (2.0 * b_3 + (-2.0) * a_3) - case_2 * ratio_value_2)
+            square = (ratio_value_2 * ratio_value_2)
             hessian_first[i, d_2] = seed * (term_3 + square * term_2)
             hessian_second[i, d_2] = seed * (term_3 - square * term_4)
 
@@ -286,13 +216,15 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
-            if abs(a - b) > peak_second or abs(a - b) != abs(a - b):
-                peak_second = abs(a - b)
+            magnitude_value = abs(a - b)
+            if magnitude_value > peak_second or magnitude_value != magnitude_value:
+                peak_second = magnitude_value
         scaled_second = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
-            scaled_second += ((_ratio(a_2 - b_2, peak_second)) * (_ratio(a_2 - b_2, peak_second)))
+            ratio_value = _ratio(a_2 - b_2, peak_second)
+            scaled_second += (ratio_value * ratio_value)
         norm_second_tangent = 0.0
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
@@ -308,10 +240,10 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
         term = margin - power * positive_part_value
         step_value = _step(term)
         case_2 = ((0.0) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else np.nan)
-        ratio_value = _ratio(1.0, factor)
-        factor_2 = -case_2 * ratio_value
+        ratio_value_2 = _ratio(1.0, factor)
+        factor_2 = -case_2 * ratio_value_2
         term_2 = (-2.0) * case + factor_2
-        factor_3 = case_2 * ratio_value
+        factor_3 = case_2 * ratio_value_2
         term_3 = 2.0 * case + factor_3
         case_3 = ((0.0) if Y == 0 else ((step_value * step_value)) if Y == Y else np.nan)
         factor_4 = norm_second_tangent * (case_3 + factor_2)
@@ -321,9 +253,9 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
             v_a_2 = np.float64(direction_first[i, d_2])
             a_4 = np.float64(first[i, d_2])
             b_4 = np.float64(second[i, d_2])
-            ratio_value_2 = _ratio(a_4 - b_4, factor)
-            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_4 * ratio_value_2)
-            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_5 * ratio_value_2)
+            ratio_value_3 = _ratio(a_4 - b_4, factor)
+            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_4 * ratio_value_3)
+            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_5 * ratio_value_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -341,13 +273,15 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
-            if abs(a - b) > peak_second or abs(a - b) != abs(a - b):
-                peak_second = abs(a - b)
+            magnitude_value = abs(a - b)
+            if magnitude_value > peak_second or magnitude_value != magnitude_value:
+                peak_second = magnitude_value
         scaled_second = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
-            scaled_second += ((_ratio(a_2 - b_2, peak_second)) * (_ratio(a_2 - b_2, peak_second)))
+            ratio_value = _ratio(a_2 - b_2, peak_second)
+            scaled_second += (ratio_value * ratio_value)
         Y = np.float64(dissimilar[i])
         term = margin - math.sqrt(scaled_second) * _positive_part(peak_second)
         step_value = _step(term)
@@ -371,13 +305,15 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
-            if abs(a - b) > peak_second or abs(a - b) != abs(a - b):
-                peak_second = abs(a - b)
+            magnitude_value = abs(a - b)
+            if magnitude_value > peak_second or magnitude_value != magnitude_value:
+                peak_second = magnitude_value
         scaled_second = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
-            scaled_second += ((_ratio(a_2 - b_2, peak_second)) * (_ratio(a_2 - b_2, peak_second)))
+            ratio_value = _ratio(a_2 - b_2, peak_second)
+            scaled_second += (ratio_value * ratio_value)
         norm_second_tangent = 0.0
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
@@ -397,20 +333,21 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
         sum_margin_tangent += seed * (norm_second_tangent * case + direction_parameters[0] * case_2)
         case_3 = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         case_4 = ((0.0) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else np.nan)
-        ratio_value = _ratio(1.0, factor)
-        factor_2 = -case_4 * ratio_value
+        ratio_value_2 = _ratio(1.0, factor)
+        factor_2 = -case_4 * ratio_value_2
         term_2 = (-2.0) * case_3 + factor_2
-        factor_3 = case_4 * ratio_value
+        factor_3 = case_4 * ratio_value_2
         term_3 = 2.0 * case_3 + factor_3
         factor_4 = norm_second_tangent * (case_2 + factor_2)
         factor_5 = direction_parameters[0] * case
         factor_6 = norm_second_tangent * (factor_3 - case_2)
+        factor_7 = -direction_parameters[0] * case
         for d_2 in range(d):
             v_b_2 = np.float64(direction_second[i, d_2])
             v_a_2 = np.float64(direction_first[i, d_2])
             a_4 = np.float64(first[i, d_2])
             b_4 = np.float64(second[i, d_2])
-            ratio_value_2 = _ratio(a_4 - b_4, factor)
-            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_4 * ratio_value_2 + factor_5 * ratio_value_2)
-            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_6 * ratio_value_2 + factor_5 * (-1.0) * ratio_value_2)
+            ratio_value_3 = _ratio(a_4 - b_4, factor)
+            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_4 * ratio_value_3 + factor_5 * ratio_value_3)
+            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_6 * ratio_value_3 + factor_7 * ratio_value_3)
     parameter_product[0] += sum_margin_tangent

@@ -141,30 +141,6 @@ def value(probability, target, smooth, sample_weights, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(probability, target, smooth, sample_weights, loss_scale, gradient_probability):
-    """The gradient."""
-    n = probability.shape[0]
-    m = probability.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_2 = 0.0
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += p + t
-        term = sum_probability_2 + smooth
-        ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
-        factor = seed * _ratio(1.0, term)
-        for m_3 in range(m):
-            t_2 = np.float64(target[i, m_3])
-            gradient_probability[i, m_3] = factor * (ratio_value + (-2.0) * t_2)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, value_out, gradient_probability):
     """Value and gradient in one pass."""
     n = probability.shape[0]
@@ -194,30 +170,6 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
             t_2 = np.float64(target[i, m_3])
             gradient_probability[i, m_3] = factor_2 * (ratio_value + (-2.0) * t_2)
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(probability, target, smooth, sample_weights, loss_scale, hessian_probability):
-    """The exact diagonal of the Hessian."""
-    n = probability.shape[0]
-    m = probability.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_2 = 0.0
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += p + t
-        term = sum_probability_2 + smooth
-        factor = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term)
-        factor_2 = seed * ((_ratio(1.0, term)) * (_ratio(1.0, term)))
-        for m_3 in range(m):
-            t_2 = np.float64(target[i, m_3])
-            hessian_probability[i, m_3] = factor_2 * (4.0 * t_2 + factor)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -272,7 +224,8 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
         factor = 2.0 * sum_probability_tangent
         term = sum_probability_2 + smooth
         factor_2 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term)
-        factor_3 = seed * ((_ratio(1.0, term)) * (_ratio(1.0, term)))
+        ratio_value = _ratio(1.0, term)
+        factor_3 = seed * (ratio_value * ratio_value)
         for m_3 in range(m):
             t_2 = np.float64(target[i, m_3])
             product_probability[i, m_3] = factor_3 * (factor + sum_probability_2_tangent * (2.0 * t_2 + factor_2))
@@ -328,7 +281,8 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
             sum_probability_tangent += v_p * t
             sum_probability_2_tangent += v_p
         term = sum_probability_2 + smooth
-        square = ((_ratio(1.0, term)) * (_ratio(1.0, term)))
+        ratio_value = _ratio(1.0, term)
+        square = (ratio_value * ratio_value)
         factor = 2.0 * sum_probability_tangent
         factor_2 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term)
         sum_smooth_tangent += seed * square * (factor + sum_probability_2_tangent * (1.0 + factor_2) + direction_parameters[0] * (2.0 + factor_2))
@@ -368,33 +322,6 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_squared_true(probability, target, smooth, sample_weights, loss_scale, gradient_probability):
-    """The gradient (squared = True)."""
-    n = probability.shape[0]
-    m = probability.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_2 = 0.0
-        sum_target = 0.0
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += (p * p)
-            sum_target += (t * t)
-        term = sum_probability_2 + sum_target + smooth
-        ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
-        factor = seed * _ratio(1.0, term)
-        for m_4 in range(m):
-            p_2 = np.float64(probability[i, m_4])
-            t_2 = np.float64(target[i, m_4])
-            gradient_probability[i, m_4] = factor * (2.0 * p_2 * ratio_value + (-2.0) * t_2)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient_squared_true(probability, target, smooth, sample_weights, loss_scale, value_out, gradient_probability):
     """Value and gradient in one pass (squared = True)."""
     n = probability.shape[0]
@@ -427,35 +354,6 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
             t_2 = np.float64(target[i, m_4])
             gradient_probability[i, m_4] = factor_2 * (2.0 * p_2 * ratio_value + (-2.0) * t_2)
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal_squared_true(probability, target, smooth, sample_weights, loss_scale, hessian_probability):
-    """The exact diagonal of the Hessian (squared = True)."""
-    n = probability.shape[0]
-    m = probability.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_2 = 0.0
-        sum_target = 0.0
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += (p * p)
-            sum_target += (t * t)
-        term = sum_probability_2 + sum_target + smooth
-        ratio_value = _ratio(1.0, term)
-        ratio_value_2 = _ratio(smooth + 2.0 * sum_probability, term)
-        factor = 2.0 * ratio_value * ratio_value_2
-        square = (ratio_value * ratio_value)
-        for m_4 in range(m):
-            p_2 = np.float64(probability[i, m_4])
-            t_2 = np.float64(target[i, m_4])
-            hessian_probability[i, m_4] = seed * (factor + 2.0 * p_2 * square * (2.0 * t_2 + (-4.0) * p_2 * ratio_value_2) + 4.0 * p_2 * t_2 * square)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

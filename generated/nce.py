@@ -93,31 +93,6 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(data_score, noise_score, data_log_noise, noise_log_noise, sample_weights, loss_scale, gradient_data_score, gradient_noise_score):
-    """The gradient."""
-    n = data_score.shape[0]
-    k = noise_score.shape[1]
-    weighted = sample_weights.size > 0
-    log_value = math.log(k)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        a = np.float64(data_log_noise[i])
-        u = np.float64(data_score[i])
-        term = a - u + log_value
-        decay_value = _decay(term)
-        sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else (decay_value / (1.0 + decay_value)) if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
-        gradient_data_score[i] = -seed * sigmoid_plus
-        for k_2 in range(k):
-            b = np.float64(noise_log_noise[i, k_2])
-            v = np.float64(noise_score[i, k_2])
-            term_2 = b - v + log_value
-            decay_value_2 = _decay(term_2)
-            sigmoid_minus = ((decay_value_2 / (1.0 + decay_value_2)) if term_2 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_2 < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
-            gradient_noise_score[i, k_2] = seed * sigmoid_minus
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise, sample_weights, loss_scale, value_out, gradient_data_score, gradient_noise_score):
     """Value and gradient in one pass."""
     n = data_score.shape[0]
@@ -150,35 +125,6 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         if wanted:
             value_out[i] = factor_2
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(data_score, noise_score, data_log_noise, noise_log_noise, sample_weights, loss_scale, hessian_data_score, hessian_noise_score):
-    """The exact diagonal of the Hessian."""
-    n = data_score.shape[0]
-    k = noise_score.shape[1]
-    weighted = sample_weights.size > 0
-    log_value = math.log(k)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        a = np.float64(data_log_noise[i])
-        u = np.float64(data_score[i])
-        term = a - u + log_value
-        decay_value = _decay(term)
-        factor = decay_value / (1.0 + decay_value)
-        sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else factor if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
-        sigmoid_minus = ((factor) if term >= 0 else ((1.0 / (1.0 + decay_value))) if term < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
-        hessian_data_score[i] = seed * sigmoid_plus * sigmoid_minus
-        for k_2 in range(k):
-            b = np.float64(noise_log_noise[i, k_2])
-            v = np.float64(noise_score[i, k_2])
-            term_2 = b - v + log_value
-            decay_value_2 = _decay(term_2)
-            factor_2 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_2 >= 0 else factor_2 if term_2 < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
-            sigmoid_minus_2 = ((factor_2) if term_2 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_2 < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
-            hessian_noise_score[i, k_2] = seed * sigmoid_plus_2 * sigmoid_minus_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -61,7 +61,8 @@ def _exp_difference(a: float, b: float) -> float:
         return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    return math.exp(d) + math.exp(d) * lost if lost != 0.0 else math.exp(d)
+    e = math.exp(d)
+    return e + e * lost
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -101,44 +102,6 @@ def value(logits, label, epsilon, sample_weights, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logits, label, epsilon, sample_weights, loss_scale, gradient_logits):
-    """The gradient."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    weighted = sample_weights.size > 0
-    exp_logits = np.empty((c,))
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        for k_10 in range(c):
-            z_2 = np.float64(logits[i, k_10])
-            exp_logits[k_10] = _exp_difference(z_2, max_logits)
-            if k_10 != argmax_logits:
-                rest_logits += exp_logits[k_10]
-        term = 1.0 + rest_logits
-        y = label[i]
-        z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
-        term_2 = 1.0 + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2 if argmax_logits == argmax_logits else np.nan)
-        factor = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term - epsilon * case / term)
-        factor_2 = seed * (1.0 + epsilon * exp_difference_value / term) / term
-        for c_2 in range(c):
-            gradient_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2]))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value_out, gradient_logits):
     """Value and gradient in one pass."""
     n = logits.shape[0]
@@ -163,9 +126,10 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         rest_logits = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
-            exp_logits[k_10] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_10] = exp_logits_now
             if k_10 != argmax_logits:
-                rest_logits += exp_logits[k_10]
+                rest_logits += exp_logits_now
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -182,45 +146,6 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         for c_2 in range(c):
             gradient_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_3 * exp_logits[c_2]))
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logits, label, epsilon, sample_weights, loss_scale, hessian_logits):
-    """The exact diagonal of the Hessian."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    weighted = sample_weights.size > 0
-    exp_logits = np.empty((c,))
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        for k_10 in range(c):
-            z_2 = np.float64(logits[i, k_10])
-            exp_logits[k_10] = _exp_difference(z_2, max_logits)
-            if k_10 != argmax_logits:
-                rest_logits += exp_logits[k_10]
-        term = 1.0 + rest_logits
-        y = label[i]
-        z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
-        factor = seed * (1.0 + epsilon + (-2.0) * epsilon * case / term) * case * exp_difference_value / (term * term)
-        factor_2 = -epsilon * exp_difference_value / term
-        factor_3 = (-1.0 + (-2.0) * epsilon * exp_difference_value / term) / term
-        factor_4 = seed / term
-        for c_2 in range(c):
-            hessian_logits[i, c_2] = ((factor) if c_2 == y else (factor_4 * exp_logits[c_2] * (factor_2 + factor_3 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -246,9 +171,10 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         rest_logits = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
-            exp_logits[k_10] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_10] = exp_logits_now
             if k_10 != argmax_logits:
-                rest_logits += exp_logits[k_10]
+                rest_logits += exp_logits_now
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -259,11 +185,12 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         factor_2 = seed * (1.0 + epsilon * exp_difference_value / term) / term
         factor_3 = seed * (1.0 + epsilon + (-2.0) * epsilon * case / term) * case * exp_difference_value / (term * term)
         factor_4 = -epsilon * exp_difference_value / term
-        factor_5 = (-1.0 + (-2.0) * epsilon * exp_difference_value / term) / term
+        factor_5 = -(-1.0 + (-2.0) * epsilon * exp_difference_value / term) / term
         factor_6 = seed / term
         for c_2 in range(c):
-            gradient_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2]))
-            hessian_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_6 * exp_logits[c_2] * (factor_4 + factor_5 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
+            exp_logits_2 = exp_logits[c_2]
+            gradient_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits_2))
+            hessian_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_6 * exp_logits_2 * (factor_4 + factor_5 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2)))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -289,9 +216,10 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         rest_logits = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
-            exp_logits[k_10] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_10] = exp_logits_now
             if k_10 != argmax_logits:
-                rest_logits += exp_logits[k_10]
+                rest_logits += exp_logits_now
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
@@ -369,9 +297,10 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         rest_logits = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
-            exp_logits[k_10] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_10] = exp_logits_now
             if k_10 != argmax_logits:
-                rest_logits += exp_logits[k_10]
+                rest_logits += exp_logits_now
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])

@@ -80,7 +80,8 @@ def _exp_difference(a: float, b: float) -> float:
         return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    return math.exp(d) + math.exp(d) * lost if lost != 0.0 else math.exp(d)
+    e = math.exp(d)
+    return e + e * lost
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -133,53 +134,6 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, gradient_logits):
-    """The gradient."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    weighted = sample_weights.size > 0
-    exp_logits = np.empty((c,))
-    sum_logsumexp_logits = 0.0
-    for k_13 in range(c):
-        w = class_weight[k_13]
-        sum_logsumexp_logits += w
-    factor = sum_logsumexp_logits * label_smoothing / c
-    factor_2 = label_smoothing / c
-    term = 1.0 - label_smoothing
-    for i in range(n):
-        y = label[i]
-        if not (y != ignore_index or not ignore_index_given):
-            gradient_logits[i, :] = 0.0
-            continue
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
-        w_y = class_weight[y]
-        term_2 = w_y * term + factor
-        z_y = np.float64(logits[i, y])
-        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits))
-        factor_4 = term_2 / (1.0 + rest_logits)
-        for c_3 in range(c):
-            w_2 = class_weight[c_3]
-            gradient_logits[i, c_3] = ((factor_3) if c_3 == y else (seed * (factor_4 * exp_logits[c_3] + factor_2 * (-1.0) * w_2)))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, value_out, gradient_logits):
     """Value and gradient in one pass."""
     n = logits.shape[0]
@@ -193,8 +147,9 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         sum_logsumexp_logits += w
     total = 0.0
     factor = sum_logsumexp_logits * label_smoothing / c
-    factor_2 = label_smoothing / c
+    factor_2 = -label_smoothing / c
     term = 1.0 - label_smoothing
+    factor_5 = label_smoothing / c
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
@@ -217,73 +172,28 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         rest_logits = 0.0
         for k_17 in range(c):
             z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_17] = exp_logits_now
             if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+                rest_logits += exp_logits_now
         sum_logits = 0.0
         log1p_value = math.log1p(rest_logits)
         w_y = class_weight[y]
         term_2 = w_y * term + factor
         z_y = np.float64(logits[i, y])
-        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits))
+        factor_3 = seed * (factor + factor_2 * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits))
         factor_4 = term_2 / (1.0 + rest_logits)
         for k_2 in range(c):
             w_2 = class_weight[k_2]
             z_3 = np.float64(logits[i, k_2])
             sum_logits += w_2 * ((max_logits - z_3) + log1p_value)
-            gradient_logits[i, k_2] = ((factor_3) if k_2 == y else (seed * (factor_4 * exp_logits[k_2] + factor_2 * (-1.0) * w_2)))
-        loss = factor_2 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
-        factor_5 = loss * sample_weight
-        total += factor_5
+            gradient_logits[i, k_2] = ((factor_3) if k_2 == y else (seed * (factor_4 * exp_logits[k_2] + factor_2 * w_2)))
+        loss = factor_5 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
+        factor_6 = loss * sample_weight
+        total += factor_6
         if wanted:
-            value_out[i] = factor_5
+            value_out[i] = factor_6
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, hessian_logits):
-    """The exact diagonal of the Hessian."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    weighted = sample_weights.size > 0
-    exp_logits = np.empty((c,))
-    sum_logsumexp_logits = 0.0
-    for k_13 in range(c):
-        w = class_weight[k_13]
-        sum_logsumexp_logits += w
-    term = 1.0 - label_smoothing
-    factor = sum_logsumexp_logits * label_smoothing / c
-    for i in range(n):
-        y = label[i]
-        if not (y != ignore_index or not ignore_index_given):
-            hessian_logits[i, :] = 0.0
-            continue
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
-        w_y = class_weight[y]
-        term_2 = w_y * term + factor
-        z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
-        factor_2 = seed * term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) * exp_difference_value / ((1.0 + rest_logits) * (1.0 + rest_logits))
-        factor_3 = seed * term_2 / ((1.0 + rest_logits) * (1.0 + rest_logits))
-        for c_3 in range(c):
-            hessian_logits[i, c_3] = ((factor_2) if c_3 == y else (factor_3 * exp_logits[c_3] * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits[c_3]))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -298,7 +208,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         w = class_weight[k_13]
         sum_logsumexp_logits += w
     factor = sum_logsumexp_logits * label_smoothing / c
-    factor_2 = label_smoothing / c
+    factor_2 = -label_smoothing / c
     term_2 = 1.0 - label_smoothing
     for i in range(n):
         y = label[i]
@@ -321,23 +231,25 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         rest_logits = 0.0
         for k_17 in range(c):
             z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_17] = exp_logits_now
             if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+                rest_logits += exp_logits_now
         w_y = class_weight[y]
         term = 1.0 + rest_logits
         term_3 = w_y * term_2 + factor
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
-        factor_3 = seed * (factor + factor_2 * (-1.0) * w_y - term_3 * case / term)
+        factor_3 = seed * (factor + factor_2 * w_y - term_3 * case / term)
         factor_4 = term_3 / term
         factor_5 = seed * term_3 * case * exp_difference_value / (term * term)
         factor_6 = seed * term_3 / (term * term)
         for c_3 in range(c):
+            exp_logits_2 = exp_logits[c_3]
             w_2 = class_weight[c_3]
-            gradient_logits[i, c_3] = ((factor_3) if c_3 == y else (seed * (factor_4 * exp_logits[c_3] + factor_2 * (-1.0) * w_2)))
-            hessian_logits[i, c_3] = ((factor_5) if c_3 == y else (factor_6 * exp_logits[c_3] * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits[c_3]))))
+            gradient_logits[i, c_3] = ((factor_3) if c_3 == y else (seed * (factor_4 * exp_logits_2 + factor_2 * w_2)))
+            hessian_logits[i, c_3] = ((factor_5) if c_3 == y else (factor_6 * exp_logits_2 * ((rest_logits) if c_3 == argmax_logits else (1.0 + rest_logits - exp_logits_2))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -373,9 +285,10 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         rest_logits = 0.0
         for k_17 in range(c):
             z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_17] = exp_logits_now
             if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+                rest_logits += exp_logits_now
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
@@ -470,9 +383,10 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         rest_logits = 0.0
         for k_17 in range(c):
             z_2 = np.float64(logits[i, k_17])
-            exp_logits[k_17] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_17] = exp_logits_now
             if k_17 != argmax_logits:
-                rest_logits += exp_logits[k_17]
+                rest_logits += exp_logits_now
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
@@ -494,7 +408,8 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             w_2 = class_weight[k_15]
             v_z_3 = np.float64(direction_logits[i, k_15])
             sum_logits_tangent += w_2 * (term_2 - v_z_3)
-            product_logits[i, k_15] = ((factor_3) if k_15 == y else (seed * (direction_parameters[0] * (factor_4 * exp_logits[k_15] - w_2 / c) + factor_5 * exp_logits[k_15] * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            exp_logits_2 = exp_logits[k_15]
+            product_logits[i, k_15] = ((factor_3) if k_15 == y else (seed * (direction_parameters[0] * (factor_4 * exp_logits_2 - w_2 / c) + factor_5 * exp_logits_2 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
         sum_label_smoothing_tangent += seed * (sum_logits_tangent / c + w_y * v_z_y - w_y * term_2)
     parameter_product[0] += sum_label_smoothing_tangent
 

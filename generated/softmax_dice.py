@@ -62,7 +62,8 @@ def _exp_difference(a: float, b: float) -> float:
         return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    return math.exp(d) + math.exp(d) * lost if lost != 0.0 else math.exp(d)
+    e = math.exp(d)
+    return e + e * lost
 
 
 @njit(nogil=True, error_model="numpy")
@@ -89,7 +90,8 @@ def value(logits, label, smooth, sample_weights, value_out):
     total = 0.0
     for i in range(n):
         for k in range(c):
-            sample_weight[k] = ((sample_weights[i, k]) if weighted else 1.0)
+            sample_weight_now = ((sample_weights[i, k]) if weighted else 1.0)
+            sample_weight[k] = sample_weight_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
             max_logits_now = -np.inf
@@ -110,9 +112,10 @@ def value(logits, label, smooth, sample_weights, value_out):
         for a_46 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_46, q_1])
-                exp_logits[a_46, q_1] = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits[a_46, q_1] = exp_logits_now
                 if a_46 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits[a_46, q_1]
+                    rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -127,78 +130,6 @@ def value(logits, label, smooth, sample_weights, value_out):
             if wanted:
                 value_out[i, k] = factor
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logits, label, smooth, sample_weights, loss_scale, gradient_logits):
-    """The gradient."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    m = logits.shape[2]
-    weighted = sample_weights.size > 0
-    seed = np.empty((c,))
-    max_logits = np.empty((m,))
-    argmax_logits = np.empty((m,), np.int64)
-    exp_logits = np.empty((c, m,))
-    rest_logits = np.empty((m,))
-    sum_logsumexp_logits = np.empty((c,))
-    sum_mask = np.empty((c,))
-    sum_logsumexp_logits_2 = np.empty((c,))
-    sum_logsumexp_logits_3 = np.empty((m,))
-    for i in range(n):
-        for k in range(c):
-            sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
-            seed[k] = sample_weight * loss_scale
-        sum_mask[:] = 0.0
-        for q_1 in range(m):
-            max_logits_now = -np.inf
-            argmax_logits_now = 0
-            argmax_logits_now_best = -np.inf
-            for a_2 in range(c):
-                z = np.float64(logits[i, a_2, q_1])
-                if z > max_logits_now or z != z:
-                    max_logits_now = z
-                if z > argmax_logits_now_best:
-                    argmax_logits_now_best = z
-                    argmax_logits_now = a_2
-            max_logits[q_1] = max_logits_now
-            argmax_logits[q_1] = argmax_logits_now
-            y = label[i, q_1]
-            sum_mask[y] += 1.0
-        rest_logits[:] = 0.0
-        for a_46 in range(c):
-            for q_1 in range(m):
-                z_2 = np.float64(logits[i, a_46, q_1])
-                exp_logits[a_46, q_1] = _exp_difference(z_2, max_logits[q_1])
-                if a_46 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits[a_46, q_1]
-        sum_logsumexp_logits[:] = 0.0
-        for q_1 in range(m):
-            y_2 = label[i, q_1]
-            sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
-        for k in range(c):
-            sum_logsumexp_logits_2_now = 0.0
-            for q_4 in range(m):
-                sum_logsumexp_logits_2_now += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-            sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
-        for q_1 in range(m):
-            sum_logsumexp_logits_3_now = 0.0
-            term = 1.0 + rest_logits[q_1]
-            for a_28 in range(c):
-                term_2 = smooth + sum_logsumexp_logits_2[a_28] + sum_mask[a_28]
-                sum_logsumexp_logits_3_now += seed[a_28] * exp_logits[a_28, q_1] * _ratio(1.0, term_2) * _ratio(smooth + 2.0 * sum_logsumexp_logits[a_28], term_2) / term
-            sum_logsumexp_logits_3[q_1] = sum_logsumexp_logits_3_now
-        for k in range(c):
-            term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            factor = seed[k] * _ratio(1.0, term_4) * _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
-            for m_5 in range(m):
-                y_3 = label[i, m_5]
-                z_y = np.float64(logits[i, y_3, m_5])
-                exp_difference_value = _exp_difference(z_y, max_logits[m_5])
-                case = ((sample_weights[i, y_3]) if weighted else 1.0)
-                term_3 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
-                ratio_value = _ratio(1.0, term_3)
-                gradient_logits[i, k, m_5] = ((exp_difference_value * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value * _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_3) + (-2.0) * loss_scale * ((rest_logits[m_5]) if argmax_logits[m_5] == y_3 else (1.0 + rest_logits[m_5] - exp_difference_value) if argmax_logits[m_5] == argmax_logits[m_5] else np.nan) * case * ratio_value / (1.0 + rest_logits[m_5])) / (1.0 + rest_logits[m_5])) if k == y_3 else (exp_logits[k, m_5] * (-sum_logsumexp_logits_3[m_5] + factor + 2.0 * loss_scale * case * exp_difference_value * ratio_value / (1.0 + rest_logits[m_5])) / (1.0 + rest_logits[m_5])))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -222,8 +153,10 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     total = 0.0
     for i in range(n):
         for k in range(c):
-            sample_weight[k] = ((sample_weights[i, k]) if weighted else 1.0)
-            seed[k] = loss_scale * sample_weight[k]
+            sample_weight_now = ((sample_weights[i, k]) if weighted else 1.0)
+            sample_weight[k] = sample_weight_now
+            seed_now = loss_scale * sample_weight_now
+            seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
             max_logits_now = -np.inf
@@ -244,135 +177,49 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
         for a_46 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_46, q_1])
-                exp_logits[a_46, q_1] = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits[a_46, q_1] = exp_logits_now
                 if a_46 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits[a_46, q_1]
+                    rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
+        sum_logsumexp_logits_3[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
             for q_4 in range(m):
                 sum_logsumexp_logits_2_now += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
-            term = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
-            loss = 1.0 - ratio_value
-            factor = loss * sample_weight[k]
-            total += factor
-            if wanted:
-                value_out[i, k] = factor
-        for q_1 in range(m):
-            sum_logsumexp_logits_3_now = 0.0
-            term_2 = 1.0 + rest_logits[q_1]
-            for a_28 in range(c):
-                term_3 = smooth + sum_logsumexp_logits_2[a_28] + sum_mask[a_28]
-                sum_logsumexp_logits_3_now += seed[a_28] * exp_logits[a_28, q_1] * _ratio(1.0, term_3) * _ratio(smooth + 2.0 * sum_logsumexp_logits[a_28], term_3) / term_2
-            sum_logsumexp_logits_3[q_1] = sum_logsumexp_logits_3_now
-        for k in range(c):
-            term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_3 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_5)
-            factor_2 = seed[k] * _ratio(1.0, term_5) * ratio_value_3
-            for m_5 in range(m):
-                y_3 = label[i, m_5]
-                z_y = np.float64(logits[i, y_3, m_5])
-                exp_difference_value = _exp_difference(z_y, max_logits[m_5])
-                case = ((sample_weights[i, y_3]) if weighted else 1.0)
-                term_4 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
-                ratio_value_2 = _ratio(1.0, term_4)
-                gradient_logits[i, k, m_5] = ((exp_difference_value * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_2 * _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_4) + (-2.0) * loss_scale * ((rest_logits[m_5]) if argmax_logits[m_5] == y_3 else (1.0 + rest_logits[m_5] - exp_difference_value) if argmax_logits[m_5] == argmax_logits[m_5] else np.nan) * case * ratio_value_2 / (1.0 + rest_logits[m_5])) / (1.0 + rest_logits[m_5])) if k == y_3 else (exp_logits[k, m_5] * (-sum_logsumexp_logits_3[m_5] + factor_2 + 2.0 * loss_scale * case * exp_difference_value * ratio_value_2 / (1.0 + rest_logits[m_5])) / (1.0 + rest_logits[m_5])))
-    return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logits, label, smooth, sample_weights, loss_scale, hessian_logits):
-    """The exact diagonal of the Hessian."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    m = logits.shape[2]
-    weighted = sample_weights.size > 0
-    seed = np.empty((c,))
-    max_logits = np.empty((m,))
-    argmax_logits = np.empty((m,), np.int64)
-    exp_logits = np.empty((c, m,))
-    rest_logits = np.empty((m,))
-    sum_logsumexp_logits = np.empty((c,))
-    sum_mask = np.empty((c,))
-    sum_logsumexp_logits_2 = np.empty((c,))
-    sum_logsumexp_logits_3 = np.empty((m,))
-    sum_logsumexp_logits_3_sensitivity_own = np.empty((m,))
-    for i in range(n):
-        for k in range(c):
-            sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
-            seed[k] = sample_weight * loss_scale
-        sum_mask[:] = 0.0
-        for q_1 in range(m):
-            max_logits_now = -np.inf
-            argmax_logits_now = 0
-            argmax_logits_now_best = -np.inf
-            for a_2 in range(c):
-                z = np.float64(logits[i, a_2, q_1])
-                if z > max_logits_now or z != z:
-                    max_logits_now = z
-                if z > argmax_logits_now_best:
-                    argmax_logits_now_best = z
-                    argmax_logits_now = a_2
-            max_logits[q_1] = max_logits_now
-            argmax_logits[q_1] = argmax_logits_now
-            y = label[i, q_1]
-            sum_mask[y] += 1.0
-        rest_logits[:] = 0.0
-        for a_46 in range(c):
+            seed_2 = seed[k]
+            term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
+            ratio_value = _ratio(1.0, term)
+            ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
+            factor = seed_2 * ratio_value * ratio_value_2
             for q_1 in range(m):
-                z_2 = np.float64(logits[i, a_46, q_1])
-                exp_logits[a_46, q_1] = _exp_difference(z_2, max_logits[q_1])
-                if a_46 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits[a_46, q_1]
-        sum_logsumexp_logits[:] = 0.0
-        for q_1 in range(m):
-            y_2 = label[i, q_1]
-            term = 1.0 + rest_logits[q_1]
-            sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / term
+                sum_logsumexp_logits_3[q_1] += factor * exp_logits[k, q_1] / (1.0 + rest_logits[q_1])
+            loss = 1.0 - ratio_value_2
+            sample_weight_2 = sample_weight[k]
+            factor_2 = loss * sample_weight_2
+            total += factor_2
+            if wanted:
+                value_out[i, k] = factor_2
         for k in range(c):
-            sum_logsumexp_logits_2_now = 0.0
-            for q_4 in range(m):
-                sum_logsumexp_logits_2_now += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-            sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
-        for q_1 in range(m):
-            sum_logsumexp_logits_3_now = 0.0
-            sum_logsumexp_logits_3_sensitivity_own_now = 0.0
-            term_2 = 1.0 + rest_logits[q_1]
-            for a_28 in range(c):
-                term_3 = smooth + sum_logsumexp_logits_2[a_28] + sum_mask[a_28]
-                ratio_value = _ratio(1.0, term_3)
-                ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[a_28], term_3)
-                sum_logsumexp_logits_3_now += seed[a_28] * exp_logits[a_28, q_1] * ratio_value * ratio_value_2 / term_2
-                sum_logsumexp_logits_3_sensitivity_own_now += seed[a_28] * (exp_logits[a_28, q_1] * exp_logits[a_28, q_1]) * (ratio_value * ratio_value) * ratio_value_2 / (term_2 * term_2)
-            sum_logsumexp_logits_3[q_1] = sum_logsumexp_logits_3_now
-            sum_logsumexp_logits_3_sensitivity_own[q_1] = sum_logsumexp_logits_3_sensitivity_own_now
-        for k in range(c):
-            term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_5 = _ratio(1.0, term_6)
-            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
-            factor = seed[k] * ratio_value_5 * ratio_value_6
-            square_4 = (ratio_value_5 * ratio_value_5)
-            factor_2 = seed[k] * square_4 * ratio_value_6
+            seed_3 = seed[k]
+            term_3 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_4 = _ratio(1.0, term_3)
+            ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_3)
+            factor_3 = seed_3 * ratio_value_4 * ratio_value_5
             for m_5 in range(m):
-                term_4 = 1.0 + rest_logits[m_5]
+                rest_logits_2 = rest_logits[m_5]
                 y_3 = label[i, m_5]
                 z_y = np.float64(logits[i, y_3, m_5])
                 exp_difference_value = _exp_difference(z_y, max_logits[m_5])
-                square = (exp_difference_value * exp_difference_value)
-                term_5 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
-                ratio_value_3 = _ratio(1.0, term_5)
-                square_2 = (ratio_value_3 * ratio_value_3)
                 case = ((sample_weights[i, y_3]) if weighted else 1.0)
-                ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_5)
-                case_2 = ((rest_logits[m_5]) if argmax_logits[m_5] == y_3 else (1.0 + rest_logits[m_5] - exp_difference_value) if argmax_logits[m_5] == argmax_logits[m_5] else np.nan)
-                power = (exp_difference_value * exp_difference_value * exp_difference_value)
-                square_3 = (exp_logits[k, m_5] * exp_logits[k, m_5])
-                hessian_logits[i, k, m_5] = ((2.0 * sum_logsumexp_logits_3[m_5] * square / (term_4 * term_4) + 2.0 * loss_scale * (exp_difference_value * exp_difference_value * exp_difference_value * exp_difference_value) * square_2 * case / (term_4 * term_4 * term_4 * term_4) + 2.0 * loss_scale * square * case * ratio_value_3 / (term_4 * term_4) + loss_scale * case * exp_difference_value * ratio_value_3 * ratio_value_4 / term_4 + 2.0 * loss_scale * square * case_2 * case * ratio_value_3 / (term_4 * term_4 * term_4) + 2.0 * loss_scale * power * square_2 * case * ratio_value_4 / (term_4 * term_4 * term_4) - sum_logsumexp_logits_3[m_5] * exp_difference_value / term_4 + (-2.0) * sum_logsumexp_logits_3_sensitivity_own[m_5] * square / (term_4 * term_4) + (-2.0) * loss_scale * power * case * ratio_value_3 / (term_4 * term_4 * term_4) + (-2.0) * loss_scale * square * square_2 * case / (term_4 * term_4) + (-2.0) * loss_scale * square * case * ratio_value_3 * ratio_value_4 / (term_4 * term_4) + (-2.0) * loss_scale * case_2 * case * exp_difference_value * ratio_value_3 / (term_4 * term_4) - loss_scale * square * square_2 * case_2 * case * (-4.0 + 2.0 * ratio_value_4 + (-2.0) * case_2 / term_4) / (term_4 * term_4 * term_4)) if k == y_3 else (2.0 * sum_logsumexp_logits_3[m_5] * square_3 / (term_4 * term_4) + factor * exp_logits[k, m_5] / term_4 + factor_2 * 2.0 * (exp_logits[k, m_5] * exp_logits[k, m_5] * exp_logits[k, m_5]) / (term_4 * term_4 * term_4) + 2.0 * loss_scale * exp_logits[k, m_5] * case * exp_difference_value * ratio_value_3 / (term_4 * term_4) + 4.0 * loss_scale * square_3 * square * square_2 * case / (term_4 * term_4 * term_4 * term_4) - sum_logsumexp_logits_3[m_5] * exp_logits[k, m_5] / term_4 + (-2.0) * sum_logsumexp_logits_3_sensitivity_own[m_5] * square_3 / (term_4 * term_4) + factor * (-2.0) * square_3 / (term_4 * term_4) + (-4.0) * loss_scale * square_3 * case * exp_difference_value * ratio_value_3 / (term_4 * term_4 * term_4) + factor_2 * (-2.0) * square_3 * ((rest_logits[m_5]) if k == argmax_logits[m_5] else (1.0 + rest_logits[m_5] - exp_logits[k, m_5])) / (term_4 * term_4 * term_4)))
+                term_2 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
+                ratio_value_3 = _ratio(1.0, term_2)
+                gradient_logits[i, k, m_5] = ((exp_difference_value * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_3 * _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_2) + (-2.0) * loss_scale * ((rest_logits_2) if argmax_logits[m_5] == y_3 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits[m_5] == argmax_logits[m_5] else np.nan) * case * ratio_value_3 / (1.0 + rest_logits_2)) / (1.0 + rest_logits_2)) if k == y_3 else (exp_logits[k, m_5] * (-sum_logsumexp_logits_3[m_5] + factor_3 + 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits_2)) / (1.0 + rest_logits_2)))
+    return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -391,11 +238,16 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     sum_mask = np.empty((c,))
     sum_logsumexp_logits_2 = np.empty((c,))
     sum_logsumexp_logits_3 = np.empty((m,))
+    sum_logsumexp_logits_2_slope = np.empty((c, m,))
+    sum_logsumexp_logits_2_slope_2 = np.empty((m,))
+    softmax_logits_slope = np.empty((m,))
+    sum_logsumexp_logits_2_slope_3 = np.empty((c, m,))
     sum_logsumexp_logits_3_sensitivity_own = np.empty((m,))
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
-            seed[k] = sample_weight * loss_scale
+            seed_now = sample_weight * loss_scale
+            seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
             max_logits_now = -np.inf
@@ -416,54 +268,91 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
         for a_46 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_46, q_1])
-                exp_logits[a_46, q_1] = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits[a_46, q_1] = exp_logits_now
                 if a_46 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits[a_46, q_1]
+                    rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
-            term = 1.0 + rest_logits[q_1]
-            sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / term
+            sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
+        sum_logsumexp_logits_3[:] = 0.0
+        sum_logsumexp_logits_3_sensitivity_own[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
             for q_4 in range(m):
                 sum_logsumexp_logits_2_now += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
-        for q_1 in range(m):
-            sum_logsumexp_logits_3_now = 0.0
-            sum_logsumexp_logits_3_sensitivity_own_now = 0.0
-            term_2 = 1.0 + rest_logits[q_1]
-            for a_28 in range(c):
-                term_3 = smooth + sum_logsumexp_logits_2[a_28] + sum_mask[a_28]
-                ratio_value = _ratio(1.0, term_3)
-                ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[a_28], term_3)
-                sum_logsumexp_logits_3_now += seed[a_28] * exp_logits[a_28, q_1] * ratio_value * ratio_value_2 / term_2
-                sum_logsumexp_logits_3_sensitivity_own_now += seed[a_28] * (exp_logits[a_28, q_1] * exp_logits[a_28, q_1]) * (ratio_value * ratio_value) * ratio_value_2 / (term_2 * term_2)
-            sum_logsumexp_logits_3[q_1] = sum_logsumexp_logits_3_now
-            sum_logsumexp_logits_3_sensitivity_own[q_1] = sum_logsumexp_logits_3_sensitivity_own_now
+            seed_2 = seed[k]
+            term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
+            ratio_value = _ratio(1.0, term)
+            ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
+            factor = seed_2 * ratio_value * ratio_value_2
+            factor_2 = seed_2 * (ratio_value * ratio_value) * ratio_value_2
+            for q_1 in range(m):
+                exp_logits_2 = exp_logits[k, q_1]
+                sum_logsumexp_logits_3[q_1] += factor * exp_logits_2 / (1.0 + rest_logits[q_1])
+                factor_3 = factor_2 * (-2.0) * exp_logits_2 / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_2_slope[k, q_1] = factor_3
+                sum_logsumexp_logits_2_slope_3[k, q_1] = factor_3
+                sum_logsumexp_logits_3_sensitivity_own[q_1] += exp_logits_2 * factor_3 / (1.0 + rest_logits[q_1])
+        for m_5 in range(m):
+            rest_logits_2 = rest_logits[m_5]
+            term_2 = 1.0 + rest_logits_2
+            y_3 = label[i, m_5]
+            term_3 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
+            ratio_value_3 = _ratio(1.0, term_3)
+            square = (ratio_value_3 * ratio_value_3)
+            case = ((sample_weights[i, y_3]) if weighted else 1.0)
+            z_y = np.float64(logits[i, y_3, m_5])
+            exp_difference_value = _exp_difference(z_y, max_logits[m_5])
+            argmax_logits_2 = argmax_logits[m_5]
+            case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan)
+            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_3)
+            sum_logsumexp_logits_2_slope_2_now = loss_scale * square * case * exp_difference_value * (2.0 * case_2 / term_2 + (-2.0) * ratio_value_4) / term_2
+            sum_logsumexp_logits_2_slope_2[m_5] = sum_logsumexp_logits_2_slope_2_now
+            sum_logsumexp_logits_3_2 = sum_logsumexp_logits_3[m_5]
+            factor_4 = loss_scale * case * ratio_value_3 * ratio_value_4
+            factor_5 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
+            factor_6 = (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_2
+            softmax_logits_slope_now = -sum_logsumexp_logits_3_2 + factor_4 + factor_5 + factor_6
+            softmax_logits_slope[m_5] = softmax_logits_slope_now
         for k in range(c):
-            term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_5 = _ratio(1.0, term_6)
-            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
-            factor = seed[k] * ratio_value_5 * ratio_value_6
-            square_4 = (ratio_value_5 * ratio_value_5)
-            factor_2 = seed[k] * square_4 * ratio_value_6
+            seed_3 = seed[k]
+            term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_5 = _ratio(1.0, term_4)
+            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
+            factor_7 = seed_3 * ratio_value_5 * ratio_value_6
+            factor_12 = -seed_3 * ratio_value_5 * ratio_value_6
             for m_5 in range(m):
-                term_4 = 1.0 + rest_logits[m_5]
-                y_3 = label[i, m_5]
-                z_y = np.float64(logits[i, y_3, m_5])
-                exp_difference_value = _exp_difference(z_y, max_logits[m_5])
-                case = ((sample_weights[i, y_3]) if weighted else 1.0)
-                term_5 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
-                ratio_value_3 = _ratio(1.0, term_5)
-                ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_5)
-                case_2 = ((rest_logits[m_5]) if argmax_logits[m_5] == y_3 else (1.0 + rest_logits[m_5] - exp_difference_value) if argmax_logits[m_5] == argmax_logits[m_5] else np.nan)
-                gradient_logits[i, k, m_5] = ((exp_difference_value * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_3 * ratio_value_4 + (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_4) / term_4) if k == y_3 else (exp_logits[k, m_5] * (-sum_logsumexp_logits_3[m_5] + factor + 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_4) / term_4))
-                square = (exp_difference_value * exp_difference_value)
-                square_2 = (ratio_value_3 * ratio_value_3)
-                power = (exp_difference_value * exp_difference_value * exp_difference_value)
-                square_3 = (exp_logits[k, m_5] * exp_logits[k, m_5])
-                hessian_logits[i, k, m_5] = ((2.0 * sum_logsumexp_logits_3[m_5] * square / (term_4 * term_4) + 2.0 * loss_scale * (exp_difference_value * exp_difference_value * exp_difference_value * exp_difference_value) * square_2 * case / (term_4 * term_4 * term_4 * term_4) + 2.0 * loss_scale * square * case * ratio_value_3 / (term_4 * term_4) + loss_scale * case * exp_difference_value * ratio_value_3 * ratio_value_4 / term_4 + 2.0 * loss_scale * square * case_2 * case * ratio_value_3 / (term_4 * term_4 * term_4) + 2.0 * loss_scale * power * square_2 * case * ratio_value_4 / (term_4 * term_4 * term_4) - sum_logsumexp_logits_3[m_5] * exp_difference_value / term_4 + (-2.0) * sum_logsumexp_logits_3_sensitivity_own[m_5] * square / (term_4 * term_4) + (-2.0) * loss_scale * power * case * ratio_value_3 / (term_4 * term_4 * term_4) + (-2.0) * loss_scale * square * square_2 * case / (term_4 * term_4) + (-2.0) * loss_scale * square * case * ratio_value_3 * ratio_value_4 / (term_4 * term_4) + (-2.0) * loss_scale * case_2 * case * exp_difference_value * ratio_value_3 / (term_4 * term_4) - loss_scale * square * square_2 * case_2 * case * (-4.0 + 2.0 * ratio_value_4 + (-2.0) * case_2 / term_4) / (term_4 * term_4 * term_4)) if k == y_3 else (2.0 * sum_logsumexp_logits_3[m_5] * square_3 / (term_4 * term_4) + factor * exp_logits[k, m_5] / term_4 + factor_2 * 2.0 * (exp_logits[k, m_5] * exp_logits[k, m_5] * exp_logits[k, m_5]) / (term_4 * term_4 * term_4) + 2.0 * loss_scale * exp_logits[k, m_5] * case * exp_difference_value * ratio_value_3 / (term_4 * term_4) + 4.0 * loss_scale * square_3 * square * square_2 * case / (term_4 * term_4 * term_4 * term_4) - sum_logsumexp_logits_3[m_5] * exp_logits[k, m_5] / term_4 + (-2.0) * sum_logsumexp_logits_3_sensitivity_own[m_5] * square_3 / (term_4 * term_4) + factor * (-2.0) * square_3 / (term_4 * term_4) + (-4.0) * loss_scale * square_3 * case * exp_difference_value * ratio_value_3 / (term_4 * term_4 * term_4) + factor_2 * (-2.0) * square_3 * ((rest_logits[m_5]) if k == argmax_logits[m_5] else (1.0 + rest_logits[m_5] - exp_logits[k, m_5])) / (term_4 * term_4 * term_4)))
+                sum_logsumexp_logits_3_3 = sum_logsumexp_logits_3[m_5]
+                rest_logits_3 = rest_logits[m_5]
+                term_5 = 1.0 + rest_logits_3
+                y_4 = label[i, m_5]
+                case_3 = ((sample_weights[i, y_4]) if weighted else 1.0)
+                z_y_2 = np.float64(logits[i, y_4, m_5])
+                exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
+                term_6 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
+                ratio_value_7 = _ratio(1.0, term_6)
+                factor_8 = 2.0 * loss_scale * case_3 * exp_difference_value_2 * ratio_value_7 / term_5
+                softmax_logits_slope_2 = -sum_logsumexp_logits_3_3 + factor_7 + factor_8  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
+                ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_6)
+                factor_9 = loss_scale * case_3 * ratio_value_7 * ratio_value_8
+                argmax_logits_3 = argmax_logits[m_5]
+                case_4 = ((rest_logits_3) if argmax_logits_3 == y_4 else (1.0 + rest_logits_3 - exp_difference_value_2) if argmax_logits_3 == argmax_logits_3 else np.nan)
+                factor_10 = (-2.0) * loss_scale * case_4 * case_3 * ratio_value_7 / term_5
+                exp_logits_3 = exp_logits[k, m_5]
+                term_7 = -sum_logsumexp_logits_3_3 + factor_7 + factor_8
+                gradient_logits[i, k, m_5] = ((exp_difference_value_2 * (-sum_logsumexp_logits_3_3 + factor_9 + factor_10) / term_5) if k == y_4 else (exp_logits_3 * term_7 / term_5))
+                softmax_logits_slope_3 = softmax_logits_slope[m_5]
+                sum_logsumexp_logits_2_slope_2_2 = sum_logsumexp_logits_2_slope_2[m_5]
+                square_2 = (exp_difference_value_2 * exp_difference_value_2)
+                square_3 = (ratio_value_7 * ratio_value_7)
+                sum_logsumexp_logits_3_sensitivity_own_2 = sum_logsumexp_logits_3_sensitivity_own[m_5]
+                power = (exp_difference_value_2 * exp_difference_value_2 * exp_difference_value_2)
+                factor_11 = 4.0 * loss_scale * square_2 * square_3 * case_3 / (term_5 * term_5)
+                factor_13 = (-2.0) * loss_scale * case_3 * exp_difference_value_2 * ratio_value_7 / term_5
+                hessian_logits[i, k, m_5] = ((softmax_logits_slope_3 * exp_difference_value_2 / term_5 + sum_logsumexp_logits_2_slope_2_2 * exp_difference_value_2 / term_5 + 2.0 * loss_scale * square_2 * square_3 * case_3 / (term_5 * term_5) - exp_difference_value_2 * (-sum_logsumexp_logits_3_sensitivity_own_2 * exp_difference_value_2 / term_5 + (-2.0) * loss_scale * power * square_3 * case_3 / (term_5 * term_5 * term_5) + (-2.0) * loss_scale * square_2 * square_3 * case_3 * ratio_value_8 / (term_5 * term_5)) / term_5 - square_2 * (-sum_logsumexp_logits_3_3 + factor_9) / (term_5 * term_5) - softmax_logits_slope_3 * square_2 / (term_5 * term_5) - sum_logsumexp_logits_2_slope_2_2 * square_2 / (term_5 * term_5) + (-4.0) * loss_scale * power * square_3 * case_3 / (term_5 * term_5 * term_5)) if k == y_4 else (exp_logits_3 * (sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_2 - sum_logsumexp_logits_2_slope[k, m_5] + factor_11 - ((rest_logits_3) if k == argmax_logits_3 else (1.0 + rest_logits_3 - exp_logits_3)) * (sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_2 - softmax_logits_slope_2 - sum_logsumexp_logits_2_slope[k, m_5] - sum_logsumexp_logits_2_slope_3[k, m_5] + factor_11 + factor_12 + factor_13) / term_5 + factor_12 + factor_13) / term_5))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -489,7 +378,8 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
-            seed[k] = sample_weight * loss_scale
+            seed_now = sample_weight * loss_scale
+            seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
             max_logits_now = -np.inf
@@ -510,34 +400,40 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         for a_46 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_46, q_1])
-                exp_logits[a_46, q_1] = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits[a_46, q_1] = exp_logits_now
                 if a_46 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits[a_46, q_1]
+                    rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
+        sum_logsumexp_logits_3[:] = 0.0
         logsumexp_logits_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
             for q_4 in range(m):
-                sum_logsumexp_logits_2_now += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                exp_logits_2 = exp_logits[k, q_4]
+                sum_logsumexp_logits_2_now += exp_logits_2 / (1.0 + rest_logits[q_4])
                 v_z = np.float64(direction_logits[i, k, q_4])
                 v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
-                logsumexp_logits_tangent[q_4] += exp_logits[k, q_4] * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
+                logsumexp_logits_tangent[q_4] += exp_logits_2 * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
+            seed_2 = seed[k]
+            term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
+            ratio_value = _ratio(1.0, term)
+            ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
+            factor = seed_2 * ratio_value * ratio_value_2
+            for q_1 in range(m):
+                exp_logits_3 = exp_logits[k, q_1]
+                sum_logsumexp_logits_3[q_1] += factor * exp_logits_3 / (1.0 + rest_logits[q_1])
         sum_logsumexp_logits_tangent[:] = 0.0
-        for q_1 in range(m):
-            sum_logsumexp_logits_3_now = 0.0
-            term = 1.0 + rest_logits[q_1]
-            for a_28 in range(c):
-                term_2 = smooth + sum_logsumexp_logits_2[a_28] + sum_mask[a_28]
-                sum_logsumexp_logits_3_now += seed[a_28] * exp_logits[a_28, q_1] * _ratio(1.0, term_2) * _ratio(smooth + 2.0 * sum_logsumexp_logits[a_28], term_2) / term
-            sum_logsumexp_logits_3[q_1] = sum_logsumexp_logits_3_now
-            y_3 = label[i, q_1]
-            v_z_y = np.float64(direction_logits[i, y_3, q_1])
-            v_z_3 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_1] * (-logsumexp_logits_tangent[q_1] + (v_z_y - v_z_3)) / term
+        for q_41 in range(m):
+            y_3 = label[i, q_41]
+            v_z_y = np.float64(direction_logits[i, y_3, q_41])
+            v_z_3 = np.float64(direction_logits[i, argmax_logits[q_41], q_41])
+            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + (v_z_y - v_z_3)) / (1.0 + rest_logits[q_41])
+        sum_logsumexp_logits_3_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = 0.0
             for q_42 in range(m):
@@ -545,41 +441,48 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 v_z_5 = np.float64(direction_logits[i, argmax_logits[q_42], q_42])
                 sum_logsumexp_logits_2_tangent_now += exp_logits[k, q_42] * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
-        for q_1 in range(m):
-            sum_logsumexp_logits_3_tangent_now = 0.0
-            term_3 = 1.0 + rest_logits[q_1]
-            v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-            for a_45 in range(c):
-                term_4 = smooth + sum_logsumexp_logits_2[a_45] + sum_mask[a_45]
-                ratio_value = _ratio(1.0, term_4)
-                square = (ratio_value * ratio_value)
-                v_z_6 = np.float64(direction_logits[i, a_45, q_1])
-                ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[a_45], term_4)
-                sum_logsumexp_logits_3_tangent_now += seed[a_45] * exp_logits[a_45, q_1] * (2.0 * sum_logsumexp_logits_tangent[a_45] * square + (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7)) * ratio_value * ratio_value_2 + (-2.0) * sum_logsumexp_logits_2_tangent[a_45] * square * ratio_value_2) / term_3
-            sum_logsumexp_logits_3_tangent[q_1] = sum_logsumexp_logits_3_tangent_now
+            seed_3 = seed[k]
+            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_3 = _ratio(1.0, term_2)
+            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_2)
+            factor_2 = ratio_value_3 * ratio_value_4
+            sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
+            square = (ratio_value_3 * ratio_value_3)
+            term_3 = 2.0 * sum_logsumexp_logits_tangent_2 * square + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_4
+            for q_1 in range(m):
+                exp_logits_4 = exp_logits[k, q_1]
+                v_z_6 = np.float64(direction_logits[i, k, q_1])
+                v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
+                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_3 + factor_2 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
         for k in range(c):
-            term_7 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_5 = _ratio(1.0, term_7)
-            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_7)
-            factor_2 = seed[k] * ratio_value_5 * ratio_value_6
-            square_3 = (ratio_value_5 * ratio_value_5)
-            term_8 = 2.0 * seed[k] * sum_logsumexp_logits_tangent[k] * square_3 + (-2.0) * seed[k] * sum_logsumexp_logits_2_tangent[k] * square_3 * ratio_value_6
+            seed_4 = seed[k]
+            term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_7 = _ratio(1.0, term_6)
+            ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
+            factor_4 = seed_4 * ratio_value_7 * ratio_value_8
+            sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
+            square_3 = (ratio_value_7 * ratio_value_7)
+            sum_logsumexp_logits_2_tangent_2 = sum_logsumexp_logits_2_tangent[k]
+            term_7 = 2.0 * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_8
             for m_5 in range(m):
+                rest_logits_2 = rest_logits[m_5]
                 y_4 = label[i, m_5]
                 v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
-                v_z_8 = np.float64(direction_logits[i, argmax_logits[m_5], m_5])
-                term_5 = -logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)
+                argmax_logits_2 = argmax_logits[m_5]
+                v_z_8 = np.float64(direction_logits[i, argmax_logits_2, m_5])
+                term_4 = -logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)
                 case = ((sample_weights[i, y_4]) if weighted else 1.0)
-                term_6 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-                ratio_value_3 = _ratio(1.0, term_6)
-                ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_6)
+                term_5 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
+                ratio_value_5 = _ratio(1.0, term_5)
+                ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_5)
                 z_y = np.float64(logits[i, y_4, m_5])
                 exp_difference_value = _exp_difference(z_y, max_logits[m_5])
-                factor = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[m_5])
-                case_2 = ((rest_logits[m_5]) if argmax_logits[m_5] == y_4 else (1.0 + rest_logits[m_5] - exp_difference_value) if argmax_logits[m_5] == argmax_logits[m_5] else np.nan)
-                square_2 = (ratio_value_3 * ratio_value_3)
+                factor_3 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits_2)
+                case_2 = ((rest_logits_2) if argmax_logits_2 == y_4 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan)
+                square_2 = (ratio_value_5 * ratio_value_5)
+                sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
                 v_z_9 = np.float64(direction_logits[i, k, m_5])
-                product_logits[i, k, m_5] = (((-sum_logsumexp_logits_3_tangent[m_5] + term_5 * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_3 * ratio_value_4 + factor + (-2.0) * loss_scale * case_2 * case * ratio_value_3 / (1.0 + rest_logits[m_5])) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case + loss_scale * sum_logsumexp_logits_2_tangent[y_4] * square_2 * case * (2.0 * case_2 / (1.0 + rest_logits[m_5]) + (-2.0) * ratio_value_4)) * exp_difference_value / (1.0 + rest_logits[m_5])) if k == y_4 else (exp_logits[k, m_5] * (term_8 - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + factor_2 + factor) + 2.0 * loss_scale * term_5 * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[m_5]) + (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent[y_4] * square_2 * case * exp_difference_value / (1.0 + rest_logits[m_5])) / (1.0 + rest_logits[m_5])))
+                product_logits[i, k, m_5] = (((-sum_logsumexp_logits_3_tangent[m_5] + term_4 * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_5 * ratio_value_6 + factor_3 + (-2.0) * loss_scale * case_2 * case * ratio_value_5 / (1.0 + rest_logits_2)) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case * (2.0 * case_2 / (1.0 + rest_logits_2) + (-2.0) * ratio_value_6)) * exp_difference_value / (1.0 + rest_logits_2)) if k == y_4 else (exp_logits[k, m_5] * (term_7 - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + factor_4 + factor_3) + 2.0 * loss_scale * term_4 * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits_2) + (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case * exp_difference_value / (1.0 + rest_logits_2)) / (1.0 + rest_logits_2)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -601,7 +504,8 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
-            seed[k] = sample_weight * loss_scale
+            seed_now = sample_weight * loss_scale
+            seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
             max_logits_now = -np.inf
@@ -622,9 +526,10 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
         for a_46 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_46, q_1])
-                exp_logits[a_46, q_1] = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits[a_46, q_1] = exp_logits_now
                 if a_46 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits[a_46, q_1]
+                    rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
@@ -633,11 +538,12 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             sum_logsumexp_logits_2 = 0.0
             for q_4 in range(m):
                 sum_logsumexp_logits_2 += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+            seed_2 = seed[k]
             term = sum_logsumexp_logits_2 + smooth + sum_mask[k]
             ratio_value = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
             ratio_value_2 = _ratio(1.0, term)
-            sum_smooth += seed[k] * (-1.0 + ratio_value) * ratio_value_2
-            sum_smooth_sensitivity += seed[k] * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
+            sum_smooth += seed_2 * (-1.0 + ratio_value) * ratio_value_2
+            sum_smooth_sensitivity += seed_2 * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
     parameter_gradient[0] += sum_smooth
     parameter_hessian[0] += sum_smooth_sensitivity
 
@@ -663,11 +569,12 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     sum_logsumexp_logits_2_tangent = np.empty((c,))
     sum_logsumexp_logits_3_tangent = np.empty((m,))
     sum_smooth_tangent = 0.0
-    factor_5 = loss_scale * direction_parameters[0]
+    factor_7 = loss_scale * direction_parameters[0]
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
-            seed[k] = sample_weight * loss_scale
+            seed_now = sample_weight * loss_scale
+            seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
             max_logits_now = -np.inf
@@ -688,34 +595,40 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         for a_46 in range(c):
             for q_1 in range(m):
                 z_2 = np.float64(logits[i, a_46, q_1])
-                exp_logits[a_46, q_1] = _exp_difference(z_2, max_logits[q_1])
+                exp_logits_now = _exp_difference(z_2, max_logits[q_1])
+                exp_logits[a_46, q_1] = exp_logits_now
                 if a_46 != argmax_logits[q_1]:
-                    rest_logits[q_1] += exp_logits[a_46, q_1]
+                    rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
+        sum_logsumexp_logits_3[:] = 0.0
         logsumexp_logits_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
             for q_4 in range(m):
-                sum_logsumexp_logits_2_now += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                exp_logits_2 = exp_logits[k, q_4]
+                sum_logsumexp_logits_2_now += exp_logits_2 / (1.0 + rest_logits[q_4])
                 v_z = np.float64(direction_logits[i, k, q_4])
                 v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
-                logsumexp_logits_tangent[q_4] += exp_logits[k, q_4] * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
+                logsumexp_logits_tangent[q_4] += exp_logits_2 * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
+            seed_2 = seed[k]
+            term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
+            ratio_value = _ratio(1.0, term)
+            ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
+            factor = seed_2 * ratio_value * ratio_value_2
+            for q_1 in range(m):
+                exp_logits_3 = exp_logits[k, q_1]
+                sum_logsumexp_logits_3[q_1] += factor * exp_logits_3 / (1.0 + rest_logits[q_1])
         sum_logsumexp_logits_tangent[:] = 0.0
-        for q_1 in range(m):
-            sum_logsumexp_logits_3_now = 0.0
-            term = 1.0 + rest_logits[q_1]
-            for a_28 in range(c):
-                term_2 = smooth + sum_logsumexp_logits_2[a_28] + sum_mask[a_28]
-                sum_logsumexp_logits_3_now += seed[a_28] * exp_logits[a_28, q_1] * _ratio(1.0, term_2) * _ratio(smooth + 2.0 * sum_logsumexp_logits[a_28], term_2) / term
-            sum_logsumexp_logits_3[q_1] = sum_logsumexp_logits_3_now
-            y_3 = label[i, q_1]
-            v_z_y = np.float64(direction_logits[i, y_3, q_1])
-            v_z_3 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_1] * (-logsumexp_logits_tangent[q_1] + (v_z_y - v_z_3)) / term
+        for q_41 in range(m):
+            y_3 = label[i, q_41]
+            v_z_y = np.float64(direction_logits[i, y_3, q_41])
+            v_z_3 = np.float64(direction_logits[i, argmax_logits[q_41], q_41])
+            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + (v_z_y - v_z_3)) / (1.0 + rest_logits[q_41])
+        sum_logsumexp_logits_3_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = 0.0
             for q_42 in range(m):
@@ -723,48 +636,52 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 v_z_5 = np.float64(direction_logits[i, argmax_logits[q_42], q_42])
                 sum_logsumexp_logits_2_tangent_now += exp_logits[k, q_42] * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
-            term_3 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value = _ratio(1.0, term_3)
-            square = (ratio_value * ratio_value)
-            ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_3)
-            factor = (-2.0) * ratio_value_2
-            sum_smooth_tangent += seed[k] * square * (2.0 * sum_logsumexp_logits_tangent[k] + sum_logsumexp_logits_2_tangent[k] * (1.0 + factor) + direction_parameters[0] * (2.0 + factor))
-        for q_1 in range(m):
-            sum_logsumexp_logits_3_tangent_now = 0.0
-            term_4 = 1.0 + rest_logits[q_1]
-            v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-            for a_45 in range(c):
-                term_5 = smooth + sum_logsumexp_logits_2[a_45] + sum_mask[a_45]
-                ratio_value_3 = _ratio(1.0, term_5)
-                square_2 = (ratio_value_3 * ratio_value_3)
-                ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[a_45], term_5)
-                v_z_6 = np.float64(direction_logits[i, a_45, q_1])
-                sum_logsumexp_logits_3_tangent_now += seed[a_45] * exp_logits[a_45, q_1] * (2.0 * sum_logsumexp_logits_tangent[a_45] * square_2 + direction_parameters[0] * square_2 * (1.0 + (-2.0) * ratio_value_4) + (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7)) * ratio_value_3 * ratio_value_4 + (-2.0) * sum_logsumexp_logits_2_tangent[a_45] * square_2 * ratio_value_4) / term_4
-            sum_logsumexp_logits_3_tangent[q_1] = sum_logsumexp_logits_3_tangent_now
+            seed_3 = seed[k]
+            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_3 = _ratio(1.0, term_2)
+            square = (ratio_value_3 * ratio_value_3)
+            sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
+            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_2)
+            factor_2 = (-2.0) * ratio_value_4
+            term_3 = 1.0 + factor_2
+            sum_smooth_tangent += seed_3 * square * (2.0 * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * term_3 + direction_parameters[0] * (2.0 + factor_2))
+            factor_3 = ratio_value_3 * ratio_value_4
+            term_4 = 2.0 * sum_logsumexp_logits_tangent_2 * square + direction_parameters[0] * square * term_3 + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_4
+            for q_1 in range(m):
+                exp_logits_4 = exp_logits[k, q_1]
+                v_z_6 = np.float64(direction_logits[i, k, q_1])
+                v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
+                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_4 + factor_3 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
         for k in range(c):
-            term_8 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_7 = _ratio(1.0, term_8)
-            ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_8)
-            factor_6 = seed[k] * ratio_value_7 * ratio_value_8
-            square_4 = (ratio_value_7 * ratio_value_7)
-            term_9 = seed[k] * square_4 * (1.0 - ratio_value_8) - seed[k] * square_4 * ratio_value_8
-            term_10 = 2.0 * seed[k] * sum_logsumexp_logits_tangent[k] * square_4 + (-2.0) * seed[k] * sum_logsumexp_logits_2_tangent[k] * square_4 * ratio_value_8
+            seed_4 = seed[k]
+            term_7 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_7 = _ratio(1.0, term_7)
+            ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_7)
+            factor_8 = seed_4 * ratio_value_7 * ratio_value_8
+            square_3 = (ratio_value_7 * ratio_value_7)
+            term_8 = seed_4 * square_3 * (1.0 - ratio_value_8) - seed_4 * square_3 * ratio_value_8
+            sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
+            sum_logsumexp_logits_2_tangent_2 = sum_logsumexp_logits_2_tangent[k]
+            term_9 = 2.0 * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_8
             for m_5 in range(m):
+                rest_logits_2 = rest_logits[m_5]
                 y_4 = label[i, m_5]
                 v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
-                v_z_8 = np.float64(direction_logits[i, argmax_logits[m_5], m_5])
-                term_6 = -logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)
+                argmax_logits_2 = argmax_logits[m_5]
+                v_z_8 = np.float64(direction_logits[i, argmax_logits_2, m_5])
+                term_5 = -logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)
                 case = ((sample_weights[i, y_4]) if weighted else 1.0)
-                term_7 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-                ratio_value_5 = _ratio(1.0, term_7)
-                ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_7)
+                term_6 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
+                ratio_value_5 = _ratio(1.0, term_6)
+                ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_6)
                 z_y = np.float64(logits[i, y_4, m_5])
                 exp_difference_value = _exp_difference(z_y, max_logits[m_5])
-                factor_2 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits[m_5])
-                case_2 = ((rest_logits[m_5]) if argmax_logits[m_5] == y_4 else (1.0 + rest_logits[m_5] - exp_difference_value) if argmax_logits[m_5] == argmax_logits[m_5] else np.nan)
-                square_3 = (ratio_value_5 * ratio_value_5)
-                factor_3 = 2.0 * case_2 / (1.0 + rest_logits[m_5])
-                factor_4 = (-2.0) * ratio_value_6
+                factor_4 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits_2)
+                case_2 = ((rest_logits_2) if argmax_logits_2 == y_4 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan)
+                square_2 = (ratio_value_5 * ratio_value_5)
+                sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
+                factor_5 = 2.0 * case_2 / (1.0 + rest_logits_2)
+                factor_6 = (-2.0) * ratio_value_6
                 v_z_9 = np.float64(direction_logits[i, k, m_5])
-                product_logits[i, k, m_5] = (((-sum_logsumexp_logits_3_tangent[m_5] + term_6 * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_5 * ratio_value_6 + factor_2 + (-2.0) * loss_scale * case_2 * case * ratio_value_5 / (1.0 + rest_logits[m_5])) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_3 * case + loss_scale * sum_logsumexp_logits_2_tangent[y_4] * square_3 * case * (factor_3 + factor_4) + factor_5 * square_3 * (1.0 + factor_3 + factor_4) * case) * exp_difference_value / (1.0 + rest_logits[m_5])) if k == y_4 else (exp_logits[k, m_5] * (term_10 - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + factor_6 + factor_2) + direction_parameters[0] * (term_9 + (-2.0) * loss_scale * square_3 * case * exp_difference_value / (1.0 + rest_logits[m_5])) + 2.0 * loss_scale * term_6 * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits[m_5]) + (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent[y_4] * square_3 * case * exp_difference_value / (1.0 + rest_logits[m_5])) / (1.0 + rest_logits[m_5])))
+                product_logits[i, k, m_5] = (((-sum_logsumexp_logits_3_tangent[m_5] + term_5 * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_5 * ratio_value_6 + factor_4 + (-2.0) * loss_scale * case_2 * case * ratio_value_5 / (1.0 + rest_logits_2)) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case * (factor_5 + factor_6) + factor_7 * square_2 * (1.0 + factor_5 + factor_6) * case) * exp_difference_value / (1.0 + rest_logits_2)) if k == y_4 else (exp_logits[k, m_5] * (term_9 - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + factor_8 + factor_4) + direction_parameters[0] * (term_8 + (-2.0) * loss_scale * square_2 * case * exp_difference_value / (1.0 + rest_logits_2)) + 2.0 * loss_scale * term_5 * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits_2) + (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case * exp_difference_value / (1.0 + rest_logits_2)) / (1.0 + rest_logits_2)))
     parameter_product[0] += sum_smooth_tangent

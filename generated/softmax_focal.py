@@ -72,7 +72,8 @@ def _exp_difference(a: float, b: float) -> float:
         return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    return math.exp(d) + math.exp(d) * lost if lost != 0.0 else math.exp(d)
+    e = math.exp(d)
+    return e + e * lost
 
 
 @njit(nogil=True, error_model="numpy")
@@ -120,46 +121,6 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient(logits, label, gamma, alpha, sample_weights, loss_scale, gradient_logits):
-    """The gradient."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    weighted = sample_weights.size > 0
-    exp_logits = np.empty((c,))
-    term_2 = -1.0 + gamma
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        for k_16 in range(c):
-            z_2 = np.float64(logits[i, k_16])
-            exp_logits[k_16] = _exp_difference(z_2, max_logits)
-            if k_16 != argmax_logits:
-                rest_logits += exp_logits[k_16]
-        y = label[i]
-        z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
-        factor = case / (1.0 + rest_logits)
-        power_value = _power(factor, gamma)
-        term = -(max_logits - z_y) - math.log1p(rest_logits)
-        factor_2 = seed * alpha * power_value * (gamma * term - case / (1.0 + rest_logits) - gamma * case * term / (1.0 + rest_logits))
-        factor_3 = seed * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (1.0 + rest_logits)) / (1.0 + rest_logits)
-        for c_2 in range(c):
-            gradient_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_3 * exp_logits[c_2]))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, value_out, gradient_logits):
     """Value and gradient in one pass."""
     n = logits.shape[0]
@@ -185,9 +146,10 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         rest_logits = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
-            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_16] = exp_logits_now
             if k_16 != argmax_logits:
-                rest_logits += exp_logits[k_16]
+                rest_logits += exp_logits_now
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -208,68 +170,17 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(logits, label, gamma, alpha, sample_weights, loss_scale, hessian_logits):
-    """The exact diagonal of the Hessian."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    weighted = sample_weights.size > 0
-    exp_logits = np.empty((c,))
-    square = (gamma * gamma)
-    term_3 = -1.0 + gamma
-    term_4 = -2.0 + gamma
-    term_5 = 1.0 - gamma
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        for k_16 in range(c):
-            z_2 = np.float64(logits[i, k_16])
-            exp_logits[k_16] = _exp_difference(z_2, max_logits)
-            if k_16 != argmax_logits:
-                rest_logits += exp_logits[k_16]
-        term = 1.0 + rest_logits
-        y = label[i]
-        z_y = np.float64(logits[i, y])
-        exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
-        factor = case / term
-        power_value = _power(factor, gamma)
-        factor_2 = gamma * case * power_value / term
-        term_2 = -(max_logits - z_y) - math.log1p(rest_logits)
-        factor_3 = gamma * term_2
-        power_value_2 = _power(factor, term_3)
-        factor_4 = seed * alpha * (case * power_value / term + factor_2 + gamma * case * power_value * term_2 / term + square * case * power_value * term_2 / term - square * power_value * term_2 - (case * ((1.0 + factor_3) * power_value - gamma * power_value_2 * (factor_3 - case / term - gamma * case * term_2 / term)) / term + factor_2 - gamma * power_value) * case / term)
-        factor_5 = gamma * exp_difference_value * power_value_2 * term_2 / term
-        power_value_3 = _power(factor, term_4)
-        factor_6 = (gamma * exp_difference_value * power_value_2 / term + factor_5 - power_value - gamma * exp_difference_value * (-power_value_2 - power_value_2 * term_2 - exp_difference_value * power_value_3 * term_5 * term_2 / term) / term) / term
-        square_2 = (exp_difference_value * exp_difference_value)
-        term_6 = 2.0 * gamma * exp_difference_value * power_value_2 / term + factor_5 + gamma * square_2 * power_value_3 * term_2 / (term * term) - square * square_2 * power_value_3 * term_2 / (term * term)
-        factor_7 = seed * alpha / term
-        for c_2 in range(c):
-            hessian_logits[i, c_2] = ((factor_4) if c_2 == y else (factor_7 * exp_logits[c_2] * (term_6 + factor_6 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale, gradient_logits, hessian_logits):
     """Gradient and Hessian diagonal in one pass."""
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
-    term_4 = -1.0 + gamma
-    square = (gamma * gamma)
+    term_2 = -1.0 + gamma
     term_5 = -2.0 + gamma
     term_6 = 1.0 - gamma
+    factor_3 = alpha * gamma
+    factor_7 = -alpha * gamma
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -286,33 +197,36 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
         rest_logits = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
-            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_16] = exp_logits_now
             if k_16 != argmax_logits:
-                rest_logits += exp_logits[k_16]
-        term = 1.0 + rest_logits
+                rest_logits += exp_logits_now
         y = label[i]
         z_y = np.float64(logits[i, y])
+        term = -(max_logits - z_y) - math.log1p(rest_logits)
+        factor = gamma * term
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
-        factor = case / term
-        power_value = _power(factor, gamma)
-        term_2 = -(max_logits - z_y) - math.log1p(rest_logits)
-        factor_2 = gamma * term_2
-        term_3 = factor_2 - case / term - gamma * case * term_2 / term
-        factor_3 = seed * alpha * power_value * term_3
-        power_value_2 = _power(factor, term_4)
-        factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_2 / term) / term
-        factor_5 = gamma * case * power_value / term
-        factor_6 = seed * alpha * (case * power_value / term + factor_5 + gamma * case * power_value * term_2 / term + square * case * power_value * term_2 / term - square * power_value * term_2 - (case * ((1.0 + factor_2) * power_value - gamma * power_value_2 * term_3) / term + factor_5 - gamma * power_value) * case / term)
-        factor_7 = gamma * exp_difference_value * power_value_2 * term_2 / term
-        power_value_3 = _power(factor, term_5)
-        factor_8 = (gamma * exp_difference_value * power_value_2 / term + factor_7 - power_value - gamma * exp_difference_value * (-power_value_2 - power_value_2 * term_2 - exp_difference_value * power_value_3 * term_6 * term_2 / term) / term) / term
-        square_2 = (exp_difference_value * exp_difference_value)
-        term_7 = 2.0 * gamma * exp_difference_value * power_value_2 / term + factor_7 + gamma * square_2 * power_value_3 * term_2 / (term * term) - square * square_2 * power_value_3 * term_2 / (term * term)
-        factor_9 = seed * alpha / term
+        factor_2 = case / (1.0 + rest_logits)
+        power_value = _power(factor_2, gamma)
+        power_value_2 = _power(factor_2, term_2)
+        term_3 = factor - case / (1.0 + rest_logits) - gamma * case * term / (1.0 + rest_logits)
+        softmax_logits_slope = seed * alpha * ((1.0 + factor) * power_value - gamma * power_value_2 * term_3)  # alpha*seed*(-gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) - gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1) - Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) + 1))
+        term_4 = power_value - gamma * exp_difference_value * power_value_2 * term / (1.0 + rest_logits)
+        softmax_logits_slope_3 = seed * alpha * term_4  # alpha*seed*(-exp_logits*gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma)
+        factor_4 = factor_3 * seed * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor_2, term_5) * term_6 * term / (1.0 + rest_logits)) / (1.0 + rest_logits)
+        factor_5 = seed * alpha * power_value * term_3
+        factor_6 = seed * alpha * term_4 / (1.0 + rest_logits)
+        factor_8 = (softmax_logits_slope + factor_3 * seed * power_value - softmax_logits_slope * case / (1.0 + rest_logits) + factor_7 * seed * case * power_value / (1.0 + rest_logits)) * case / (1.0 + rest_logits)
+        term_7 = 1.0 + rest_logits
+        factor_9 = factor_3 * seed * exp_difference_value * power_value_2 / term_7
+        factor_10 = -exp_difference_value / term_7
+        factor_11 = -(-softmax_logits_slope_3 + factor_9) / term_7
         for c_2 in range(c):
-            gradient_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_4 * exp_logits[c_2]))
-            hessian_logits[i, c_2] = ((factor_6) if c_2 == y else (factor_9 * exp_logits[c_2] * (term_7 + factor_8 * (-1.0) * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits[c_2])))))
+            exp_logits_2 = exp_logits[c_2]
+            softmax_logits_slope_2 = factor_4 * exp_logits_2  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
+            gradient_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_6 * exp_logits_2))
+            hessian_logits[i, c_2] = ((factor_8) if c_2 == y else (exp_logits_2 * (factor_9 + factor_10 * softmax_logits_slope_2 + factor_11 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2))) / term_7))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -326,6 +240,7 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
     term_5 = -1.0 + gamma
     term_6 = -2.0 + gamma
     term_7 = 1.0 - gamma
+    factor_7 = -alpha * gamma
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -342,9 +257,10 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         rest_logits = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
-            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_16] = exp_logits_now
             if k_16 != argmax_logits:
-                rest_logits += exp_logits[k_16]
+                rest_logits += exp_logits_now
         logsumexp_logits_tangent = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
@@ -366,11 +282,11 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         power_value_2 = _power(factor_2, term_5)
         factor_5 = seed * (factor_3 * v_z_y * (1.0 + factor) * power_value + factor_3 * term_2 * power_value * (-1.0 + factor_2) + alpha * exp_difference_value * term_3 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * (factor_4 + factor - gamma * case * term_4 / term)) / term)
         factor_6 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_4 / term)
-        term_8 = factor_3 * term_2 * exp_difference_value * power_value_2 / term + factor_3 * exp_difference_value * term_3 * (-power_value_2 - power_value_2 * term_4 - exp_difference_value * _power(factor_2, term_6) * term_7 * term_4 / term) / term + factor_3 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term
-        factor_7 = seed / term
+        term_8 = factor_3 * term_2 * exp_difference_value * power_value_2 / term + factor_3 * exp_difference_value * term_3 * (-power_value_2 - power_value_2 * term_4 - exp_difference_value * _power(factor_2, term_6) * term_7 * term_4 / term) / term + factor_7 * v_z_y * exp_difference_value * power_value_2 / term
+        factor_8 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_7 * exp_logits[c_2] * (term_8 + factor_6 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            product_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_8 * exp_logits[c_2] * (term_8 + factor_6 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -431,6 +347,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
     factor_7 = alpha * gamma
     term_8 = -2.0 + gamma
     term_9 = 1.0 - gamma
+    factor_10 = -alpha * gamma
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -447,9 +364,10 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         rest_logits = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
-            exp_logits[k_16] = _exp_difference(z_2, max_logits)
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_16] = exp_logits_now
             if k_16 != argmax_logits:
-                rest_logits += exp_logits[k_16]
+                rest_logits += exp_logits_now
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -479,10 +397,10 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         factor_8 = seed * (direction_parameters[1] * power_value * term_6 + factor_6 * power_value * (log_value * term_6 + factor_2 + factor_3 - case * term / term_2) + factor_7 * v_z_y * (1.0 + factor_5) * power_value + factor_7 * term_3 * power_value * (-1.0 + factor) + alpha * exp_difference_value * term_5 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * term_6) / term_2)
         term_7 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
         factor_9 = alpha * term_7
-        term_10 = direction_parameters[1] * term_7 + factor_6 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_7 * term_3 * exp_difference_value * power_value_2 / term_2 + factor_7 * exp_difference_value * term_5 * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_8) * term_9 * term / term_2) / term_2 + factor_7 * (-1.0) * v_z_y * exp_difference_value * power_value_2 / term_2
-        factor_10 = seed / term_2
+        term_10 = direction_parameters[1] * term_7 + factor_6 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_7 * term_3 * exp_difference_value * power_value_2 / term_2 + factor_7 * exp_difference_value * term_5 * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_8) * term_9 * term / term_2) / term_2 + factor_10 * v_z_y * exp_difference_value * power_value_2 / term_2
+        factor_11 = seed / term_2
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_10 * exp_logits[c_2] * (term_10 + factor_9 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            product_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_11 * exp_logits[c_2] * (term_10 + factor_9 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
     parameter_product[0] += -sum_gamma * direction_parameters[1] - sum_gamma_tangent * alpha
     parameter_product[1] += -sum_alpha_tangent

@@ -74,7 +74,8 @@ def value(score, target, margin, sample_weights, value_out):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         s = np.float64(score[i])
         y = np.float64(target[i])
-        loss = ((_positive_part(margin - s * y)) * (_positive_part(margin - s * y)))
+        positive_part_value = _positive_part(margin - s * y)
+        loss = (positive_part_value * positive_part_value)
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -129,7 +130,8 @@ def hessian_diagonal(score, target, margin, sample_weights, loss_scale, hessian_
         seed = sample_weight * loss_scale
         s = np.float64(score[i])
         y = np.float64(target[i])
-        hessian_score[i] = 2.0 * seed * ((_step(margin - s * y)) * (_step(margin - s * y)))
+        step_value = _step(margin - s * y)
+        hessian_score[i] = 2.0 * seed * (step_value * step_value)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -159,7 +161,8 @@ def hessian_product(score, target, margin, sample_weights, loss_scale, direction
         v_s = np.float64(direction_score[i])
         s = np.float64(score[i])
         y = np.float64(target[i])
-        product_score[i] = 2.0 * seed * v_s * ((_step(margin - s * y)) * (_step(margin - s * y)))
+        step_value = _step(margin - s * y)
+        product_score[i] = 2.0 * seed * v_s * (step_value * step_value)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -193,7 +196,8 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
         seed = sample_weight * loss_scale
         s = np.float64(score[i])
         y = np.float64(target[i])
-        square = ((_step(margin - s * y)) * (_step(margin - s * y)))
+        step_value = _step(margin - s * y)
+        square = (step_value * step_value)
         v_s = np.float64(direction_score[i])
         sum_margin_tangent += seed * square * (direction_parameters[0] - v_s * y)
         product_score[i] = seed * square * (2.0 * v_s + (-2.0) * direction_parameters[0] * y)

@@ -482,69 +482,29 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(a - n_2) > peak_negative or abs(a - n_2) != abs(a - n_2):
-                peak_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             p_2 = np.float64(positive[i, f_1])
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
+                peak_positive = magnitude_value_2
         scaled_negative = 0.0
         scaled_positive = 0.0
         for f_12 in range(d):
             a_2 = np.float64(anchor[i, f_12])
             n_3 = np.float64(negative[i, f_12])
-            scaled_negative += ((_ratio(a_2 - n_3, peak_negative)) * (_ratio(a_2 - n_3, peak_negative)))
+            ratio_value = _ratio(a_2 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             p_3 = np.float64(positive[i, f_12])
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_2 * ratio_value_2)
         loss = _positive_part(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
         factor = loss * sample_weight
         total += factor
         if wanted:
             value_out[i] = factor
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def gradient(anchor, positive, negative, margin, p, sample_weights, loss_scale, gradient_anchor, gradient_positive, gradient_negative):
-    """The gradient."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_positive = -np.inf
-        for f_1 in range(d):
-            a = np.float64(anchor[i, f_1])
-            n_2 = np.float64(negative[i, f_1])
-            if abs(a - n_2) > peak_negative or abs(a - n_2) != abs(a - n_2):
-                peak_negative = abs(a - n_2)
-            p_2 = np.float64(positive[i, f_1])
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
-        scaled_negative = 0.0
-        scaled_positive = 0.0
-        for f_12 in range(d):
-            a_2 = np.float64(anchor[i, f_12])
-            n_3 = np.float64(negative[i, f_12])
-            scaled_negative += ((_ratio(a_2 - n_3, peak_negative)) * (_ratio(a_2 - n_3, peak_negative)))
-            p_3 = np.float64(positive[i, f_12])
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
-        factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        power = math.sqrt(scaled_negative)
-        positive_part_value = _positive_part(peak_negative)
-        factor_2 = power * positive_part_value
-        step_value = _step(margin + factor - power * positive_part_value)
-        factor_3 = seed * step_value
-        for d_3 in range(d):
-            a_3 = np.float64(anchor[i, d_3])
-            p_4 = np.float64(positive[i, d_3])
-            ratio_value = _ratio(a_3 - p_4, factor)
-            n_4 = np.float64(negative[i, d_3])
-            ratio_value_2 = _ratio(a_3 - n_4, factor_2)
-            gradient_anchor[i, d_3] = factor_3 * (ratio_value - ratio_value_2)
-            gradient_positive[i, d_3] = factor_3 * (-1.0) * ratio_value
-            gradient_negative[i, d_3] = factor_3 * ratio_value_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -563,19 +523,23 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(a - n_2) > peak_negative or abs(a - n_2) != abs(a - n_2):
-                peak_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             p_2 = np.float64(positive[i, f_1])
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
+                peak_positive = magnitude_value_2
         scaled_negative = 0.0
         scaled_positive = 0.0
         for f_12 in range(d):
             a_2 = np.float64(anchor[i, f_12])
             n_3 = np.float64(negative[i, f_12])
-            scaled_negative += ((_ratio(a_2 - n_3, peak_negative)) * (_ratio(a_2 - n_3, peak_negative)))
+            ratio_value = _ratio(a_2 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             p_3 = np.float64(positive[i, f_12])
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         power = math.sqrt(scaled_negative)
         positive_part_value = _positive_part(peak_negative)
@@ -588,65 +552,17 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
         factor_3 = power * positive_part_value
         step_value = _step(term)
         factor_4 = seed * step_value
+        factor_5 = -seed * step_value
         for d_3 in range(d):
             a_3 = np.float64(anchor[i, d_3])
             p_4 = np.float64(positive[i, d_3])
-            ratio_value = _ratio(a_3 - p_4, factor)
+            ratio_value_3 = _ratio(a_3 - p_4, factor)
             n_4 = np.float64(negative[i, d_3])
-            ratio_value_2 = _ratio(a_3 - n_4, factor_3)
-            gradient_anchor[i, d_3] = factor_4 * (ratio_value - ratio_value_2)
-            gradient_positive[i, d_3] = factor_4 * (-1.0) * ratio_value
-            gradient_negative[i, d_3] = factor_4 * ratio_value_2
+            ratio_value_4 = _ratio(a_3 - n_4, factor_3)
+            gradient_anchor[i, d_3] = factor_4 * (ratio_value_3 - ratio_value_4)
+            gradient_positive[i, d_3] = factor_5 * ratio_value_3
+            gradient_negative[i, d_3] = factor_4 * ratio_value_4
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal(anchor, positive, negative, margin, p, sample_weights, loss_scale, hessian_anchor, hessian_positive, hessian_negative):
-    """The exact diagonal of the Hessian."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_positive = -np.inf
-        for f_1 in range(d):
-            a = np.float64(anchor[i, f_1])
-            n_2 = np.float64(negative[i, f_1])
-            if abs(a - n_2) > peak_negative or abs(a - n_2) != abs(a - n_2):
-                peak_negative = abs(a - n_2)
-            p_2 = np.float64(positive[i, f_1])
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
-        scaled_negative = 0.0
-        scaled_positive = 0.0
-        for f_12 in range(d):
-            a_2 = np.float64(anchor[i, f_12])
-            n_3 = np.float64(negative[i, f_12])
-            scaled_negative += ((_ratio(a_2 - n_3, peak_negative)) * (_ratio(a_2 - n_3, peak_negative)))
-            p_3 = np.float64(positive[i, f_12])
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
-        power = math.sqrt(scaled_negative)
-        positive_part_value = _positive_part(peak_negative)
-        factor = power * positive_part_value
-        ratio_value = _ratio(1.0, factor)
-        factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        ratio_value_2 = _ratio(1.0, factor_2)
-        term = ratio_value_2 - ratio_value
-        step_value = _step(margin + factor_2 - power * positive_part_value)
-        factor_3 = seed * step_value
-        factor_4 = seed * ratio_value_2 * step_value
-        factor_5 = seed * ratio_value * step_value
-        for d_3 in range(d):
-            a_3 = np.float64(anchor[i, d_3])
-            n_4 = np.float64(negative[i, d_3])
-            square = ((_ratio(a_3 - n_4, factor)) * (_ratio(a_3 - n_4, factor)))
-            p_4 = np.float64(positive[i, d_3])
-            square_2 = ((_ratio(a_3 - p_4, factor_2)) * (_ratio(a_3 - p_4, factor_2)))
-            hessian_anchor[i, d_3] = factor_3 * (term + square * ratio_value - square_2 * ratio_value_2)
-            hessian_positive[i, d_3] = factor_4 * (1.0 - square_2)
-            hessian_negative[i, d_3] = factor_5 * (-1.0 + square)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -663,44 +579,49 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(a - n_2) > peak_negative or abs(a - n_2) != abs(a - n_2):
-                peak_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             p_2 = np.float64(positive[i, f_1])
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
+                peak_positive = magnitude_value_2
         scaled_negative = 0.0
         scaled_positive = 0.0
         for f_12 in range(d):
             a_2 = np.float64(anchor[i, f_12])
             n_3 = np.float64(negative[i, f_12])
-            scaled_negative += ((_ratio(a_2 - n_3, peak_negative)) * (_ratio(a_2 - n_3, peak_negative)))
+            ratio_value = _ratio(a_2 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             p_3 = np.float64(positive[i, f_12])
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         power = math.sqrt(scaled_negative)
         positive_part_value = _positive_part(peak_negative)
         factor_2 = power * positive_part_value
         step_value = _step(margin + factor - power * positive_part_value)
         factor_3 = seed * step_value
-        ratio_value_3 = _ratio(1.0, factor_2)
-        ratio_value_4 = _ratio(1.0, factor)
-        term = ratio_value_4 - ratio_value_3
-        factor_4 = seed * ratio_value_4 * step_value
-        factor_5 = seed * ratio_value_3 * step_value
+        factor_4 = -seed * step_value
+        ratio_value_5 = _ratio(1.0, factor_2)
+        ratio_value_6 = _ratio(1.0, factor)
+        term = ratio_value_6 - ratio_value_5
+        factor_5 = seed * ratio_value_6 * step_value
+        factor_6 = seed * ratio_value_5 * step_value
         for d_3 in range(d):
             a_3 = np.float64(anchor[i, d_3])
             p_4 = np.float64(positive[i, d_3])
-            ratio_value = _ratio(a_3 - p_4, factor)
+            ratio_value_3 = _ratio(a_3 - p_4, factor)
             n_4 = np.float64(negative[i, d_3])
-            ratio_value_2 = _ratio(a_3 - n_4, factor_2)
-            gradient_anchor[i, d_3] = factor_3 * (ratio_value - ratio_value_2)
-            gradient_positive[i, d_3] = factor_3 * (-1.0) * ratio_value
-            gradient_negative[i, d_3] = factor_3 * ratio_value_2
-            square = (ratio_value_2 * ratio_value_2)
-            square_2 = (ratio_value * ratio_value)
-            hessian_anchor[i, d_3] = factor_3 * (term + square * ratio_value_3 - square_2 * ratio_value_4)
-            hessian_positive[i, d_3] = factor_4 * (1.0 - square_2)
-            hessian_negative[i, d_3] = factor_5 * (-1.0 + square)
+            ratio_value_4 = _ratio(a_3 - n_4, factor_2)
+            gradient_anchor[i, d_3] = factor_3 * (ratio_value_3 - ratio_value_4)
+            gradient_positive[i, d_3] = factor_4 * ratio_value_3
+            gradient_negative[i, d_3] = factor_3 * ratio_value_4
+            square = (ratio_value_4 * ratio_value_4)
+            square_2 = (ratio_value_3 * ratio_value_3)
+            hessian_anchor[i, d_3] = factor_3 * (term + square * ratio_value_5 - square_2 * ratio_value_6)
+            hessian_positive[i, d_3] = factor_5 * (1.0 - square_2)
+            hessian_negative[i, d_3] = factor_6 * (-1.0 + square)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -717,19 +638,23 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(a - n_2) > peak_negative or abs(a - n_2) != abs(a - n_2):
-                peak_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             p_2 = np.float64(positive[i, f_1])
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
+                peak_positive = magnitude_value_2
         scaled_negative = 0.0
         scaled_positive = 0.0
         for f_12 in range(d):
             a_2 = np.float64(anchor[i, f_12])
             n_3 = np.float64(negative[i, f_12])
-            scaled_negative += ((_ratio(a_2 - n_3, peak_negative)) * (_ratio(a_2 - n_3, peak_negative)))
+            ratio_value = _ratio(a_2 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             p_3 = np.float64(positive[i, f_12])
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_2 * ratio_value_2)
         norm_negative_tangent = 0.0
         norm_positive_tangent = 0.0
         power = math.sqrt(scaled_negative)
@@ -745,27 +670,27 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
             v_p = np.float64(direction_positive[i, f_10])
             p_4 = np.float64(positive[i, f_10])
             norm_positive_tangent += (v_a - v_p) * _ratio(a_3 - p_4, factor_2)
-        ratio_value = _ratio(1.0, factor_2)
-        ratio_value_2 = _ratio(1.0, factor)
-        term = ratio_value - ratio_value_2
-        factor_3 = norm_negative_tangent * ratio_value_2
-        factor_4 = norm_positive_tangent * ratio_value
+        ratio_value_3 = _ratio(1.0, factor_2)
+        ratio_value_4 = _ratio(1.0, factor)
+        term = ratio_value_3 - ratio_value_4
+        factor_3 = norm_negative_tangent * ratio_value_4
+        factor_4 = -norm_positive_tangent * ratio_value_3
         step_value = _step(margin + factor_2 - power * positive_part_value)
         factor_5 = seed * step_value
-        factor_6 = seed * ratio_value * step_value
-        factor_7 = seed * ratio_value_2 * step_value
+        factor_6 = seed * ratio_value_3 * step_value
+        factor_7 = seed * ratio_value_4 * step_value
         for d_3 in range(d):
             v_a_2 = np.float64(direction_anchor[i, d_3])
             v_n_2 = np.float64(direction_negative[i, d_3])
             a_4 = np.float64(anchor[i, d_3])
             n_5 = np.float64(negative[i, d_3])
-            ratio_value_3 = _ratio(a_4 - n_5, factor)
+            ratio_value_5 = _ratio(a_4 - n_5, factor)
             v_p_2 = np.float64(direction_positive[i, d_3])
             p_5 = np.float64(positive[i, d_3])
-            ratio_value_4 = _ratio(a_4 - p_5, factor_2)
-            product_anchor[i, d_3] = factor_5 * (v_a_2 * term + v_n_2 * ratio_value_2 + factor_3 * ratio_value_3 - v_p_2 * ratio_value + factor_4 * (-1.0) * ratio_value_4)
-            product_positive[i, d_3] = factor_6 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_4)
-            product_negative[i, d_3] = factor_7 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_3)
+            ratio_value_6 = _ratio(a_4 - p_5, factor_2)
+            product_anchor[i, d_3] = factor_5 * (v_a_2 * term + v_n_2 * ratio_value_4 + factor_3 * ratio_value_5 - v_p_2 * ratio_value_3 + factor_4 * ratio_value_6)
+            product_positive[i, d_3] = factor_6 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_6)
+            product_negative[i, d_3] = factor_7 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_5)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -783,19 +708,23 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(a - n_2) > peak_negative or abs(a - n_2) != abs(a - n_2):
-                peak_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             p_2 = np.float64(positive[i, f_1])
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
+                peak_positive = magnitude_value_2
         scaled_negative = 0.0
         scaled_positive = 0.0
         for f_12 in range(d):
             a_2 = np.float64(anchor[i, f_12])
             n_3 = np.float64(negative[i, f_12])
-            scaled_negative += ((_ratio(a_2 - n_3, peak_negative)) * (_ratio(a_2 - n_3, peak_negative)))
+            ratio_value = _ratio(a_2 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             p_3 = np.float64(positive[i, f_12])
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_2 * ratio_value_2)
         sum_margin += seed * _step(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
     parameter_gradient[0] += sum_margin
     parameter_gradient[1] += 0.0
@@ -817,19 +746,23 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
         for f_1 in range(d):
             a = np.float64(anchor[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(a - n_2) > peak_negative or abs(a - n_2) != abs(a - n_2):
-                peak_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             p_2 = np.float64(positive[i, f_1])
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
+                peak_positive = magnitude_value_2
         scaled_negative = 0.0
         scaled_positive = 0.0
         for f_12 in range(d):
             a_2 = np.float64(anchor[i, f_12])
             n_3 = np.float64(negative[i, f_12])
-            scaled_negative += ((_ratio(a_2 - n_3, peak_negative)) * (_ratio(a_2 - n_3, peak_negative)))
+            ratio_value = _ratio(a_2 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             p_3 = np.float64(positive[i, f_12])
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_2 * ratio_value_2)
         norm_negative_tangent = 0.0
         norm_positive_tangent = 0.0
         power = math.sqrt(scaled_negative)
@@ -845,27 +778,27 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
             v_p = np.float64(direction_positive[i, f_10])
             p_4 = np.float64(positive[i, f_10])
             norm_positive_tangent += (v_a - v_p) * _ratio(a_3 - p_4, factor_2)
-        ratio_value = _ratio(1.0, factor_2)
-        ratio_value_2 = _ratio(1.0, factor)
-        term = ratio_value - ratio_value_2
-        factor_3 = norm_negative_tangent * ratio_value_2
-        factor_4 = norm_positive_tangent * ratio_value
+        ratio_value_3 = _ratio(1.0, factor_2)
+        ratio_value_4 = _ratio(1.0, factor)
+        term = ratio_value_3 - ratio_value_4
+        factor_3 = norm_negative_tangent * ratio_value_4
+        factor_4 = -norm_positive_tangent * ratio_value_3
         step_value = _step(margin + factor_2 - power * positive_part_value)
         factor_5 = seed * step_value
-        factor_6 = seed * ratio_value * step_value
-        factor_7 = seed * ratio_value_2 * step_value
+        factor_6 = seed * ratio_value_3 * step_value
+        factor_7 = seed * ratio_value_4 * step_value
         for d_3 in range(d):
             v_a_2 = np.float64(direction_anchor[i, d_3])
             v_n_2 = np.float64(direction_negative[i, d_3])
             a_4 = np.float64(anchor[i, d_3])
             n_5 = np.float64(negative[i, d_3])
-            ratio_value_3 = _ratio(a_4 - n_5, factor)
+            ratio_value_5 = _ratio(a_4 - n_5, factor)
             v_p_2 = np.float64(direction_positive[i, d_3])
             p_5 = np.float64(positive[i, d_3])
-            ratio_value_4 = _ratio(a_4 - p_5, factor_2)
-            product_anchor[i, d_3] = factor_5 * (v_a_2 * term + v_n_2 * ratio_value_2 + factor_3 * ratio_value_3 - v_p_2 * ratio_value + factor_4 * (-1.0) * ratio_value_4)
-            product_positive[i, d_3] = factor_6 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_4)
-            product_negative[i, d_3] = factor_7 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_3)
+            ratio_value_6 = _ratio(a_4 - p_5, factor_2)
+            product_anchor[i, d_3] = factor_5 * (v_a_2 * term + v_n_2 * ratio_value_4 + factor_3 * ratio_value_5 - v_p_2 * ratio_value_3 + factor_4 * ratio_value_6)
+            product_positive[i, d_3] = factor_6 * (v_p_2 - v_a_2 + norm_positive_tangent * ratio_value_6)
+            product_negative[i, d_3] = factor_7 * (v_a_2 - v_n_2 - norm_negative_tangent * ratio_value_5)
     parameter_product[0] += 0.0
     parameter_product[1] += 0.0
 
@@ -886,23 +819,29 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(p_2 - n_2) > peak_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                peak_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             a = np.float64(anchor[i, f_1])
-            if abs(a - n_2) > peak_negative_2 or abs(a - n_2) != abs(a - n_2):
-                peak_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > peak_negative_2 or magnitude_value_2 != magnitude_value_2:
+                peak_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > peak_positive or magnitude_value_3 != magnitude_value_3:
+                peak_positive = magnitude_value_3
         scaled_negative = 0.0
         scaled_negative_2 = 0.0
         scaled_positive = 0.0
         for f_17 in range(d):
             p_3 = np.float64(positive[i, f_17])
             n_3 = np.float64(negative[i, f_17])
-            scaled_negative += ((_ratio(p_3 - n_3, peak_negative)) * (_ratio(p_3 - n_3, peak_negative)))
+            ratio_value = _ratio(p_3 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             a_2 = np.float64(anchor[i, f_17])
-            scaled_negative_2 += ((_ratio(a_2 - n_3, peak_negative_2)) * (_ratio(a_2 - n_3, peak_negative_2)))
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+            scaled_negative_2 += (ratio_value_2 * ratio_value_2)
+            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_3 * ratio_value_3)
         factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_2 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
         loss = _positive_part(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan))
@@ -911,57 +850,6 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
         if wanted:
             value_out[i] = factor_3
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def gradient_swap_true(anchor, positive, negative, margin, p, sample_weights, loss_scale, gradient_anchor, gradient_positive, gradient_negative):
-    """The gradient (p = 2, swap = True)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_negative_2 = -np.inf
-        peak_positive = -np.inf
-        for f_1 in range(d):
-            p_2 = np.float64(positive[i, f_1])
-            n_2 = np.float64(negative[i, f_1])
-            if abs(p_2 - n_2) > peak_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                peak_negative = abs(p_2 - n_2)
-            a = np.float64(anchor[i, f_1])
-            if abs(a - n_2) > peak_negative_2 or abs(a - n_2) != abs(a - n_2):
-                peak_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
-        scaled_negative = 0.0
-        scaled_negative_2 = 0.0
-        scaled_positive = 0.0
-        for f_17 in range(d):
-            p_3 = np.float64(positive[i, f_17])
-            n_3 = np.float64(negative[i, f_17])
-            scaled_negative += ((_ratio(p_3 - n_3, peak_negative)) * (_ratio(p_3 - n_3, peak_negative)))
-            a_2 = np.float64(anchor[i, f_17])
-            scaled_negative_2 += ((_ratio(a_2 - n_3, peak_negative_2)) * (_ratio(a_2 - n_3, peak_negative_2)))
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
-        factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        factor_2 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
-        factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
-        case = ((0.0) if factor_2 < factor_3 else 1.0 if factor_2 >= factor_3 else np.nan)
-        step_value = _step(margin + factor - ((factor_2) if factor_2 < factor_3 else factor_3 if factor_2 >= factor_3 else np.nan))
-        factor_4 = seed * step_value
-        case_2 = ((1.0) if factor_2 < factor_3 else 0.0 if factor_2 >= factor_3 else np.nan)
-        for d_6 in range(d):
-            a_3 = np.float64(anchor[i, d_6])
-            p_4 = np.float64(positive[i, d_6])
-            ratio_value = _ratio(a_3 - p_4, factor)
-            n_4 = np.float64(negative[i, d_6])
-            ratio_value_2 = _ratio(a_3 - n_4, factor_3)
-            gradient_anchor[i, d_6] = factor_4 * (ratio_value - case * ratio_value_2)
-            ratio_value_3 = _ratio(p_4 - n_4, factor_2)
-            gradient_positive[i, d_6] = factor_4 * (-ratio_value - case_2 * ratio_value_3)
-            gradient_negative[i, d_6] = factor_4 * (case * ratio_value_2 + case_2 * ratio_value_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -981,23 +869,29 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(p_2 - n_2) > peak_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                peak_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             a = np.float64(anchor[i, f_1])
-            if abs(a - n_2) > peak_negative_2 or abs(a - n_2) != abs(a - n_2):
-                peak_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > peak_negative_2 or magnitude_value_2 != magnitude_value_2:
+                peak_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > peak_positive or magnitude_value_3 != magnitude_value_3:
+                peak_positive = magnitude_value_3
         scaled_negative = 0.0
         scaled_negative_2 = 0.0
         scaled_positive = 0.0
         for f_17 in range(d):
             p_3 = np.float64(positive[i, f_17])
             n_3 = np.float64(negative[i, f_17])
-            scaled_negative += ((_ratio(p_3 - n_3, peak_negative)) * (_ratio(p_3 - n_3, peak_negative)))
+            ratio_value = _ratio(p_3 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             a_2 = np.float64(anchor[i, f_17])
-            scaled_negative_2 += ((_ratio(a_2 - n_3, peak_negative_2)) * (_ratio(a_2 - n_3, peak_negative_2)))
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+            scaled_negative_2 += (ratio_value_2 * ratio_value_2)
+            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_3 * ratio_value_3)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_2 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
@@ -1014,75 +908,14 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
         for d_6 in range(d):
             a_3 = np.float64(anchor[i, d_6])
             p_4 = np.float64(positive[i, d_6])
-            ratio_value = _ratio(a_3 - p_4, factor)
+            ratio_value_4 = _ratio(a_3 - p_4, factor)
             n_4 = np.float64(negative[i, d_6])
-            ratio_value_2 = _ratio(a_3 - n_4, factor_3)
-            gradient_anchor[i, d_6] = factor_5 * (ratio_value - case * ratio_value_2)
-            ratio_value_3 = _ratio(p_4 - n_4, factor_2)
-            gradient_positive[i, d_6] = factor_5 * (-ratio_value - case_2 * ratio_value_3)
-            gradient_negative[i, d_6] = factor_5 * (case * ratio_value_2 + case_2 * ratio_value_3)
+            ratio_value_5 = _ratio(a_3 - n_4, factor_3)
+            gradient_anchor[i, d_6] = factor_5 * (ratio_value_4 - case * ratio_value_5)
+            ratio_value_6 = _ratio(p_4 - n_4, factor_2)
+            gradient_positive[i, d_6] = factor_5 * (-ratio_value_4 - case_2 * ratio_value_6)
+            gradient_negative[i, d_6] = factor_5 * (case * ratio_value_5 + case_2 * ratio_value_6)
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal_swap_true(anchor, positive, negative, margin, p, sample_weights, loss_scale, hessian_anchor, hessian_positive, hessian_negative):
-    """The exact diagonal of the Hessian (p = 2, swap = True)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        peak_negative = -np.inf
-        peak_negative_2 = -np.inf
-        peak_positive = -np.inf
-        for f_1 in range(d):
-            p_2 = np.float64(positive[i, f_1])
-            n_2 = np.float64(negative[i, f_1])
-            if abs(p_2 - n_2) > peak_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                peak_negative = abs(p_2 - n_2)
-            a = np.float64(anchor[i, f_1])
-            if abs(a - n_2) > peak_negative_2 or abs(a - n_2) != abs(a - n_2):
-                peak_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
-        scaled_negative = 0.0
-        scaled_negative_2 = 0.0
-        scaled_positive = 0.0
-        for f_17 in range(d):
-            p_3 = np.float64(positive[i, f_17])
-            n_3 = np.float64(negative[i, f_17])
-            scaled_negative += ((_ratio(p_3 - n_3, peak_negative)) * (_ratio(p_3 - n_3, peak_negative)))
-            a_2 = np.float64(anchor[i, f_17])
-            scaled_negative_2 += ((_ratio(a_2 - n_3, peak_negative_2)) * (_ratio(a_2 - n_3, peak_negative_2)))
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
-        factor = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
-        factor_2 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
-        case = ((0.0) if factor_2 < factor else 1.0 if factor_2 >= factor else np.nan)
-        ratio_value = _ratio(1.0, factor)
-        factor_3 = case * ratio_value
-        factor_5 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        ratio_value_2 = _ratio(1.0, factor_5)
-        factor_7 = -case * ratio_value
-        term = ratio_value_2 + factor_7
-        step_value = _step(margin + factor_5 - ((factor_2) if factor_2 < factor else factor if factor_2 >= factor else np.nan))
-        factor_8 = seed * step_value
-        case_2 = ((1.0) if factor_2 < factor else 0.0 if factor_2 >= factor else np.nan)
-        ratio_value_3 = _ratio(1.0, factor_2)
-        factor_9 = case_2 * ratio_value_3
-        factor_11 = -case_2 * ratio_value_3
-        term_2 = ratio_value_2 + factor_11
-        term_3 = factor_7 + factor_11
-        for d_6 in range(d):
-            a_3 = np.float64(anchor[i, d_6])
-            n_4 = np.float64(negative[i, d_6])
-            factor_4 = factor_3 * ((_ratio(a_3 - n_4, factor)) * (_ratio(a_3 - n_4, factor)))
-            p_4 = np.float64(positive[i, d_6])
-            factor_6 = -((_ratio(a_3 - p_4, factor_5)) * (_ratio(a_3 - p_4, factor_5))) * ratio_value_2
-            hessian_anchor[i, d_6] = factor_8 * (term + factor_4 + factor_6)
-            factor_10 = factor_9 * ((_ratio(p_4 - n_4, factor_2)) * (_ratio(p_4 - n_4, factor_2)))
-            hessian_positive[i, d_6] = factor_8 * (term_2 + factor_10 + factor_6)
-            hessian_negative[i, d_6] = factor_8 * (term_3 + factor_4 + factor_10)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1100,23 +933,29 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(p_2 - n_2) > peak_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                peak_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             a = np.float64(anchor[i, f_1])
-            if abs(a - n_2) > peak_negative_2 or abs(a - n_2) != abs(a - n_2):
-                peak_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > peak_negative_2 or magnitude_value_2 != magnitude_value_2:
+                peak_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > peak_positive or magnitude_value_3 != magnitude_value_3:
+                peak_positive = magnitude_value_3
         scaled_negative = 0.0
         scaled_negative_2 = 0.0
         scaled_positive = 0.0
         for f_17 in range(d):
             p_3 = np.float64(positive[i, f_17])
             n_3 = np.float64(negative[i, f_17])
-            scaled_negative += ((_ratio(p_3 - n_3, peak_negative)) * (_ratio(p_3 - n_3, peak_negative)))
+            ratio_value = _ratio(p_3 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             a_2 = np.float64(anchor[i, f_17])
-            scaled_negative_2 += ((_ratio(a_2 - n_3, peak_negative_2)) * (_ratio(a_2 - n_3, peak_negative_2)))
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+            scaled_negative_2 += (ratio_value_2 * ratio_value_2)
+            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_3 * ratio_value_3)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_2 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
@@ -1124,30 +963,30 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
         step_value = _step(margin + factor - ((factor_2) if factor_2 < factor_3 else factor_3 if factor_2 >= factor_3 else np.nan))
         factor_4 = seed * step_value
         case_2 = ((1.0) if factor_2 < factor_3 else 0.0 if factor_2 >= factor_3 else np.nan)
-        ratio_value_4 = _ratio(1.0, factor_3)
-        factor_5 = case * ratio_value_4
-        ratio_value_5 = _ratio(1.0, factor)
-        factor_8 = -case * ratio_value_4
-        term = ratio_value_5 + factor_8
-        ratio_value_6 = _ratio(1.0, factor_2)
-        factor_9 = case_2 * ratio_value_6
-        factor_11 = -case_2 * ratio_value_6
-        term_2 = ratio_value_5 + factor_11
+        ratio_value_7 = _ratio(1.0, factor_3)
+        factor_5 = case * ratio_value_7
+        ratio_value_8 = _ratio(1.0, factor)
+        factor_8 = -case * ratio_value_7
+        term = ratio_value_8 + factor_8
+        ratio_value_9 = _ratio(1.0, factor_2)
+        factor_9 = case_2 * ratio_value_9
+        factor_11 = -case_2 * ratio_value_9
+        term_2 = ratio_value_8 + factor_11
         term_3 = factor_8 + factor_11
         for d_6 in range(d):
             a_3 = np.float64(anchor[i, d_6])
             p_4 = np.float64(positive[i, d_6])
-            ratio_value = _ratio(a_3 - p_4, factor)
+            ratio_value_4 = _ratio(a_3 - p_4, factor)
             n_4 = np.float64(negative[i, d_6])
-            ratio_value_2 = _ratio(a_3 - n_4, factor_3)
-            gradient_anchor[i, d_6] = factor_4 * (ratio_value - case * ratio_value_2)
-            ratio_value_3 = _ratio(p_4 - n_4, factor_2)
-            gradient_positive[i, d_6] = factor_4 * (-ratio_value - case_2 * ratio_value_3)
-            gradient_negative[i, d_6] = factor_4 * (case * ratio_value_2 + case_2 * ratio_value_3)
-            factor_6 = factor_5 * (ratio_value_2 * ratio_value_2)
-            factor_7 = -(ratio_value * ratio_value) * ratio_value_5
+            ratio_value_5 = _ratio(a_3 - n_4, factor_3)
+            gradient_anchor[i, d_6] = factor_4 * (ratio_value_4 - case * ratio_value_5)
+            ratio_value_6 = _ratio(p_4 - n_4, factor_2)
+            gradient_positive[i, d_6] = factor_4 * (-ratio_value_4 - case_2 * ratio_value_6)
+            gradient_negative[i, d_6] = factor_4 * (case * ratio_value_5 + case_2 * ratio_value_6)
+            factor_6 = factor_5 * (ratio_value_5 * ratio_value_5)
+            factor_7 = -(ratio_value_4 * ratio_value_4) * ratio_value_8
             hessian_anchor[i, d_6] = factor_4 * (term + factor_6 + factor_7)
-            factor_10 = factor_9 * (ratio_value_3 * ratio_value_3)
+            factor_10 = factor_9 * (ratio_value_6 * ratio_value_6)
             hessian_positive[i, d_6] = factor_4 * (term_2 + factor_10 + factor_7)
             hessian_negative[i, d_6] = factor_4 * (term_3 + factor_6 + factor_10)
 
@@ -1167,23 +1006,29 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(p_2 - n_2) > peak_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                peak_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             a = np.float64(anchor[i, f_1])
-            if abs(a - n_2) > peak_negative_2 or abs(a - n_2) != abs(a - n_2):
-                peak_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > peak_negative_2 or magnitude_value_2 != magnitude_value_2:
+                peak_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > peak_positive or magnitude_value_3 != magnitude_value_3:
+                peak_positive = magnitude_value_3
         scaled_negative = 0.0
         scaled_negative_2 = 0.0
         scaled_positive = 0.0
         for f_17 in range(d):
             p_3 = np.float64(positive[i, f_17])
             n_3 = np.float64(negative[i, f_17])
-            scaled_negative += ((_ratio(p_3 - n_3, peak_negative)) * (_ratio(p_3 - n_3, peak_negative)))
+            ratio_value = _ratio(p_3 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             a_2 = np.float64(anchor[i, f_17])
-            scaled_negative_2 += ((_ratio(a_2 - n_3, peak_negative_2)) * (_ratio(a_2 - n_3, peak_negative_2)))
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+            scaled_negative_2 += (ratio_value_2 * ratio_value_2)
+            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_3 * ratio_value_3)
         norm_negative_tangent = 0.0
         norm_negative_2_tangent = 0.0
         norm_positive_tangent = 0.0
@@ -1200,36 +1045,39 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
             a_3 = np.float64(anchor[i, f_14])
             norm_negative_2_tangent += (v_a - v_n) * _ratio(a_3 - n_4, factor_2)
             norm_positive_tangent += (v_a - v_p) * _ratio(a_3 - p_4, factor_3)
-        ratio_value = _ratio(1.0, factor_3)
+        ratio_value_4 = _ratio(1.0, factor_3)
         case = ((0.0) if factor < factor_2 else 1.0 if factor >= factor_2 else np.nan)
-        ratio_value_2 = _ratio(1.0, factor_2)
-        factor_4 = -case * ratio_value_2
-        term = ratio_value + factor_4
-        factor_5 = case * ratio_value_2
-        factor_6 = norm_negative_2_tangent * case * ratio_value_2
-        factor_7 = norm_positive_tangent * ratio_value
+        ratio_value_5 = _ratio(1.0, factor_2)
+        factor_4 = -case * ratio_value_5
+        term = ratio_value_4 + factor_4
+        factor_5 = case * ratio_value_5
+        factor_6 = norm_negative_2_tangent * case * ratio_value_5
+        factor_7 = -norm_positive_tangent * ratio_value_4
         step_value = _step(margin + factor_3 - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan))
         factor_8 = seed * step_value
         case_2 = ((1.0) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan)
-        ratio_value_5 = _ratio(1.0, factor)
-        factor_9 = -case_2 * ratio_value_5
-        term_2 = ratio_value + factor_9
-        factor_10 = case_2 * ratio_value_5
-        factor_11 = norm_negative_tangent * case_2 * ratio_value_5
+        ratio_value_8 = _ratio(1.0, factor)
+        factor_9 = -case_2 * ratio_value_8
+        term_2 = ratio_value_4 + factor_9
+        factor_10 = norm_positive_tangent * ratio_value_4
+        factor_11 = case_2 * ratio_value_8
+        factor_12 = norm_negative_tangent * case_2 * ratio_value_8
         term_3 = factor_4 + factor_9
+        factor_13 = -norm_negative_2_tangent * case * ratio_value_5
+        factor_14 = -norm_negative_tangent * case_2 * ratio_value_8
         for d_6 in range(d):
             v_a_2 = np.float64(direction_anchor[i, d_6])
             v_n_2 = np.float64(direction_negative[i, d_6])
             a_4 = np.float64(anchor[i, d_6])
             n_5 = np.float64(negative[i, d_6])
-            ratio_value_3 = _ratio(a_4 - n_5, factor_2)
+            ratio_value_6 = _ratio(a_4 - n_5, factor_2)
             v_p_2 = np.float64(direction_positive[i, d_6])
             p_5 = np.float64(positive[i, d_6])
-            ratio_value_4 = _ratio(a_4 - p_5, factor_3)
-            product_anchor[i, d_6] = factor_8 * (v_a_2 * term + factor_5 * v_n_2 + factor_6 * ratio_value_3 - v_p_2 * ratio_value + factor_7 * (-1.0) * ratio_value_4)
-            ratio_value_6 = _ratio(p_5 - n_5, factor)
-            product_positive[i, d_6] = factor_8 * (v_p_2 * term_2 + factor_7 * ratio_value_4 + factor_10 * v_n_2 + factor_11 * ratio_value_6 - v_a_2 * ratio_value)
-            product_negative[i, d_6] = factor_8 * (v_n_2 * term_3 + factor_5 * v_a_2 + factor_10 * v_p_2 + factor_6 * (-1.0) * ratio_value_3 + factor_11 * (-1.0) * ratio_value_6)
+            ratio_value_7 = _ratio(a_4 - p_5, factor_3)
+            product_anchor[i, d_6] = factor_8 * (v_a_2 * term + factor_5 * v_n_2 + factor_6 * ratio_value_6 - v_p_2 * ratio_value_4 + factor_7 * ratio_value_7)
+            ratio_value_9 = _ratio(p_5 - n_5, factor)
+            product_positive[i, d_6] = factor_8 * (v_p_2 * term_2 + factor_10 * ratio_value_7 + factor_11 * v_n_2 + factor_12 * ratio_value_9 - v_a_2 * ratio_value_4)
+            product_negative[i, d_6] = factor_8 * (v_n_2 * term_3 + factor_5 * v_a_2 + factor_11 * v_p_2 + factor_13 * ratio_value_6 + factor_14 * ratio_value_9)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1248,23 +1096,29 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(p_2 - n_2) > peak_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                peak_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             a = np.float64(anchor[i, f_1])
-            if abs(a - n_2) > peak_negative_2 or abs(a - n_2) != abs(a - n_2):
-                peak_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > peak_negative_2 or magnitude_value_2 != magnitude_value_2:
+                peak_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > peak_positive or magnitude_value_3 != magnitude_value_3:
+                peak_positive = magnitude_value_3
         scaled_negative = 0.0
         scaled_negative_2 = 0.0
         scaled_positive = 0.0
         for f_17 in range(d):
             p_3 = np.float64(positive[i, f_17])
             n_3 = np.float64(negative[i, f_17])
-            scaled_negative += ((_ratio(p_3 - n_3, peak_negative)) * (_ratio(p_3 - n_3, peak_negative)))
+            ratio_value = _ratio(p_3 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             a_2 = np.float64(anchor[i, f_17])
-            scaled_negative_2 += ((_ratio(a_2 - n_3, peak_negative_2)) * (_ratio(a_2 - n_3, peak_negative_2)))
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+            scaled_negative_2 += (ratio_value_2 * ratio_value_2)
+            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_3 * ratio_value_3)
         factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_2 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
         sum_margin += seed * _step(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan))
@@ -1289,23 +1143,29 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
         for f_1 in range(d):
             p_2 = np.float64(positive[i, f_1])
             n_2 = np.float64(negative[i, f_1])
-            if abs(p_2 - n_2) > peak_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                peak_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > peak_negative or magnitude_value != magnitude_value:
+                peak_negative = magnitude_value
             a = np.float64(anchor[i, f_1])
-            if abs(a - n_2) > peak_negative_2 or abs(a - n_2) != abs(a - n_2):
-                peak_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > peak_positive or abs(a - p_2) != abs(a - p_2):
-                peak_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > peak_negative_2 or magnitude_value_2 != magnitude_value_2:
+                peak_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > peak_positive or magnitude_value_3 != magnitude_value_3:
+                peak_positive = magnitude_value_3
         scaled_negative = 0.0
         scaled_negative_2 = 0.0
         scaled_positive = 0.0
         for f_17 in range(d):
             p_3 = np.float64(positive[i, f_17])
             n_3 = np.float64(negative[i, f_17])
-            scaled_negative += ((_ratio(p_3 - n_3, peak_negative)) * (_ratio(p_3 - n_3, peak_negative)))
+            ratio_value = _ratio(p_3 - n_3, peak_negative)
+            scaled_negative += (ratio_value * ratio_value)
             a_2 = np.float64(anchor[i, f_17])
-            scaled_negative_2 += ((_ratio(a_2 - n_3, peak_negative_2)) * (_ratio(a_2 - n_3, peak_negative_2)))
-            scaled_positive += ((_ratio(a_2 - p_3, peak_positive)) * (_ratio(a_2 - p_3, peak_positive)))
+            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+            scaled_negative_2 += (ratio_value_2 * ratio_value_2)
+            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+            scaled_positive += (ratio_value_3 * ratio_value_3)
         norm_negative_tangent = 0.0
         norm_negative_2_tangent = 0.0
         norm_positive_tangent = 0.0
@@ -1322,36 +1182,39 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
             a_3 = np.float64(anchor[i, f_14])
             norm_negative_2_tangent += (v_a - v_n) * _ratio(a_3 - n_4, factor_2)
             norm_positive_tangent += (v_a - v_p) * _ratio(a_3 - p_4, factor_3)
-        ratio_value = _ratio(1.0, factor_3)
+        ratio_value_4 = _ratio(1.0, factor_3)
         case = ((0.0) if factor < factor_2 else 1.0 if factor >= factor_2 else np.nan)
-        ratio_value_2 = _ratio(1.0, factor_2)
-        factor_4 = -case * ratio_value_2
-        term = ratio_value + factor_4
-        factor_5 = case * ratio_value_2
-        factor_6 = norm_negative_2_tangent * case * ratio_value_2
-        factor_7 = norm_positive_tangent * ratio_value
+        ratio_value_5 = _ratio(1.0, factor_2)
+        factor_4 = -case * ratio_value_5
+        term = ratio_value_4 + factor_4
+        factor_5 = case * ratio_value_5
+        factor_6 = norm_negative_2_tangent * case * ratio_value_5
+        factor_7 = -norm_positive_tangent * ratio_value_4
         step_value = _step(margin + factor_3 - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan))
         factor_8 = seed * step_value
         case_2 = ((1.0) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan)
-        ratio_value_5 = _ratio(1.0, factor)
-        factor_9 = -case_2 * ratio_value_5
-        term_2 = ratio_value + factor_9
-        factor_10 = case_2 * ratio_value_5
-        factor_11 = norm_negative_tangent * case_2 * ratio_value_5
+        ratio_value_8 = _ratio(1.0, factor)
+        factor_9 = -case_2 * ratio_value_8
+        term_2 = ratio_value_4 + factor_9
+        factor_10 = norm_positive_tangent * ratio_value_4
+        factor_11 = case_2 * ratio_value_8
+        factor_12 = norm_negative_tangent * case_2 * ratio_value_8
         term_3 = factor_4 + factor_9
+        factor_13 = -norm_negative_2_tangent * case * ratio_value_5
+        factor_14 = -norm_negative_tangent * case_2 * ratio_value_8
         for d_6 in range(d):
             v_a_2 = np.float64(direction_anchor[i, d_6])
             v_n_2 = np.float64(direction_negative[i, d_6])
             a_4 = np.float64(anchor[i, d_6])
             n_5 = np.float64(negative[i, d_6])
-            ratio_value_3 = _ratio(a_4 - n_5, factor_2)
+            ratio_value_6 = _ratio(a_4 - n_5, factor_2)
             v_p_2 = np.float64(direction_positive[i, d_6])
             p_5 = np.float64(positive[i, d_6])
-            ratio_value_4 = _ratio(a_4 - p_5, factor_3)
-            product_anchor[i, d_6] = factor_8 * (v_a_2 * term + factor_5 * v_n_2 + factor_6 * ratio_value_3 - v_p_2 * ratio_value + factor_7 * (-1.0) * ratio_value_4)
-            ratio_value_6 = _ratio(p_5 - n_5, factor)
-            product_positive[i, d_6] = factor_8 * (v_p_2 * term_2 + factor_7 * ratio_value_4 + factor_10 * v_n_2 + factor_11 * ratio_value_6 - v_a_2 * ratio_value)
-            product_negative[i, d_6] = factor_8 * (v_n_2 * term_3 + factor_5 * v_a_2 + factor_10 * v_p_2 + factor_6 * (-1.0) * ratio_value_3 + factor_11 * (-1.0) * ratio_value_6)
+            ratio_value_7 = _ratio(a_4 - p_5, factor_3)
+            product_anchor[i, d_6] = factor_8 * (v_a_2 * term + factor_5 * v_n_2 + factor_6 * ratio_value_6 - v_p_2 * ratio_value_4 + factor_7 * ratio_value_7)
+            ratio_value_9 = _ratio(p_5 - n_5, factor)
+            product_positive[i, d_6] = factor_8 * (v_p_2 * term_2 + factor_10 * ratio_value_7 + factor_11 * v_n_2 + factor_12 * ratio_value_9 - v_a_2 * ratio_value_4)
+            product_negative[i, d_6] = factor_8 * (v_n_2 * term_3 + factor_5 * v_a_2 + factor_11 * v_p_2 + factor_13 * ratio_value_6 + factor_14 * ratio_value_9)
     parameter_product[0] += 0.0
     parameter_product[1] += 0.0
 
@@ -1383,36 +1246,6 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_p_1(anchor, positive, negative, margin, p, sample_weights, loss_scale, gradient_anchor, gradient_positive, gradient_negative):
-    """The gradient (p = 1, swap = False)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        sum_negative = 0.0
-        sum_positive = 0.0
-        for f_1 in range(d):
-            a = np.float64(anchor[i, f_1])
-            n_2 = np.float64(negative[i, f_1])
-            sum_negative += abs(a - n_2)
-            p_2 = np.float64(positive[i, f_1])
-            sum_positive += abs(a - p_2)
-        step_value = _step(sum_positive + margin - sum_negative)
-        factor = seed * step_value
-        for d_3 in range(d):
-            a_2 = np.float64(anchor[i, d_3])
-            p_3 = np.float64(positive[i, d_3])
-            signum_value = _signum(a_2 - p_3)
-            n_3 = np.float64(negative[i, d_3])
-            signum_value_2 = _signum(a_2 - n_3)
-            gradient_anchor[i, d_3] = factor * (signum_value - signum_value_2)
-            gradient_positive[i, d_3] = factor * (-1.0) * signum_value
-            gradient_negative[i, d_3] = factor * signum_value_2
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights, loss_scale, value_out, gradient_anchor, gradient_positive, gradient_negative):
     """Value and gradient in one pass (p = 1, swap = False)."""
     n = anchor.shape[0]
@@ -1439,6 +1272,7 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
             value_out[i] = factor
         step_value = _step(term)
         factor_2 = seed * step_value
+        factor_3 = -seed * step_value
         for d_3 in range(d):
             a_2 = np.float64(anchor[i, d_3])
             p_3 = np.float64(positive[i, d_3])
@@ -1446,21 +1280,9 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
             n_3 = np.float64(negative[i, d_3])
             signum_value_2 = _signum(a_2 - n_3)
             gradient_anchor[i, d_3] = factor_2 * (signum_value - signum_value_2)
-            gradient_positive[i, d_3] = factor_2 * (-1.0) * signum_value
+            gradient_positive[i, d_3] = factor_3 * signum_value
             gradient_negative[i, d_3] = factor_2 * signum_value_2
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal_p_1(anchor, positive, negative, margin, p, sample_weights, loss_scale, hessian_anchor, hessian_positive, hessian_negative):
-    """The exact diagonal of the Hessian (p = 1, swap = False)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    for i in range(n):
-        for d_3 in range(d):
-            hessian_anchor[i, d_3] = 0.0
-            hessian_positive[i, d_3] = 0.0
-            hessian_negative[i, d_3] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1485,6 +1307,7 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
             hessian_negative[i, f_1] = 0.0
         step_value = _step(sum_positive + margin - sum_negative)
         factor = seed * step_value
+        factor_2 = -seed * step_value
         for d_3 in range(d):
             a_2 = np.float64(anchor[i, d_3])
             p_3 = np.float64(positive[i, d_3])
@@ -1492,7 +1315,7 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
             n_3 = np.float64(negative[i, d_3])
             signum_value_2 = _signum(a_2 - n_3)
             gradient_anchor[i, d_3] = factor * (signum_value - signum_value_2)
-            gradient_positive[i, d_3] = factor * (-1.0) * signum_value
+            gradient_positive[i, d_3] = factor_2 * signum_value
             gradient_negative[i, d_3] = factor * signum_value_2
 
 
@@ -1576,41 +1399,6 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, loss_scale, gradient_anchor, gradient_positive, gradient_negative):
-    """The gradient (p = 1, swap = True)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        sum_negative = 0.0
-        sum_negative_2 = 0.0
-        sum_positive = 0.0
-        for f_1 in range(d):
-            p_2 = np.float64(positive[i, f_1])
-            n_2 = np.float64(negative[i, f_1])
-            sum_negative += abs(p_2 - n_2)
-            a = np.float64(anchor[i, f_1])
-            sum_negative_2 += abs(a - n_2)
-            sum_positive += abs(a - p_2)
-        case = ((0.0) if sum_negative < sum_negative_2 else 1.0 if sum_negative >= sum_negative_2 else np.nan)
-        step_value = _step(sum_positive + margin - ((sum_negative) if sum_negative < sum_negative_2 else sum_negative_2 if sum_negative >= sum_negative_2 else np.nan))
-        factor = seed * step_value
-        case_2 = ((1.0) if sum_negative < sum_negative_2 else 0.0 if sum_negative >= sum_negative_2 else np.nan)
-        for d_6 in range(d):
-            a_2 = np.float64(anchor[i, d_6])
-            p_3 = np.float64(positive[i, d_6])
-            signum_value = _signum(a_2 - p_3)
-            n_3 = np.float64(negative[i, d_6])
-            signum_value_2 = _signum(a_2 - n_3)
-            gradient_anchor[i, d_6] = factor * (signum_value - case * signum_value_2)
-            signum_value_3 = _signum(p_3 - n_3)
-            gradient_positive[i, d_6] = factor * (-signum_value - case_2 * signum_value_3)
-            gradient_negative[i, d_6] = factor * (case * signum_value_2 + case_2 * signum_value_3)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, loss_scale, value_out, gradient_anchor, gradient_positive, gradient_negative):
     """Value and gradient in one pass (p = 1, swap = True)."""
     n = anchor.shape[0]
@@ -1652,18 +1440,6 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
             gradient_positive[i, d_6] = factor_2 * (-signum_value - case_2 * signum_value_3)
             gradient_negative[i, d_6] = factor_2 * (case * signum_value_2 + case_2 * signum_value_3)
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, loss_scale, hessian_anchor, hessian_positive, hessian_negative):
-    """The exact diagonal of the Hessian (p = 1, swap = True)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    for i in range(n):
-        for d_6 in range(d):
-            hessian_anchor[i, d_6] = 0.0
-            hessian_positive[i, d_6] = 0.0
-            hessian_negative[i, d_6] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1772,11 +1548,13 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
         for f_2 in range(d):
             a = np.float64(anchor[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(a - n_2) > max_negative or abs(a - n_2) != abs(a - n_2):
-                max_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             p_2 = np.float64(positive[i, f_2])
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > max_positive or magnitude_value_2 != magnitude_value_2:
+                max_positive = magnitude_value_2
         sum_negative = 0.0
         sum_positive = 0.0
         for f_1 in range(d):
@@ -1791,60 +1569,6 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
         if wanted:
             value_out[i] = factor
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def gradient_p_general(anchor, positive, negative, margin, p, sample_weights, loss_scale, gradient_anchor, gradient_positive, gradient_negative):
-    """The gradient (p = general, swap = False)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    term_2 = -1.0 + p
-    term_3 = -1.0 + (1.0 / p)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_negative = -np.inf
-        max_positive = -np.inf
-        for f_2 in range(d):
-            a = np.float64(anchor[i, f_2])
-            n_2 = np.float64(negative[i, f_2])
-            if abs(a - n_2) > max_negative or abs(a - n_2) != abs(a - n_2):
-                max_negative = abs(a - n_2)
-            p_2 = np.float64(positive[i, f_2])
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
-        sum_negative = 0.0
-        sum_positive = 0.0
-        for f_1 in range(d):
-            a_2 = np.float64(anchor[i, f_1])
-            n_3 = np.float64(negative[i, f_1])
-            sum_negative += _power(_ratio(abs(a_2 - n_3), max_negative), p)
-            p_3 = np.float64(positive[i, f_1])
-            sum_positive += _power(_ratio(abs(a_2 - p_3), max_positive), p)
-        power_value_2 = _power(sum_positive, term_3)
-        ratio_value = _ratio(1.0, max_positive)
-        factor = max_positive * power_value_2 * ratio_value
-        power_value_4 = _power(sum_negative, term_3)
-        ratio_value_2 = _ratio(1.0, max_negative)
-        factor_2 = max_negative * power_value_4 * ratio_value_2
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - max_negative * _power(sum_negative, (1.0 / p)))
-        factor_3 = seed * step_value
-        factor_4 = max_positive * seed * power_value_2 * ratio_value * step_value
-        factor_5 = max_negative * seed * power_value_4 * ratio_value_2 * step_value
-        for d_6 in range(d):
-            a_3 = np.float64(anchor[i, d_6])
-            p_4 = np.float64(positive[i, d_6])
-            term = a_3 - p_4
-            power_value = _power(_ratio(abs(term), max_positive), term_2)
-            signum_value = _signum(term)
-            n_4 = np.float64(negative[i, d_6])
-            term_4 = a_3 - n_4
-            power_value_3 = _power(_ratio(abs(term_4), max_negative), term_2)
-            signum_value_2 = _signum(term_4)
-            gradient_anchor[i, d_6] = factor_3 * (factor * power_value * signum_value + factor_2 * (-1.0) * power_value_3 * signum_value_2)
-            gradient_positive[i, d_6] = factor_4 * (-1.0) * power_value * signum_value
-            gradient_negative[i, d_6] = factor_5 * power_value_3 * signum_value_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1865,11 +1589,13 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
         for f_2 in range(d):
             a = np.float64(anchor[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(a - n_2) > max_negative or abs(a - n_2) != abs(a - n_2):
-                max_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             p_2 = np.float64(positive[i, f_2])
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > max_positive or magnitude_value_2 != magnitude_value_2:
+                max_positive = magnitude_value_2
         sum_negative = 0.0
         sum_positive = 0.0
         for f_1 in range(d):
@@ -1889,10 +1615,10 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
         factor_2 = max_positive * power_value_2 * ratio_value
         power_value_4 = _power(sum_negative, term_4)
         ratio_value_2 = _ratio(1.0, max_negative)
-        factor_3 = max_negative * power_value_4 * ratio_value_2
+        factor_3 = -max_negative * power_value_4 * ratio_value_2
         step_value = _step(term)
         factor_4 = seed * step_value
-        factor_5 = max_positive * seed * power_value_2 * ratio_value * step_value
+        factor_5 = -max_positive * seed * power_value_2 * ratio_value * step_value
         factor_6 = max_negative * seed * power_value_4 * ratio_value_2 * step_value
         for d_6 in range(d):
             a_3 = np.float64(anchor[i, d_6])
@@ -1904,80 +1630,10 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
             term_5 = a_3 - n_4
             power_value_3 = _power(_ratio(abs(term_5), max_negative), term_3)
             signum_value_2 = _signum(term_5)
-            gradient_anchor[i, d_6] = factor_4 * (factor_2 * power_value * signum_value + factor_3 * (-1.0) * power_value_3 * signum_value_2)
-            gradient_positive[i, d_6] = factor_5 * (-1.0) * power_value * signum_value
+            gradient_anchor[i, d_6] = factor_4 * (factor_2 * power_value * signum_value + factor_3 * power_value_3 * signum_value_2)
+            gradient_positive[i, d_6] = factor_5 * power_value * signum_value
             gradient_negative[i, d_6] = factor_6 * power_value_3 * signum_value_2
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal_p_general(anchor, positive, negative, margin, p, sample_weights, loss_scale, hessian_anchor, hessian_positive, hessian_negative):
-    """The exact diagonal of the Hessian (p = general, swap = False)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    term = -1.0 + p
-    term_3 = -2.0 + p
-    term_4 = -1.0 + (1.0 / p)
-    term_6 = -2.0 + 2.0 * p
-    term_7 = -2.0 + (1.0 / p)
-    factor_3 = p * term_4
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_negative = -np.inf
-        max_positive = -np.inf
-        for f_2 in range(d):
-            a = np.float64(anchor[i, f_2])
-            n_2 = np.float64(negative[i, f_2])
-            if abs(a - n_2) > max_negative or abs(a - n_2) != abs(a - n_2):
-                max_negative = abs(a - n_2)
-            p_2 = np.float64(positive[i, f_2])
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
-        sum_negative = 0.0
-        sum_positive = 0.0
-        for f_1 in range(d):
-            a_2 = np.float64(anchor[i, f_1])
-            n_3 = np.float64(negative[i, f_1])
-            sum_negative += _power(_ratio(abs(a_2 - n_3), max_negative), p)
-            p_3 = np.float64(positive[i, f_1])
-            sum_positive += _power(_ratio(abs(a_2 - p_3), max_positive), p)
-        square_2 = ((_ratio(1.0, max_positive)) * (_ratio(1.0, max_positive)))
-        power_value_2 = _power(sum_positive, term_4)
-        factor = max_positive * square_2 * power_value_2
-        square_4 = ((_ratio(1.0, max_negative)) * (_ratio(1.0, max_negative)))
-        power_value_4 = _power(sum_negative, term_4)
-        factor_2 = max_negative * square_4 * power_value_4
-        power_value_6 = _power(sum_positive, term_7)
-        factor_4 = factor_3 * max_positive * square_2 * power_value_6
-        power_value_8 = _power(sum_negative, term_7)
-        factor_5 = factor_3 * max_negative * square_4 * power_value_8
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - max_negative * _power(sum_negative, (1.0 / p)))
-        factor_6 = seed * step_value
-        factor_7 = term * power_value_2
-        factor_8 = factor_3 * power_value_6
-        factor_9 = max_positive * seed * square_2 * step_value
-        factor_10 = term * power_value_4
-        factor_11 = factor_3 * power_value_8
-        factor_12 = max_negative * seed * square_4 * step_value
-        for d_6 in range(d):
-            a_3 = np.float64(anchor[i, d_6])
-            p_4 = np.float64(positive[i, d_6])
-            term_2 = a_3 - p_4
-            square = ((_signum(term_2)) * (_signum(term_2)))
-            ratio_value = _ratio(abs(term_2), max_positive)
-            power_value = _power(ratio_value, term_3)
-            n_4 = np.float64(negative[i, d_6])
-            term_5 = a_3 - n_4
-            square_3 = ((_signum(term_5)) * (_signum(term_5)))
-            ratio_value_2 = _ratio(abs(term_5), max_negative)
-            power_value_3 = _power(ratio_value_2, term_3)
-            power_value_5 = _power(ratio_value, term_6)
-            power_value_7 = _power(ratio_value_2, term_6)
-            hessian_anchor[i, d_6] = factor_6 * (term * (factor * square * power_value + factor_2 * (-1.0) * square_3 * power_value_3) + factor_4 * square * power_value_5 + factor_5 * (-1.0) * square_3 * power_value_7)
-            hessian_positive[i, d_6] = factor_9 * square * (factor_7 * power_value + factor_8 * power_value_5)
-            hessian_negative[i, d_6] = factor_12 * square_3 * (factor_10 * (-1.0) * power_value_3 + factor_11 * (-1.0) * power_value_7)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1986,12 +1642,14 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    term_2 = -1.0 + p
-    term_3 = -1.0 + (1.0 / p)
-    term_5 = -2.0 + p
-    term_6 = -2.0 + 2.0 * p
-    term_7 = -2.0 + (1.0 / p)
-    factor_8 = p * term_3
+    sum_negative_change = np.empty((d,))
+    sum_positive_change = np.empty((d,))
+    sum_positive_change_2 = np.empty((d,))
+    sum_negative_change_2 = np.empty((d,))
+    term_3 = -1.0 + p
+    term_5 = -1.0 + (1.0 / p)
+    term_7 = -2.0 + p
+    term_8 = -2.0 + (1.0 / p)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -2000,67 +1658,83 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
         for f_2 in range(d):
             a = np.float64(anchor[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(a - n_2) > max_negative or abs(a - n_2) != abs(a - n_2):
-                max_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             p_2 = np.float64(positive[i, f_2])
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > max_positive or magnitude_value_2 != magnitude_value_2:
+                max_positive = magnitude_value_2
         sum_negative = 0.0
         sum_positive = 0.0
+        ratio_value_3 = _ratio(1.0, max_negative)
+        factor = p * ratio_value_3
+        ratio_value_4 = _ratio(1.0, max_positive)
+        factor_2 = p * ratio_value_4
+        factor_3 = -p * ratio_value_4
+        factor_4 = -p * ratio_value_3
         for f_1 in range(d):
             a_2 = np.float64(anchor[i, f_1])
             n_3 = np.float64(negative[i, f_1])
-            sum_negative += _power(_ratio(abs(a_2 - n_3), max_negative), p)
+            term = a_2 - n_3
+            ratio_value = _ratio(abs(term), max_negative)
+            sum_negative += _power(ratio_value, p)
             p_3 = np.float64(positive[i, f_1])
-            sum_positive += _power(_ratio(abs(a_2 - p_3), max_positive), p)
-        power_value_2 = _power(sum_positive, term_3)
-        ratio_value_2 = _ratio(1.0, max_positive)
-        factor = max_positive * power_value_2 * ratio_value_2
-        power_value_4 = _power(sum_negative, term_3)
-        ratio_value_4 = _ratio(1.0, max_negative)
-        factor_2 = max_negative * power_value_4 * ratio_value_4
+            term_2 = a_2 - p_3
+            ratio_value_2 = _ratio(abs(term_2), max_positive)
+            sum_positive += _power(ratio_value_2, p)
+            power_value = _power(ratio_value, term_3)
+            signum_value = _signum(term)
+            sum_negative_change[f_1] = factor * power_value * signum_value
+            power_value_2 = _power(ratio_value_2, term_3)
+            signum_value_2 = _signum(term_2)
+            sum_positive_change[f_1] = factor_2 * power_value_2 * signum_value_2
+            sum_positive_change_2[f_1] = factor_3 * power_value_2 * signum_value_2
+            sum_negative_change_2[f_1] = factor_4 * power_value * signum_value
+        power_value_4 = _power(sum_positive, term_5)
+        factor_5 = max_positive * power_value_4 * ratio_value_4
+        power_value_6 = _power(sum_negative, term_5)
+        factor_6 = -max_negative * power_value_6 * ratio_value_3
         step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - max_negative * _power(sum_negative, (1.0 / p)))
-        factor_3 = seed * step_value
-        factor_4 = max_positive * seed * power_value_2 * ratio_value_2 * step_value
-        factor_5 = max_negative * seed * power_value_4 * ratio_value_4 * step_value
-        square_2 = (ratio_value_2 * ratio_value_2)
-        factor_6 = max_positive * square_2 * power_value_2
-        square_4 = (ratio_value_4 * ratio_value_4)
-        factor_7 = max_negative * square_4 * power_value_4
-        power_value_8 = _power(sum_positive, term_7)
-        factor_9 = factor_8 * max_positive * square_2 * power_value_8
-        power_value_10 = _power(sum_negative, term_7)
-        factor_10 = factor_8 * max_negative * square_4 * power_value_10
-        factor_11 = term_2 * power_value_2
-        factor_12 = factor_8 * power_value_8
-        factor_13 = max_positive * seed * square_2 * step_value
-        factor_14 = term_2 * power_value_4
-        factor_15 = factor_8 * power_value_10
-        factor_16 = max_negative * seed * square_4 * step_value
+        factor_7 = seed * step_value
+        factor_8 = -max_positive * seed * power_value_4 * ratio_value_4 * step_value
+        factor_9 = max_negative * seed * power_value_6 * ratio_value_3 * step_value
+        square_2 = (ratio_value_4 * ratio_value_4)
+        factor_10 = max_positive * square_2 * power_value_4
+        square_4 = (ratio_value_3 * ratio_value_3)
+        factor_11 = -max_negative * square_4 * power_value_6
+        power_value_9 = _power(sum_positive, term_8)
+        factor_12 = max_positive * power_value_9 * ratio_value_4 * term_5
+        power_value_10 = _power(sum_negative, term_8)
+        factor_13 = -max_negative * power_value_10 * ratio_value_3 * term_5
+        factor_14 = square_2 * term_3 * power_value_4
+        factor_15 = -power_value_9 * ratio_value_4 * term_5
+        factor_16 = max_positive * seed * step_value
+        factor_17 = power_value_10 * ratio_value_3 * term_5
+        factor_18 = -square_4 * term_3 * power_value_6
+        factor_19 = max_negative * seed * step_value
         for d_6 in range(d):
             a_3 = np.float64(anchor[i, d_6])
             p_4 = np.float64(positive[i, d_6])
-            term = a_3 - p_4
-            ratio_value = _ratio(abs(term), max_positive)
-            power_value = _power(ratio_value, term_2)
-            signum_value = _signum(term)
+            term_4 = a_3 - p_4
+            ratio_value_5 = _ratio(abs(term_4), max_positive)
+            power_value_3 = _power(ratio_value_5, term_3)
+            signum_value_3 = _signum(term_4)
             n_4 = np.float64(negative[i, d_6])
-            term_4 = a_3 - n_4
-            ratio_value_3 = _ratio(abs(term_4), max_negative)
-            power_value_3 = _power(ratio_value_3, term_2)
-            signum_value_2 = _signum(term_4)
-            gradient_anchor[i, d_6] = factor_3 * (factor * power_value * signum_value + factor_2 * (-1.0) * power_value_3 * signum_value_2)
-            gradient_positive[i, d_6] = factor_4 * (-1.0) * power_value * signum_value
-            gradient_negative[i, d_6] = factor_5 * power_value_3 * signum_value_2
-            square = (signum_value * signum_value)
-            power_value_5 = _power(ratio_value, term_5)
-            square_3 = (signum_value_2 * signum_value_2)
-            power_value_6 = _power(ratio_value_3, term_5)
-            power_value_7 = _power(ratio_value, term_6)
-            power_value_9 = _power(ratio_value_3, term_6)
-            hessian_anchor[i, d_6] = factor_3 * (term_2 * (factor_6 * square * power_value_5 + factor_7 * (-1.0) * square_3 * power_value_6) + factor_9 * square * power_value_7 + factor_10 * (-1.0) * square_3 * power_value_9)
-            hessian_positive[i, d_6] = factor_13 * square * (factor_11 * power_value_5 + factor_12 * power_value_7)
-            hessian_negative[i, d_6] = factor_16 * square_3 * (factor_14 * (-1.0) * power_value_6 + factor_15 * (-1.0) * power_value_9)
+            term_6 = a_3 - n_4
+            ratio_value_6 = _ratio(abs(term_6), max_negative)
+            power_value_5 = _power(ratio_value_6, term_3)
+            signum_value_4 = _signum(term_6)
+            gradient_anchor[i, d_6] = factor_7 * (factor_5 * power_value_3 * signum_value_3 + factor_6 * power_value_5 * signum_value_4)
+            gradient_positive[i, d_6] = factor_8 * power_value_3 * signum_value_3
+            gradient_negative[i, d_6] = factor_9 * power_value_5 * signum_value_4
+            square = (signum_value_3 * signum_value_3)
+            power_value_7 = _power(ratio_value_5, term_7)
+            square_3 = (signum_value_4 * signum_value_4)
+            power_value_8 = _power(ratio_value_6, term_7)
+            hessian_anchor[i, d_6] = factor_7 * (term_3 * (factor_10 * square * power_value_7 + factor_11 * square_3 * power_value_8) + factor_12 * sum_positive_change[d_6] * power_value_3 * signum_value_3 + factor_13 * sum_negative_change[d_6] * power_value_5 * signum_value_4)
+            hessian_positive[i, d_6] = factor_16 * (factor_14 * square * power_value_7 + factor_15 * sum_positive_change_2[d_6] * power_value_3 * signum_value_3)
+            hessian_negative[i, d_6] = factor_19 * (factor_17 * sum_negative_change_2[d_6] * power_value_5 * signum_value_4 + factor_18 * square_3 * power_value_8)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2081,19 +1755,23 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
         for f_2 in range(d):
             a = np.float64(anchor[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(a - n_2) > max_negative or abs(a - n_2) != abs(a - n_2):
-                max_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             p_2 = np.float64(positive[i, f_2])
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > max_positive or magnitude_value_2 != magnitude_value_2:
+                max_positive = magnitude_value_2
         sum_negative = 0.0
         sum_positive = 0.0
         sum_negative_tangent = 0.0
         sum_positive_tangent = 0.0
         ratio_value_3 = _ratio(1.0, max_negative)
         factor = p * ratio_value_3
+        factor_2 = -p * ratio_value_3
         ratio_value_4 = _ratio(1.0, max_positive)
-        factor_2 = p * ratio_value_4
+        factor_3 = p * ratio_value_4
+        factor_4 = -p * ratio_value_4
         for f_1 in range(d):
             a_2 = np.float64(anchor[i, f_1])
             n_3 = np.float64(negative[i, f_1])
@@ -2108,31 +1786,33 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
             power_value = _power(ratio_value, term_3)
             signum_value = _signum(term)
             v_n = np.float64(direction_negative[i, f_1])
-            sum_negative_tangent += factor * v_a * power_value * signum_value + factor * (-1.0) * v_n * power_value * signum_value
+            sum_negative_tangent += factor * v_a * power_value * signum_value + factor_2 * v_n * power_value * signum_value
             power_value_2 = _power(ratio_value_2, term_3)
             signum_value_2 = _signum(term_2)
             v_p = np.float64(direction_positive[i, f_1])
-            sum_positive_tangent += factor_2 * v_a * power_value_2 * signum_value_2 + factor_2 * (-1.0) * v_p * power_value_2 * signum_value_2
+            sum_positive_tangent += factor_3 * v_a * power_value_2 * signum_value_2 + factor_4 * v_p * power_value_2 * signum_value_2
         square_2 = (ratio_value_4 * ratio_value_4)
         power_value_4 = _power(sum_positive, term_6)
-        factor_3 = max_positive * square_2 * power_value_4
+        factor_5 = max_positive * square_2 * power_value_4
         square_4 = (ratio_value_3 * ratio_value_3)
         power_value_6 = _power(sum_negative, term_6)
-        factor_4 = max_negative * square_4 * power_value_6
-        factor_5 = max_negative * square_4 * term_3 * power_value_6
+        factor_6 = -max_negative * square_4 * power_value_6
+        factor_7 = max_negative * square_4 * term_3 * power_value_6
         power_value_8 = _power(sum_positive, term_8)
-        factor_6 = max_positive * sum_positive_tangent * power_value_8 * ratio_value_4 * term_6
+        factor_8 = max_positive * sum_positive_tangent * power_value_8 * ratio_value_4 * term_6
         power_value_10 = _power(sum_negative, term_8)
-        factor_7 = max_negative * sum_negative_tangent * power_value_10 * ratio_value_3 * term_6
-        factor_8 = max_positive * square_2 * term_3 * power_value_4
+        factor_9 = -max_negative * sum_negative_tangent * power_value_10 * ratio_value_3 * term_6
+        factor_10 = -max_positive * square_2 * term_3 * power_value_4
         step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - max_negative * _power(sum_negative, (1.0 / p)))
-        factor_9 = seed * step_value
-        factor_10 = square_2 * term_3 * power_value_4
-        factor_11 = sum_positive_tangent * power_value_8 * ratio_value_4 * term_6
-        factor_12 = max_positive * seed * step_value
-        factor_13 = sum_negative_tangent * power_value_10 * ratio_value_3 * term_6
-        factor_14 = square_4 * term_3 * power_value_6
-        factor_15 = max_negative * seed * step_value
+        factor_11 = seed * step_value
+        factor_12 = square_2 * term_3 * power_value_4
+        factor_13 = -sum_positive_tangent * power_value_8 * ratio_value_4 * term_6
+        factor_14 = -square_2 * term_3 * power_value_4
+        factor_15 = max_positive * seed * step_value
+        factor_16 = sum_negative_tangent * power_value_10 * ratio_value_3 * term_6
+        factor_17 = square_4 * term_3 * power_value_6
+        factor_18 = -square_4 * term_3 * power_value_6
+        factor_19 = max_negative * seed * step_value
         for d_6 in range(d):
             v_a_2 = np.float64(direction_anchor[i, d_6])
             a_3 = np.float64(anchor[i, d_6])
@@ -2152,9 +1832,9 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
             power_value_7 = _power(ratio_value_5, term_3)
             power_value_9 = _power(ratio_value_6, term_3)
             v_p_2 = np.float64(direction_positive[i, d_6])
-            product_anchor[i, d_6] = factor_9 * (v_a_2 * term_3 * (factor_3 * square * power_value_3 + factor_4 * (-1.0) * square_3 * power_value_5) + factor_5 * v_n_2 * square_3 * power_value_5 + factor_6 * power_value_7 * signum_value_3 + factor_7 * (-1.0) * power_value_9 * signum_value_4 + factor_8 * (-1.0) * v_p_2 * square * power_value_3)
-            product_positive[i, d_6] = factor_12 * (factor_10 * v_p_2 * square * power_value_3 + factor_11 * (-1.0) * power_value_7 * signum_value_3 + factor_10 * (-1.0) * v_a_2 * square * power_value_3)
-            product_negative[i, d_6] = factor_15 * (factor_13 * power_value_9 * signum_value_4 + factor_14 * v_a_2 * square_3 * power_value_5 + factor_14 * (-1.0) * v_n_2 * square_3 * power_value_5)
+            product_anchor[i, d_6] = factor_11 * (v_a_2 * term_3 * (factor_5 * square * power_value_3 + factor_6 * square_3 * power_value_5) + factor_7 * v_n_2 * square_3 * power_value_5 + factor_8 * power_value_7 * signum_value_3 + factor_9 * power_value_9 * signum_value_4 + factor_10 * v_p_2 * square * power_value_3)
+            product_positive[i, d_6] = factor_15 * (factor_12 * v_p_2 * square * power_value_3 + factor_13 * power_value_7 * signum_value_3 + factor_14 * v_a_2 * square * power_value_3)
+            product_negative[i, d_6] = factor_19 * (factor_16 * power_value_9 * signum_value_4 + factor_17 * v_a_2 * square_3 * power_value_5 + factor_18 * v_n_2 * square_3 * power_value_5)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2180,11 +1860,13 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         for f_2 in range(d):
             a = np.float64(anchor[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(a - n_2) > max_negative or abs(a - n_2) != abs(a - n_2):
-                max_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             p_2 = np.float64(positive[i, f_2])
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > max_positive or magnitude_value_2 != magnitude_value_2:
+                max_positive = magnitude_value_2
         sum_negative = 0.0
         sum_positive = 0.0
         sum_negative_sensitivity = 0.0
@@ -2215,10 +1897,10 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         factor = max_positive * seed * power_value_6 * step_value
         factor_2 = max_negative * seed * power_value_5 * step_value
         factor_3 = sum_positive_sensitivity * _power(sum_positive, term_3) * term_2
-        factor_4 = log_value_2 * power_value_6 / (p * p)
+        factor_4 = -log_value_2 * power_value_6 / (p * p)
         factor_5 = max_positive * seed * step_value
         factor_6 = sum_negative_sensitivity * _power(sum_negative, term_3) * term_2
-        factor_7 = log_value * power_value_5 / (p * p)
+        factor_7 = -log_value * power_value_5 / (p * p)
         factor_8 = max_negative * seed * step_value
         for f_22 in range(d):
             a_3 = np.float64(anchor[i, f_22])
@@ -2232,8 +1914,8 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
             log_value_4 = math.log(ratio_value_4)
             power_value_8 = _power(ratio_value_4, p)
             sum_p_3 += factor_2 * log_value_4 * power_value_8
-            sum_p_2_sensitivity += factor_5 * ((log_value_3 * log_value_3) * power_value_6 + factor_3 * log_value_3 + factor_4 * (-1.0) * log_value_3) * power_value_7
-            sum_p_3_sensitivity += factor_8 * ((log_value_4 * log_value_4) * power_value_5 + factor_6 * log_value_4 + factor_7 * (-1.0) * log_value_4) * power_value_8
+            sum_p_2_sensitivity += factor_5 * ((log_value_3 * log_value_3) * power_value_6 + factor_3 * log_value_3 + factor_4 * log_value_3) * power_value_7
+            sum_p_3_sensitivity += factor_8 * ((log_value_4 * log_value_4) * power_value_5 + factor_6 * log_value_4 + factor_7 * log_value_4) * power_value_8
     parameter_gradient[0] += sum_margin
     parameter_gradient[1] += sum_p + sum_p_2 / p - sum_p_3 / p
     parameter_hessian[0] += 0.0
@@ -2263,19 +1945,23 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         for f_2 in range(d):
             a = np.float64(anchor[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(a - n_2) > max_negative or abs(a - n_2) != abs(a - n_2):
-                max_negative = abs(a - n_2)
+            magnitude_value = abs(a - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             p_2 = np.float64(positive[i, f_2])
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - p_2)
+            if magnitude_value_2 > max_positive or magnitude_value_2 != magnitude_value_2:
+                max_positive = magnitude_value_2
         sum_negative = 0.0
         sum_positive = 0.0
         sum_negative_tangent = 0.0
         sum_positive_tangent = 0.0
         ratio_value_3 = _ratio(1.0, max_negative)
         factor = p * ratio_value_3
+        factor_2 = -p * ratio_value_3
         ratio_value_4 = _ratio(1.0, max_positive)
-        factor_2 = p * ratio_value_4
+        factor_3 = p * ratio_value_4
+        factor_4 = -p * ratio_value_4
         for f_1 in range(d):
             a_2 = np.float64(anchor[i, f_1])
             n_3 = np.float64(negative[i, f_1])
@@ -2292,52 +1978,54 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
             power_value_3 = _power(ratio_value, term_3)
             signum_value = _signum(term)
             v_n = np.float64(direction_negative[i, f_1])
-            sum_negative_tangent += direction_parameters[1] * math.log(ratio_value) * power_value + factor * v_a * power_value_3 * signum_value + factor * (-1.0) * v_n * power_value_3 * signum_value
+            sum_negative_tangent += direction_parameters[1] * math.log(ratio_value) * power_value + factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
             power_value_4 = _power(ratio_value_2, term_3)
             signum_value_2 = _signum(term_2)
             v_p = np.float64(direction_positive[i, f_1])
-            sum_positive_tangent += direction_parameters[1] * math.log(ratio_value_2) * power_value_2 + factor_2 * v_a * power_value_4 * signum_value_2 + factor_2 * (-1.0) * v_p * power_value_4 * signum_value_2
+            sum_positive_tangent += direction_parameters[1] * math.log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
         power_value_6 = _power(sum_positive, term_5)
         power_value_7 = _power(sum_positive, (1.0 / p))
         power_value_8 = _power(sum_negative, (1.0 / p))
         step_value = _step(margin + max_positive * power_value_7 - max_negative * power_value_8)
-        factor_3 = max_positive * seed * power_value_6 * step_value
+        factor_5 = max_positive * seed * power_value_6 * step_value
         power_value_10 = _power(sum_negative, term_5)
-        factor_4 = max_negative * seed * power_value_10 * step_value
+        factor_6 = max_negative * seed * power_value_10 * step_value
         log_value_3 = math.log(sum_positive)
-        factor_5 = log_value_3 / (p * p)
-        factor_6 = direction_parameters[1] * power_value_6
+        factor_7 = -log_value_3 / (p * p)
+        factor_8 = direction_parameters[1] * power_value_6
         power_value_11 = _power(sum_positive, term_7)
-        factor_7 = sum_positive_tangent * power_value_11 * term_5
-        factor_8 = power_value_6 * ratio_value_4
-        factor_9 = max_positive * seed * step_value
+        factor_9 = sum_positive_tangent * power_value_11 * term_5
+        factor_10 = power_value_6 * ratio_value_4
+        factor_11 = max_positive * seed * step_value
         log_value_4 = math.log(sum_negative)
-        factor_10 = log_value_4 / (p * p)
-        factor_11 = direction_parameters[1] * power_value_10
+        factor_12 = -log_value_4 / (p * p)
+        factor_13 = direction_parameters[1] * power_value_10
         power_value_13 = _power(sum_negative, term_7)
-        factor_12 = sum_negative_tangent * power_value_13 * term_5
-        factor_13 = power_value_10 * ratio_value_3
-        factor_14 = max_negative * seed * step_value
-        factor_15 = max_positive * power_value_6 * ratio_value_4
-        factor_16 = max_negative * log_value_4 * power_value_10 * ratio_value_3 / (p * p)
-        factor_17 = max_negative * power_value_10 * ratio_value_3
-        factor_18 = max_positive * log_value_3 * power_value_6 * ratio_value_4 / (p * p)
+        factor_14 = sum_negative_tangent * power_value_13 * term_5
+        factor_15 = power_value_10 * ratio_value_3
+        factor_16 = max_negative * seed * step_value
+        factor_17 = max_positive * power_value_6 * ratio_value_4
+        factor_18 = max_negative * log_value_4 * power_value_10 * ratio_value_3 / (p * p)
+        factor_19 = -max_negative * power_value_10 * ratio_value_3
+        factor_20 = -max_positive * log_value_3 * power_value_6 * ratio_value_4 / (p * p)
         square_2 = (ratio_value_4 * ratio_value_4)
-        factor_19 = max_positive * square_2 * power_value_6
+        factor_21 = max_positive * square_2 * power_value_6
         square_4 = (ratio_value_3 * ratio_value_3)
-        factor_20 = max_negative * square_4 * power_value_10
-        factor_21 = max_negative * square_4 * term_3 * power_value_10
-        factor_22 = max_positive * sum_positive_tangent * power_value_11 * ratio_value_4 * term_5
-        factor_23 = max_negative * sum_negative_tangent * power_value_13 * ratio_value_3 * term_5
-        factor_24 = max_positive * square_2 * term_3 * power_value_6
-        factor_25 = seed * step_value
-        factor_26 = square_2 * term_3 * power_value_6
-        factor_27 = direction_parameters[1] * power_value_6 * ratio_value_4
-        factor_28 = sum_positive_tangent * power_value_11 * ratio_value_4 * term_5
-        factor_29 = sum_negative_tangent * power_value_13 * ratio_value_3 * term_5
-        factor_30 = square_4 * term_3 * power_value_10
-        factor_31 = -log_value_4 / (p * p)
-        factor_32 = direction_parameters[1] * power_value_10 * ratio_value_3
+        factor_22 = -max_negative * square_4 * power_value_10
+        factor_23 = max_negative * square_4 * term_3 * power_value_10
+        factor_24 = max_positive * sum_positive_tangent * power_value_11 * ratio_value_4 * term_5
+        factor_25 = -max_negative * sum_negative_tangent * power_value_13 * ratio_value_3 * term_5
+        factor_26 = -max_positive * square_2 * term_3 * power_value_6
+        factor_27 = seed * step_value
+        factor_28 = square_2 * term_3 * power_value_6
+        factor_29 = log_value_3 / (p * p)
+        factor_30 = direction_parameters[1] * power_value_6 * ratio_value_4
+        factor_31 = -sum_positive_tangent * power_value_11 * ratio_value_4 * term_5
+        factor_32 = -square_2 * term_3 * power_value_6
+        factor_33 = sum_negative_tangent * power_value_13 * ratio_value_3 * term_5
+        factor_34 = square_4 * term_3 * power_value_10
+        factor_35 = direction_parameters[1] * power_value_10 * ratio_value_3
+        factor_36 = -square_4 * term_3 * power_value_10
         for f_22 in range(d):
             a_3 = np.float64(anchor[i, f_22])
             p_4 = np.float64(positive[i, f_22])
@@ -2345,29 +2033,29 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
             ratio_value_5 = _ratio(abs(term_4), max_positive)
             log_value = math.log(ratio_value_5)
             power_value_5 = _power(ratio_value_5, p)
-            sum_p_2 += factor_3 * log_value * power_value_5
+            sum_p_2 += factor_5 * log_value * power_value_5
             n_4 = np.float64(negative[i, f_22])
             term_6 = a_3 - n_4
             ratio_value_6 = _ratio(abs(term_6), max_negative)
             log_value_2 = math.log(ratio_value_6)
             power_value_9 = _power(ratio_value_6, p)
-            sum_p_3 += factor_4 * log_value_2 * power_value_9
+            sum_p_3 += factor_6 * log_value_2 * power_value_9
             v_a_2 = np.float64(direction_anchor[i, f_22])
             power_value_12 = _power(ratio_value_5, term_3)
             signum_value_3 = _signum(term_4)
             v_p_2 = np.float64(direction_positive[i, f_22])
-            sum_p_2_tangent += factor_9 * (factor_6 * ((log_value * log_value) + factor_5 * (-1.0) * log_value) * power_value_5 + factor_7 * log_value * power_value_5 + factor_8 * v_a_2 * (1.0 + p * log_value) * power_value_12 * signum_value_3 + factor_8 * v_p_2 * power_value_12 * signum_value_3 * (-1.0 - p * log_value))
+            sum_p_2_tangent += factor_11 * (factor_8 * ((log_value * log_value) + factor_7 * log_value) * power_value_5 + factor_9 * log_value * power_value_5 + factor_10 * v_a_2 * (1.0 + p * log_value) * power_value_12 * signum_value_3 + factor_10 * v_p_2 * power_value_12 * signum_value_3 * (-1.0 - p * log_value))
             power_value_14 = _power(ratio_value_6, term_3)
             signum_value_4 = _signum(term_6)
             v_n_2 = np.float64(direction_negative[i, f_22])
-            sum_p_3_tangent += factor_14 * (factor_11 * ((log_value_2 * log_value_2) + factor_10 * (-1.0) * log_value_2) * power_value_9 + factor_12 * log_value_2 * power_value_9 + factor_13 * v_a_2 * (1.0 + p * log_value_2) * power_value_14 * signum_value_4 + factor_13 * v_n_2 * power_value_14 * signum_value_4 * (-1.0 - p * log_value_2))
+            sum_p_3_tangent += factor_16 * (factor_13 * ((log_value_2 * log_value_2) + factor_12 * log_value_2) * power_value_9 + factor_14 * log_value_2 * power_value_9 + factor_15 * v_a_2 * (1.0 + p * log_value_2) * power_value_14 * signum_value_4 + factor_15 * v_n_2 * power_value_14 * signum_value_4 * (-1.0 - p * log_value_2))
             square = (signum_value_3 * signum_value_3)
             power_value_15 = _power(ratio_value_5, term_8)
             square_3 = (signum_value_4 * signum_value_4)
             power_value_16 = _power(ratio_value_6, term_8)
-            product_anchor[i, f_22] = factor_25 * (direction_parameters[1] * (factor_15 * log_value * power_value_12 * signum_value_3 + factor_16 * power_value_14 * signum_value_4 + factor_17 * (-1.0) * log_value_2 * power_value_14 * signum_value_4 + factor_18 * (-1.0) * power_value_12 * signum_value_3) + v_a_2 * term_3 * (factor_19 * square * power_value_15 + factor_20 * (-1.0) * square_3 * power_value_16) + factor_21 * v_n_2 * square_3 * power_value_16 + factor_22 * power_value_12 * signum_value_3 + factor_23 * (-1.0) * power_value_14 * signum_value_4 + factor_24 * (-1.0) * v_p_2 * square * power_value_15)
-            product_positive[i, f_22] = factor_9 * (factor_26 * v_p_2 * square * power_value_15 + factor_27 * power_value_12 * signum_value_3 * (factor_5 - log_value) + factor_28 * (-1.0) * power_value_12 * signum_value_3 + factor_26 * (-1.0) * v_a_2 * square * power_value_15)
-            product_negative[i, f_22] = factor_14 * (factor_29 * power_value_14 * signum_value_4 + factor_30 * v_a_2 * square_3 * power_value_16 + factor_32 * (log_value_2 + factor_31) * power_value_14 * signum_value_4 + factor_30 * (-1.0) * v_n_2 * square_3 * power_value_16)
+            product_anchor[i, f_22] = factor_27 * (direction_parameters[1] * (factor_17 * log_value * power_value_12 * signum_value_3 + factor_18 * power_value_14 * signum_value_4 + factor_19 * log_value_2 * power_value_14 * signum_value_4 + factor_20 * power_value_12 * signum_value_3) + v_a_2 * term_3 * (factor_21 * square * power_value_15 + factor_22 * square_3 * power_value_16) + factor_23 * v_n_2 * square_3 * power_value_16 + factor_24 * power_value_12 * signum_value_3 + factor_25 * power_value_14 * signum_value_4 + factor_26 * v_p_2 * square * power_value_15)
+            product_positive[i, f_22] = factor_11 * (factor_28 * v_p_2 * square * power_value_15 + factor_30 * power_value_12 * signum_value_3 * (factor_29 - log_value) + factor_31 * power_value_12 * signum_value_3 + factor_32 * v_a_2 * square * power_value_15)
+            product_negative[i, f_22] = factor_16 * (factor_33 * power_value_14 * signum_value_4 + factor_34 * v_a_2 * square_3 * power_value_16 + factor_35 * (log_value_2 + factor_12) * power_value_14 * signum_value_4 + factor_36 * v_n_2 * square_3 * power_value_16)
         sum_p_tangent += seed * (direction_parameters[1] * ((max_positive * (log_value_3 * log_value_3) * power_value_7 - max_negative * (log_value_4 * log_value_4) * power_value_8) / (p * p * p * p) + (-2.0) * (max_negative * log_value_4 * power_value_8 - max_positive * log_value_3 * power_value_7) / (p * p * p)) + max_negative * sum_negative_tangent * (1.0 + log_value_4 / p) * power_value_10 / (p * p) + max_positive * sum_positive_tangent * power_value_6 * (-1.0 - log_value_3 / p) / (p * p)) * step_value
     parameter_product[0] += 0.0
     parameter_product[1] += sum_p_tangent + sum_p_2_tangent / p + direction_parameters[1] * (sum_p_3 - sum_p_2) / (p * p) - sum_p_3_tangent / p
@@ -2389,13 +2077,16 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
         for f_2 in range(d):
             p_2 = np.float64(positive[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(p_2 - n_2) > max_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                max_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             a = np.float64(anchor[i, f_2])
-            if abs(a - n_2) > max_negative_2 or abs(a - n_2) != abs(a - n_2):
-                max_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > max_negative_2 or magnitude_value_2 != magnitude_value_2:
+                max_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > max_positive or magnitude_value_3 != magnitude_value_3:
+                max_positive = magnitude_value_3
         sum_negative = 0.0
         sum_negative_2 = 0.0
         sum_positive = 0.0
@@ -2417,72 +2108,6 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def gradient_p_general_swap_true(anchor, positive, negative, margin, p, sample_weights, loss_scale, gradient_anchor, gradient_positive, gradient_negative):
-    """The gradient (p = general, swap = True)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    term = -1.0 + (1.0 / p)
-    term_3 = -1.0 + p
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_negative = -np.inf
-        max_negative_2 = -np.inf
-        max_positive = -np.inf
-        for f_2 in range(d):
-            p_2 = np.float64(positive[i, f_2])
-            n_2 = np.float64(negative[i, f_2])
-            if abs(p_2 - n_2) > max_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                max_negative = abs(p_2 - n_2)
-            a = np.float64(anchor[i, f_2])
-            if abs(a - n_2) > max_negative_2 or abs(a - n_2) != abs(a - n_2):
-                max_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
-        sum_negative = 0.0
-        sum_negative_2 = 0.0
-        sum_positive = 0.0
-        for f_1 in range(d):
-            p_3 = np.float64(positive[i, f_1])
-            n_3 = np.float64(negative[i, f_1])
-            sum_negative += _power(_ratio(abs(p_3 - n_3), max_negative), p)
-            a_2 = np.float64(anchor[i, f_1])
-            sum_negative_2 += _power(_ratio(abs(a_2 - n_3), max_negative_2), p)
-            sum_positive += _power(_ratio(abs(a_2 - p_3), max_positive), p)
-        factor = max_negative * _power(sum_negative, (1.0 / p))
-        factor_2 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan))
-        adjoint_sum_negative_2 = -seed * ((0.0) if factor < factor_2 else (max_negative_2 * _power(sum_negative_2, term) / p) if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term) / p) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        ratio_value = _ratio(1.0, max_negative_2)
-        factor_3 = adjoint_sum_negative_2 * p * ratio_value
-        power_value_3 = _power(sum_positive, term)
-        ratio_value_2 = _ratio(1.0, max_positive)
-        factor_4 = max_positive * seed * power_value_3 * ratio_value_2 * step_value
-        ratio_value_3 = _ratio(1.0, max_negative)
-        factor_5 = adjoint_sum_negative * p * ratio_value_3
-        factor_6 = adjoint_sum_negative * ratio_value_3
-        factor_7 = adjoint_sum_negative_2 * ratio_value
-        for d_15 in range(d):
-            a_3 = np.float64(anchor[i, d_15])
-            n_4 = np.float64(negative[i, d_15])
-            term_2 = a_3 - n_4
-            power_value = _power(_ratio(abs(term_2), max_negative_2), term_3)
-            signum_value = _signum(term_2)
-            p_4 = np.float64(positive[i, d_15])
-            term_4 = a_3 - p_4
-            power_value_2 = _power(_ratio(abs(term_4), max_positive), term_3)
-            signum_value_2 = _signum(term_4)
-            gradient_anchor[i, d_15] = factor_3 * power_value * signum_value + factor_4 * power_value_2 * signum_value_2
-            term_5 = p_4 - n_4
-            power_value_4 = _power(_ratio(abs(term_5), max_negative), term_3)
-            signum_value_3 = _signum(term_5)
-            gradient_positive[i, d_15] = factor_5 * power_value_4 * signum_value_3 + factor_4 * (-1.0) * power_value_2 * signum_value_2
-            gradient_negative[i, d_15] = p * (factor_6 * (-1.0) * power_value_4 * signum_value_3 + factor_7 * (-1.0) * power_value * signum_value)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p, sample_weights, loss_scale, value_out, gradient_anchor, gradient_positive, gradient_negative):
     """Value and gradient in one pass (p = general, swap = True)."""
     n = anchor.shape[0]
@@ -2501,13 +2126,16 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         for f_2 in range(d):
             p_2 = np.float64(positive[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(p_2 - n_2) > max_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                max_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             a = np.float64(anchor[i, f_2])
-            if abs(a - n_2) > max_negative_2 or abs(a - n_2) != abs(a - n_2):
-                max_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > max_negative_2 or magnitude_value_2 != magnitude_value_2:
+                max_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > max_positive or magnitude_value_3 != magnitude_value_3:
+                max_positive = magnitude_value_3
         sum_negative = 0.0
         sum_negative_2 = 0.0
         sum_positive = 0.0
@@ -2536,8 +2164,9 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
         factor_5 = max_positive * seed * power_value_3 * ratio_value_2 * step_value
         ratio_value_3 = _ratio(1.0, max_negative)
         factor_6 = adjoint_sum_negative * p * ratio_value_3
-        factor_7 = adjoint_sum_negative * ratio_value_3
-        factor_8 = adjoint_sum_negative_2 * ratio_value
+        factor_7 = -max_positive * seed * power_value_3 * ratio_value_2 * step_value
+        factor_8 = -adjoint_sum_negative * ratio_value_3
+        factor_9 = -adjoint_sum_negative_2 * ratio_value
         for d_15 in range(d):
             a_3 = np.float64(anchor[i, d_15])
             n_4 = np.float64(negative[i, d_15])
@@ -2552,90 +2181,9 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
             term_6 = p_4 - n_4
             power_value_4 = _power(_ratio(abs(term_6), max_negative), term_4)
             signum_value_3 = _signum(term_6)
-            gradient_positive[i, d_15] = factor_6 * power_value_4 * signum_value_3 + factor_5 * (-1.0) * power_value_2 * signum_value_2
-            gradient_negative[i, d_15] = p * (factor_7 * (-1.0) * power_value_4 * signum_value_3 + factor_8 * (-1.0) * power_value * signum_value)
+            gradient_positive[i, d_15] = factor_6 * power_value_4 * signum_value_3 + factor_7 * power_value_2 * signum_value_2
+            gradient_negative[i, d_15] = p * (factor_8 * power_value_4 * signum_value_3 + factor_9 * power_value * signum_value)
     return total
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def hessian_diagonal_p_general_swap_true(anchor, positive, negative, margin, p, sample_weights, loss_scale, hessian_anchor, hessian_positive, hessian_negative):
-    """The exact diagonal of the Hessian (p = general, swap = True)."""
-    n = anchor.shape[0]
-    d = anchor.shape[1]
-    weighted = sample_weights.size > 0
-    term = -1.0 + (1.0 / p)
-    term_3 = -2.0 + p
-    term_4 = -1.0 + p
-    factor_3 = p * term_4
-    term_6 = -2.0 + 2.0 * p
-    term_7 = -2.0 + (1.0 / p)
-    factor_7 = p * term
-    square_5 = (p * p)
-    factor_10 = term / p
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_negative = -np.inf
-        max_negative_2 = -np.inf
-        max_positive = -np.inf
-        for f_2 in range(d):
-            p_2 = np.float64(positive[i, f_2])
-            n_2 = np.float64(negative[i, f_2])
-            if abs(p_2 - n_2) > max_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                max_negative = abs(p_2 - n_2)
-            a = np.float64(anchor[i, f_2])
-            if abs(a - n_2) > max_negative_2 or abs(a - n_2) != abs(a - n_2):
-                max_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
-        sum_negative = 0.0
-        sum_negative_2 = 0.0
-        sum_positive = 0.0
-        for f_1 in range(d):
-            p_3 = np.float64(positive[i, f_1])
-            n_3 = np.float64(negative[i, f_1])
-            sum_negative += _power(_ratio(abs(p_3 - n_3), max_negative), p)
-            a_2 = np.float64(anchor[i, f_1])
-            sum_negative_2 += _power(_ratio(abs(a_2 - n_3), max_negative_2), p)
-            sum_positive += _power(_ratio(abs(a_2 - p_3), max_positive), p)
-        factor = max_negative * _power(sum_negative, (1.0 / p))
-        factor_2 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan))
-        adjoint_sum_negative_2 = -seed * ((0.0) if factor < factor_2 else (max_negative_2 * _power(sum_negative_2, term) / p) if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term) / p) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        square_2 = ((_ratio(1.0, max_negative_2)) * (_ratio(1.0, max_negative_2)))
-        factor_4 = factor_3 * adjoint_sum_negative_2 * square_2
-        square_4 = ((_ratio(1.0, max_positive)) * (_ratio(1.0, max_positive)))
-        factor_5 = max_positive * seed * square_4 * term_4 * _power(sum_positive, term) * step_value
-        factor_8 = factor_7 * max_positive * seed * square_4 * _power(sum_positive, term_7) * step_value
-        factor_11 = seed * square_5 * square_2 * ((0.0) if factor < factor_2 else (factor_10 * max_negative_2 * _power(sum_negative_2, term_7)) if factor >= factor_2 else np.nan) * step_value
-        square_7 = ((_ratio(1.0, max_negative)) * (_ratio(1.0, max_negative)))
-        factor_13 = factor_3 * adjoint_sum_negative * square_7
-        factor_14 = seed * square_5 * square_7 * ((factor_10 * max_negative * _power(sum_negative, term_7)) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan) * step_value
-        factor_16 = adjoint_sum_negative * square_7
-        factor_17 = adjoint_sum_negative_2 * square_2
-        for d_15 in range(d):
-            a_3 = np.float64(anchor[i, d_15])
-            n_4 = np.float64(negative[i, d_15])
-            term_2 = a_3 - n_4
-            square = ((_signum(term_2)) * (_signum(term_2)))
-            ratio_value = _ratio(abs(term_2), max_negative_2)
-            power_value = _power(ratio_value, term_3)
-            p_4 = np.float64(positive[i, d_15])
-            term_5 = a_3 - p_4
-            square_3 = ((_signum(term_5)) * (_signum(term_5)))
-            ratio_value_2 = _ratio(abs(term_5), max_positive)
-            factor_6 = factor_5 * square_3 * _power(ratio_value_2, term_3)
-            factor_9 = factor_8 * square_3 * _power(ratio_value_2, term_6)
-            factor_12 = factor_11 * (-1.0) * square * _power(ratio_value, term_6)
-            hessian_anchor[i, d_15] = factor_4 * square * power_value + factor_6 + factor_9 + factor_12
-            term_8 = p_4 - n_4
-            square_6 = ((_signum(term_8)) * (_signum(term_8)))
-            ratio_value_3 = _ratio(abs(term_8), max_negative)
-            power_value_2 = _power(ratio_value_3, term_3)
-            factor_15 = factor_14 * (-1.0) * square_6 * _power(ratio_value_3, term_6)
-            hessian_positive[i, d_15] = factor_13 * square_6 * power_value_2 + factor_6 + factor_9 + factor_15
-            hessian_negative[i, d_15] = factor_3 * (factor_16 * square_6 * power_value_2 + factor_17 * square * power_value) + factor_15 + factor_12
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2644,15 +2192,18 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
     n = anchor.shape[0]
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
-    term = -1.0 + (1.0 / p)
-    term_3 = -1.0 + p
-    term_6 = -2.0 + p
-    factor_8 = p * term_3
-    term_7 = -2.0 + 2.0 * p
-    term_8 = -2.0 + (1.0 / p)
-    factor_12 = p * term
-    square_5 = (p * p)
-    factor_15 = term / p
+    sum_negative_2_change = np.empty((d,))
+    sum_positive_change = np.empty((d,))
+    sum_negative_change = np.empty((d,))
+    sum_positive_change_2 = np.empty((d,))
+    sum_negative_change_2 = np.empty((d,))
+    sum_negative_2_change_2 = np.empty((d,))
+    term_4 = -1.0 + p
+    term_5 = -1.0 + (1.0 / p)
+    term_6 = -2.0 + (1.0 / p)
+    factor_9 = term_5 / p
+    term_10 = -2.0 + p
+    factor_18 = p * term_4
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -2662,79 +2213,110 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         for f_2 in range(d):
             p_2 = np.float64(positive[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(p_2 - n_2) > max_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                max_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             a = np.float64(anchor[i, f_2])
-            if abs(a - n_2) > max_negative_2 or abs(a - n_2) != abs(a - n_2):
-                max_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > max_negative_2 or magnitude_value_2 != magnitude_value_2:
+                max_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > max_positive or magnitude_value_3 != magnitude_value_3:
+                max_positive = magnitude_value_3
         sum_negative = 0.0
         sum_negative_2 = 0.0
         sum_positive = 0.0
+        ratio_value_4 = _ratio(1.0, max_negative_2)
+        factor = p * ratio_value_4
+        ratio_value_5 = _ratio(1.0, max_positive)
+        factor_2 = p * ratio_value_5
+        ratio_value_6 = _ratio(1.0, max_negative)
+        factor_3 = p * ratio_value_6
+        factor_4 = -p * ratio_value_5
+        factor_5 = -p * ratio_value_6
+        factor_6 = -p * ratio_value_4
         for f_1 in range(d):
             p_3 = np.float64(positive[i, f_1])
             n_3 = np.float64(negative[i, f_1])
-            sum_negative += _power(_ratio(abs(p_3 - n_3), max_negative), p)
+            term = p_3 - n_3
+            ratio_value = _ratio(abs(term), max_negative)
+            sum_negative += _power(ratio_value, p)
             a_2 = np.float64(anchor[i, f_1])
-            sum_negative_2 += _power(_ratio(abs(a_2 - n_3), max_negative_2), p)
-            sum_positive += _power(_ratio(abs(a_2 - p_3), max_positive), p)
-        factor = max_negative * _power(sum_negative, (1.0 / p))
-        factor_2 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else np.nan))
-        adjoint_sum_negative_2 = -seed * ((0.0) if factor < factor_2 else (max_negative_2 * _power(sum_negative_2, term) / p) if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term) / p) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        ratio_value_2 = _ratio(1.0, max_negative_2)
-        factor_3 = adjoint_sum_negative_2 * p * ratio_value_2
-        power_value_3 = _power(sum_positive, term)
-        ratio_value_4 = _ratio(1.0, max_positive)
-        factor_4 = max_positive * seed * power_value_3 * ratio_value_4 * step_value
-        ratio_value_6 = _ratio(1.0, max_negative)
-        factor_5 = adjoint_sum_negative * p * ratio_value_6
-        factor_6 = adjoint_sum_negative * ratio_value_6
-        factor_7 = adjoint_sum_negative_2 * ratio_value_2
-        square_2 = (ratio_value_2 * ratio_value_2)
-        factor_9 = factor_8 * adjoint_sum_negative_2 * square_2
-        square_4 = (ratio_value_4 * ratio_value_4)
-        factor_10 = max_positive * seed * square_4 * term_3 * power_value_3 * step_value
-        factor_13 = factor_12 * max_positive * seed * square_4 * _power(sum_positive, term_8) * step_value
-        factor_16 = seed * square_5 * square_2 * ((0.0) if factor < factor_2 else (factor_15 * max_negative_2 * _power(sum_negative_2, term_8)) if factor >= factor_2 else np.nan) * step_value
-        square_7 = (ratio_value_6 * ratio_value_6)
-        factor_18 = factor_8 * adjoint_sum_negative * square_7
-        factor_19 = seed * square_5 * square_7 * ((factor_15 * max_negative * _power(sum_negative, term_8)) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan) * step_value
-        factor_21 = adjoint_sum_negative * square_7
-        factor_22 = adjoint_sum_negative_2 * square_2
-        for d_15 in range(d):
-            a_3 = np.float64(anchor[i, d_15])
-            n_4 = np.float64(negative[i, d_15])
-            term_2 = a_3 - n_4
-            ratio_value = _ratio(abs(term_2), max_negative_2)
-            power_value = _power(ratio_value, term_3)
+            term_2 = a_2 - n_3
+            ratio_value_2 = _ratio(abs(term_2), max_negative_2)
+            sum_negative_2 += _power(ratio_value_2, p)
+            term_3 = a_2 - p_3
+            ratio_value_3 = _ratio(abs(term_3), max_positive)
+            sum_positive += _power(ratio_value_3, p)
+            power_value = _power(ratio_value_2, term_4)
             signum_value = _signum(term_2)
-            p_4 = np.float64(positive[i, d_15])
-            term_4 = a_3 - p_4
-            ratio_value_3 = _ratio(abs(term_4), max_positive)
-            power_value_2 = _power(ratio_value_3, term_3)
-            signum_value_2 = _signum(term_4)
-            gradient_anchor[i, d_15] = factor_3 * power_value * signum_value + factor_4 * power_value_2 * signum_value_2
-            term_5 = p_4 - n_4
-            ratio_value_5 = _ratio(abs(term_5), max_negative)
-            power_value_4 = _power(ratio_value_5, term_3)
-            signum_value_3 = _signum(term_5)
-            gradient_positive[i, d_15] = factor_5 * power_value_4 * signum_value_3 + factor_4 * (-1.0) * power_value_2 * signum_value_2
-            gradient_negative[i, d_15] = p * (factor_6 * (-1.0) * power_value_4 * signum_value_3 + factor_7 * (-1.0) * power_value * signum_value)
-            square = (signum_value * signum_value)
-            power_value_5 = _power(ratio_value, term_6)
-            square_3 = (signum_value_2 * signum_value_2)
-            factor_11 = factor_10 * square_3 * _power(ratio_value_3, term_6)
-            factor_14 = factor_13 * square_3 * _power(ratio_value_3, term_7)
-            factor_17 = factor_16 * (-1.0) * square * _power(ratio_value, term_7)
-            hessian_anchor[i, d_15] = factor_9 * square * power_value_5 + factor_11 + factor_14 + factor_17
-            square_6 = (signum_value_3 * signum_value_3)
-            power_value_6 = _power(ratio_value_5, term_6)
-            factor_20 = factor_19 * (-1.0) * square_6 * _power(ratio_value_5, term_7)
-            hessian_positive[i, d_15] = factor_18 * square_6 * power_value_6 + factor_11 + factor_14 + factor_20
-            hessian_negative[i, d_15] = factor_8 * (factor_21 * square_6 * power_value_6 + factor_22 * square * power_value_5) + factor_20 + factor_17
+            sum_negative_2_change[f_1] = factor * power_value * signum_value
+            power_value_2 = _power(ratio_value_3, term_4)
+            signum_value_2 = _signum(term_3)
+            sum_positive_change[f_1] = factor_2 * power_value_2 * signum_value_2
+            power_value_3 = _power(ratio_value, term_4)
+            signum_value_3 = _signum(term)
+            sum_negative_change[f_1] = factor_3 * power_value_3 * signum_value_3
+            sum_positive_change_2[f_1] = factor_4 * power_value_2 * signum_value_2
+            sum_negative_change_2[f_1] = factor_5 * power_value_3 * signum_value_3
+            sum_negative_2_change_2[f_1] = factor_6 * power_value * signum_value
+        factor_7 = max_negative * _power(sum_negative, (1.0 / p))
+        factor_8 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
+        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
+        adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * _power(sum_negative_2, term_5) / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term_5) / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        case = ((0.0) if factor_7 < factor_8 else (factor_9 * max_negative_2 * _power(sum_negative_2, term_6)) if factor_7 >= factor_8 else np.nan)
+        factor_10 = -seed * case * step_value
+        case_2 = ((factor_9 * max_negative * _power(sum_negative, term_6)) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan)
+        factor_11 = -seed * case_2 * step_value
+        factor_12 = adjoint_sum_negative_2 * p * ratio_value_4
+        power_value_6 = _power(sum_positive, term_5)
+        factor_13 = max_positive * seed * power_value_6 * ratio_value_5 * step_value
+        factor_14 = adjoint_sum_negative * p * ratio_value_6
+        factor_15 = -max_positive * seed * power_value_6 * ratio_value_5 * step_value
+        factor_16 = -adjoint_sum_negative * ratio_value_6
+        factor_17 = -adjoint_sum_negative_2 * ratio_value_4
+        square_2 = (ratio_value_4 * ratio_value_4)
+        factor_19 = factor_18 * adjoint_sum_negative_2 * square_2
+        factor_20 = max_positive * seed * (ratio_value_5 * ratio_value_5) * term_4 * power_value_6 * step_value
+        power_value_9 = _power(sum_positive, term_6)
+        factor_22 = max_positive * seed * power_value_9 * ratio_value_5 * step_value * term_5
+        square_4 = (ratio_value_6 * ratio_value_6)
+        factor_23 = factor_18 * adjoint_sum_negative * square_4
+        factor_24 = -max_positive * seed * power_value_9 * ratio_value_5 * step_value * term_5
+        factor_25 = adjoint_sum_negative * square_4
+        factor_26 = adjoint_sum_negative_2 * square_2
+        for d_50 in range(d):
+            adjoint_sum_negative_2_change = factor_10 * sum_negative_2_change[d_50]  # -seed*sum_negative_2_change*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            adjoint_sum_negative_change = factor_11 * sum_negative_change[d_50]  # -seed*sum_negative_change*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            adjoint_sum_negative_2_change_2 = factor_10 * sum_negative_2_change_2[d_50]  # -seed*sum_negative_2_change_2*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            adjoint_sum_negative_change_2 = factor_11 * sum_negative_change_2[d_50]  # -seed*sum_negative_change_2*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            a_3 = np.float64(anchor[i, d_50])
+            n_4 = np.float64(negative[i, d_50])
+            term_7 = a_3 - n_4
+            ratio_value_7 = _ratio(abs(term_7), max_negative_2)
+            power_value_4 = _power(ratio_value_7, term_4)
+            signum_value_4 = _signum(term_7)
+            p_4 = np.float64(positive[i, d_50])
+            term_8 = a_3 - p_4
+            ratio_value_8 = _ratio(abs(term_8), max_positive)
+            power_value_5 = _power(ratio_value_8, term_4)
+            signum_value_5 = _signum(term_8)
+            gradient_anchor[i, d_50] = factor_12 * power_value_4 * signum_value_4 + factor_13 * power_value_5 * signum_value_5
+            term_9 = p_4 - n_4
+            ratio_value_9 = _ratio(abs(term_9), max_negative)
+            power_value_7 = _power(ratio_value_9, term_4)
+            signum_value_6 = _signum(term_9)
+            gradient_positive[i, d_50] = factor_14 * power_value_7 * signum_value_6 + factor_15 * power_value_5 * signum_value_5
+            gradient_negative[i, d_50] = p * (factor_16 * power_value_7 * signum_value_6 + factor_17 * power_value_4 * signum_value_4)
+            square = (signum_value_4 * signum_value_4)
+            power_value_8 = _power(ratio_value_7, term_10)
+            factor_21 = factor_20 * (signum_value_5 * signum_value_5) * _power(ratio_value_8, term_10)
+            hessian_anchor[i, d_50] = factor * adjoint_sum_negative_2_change * power_value_4 * signum_value_4 + factor_19 * square * power_value_8 + factor_21 + factor_22 * sum_positive_change[d_50] * power_value_5 * signum_value_5
+            square_3 = (signum_value_6 * signum_value_6)
+            power_value_10 = _power(ratio_value_9, term_10)
+            hessian_positive[i, d_50] = factor_3 * adjoint_sum_negative_change * power_value_7 * signum_value_6 + factor_23 * square_3 * power_value_10 + factor_21 + factor_24 * sum_positive_change_2[d_50] * power_value_5 * signum_value_5
+            hessian_negative[i, d_50] = p * (term_4 * (factor_25 * square_3 * power_value_10 + factor_26 * square * power_value_8) - adjoint_sum_negative_2_change_2 * power_value_4 * ratio_value_4 * signum_value_4 - adjoint_sum_negative_change_2 * power_value_7 * ratio_value_6 * signum_value_6)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2746,9 +2328,10 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
     term_4 = -1.0 + p
     term_5 = -1.0 + (1.0 / p)
     term_6 = -2.0 + (1.0 / p)
-    factor_6 = term_5 / p
+    factor_9 = term_5 / p
     term_8 = -2.0 + p
-    factor_12 = p * term_4
+    factor_15 = -p * term_4
+    factor_24 = p * term_4
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -2758,13 +2341,16 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         for f_2 in range(d):
             p_2 = np.float64(positive[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(p_2 - n_2) > max_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                max_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             a = np.float64(anchor[i, f_2])
-            if abs(a - n_2) > max_negative_2 or abs(a - n_2) != abs(a - n_2):
-                max_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > max_negative_2 or magnitude_value_2 != magnitude_value_2:
+                max_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > max_positive or magnitude_value_3 != magnitude_value_3:
+                max_positive = magnitude_value_3
         sum_negative = 0.0
         sum_negative_2 = 0.0
         sum_positive = 0.0
@@ -2773,10 +2359,13 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         sum_positive_tangent = 0.0
         ratio_value_4 = _ratio(1.0, max_negative)
         factor = p * ratio_value_4
+        factor_2 = -p * ratio_value_4
         ratio_value_5 = _ratio(1.0, max_negative_2)
-        factor_2 = p * ratio_value_5
+        factor_3 = p * ratio_value_5
+        factor_4 = -p * ratio_value_5
         ratio_value_6 = _ratio(1.0, max_positive)
-        factor_3 = p * ratio_value_6
+        factor_5 = p * ratio_value_6
+        factor_6 = -p * ratio_value_6
         for f_1 in range(d):
             p_3 = np.float64(positive[i, f_1])
             n_3 = np.float64(negative[i, f_1])
@@ -2794,37 +2383,40 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
             power_value = _power(ratio_value, term_4)
             signum_value = _signum(term)
             v_n = np.float64(direction_negative[i, f_1])
-            sum_negative_tangent += factor * v_p * power_value * signum_value + factor * (-1.0) * v_n * power_value * signum_value
+            sum_negative_tangent += factor * v_p * power_value * signum_value + factor_2 * v_n * power_value * signum_value
             v_a = np.float64(direction_anchor[i, f_1])
             power_value_2 = _power(ratio_value_2, term_4)
             signum_value_2 = _signum(term_2)
-            sum_negative_2_tangent += factor_2 * v_a * power_value_2 * signum_value_2 + factor_2 * (-1.0) * v_n * power_value_2 * signum_value_2
+            sum_negative_2_tangent += factor_3 * v_a * power_value_2 * signum_value_2 + factor_4 * v_n * power_value_2 * signum_value_2
             power_value_3 = _power(ratio_value_3, term_4)
             signum_value_3 = _signum(term_3)
-            sum_positive_tangent += factor_3 * v_a * power_value_3 * signum_value_3 + factor_3 * (-1.0) * v_p * power_value_3 * signum_value_3
-        factor_4 = max_negative * _power(sum_negative, (1.0 / p))
-        factor_5 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
-        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor_4) if factor_4 < factor_5 else factor_5 if factor_4 >= factor_5 else np.nan))
-        adjoint_sum_negative_2 = -seed * ((0.0) if factor_4 < factor_5 else (max_negative_2 * _power(sum_negative_2, term_5) / p) if factor_4 >= factor_5 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term_5) / p) if factor_4 < factor_5 else 0.0 if factor_4 >= factor_5 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative_2_tangent = -seed * sum_negative_2_tangent * ((0.0) if factor_4 < factor_5 else (factor_6 * max_negative_2 * _power(sum_negative_2, term_6)) if factor_4 >= factor_5 else np.nan) * step_value  # seed*(-direction_p*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)) - sum_negative_2_tangent*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative_tangent = -seed * sum_negative_tangent * ((factor_6 * max_negative * _power(sum_negative, term_6)) if factor_4 < factor_5 else 0.0 if factor_4 >= factor_5 else np.nan) * step_value  # seed*(-direction_p*Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - sum_negative_tangent*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            sum_positive_tangent += factor_5 * v_a * power_value_3 * signum_value_3 + factor_6 * v_p * power_value_3 * signum_value_3
+        factor_7 = max_negative * _power(sum_negative, (1.0 / p))
+        factor_8 = max_negative_2 * _power(sum_negative_2, (1.0 / p))
+        step_value = _step(margin + max_positive * _power(sum_positive, (1.0 / p)) - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
+        adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * _power(sum_negative_2, term_5) / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative = -seed * ((max_negative * _power(sum_negative, term_5) / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_2_tangent = -seed * sum_negative_2_tangent * ((0.0) if factor_7 < factor_8 else (factor_9 * max_negative_2 * _power(sum_negative_2, term_6)) if factor_7 >= factor_8 else np.nan) * step_value  # seed*(-direction_p*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)) - sum_negative_2_tangent*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_tangent = -seed * sum_negative_tangent * ((factor_9 * max_negative * _power(sum_negative, term_6)) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # seed*(-direction_p*Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - sum_negative_tangent*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         square_2 = (ratio_value_5 * ratio_value_5)
-        factor_7 = adjoint_sum_negative_2 * p * square_2
+        factor_10 = adjoint_sum_negative_2 * p * square_2
         square_4 = (ratio_value_6 * ratio_value_6)
         power_value_6 = _power(sum_positive, term_5)
-        factor_8 = max_positive * seed * square_4 * power_value_6 * step_value
-        factor_10 = adjoint_sum_negative_2_tangent * p * ratio_value_5
+        factor_11 = max_positive * seed * square_4 * power_value_6 * step_value
+        factor_13 = adjoint_sum_negative_2_tangent * p * ratio_value_5
         power_value_9 = _power(sum_positive, term_6)
-        factor_11 = max_positive * seed * sum_positive_tangent * power_value_9 * ratio_value_6 * step_value * term_5
-        factor_13 = factor_12 * adjoint_sum_negative_2 * square_2
-        factor_14 = max_positive * seed * square_4 * term_4 * power_value_6 * step_value
+        factor_14 = max_positive * seed * sum_positive_tangent * power_value_9 * ratio_value_6 * step_value * term_5
+        factor_16 = factor_15 * adjoint_sum_negative_2 * square_2
+        factor_17 = -max_positive * seed * square_4 * term_4 * power_value_6 * step_value
         square_6 = (ratio_value_4 * ratio_value_4)
-        factor_15 = adjoint_sum_negative * p * square_6
-        factor_16 = adjoint_sum_negative_tangent * p * ratio_value_4
-        factor_17 = factor_12 * adjoint_sum_negative * square_6
-        factor_18 = adjoint_sum_negative * square_6
-        factor_19 = adjoint_sum_negative_2 * square_2
+        factor_18 = adjoint_sum_negative * p * square_6
+        factor_19 = adjoint_sum_negative_tangent * p * ratio_value_4
+        factor_20 = factor_15 * adjoint_sum_negative * square_6
+        factor_21 = -max_positive * seed * sum_positive_tangent * power_value_9 * ratio_value_6 * step_value * term_5
+        factor_22 = adjoint_sum_negative * square_6
+        factor_23 = adjoint_sum_negative_2 * square_2
+        factor_25 = -adjoint_sum_negative_2_tangent * p * ratio_value_5
+        factor_26 = -adjoint_sum_negative_tangent * p * ratio_value_4
         for d_15 in range(d):
             v_a_2 = np.float64(direction_anchor[i, d_15])
             a_3 = np.float64(anchor[i, d_15])
@@ -2840,20 +2432,20 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
             square_3 = (signum_value_5 * signum_value_5)
             ratio_value_8 = _ratio(abs(term_9), max_positive)
             power_value_5 = _power(ratio_value_8, term_8)
-            factor_9 = factor_8 * square_3 * power_value_5
+            factor_12 = factor_11 * square_3 * power_value_5
             power_value_7 = _power(ratio_value_7, term_4)
             power_value_8 = _power(ratio_value_8, term_4)
             v_n_2 = np.float64(direction_negative[i, d_15])
             v_p_2 = np.float64(direction_positive[i, d_15])
-            product_anchor[i, d_15] = v_a_2 * term_4 * (factor_7 * square * power_value_4 + factor_9) + factor_10 * power_value_7 * signum_value_4 + factor_11 * power_value_8 * signum_value_5 + factor_13 * (-1.0) * v_n_2 * square * power_value_4 + factor_14 * (-1.0) * v_p_2 * square_3 * power_value_5
+            product_anchor[i, d_15] = v_a_2 * term_4 * (factor_10 * square * power_value_4 + factor_12) + factor_13 * power_value_7 * signum_value_4 + factor_14 * power_value_8 * signum_value_5 + factor_16 * v_n_2 * square * power_value_4 + factor_17 * v_p_2 * square_3 * power_value_5
             term_10 = p_4 - n_4
             signum_value_6 = _signum(term_10)
             square_5 = (signum_value_6 * signum_value_6)
             ratio_value_9 = _ratio(abs(term_10), max_negative)
             power_value_10 = _power(ratio_value_9, term_8)
             power_value_11 = _power(ratio_value_9, term_4)
-            product_positive[i, d_15] = v_p_2 * term_4 * (factor_15 * square_5 * power_value_10 + factor_9) + factor_16 * power_value_11 * signum_value_6 + factor_17 * (-1.0) * v_n_2 * square_5 * power_value_10 + factor_11 * (-1.0) * power_value_8 * signum_value_5 + factor_14 * (-1.0) * v_a_2 * square_3 * power_value_5
-            product_negative[i, d_15] = factor_12 * v_n_2 * (factor_18 * square_5 * power_value_10 + factor_19 * square * power_value_4) + factor_10 * (-1.0) * power_value_7 * signum_value_4 + factor_16 * (-1.0) * power_value_11 * signum_value_6 + factor_17 * (-1.0) * v_p_2 * square_5 * power_value_10 + factor_13 * (-1.0) * v_a_2 * square * power_value_4
+            product_positive[i, d_15] = v_p_2 * term_4 * (factor_18 * square_5 * power_value_10 + factor_12) + factor_19 * power_value_11 * signum_value_6 + factor_20 * v_n_2 * square_5 * power_value_10 + factor_21 * power_value_8 * signum_value_5 + factor_17 * v_a_2 * square_3 * power_value_5
+            product_negative[i, d_15] = factor_24 * v_n_2 * (factor_22 * square_5 * power_value_10 + factor_23 * square * power_value_4) + factor_25 * power_value_7 * signum_value_4 + factor_26 * power_value_11 * signum_value_6 + factor_20 * v_p_2 * square_5 * power_value_10 + factor_16 * v_a_2 * square * power_value_4
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2874,7 +2466,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
     term = -1.0 + (1.0 / p)
     factor_3 = -1.0 / (p * p)
     term_2 = -2.0 + (1.0 / p)
-    factor_8 = term / p
+    factor_4 = term / p
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -2884,13 +2476,16 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         for f_2 in range(d):
             p_2 = np.float64(positive[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(p_2 - n_2) > max_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                max_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             a = np.float64(anchor[i, f_2])
-            if abs(a - n_2) > max_negative_2 or abs(a - n_2) != abs(a - n_2):
-                max_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > max_negative_2 or magnitude_value_2 != magnitude_value_2:
+                max_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > max_positive or magnitude_value_3 != magnitude_value_3:
+                max_positive = magnitude_value_3
         sum_negative = 0.0
         sum_negative_2 = 0.0
         sum_positive = 0.0
@@ -2932,19 +2527,19 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         case = ((0.0) if factor < factor_2 else (max_negative_2 * power_value_7 * (factor_3 - log_value_2 / (p * p * p))) if factor >= factor_2 else np.nan)
         case_2 = ((max_negative * power_value_8 * (factor_3 - log_value / (p * p * p))) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan)
         sum_p_sensitivity += seed * (max_positive * sum_positive_sensitivity * power_value_9 * (factor_3 - log_value_3 / (p * p * p)) + max_positive * (log_value_3 * log_value_3) * power_value_4 / (p * p * p * p) + 2.0 * max_positive * log_value_3 * power_value_4 / (p * p * p) - ((max_negative * ((log_value * log_value) / (p * p * p * p) + 2.0 * log_value / (p * p * p)) * power_value_5) if factor < factor_2 else (max_negative_2 * ((log_value_2 * log_value_2) / (p * p * p * p) + 2.0 * log_value_2 / (p * p * p)) * power_value_6) if factor >= factor_2 else np.nan) - sum_negative_2_sensitivity * case - sum_negative_sensitivity * case_2) * step_value
-        factor_4 = max_positive * seed * power_value_9 * step_value
-        factor_5 = sum_positive_sensitivity * _power(sum_positive, term_2) * term
-        factor_6 = log_value_3 * power_value_9 / (p * p)
-        factor_7 = max_positive * seed * step_value
-        factor_9 = seed * step_value * (-case - sum_negative_2_sensitivity * ((0.0) if factor < factor_2 else (factor_8 * max_negative_2 * _power(sum_negative_2, term_2)) if factor >= factor_2 else np.nan))
-        factor_10 = seed * step_value * (-case_2 - sum_negative_sensitivity * ((factor_8 * max_negative * _power(sum_negative, term_2)) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan))
+        adjoint_sum_negative_2_change_3 = seed * step_value * (-case - sum_negative_2_sensitivity * ((0.0) if factor < factor_2 else (factor_4 * max_negative_2 * _power(sum_negative_2, term_2)) if factor >= factor_2 else np.nan))  # seed*(-sum_negative_2_sensitivity*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)) - Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_change_3 = seed * step_value * (-case_2 - sum_negative_sensitivity * ((factor_4 * max_negative * _power(sum_negative, term_2)) if factor < factor_2 else 0.0 if factor >= factor_2 else np.nan))  # seed*(-sum_negative_sensitivity*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        factor_5 = max_positive * seed * power_value_9 * step_value
+        factor_6 = sum_positive_sensitivity * _power(sum_positive, term_2) * term
+        factor_7 = -log_value_3 * power_value_9 / (p * p)
+        factor_8 = max_positive * seed * step_value
         for f_32 in range(d):
             a_3 = np.float64(anchor[i, f_32])
             p_4 = np.float64(positive[i, f_32])
             ratio_value_4 = _ratio(abs(a_3 - p_4), max_positive)
             log_value_4 = math.log(ratio_value_4)
             power_value_10 = _power(ratio_value_4, p)
-            sum_p_2 += factor_4 * log_value_4 * power_value_10
+            sum_p_2 += factor_5 * log_value_4 * power_value_10
             n_4 = np.float64(negative[i, f_32])
             ratio_value_5 = _ratio(abs(a_3 - n_4), max_negative_2)
             log_value_5 = math.log(ratio_value_5)
@@ -2954,9 +2549,9 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
             log_value_6 = math.log(ratio_value_6)
             power_value_12 = _power(ratio_value_6, p)
             sum_p_4 += adjoint_sum_negative * log_value_6 * power_value_12
-            sum_p_2_sensitivity += factor_7 * ((log_value_4 * log_value_4) * power_value_9 + factor_5 * log_value_4 + factor_6 * (-1.0) * log_value_4) * power_value_10
-            sum_p_3_sensitivity += (adjoint_sum_negative_2 * (log_value_5 * log_value_5) + factor_9 * log_value_5) * power_value_11
-            sum_p_4_sensitivity += (adjoint_sum_negative * (log_value_6 * log_value_6) + factor_10 * log_value_6) * power_value_12
+            sum_p_2_sensitivity += factor_8 * ((log_value_4 * log_value_4) * power_value_9 + factor_6 * log_value_4 + factor_7 * log_value_4) * power_value_10
+            sum_p_3_sensitivity += (adjoint_sum_negative_2 * (log_value_5 * log_value_5) + adjoint_sum_negative_2_change_3 * log_value_5) * power_value_11
+            sum_p_4_sensitivity += (adjoint_sum_negative * (log_value_6 * log_value_6) + adjoint_sum_negative_change_3 * log_value_6) * power_value_12
     parameter_gradient[0] += sum_margin
     parameter_gradient[1] += sum_p + sum_p_3 + sum_p_4 + sum_p_2 / p
     parameter_hessian[0] += 0.0
@@ -2977,10 +2572,11 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
     term_4 = -1.0 + p
     term_6 = -1.0 + (1.0 / p)
     term_7 = -2.0 + (1.0 / p)
-    factor_12 = -1.0 / (p * p)
-    factor_13 = term_6 / p
+    factor_15 = -1.0 / (p * p)
+    factor_16 = term_6 / p
     term_11 = -2.0 + p
-    factor_26 = p * term_4
+    factor_29 = -p * term_4
+    factor_43 = p * term_4
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -2990,13 +2586,16 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         for f_2 in range(d):
             p_2 = np.float64(positive[i, f_2])
             n_2 = np.float64(negative[i, f_2])
-            if abs(p_2 - n_2) > max_negative or abs(p_2 - n_2) != abs(p_2 - n_2):
-                max_negative = abs(p_2 - n_2)
+            magnitude_value = abs(p_2 - n_2)
+            if magnitude_value > max_negative or magnitude_value != magnitude_value:
+                max_negative = magnitude_value
             a = np.float64(anchor[i, f_2])
-            if abs(a - n_2) > max_negative_2 or abs(a - n_2) != abs(a - n_2):
-                max_negative_2 = abs(a - n_2)
-            if abs(a - p_2) > max_positive or abs(a - p_2) != abs(a - p_2):
-                max_positive = abs(a - p_2)
+            magnitude_value_2 = abs(a - n_2)
+            if magnitude_value_2 > max_negative_2 or magnitude_value_2 != magnitude_value_2:
+                max_negative_2 = magnitude_value_2
+            magnitude_value_3 = abs(a - p_2)
+            if magnitude_value_3 > max_positive or magnitude_value_3 != magnitude_value_3:
+                max_positive = magnitude_value_3
         sum_negative = 0.0
         sum_negative_2 = 0.0
         sum_positive = 0.0
@@ -3005,10 +2604,13 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         sum_positive_tangent = 0.0
         ratio_value_4 = _ratio(1.0, max_negative)
         factor = p * ratio_value_4
+        factor_2 = -p * ratio_value_4
         ratio_value_5 = _ratio(1.0, max_negative_2)
-        factor_2 = p * ratio_value_5
+        factor_3 = p * ratio_value_5
+        factor_4 = -p * ratio_value_5
         ratio_value_6 = _ratio(1.0, max_positive)
-        factor_3 = p * ratio_value_6
+        factor_5 = p * ratio_value_6
+        factor_6 = -p * ratio_value_6
         for f_1 in range(d):
             p_3 = np.float64(positive[i, f_1])
             n_3 = np.float64(negative[i, f_1])
@@ -3029,29 +2631,29 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             power_value_4 = _power(ratio_value, term_4)
             signum_value = _signum(term)
             v_n = np.float64(direction_negative[i, f_1])
-            sum_negative_tangent += direction_parameters[1] * math.log(ratio_value) * power_value + factor * v_p * power_value_4 * signum_value + factor * (-1.0) * v_n * power_value_4 * signum_value
+            sum_negative_tangent += direction_parameters[1] * math.log(ratio_value) * power_value + factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
             v_a = np.float64(direction_anchor[i, f_1])
             power_value_5 = _power(ratio_value_2, term_4)
             signum_value_2 = _signum(term_2)
-            sum_negative_2_tangent += direction_parameters[1] * math.log(ratio_value_2) * power_value_2 + factor_2 * v_a * power_value_5 * signum_value_2 + factor_2 * (-1.0) * v_n * power_value_5 * signum_value_2
+            sum_negative_2_tangent += direction_parameters[1] * math.log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
             power_value_6 = _power(ratio_value_3, term_4)
             signum_value_3 = _signum(term_3)
-            sum_positive_tangent += direction_parameters[1] * math.log(ratio_value_3) * power_value_3 + factor_3 * v_a * power_value_6 * signum_value_3 + factor_3 * (-1.0) * v_p * power_value_6 * signum_value_3
+            sum_positive_tangent += direction_parameters[1] * math.log(ratio_value_3) * power_value_3 + factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
         power_value_8 = _power(sum_positive, term_6)
         power_value_9 = _power(sum_positive, (1.0 / p))
         power_value_10 = _power(sum_negative, (1.0 / p))
-        factor_4 = max_negative * power_value_10
+        factor_7 = max_negative * power_value_10
         power_value_11 = _power(sum_negative_2, (1.0 / p))
-        factor_5 = max_negative_2 * power_value_11
-        step_value = _step(margin + max_positive * power_value_9 - ((factor_4) if factor_4 < factor_5 else factor_5 if factor_4 >= factor_5 else np.nan))
-        factor_6 = max_positive * seed * power_value_8 * step_value
+        factor_8 = max_negative_2 * power_value_11
+        step_value = _step(margin + max_positive * power_value_9 - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
+        factor_9 = max_positive * seed * power_value_8 * step_value
         log_value_2 = math.log(sum_positive)
-        factor_7 = log_value_2 / (p * p)
-        factor_8 = direction_parameters[1] * power_value_8
+        factor_10 = -log_value_2 / (p * p)
+        factor_11 = direction_parameters[1] * power_value_8
         power_value_12 = _power(sum_positive, term_7)
-        factor_9 = sum_positive_tangent * power_value_12 * term_6
-        factor_10 = power_value_8 * ratio_value_6
-        factor_11 = max_positive * seed * step_value
+        factor_12 = sum_positive_tangent * power_value_12 * term_6
+        factor_13 = power_value_8 * ratio_value_6
+        factor_14 = max_positive * seed * step_value
         for f_32 in range(d):
             a_3 = np.float64(anchor[i, f_32])
             p_4 = np.float64(positive[i, f_32])
@@ -3059,45 +2661,52 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             ratio_value_7 = _ratio(abs(term_5), max_positive)
             log_value = math.log(ratio_value_7)
             power_value_7 = _power(ratio_value_7, p)
-            sum_p_2 += factor_6 * log_value * power_value_7
+            sum_p_2 += factor_9 * log_value * power_value_7
             v_a_2 = np.float64(direction_anchor[i, f_32])
             power_value_13 = _power(ratio_value_7, term_4)
             signum_value_4 = _signum(term_5)
             v_p_2 = np.float64(direction_positive[i, f_32])
-            sum_p_2_tangent += factor_11 * (factor_8 * ((log_value * log_value) + factor_7 * (-1.0) * log_value) * power_value_7 + factor_9 * log_value * power_value_7 + factor_10 * v_a_2 * (1.0 + p * log_value) * power_value_13 * signum_value_4 + factor_10 * v_p_2 * power_value_13 * signum_value_4 * (-1.0 - p * log_value))
+            sum_p_2_tangent += factor_14 * (factor_11 * ((log_value * log_value) + factor_10 * log_value) * power_value_7 + factor_12 * log_value * power_value_7 + factor_13 * v_a_2 * (1.0 + p * log_value) * power_value_13 * signum_value_4 + factor_13 * v_p_2 * power_value_13 * signum_value_4 * (-1.0 - p * log_value))
         power_value_14 = _power(sum_negative_2, term_6)
-        adjoint_sum_negative_2 = -seed * ((0.0) if factor_4 < factor_5 else (max_negative_2 * power_value_14 / p) if factor_4 >= factor_5 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * power_value_14 / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         power_value_15 = _power(sum_negative, term_6)
-        adjoint_sum_negative = -seed * ((max_negative * power_value_15 / p) if factor_4 < factor_5 else 0.0 if factor_4 >= factor_5 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative = -seed * ((max_negative * power_value_15 / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         log_value_3 = math.log(sum_negative)
         log_value_4 = math.log(sum_negative_2)
-        case = ((0.0) if factor_4 < factor_5 else (max_negative_2 * power_value_14 * (factor_12 - log_value_4 / (p * p * p))) if factor_4 >= factor_5 else np.nan)
-        case_2 = ((max_negative * power_value_15 * (factor_12 - log_value_3 / (p * p * p))) if factor_4 < factor_5 else 0.0 if factor_4 >= factor_5 else np.nan)
-        sum_p_tangent += seed * (direction_parameters[1] * (max_positive * (log_value_2 * log_value_2) * power_value_9 / (p * p * p * p) + 2.0 * max_positive * log_value_2 * power_value_9 / (p * p * p) - ((max_negative * ((log_value_3 * log_value_3) / (p * p * p * p) + 2.0 * log_value_3 / (p * p * p)) * power_value_10) if factor_4 < factor_5 else (max_negative_2 * ((log_value_4 * log_value_4) / (p * p * p * p) + 2.0 * log_value_4 / (p * p * p)) * power_value_11) if factor_4 >= factor_5 else np.nan)) + max_positive * sum_positive_tangent * power_value_8 * (factor_12 - log_value_2 / (p * p * p)) - sum_negative_2_tangent * case - sum_negative_tangent * case_2) * step_value
-        adjoint_sum_negative_2_tangent = seed * step_value * (-sum_negative_2_tangent * ((0.0) if factor_4 < factor_5 else (factor_13 * max_negative_2 * _power(sum_negative_2, term_7)) if factor_4 >= factor_5 else np.nan) - direction_parameters[1] * case)  # seed*(-direction_p*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)) - sum_negative_2_tangent*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        adjoint_sum_negative_tangent = seed * step_value * (-sum_negative_tangent * ((factor_13 * max_negative * _power(sum_negative, term_7)) if factor_4 < factor_5 else 0.0 if factor_4 >= factor_5 else np.nan) - direction_parameters[1] * case_2)  # seed*(-direction_p*Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - sum_negative_tangent*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        factor_14 = adjoint_sum_negative_2 * direction_parameters[1]
-        factor_15 = adjoint_sum_negative_2 * ratio_value_5
-        factor_16 = adjoint_sum_negative * direction_parameters[1]
-        factor_17 = adjoint_sum_negative * ratio_value_4
-        factor_18 = adjoint_sum_negative_2 * p * ratio_value_5
-        factor_19 = max_positive * seed * power_value_8 * ratio_value_6 * step_value
-        factor_20 = max_positive * seed * log_value_2 * power_value_8 * ratio_value_6 * step_value / (p * p)
+        case = ((0.0) if factor_7 < factor_8 else (max_negative_2 * power_value_14 * (factor_15 - log_value_4 / (p * p * p))) if factor_7 >= factor_8 else np.nan)
+        case_2 = ((max_negative * power_value_15 * (factor_15 - log_value_3 / (p * p * p))) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan)
+        sum_p_tangent += seed * (direction_parameters[1] * (max_positive * (log_value_2 * log_value_2) * power_value_9 / (p * p * p * p) + 2.0 * max_positive * log_value_2 * power_value_9 / (p * p * p) - ((max_negative * ((log_value_3 * log_value_3) / (p * p * p * p) + 2.0 * log_value_3 / (p * p * p)) * power_value_10) if factor_7 < factor_8 else (max_negative_2 * ((log_value_4 * log_value_4) / (p * p * p * p) + 2.0 * log_value_4 / (p * p * p)) * power_value_11) if factor_7 >= factor_8 else np.nan)) + max_positive * sum_positive_tangent * power_value_8 * (factor_15 - log_value_2 / (p * p * p)) - sum_negative_2_tangent * case - sum_negative_tangent * case_2) * step_value
+        adjoint_sum_negative_2_tangent = seed * step_value * (-sum_negative_2_tangent * ((0.0) if factor_7 < factor_8 else (factor_16 * max_negative_2 * _power(sum_negative_2, term_7)) if factor_7 >= factor_8 else np.nan) - direction_parameters[1] * case)  # seed*(-direction_p*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*(-1/p**2 - log(sum_negative_2)/p**3)*held(max_negative_2), True)) - sum_negative_2_tangent*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        adjoint_sum_negative_tangent = seed * step_value * (-sum_negative_tangent * ((factor_16 * max_negative * _power(sum_negative, term_7)) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) - direction_parameters[1] * case_2)  # seed*(-direction_p*Piecewise((sum_negative**(-1 + 1/p)*(-1/p**2 - log(sum_negative)/p**3)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)) - sum_negative_tangent*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True)))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+        factor_17 = adjoint_sum_negative_2 * direction_parameters[1]
+        factor_18 = adjoint_sum_negative_2 * ratio_value_5
+        factor_19 = adjoint_sum_negative * direction_parameters[1]
+        factor_20 = adjoint_sum_negative * ratio_value_4
+        factor_21 = adjoint_sum_negative_2 * p * ratio_value_5
+        factor_22 = max_positive * seed * power_value_8 * ratio_value_6 * step_value
+        factor_23 = -max_positive * seed * log_value_2 * power_value_8 * ratio_value_6 * step_value / (p * p)
         square_2 = (ratio_value_5 * ratio_value_5)
-        factor_21 = adjoint_sum_negative_2 * p * square_2
+        factor_24 = adjoint_sum_negative_2 * p * square_2
         square_4 = (ratio_value_6 * ratio_value_6)
-        factor_22 = max_positive * seed * square_4 * power_value_8 * step_value
-        factor_24 = adjoint_sum_negative_2_tangent * p * ratio_value_5
-        factor_25 = max_positive * seed * sum_positive_tangent * power_value_12 * ratio_value_6 * step_value * term_6
-        factor_27 = factor_26 * adjoint_sum_negative_2 * square_2
-        factor_28 = max_positive * seed * square_4 * term_4 * power_value_8 * step_value
-        factor_29 = adjoint_sum_negative * p * ratio_value_4
+        factor_25 = max_positive * seed * square_4 * power_value_8 * step_value
+        factor_27 = adjoint_sum_negative_2_tangent * p * ratio_value_5
+        factor_28 = max_positive * seed * sum_positive_tangent * power_value_12 * ratio_value_6 * step_value * term_6
+        factor_30 = factor_29 * adjoint_sum_negative_2 * square_2
+        factor_31 = -max_positive * seed * square_4 * term_4 * power_value_8 * step_value
+        factor_32 = adjoint_sum_negative * p * ratio_value_4
+        factor_33 = max_positive * seed * log_value_2 * power_value_8 * ratio_value_6 * step_value / (p * p)
+        factor_34 = -max_positive * seed * power_value_8 * ratio_value_6 * step_value
         square_6 = (ratio_value_4 * ratio_value_4)
-        factor_30 = adjoint_sum_negative * p * square_6
-        factor_31 = adjoint_sum_negative_tangent * p * ratio_value_4
-        factor_32 = factor_26 * adjoint_sum_negative * square_6
-        factor_33 = adjoint_sum_negative * square_6
-        factor_34 = adjoint_sum_negative_2 * square_2
+        factor_35 = adjoint_sum_negative * p * square_6
+        factor_36 = adjoint_sum_negative_tangent * p * ratio_value_4
+        factor_37 = factor_29 * adjoint_sum_negative * square_6
+        factor_38 = -max_positive * seed * sum_positive_tangent * power_value_12 * ratio_value_6 * step_value * term_6
+        factor_39 = -adjoint_sum_negative * ratio_value_4
+        factor_40 = -adjoint_sum_negative_2 * ratio_value_5
+        factor_41 = adjoint_sum_negative * square_6
+        factor_42 = adjoint_sum_negative_2 * square_2
+        factor_44 = -adjoint_sum_negative_2_tangent * p * ratio_value_5
+        factor_45 = -adjoint_sum_negative_tangent * p * ratio_value_4
         for f_72 in range(d):
             a_4 = np.float64(anchor[i, f_72])
             n_4 = np.float64(negative[i, f_72])
@@ -3109,7 +2718,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             power_value_17 = _power(ratio_value_8, term_4)
             signum_value_5 = _signum(term_8)
             v_n_2 = np.float64(direction_negative[i, f_72])
-            sum_p_3_tangent += adjoint_sum_negative_2_tangent * log_value_5 * power_value_16 + factor_14 * (log_value_5 * log_value_5) * power_value_16 + factor_15 * v_a_3 * (1.0 + p * log_value_5) * power_value_17 * signum_value_5 + factor_15 * v_n_2 * power_value_17 * signum_value_5 * (-1.0 - p * log_value_5)
+            sum_p_3_tangent += adjoint_sum_negative_2_tangent * log_value_5 * power_value_16 + factor_17 * (log_value_5 * log_value_5) * power_value_16 + factor_18 * v_a_3 * (1.0 + p * log_value_5) * power_value_17 * signum_value_5 + factor_18 * v_n_2 * power_value_17 * signum_value_5 * (-1.0 - p * log_value_5)
             p_5 = np.float64(positive[i, f_72])
             term_9 = p_5 - n_4
             ratio_value_9 = _ratio(abs(term_9), max_negative)
@@ -3118,7 +2727,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             v_p_3 = np.float64(direction_positive[i, f_72])
             power_value_19 = _power(ratio_value_9, term_4)
             signum_value_6 = _signum(term_9)
-            sum_p_4_tangent += adjoint_sum_negative_tangent * log_value_6 * power_value_18 + factor_16 * (log_value_6 * log_value_6) * power_value_18 + factor_17 * v_p_3 * (1.0 + p * log_value_6) * power_value_19 * signum_value_6 + factor_17 * v_n_2 * power_value_19 * signum_value_6 * (-1.0 - p * log_value_6)
+            sum_p_4_tangent += adjoint_sum_negative_tangent * log_value_6 * power_value_18 + factor_19 * (log_value_6 * log_value_6) * power_value_18 + factor_20 * v_p_3 * (1.0 + p * log_value_6) * power_value_19 * signum_value_6 + factor_20 * v_n_2 * power_value_19 * signum_value_6 * (-1.0 - p * log_value_6)
             term_10 = a_4 - p_5
             ratio_value_10 = _ratio(abs(term_10), max_positive)
             log_value_7 = math.log(ratio_value_10)
@@ -3128,11 +2737,11 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             power_value_21 = _power(ratio_value_8, term_11)
             square_3 = (signum_value_7 * signum_value_7)
             power_value_22 = _power(ratio_value_10, term_11)
-            factor_23 = factor_22 * square_3 * power_value_22
-            product_anchor[i, f_72] = direction_parameters[1] * (factor_15 * power_value_17 * signum_value_5 + factor_18 * log_value_5 * power_value_17 * signum_value_5 + factor_19 * log_value_7 * power_value_20 * signum_value_7 + factor_20 * (-1.0) * power_value_20 * signum_value_7) + v_a_3 * term_4 * (factor_21 * square * power_value_21 + factor_23) + factor_24 * power_value_17 * signum_value_5 + factor_25 * power_value_20 * signum_value_7 + factor_27 * (-1.0) * v_n_2 * square * power_value_21 + factor_28 * (-1.0) * v_p_3 * square_3 * power_value_22
+            factor_26 = factor_25 * square_3 * power_value_22
+            product_anchor[i, f_72] = direction_parameters[1] * (factor_18 * power_value_17 * signum_value_5 + factor_21 * log_value_5 * power_value_17 * signum_value_5 + factor_22 * log_value_7 * power_value_20 * signum_value_7 + factor_23 * power_value_20 * signum_value_7) + v_a_3 * term_4 * (factor_24 * square * power_value_21 + factor_26) + factor_27 * power_value_17 * signum_value_5 + factor_28 * power_value_20 * signum_value_7 + factor_30 * v_n_2 * square * power_value_21 + factor_31 * v_p_3 * square_3 * power_value_22
             square_5 = (signum_value_6 * signum_value_6)
             power_value_23 = _power(ratio_value_9, term_11)
-            product_positive[i, f_72] = direction_parameters[1] * (factor_17 * power_value_19 * signum_value_6 + factor_29 * log_value_6 * power_value_19 * signum_value_6 + factor_20 * power_value_20 * signum_value_7 + factor_19 * (-1.0) * log_value_7 * power_value_20 * signum_value_7) + v_p_3 * term_4 * (factor_30 * square_5 * power_value_23 + factor_23) + factor_31 * power_value_19 * signum_value_6 + factor_32 * (-1.0) * v_n_2 * square_5 * power_value_23 + factor_25 * (-1.0) * power_value_20 * signum_value_7 + factor_28 * (-1.0) * v_a_3 * square_3 * power_value_22
-            product_negative[i, f_72] = direction_parameters[1] * (p * (factor_17 * (-1.0) * log_value_6 * power_value_19 * signum_value_6 + factor_15 * (-1.0) * log_value_5 * power_value_17 * signum_value_5) + factor_17 * (-1.0) * power_value_19 * signum_value_6 + factor_15 * (-1.0) * power_value_17 * signum_value_5) + factor_26 * v_n_2 * (factor_33 * square_5 * power_value_23 + factor_34 * square * power_value_21) + factor_24 * (-1.0) * power_value_17 * signum_value_5 + factor_31 * (-1.0) * power_value_19 * signum_value_6 + factor_32 * (-1.0) * v_p_3 * square_5 * power_value_23 + factor_27 * (-1.0) * v_a_3 * square * power_value_21
+            product_positive[i, f_72] = direction_parameters[1] * (factor_20 * power_value_19 * signum_value_6 + factor_32 * log_value_6 * power_value_19 * signum_value_6 + factor_33 * power_value_20 * signum_value_7 + factor_34 * log_value_7 * power_value_20 * signum_value_7) + v_p_3 * term_4 * (factor_35 * square_5 * power_value_23 + factor_26) + factor_36 * power_value_19 * signum_value_6 + factor_37 * v_n_2 * square_5 * power_value_23 + factor_38 * power_value_20 * signum_value_7 + factor_31 * v_a_3 * square_3 * power_value_22
+            product_negative[i, f_72] = direction_parameters[1] * (p * (factor_39 * log_value_6 * power_value_19 * signum_value_6 + factor_40 * log_value_5 * power_value_17 * signum_value_5) + factor_39 * power_value_19 * signum_value_6 + factor_40 * power_value_17 * signum_value_5) + factor_43 * v_n_2 * (factor_41 * square_5 * power_value_23 + factor_42 * square * power_value_21) + factor_44 * power_value_17 * signum_value_5 + factor_45 * power_value_19 * signum_value_6 + factor_37 * v_p_3 * square_5 * power_value_23 + factor_30 * v_a_3 * square * power_value_21
     parameter_product[0] += 0.0
     parameter_product[1] += sum_p_3_tangent + sum_p_4_tangent + sum_p_tangent + sum_p_2_tangent / p - sum_p_2 * direction_parameters[1] / (p * p)

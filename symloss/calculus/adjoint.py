@@ -17,7 +17,7 @@ from symloss.language.atoms import ratio
 from symloss.language.axes import Axis, Index
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
-from symloss.program.statement import Output, Program, Statement
+from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term, merge
 
 NAMED_PARTIAL = 40
@@ -62,10 +62,25 @@ def gradient(program: Program, targets: Mapping[str, tuple[Axis, ...]]) -> Progr
     for term in value.terms:
         sweep.read(term.body, value.free, term.where, seed(value.free))
     for statement in reversed(program.statements):
-        for term in _named(merge(found[statement.name]), statement, builder):
+        for term in _named(_by_cases(merge(found[statement.name]), builder), statement, builder):
             sweep.through(statement, term)
     outputs = tuple(Output(f"gradient_{name}", slots[name], merge(found[name])) for name in targets)
     return replace(program, statements=tuple(builder.statements), outputs=program.outputs + outputs)
+
+
+def _by_cases(terms: tuple[Term, ...], builder: Builder) -> tuple[Term, ...]:
+    """Split a softmax weight with something more on one entry into that entry and the others.
+
+    Summed apart, the weights and what is taken off one of them would cancel where that weight is nearly 1.
+    """
+    weights = {s.name for s in builder.statements if s.op == "softmax"}
+    dense = [t for t in terms if t.where is sympy.true and any(a.name in weights for a in accesses(t.body))]
+    deltas = [t for t in terms if isinstance(t.where, sympy.Eq)]
+    if len(terms) != 2 or not dense or not deltas:
+        return terms
+    (every,), (one,) = dense, deltas
+    own = dict([one.where.args])
+    return Term(one.where, every.substitute(own).body + one.body), Term(sympy.Not(one.where), every.body)
 
 
 def _named(terms: tuple[Term, ...], statement: Statement, builder: Builder) -> tuple[Term, ...]:

@@ -18,7 +18,7 @@ from symloss.language.axes import Index
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
-from symloss.program.terms import Term, merge
+from symloss.program.terms import Term, merge, separated
 
 Sensitivity = tuple[Statement, tuple[Term, ...]]
 
@@ -39,7 +39,8 @@ def hessian_diagonal(program: Program) -> Program:
             star = tuple(builder.fresh_index(k) for k in output.free)
             sweep = _Sensitivities(builder, target, star)
             for statement in program.keep(output.name).statements:
-                sweep.known[statement.name] = (statement, merge(sweep.of(statement)))
+                changes = merge(sweep.of(statement))
+                sweep.known[statement.name] = (statement, tuple(sweep.shortened(statement, t) for t in changes))
             at_star = dict(zip(output.free, star, strict=True))
             own = dict(zip(star, output.free, strict=True))
             terms = [
@@ -50,6 +51,10 @@ def hessian_diagonal(program: Program) -> Program:
             own_terms = [Term(t.where, sweep.specialised(t.body)) for t in merge(terms)]
             outputs.append(Output(f"hessian_{target}", output.free, merge(own_terms)))
     return replace(program, statements=tuple(builder.statements), outputs=tuple(outputs))
+
+
+NAMED_PARTIAL = 12
+"""Operations from which what several terms are multiplied by becomes a statement of its own."""
 
 
 class _Sensitivities:
@@ -63,12 +68,31 @@ class _Sensitivities:
     def along(self, expression: sympy.Expr) -> list[Term]:
         """Return the sensitivity of an expression."""
         live = {name for name, (_, terms) in self.known.items() if terms} | {self.target}
-        return [
-            term.times(self.builder.shared(slope), case)
-            for read, partial in partials(expression, live)
-            for case, slope in cases(partial)
-            for term in self.to(read)
-        ]
+        found = []
+        for read, partial in partials(expression, live):
+            changes = self.to(read)
+            for case, slope in cases(partial):
+                factor = self.builder.shared(slope)
+                if len(changes) > 1 and sympy.count_ops(factor) >= NAMED_PARTIAL:
+                    factor = self._named(f"{read.name}_slope", factor)
+                found += [term.times(factor, case) for term in changes]
+        return found
+
+    def _named(self, base: str, body: sympy.Expr) -> sympy.Expr:
+        """Return what several terms share as a statement of its own."""
+        free = tuple(sorted((k for k in body.free_symbols if isinstance(k, Index)), key=str))
+        return self.builder.add(Statement(self.builder.fresh_name(base), free, "let", (), body))
+
+    def shortened(self, statement: Statement, term: Term) -> Term:
+        """Return the sensitivity of a statement by name where it is long; what needs a third dimension is left open.
+
+        Those of a softmax stay open too: the rules pair a weight with the 1 that it is subtracted from.
+        """
+        indices = [k for k in term.body.free_symbols if isinstance(k, Index)]
+        weighed = statement.op in ("logsumexp", "softmax")
+        if weighed or len(indices) > 2 or sympy.count_ops(term.body) < NAMED_PARTIAL:
+            return term
+        return Term(term.where, self._named(f"{statement.name}_change", term.body))
 
     def to(self, read: sympy.Expr) -> tuple[Term, ...]:
         """Return the sensitivity of one access or parameter."""
@@ -77,7 +101,7 @@ class _Sensitivities:
             same = sympy.And(*(sympy.Eq(slot, own) for slot, own in zip(slots, self.star, strict=True)))
             return (Term(same, sympy.S.One),)
         statement, terms = self.known[read.name]
-        return tuple(t.substitute(statement.at(read.slots)) for t in terms)
+        return merge(t.substitute(statement.at(read.slots)) for t in terms)
 
     def of(self, statement: Statement) -> list[Term]:
         """Return the sensitivity of a statement, in its own indices."""
@@ -93,8 +117,9 @@ class _Sensitivities:
                 return self._sums(statement, terms, self.builder.shared(ratio(statement.body, statement.access)))
             case "softmax":
                 total = self.to(Access(statement.source, *statement.free[:-1]))
-                changes = terms + [t.times(sympy.S.NegativeOne) for t in total]
-                return [t.times(statement.access) for t in changes]
+                # term by term, so that a rule sees p c - p (p c + ...) as p (1 - p) c - ...
+                parts = [Term(t.where, -part) for t in total for part in sympy.Add.make_args(t.body)]
+                return [t.times(statement.access) for t in terms + parts]
             case "max" | "min" if terms:
                 winner = self.builder.add(winner_of(statement))
                 found = has_winner(statement, winner)
@@ -120,19 +145,23 @@ class _Sensitivities:
         if self._nested(body, bound) is None:
             return [Term(*self.builder.total(base, bound, where, body))]
         found: list[Term] = []
-        for part in sympy.Add.make_args(sympy.expand(body)):
-            access = self._nested(part, bound)
+        for factor, coefficient in separated(body, bound):
+            access = self._nested(factor, bound)
             if access is None:
-                found.append(Term(*self.builder.total(base, bound, where, part)))
+                found.append(Term(*self.builder.total(base, bound, where, coefficient * factor)))
                 continue
             inner = self.wide[access.name]
             fresh = {k: self.builder.fresh_index(k) for k in inner.bound}
             swap = dict(inner.at(access.slots)) | fresh
-            whole = part.xreplace({access: inner.body.xreplace(swap)})
+            whole = factor.xreplace({access: inner.body.xreplace(swap)})
             mask = sympy.And(where, inner.where.xreplace(swap))
-            for piece in sympy.Add.make_args(sympy.expand(whole)):
-                for once in self._total(base, bound, mask, piece):
-                    found.append(Term(*self.builder.total(base, tuple(fresh.values()), once.where, once.body)))
+            once = [
+                total.times(coefficient * left)
+                for part, left in separated(whole, bound)
+                for total in self._total(base, bound, mask, part)
+            ]
+            outer = tuple(fresh.values())
+            found += [Term(*self.builder.total(base, outer, t.where, t.body)) for t in merge(once)]
         return found
 
     def _nested(self, body: sympy.Expr, bound: tuple[Index, ...]) -> Access | None:

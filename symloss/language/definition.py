@@ -15,7 +15,7 @@ from symloss.language.axes import ELEMENT, Axis, Index
 from symloss.language.claims import Claim, Convention
 from symloss.language.declarations import GENERAL, Argument, symbolic
 from symloss.language.errors import DefinitionError, display_path
-from symloss.language.nodes import Flag, Let, given_flag
+from symloss.language.nodes import Access, Flag, Let, given_flag
 from symloss.language.references import Reference
 
 
@@ -86,6 +86,16 @@ class Definition:
         return self.per == (ELEMENT,)
 
     @property
+    def separable(self) -> bool:
+        """Whether rows do not interact: every input starts with the sample's axis and is read at the sample alone."""
+        if self.elementwise:
+            return True
+        own = self.per[0]
+        starts = all(a.axes[:1] == (own.axis,) and own.axis not in a.axes[1:] for a in self.inputs)
+        inputs = {a.name for a in self.inputs}
+        return starts and all(a.slots[0] == own for a in _reads(self.formula) if a.name in inputs)
+
+    @property
     def suffix(self) -> str:
         """What tells the kernels of this variant from those of the default one."""
         usual = {a.name: a.alternatives[0] for a in self.parameters if a.alternatives}
@@ -119,6 +129,17 @@ class Definition:
     def continuous(self) -> tuple[Argument, ...]:
         """The parameters that have derivatives."""
         return tuple(a for a in self.parameters if a.differentiable)
+
+
+def _reads(node: sympy.Basic) -> Iterator[Access]:
+    """Yield every read in a formula, named values written out."""
+    if isinstance(node, Let):
+        yield from _reads(node.inlined)
+        return
+    if isinstance(node, Access):
+        yield node
+    for argument in node.args:
+        yield from _reads(argument)
 
 
 def loss(

@@ -29,11 +29,33 @@ def contract(items: Iterable[Item], big: frozenset[str]) -> list[Item]:
         Tensors larger than any argument: their leading index is the one that blocks run over.
     """
     found: list[Item] = []
-    for item in items:
+    packed: dict[object, Access] = {}
+    for item in _with_diagonals(list(items), big):
         parts = _split(item) if item.op == "sum" else [item]
         for part in parts:
-            found += _lowered(part, big) if part.op == "sum" else [part]
+            found += _lowered(part, big, packed) if part.op == "sum" else [part]
     return found
+
+
+def _with_diagonals(items: list[Item], big: frozenset[str]) -> list[Item]:
+    """Copy each diagonal that is read of a large tensor, so that the tensor is not kept for it."""
+    own: dict[str, Item] = {}
+    for item in items:
+        if item.name in big and item.op == "let" and len(item.free) == 2 and item.free[0].axis == item.free[1].axis:
+            first = item.free[0]
+            own[item.name] = Item(f"{item.name}_own", "let", (first,), (), Access(item.name, first, first))
+    found: list[Item] = []
+    for item in items:
+        diagonals = {
+            a: Access(own[a.name].name, a.slots[0])
+            for a in item.reads
+            if a.name in own and a.slots[0] == a.slots[1] and item.op != "let"
+        }
+        found.append(replace(item, body=item.body.xreplace(diagonals), where=item.where.xreplace(diagonals)))
+    wanted = {a.name for item in found for a in item.reads}
+    return [
+        part for item in found for part in (item, own.get(item.name)) if part is item or (part and part.name in wanted)
+    ]
 
 
 def _split(item: Item) -> list[Item]:
@@ -46,7 +68,7 @@ def _split(item: Item) -> list[Item]:
     return [*parts, Item(item.name, "let", item.free, (), total, comment=item.comment)]
 
 
-def _lowered(item: Item, big: frozenset[str]) -> list[Item]:
+def _lowered(item: Item, big: frozenset[str], packed: dict[object, Access]) -> list[Item]:
     scattered = _scatter(item)
     if scattered is not None:
         return [scattered]
@@ -55,7 +77,7 @@ def _lowered(item: Item, big: frozenset[str]) -> list[Item]:
     )
     sides = _sides(item)
     if sides is not None:
-        return _product(item, *sides, lead or item.free[0])
+        return _product(item, *sides, lead or item.free[0], packed)
     if lead is not None and lead in item.bound and item.free:
         return [replace(item, order=(lead, *(k for k in item.bound if k != lead), *item.free))]
     if _row_by_row(item):
@@ -87,7 +109,9 @@ def _row_by_row(item: Item) -> bool:
         return False
     last = item.free[-1]
     reads = [a for a in item.reads if len(a.slots) > 1]
-    return any(a.slots[-1] == last for a in reads) and not any(a.slots[-1] in item.bound for a in reads)
+    return any(a.slots[-1] == last for a in reads) and not any(
+        a.slots[-1] in item.bound and last in a.slots for a in reads
+    )
 
 
 def _sides(item: Item) -> tuple[tuple[Index, ...], tuple[Index, ...]] | None:
@@ -115,7 +139,9 @@ def _sides(item: Item) -> tuple[tuple[Index, ...], tuple[Index, ...]] | None:
     return rows, columns
 
 
-def _product(item: Item, rows: tuple[Index, ...], columns: tuple[Index, ...], lead: Index) -> list[Item]:
+def _product(
+    item: Item, rows: tuple[Index, ...], columns: tuple[Index, ...], lead: Index, packed: dict[object, Access]
+) -> list[Item]:
     """Return the packed operands, the product, and the factors outside the sum."""
     bound = set(item.bound)
     outside: list[sympy.Expr] = []
@@ -132,8 +158,8 @@ def _product(item: Item, rows: tuple[Index, ...], columns: tuple[Index, ...], le
         masks[not part.free_symbols & set(columns)].append(part)
     inner = (lead, *(k for k in item.bound if k != lead)) if lead in bound else item.bound
     found: list[Item] = []
-    first = _operand(f"{item.name}_left", left, masks[True], rows, inner, lead, found)
-    second = _operand(f"{item.name}_right", right, masks[False], columns, inner, lead, found)
+    first = _operand(f"{item.name}_left", left, masks[True], rows, inner, lead, found, packed)
+    second = _operand(f"{item.name}_right", right, masks[False], columns, inner, lead, found, packed)
     body = Access(first.name, *first.first, *first.second) * Access(second.name, *second.first, *second.second)
     name = f"{item.name}_product" if outside else item.name
     found.append(
@@ -150,7 +176,7 @@ def _product(item: Item, rows: tuple[Index, ...], columns: tuple[Index, ...], le
 
 def _operand(
     name: str, factors: list[sympy.Expr], masks: list[sympy.Basic], own: tuple[Index, ...], bound: tuple[Index, ...],
-    lead: Index, found: list[Item],
+    lead: Index, found: list[Item], packed: dict[object, Access],
 ) -> Operand:  # fmt: skip
     """Return an operand as it stands where it is one stored tensor whose blocks are rows, else packed by a new item."""
     orders = ((own, bound), (bound, own))
@@ -163,8 +189,12 @@ def _operand(
     body = sympy.Mul(*factors)
     if masks:
         body = sympy.Piecewise((body, sympy.And(*masks)), (sympy.S.Zero, True))
-    found.append(Item(name, "let", first + second, (), body))
-    return Operand(name, first, second)
+    slots = first + second
+    key = (tuple(k.axis for k in slots), body.xreplace({k: Index(f"@{n}", k.axis) for n, k in enumerate(slots)}))
+    if key not in packed:
+        packed[key] = Access(name, *slots)
+        found.append(Item(name, "let", slots, (), body))
+    return Operand(packed[key].name, first, second)
 
 
 def matrices(items: Iterable[Item]) -> frozenset[str]:

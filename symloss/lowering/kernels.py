@@ -76,7 +76,21 @@ def plans(definition: Definition) -> tuple[Plan, ...]:
         summary = "the Hessian in inputs and parameters times a direction; parameter entries are added to"
         everything = products + named("product", parameters)
         found.append(Plan("full_hessian_product", summary, everything, directions=True, parameters=True))
-    return tuple(found)
+    return tuple(plan for plan in found if plan.name not in _spared(definition))
+
+
+def _spared(definition: Definition) -> frozenset[str]:
+    """Return the kernels a loss goes without: the larger a kernel, the more its compilation costs beside its calls.
+
+    Gradient and Hessian of a row come with what the kernel for both computes anyway; where rows interact, so does the
+    product in the inputs with the one in inputs and parameters.
+    """
+    if definition.elementwise:
+        return frozenset()
+    merged = {"gradient", "hessian_diagonal"}
+    if definition.continuous and not definition.separable:
+        merged.add("hessian_product")
+    return frozenset(merged)
 
 
 def lower(definition: Definition, program: Program) -> tuple[Kernel, ...]:
@@ -217,6 +231,7 @@ def _naming(
             "start",
             "stop",
             "block",
+            "row",
         }
     )
     taken |= {k.name for item in items for k in item.free + item.bound if isinstance(k, Index)}

@@ -10,6 +10,8 @@ from symloss.language.axes import Index
 
 START = sympy.Symbol("start", integer=True)
 """The first row of a block."""
+ROW = sympy.Symbol("row", integer=True)
+"""The place of a row in its block."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import sympy
 
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, Flag, LabelAccess
-from symloss.lowering.nodes import START, Assign, Begin, Blocks, Buffer, Loop, Multiply, Node, Skip, Store, Update
+from symloss.lowering.nodes import ROW, START, Assign, Begin, Blocks, Buffer, Loop, Multiply, Node, Skip, Store, Update
 
 
 @dataclass
@@ -33,6 +34,7 @@ class _Namer:
     comments: Mapping[sympy.Basic, str]
     symbols: Mapping[str, str]
     arrays: frozenset[str]
+    buffers: Mapping[str, str]
     counts: Counter[sympy.Basic]
     taken: set[str]
     scopes: list[_Scope] = field(default_factory=list)
@@ -40,15 +42,11 @@ class _Namer:
 
     def level(self, node: sympy.Basic) -> int:
         """Return the innermost scope an expression depends on."""
-        levels = [self.depth.get(s.name, 0) for s in node.free_symbols]
-        levels += [self.depth.get(a.name, 0) for a in node.atoms(Access)]
-        return max(levels, default=0)
+        return max((self.depth.get(name, 0) for name in _names(node)), default=0)
 
     def emit(self, node: sympy.Basic) -> sympy.Basic:
         """Return the expression as it is written in the current scope, naming what deserves a name."""
         here = len(self.scopes) - 1
-        if node.has(START) and not node.has(Access):
-            return node  # the row of a block
         if node.is_Atom or isinstance(node, Size | Index | Flag):
             return node
         level = min(self.level(node), here)
@@ -65,7 +63,7 @@ class _Namer:
         if isinstance(node, sympy.Pow) and node.exp.is_Number and node.exp.is_negative:
             return False  # written as a division wherever it stands, so that every kernel rounds alike
         if isinstance(node, Access):
-            return node.name in self.arrays
+            return node.name in self.arrays or (node.name in self.buffers and self.counts[node] > 1)
         if level < here and not _is_signed_leaf(node):
             return True
         return node in self.hints or (self.counts[node] > 1 and not _is_signed_leaf(node))
@@ -87,10 +85,17 @@ class _Namer:
             return node.func(node.args[0], *(self.emit(s) for s in node.slots))
         if isinstance(node, sympy.Add | sympy.Mul):
             return self._grouped(node)
+        if isinstance(node, sympy.Pow) and node.exp in (2, 3, 4) and not _is_signed_leaf(node.base):
+            return sympy.Pow(self._once(node.base), node.exp, evaluate=False)  # written as a product of itself
         if isinstance(node, sympy.Piecewise):
             cases = [(self.emit(value), self.emit(condition)) for value, condition in node.args]
             return sympy.Piecewise(*cases, evaluate=False)
         return node.func(*(self.emit(a) for a in node.args), **({"evaluate": False} if node.is_Function else {}))
+
+    def _once(self, node: sympy.Expr) -> sympy.Basic:
+        """Return an expression under a name."""
+        found = self.emit(node)
+        return found if found.is_Symbol else self._name(node, min(self.level(node), len(self.scopes) - 1))
 
     def _grouped(self, node: sympy.Expr) -> sympy.Basic:
         """Write a sum or product in an order that no naming changes, what is fixed outside the loop first.
@@ -102,6 +107,8 @@ class _Namer:
         ordered = sorted(node.args, key=_written_order)
         outer = [a for a in ordered if min(self.level(a), here) < here and not a.is_Number]
         if len(outer) > 1 and len(outer) < len(ordered):
+            if isinstance(node, sympy.Mul) and sympy.S.NegativeOne in ordered:
+                outer.insert(0, sympy.S.NegativeOne)
             inner = [self.emit(a) for a in ordered if a not in outer]
             return node.func(self.emit(node.func(*outer)), *inner, evaluate=False)
         return node.func(*(self.emit(a) for a in ordered), evaluate=False)
@@ -135,12 +142,12 @@ class _Namer:
         self.taken.add(name)
         return name
 
-    def block(self, nodes: tuple[Node, ...], index: sympy.Symbol | None = None) -> tuple[Node, ...]:
-        """Name the scalars of a block and of the loops in it."""
+    def block(self, nodes: tuple[Node, ...], own: tuple[sympy.Symbol, ...] = ()) -> tuple[Node, ...]:
+        """Name the scalars of a block, whose loop sets `own`, and of the loops in it."""
         self.scopes.append(_Scope())
         depth = len(self.scopes) - 1
-        if index is not None:
-            self.depth[index.name] = depth
+        for symbol in own:
+            self.depth[symbol.name] = depth
         scope = self.scopes[-1]
         for node in nodes:
             match node:
@@ -155,22 +162,42 @@ class _Namer:
                 case Loop() | Blocks():
                     for name in _written(node.body):
                         self.depth[name] = max(depth, self.depth.get(name, 0))
-                    inner = node.index if isinstance(node, Loop) else START
-                    scope.nodes.append(replace(node, body=self.block(node.body, inner)))
+                    own = (START,) if isinstance(node, Blocks) else (node.index, ROW) if node.block else (node.index,)
+                    scope.nodes.append(replace(node, body=self.block(node.body, own)))
+                    self.depth |= dict.fromkeys(_written(node.body), depth)  # complete from here on
                 case Multiply():
                     scope.nodes.append(node)
                 case Update():
-                    scope.nodes.append(
-                        replace(node, expression=self.emit(node.expression), where=self.emit(node.where))
-                    )
+                    compared = node.op not in ("sum", "norm")  # written more than once
+                    found = self._once(node.expression) if compared else self.emit(node.expression)
+                    scope.nodes.append(replace(node, expression=found, where=self.emit(node.where)))
                 case Store():
                     slots = tuple(self.emit(k) if isinstance(k, Access) else k for k in node.slots)
-                    scope.nodes.append(
-                        replace(node, expression=self.emit(node.expression), where=self.emit(node.where), slots=slots)
-                    )
+                    entry = Access(node.array, *node.slots)
+                    stored = self.emit(node.expression)
+                    kept = node.array in self.buffers and self.counts[entry] > 0 and _is_whole(node)
+                    if kept and not stored.is_Symbol:
+                        name = self._fresh(f"{node.array}_now")
+                        self.depth[name] = depth
+                        scope.nodes.append(Assign(name, stored))
+                        stored = sympy.Symbol(name, real=True)
+                    if kept:  # what is read back in the same turn of the loop is what was computed, not yet rounded
+                        scope.known[entry] = stored
+                    scope.nodes.append(replace(node, expression=stored, where=self.emit(node.where), slots=slots))
                 case Skip():
                     scope.nodes.append(replace(node, condition=self.emit(node.condition)))
         return tuple(self.scopes.pop().nodes)
+
+
+@lru_cache(maxsize=1 << 16)
+def _names(node: sympy.Basic) -> frozenset[str]:
+    """Return the names of the symbols and tensors in an expression."""
+    return frozenset(s.name for s in node.free_symbols | node.atoms(Access))
+
+
+def _is_whole(node: Store) -> bool:
+    """Tell whether a store leaves just its expression in its entry."""
+    return node.where is sympy.true and not node.guard
 
 
 def _written_order(part: sympy.Expr) -> tuple[bool, bool, bool]:
@@ -249,4 +276,5 @@ def name_scalars(
     """
     counts: Counter[sympy.Basic] = Counter()
     _count(nodes, counts)
-    return _Namer(hints, comments, symbols, arrays, counts, taken).block(nodes)
+    buffers = {node.name: node.dtype for node in nodes if isinstance(node, Buffer)}
+    return _Namer(hints, comments, symbols, arrays, buffers, counts, taken).block(nodes)

@@ -18,7 +18,7 @@ from symloss.language.nodes import Access
 from symloss.lowering.contraction import matrices
 from symloss.lowering.items import Item, Operand
 from symloss.lowering.nodes import (
-    START,
+    ROW,
     Assign,
     Begin,
     Blocks,
@@ -315,7 +315,7 @@ def _local(item: Item, storage: _Storage) -> str:
 def _slots(item: Item, slots: tuple[sympy.Expr, ...], storage: _Storage) -> tuple[sympy.Expr, ...]:
     """Return where an entry of a stored value is: without the slots that are loops, from the start of the block."""
     rest = slots[storage.kept[item.name] :]
-    return (rest[0] - START, *rest[1:]) if rest and item.name in storage.blocked else rest
+    return (ROW, *rest[1:]) if rest and item.name in storage.blocked else rest
 
 
 def _stored(node: sympy.Basic, storage: _Storage) -> sympy.Basic:
@@ -324,7 +324,7 @@ def _stored(node: sympy.Basic, storage: _Storage) -> sympy.Basic:
         case Access() if node.name in storage.kept:
             slots = tuple(_stored(s, storage) for s in node.slots[storage.kept[node.name] :])
             if slots and node.name in storage.blocked:
-                slots = (slots[0] - START, *slots[1:])
+                slots = (ROW, *slots[1:])
             return Access(node.name, *slots) if slots else sympy.Symbol(node.name)
         case _ if node.args and any(isinstance(a, sympy.Basic) for a in node.args):
             return node.func(*(_stored(a, storage) for a in node.args))

@@ -21,7 +21,9 @@ from symloss.program.terms import Term
 
 def hoist(definition: Definition) -> Program:
     """Return the program of a definition."""
-    hoisting = _Hoisting(Builder(), {}, frozenset(_shared(definition.formula, 0)))
+    hoisting = _Hoisting(
+        Builder(), {}, frozenset(_shared(definition.formula, 0)), frozenset(_whole(definition.formula))
+    )
     formula = hoisting.run(definition.formula)
     value = Output("value", definition.per, (Term(sympy.true, formula),))
     return Program(tuple(hoisting.builder.statements), (value,), tuple(hoisting.names.items()))
@@ -39,19 +41,32 @@ def _shared(node: sympy.Basic, scope: int) -> set[str]:
     return found
 
 
+def _whole(node: sympy.Basic) -> set[str]:
+    """Return the named arrays with a reduction in them that are read at an index of its own in every slot."""
+    found: set[str] = set()
+    if isinstance(node, Let) and len(set(node.actuals)) == len(node.actuals) and node.body.atoms(Reduction):
+        found.add(node.name)
+    for argument in (node.body,) if isinstance(node, Let | Reduction) else node.args:
+        found |= _whole(argument)
+    return found
+
+
 @dataclass(frozen=True)
 class _Hoisting:
-    """The program under construction, the author's names, and the named arrays to store."""
+    """The program under construction, the author's names, the named arrays to store, and those read entry by entry."""
 
     builder: Builder
     names: dict[sympy.Expr, str]
     shared: frozenset[str]
+    whole: frozenset[str]
 
     def run(self, node: sympy.Basic) -> sympy.Basic:
         """Return a node with its reductions and shared arrays made statements."""
         match node:
             case Let() if node.name in self.shared:
                 return self._array(node)
+            case Let() if node.name in self.whole and len(set(node.actuals)) < len(node.actuals):
+                return self._entry(node)
             case Let():
                 body = self.run(node.inlined)
                 if node.actuals == node.formals and not isinstance(body, sympy.Number | sympy.Symbol):
@@ -64,6 +79,10 @@ class _Hoisting:
             case _ if node.args:
                 return node.func(*(self.run(argument) for argument in node.args))
         return node
+
+    def _entry(self, node: Let) -> sympy.Basic:
+        """Return an entry on a diagonal, read from the array that holds the others too: the same number in both."""
+        return self.run(node.body).xreplace(dict(zip(node.formals, node.actuals, strict=True)))
 
     def _array(self, node: Let) -> Access:
         fresh = {k: self.builder.fresh_index(k) for k in node.formals}

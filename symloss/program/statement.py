@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import sympy
 
@@ -120,6 +121,7 @@ class Program:
         return replace(self, statements=tuple(s for s in self.statements if s.name in needed), outputs=kept)
 
 
+@lru_cache(maxsize=1 << 16)
 def accesses(node: sympy.Basic) -> tuple[Access, ...]:
     """Return the distinct accesses in a node, gathers' labels included, in a fixed order."""
     found: dict[Access, None] = {}

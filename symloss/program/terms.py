@@ -37,6 +37,38 @@ def merge(terms: Iterable[Term]) -> tuple[Term, ...]:
     return tuple(Term(where, body) for where, body in found.items() if body != 0)
 
 
+def separated(body: sympy.Expr, bound: Iterable[sympy.Basic]) -> tuple[tuple[sympy.Expr, sympy.Expr], ...]:
+    """Return (factor, coefficient) pairs whose products add up to `body`; coefficients are free of `bound`.
+
+    Products are multiplied out only as far as that takes: a sum that is free of `bound` stays as it is.
+    """
+    indices = set(bound)
+
+    def walk(node: sympy.Expr) -> dict[sympy.Expr, sympy.Expr]:
+        if not node.free_symbols & indices:
+            return {sympy.S.One: node}
+        found: dict[sympy.Expr, sympy.Expr] = {}
+        match node:
+            case sympy.Add():
+                for argument in node.args:
+                    for factor, coefficient in walk(argument).items():
+                        found[factor] = found.get(factor, sympy.S.Zero) + coefficient
+            case sympy.Mul():
+                found = {sympy.S.One: sympy.S.One}
+                for argument in node.args:
+                    parts = walk(argument)
+                    product: dict[sympy.Expr, sympy.Expr] = {}
+                    for left, a in found.items():
+                        for right, b in parts.items():
+                            product[left * right] = product.get(left * right, sympy.S.Zero) + a * b
+                    found = product
+            case _:
+                found = {node: sympy.S.One}
+        return found
+
+    return tuple(walk(body).items())
+
+
 def _canonical(where: sympy.Basic) -> sympy.Basic:
     """Write each equation with the plain index first, so that equal conditions are the same object."""
 

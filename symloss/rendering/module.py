@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pprint
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import jinja2
-import sympy
 
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
-from symloss.language.nodes import Access, Let
 from symloss.lowering.nodes import Kernel
 from symloss.rendering.numba_format import format_kernel
 from symloss.rendering.primitives import GEMM, source_of
@@ -77,7 +74,7 @@ def specification(definition: Definition, formula: str, digest: str) -> dict[str
     """Return what the runtime needs to know to call the kernels, as plain data."""
     return {
         "abi": 2, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
-        "accuracy": "exact", "elementwise": definition.elementwise, "separable": separable(definition),
+        "accuracy": "exact", "elementwise": definition.elementwise, "separable": definition.separable,
         "masked": definition.where != True, "sample_axes": tuple(k.axis.name for k in definition.per),  # noqa: E712
         "inputs": tuple(_argument(a, definition) for a in definition.inputs),
         "parameters": tuple(_argument(a, definition) for a in definition.parameters),
@@ -85,27 +82,6 @@ def specification(definition: Definition, formula: str, digest: str) -> dict[str
         "choice": dict(definition.choice), "suffix": definition.suffix,
         "variants": tuple(specification(v, formula, digest) for v in definition.variants),
     }  # fmt: skip
-
-
-def separable(definition: Definition) -> bool:
-    """Tell whether rows do not interact: every input starts with the sample's axis and is read at the sample alone."""
-    if definition.elementwise:
-        return True
-    own = definition.per[0]
-    starts = all(a.axes[:1] == (own.axis,) and own.axis not in a.axes[1:] for a in definition.inputs)
-    inputs = {a.name for a in definition.inputs}
-    return starts and all(a.slots[0] == own for a in _reads(definition.formula) if a.name in inputs)
-
-
-def _reads(node: sympy.Basic) -> Iterator[Access]:
-    """Yield every read in a formula, named values written out."""
-    if isinstance(node, Let):
-        yield from _reads(node.inlined)
-        return
-    if isinstance(node, Access):
-        yield node
-    for argument in node.args:
-        yield from _reads(argument)
 
 
 def _argument(argument: Argument, definition: Definition) -> dict[str, Any]:

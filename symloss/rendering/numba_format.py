@@ -17,6 +17,7 @@ from sympy.printing.str import StrPrinter
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
 from symloss.lowering.nodes import (
+    ROW,
     Assign,
     Begin,
     Blocks,
@@ -226,6 +227,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Loop():
                 extent = "start, stop" if node.block else node.index.axis.name
                 lines.append(f"{pad}for {node.index.name} in range({extent}):")
+                if node.block:
+                    lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += _lines(node.body, printer, depth + 1)
             case Blocks():
                 axis = node.index.axis.name

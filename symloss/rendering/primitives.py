@@ -39,7 +39,8 @@ def _exp_difference(a: float, b: float) -> float:
         return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    return math.exp(d) + math.exp(d) * lost if lost != 0.0 else math.exp(d)
+    e = math.exp(d)
+    return e + e * lost
 
 
 def _power(x: float, exponent: float) -> float:

@@ -21,6 +21,9 @@ _LARGEST = float(np.finfo(F32).max)
 _ORDERS = {"gradient": 1, "hessian_diagonal": 1, "value_and_gradient": 1, "gradient_and_hessian": 2}
 """How many derivatives each kernel gives in an input."""
 
+_INSTEAD = {"gradient": "value_and_gradient", "hessian_diagonal": "gradient_and_hessian"}
+"""The kernel that gives more than is asked, in modules that have no kernel for just that."""
+
 
 def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight: Any, out: Any,
              settings: Mapping[str, Any]) -> Any:  # fmt: skip
@@ -60,7 +63,7 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     total, outputs = 0.0, None
     if max(wanted.slots) >= 0:
         outputs = _outputs(plan, ready, wanted, orders, targets, offset, ())
-        total, _ = execute(plan.kernels[kernel], ready, scale, values=flat, outputs=_as_kernel(plan, outputs))
+        total = _run(plan, kernel, ready, scale, flat, _as_kernel(plan, outputs))
     elif with_value:
         total, _ = execute(plan.kernels["value"], ready, values=flat)
     sums: list[Any] = []
@@ -75,6 +78,17 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     if values is None:
         return packed[0] if orders == 1 else tuple(packed)
     return _deliver(values, targets, 0) if each else _number(total, count, ready.dtype), packed[0]
+
+
+def _run(plan: Plan, kernel: str, ready: Prepared, scale: tuple[float, ...], values: tuple[Array, ...],
+         outputs: list[Array]) -> float:  # fmt: skip
+    """Run the kernel that computes derivatives, or the one that computes them too; return its total."""
+    name = kernel if kernel in plan.kernels else _INSTEAD[kernel]
+    if name == "value_and_gradient" and not values:
+        values = (plan.unwanted[F32 if ready.dtype is F32 else F64],)
+    if name == "gradient_and_hessian" and name != kernel:
+        outputs = [*map(np.empty_like, outputs), *outputs]
+    return execute(plan.kernels[name], ready, scale, values=values, outputs=outputs)[0]
 
 
 def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, reduction: str, sample_weight: Any,
@@ -97,7 +111,7 @@ def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, redu
     outputs = _outputs(plan, ready, wanted, 1, targets, 0, directions)
     flat_directions, flat_outputs = _as_kernel(plan, directions), _as_kernel(plan, outputs)
     sums: list[Any] = []
-    if wanted.parameters:
+    if wanted.parameters or "hessian_product" not in plan.kernels:
         vector = np.zeros(len(spec.continuous))
         for slot, place in wanted.parameters:
             vector[place] = along[slot]

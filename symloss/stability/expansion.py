@@ -6,6 +6,8 @@ result is for printers only: it is never differentiated.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import sympy
 from sympy import Piecewise
 
@@ -31,6 +33,7 @@ class power(sympy.Function):  # noqa: N801
     nargs = 2
 
 
+@lru_cache(maxsize=1 << 16)
 def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
     """Return the expression with sigmoid and softplus written out."""
     if isinstance(expression, Access) or not expression.args:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy
 from sympy import Add, Mul, Pow, S
@@ -142,12 +143,8 @@ def _complement(node: sympy.Expr, context: Context) -> sympy.Expr | None:
     """Rewrite c p + r as -c (1 - p) + (c + r) where c + r cancels at least one term."""
     if not isinstance(node, Add):
         return None
-    candidates = sorted(
-        {f.base if isinstance(f, Pow) else f for t in node.args for f in Mul.make_args(t)}, key=sympy.default_sort_key
-    )
-    for probability in candidates:
-        if not _is_probability(probability, context):
-            continue
+    factors = {f.base if isinstance(f, Pow) else f for t in node.args for f in Mul.make_args(t)}
+    for probability in sorted((f for f in factors if _is_probability(f, context)), key=sympy.default_sort_key):
         highest = max(_power_of(t, probability) for t in node.args)
         if highest == 0:
             continue
@@ -360,14 +357,21 @@ def rewrite(expression: sympy.Expr, context: Context, trace: list[Step] | None =
     sympy.Expr
         An expression equal to the first on its domain.
     """
-    return _rewrite(expression, context, [] if trace is None else trace, frozenset())
+    found, steps = _rewritten(expression, context, frozenset())
+    if trace is not None:
+        trace += steps
+    return found
 
 
-def _rewrite(expression: sympy.Expr, context: Context, trace: list[Step], past: frozenset[sympy.Expr]) -> sympy.Expr:
-    """Rewrite a node; `past` is what it was before, so that rules that undo each other end."""
+@lru_cache(maxsize=1 << 16)
+def _rewritten(
+    expression: sympy.Expr, context: Context, past: frozenset[sympy.Expr]
+) -> tuple[sympy.Expr, tuple[Step, ...]]:
+    """Rewrite a node, with the steps taken; `past` is what it was before, so that rules that undo each other end."""
     if isinstance(expression, Access) or not expression.args:
-        return expression
-    arguments = [_rewrite(a, context, trace, frozenset()) for a in expression.args]
+        return expression, ()
+    parts = [_rewritten(a, context, frozenset()) for a in expression.args]
+    arguments, steps = [a for a, _ in parts], tuple(step for _, inner in parts for step in inner)
     node = (
         expression
         if all(a is b for a, b in zip(arguments, expression.args, strict=True))
@@ -376,6 +380,6 @@ def _rewrite(expression: sympy.Expr, context: Context, trace: list[Step], past: 
     for rule in RULES:
         replacement = rule.apply(node, context)
         if replacement is not None and replacement != node and replacement not in past:
-            trace.append(Step(rule.name, node, replacement))
-            return _rewrite(replacement, context, trace, past | {node})
-    return node
+            found, further = _rewritten(replacement, context, past | {node})
+            return found, (*steps, Step(rule.name, node, replacement), *further)
+    return node, steps

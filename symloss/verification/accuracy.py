@@ -24,7 +24,9 @@ from symloss.verification.ulp import round_to, ulp_error
 GROSS = 512.0
 """Units of the last place from which an error is looked at twice."""
 CLOSE = 1e-12
-"""What an error may be, relative to the largest of 1, the loss and the truth, where cancellation eats the digits."""
+"""And that an error exceeds, beside the largest of what it came from, to count as wrong."""
+ROUGH = {"float64": CLOSE, "float32": 1e-5}
+"""The same where norms are: products of float32 matrices are added up in float32."""
 JUMP = 2.0**-52
 """Relative distance to a jump within which rounding the inputs' difference decides the side."""
 ENTRIES = 4
@@ -88,7 +90,8 @@ class _Tally:
         """Compare one number; the wrong side of a jump that is within rounding is counted apart."""
         error = ulp_error(computed, exact, dtype)
         truth = round_to(exact)[0]
-        far = error.ulp > GROSS and not abs(float(computed) - truth) <= CLOSE * max(1.0, abs(truth), abs(float(scale)))
+        near = ROUGH[dtype.name] if self.geometric else CLOSE
+        far = error.ulp > GROSS and not abs(float(computed) - truth) <= near * max(1.0, abs(truth), abs(float(scale)))
         if far and 0.0 < gap() < JUMP:
             self.at_jumps += 1
             return

@@ -23,6 +23,8 @@ from symloss.verification.ulp import round_to
 
 __all__ = ["Accuracy", "Check", "accuracy", "full_settings", "kinks", "smooth_inputs", "taylor", "variants"]
 
+SHORTEST = 5
+"""How many of the shortest steps of a Taylor remainder are fitted."""
 ORDERS = (1.8, 2.8)
 """The least orders of the Taylor remainder, without and with the Hessian."""
 STEP = 2.0**-30
@@ -64,7 +66,7 @@ def taylor(definition: Definition, loss: Any, seed: int) -> Check:
     slope = sum(float((g * direction[n]).sum()) for n, g in zip(names, gradients, strict=True))
     bend = sum(float((p * direction[n]).sum()) for n, p in zip(names, products, strict=True))
     start = float(loss.value(*inputs.values(), reduction="sum"))
-    steps = 2.0 ** -np.arange(3, 9)
+    steps = 2.0 ** -np.arange(3, 13)
     first, second = [], []
     for step in steps:
         moved = [inputs[n] + step * direction[n] if n in names else inputs[n] for n in inputs]
@@ -106,9 +108,12 @@ def _smooth(argument: Argument, rng: np.random.Generator, shape: tuple[int, ...]
 
 
 def _slope(steps: NDArray[Any], remainders: NDArray[Any], floor: float) -> float | None:
-    """Return the order at which remainders shrink, or None where they are rounding error."""
-    keep = remainders > floor
-    if keep.sum() < 3:
+    """Return the order at which remainders shrink, or None where they are rounding error.
+
+    Of the steps whose remainders are more than that, the shortest count: a long one may cross a kink.
+    """
+    keep = np.flatnonzero(remainders > floor)[-SHORTEST:]
+    if len(keep) < 3:
         return None
     return float(np.polyfit(np.log(steps[keep]), np.log(remainders[keep]), 1)[0])
 
@@ -151,9 +156,10 @@ def _variants_of(definition: Definition, loss: Any, batch: Batch, set_threads: C
         return "strided inputs give another value"
     if not _same(loss.gradient(*spread, **options), gradient):
         return "strided inputs give another gradient"
-    own = definition.per[0].axis
-    sampled = [not a.axes or a.axes[0] == own for a in definition.inputs]
-    separable = oracle_of(definition).separable
+    written = definition.chosen(settings, batch.inputs)
+    own = written.per[0].axis
+    sampled = [not a.axes or a.axes[0] == own for a in written.inputs]
+    separable = oracle_of(written).separable
     if separable:
         alone = [x[:1] if has else x for x, has in zip(inputs, sampled, strict=True)]
         if not _same(loss.value(*alone, **options), value[:1]):

@@ -170,8 +170,16 @@ def sizes_for(definition: Definition, samples: int, extent: int) -> dict[str, in
     """Return the extent of each axis: the leading sample axis has `samples`, the others `extent` and just above."""
     own = definition.per[0].axis.name
     others = [a for a in axes_of(definition.arguments) if a.name != own]
+    # In one dimension the direction of a vector has no derivative: what kernels give there is rounding alone.
+    least = {axis.name: max(axis.least, 2 if axis.name in _normed(definition) else 0) for axis in others}
     # two axes of the same extent would hide that they were mixed up
-    return {own: samples} | {axis.name: max(axis.least, extent + number) for number, axis in enumerate(others)}
+    return {own: samples} | {axis.name: max(least[axis.name], extent + n) for n, axis in enumerate(others)}
+
+
+def _normed(definition: Definition) -> set[str]:
+    """Return the axes that a norm is taken over."""
+    tree = sympy.preorder_traversal(definition.formula)
+    return {k.axis.name for n in tree if isinstance(n, Reduction) and n.operation == "norm" for k in n.bound}
 
 
 def _arrays(
