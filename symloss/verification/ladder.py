@@ -80,20 +80,24 @@ def taylor(definition: Definition, loss: Any, seed: int) -> Check:
     return Check("taylor", "passed" if good else "failed", f"remainder orders {shown} (2 and 3 expected)")
 
 
-def smooth_inputs(definition: Definition, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """Return inputs away from kinks by more than the longest step: 6 samples, 5 of everything else."""
+def smooth_inputs(
+    definition: Definition, rng: np.random.Generator, samples: int = 6, others: int = 5
+) -> dict[str, NDArray[Any]]:
+    """Return inputs away from kinks by more than the longest step, with so many samples and of everything else."""
     own = definition.per[0].axis
     found: dict[str, NDArray[Any]] = {}
     for argument in definition.inputs:
         axes = argument.axes or ((own,) if definition.elementwise else ())
-        shape = tuple(6 if a.name == own.name else 5 for a in axes)
-        found[argument.name] = _smooth(argument, rng, shape, 1 + len(found))
+        shape = tuple(samples if a.name == own.name else others for a in axes)
+        found[argument.name] = _smooth(argument, rng, shape, 1 + len(found), others)
     return found
 
 
-def _smooth(argument: Argument, rng: np.random.Generator, shape: tuple[int, ...], place: int) -> NDArray[Any]:
+def _smooth(
+    argument: Argument, rng: np.random.Generator, shape: tuple[int, ...], place: int, labels: int
+) -> NDArray[Any]:
     if argument.kind == "label":
-        return rng.integers(0, 5, shape)
+        return rng.integers(0, labels, shape)
     if not argument.differentiable:
         members = argument.domain.values if isinstance(argument.domain, OneOf) else (0.0, 1.0)
         return rng.choice(np.asarray(members, np.float64), shape)

@@ -51,7 +51,6 @@ def edges() -> list[Case]:
         sharp("ge2e_softmax", ge2e(4, 3, 5, w=1e4), 1e4),
         sharp("ge2e_contrast", ge2e(4, 3, 5, w=1e4), 1e4),
         sharp("ge2e_softmax", ge2e(4, 3, 5, b=1e4), 1e4),
-        Case("ge2e_contrast", ge2e(4, 3, 5, b=40.0), note="saturated"),
         Case("ge2e_softmax", ge2e(4, 3, 5, w=1e-4), note="flat"),
         Case("ge2e_softmax", one_speaker, note="one speaker"),
         Case("ge2e_contrast", one_speaker, note="one speaker"),
@@ -87,6 +86,13 @@ def edges() -> list[Case]:
         Case("triplet", (three[0], three[1], three[2] + 1e3), note="easy"),
         Case("contrastive", (pair[0], pair[1] + 10, pair[2]), note="beyond the margin"),
     ]
+
+
+@pytest.mark.xfail(strict=True, reason="the largest of sigmoids that all round to 1 may be another than the truth's")
+def test_saturated_contrast_finds_its_nearest_speaker() -> None:
+    case = Case("ge2e_contrast", ge2e(4, 3, 5, b=40.0))
+    truth = Truth(case, case.differentiable)
+    agree_all(case, case.call("gradient", reduction="sum"), truth.gradient)
 
 
 def agree_edge(case: Case, got: Any, truth: tuple[Any, ...]) -> None:
