@@ -48,7 +48,7 @@ docs-tools: ## TeX, for the PDF
 
 peers: install ## our values beside those of torch, JAX, optax and LightGBM
 	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev,peers]'
-	$(BIN)/python -m pytest tests/peers
+	$(BIN)/python -m pytest tests/peers tests/adapters
 
 clean:
 	rm -rf docs/_build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
