@@ -23,6 +23,8 @@ _REACH = 2.0**60
 _SATURATED = 1e-100
 """A slope below this beside a slope of 0 is one that underflowed, not one that ended at a kink."""
 
+_ROUNDING = 8 * np.finfo(np.float64).eps
+
 _SCAN = 65
 
 _STEPS = 200
@@ -108,32 +110,36 @@ def _unbounded(scored: Scored, side: str) -> ValueError:
 
 
 def _scalar(scored: Scored, target: Array, weight: Array) -> Optimum:
-    loss, parameters = scored.loss, scored.parameters
+    loss, parameters, total = scored.loss, scored.parameters, float(weight.sum())
 
     def mean(c: float) -> float:
         return float(loss.value(np.float64(c), target, sample_weight=weight, **parameters))
 
+    def terms(c: float) -> tuple[float, float]:
+        """Return the mean gradient and the mean of its terms' absolute values."""
+        each = loss.gradient(np.full(target.shape, c), target, reduction="sum", sample_weight=weight, **parameters)
+        return float(each.sum() / total), float(np.abs(each).sum() / total)
+
     def slope(c: float) -> float:
-        return float(loss.gradient(np.float64(c), target, sample_weight=weight, **parameters))
+        """Return the mean gradient, 0 where it is no more than the rounding of its sum."""
+        mean_gradient, spread = terms(c)
+        return 0.0 if abs(mean_gradient) <= _ROUNDING * spread else mean_gradient
 
-    def bend(c: float) -> tuple[float, float]:
-        first, second = loss.gradient_and_hessian(np.float64(c), target, sample_weight=weight, **parameters)
-        return float(first), float(second)
+    def left(c: float) -> float:
+        mean_gradient, spread = terms(c)
+        return abs(mean_gradient) / max(1.0, spread)
 
-    def size(c: float) -> float:
-        scores = np.full(target.shape, c)
-        terms = loss.gradient(scores, target, sample_weight=weight, **parameters)
-        return max(1.0, float(np.abs(terms).sum()))
+    def bend(c: float) -> float:
+        return float(loss.hessian_diagonal(np.float64(c), target, sample_weight=weight, **parameters))
 
     centre = float(np.average(target, weights=weight))
     low, high = _bracket(scored, slope, centre, max(1.0, float(np.ptp(target))))
     low, high = _valley(mean, slope, low, high)
     c = 0.5 * (low + high)
     for _ in range(_STEPS):
-        first, second = bend(c)
-        left = abs(first) / size(c)
-        if second > 0 and left <= 0.01 * TOLERANCE:
-            return Optimum(c, left, 0.0)
+        first, second = slope(c), bend(c)
+        if second > 0 and left(c) <= 0.01 * TOLERANCE:
+            return Optimum(c, left(c), 0.0)
         if first == 0:
             break  # flat: the set of minimisers has ends
         low, high = (c, high) if first < 0 else (low, c)
@@ -142,10 +148,8 @@ def _scalar(scored: Scored, target: Array, weight: Array) -> Optimum:
         if nearer in (low, high, c):
             break
         c = nearer
-    first, second = bend(c)
-    left = abs(first) / size(c)
-    if second > 0 and left <= TOLERANCE:
-        return Optimum(c, left, 0.0)
+    if bend(c) > 0 and left(c) <= TOLERANCE:
+        return Optimum(c, left(c), 0.0)
     start, end = _edge(slope, low, high, -1.0), _edge(slope, low, high, 1.0)
     _saturation(scored, slope, start, end)
     if slope(high) <= 0:
@@ -155,7 +159,7 @@ def _scalar(scored: Scored, target: Array, weight: Array) -> Optimum:
     else:
         c = 0.5 * start[1] + 0.5 * end[0]
     width = max(start[1] - start[0], end[1] - end[0]) / max(1.0, abs(c))
-    return Optimum(c, abs(slope(c)) / size(c), width)
+    return Optimum(c, left(c), width)
 
 
 def _bracket(scored: Scored, slope: Callable[[float], float], centre: float, step: float) -> tuple[float, float]:

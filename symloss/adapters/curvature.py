@@ -138,8 +138,21 @@ def _gauss_newton(
     return np.where(value > 0, found, np.maximum(hessian, 0))
 
 
-def trainable(scored: Scored, rule: str, scores: Array, gradient: Array, hessian: Array) -> tuple[Array, Array]:
+def trainable(
+    scored: Scored, rule: str, scores: Array, gradient: Array, hessian: Array, flat: bool = False
+) -> tuple[Array, Array]:
     """Return gradient and Hessian, or fail where a library would train on them and silently learn nonsense.
+
+    Parameters
+    ----------
+    scored : Scored
+        The loss, for messages.
+    rule : str
+        Which Hessian it is, for messages.
+    scores, gradient, hessian : array
+        Of one shape.
+    flat : bool
+        Let Hessians pass that are all 0.
 
     Raises
     ------
@@ -157,7 +170,7 @@ def trainable(scored: Scored, rule: str, scores: Array, gradient: Array, hessian
     if lowest < 0:
         why = f"training with hessian={rule!r} needs none below 0; use hessian='clipped' or 'gauss_newton'"
         raise ValueError(_at(scored, "Hessian", hessian, hessian < 0, scores, why))
-    if highest == 0 and np.any(gradient):
+    if highest == 0 and not flat and np.any(gradient):
         message = (
             f"{scored.name}: the Hessian is 0 for all {hessian.size} scores, so that no tree could grow; use "
             "hessian='clipped', or a library's own where it has one"

@@ -127,7 +127,7 @@ def check_form(spec: Spec) -> None:
     labelled = labelled and spec.inputs[1].axes == spec.sample_axes
     if not scalar and not labelled:
         message = (
-            f"{spec.name}: boosting needs a loss of one prediction and one target, elementwise or with a score for "
+            f"{spec.name}: this adapter needs a loss of one prediction and one target, elementwise or with a score for "
             f"each class; this one has the inputs {', '.join(a.name for a in spec.inputs)}"
         )
         raise ValueError(message)

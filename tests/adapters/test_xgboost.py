@@ -68,3 +68,74 @@ def test_absolute_error_splits(weight: Any) -> None:
     assert len(split[0]) > 5
     np.testing.assert_array_equal(split[0].to_numpy(), split[1].to_numpy())
     np.testing.assert_array_equal(ours.predict(data, pred_leaf=True), theirs.predict(data, pred_leaf=True))
+
+
+def test_estimators_take_objective_and_metric() -> None:
+    native = margins(BINARY, WEIGHTS, {"base_score": 0.0}, sx.objective("binary_cross_entropy"))
+    model = xgboost.XGBRegressor(
+        n_estimators=ROUNDS, max_depth=4, learning_rate=0.3, n_jobs=1, base_score=0.0,
+        objective=sx.objective("binary_cross_entropy", sklearn_api=True),
+        eval_metric=sx.metric("binary_cross_entropy", sklearn_api=True),
+    )  # fmt: skip
+    model = clone(model).fit(
+        FEATURES, BINARY, sample_weight=WEIGHTS, eval_set=[(FEATURES, BINARY)], sample_weight_eval_set=[WEIGHTS],
+        verbose=False,
+    )  # fmt: skip
+    scores = model.predict(FEATURES, output_margin=True)
+    np.testing.assert_array_equal(scores, native)
+    softplus = np.logaddexp(0, scores.astype(float)) - BINARY * scores
+    reported = model.evals_result()["validation_0"]["binary_cross_entropy"][-1]
+    assert reported == pytest.approx(np.average(softplus, weights=WEIGHTS), abs=1e-6)  # six digits
+
+
+def test_a_classifier_of_many_classes() -> None:
+    objective = sx.objective("softmax_focal", hessian="clipped", sklearn_api=True, gamma=1.0)
+    model = xgboost.XGBClassifier(n_estimators=10, max_depth=3, n_jobs=1, objective=objective).fit(FEATURES, LABELS)
+    assert (model.predict(FEATURES) == LABELS).mean() > 0.6
+
+
+def test_starting_scores_of_classes() -> None:
+    start = sx.base_score("softmax_cross_entropy", LABELS, WEIGHTS)
+    share = np.bincount(LABELS, WEIGHTS) / WEIGHTS.sum()
+    np.testing.assert_allclose(start, np.log(share) - np.log(share).mean(), rtol=1e-12)
+    settings = {"num_class": CLASSES, "base_score": start.tolist()}
+    scores = margins(LABELS, WEIGHTS, {**settings, "eta": 0.0}, sx.objective("softmax_cross_entropy"), 1)
+    np.testing.assert_allclose(scores, np.tile(start, (len(LABELS), 1)), rtol=1e-6)
+
+
+def test_the_metric_is_the_weighted_mean() -> None:
+    data = xgboost.DMatrix(FEATURES, SIGNAL, weight=WEIGHTS)
+    name, value = sx.metric("absolute_error")(np.zeros(len(SIGNAL), np.float32), data)
+    assert name == "absolute_error"
+    assert value == pytest.approx(np.average(np.abs(SIGNAL), weights=WEIGHTS), rel=1e-6)
+
+
+def test_objectives_are_pickled() -> None:
+    data = xgboost.DMatrix(FEATURES, SIGNAL)
+    objective = sx.objective("huber", delta=1.35)
+    again = pickle.loads(pickle.dumps(objective))
+    preds = np.linspace(-3, 3, len(SIGNAL), dtype=np.float32)
+    for ours, theirs in zip(objective(preds, data), again(preds, data), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("sklearn_api", [False, True])
+def test_a_negative_hessian_is_refused_inside_training(sklearn_api: bool) -> None:
+    objective = sx.objective("focal", sklearn_api=sklearn_api)
+    with pytest.raises(ValueError, match=r"focal: the Hessian is -.* use hessian='clipped'"):
+        if sklearn_api:
+            xgboost.XGBRegressor(base_score=-3.0, n_jobs=1, objective=objective).fit(FEATURES, BINARY)
+        else:
+            margins(BINARY, None, {"base_score": -3.0}, objective)
+
+
+def test_what_xgboost_would_take_in_silence_is_refused() -> None:
+    data = xgboost.DMatrix(FEATURES[:3], [0.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match=r"binary_cross_entropy: the gradient is nan at index \(1,\), .* score is nan"):
+        sx.objective("binary_cross_entropy")(np.array([0, np.nan, 0], np.float32), data)
+    with pytest.raises(ValueError, match="absolute_error: the Hessian is 0 for all 3 scores"):
+        sx.objective("absolute_error")(np.zeros(3, np.float32), data)
+    with pytest.raises(ValueError, match=r"hinge: target must be one of -1, 1, got 0.0"):
+        sx.objective("hinge")(np.zeros(3, np.float32), data)
+    with pytest.raises(ValueError, match=r"scores must have shape \(n, c\), got \(3,\); is num_class set"):
+        sx.objective("softmax_cross_entropy")(np.zeros(3, np.float32), data)
