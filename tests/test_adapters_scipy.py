@@ -36,7 +36,9 @@ def test_derivatives(name: str, target: Any, classes: int | None, intercept: boo
 
 
 @pytest.mark.parametrize("layout", SPARSE)
-@pytest.mark.parametrize("data, name", [(load_breast_cancer, "binary_cross_entropy"), (load_iris, "softmax_cross_entropy")])
+@pytest.mark.parametrize(
+    "data, name", [(load_breast_cancer, "binary_cross_entropy"), (load_iris, "softmax_cross_entropy")]
+)
 def test_newton_reaches_scikit_learns_optimum(data: Any, name: str, layout: Any) -> None:
     features, target = data(return_X_y=True)
     features = StandardScaler().fit_transform(features)

@@ -56,7 +56,9 @@ class Objective:
         self._scored, self._rule, self._floor = scored(loss, parameters), hessian, floor
         check_rule(self._scored, hessian, floor)
         if hessian not in ("exact", "clipped", "gauss_newton"):
-            message = f"{self._scored.name}: hessian={hessian!r} is not for CatBoost; its own Hessians are the exact ones"
+            message = (
+                f"{self._scored.name}: hessian={hessian!r} is not for CatBoost; its own Hessians are the exact ones"
+            )
             raise ValueError(message)
 
     def calc_ders_range(self, approxes: Any, targets: Any, weights: Any) -> Array:
@@ -106,7 +108,7 @@ class Objective:
                 raise ValueError(message)
             return hessian
         bends, basis = np.linalg.eigh(hessian)
-        return (basis * np.maximum(bends, self._floor if self._rule == "clipped" else 0.0)) @ basis.T
+        return np.asarray((basis * np.maximum(bends, self._floor if self._rule == "clipped" else 0.0)) @ basis.T)
 
 
 class Metric:

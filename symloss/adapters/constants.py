@@ -1,4 +1,6 @@
-"""Constants: the one score that is best for all samples, where boosting starts. A target comes in, a certified score out.
+"""Constants: the one score that is best for all samples, where boosting starts.
+
+A target comes in, a certified score goes out.
 
 An elementwise loss gives one equation, solved by Newton steps inside a bracket; where the loss has kinks or is flat,
 the ends of the set of minimisers are found to the last bit and its middle is returned, as a median is. A loss with
@@ -93,9 +95,7 @@ def optimal_constant(scored: Scored, target: Any, weight: Any = None, classes: i
     distinct, place = np.unique(target, return_inverse=True)
     weight = np.bincount(place.reshape(-1), weights=weight, minlength=len(distinct))
     distinct, weight = distinct[weight > 0], weight[weight > 0]
-    found = (
-        _vector(scored, distinct, weight, classes) if scored.rowwise else _scalar(scored, distinct, weight)
-    )
+    found = _vector(scored, distinct, weight, classes) if scored.rowwise else _scalar(scored, distinct, weight)
     if not found.certified:
         message = (
             f"{scored.name}: the best constant was found to {found.slope:.1e} (slope) and {found.width:.1e} (bracket) "
@@ -177,7 +177,11 @@ def _bracket(scored: Scored, slope: Callable[[float], float], centre: float, ste
                 ends.append(c)
                 break
             flat = c if s == 0 and flat is None else flat
-            if reach > step * _REACH or not np.isfinite(c) or (flat is not None and reach > 64 * (1 + abs(flat)) * step):
+            if (
+                reach > step * _REACH
+                or not np.isfinite(c)
+                or (flat is not None and reach > 64 * (1 + abs(flat)) * step)
+            ):
                 if flat is None:
                     raise _unbounded(scored, "minus infinity" if sign < 0 else "infinity")
                 ends.append(c)
@@ -242,7 +246,7 @@ def _vector(scored: Scored, labels: Array, weight: Array, classes: int | None) -
             for e in np.eye(count)
         ]
         found = np.array(columns)
-        return 0.5 * (found + found.T)
+        return np.asarray(0.5 * (found + found.T))
 
     share = np.zeros(count)
     share[labels[(labels >= 0) & (labels < count)]] = weight[(labels >= 0) & (labels < count)]

@@ -1,4 +1,6 @@
-r"""Curvature: which Hessian a boosting library is given. A rule comes in, gradient and Hessian that can be trained on out.
+r"""Curvature: which Hessian a boosting library is given.
+
+A rule comes in, gradient and Hessian that can be trained on go out.
 
 With :math:`g, h, \ell` the gradient, exact second derivative and value of a sample, and w its weight:
 
@@ -39,11 +41,13 @@ def _exact(hessian: Array, weight: Array | float) -> Array:
 
 
 def _unit(hessian: Array, weight: Array | float) -> Array:
-    return np.ones_like(hessian) * weight
+    found: Array = np.ones_like(hessian) * weight
+    return found
 
 
 def _floored(hessian: Array, weight: Array | float) -> Array:
-    return np.maximum(hessian, _TINY * np.asarray(weight, dtype=hessian.dtype))
+    found: Array = np.maximum(hessian, _TINY * np.asarray(weight, dtype=hessian.dtype))
+    return found
 
 
 def _doubled(hessian: Array, weight: Array | float) -> Array:
@@ -130,7 +134,9 @@ def _gauss_newton(
     """Return w g²/(2 ℓ): the weighted gradient's square over twice the weighted value."""
     value = scored.value(scores, target, weight, reduction="none")
     if value.size and value.min() < 0:
-        message = f"{scored.name}: hessian='gauss_newton' needs a loss that is never negative, got {value.min().item()!r}"
+        message = (
+            f"{scored.name}: hessian='gauss_newton' needs a loss that is never negative, got {value.min().item()!r}"
+        )
         raise ValueError(message)
     value = value[:, None] if value.ndim < gradient.ndim else value
     with np.errstate(divide="ignore", invalid="ignore", under="ignore", over="ignore"):

@@ -96,7 +96,12 @@ def gradient(
 
 
 def hessian_product(
-    loss: str | Loss, *inputs: Any, direction: Any, reduction: str = "mean", sample_weight: Any = None, **parameters: Any
+    loss: str | Loss,
+    *inputs: Any,
+    direction: Any,
+    reduction: str = "mean",
+    sample_weight: Any = None,
+    **parameters: Any,
 ) -> Any:
     """Return the exact product of the Hessian with a direction, lazily.
 
@@ -205,7 +210,7 @@ class _Rows:
         for k, name in enumerate(names):
             source = next(a for a, s in zip(self.arrays, self.spec.inputs, strict=False) if s.name == name)
             found.append(self.joined([scaled(part[1], k, count) for part in parts], source.shape))
-        return found[0] if len(names) == 1 else namedtuple("Derivatives", names)(*found)  # type: ignore[misc]
+        return found[0] if len(names) == 1 else namedtuple("Derivatives", names)(*found)
 
     def joined(self, chunks: Sequence[Any], shape: Sequence[Any]) -> Any:
         """Return delayed chunks as one array of a shape, with rows chunked like those of the first input."""
@@ -282,7 +287,8 @@ def _scaled(derivatives: tuple[Array, ...], place: int, count: float) -> Array:
     if count == 1.0:
         return derivatives[place]
     scale = 1.0 / count if count else math.nan
-    return derivatives[place] * derivatives[place].dtype.type(scale)
+    scaled: Array = derivatives[place] * derivatives[place].dtype.type(scale)
+    return scaled
 
 
 def _sum_up(totals: Sequence[float], count: float) -> np.float64:

@@ -32,6 +32,7 @@ class EstimatorObjective:
     floor: float
 
     def __call__(self, y_true: Any, y_pred: Any, weight: Any) -> tuple[Array, Array]:
+        """Return gradient and Hessian, or fail where they could not be trained on."""
         scores, target, weight = self.scored.arrange(y_pred, y_true, weight)
         found = derivatives(self.scored, self.rule, self.floor, scores, target, weight)
         return trainable(self.scored, self.rule, scores, *found)
@@ -44,6 +45,7 @@ class Objective:
     estimator: EstimatorObjective
 
     def __call__(self, preds: Any, train_data: Any) -> tuple[Array, Array]:
+        """Return gradient and Hessian, or fail where they could not be trained on."""
         return self.estimator(train_data.get_label(), preds, train_data.get_weight())
 
 
@@ -54,6 +56,7 @@ class EstimatorMetric:
     scored: Scored
 
     def __call__(self, y_true: Any, y_pred: Any, weight: Any) -> tuple[str, float, bool]:
+        """Return what the class says."""
         return self.scored.name, float(self.scored.value(*self.scored.arrange(y_pred, y_true, weight))), False
 
 
@@ -64,6 +67,7 @@ class Metric:
     estimator: EstimatorMetric
 
     def __call__(self, preds: Any, eval_data: Any) -> tuple[str, float, bool]:
+        """Return what the class says."""
         return self.estimator(eval_data.get_label(), preds, eval_data.get_weight())
 
 

@@ -113,7 +113,9 @@ def scored(loss: str | Loss, parameters: Mapping[str, Any]) -> Scored:
     known = {argument.name for argument in found.spec.parameters}
     for name in parameters:
         if name not in known:
-            message = f"{found.name}: unknown parameter {name!r}; the parameters are {', '.join(sorted(known)) or 'none'}"
+            message = (
+                f"{found.name}: unknown parameter {name!r}; the parameters are {', '.join(sorted(known)) or 'none'}"
+            )
             raise TypeError(message)
     return Scored(found, dict(parameters))
 

@@ -16,7 +16,7 @@ from symloss.adapters.curvature import FLOOR, check_rule, derivatives, trainable
 from symloss.adapters.requirement import require
 from symloss.adapters.scores import Array, Scored, scored
 
-_base = require("sklearn._loss.loss", "sklearn")
+_BaseLoss: Any = require("sklearn._loss.loss", "sklearn").BaseLoss
 _link = require("sklearn._loss.link", "sklearn")
 
 __all__ = ["HistLoss", "HistProbabilities", "loss"]
@@ -25,7 +25,7 @@ _FAR = 750.0
 """A logit beyond which a probability is 0 or 1 in float64."""
 
 
-class HistLoss(_base.BaseLoss):  # type: ignore[misc] # scikit-learn is untyped
+class HistLoss(_BaseLoss):
     """A loss as HistGradientBoosting wants it; made by `loss`.
 
     Arrays may be float32 or float64, read-only, in any order; outputs may have another dtype than inputs. Weights
@@ -47,7 +47,9 @@ class HistLoss(_base.BaseLoss):  # type: ignore[misc] # scikit-learn is untyped
 
     def __init__(self, scored: Scored, rule: str, floor: float, n_classes: int | None, refit: bool) -> None:
         probability = _takes_probabilities(scored)
-        link = _link.MultinomialLogit() if scored.rowwise else _link.LogitLink() if probability else _link.IdentityLink()
+        link = (
+            _link.MultinomialLogit() if scored.rowwise else _link.LogitLink() if probability else _link.IdentityLink()
+        )
         super().__init__(closs=None, link=link, n_classes=2 if probability else n_classes)
         self.scored, self.rule, self.floor = scored, rule, floor
         self.is_multiclass = scored.rowwise
@@ -230,7 +232,7 @@ def _shape(scored: Scored) -> tuple[bool, bool]:
 
 def _squeezed(raw: Any) -> Array:
     raw = np.asarray(raw)
-    return raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
+    return np.asarray(raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw)
 
 
 def _deliver(found: Array, weight: Any, out: Any) -> Array:

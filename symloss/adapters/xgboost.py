@@ -30,6 +30,7 @@ class EstimatorObjective:
     floor: float
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Array, Array]:
+        """Return gradient and Hessian, or fail where they could not be trained on."""
         scores, target, weight = self.scored.arrange(y_pred, y_true, sample_weight)
         found = derivatives(self.scored, self.rule, self.floor, scores, target, weight)
         return trainable(self.scored, self.rule, scores, *found)
@@ -42,6 +43,7 @@ class Objective:
     estimator: EstimatorObjective
 
     def __call__(self, preds: Any, dtrain: Any) -> tuple[Array, Array]:
+        """Return gradient and Hessian, or fail where they could not be trained on."""
         return self.estimator(dtrain.get_label(), preds, dtrain.get_weight())
 
 
@@ -52,10 +54,11 @@ class EstimatorMetric:
     scored: Scored
 
     @property
-    def __name__(self) -> str:  # noqa: A003 # XGBoost prints it
+    def __name__(self) -> str:  # XGBoost prints it
         return self.scored.name
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        """Return what the class says."""
         return float(self.scored.value(*self.scored.arrange(y_pred, y_true, sample_weight)))
 
 
@@ -66,6 +69,7 @@ class Metric:
     estimator: EstimatorMetric
 
     def __call__(self, preds: Any, dmatrix: Any) -> tuple[str, float]:
+        """Return what the class says."""
         found = self.estimator(dmatrix.get_label(), preds, dmatrix.get_weight())
         return self.estimator.scored.name, found
 

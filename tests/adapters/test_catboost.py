@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from catboost import CatBoost, CatBoostError, Pool
-from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, SIGNAL, WEIGHTS
 
 from symloss.adapters import catboost as sc
+from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, SIGNAL, WEIGHTS
 
 COMMON = {
     "iterations": 10, "depth": 4, "learning_rate": 0.3, "thread_count": 1, "random_seed": 0, "verbose": False,

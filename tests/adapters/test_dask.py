@@ -11,11 +11,11 @@ import dask.array as da
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
-from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, ROWS, WEIGHTS
 
 import symloss
 from symloss import Loss
 from symloss.adapters import dask as sd
+from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, ROWS, WEIGHTS
 
 CHUNKS = (600, 600, 600, 200)
 RNG = np.random.default_rng(2)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from typing import Any
 
 import lightgbm
 import numpy as np
 import pytest
-from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, SIGNAL, WEIGHTS
 
 from symloss.adapters import lightgbm as sl
+from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, SIGNAL, WEIGHTS
 
 ROUNDS = 20
 COMMON = {
@@ -38,9 +39,7 @@ def test_logistic_trees(weight: Any, rule: str) -> None:
     assert np.ptp(ours) > 1
 
 
-@pytest.mark.parametrize(
-    "weight, close", [(None, 1e-9), (np.exp2(np.round(np.log2(WEIGHTS))), 1e-9), (WEIGHTS, 1e-7)]
-)
+@pytest.mark.parametrize("weight, close", [(None, 1e-9), (np.exp2(np.round(np.log2(WEIGHTS))), 1e-9), (WEIGHTS, 1e-7)])
 def test_squared_error_trees(weight: Any, close: float) -> None:
     """LightGBM halves the square; twice the bound on the Hessians in a leaf is fair.
 
@@ -126,11 +125,12 @@ def test_objectives_are_pickled() -> None:
 def test_a_negative_hessian_is_refused_inside_training(sklearn_api: bool) -> None:
     objective = sl.objective("focal", sklearn_api=sklearn_api)
     start = sl.init_score(-3.0, len(BINARY))
+    model = lightgbm.LGBMRegressor(objective=objective, verbosity=-1)
+    train = partial(model.fit, FEATURES, BINARY, init_score=start) if sklearn_api else partial(
+        scores, BINARY, None, objective, -3.0
+    )  # fmt: skip
     with pytest.raises(ValueError, match=r"focal: the Hessian is -.* use hessian='clipped'"):
-        if sklearn_api:
-            lightgbm.LGBMRegressor(objective=objective, verbosity=-1).fit(FEATURES, BINARY, init_score=start)
-        else:
-            scores(BINARY, None, objective, -3.0)
+        train()
 
 
 @pytest.mark.parametrize("rule", ["xgboost", "lightgbm"])

@@ -12,9 +12,9 @@ import pytest
 from sklearn._loss.tests import test_loss as theirs
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, SIGNAL, WEIGHTS
 
 from symloss.adapters import sklearn as sk
+from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, SIGNAL, WEIGHTS
 
 MAKERS: dict[str, functools.partial[Any]] = {
     "squared_error": functools.partial(sk.loss, "squared_error"),
@@ -43,9 +43,7 @@ def test_boundaries(maker: Any) -> None:
 @pytest.mark.parametrize("weight", [None, 1])
 @pytest.mark.parametrize("out1", [None, 1])
 @pytest.mark.parametrize("out2", [None, 1])
-def test_dtypes(
-    maker: Any, memory_map: bool, dtype_in: Any, dtype_out: Any, weight: Any, out1: Any, out2: Any
-) -> None:
+def test_dtypes(maker: Any, memory_map: bool, dtype_in: Any, dtype_out: Any, weight: Any, out1: Any, out2: Any) -> None:
     theirs.test_loss_dtype(maker, memory_map, dtype_in, dtype_out, weight, out1, out2, n_threads=1)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import xgboost
 from sklearn.base import clone
-from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, SIGNAL, WEIGHTS
 
 from symloss.adapters import xgboost as sx
+from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, SIGNAL, WEIGHTS
 
 ROUNDS = 20
 COMMON = {"max_depth": 4, "eta": 0.3, "nthread": 1, "seed": 0, "tree_method": "hist"}
@@ -64,7 +65,9 @@ def test_absolute_error_splits(weight: Any) -> None:
     objective = sx.objective("absolute_error", hessian="xgboost")
     ours = xgboost.train({**COMMON, **settings}, data, num_boost_round=1, obj=objective)
     columns = ["Node", "Feature", "Split"]
-    split = [frame[frame.Feature != "Leaf"][columns] for frame in (ours.trees_to_dataframe(), theirs.trees_to_dataframe())]
+    split = [
+        frame[frame.Feature != "Leaf"][columns] for frame in (ours.trees_to_dataframe(), theirs.trees_to_dataframe())
+    ]
     assert len(split[0]) > 5
     np.testing.assert_array_equal(split[0].to_numpy(), split[1].to_numpy())
     np.testing.assert_array_equal(ours.predict(data, pred_leaf=True), theirs.predict(data, pred_leaf=True))
@@ -122,11 +125,12 @@ def test_objectives_are_pickled() -> None:
 @pytest.mark.parametrize("sklearn_api", [False, True])
 def test_a_negative_hessian_is_refused_inside_training(sklearn_api: bool) -> None:
     objective = sx.objective("focal", sklearn_api=sklearn_api)
+    model = xgboost.XGBRegressor(base_score=-3.0, n_jobs=1, objective=objective)
+    train = partial(model.fit, FEATURES, BINARY) if sklearn_api else partial(
+        margins, BINARY, None, {"base_score": -3.0}, objective
+    )  # fmt: skip
     with pytest.raises(ValueError, match=r"focal: the Hessian is -.* use hessian='clipped'"):
-        if sklearn_api:
-            xgboost.XGBRegressor(base_score=-3.0, n_jobs=1, objective=objective).fit(FEATURES, BINARY)
-        else:
-            margins(BINARY, None, {"base_score": -3.0}, objective)
+        train()
 
 
 def test_what_xgboost_would_take_in_silence_is_refused() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import xgboost
 from distributed import Client, LocalCluster
-from tests.adapters.data import BINARY, FEATURES, WEIGHTS
 from xgboost import dask as dxgb
 
 from symloss.adapters import xgboost as sx
+from tests.adapters.data import BINARY, FEATURES, WEIGHTS
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the cluster, not ours
 
