@@ -69,7 +69,10 @@ class Objective:
         scores, target, weight = self._scored.arrange(approxes, targets, weights)
         found = derivatives(self._scored, self._rule, self._floor, scores, target, weight)
         gradient, hessian = trainable(self._scored, self._rule, scores, *found, flat=True)
-        return -np.column_stack([gradient, hessian])
+        both = np.empty((len(gradient), 2))
+        np.negative(gradient, out=both[:, 0])
+        np.negative(hessian, out=both[:, 1])
+        return both
 
     def calc_ders_multi(self, approxes: Any, target: Any, weight: Any) -> tuple[Array, Array]:
         """Return, for one sample, gradient ``(c,)`` and Hessian ``(c, c)`` of minus the loss."""

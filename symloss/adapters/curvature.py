@@ -32,7 +32,7 @@ FLOOR = 1e-6
 _TINY = 1e-16
 """XGBoost's own floor."""
 
-_Own = Callable[[Array, Array | float], Array]
+_Own = Callable[[Array, Array | float], Any]
 """A library's own Hessian, from the exact weighted one and the weights."""
 
 
@@ -50,11 +50,11 @@ def _floored(hessian: Array, weight: Array | float) -> Array:
     return found
 
 
-def _doubled(hessian: Array, weight: Array | float) -> Array:
+def _doubled(hessian: Array, weight: Array | float) -> Any:
     return np.maximum(2 * hessian, hessian.dtype.type(_TINY))
 
 
-def _per_class(hessian: Array, weight: Array | float) -> Array:
+def _per_class(hessian: Array, weight: Array | float) -> Any:
     classes = hessian.shape[1]
     return hessian * (classes / (classes - 1))
 

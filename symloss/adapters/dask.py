@@ -158,6 +158,11 @@ class _Rows:
             raise ValueError(message)
         self.directions, self.weighted = len(directions), bool(weights)
 
+    @property
+    def address(self) -> tuple[str, str | None]:
+        """Name and folder of the loss: what tasks carry, since Dask hashes every argument of a task."""
+        return self.loss.name, self.loss.package
+
     def reduced(self) -> None:
         """Fail on ``"none"``."""
         if self.reduction == "none":
@@ -171,7 +176,7 @@ class _Rows:
         work = _dask.delayed(_block, pure=True, nout=2)
         reduction = "none" if self.reduction == "none" else "sum"
         return [
-            work(what, self.loss, self.parameters, reduction, self.directions, self.weighted, *chunk)
+            work(what, self.address, self.parameters, reduction, self.directions, self.weighted, *chunk)
             for chunk in zip(*blocks, strict=True)
         ]
 
@@ -199,7 +204,7 @@ class _Rows:
             return float(samples)
         blocks = [a.to_delayed(optimize_graph=False).ravel() for a in self.arrays]
         each = _dask.delayed(_count, pure=True)
-        counts = [each(self.spec, ignored, self.weighted, *chunk) for chunk in zip(*blocks, strict=True)]
+        counts = [each(self.address, ignored, self.weighted, *chunk) for chunk in zip(*blocks, strict=True)]
         return _dask.delayed(math.fsum, pure=True)(counts)
 
     def derivative(self, parts: Sequence[Any]) -> Any:
@@ -260,9 +265,10 @@ def _aligned(spec: Spec, labels: Sequence[str], arrays: Sequence[Any]) -> list[A
     return found
 
 
-def _block(what: str, loss: Loss, parameters: Mapping[str, Any], reduction: str, directions: int, weighted: bool,
+def _block(what: str, address: tuple[str, str | None], parameters: Mapping[str, Any], reduction: str, directions: int, weighted: bool,
            *arrays: Array) -> tuple[Any, Any]:  # fmt: skip
     """Return value and derivatives of one chunk of rows."""
+    loss = load(*address)
     weight = arrays[-1] if weighted else None
     inputs, tangent = arrays[: len(loss.spec.inputs)], arrays[len(loss.spec.inputs) :][:directions]
     arguments = {**parameters, "reduction": reduction, "sample_weight": weight}
@@ -300,9 +306,11 @@ def _sum_up(totals: Sequence[float], count: float) -> np.float64:
     return np.float64(total / count if count else math.nan)
 
 
-def _count(spec: Spec, ignored: Sequence[tuple[int, int]], weighted: bool, *arrays: Array) -> float:
+def _count(
+    address: tuple[str, str | None], ignored: Sequence[tuple[int, int]], weighted: bool, *arrays: Array
+) -> float:
     """Return the weights, or the number, of the samples of a chunk that count."""
-    shape = _sample_shape(spec, arrays)
+    shape = _sample_shape(load(*address).spec, arrays)
     weight = np.broadcast_to(arrays[-1] if weighted else np.float64(1.0), shape)
     counts = np.ones(shape, np.bool_)
     for place, label in ignored:
