@@ -36,9 +36,8 @@ def main() -> dict[str, float]:
         found: Array = (design.T @ product).compute() + penalty * v
         return found
 
-    fit = minimize(
-        objective, np.zeros(design.shape[1]), jac=True, hessp=hessian_product, method="trust-ncg", options={"gtol": 1e-7}
-    )
+    start, options = np.zeros(design.shape[1]), {"gtol": 1e-7}
+    fit = minimize(objective, start, jac=True, hessp=hessian_product, method="trust-ncg", options=options)
     theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(features, target)
     expected = np.append(theirs.coef_[0], theirs.intercept_)
     return {"largest difference": float(np.abs(fit.x - expected).max())}

@@ -1,4 +1,4 @@
-"""LightGBM with a loss of one's own: ``symloss new`` scaffolds it, ``symloss generate`` derives it, LightGBM trains it."""
+"""LightGBM with a loss of one's own, which ``symloss new`` scaffolds and ``symloss generate`` derives."""
 
 from __future__ import annotations
 

@@ -265,8 +265,8 @@ def _aligned(spec: Spec, labels: Sequence[str], arrays: Sequence[Any]) -> list[A
     return found
 
 
-def _block(what: str, address: tuple[str, str | None], parameters: Mapping[str, Any], reduction: str, directions: int, weighted: bool,
-           *arrays: Array) -> tuple[Any, Any]:  # fmt: skip
+def _block(what: str, address: tuple[str, str | None], parameters: Mapping[str, Any], reduction: str,
+           directions: int, weighted: bool, *arrays: Array) -> tuple[Any, Any]:  # fmt: skip
     """Return value and derivatives of one chunk of rows."""
     loss = load(*address)
     weight = arrays[-1] if weighted else None

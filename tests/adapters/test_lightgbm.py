@@ -88,7 +88,8 @@ def test_estimators_use_the_weights() -> None:
     )  # fmt: skip
     native = scores(BINARY, WEIGHTS, sl.objective("binary_cross_entropy"))
     np.testing.assert_allclose(model.predict(FEATURES), native, rtol=0, atol=1e-12)
-    reported = model.evals_result_["valid_0"]["binary_cross_entropy"][-1]
+    (evaluated,) = model.evals_result_.values()
+    reported = evaluated["binary_cross_entropy"][-1]
     softplus = np.logaddexp(0, native) - BINARY * native
     assert reported == pytest.approx(np.average(softplus, weights=WEIGHTS), rel=1e-6)
 
