@@ -213,11 +213,25 @@ def test_the_better_of_two_valleys() -> None:
     ("poly_focal", np.zeros(4), "falls toward minus infinity"),
     ("bias_error", Z, "falls toward minus infinity"),
     ("softmax_cross_entropy", np.array([0, 2, 2]), "classes without samples: 1"),
+    ("squared_error", np.array([0.0, np.nan]), "needs finite targets, got nan"),
     ("squared_error", np.empty(0), "needs samples with a positive weight, got 0 samples"),
 ])  # fmt: skip
 def test_constants_that_do_not_exist(name: str, target: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: .*{message}"):
         optimal_constant(scored(name, {}), target)
+
+
+def test_ignored_labels_do_not_count() -> None:
+    some = np.concatenate([LABELS, [255, 255]])
+    found = optimal_constant(scored("softmax_cross_entropy", {"ignore_index": 255}), some)
+    np.testing.assert_array_equal(found.score, optimal_constant(scored("softmax_cross_entropy", {}), LABELS).score)
+
+
+def test_scores_and_targets_go_together() -> None:
+    with pytest.raises(ValueError, match=r"huber: 200 scores need as many targets, got \(1,\)"):
+        scored("huber", {}).arrange(Z, Y[:1])
+    with pytest.raises(ValueError, match=r"huber: scores of shape \(200, 3\) need as many targets, got \(200,\)"):
+        scored("huber", {}).arrange(LOGITS, Y)
 
 
 def test_weights_of_constants_are_checked() -> None:

@@ -84,13 +84,21 @@ def optimal_constant(scored: Scored, target: Any, weight: Any = None, classes: i
     """
     target = np.ravel(target)
     target = as_labels(scored.name, target) if scored.rowwise else target.astype(np.float64)
+    ignored = scored.parameters.get(scored.loss.spec.inputs[1].ignored_by or "")
     given = weight is not None and np.size(weight) > 0
     weight = np.ravel(weight).astype(np.float64) if given else np.ones(target.shape)
     if weight.shape != target.shape or (given and not weight.min(initial=0.0) >= 0):
         message = f"{scored.name}: sample_weight must be {target.size} numbers that are not negative"
         raise ValueError(message)
+    if ignored is not None:
+        target, weight = target[target != ignored], weight[target != ignored]
     if not target.size or not weight.sum() > 0:
         message = f"{scored.name}: the best constant needs samples with a positive weight, got {target.size} samples"
+        raise ValueError(message)
+    if not np.isfinite(target).all():
+        message = (
+            f"{scored.name}: the best constant needs finite targets, got {target[~np.isfinite(target)][0].item()!r}"
+        )
         raise ValueError(message)
     distinct, place = np.unique(target, return_inverse=True)
     weight = np.bincount(place.reshape(-1), weights=weight, minlength=len(distinct))

@@ -69,7 +69,11 @@ class Scored:
                 message = f"{self.name}: scores must have shape (n, c), got {scores.shape}; is num_class set?"
                 raise ValueError(message)
             target = as_labels(self.name, target)
-        elif scores.ndim == 2:
+        elif scores.ndim < 2:
+            if target.shape != scores.shape:
+                message = f"{self.name}: {scores.size} scores need as many targets, got {target.shape}"
+                raise ValueError(message)
+        else:
             if target.size != scores.size:
                 message = (
                     f"{self.name}: scores of shape {scores.shape} need as many targets, got {target.shape}; "

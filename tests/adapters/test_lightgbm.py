@@ -102,6 +102,9 @@ def test_a_classifier_of_many_classes() -> None:
 
 def test_starting_scores_are_laid_out() -> None:
     start = sl.base_score("softmax_cross_entropy", LABELS)
+    objective = sl.objective("softmax_cross_entropy", hessian="lightgbm")
+    theirs = scores(LABELS, None, "multiclass", start, num_class=CLASSES)
+    np.testing.assert_allclose(scores(LABELS, None, objective, start, num_class=CLASSES), theirs, rtol=0, atol=1e-9)
     assert sl.init_score(start, 5).shape == (5, CLASSES)
     assert sl.init_score(0.5, 5).tolist() == [0.5] * 5
 
