@@ -14,7 +14,7 @@ from symloss import Loss
 from symloss.adapters.constants import optimal_constant
 from symloss.adapters.curvature import FLOOR, check_rule, derivatives, trainable
 from symloss.adapters.requirement import require
-from symloss.adapters.scores import Array, Scored, scored
+from symloss.adapters.scores import Array, Scored, residual_shape, scored
 
 _BaseLoss: Any = require("sklearn._loss.loss", "sklearn").BaseLoss
 _link = require("sklearn._loss.link", "sklearn")
@@ -189,7 +189,7 @@ def loss(
         expected = "n_classes must be given, since it has labels" if bound.rowwise else "n_classes must be left out"
         message = f"{bound.name}: {expected}, got {n_classes!r}"
         raise ValueError(message)
-    of_residuals, curved = _shape(bound)
+    of_residuals, curved = residual_shape(bound)
     if refit and not of_residuals:
         message = f"{bound.name}: refit=True needs a loss of prediction minus target"
         raise ValueError(message)
@@ -218,16 +218,6 @@ def _interval(scored: Scored, n_classes: int | None) -> Any:
         case {"kind": "interval", "low": low, "high": high, "low_open": left, "high_open": right}:
             return _link.Interval(low, high, not left, not right)
     return _link.Interval(-np.inf, np.inf, False, False)
-
-
-def _shape(scored: Scored) -> tuple[bool, bool]:
-    """Tell whether a loss is one of prediction minus target, and whether its Hessian is positive wherever we look."""
-    if scored.rowwise or not np.isinf(_interval(scored, None).high):
-        return False, True
-    residual = np.ldexp(np.linspace(-1.0, 1.0, 41), 10)
-    here, curvature = scored.derivatives(residual, np.zeros_like(residual))
-    moved, _ = scored.derivatives(residual + 64.0, np.full_like(residual, 64.0))
-    return bool(np.array_equal(here, moved)), bool((curvature > 0).all())
 
 
 def _squeezed(raw: Any) -> Array:

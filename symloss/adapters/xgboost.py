@@ -7,18 +7,31 @@ Tested with XGBoost 3.2.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from symloss import Loss
 from symloss.adapters.constants import optimal_constant
 from symloss.adapters.curvature import FLOOR, check_rule, derivatives, trainable
 from symloss.adapters.requirement import require
-from symloss.adapters.scores import Array, Scored, scored
+from symloss.adapters.scores import Array, Scored, residual_shape, scored
 
 xgboost = require("xgboost", "xgboost")
+_Callback: Any = xgboost.callback.TrainingCallback
 
-__all__ = ["EstimatorMetric", "EstimatorObjective", "Metric", "Objective", "base_score", "metric", "objective"]
+__all__ = [
+    "EstimatorMetric",
+    "EstimatorObjective",
+    "Metric",
+    "Objective",
+    "RefitLeaves",
+    "base_score",
+    "metric",
+    "objective",
+]
 
 
 @dataclass(frozen=True)
@@ -146,3 +159,61 @@ def base_score(loss: str | Loss, target: Any, sample_weight: Any = None, **param
         Where no finite score is best, as when all labels are the same.
     """
     return optimal_constant(scored(loss, parameters), target, sample_weight).score
+
+
+class RefitLeaves(_Callback):
+    """A callback that sets the leaves of each new tree to the best constants for the residuals of their samples.
+
+    XGBoost does so for its own ``reg:absoluteerror`` only. Newton's steps say nothing where a Hessian is 0, so losses
+    such as ``absolute_error`` need it. The model is written and read again each round: for small and middling data.
+
+    Parameters
+    ----------
+    loss : str or Loss
+        A loss of prediction minus target.
+    data : DMatrix
+        What is trained on.
+    **parameters
+        Those of the loss.
+
+    Raises
+    ------
+    ValueError
+        For an unknown loss, or one of another form; in training, for more than one tree a round.
+    TypeError
+        For an unknown parameter.
+    """
+
+    def __init__(self, loss: str | Loss, data: Any, **parameters: Any) -> None:
+        super().__init__()
+        self.scored, self.data = scored(loss, parameters), data
+        if not residual_shape(self.scored)[0]:
+            message = f"{self.scored.name}: leaves are refitted for losses of prediction minus target only"
+            raise ValueError(message)
+        self.before: Array = np.empty(0)
+
+    def before_training(self, model: Any) -> Any:
+        """Keep the scores that the first tree starts from."""
+        self.before = model.predict(self.data, output_margin=True)
+        return model
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        """Refit the newest tree; return False, so that training goes on."""
+        target, weight = self.data.get_label().astype(np.float64), self.data.get_weight()
+        settings, content = model.save_config(), json.loads(model.save_raw("json"))
+        booster = json.loads(settings)["learner"]["gradient_booster"]
+        trees = content["learner"]["gradient_booster"]["model"]["trees"]
+        if len(trees) != model.num_boosted_rounds():
+            message = f"{self.scored.name}: leaves are refitted for one tree a round, got {len(trees)} trees"
+            raise ValueError(message)
+        rate = float(booster["tree_train_param"]["learning_rate"])
+        leaves = model.predict(self.data, pred_leaf=True).reshape(len(target), -1)[:, -1].astype(np.int64)
+        for leaf in np.unique(leaves):
+            inside = leaves == leaf
+            some = weight[inside] if weight.size else None
+            found = optimal_constant(self.scored, target[inside] - self.before[inside], some)
+            trees[-1]["split_conditions"][leaf] = trees[-1]["base_weights"][leaf] = rate * found.score
+        model.load_model(bytearray(json.dumps(content).encode()))
+        model.load_config(settings)  # reading a model forgets how it was trained
+        self.before = model.predict(self.data, output_margin=True)
+        return False

@@ -57,20 +57,28 @@ def test_softmax_trees(weight: Any) -> None:
 
 
 @WEIGHTED
-def test_absolute_error_splits(weight: Any) -> None:
-    """XGBoost refits leaves to medians for its own objective only; the splits of a tree are the same."""
-    settings = {"base_score": sx.base_score("absolute_error", SIGNAL, weight)}
+def test_absolute_error_trees(weight: Any) -> None:
+    """XGBoost refits leaves to medians for its own objective only; our callback does so for ours."""
+    start = sx.base_score("absolute_error", SIGNAL, weight)
+    theirs = margins(SIGNAL, weight, {"objective": "reg:absoluteerror", "base_score": start})
     data = xgboost.DMatrix(FEATURES, SIGNAL, weight=weight)
-    theirs = xgboost.train({**COMMON, **settings, "objective": "reg:absoluteerror"}, data, num_boost_round=1)
-    objective = sx.objective("absolute_error", hessian="xgboost")
-    ours = xgboost.train({**COMMON, **settings}, data, num_boost_round=1, obj=objective)
-    columns = ["Node", "Feature", "Split"]
-    split = [
-        frame[frame.Feature != "Leaf"][columns] for frame in (ours.trees_to_dataframe(), theirs.trees_to_dataframe())
-    ]
-    assert len(split[0]) > 5
-    np.testing.assert_array_equal(split[0].to_numpy(), split[1].to_numpy())
-    np.testing.assert_array_equal(ours.predict(data, pred_leaf=True), theirs.predict(data, pred_leaf=True))
+    ours = xgboost.train(
+        {**COMMON, "base_score": start}, data, num_boost_round=ROUNDS,
+        obj=sx.objective("absolute_error", hessian="xgboost"), callbacks=[sx.RefitLeaves("absolute_error", data)],
+    )  # fmt: skip
+    scores = ours.predict(data, output_margin=True)
+    np.testing.assert_allclose(scores, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
+
+
+def test_leaves_of_other_losses_are_left_alone() -> None:
+    with pytest.raises(ValueError, match="focal: leaves are refitted for losses of prediction minus target only"):
+        sx.RefitLeaves("focal", None)
+    data = xgboost.DMatrix(FEATURES, SIGNAL)
+    with pytest.raises(ValueError, match="huber: leaves are refitted for one tree a round, got 2 trees"):
+        xgboost.train(
+            {"num_parallel_tree": 2, "base_score": 0.0}, data, num_boost_round=1,
+            obj=sx.objective("huber"), callbacks=[sx.RefitLeaves("huber", data)],
+        )  # fmt: skip
 
 
 def test_estimators_take_objective_and_metric() -> None:
