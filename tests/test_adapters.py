@@ -111,6 +111,15 @@ def test_rules_against_their_formulas(weight: Any) -> None:
         np.testing.assert_allclose(found, hessian, rtol=1e-11, atol=1e-16, err_msg=rule)
 
 
+def test_class_weights_are_weights() -> None:
+    bound, each = scored("softmax_cross_entropy", {"class_weight": np.array([1.0, 2.0, 0.5])}), np.array([1, 2, 0.5])
+    weighted = derivatives(bound, "exact", 1e-6, LOGITS, LABELS, W)
+    plain = derivatives(scored("softmax_cross_entropy", {}), "exact", 1e-6, LOGITS, LABELS, W * each[LABELS])
+    for found, expected in zip(weighted, plain, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+    assert hash(bound) != hash(scored("softmax_cross_entropy", {}))  # an array inside does no harm
+
+
 def test_gauss_newton_meets_the_exact_one_at_a_minimum() -> None:
     assert curved("squared_error", "gauss_newton", np.zeros(1), np.zeros(1)) == 2.0
     assert curved("hinge", "gauss_newton", np.full(1, 3.0), np.ones(1)) == 0.0

@@ -23,7 +23,7 @@ __all__ = ["EstimatorMetric", "EstimatorObjective", "Metric", "Objective", "base
            "objective"]  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EstimatorObjective:
     """``(y_true, y_pred, weight)`` to gradient and Hessian: what ``LGBMRegressor(objective=...)`` takes."""
 
@@ -38,7 +38,7 @@ class EstimatorObjective:
         return trainable(self.scored, self.rule, scores, *found)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Objective:
     """``(preds, train_data)`` to gradient and Hessian: what ``params["objective"]`` takes."""
 
@@ -49,7 +49,7 @@ class Objective:
         return self.estimator(train_data.get_label(), preds, train_data.get_weight())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EstimatorMetric:
     """``(y_true, y_pred, weight)`` to name, mean loss and False, since less is better: an ``eval_metric``."""
 
@@ -60,7 +60,7 @@ class EstimatorMetric:
         return self.scored.name, float(self.scored.value(*self.scored.arrange(y_pred, y_true, weight))), False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
     """``(preds, eval_data)`` to name, mean loss and False: what ``lightgbm.train(feval=...)`` takes."""
 

@@ -19,7 +19,7 @@ from symloss.runtime.spec import Spec
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scored:
     """A loss of one prediction and one target, its parameters fixed.
 

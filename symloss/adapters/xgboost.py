@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EstimatorObjective:
     """``(y_true, y_pred, sample_weight)`` to gradient and Hessian: what ``XGBRegressor(objective=...)`` takes."""
 
@@ -49,7 +49,7 @@ class EstimatorObjective:
         return trainable(self.scored, self.rule, scores, *found)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Objective:
     """``(preds, dtrain)`` to gradient and Hessian: what ``xgboost.train(obj=...)`` takes."""
 
@@ -60,7 +60,7 @@ class Objective:
         return self.estimator(dtrain.get_label(), preds, dtrain.get_weight())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EstimatorMetric:
     """``(y_true, y_pred, sample_weight)`` to the mean loss: what ``XGBRegressor(eval_metric=...)`` takes."""
 
@@ -75,7 +75,7 @@ class EstimatorMetric:
         return float(self.scored.value(*self.scored.arrange(y_pred, y_true, sample_weight)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
     """``(preds, dmatrix)`` to name and mean loss: what ``xgboost.train(custom_metric=...)`` takes."""
 

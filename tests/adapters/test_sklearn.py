@@ -139,7 +139,7 @@ def test_values_beside_their_twins(name: str, twin: Any, scale: float, weight: A
         np.testing.assert_allclose(scale * mine, np.broadcast_to(other, mine.shape), rtol=1e-10, atol=1e-15)
 
 
-SETTINGS: dict[str, Any] = {"max_iter": 20, "random_state": 0, "early_stopping": False}
+SETTINGS: dict[str, Any] = {"max_iter": 10, "random_state": 0, "early_stopping": False}
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["plain", "weighted"])
