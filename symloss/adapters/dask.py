@@ -54,9 +54,7 @@ def value(loss: str | Loss, *inputs: Any, reduction: str = "mean", sample_weight
         For chunked columns, or row chunks of a loss whose samples interact.
     """
     rows = _Rows(loss, inputs, sample_weight, None, reduction, parameters)
-    if reduction == "none":
-        return rows.joined([part[0] for part in rows.parts("value")], _sample_shape(rows.spec, rows.arrays))
-    return rows.total(rows.parts("value"))
+    return rows.value(rows.parts("value"))
 
 
 def value_and_gradient(
@@ -67,13 +65,13 @@ def value_and_gradient(
     Parameters
     ----------
     loss, *inputs, reduction, sample_weight, **parameters
-        As in `value`; ``"none"`` is not offered. A mean with weights needs their sum before any gradient is final, so
-        for arrays larger than memory take ``"sum"`` and divide.
+        As in `value`; with ``"none"`` derivatives are those of the sum. A mean with weights needs their sum before any
+        gradient is final, so for arrays larger than memory take ``"sum"`` and divide.
 
     Returns
     -------
     (dask array, dask array)
-        The value, 0-d, and the gradient, chunked like the input: a named tuple where several inputs are differentiable.
+        The value and the gradient, chunked like the input: a named tuple where several inputs are differentiable.
 
     Raises
     ------
@@ -81,9 +79,8 @@ def value_and_gradient(
         As `value` does.
     """
     rows = _Rows(loss, inputs, sample_weight, None, reduction, parameters)
-    rows.reduced()
     parts = rows.parts("value_and_gradient")
-    return rows.total(parts), rows.derivative(parts)
+    return rows.value(parts), rows.derivative(parts)
 
 
 def gradient(
@@ -91,7 +88,6 @@ def gradient(
 ) -> Any:
     """Return the gradient, lazily; see `value_and_gradient`."""
     rows = _Rows(loss, inputs, sample_weight, None, reduction, parameters)
-    rows.reduced()
     return rows.derivative(rows.parts("gradient"))
 
 
@@ -123,7 +119,6 @@ def hessian_product(
         As `value` does.
     """
     rows = _Rows(loss, inputs, sample_weight, direction, reduction, parameters)
-    rows.reduced()
     return rows.derivative(rows.parts("hessian_product"))
 
 
@@ -163,12 +158,6 @@ class _Rows:
         """Name and folder of the loss: what tasks carry, since Dask hashes every argument of a task."""
         return self.loss.name, self.loss.package
 
-    def reduced(self) -> None:
-        """Fail on ``"none"``."""
-        if self.reduction == "none":
-            message = f"{self.spec.name}: derivatives over chunks need reduction='sum' or 'mean', got 'none'"
-            raise ValueError(message)
-
     def parts(self, what: str) -> list[Any]:
         """Return, for each chunk of rows, the delayed value (or None) and derivatives (or None)."""
         # Graphs stay as they are: an optimised copy would compute shared chunks, such as a design, twice.
@@ -180,8 +169,10 @@ class _Rows:
             for chunk in zip(*blocks, strict=True)
         ]
 
-    def total(self, parts: Sequence[Any]) -> Any:
-        """Return the reduced value."""
+    def value(self, parts: Sequence[Any]) -> Any:
+        """Return the value, reduced or of each sample."""
+        if self.reduction == "none":
+            return self.joined([part[0] for part in parts], _sample_shape(self.spec, self.arrays))
         count = self.count()
         found = _dask.delayed(_sum_up, pure=True)([part[0] for part in parts], count)
         return _array.from_delayed(found, (), np.float64)
