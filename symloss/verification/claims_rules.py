@@ -14,6 +14,7 @@ import sympy
 from sympy import S, oo
 
 from symloss.language import atoms
+from symloss.language.axes import Index
 from symloss.language.claims import Claim
 from symloss.language.definition import Definition
 from symloss.language.domains import Interval
@@ -54,7 +55,7 @@ class _Ranges:
                 return node, node
             case Let():
                 return self.of(node.inlined)
-            case Access() | sympy.Symbol():
+            case Access() | sympy.Symbol() if not isinstance(node, Index):
                 return self.known.get(node.name, EVERYTHING)
             case sympy.Add():
                 return _sum([self.of(a) for a in node.args])
@@ -189,10 +190,9 @@ def _curvature(node: sympy.Basic, wrt: str, ranges: _Ranges) -> frozenset[str]:
 
 def _logarithm(inside: sympy.Basic, inner: Callable[[sympy.Basic], frozenset[str]]) -> frozenset[str]:
     """Compose what is known of log sigmoid, log(1 - sigmoid) and the log of a sum of exponentials."""
-    inside = inside.inlined if isinstance(inside, Let) else inside
-    opened = inside.xreplace({part: part.inlined for part in inside.args if isinstance(part, Let)})
-    if isinstance(inside, atoms.sigmoid):
-        return inner(inside.args[0]) & CONCAVE
+    opened = _opened(inside, {})
+    if isinstance(opened, atoms.sigmoid):
+        return inner(opened.args[0]) & CONCAVE
     terms = sympy.Add.make_args(1 - opened if isinstance(opened, sympy.Add) else opened)
     if len(terms) == 1 and isinstance(terms[0], atoms.sigmoid) and isinstance(opened, sympy.Add):
         return _opposite(inner(terms[0].args[0]) & CONVEX)
@@ -222,6 +222,8 @@ def _slope(node: sympy.Basic, wrt: str, ranges: _Ranges) -> Range:
             return _product([(S.NegativeOne, S.One), _slope(node.args[0], wrt, ranges)])
         case atoms.positive_part() | atoms.softplus():
             return _product([(S.Zero, S.One), _slope(node.args[0], wrt, ranges)])
+        case sympy.Max() | sympy.Min():
+            return _hull([_slope(a, wrt, ranges) for a in node.args])
     return EVERYTHING
 
 
@@ -240,20 +242,23 @@ def _lipschitz(definition: Definition, claim: Claim) -> bool:
     return bool(sympy.Max(-low, high) <= _exact(claim.constant))
 
 
+def _opened(node: sympy.Basic, swap: Mapping[str, str]) -> sympy.Basic:
+    """Return a formula without names for its parts, squares written out, and inputs exchanged as asked."""
+    if isinstance(node, Let):
+        return _opened(node.inlined, swap)
+    if isinstance(node, Access):
+        return Access(swap.get(node.name, node.name), *node.slots)
+    if isinstance(node, Reduction) or not node.args:
+        return node
+    built = node.func(*(_opened(a, swap) for a in node.args))
+    return sympy.expand(built) if isinstance(built, sympy.Pow) and built.exp == 2 else built
+
+
 def _symmetric(definition: Definition, claim: Claim) -> bool:
     names = {claim.wrt: claim.other, claim.other: claim.wrt}
 
-    def opened(node: sympy.Basic, swap: Mapping[str, str]) -> sympy.Basic:
-        if isinstance(node, Let):
-            return opened(node.inlined, swap)
-        if isinstance(node, Access):
-            return Access(swap.get(node.name, node.name), *node.slots)
-        if isinstance(node, Reduction) or not node.args:
-            return node
-        return node.func(*(opened(a, swap) for a in node.args))
-
     plain = not definition.formula.has(Reduction)
-    return plain and bool(opened(definition.formula, {}) == opened(definition.formula, names))
+    return plain and _opened(definition.formula, {}) == _opened(definition.formula, names)
 
 
 def _never(definition: Definition, claim: Claim) -> bool:
