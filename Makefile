@@ -46,9 +46,9 @@ docs-tools: ## TeX, for the PDF
 	$(APT) update
 	DEBIAN_FRONTEND=noninteractive $(APT) install --yes --no-install-recommends $(TEX_PACKAGES)
 
-peers: install ## our values beside those of torch, JAX, optax and LightGBM
+peers: install ## beside torch, JAX and optax; inside XGBoost, LightGBM, CatBoost, scikit-learn and Dask
 	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev,peers]'
-	$(BIN)/python -m pytest tests/peers
+	$(BIN)/python -m pytest tests/peers tests/adapters
 
 clean:
 	rm -rf docs/_build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

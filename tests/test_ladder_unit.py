@@ -192,11 +192,11 @@ def statuses(definition: Definition) -> dict[str, str]:
 
 def test_claims_get_the_status_they_deserve() -> None:
     assert statuses(logistic) == {
-        "nonnegative": "tested", "convex": "tested", "lipschitz": "tested", "equals": "tested",
+        "nonnegative": "proved", "convex": "proved", "lipschitz": "tested", "equals": "tested",
         "not_convex": "claimed",  # no witness: never counts as holding
     }  # fmt: skip
     assert statuses(ramp) == {
-        "nonnegative": "refuted", "lipschitz": "refuted", "convex": "tested", "can_be_negative": "certified",
+        "nonnegative": "refuted", "lipschitz": "refuted", "convex": "proved", "can_be_negative": "certified",
         "symmetric": "refuted",
     }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Claims tried on points: tested, certified by the sign of a ball at a witness, or refuted with one.
 
-Nothing here is proved; proofs come with their own rung. Unknown never counts as holding.
+A claim that holds at every point and that `claims_rules` proves is proved. Unknown never counts as holding.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from symloss.language.claims import Claim
 from symloss.language.definition import Definition
 from symloss.verification.accuracy import full_settings
+from symloss.verification.claims_rules import prove
 from symloss.verification.oracle import Oracle, Undecided, oracle_of
 from symloss.verification.quantities import split
 from symloss.verification.sampling import batches
@@ -46,6 +47,8 @@ def _one(definition: Definition, claim: Claim, lookup: Lookup, seed: int, count:
             return _result(claim, "refuted", "a point where it fails", place.show())
     if claim.kind in WITNESSED or not tried:
         return _result(claim, "claimed", "no witness found", f"{tried} points, seed {seed}")
+    if method := prove(definition, claim):
+        return _result(claim, "proved", method, f"holds at {tried} points too, seed {seed}")
     return _result(claim, "tested", "oracle on sampled points", f"{tried} points, seed {seed}")
 
 
