@@ -279,7 +279,7 @@ def axes_of(arguments: tuple[Argument, ...]) -> tuple[Axis, ...]:
 
 
 def lets_of(definition: Definition) -> tuple[Let, ...]:
-    """Return the named values of a definition, each once, those that others use first."""
+    """Return the named values of a definition at their formal slots, each once, those that others use first."""
     found: dict[str, Let] = {}
 
     def walk(node: sympy.Basic) -> Iterator[None]:
@@ -287,7 +287,7 @@ def lets_of(definition: Definition) -> tuple[Let, ...]:
             if isinstance(argument, sympy.Basic):
                 yield from walk(argument)
         if isinstance(node, Let):
-            found.setdefault(node.name, node)
+            found.setdefault(node.name, Let(node.name, node.formals, node.body, node.formals))
 
     list(walk(definition.formula))
     return tuple(found.values())

@@ -74,6 +74,10 @@ class LossPrinter(LatexPrinter):
         del style
         return self.symbols.get(node.name) or name_latex(node.name)
 
+    def _print_Pi(self, node: sympy.NumberSymbol) -> str:
+        del node
+        return r"\pi"
+
     def _print_Flag(self, node: Flag) -> str:
         name = node.name.removesuffix("_given")
         symbol = self.symbols.get(name, name)
