@@ -232,6 +232,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_embedding_3 = np.empty((s, u, d,))
     sum_embedding_4 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
+    gradient_embedding_part_1 = np.empty((d,))
     sum_b = 0.0
     sum_w = 0.0
     term = -1.0 + u
@@ -421,36 +422,39 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         for f_63 in range(d):
             sum_norm_c += np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
         factor_23 = factor_22 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+        for d_24 in range(d):
+            gradient_embedding_part_1_now = factor_23 * (sum_c_unit_2[k_10, d_24] - sum_norm_c * np.float64(c_unit[k_10, d_24]))
+            gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
         for i in range(u):
             argmax_w_4 = argmax_w[k_10, i]
             case_3 = ((0.0) if k_10 == argmax_w_4 else 1.0)
-            factor_25 = math.sqrt(scaled_c[argmax_w_4]) * _positive_part(peak_c[argmax_w_4])
+            factor_24 = math.sqrt(scaled_c[argmax_w_4]) * _positive_part(peak_c[argmax_w_4])
             case_4 = ((1.0) if k_10 == argmax_w_4 else 0.0)
-            factor_26 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            factor_25 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             seed_4 = seed[k_10, i]
             sum_e_6 = sum_e[k_10, i]
             term_11 = b_2 + w_2 * sum_e_6
             decay_value_10 = _decay(term_11)
-            factor_27 = decay_value_10 / (1.0 + decay_value_10)
-            case_5 = (((1.0 / (1.0 + decay_value_10))) if term_11 >= 0 else factor_27 if term_11 < 0.0 else np.nan)
+            factor_26 = decay_value_10 / (1.0 + decay_value_10)
+            case_5 = (((1.0 / (1.0 + decay_value_10))) if term_11 >= 0 else factor_26 if term_11 < 0.0 else np.nan)
             term_12 = b_2 + w_2 * np.float64(sum_c_unit[k_10, i, argmax_w_4])
             decay_value_11 = _decay(term_12)
-            factor_28 = decay_value_11 / (1.0 + decay_value_11)
-            case_6 = ((factor_27) if term_11 >= 0 else ((1.0 / (1.0 + decay_value_10))) if term_11 < 0.0 else np.nan)
+            factor_27 = decay_value_11 / (1.0 + decay_value_11)
+            case_6 = ((factor_26) if term_11 >= 0 else ((1.0 / (1.0 + decay_value_10))) if term_11 < 0.0 else np.nan)
             ratio_value_5 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_29 = w_2 * seed_4 * ((case_5) if k_10 == argmax_w_4 else ((((1.0 / (1.0 + decay_value_11))) if term_12 >= 0 else factor_28 if term_12 < 0.0 else np.nan))) * ((case_6) if k_10 == argmax_w_4 else (((factor_28) if term_12 >= 0 else ((1.0 / (1.0 + decay_value_11))) if term_12 < 0.0 else np.nan))) * ratio_value_5
-            factor_30 = w_2 * seed_4 * sum_e_6 * case_5 * case_6 * ratio_value_5
-            factor_32 = -sum_norm_embedding[k_10, i] * ratio_value_5
-            factor_33 = -w_2 * seed_4 * case_5 * case_6 * ratio_value_5
+            factor_28 = w_2 * seed_4 * ((case_5) if k_10 == argmax_w_4 else ((((1.0 / (1.0 + decay_value_11))) if term_12 >= 0 else factor_27 if term_12 < 0.0 else np.nan))) * ((case_6) if k_10 == argmax_w_4 else (((factor_27) if term_12 >= 0 else ((1.0 / (1.0 + decay_value_11))) if term_12 < 0.0 else np.nan))) * ratio_value_5
+            factor_29 = w_2 * seed_4 * sum_e_6 * case_5 * case_6 * ratio_value_5
+            factor_31 = -sum_norm_embedding[k_10, i] * ratio_value_5
+            factor_32 = -w_2 * seed_4 * case_5 * case_6 * ratio_value_5
             for d_24 in range(d):
+                gradient_embedding_part_1_2 = gradient_embedding_part_1[d_24]
                 sum_embedding_3_2 = sum_embedding_3[k_10, i, d_24]
                 sum_embedding_4_2 = sum_embedding_4[k_10, i, d_24]
-                factor_24 = factor_23 * (sum_c_unit_2[k_10, d_24] - sum_norm_c * np.float64(c_unit[k_10, d_24]))
-                ratio_value_4 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_26)
+                ratio_value_4 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_25)
                 e_2 = np.float64(e[k_10, i, d_24])
-                factor_31 = factor_30 * e_2
-                factor_34 = factor_33 * ratio_value_4
-                gradient_embedding[k_10, i, d_24] = ((sum_embedding_3_2 + sum_embedding_4_2 + factor_24 + factor_29 * (case_3 * _ratio(sum_embedding_2[argmax_w_4, d_24] / u, factor_25) + case_4 * ratio_value_4) + factor_31 + factor_32 * e_2 + factor_34) if argmax_w_4 >= 0 else (sum_embedding_3_2 + sum_embedding_4_2 + factor_24 + factor_31 + factor_34) if argmax_w_4 < 0.0 else np.nan)
+                factor_30 = factor_29 * e_2
+                factor_33 = factor_32 * ratio_value_4
+                gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_28 * (case_3 * _ratio(sum_embedding_2[argmax_w_4, d_24] / u, factor_24) + case_4 * ratio_value_4) + factor_30 + factor_31 * e_2 + factor_33) if argmax_w_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_30 + factor_33) if argmax_w_4 < 0.0 else np.nan)
     gradient_w[()] = sum_w_2 - sum_w
     gradient_b[()] = sum_b_2 - sum_b
     return total
@@ -513,6 +517,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_embedding_4_sensitivity_own = np.empty((s, u, d,))
     sum_embedding_4_sensitivity_3_own = np.empty((s, u, d,))
     sum_norm_c_sensitivity_own = np.empty((s, u, d,))
+    gradient_embedding_part_1 = np.empty((d,))
+    hessian_embedding_part_1 = np.empty((s, d,))
+    hessian_embedding_part_2 = np.empty((s, d,))
+    hessian_embedding_part_3 = np.empty((s, d,))
     for i in range(u):
         for i_143 in range(u):
             sum_embedding_3_sensitivity_2_own_right[i, i_143] = ((1.0) if i != i_143 else 0.0)
@@ -524,8 +532,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
     square_2 = (w_2 * w_2)
-    factor_12 = w_2 / term
-    factor_15 = w_2 / (term * term)
+    factor_10 = -w_2 / u
+    factor_14 = w_2 / term
+    factor_17 = w_2 / (term * term)
     for start in range(0, s, block):
         stop = min(start + block, s)
         for j in range(start, stop):
@@ -615,33 +624,37 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 scaled_c_now += (ratio_value_5 * ratio_value_5)
             scaled_c[j] = scaled_c_now
             factor_9 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+            ratio_value_6 = _ratio(1.0, factor_9)
+            factor_11 = factor_10 * ratio_value_6
             for f_11 in range(d):
-                c_unit[j, f_11] = _ratio(c[f_11], factor_9)
+                c_unit_now = _ratio(c[f_11], factor_9)
+                c_unit[j, f_11] = c_unit_now
+                hessian_embedding_part_2[j, f_11] = factor_11 * c_unit_now
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 sum_embedding_3_sensitivity_own[j, i, :] = 0.0
                 for i_101 in range(u):
                     sum_e_2 = sum_e[j, i_101]
-                    factor_10 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
+                    factor_12 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
                     seed_2 = seed[j, i_101]
                     term_6 = b_2 + w_2 * sum_e_2
                     decay_value_2 = _decay(term_6)
-                    factor_11 = decay_value_2 / (1.0 + decay_value_2)
-                    sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_6 >= 0 else factor_11 if term_6 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                    sigmoid_minus_2 = ((factor_11) if term_6 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                    ratio_value_7 = _ratio(1.0, factor_10)
-                    factor_13 = factor_12 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_7
-                    factor_14 = ratio_value_7 / term
-                    factor_16 = factor_15 * seed_2 * (ratio_value_7 * ratio_value_7) * sigmoid_plus_2 * sigmoid_minus_2
+                    factor_13 = decay_value_2 / (1.0 + decay_value_2)
+                    sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_6 >= 0 else factor_13 if term_6 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+                    sigmoid_minus_2 = ((factor_13) if term_6 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                    ratio_value_8 = _ratio(1.0, factor_12)
+                    factor_15 = factor_14 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_8
+                    factor_16 = ratio_value_8 / term
+                    factor_18 = factor_17 * seed_2 * (ratio_value_8 * ratio_value_8) * sigmoid_plus_2 * sigmoid_minus_2
                     for d_24 in range(d):
                         e_3 = np.float64(e[j, i_101, d_24])
-                        ratio_value_6 = _ratio(sum_embedding[j, i_101, d_24] / term, factor_10)
+                        ratio_value_7 = _ratio(sum_embedding[j, i_101, d_24] / term, factor_12)
                         if i != i_101:
-                            sum_embedding_3[j, i, d_24] += factor_13 * (-e_3 + sum_e_2 * ratio_value_6)
+                            sum_embedding_3[j, i, d_24] += factor_15 * (-e_3 + sum_e_2 * ratio_value_7)
                         if i != i_101:
-                            sum_embedding_3_sensitivity_own[j, i, d_24] += factor_14 * sum_e_slope_2[i_101, d_24] * (e_3 - sum_e_2 * ratio_value_6) + factor_16 * ratio_value_6 * (e_3 + (-2.0) * sum_e_2 * ratio_value_6)
+                            sum_embedding_3_sensitivity_own[j, i, d_24] += factor_16 * sum_e_slope_2[i_101, d_24] * (e_3 - sum_e_2 * ratio_value_7) + factor_18 * ratio_value_7 * (e_3 + (-2.0) * sum_e_2 * ratio_value_7)
         _multiply(sum_embedding_3_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_3_sensitivity_2_own[start:stop], False)
-    factor_30 = square_2 / term
+    factor_32 = square_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -654,8 +667,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 term_7 = b_2 + w_2 * sum_e_3
                 decay_value_3 = _decay(term_7)
                 term_8 = 1.0 + decay_value_3
-                factor_17 = decay_value_3 / term_8
-                sigmoid_plus_3 = (((1.0 / term_8)) if term_7 >= 0 else factor_17 if term_7 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+                factor_19 = decay_value_3 / term_8
+                sigmoid_plus_3 = (((1.0 / term_8)) if term_7 >= 0 else factor_19 if term_7 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
                 for k_23 in range(s):
                     term_9 = b_2 + w_2 * np.float64(sum_c_unit[j, i, k_23])
                     decay_value_4 = _decay(term_9)
@@ -670,106 +683,106 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_sensitivity_3[j, i, :] = 0.0
                 sum_norm_c_sensitivity_4_own_now = 0.0
                 case_3 = ((0.0) if j == argmax_w_now else 1.0)
-                factor_18 = math.sqrt(scaled_c[argmax_w_now]) * _positive_part(peak_c[argmax_w_now])
+                factor_20 = math.sqrt(scaled_c[argmax_w_now]) * _positive_part(peak_c[argmax_w_now])
                 case_4 = ((1.0) if j == argmax_w_now else 0.0)
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_19 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                factor_21 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_3 = seed[j, i]
                 sum_c_unit_3 = np.float64(sum_c_unit[j, i, argmax_w_now])
                 term_11 = b_2 + w_2 * sum_c_unit_3
                 decay_value_5 = _decay(term_11)
                 term_12 = 1.0 + decay_value_5
-                factor_20 = decay_value_5 / term_12
-                sigmoid_plus_5 = ((sigmoid_plus_3) if j == argmax_w_now else ((((1.0 / term_12)) if term_11 >= 0 else factor_20 if term_11 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                sigmoid_minus_3 = ((factor_17) if term_7 >= 0 else ((1.0 / term_8)) if term_7 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                sigmoid_minus_4 = ((sigmoid_minus_3) if j == argmax_w_now else (((factor_20) if term_11 >= 0 else ((1.0 / term_12)) if term_11 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                factor_21 = w_2 * seed_3 * sigmoid_plus_5 * sigmoid_minus_4
-                factor_22 = (decay_value_3 * decay_value_3) / (term_8 * term_8)
-                case_5 = ((factor_22) if term_7 >= 0 else ((1.0 / ((term_8 * term_8)))) if term_7 < 0.0 else np.nan)
-                factor_23 = (decay_value_5 * decay_value_5) / (term_12 * term_12)
-                case_6 = ((case_5) if j == argmax_w_now else (((factor_23) if term_11 >= 0 else ((1.0 / ((term_12 * term_12)))) if term_11 < 0.0 else np.nan)))
-                case_7 = (((1.0 / ((term_8 * term_8)))) if term_7 >= 0 else factor_22 if term_7 < 0.0 else np.nan)
-                case_8 = ((case_7) if j == argmax_w_now else ((((1.0 / ((term_12 * term_12)))) if term_11 >= 0 else factor_23 if term_11 < 0.0 else np.nan)))
+                factor_22 = decay_value_5 / term_12
+                sigmoid_plus_5 = ((sigmoid_plus_3) if j == argmax_w_now else ((((1.0 / term_12)) if term_11 >= 0 else factor_22 if term_11 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
+                sigmoid_minus_3 = ((factor_19) if term_7 >= 0 else ((1.0 / term_8)) if term_7 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                sigmoid_minus_4 = ((sigmoid_minus_3) if j == argmax_w_now else (((factor_22) if term_11 >= 0 else ((1.0 / term_12)) if term_11 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
+                factor_23 = w_2 * seed_3 * sigmoid_plus_5 * sigmoid_minus_4
+                factor_24 = (decay_value_3 * decay_value_3) / (term_8 * term_8)
+                case_5 = ((factor_24) if term_7 >= 0 else ((1.0 / ((term_8 * term_8)))) if term_7 < 0.0 else np.nan)
+                factor_25 = (decay_value_5 * decay_value_5) / (term_12 * term_12)
+                case_6 = ((case_5) if j == argmax_w_now else (((factor_25) if term_11 >= 0 else ((1.0 / ((term_12 * term_12)))) if term_11 < 0.0 else np.nan)))
+                case_7 = (((1.0 / ((term_8 * term_8)))) if term_7 >= 0 else factor_24 if term_7 < 0.0 else np.nan)
+                case_8 = ((case_7) if j == argmax_w_now else ((((1.0 / ((term_12 * term_12)))) if term_11 >= 0 else factor_25 if term_11 < 0.0 else np.nan)))
                 term_13 = sigmoid_plus_5 * case_6 - case_8 * sigmoid_minus_4
-                factor_24 = w_2 * seed_3 * term_13 * case_3 * case_4
-                factor_25 = w_2 * seed_3 * term_13 * case_3
-                factor_26 = square_2 * sigmoid_plus_5 * case_6
-                factor_27 = -square_2 * case_8 * sigmoid_minus_4
-                factor_28 = -w_2 * sigmoid_plus_5 * sigmoid_minus_4
-                ratio_value_10 = _ratio(1.0, factor_19)
-                factor_29 = seed_3 * case_4 * ratio_value_10 / term
-                factor_31 = factor_30 * seed_3 * term_13 * case_3 * case_4 * ratio_value_10
-                factor_32 = w_2 * seed_3 * case_3 * sigmoid_plus_5 * sigmoid_minus_4
-                factor_33 = seed_3 * square_2 * term_13 * case_4
-                factor_34 = seed_3 * square_2 * term_13 * case_3
-                factor_35 = square_2 * case_7 * sigmoid_minus_3
-                factor_37 = w_2 * sigmoid_plus_3 * sigmoid_minus_3
-                factor_39 = square_2 * case_4 * sigmoid_plus_5 * case_6
-                factor_40 = sum_e_3 * square_2 * sigmoid_plus_3 * case_5
-                factor_42 = -square_2 * sigmoid_plus_3 * case_5
-                factor_44 = -square_2 * case_4 * case_8 * sigmoid_minus_4
-                factor_45 = -sum_e_3 * square_2 * case_7 * sigmoid_minus_3
+                factor_26 = w_2 * seed_3 * term_13 * case_3 * case_4
+                factor_27 = w_2 * seed_3 * term_13 * case_3
+                factor_28 = square_2 * sigmoid_plus_5 * case_6
+                factor_29 = -square_2 * case_8 * sigmoid_minus_4
+                factor_30 = -w_2 * sigmoid_plus_5 * sigmoid_minus_4
+                ratio_value_11 = _ratio(1.0, factor_21)
+                factor_31 = seed_3 * case_4 * ratio_value_11 / term
+                factor_33 = factor_32 * seed_3 * term_13 * case_3 * case_4 * ratio_value_11
+                factor_34 = w_2 * seed_3 * case_3 * sigmoid_plus_5 * sigmoid_minus_4
+                factor_35 = seed_3 * square_2 * term_13 * case_4
+                factor_36 = seed_3 * square_2 * term_13 * case_3
+                factor_37 = square_2 * case_7 * sigmoid_minus_3
+                factor_39 = w_2 * sigmoid_plus_3 * sigmoid_minus_3
+                factor_41 = square_2 * case_4 * sigmoid_plus_5 * case_6
+                factor_42 = sum_e_3 * square_2 * sigmoid_plus_3 * case_5
+                factor_44 = -square_2 * sigmoid_plus_3 * case_5
+                factor_46 = -square_2 * case_4 * case_8 * sigmoid_minus_4
+                factor_47 = -sum_e_3 * square_2 * case_7 * sigmoid_minus_3
                 peak_embedding_2 = peak_embedding[j, i]
-                factor_47 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
-                ratio_value_11 = _ratio(1.0, factor_47)
-                factor_48 = seed_3 * ratio_value_11
-                factor_49 = seed_3 * square_2 * term_13 * case_3 * ratio_value_11
-                ratio_value_13 = _ratio(1.0, factor_18)
-                factor_51 = ratio_value_13 / u
+                factor_49 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
+                ratio_value_12 = _ratio(1.0, factor_49)
+                factor_50 = seed_3 * ratio_value_12
+                factor_51 = seed_3 * square_2 * term_13 * case_3 * ratio_value_12
+                ratio_value_14 = _ratio(1.0, factor_20)
+                factor_53 = ratio_value_14 / u
                 for f_113 in range(d):
                     e_4 = np.float64(e[j, i, f_113])
-                    ratio_value_8 = _ratio(sum_embedding_2[argmax_w_now, f_113] / u, factor_18)
-                    ratio_value_9 = _ratio(sum_embedding[j, i, f_113] / term, factor_19)
-                    term_10 = case_3 * ratio_value_8 + case_4 * ratio_value_9
-                    sum_norm_embedding_now += factor_21 * e_4 * term_10
-                    sum_e_slope_now = factor_24 * e_4
+                    ratio_value_9 = _ratio(sum_embedding_2[argmax_w_now, f_113] / u, factor_20)
+                    ratio_value_10 = _ratio(sum_embedding[j, i, f_113] / term, factor_21)
+                    term_10 = case_3 * ratio_value_9 + case_4 * ratio_value_10
+                    sum_norm_embedding_now += factor_23 * e_4 * term_10
+                    sum_e_slope_now = factor_26 * e_4
                     sum_e_slope[j, i, f_113] = sum_e_slope_now
-                    sum_c_unit_slope[j, i, f_113] = factor_25 * e_4
-                    term_14 = e_4 - sum_e_3 * ratio_value_9
-                    sum_e_slope_3[i, f_113] = factor_29 * (factor_26 * term_14 + factor_27 * term_14 + factor_28 * ratio_value_9)
-                    sum_c_unit_slope_2[i, f_113] = factor_31 * term_14
-                    c_unit_slope_now = factor_32 * e_4
+                    sum_c_unit_slope[j, i, f_113] = factor_27 * e_4
+                    term_14 = e_4 - sum_e_3 * ratio_value_10
+                    sum_e_slope_3[i, f_113] = factor_31 * (factor_28 * term_14 + factor_29 * term_14 + factor_30 * ratio_value_10)
+                    sum_c_unit_slope_2[i, f_113] = factor_33 * term_14
+                    c_unit_slope_now = factor_34 * e_4
                     c_unit_slope[j, i, f_113] = c_unit_slope_now
-                    e_slope_4_now = factor_21 * term_10
+                    e_slope_4_now = factor_23 * term_10
                     e_slope_4[j, i, f_113] = e_slope_4_now
-                    sum_e_slope_4 = factor_33 * e_4 * term_10  # e*seed*w**2*(c_unit*Piecewise((0, Eq(j_2, argmax_w)), (1, True)) + Piecewise((1, Eq(j_2, argmax_w)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True))) - sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2)*Piecewise((1, Eq(j_2, argmax_w)), (0, True))
-                    sum_c_unit_slope_3 = factor_34 * e_4 * term_10  # e*seed*w**2*(c_unit*Piecewise((0, Eq(j_2, argmax_w)), (1, True)) + Piecewise((1, Eq(j_2, argmax_w)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True))) - sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2)*Piecewise((0, Eq(j_2, argmax_w)), (1, True))
-                    factor_36 = factor_35 * ratio_value_9
-                    factor_38 = factor_37 * e_4
-                    factor_41 = factor_40 * e_4
-                    factor_43 = factor_42 * ratio_value_9
-                    factor_46 = factor_45 * e_4
-                    sum_e_slope_5[j, i, f_113] = ((factor_48 * (factor_36 + factor_38 + factor_39 * term_10 + factor_41 + factor_43 + factor_44 * term_10 + factor_46)) if argmax_w_now >= 0 else (factor_48 * (factor_36 + factor_38 + factor_41 + factor_43 + factor_46)) if argmax_w_now < 0.0 else np.nan)
-                    sum_c_unit_slope_4[j, i, f_113] = ((factor_49 * term_10) if argmax_w_now >= 0 else 0.0 if argmax_w_now < 0.0 else np.nan)
+                    sum_e_slope_4 = factor_35 * e_4 * term_10  # e*seed*w**2*(c_unit*Piecewise((0, Eq(j_2, argmax_w)), (1, True)) + Piecewise((1, Eq(j_2, argmax_w)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True))) - sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2)*Piecewise((1, Eq(j_2, argmax_w)), (0, True))
+                    sum_c_unit_slope_3 = factor_36 * e_4 * term_10  # e*seed*w**2*(c_unit*Piecewise((0, Eq(j_2, argmax_w)), (1, True)) + Piecewise((1, Eq(j_2, argmax_w)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True))) - sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2)*Piecewise((0, Eq(j_2, argmax_w)), (1, True))
+                    factor_38 = factor_37 * ratio_value_10
+                    factor_40 = factor_39 * e_4
+                    factor_43 = factor_42 * e_4
+                    factor_45 = factor_44 * ratio_value_10
+                    factor_48 = factor_47 * e_4
+                    sum_e_slope_5[j, i, f_113] = ((factor_50 * (factor_38 + factor_40 + factor_41 * term_10 + factor_43 + factor_45 + factor_46 * term_10 + factor_48)) if argmax_w_now >= 0 else (factor_50 * (factor_38 + factor_40 + factor_43 + factor_45 + factor_48)) if argmax_w_now < 0.0 else np.nan)
+                    sum_c_unit_slope_4[j, i, f_113] = ((factor_51 * term_10) if argmax_w_now >= 0 else 0.0 if argmax_w_now < 0.0 else np.nan)
                     sum_norm_c_sensitivity_4_own_now += np.float64(c_unit[j, f_113]) * sum_e_slope_now
-                    factor_50 = -c_unit_slope_now * ratio_value_8
-                    factor_52 = -e_4 * e_slope_4_now
+                    factor_52 = -c_unit_slope_now * ratio_value_9
+                    factor_54 = -e_4 * e_slope_4_now
                     for d_116 in range(d):
                         e_5 = np.float64(e[j, i, d_116])
-                        ratio_value_12 = _ratio(sum_embedding_2[argmax_w_now, d_116] / u, factor_18)
-                        sum_norm_embedding_sensitivity[j, i, d_116] += factor_51 * (sum_c_unit_slope_3 * (e_5 - sum_c_unit_3 * ratio_value_12) + factor_50 * ratio_value_12)
-                        sum_norm_embedding_sensitivity_3[j, i, d_116] += (sum_c_unit_slope_3 * (ratio_value_12 - e_5 * sum_c_unit_3) + sum_e_slope_4 * (_ratio(sum_embedding[j, i, d_116] / term, factor_19) - sum_e_3 * e_5) + factor_52 * e_5) * ratio_value_11
+                        ratio_value_13 = _ratio(sum_embedding_2[argmax_w_now, d_116] / u, factor_20)
+                        sum_norm_embedding_sensitivity[j, i, d_116] += factor_53 * (sum_c_unit_slope_3 * (e_5 - sum_c_unit_3 * ratio_value_13) + factor_52 * ratio_value_13)
+                        sum_norm_embedding_sensitivity_3[j, i, d_116] += (sum_c_unit_slope_3 * (ratio_value_13 - e_5 * sum_c_unit_3) + sum_e_slope_4 * (_ratio(sum_embedding[j, i, d_116] / term, factor_21) - sum_e_3 * e_5) + factor_54 * e_5) * ratio_value_12
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
                 sum_norm_c_sensitivity_4_own[i] = sum_norm_c_sensitivity_4_own_now
                 e_slope_now = seed_3 * case_3 * sigmoid_plus_5 * sigmoid_minus_4
                 e_slope[j, i] = e_slope_now
-                e_slope_5_now = (((-sum_norm_embedding_now + w_2 * seed_3 * sum_e_3 * sigmoid_plus_3 * sigmoid_minus_3) * ratio_value_11) if argmax_w_now >= 0 else (w_2 * seed_3 * sum_e_3 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_11) if argmax_w_now < 0.0 else np.nan)
+                e_slope_5_now = (((-sum_norm_embedding_now + w_2 * seed_3 * sum_e_3 * sigmoid_plus_3 * sigmoid_minus_3) * ratio_value_12) if argmax_w_now >= 0 else (w_2 * seed_3 * sum_e_3 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_12) if argmax_w_now < 0.0 else np.nan)
                 e_slope_5[j, i] = e_slope_5_now
-                c_unit_slope_2_now = ((w_2 * seed_3 * case_3 * sigmoid_plus_5 * sigmoid_minus_4 * ratio_value_11) if argmax_w_now >= 0 else 0.0 if argmax_w_now < 0.0 else np.nan)
+                c_unit_slope_2_now = ((w_2 * seed_3 * case_3 * sigmoid_plus_5 * sigmoid_minus_4 * ratio_value_12) if argmax_w_now >= 0 else 0.0 if argmax_w_now < 0.0 else np.nan)
                 c_unit_slope_2[j, i] = c_unit_slope_2_now
-                square_3 = (ratio_value_10 * ratio_value_10)
+                square_3 = (ratio_value_11 * ratio_value_11)
                 sum_embedding_4_sensitivity_2_own_left[row, i] = ((seed_3 * sum_e_3 * square_3 * case_4 * sigmoid_plus_5 * sigmoid_minus_4) if argmax_w_now >= 0 else 0.0 if argmax_w_now < 0.0 else np.nan)
                 sum_norm_c_sensitivity_own[j, i, :] = 0.0
                 for f_167 in range(d):
-                    factor_53 = -e_slope_now * np.float64(e[j, i, f_167])
-                    factor_54 = np.float64(c_unit[j, f_167]) * ratio_value_11
+                    factor_55 = -e_slope_now * np.float64(e[j, i, f_167])
+                    factor_56 = np.float64(c_unit[j, f_167]) * ratio_value_12
                     for d_24 in range(d):
-                        ratio_value_14 = _ratio(sum_embedding[j, i, d_24] / term, factor_19)
+                        ratio_value_15 = _ratio(sum_embedding[j, i, d_24] / term, factor_21)
                         e_6 = np.float64(e[j, i, d_24])
-                        term_15 = ratio_value_14 - sum_e_3 * e_6
-                        ratio_value_15 = _ratio(sum_embedding_2[argmax_w_now, d_24] / u, factor_18)
-                        term_16 = ratio_value_15 - e_6 * sum_c_unit_3
-                        sum_norm_c_sensitivity_own[j, i, d_24] += factor_54 * (sum_e_slope[j, i, f_167] * term_15 + np.float64(sum_c_unit_slope[j, i, f_167]) * term_16 + factor_53 * e_6)
+                        term_15 = ratio_value_15 - sum_e_3 * e_6
+                        ratio_value_16 = _ratio(sum_embedding_2[argmax_w_now, d_24] / u, factor_20)
+                        term_16 = ratio_value_16 - e_6 * sum_c_unit_3
+                        sum_norm_c_sensitivity_own[j, i, d_24] += factor_56 * (sum_e_slope[j, i, f_167] * term_15 + np.float64(sum_c_unit_slope[j, i, f_167]) * term_16 + factor_55 * e_6)
             for i in range(u):
                 sum_embedding_4[j, i, :] = 0.0
                 sum_c_unit_2_sensitivity_own[j, i, :] = 0.0
@@ -778,40 +791,40 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_embedding_4_sensitivity_3_own[j, i, :] = 0.0
                 for i_106 in range(u):
                     sum_e_4 = sum_e[j, i_106]
-                    factor_55 = math.sqrt(scaled_sum_embedding[j, i_106]) * _positive_part(peak_sum_embedding[j, i_106])
+                    factor_57 = math.sqrt(scaled_sum_embedding[j, i_106]) * _positive_part(peak_sum_embedding[j, i_106])
                     seed_4 = seed[j, i_106]
                     argmax_w_2 = argmax_w[j, i_106]
                     case_9 = ((1.0) if j == argmax_w_2 else 0.0)
                     term_18 = b_2 + w_2 * sum_e_4
                     decay_value_6 = _decay(term_18)
-                    factor_56 = decay_value_6 / (1.0 + decay_value_6)
+                    factor_58 = decay_value_6 / (1.0 + decay_value_6)
                     sum_c_unit_4 = np.float64(sum_c_unit[j, i_106, argmax_w_2])
                     term_19 = b_2 + w_2 * sum_c_unit_4
                     decay_value_7 = _decay(term_19)
-                    factor_57 = decay_value_7 / (1.0 + decay_value_7)
-                    sigmoid_plus_6 = (((((1.0 / (1.0 + decay_value_6))) if term_18 >= 0 else factor_56 if term_18 < 0.0 else np.nan)) if j == argmax_w_2 else ((((1.0 / (1.0 + decay_value_7))) if term_19 >= 0 else factor_57 if term_19 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                    sigmoid_minus_5 = ((((factor_56) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_6))) if term_18 < 0.0 else np.nan)) if j == argmax_w_2 else (((factor_57) if term_19 >= 0 else ((1.0 / (1.0 + decay_value_7))) if term_19 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                    ratio_value_17 = _ratio(1.0, factor_55)
-                    factor_58 = factor_12 * seed_4 * case_9 * sigmoid_plus_6 * sigmoid_minus_5 * ratio_value_17
-                    factor_59 = ratio_value_17 / term
-                    factor_60 = sum_norm_c_sensitivity_4_own[i_106] * ratio_value_17 / term
-                    factor_61 = factor_15 * seed_4 * (ratio_value_17 * ratio_value_17) * case_9 * sigmoid_plus_6 * sigmoid_minus_5
-                    factor_62 = math.sqrt(scaled_c[argmax_w_2]) * _positive_part(peak_c[argmax_w_2])
-                    factor_63 = _ratio(1.0, factor_62) / u
+                    factor_59 = decay_value_7 / (1.0 + decay_value_7)
+                    sigmoid_plus_6 = (((((1.0 / (1.0 + decay_value_6))) if term_18 >= 0 else factor_58 if term_18 < 0.0 else np.nan)) if j == argmax_w_2 else ((((1.0 / (1.0 + decay_value_7))) if term_19 >= 0 else factor_59 if term_19 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
+                    sigmoid_minus_5 = ((((factor_58) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_6))) if term_18 < 0.0 else np.nan)) if j == argmax_w_2 else (((factor_59) if term_19 >= 0 else ((1.0 / (1.0 + decay_value_7))) if term_19 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
+                    ratio_value_18 = _ratio(1.0, factor_57)
+                    factor_60 = factor_14 * seed_4 * case_9 * sigmoid_plus_6 * sigmoid_minus_5 * ratio_value_18
+                    factor_61 = ratio_value_18 / term
+                    factor_62 = sum_norm_c_sensitivity_4_own[i_106] * ratio_value_18 / term
+                    factor_63 = factor_17 * seed_4 * (ratio_value_18 * ratio_value_18) * case_9 * sigmoid_plus_6 * sigmoid_minus_5
+                    factor_64 = math.sqrt(scaled_c[argmax_w_2]) * _positive_part(peak_c[argmax_w_2])
+                    factor_65 = _ratio(1.0, factor_64) / u
                     for d_24 in range(d):
                         e_7 = np.float64(e[j, i_106, d_24])
-                        ratio_value_16 = _ratio(sum_embedding[j, i_106, d_24] / term, factor_55)
-                        term_17 = e_7 - sum_e_4 * ratio_value_16
+                        ratio_value_17 = _ratio(sum_embedding[j, i_106, d_24] / term, factor_57)
+                        term_17 = e_7 - sum_e_4 * ratio_value_17
                         if (i != i_106 and argmax_w_2 >= 0):
-                            sum_embedding_4[j, i, d_24] += factor_58 * term_17
+                            sum_embedding_4[j, i, d_24] += factor_60 * term_17
                         if (i != i_106 and argmax_w_2 >= 0 and j == argmax_w_2):
-                            sum_c_unit_2_sensitivity_own[j, i, d_24] += factor_59 * sum_e_slope[j, i_106, d_24] * term_17
+                            sum_c_unit_2_sensitivity_own[j, i, d_24] += factor_61 * sum_e_slope[j, i_106, d_24] * term_17
                         if (i != i_106 and argmax_w_2 >= 0 and j == argmax_w_2):
-                            sum_norm_c_sensitivity_5_own[j, i, d_24] += factor_60 * term_17
+                            sum_norm_c_sensitivity_5_own[j, i, d_24] += factor_62 * term_17
                         if (i != i_106 and argmax_w_2 >= 0):
-                            sum_embedding_4_sensitivity_own[j, i, d_24] += factor_59 * sum_e_slope_3[i_106, d_24] * term_17 + factor_61 * (-e_7 + 2.0 * sum_e_4 * ratio_value_16) * ratio_value_16
+                            sum_embedding_4_sensitivity_own[j, i, d_24] += factor_61 * sum_e_slope_3[i_106, d_24] * term_17 + factor_63 * (-e_7 + 2.0 * sum_e_4 * ratio_value_17) * ratio_value_17
                         if (i != i_106 and argmax_w_2 >= 0 and j == argmax_w_2):
-                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += factor_63 * sum_c_unit_slope_2[i_106, d_24] * (e_7 - sum_c_unit_4 * _ratio(sum_embedding_2[argmax_w_2, d_24] / u, factor_62))
+                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += factor_65 * sum_c_unit_slope_2[i_106, d_24] * (e_7 - sum_c_unit_4 * _ratio(sum_embedding_2[argmax_w_2, d_24] / u, factor_64))
         _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_4_sensitivity_2_own[start:stop], False)
     sum_w_2 = 0.0
     sum_b_2 = 0.0
@@ -828,34 +841,35 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             term_20 = b_2 + w_2 * sum_e_5
             decay_value_8 = _decay(term_20)
             term_21 = 1.0 + decay_value_8
-            factor_64 = decay_value_8 / term_21
+            factor_66 = decay_value_8 / term_21
             term_22 = b_2 + w_2 * sum_c_unit_5
             decay_value_9 = _decay(term_22)
             term_23 = 1.0 + decay_value_9
-            factor_65 = decay_value_9 / term_23
-            sigmoid_plus_7 = (((((1.0 / term_21)) if term_20 >= 0 else factor_64 if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else ((((1.0 / term_23)) if term_22 >= 0 else factor_65 if term_22 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j_40, argmax_w)), (sum_c_unit, True)))
-            sigmoid_minus_6 = ((((factor_64) if term_20 >= 0 else ((1.0 / term_21)) if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else (((factor_65) if term_22 >= 0 else ((1.0 / term_23)) if term_22 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j_40, argmax_w)), (sum_c_unit, True)))
+            factor_67 = decay_value_9 / term_23
+            sigmoid_plus_7 = (((((1.0 / term_21)) if term_20 >= 0 else factor_66 if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else ((((1.0 / term_23)) if term_22 >= 0 else factor_67 if term_22 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j_40, argmax_w)), (sum_c_unit, True)))
+            sigmoid_minus_6 = ((((factor_66) if term_20 >= 0 else ((1.0 / term_21)) if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else (((factor_67) if term_22 >= 0 else ((1.0 / term_23)) if term_22 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j_40, argmax_w)), (sum_c_unit, True)))
             if argmax_w_3 >= 0:
                 sum_w_2 += seed_5 * ((sum_e_5) if j_40 == argmax_w_3 else sum_c_unit_5) * sigmoid_plus_7 * sigmoid_minus_6
             if argmax_w_3 >= 0:
                 sum_b_2 += seed_5 * sigmoid_plus_7 * sigmoid_minus_6
-            factor_66 = (decay_value_8 * decay_value_8) / (term_21 * term_21)
-            factor_67 = (decay_value_9 * decay_value_9) / (term_23 * term_23)
-            term_24 = sigmoid_plus_7 * ((((factor_66) if term_20 >= 0 else ((1.0 / ((term_21 * term_21)))) if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else (((factor_67) if term_22 >= 0 else ((1.0 / ((term_23 * term_23)))) if term_22 < 0.0 else np.nan))) - (((((1.0 / ((term_21 * term_21)))) if term_20 >= 0 else factor_66 if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else ((((1.0 / ((term_23 * term_23)))) if term_22 >= 0 else factor_67 if term_22 < 0.0 else np.nan))) * sigmoid_minus_6
+            factor_68 = (decay_value_8 * decay_value_8) / (term_21 * term_21)
+            factor_69 = (decay_value_9 * decay_value_9) / (term_23 * term_23)
+            term_24 = sigmoid_plus_7 * ((((factor_68) if term_20 >= 0 else ((1.0 / ((term_21 * term_21)))) if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else (((factor_69) if term_22 >= 0 else ((1.0 / ((term_23 * term_23)))) if term_22 < 0.0 else np.nan))) - (((((1.0 / ((term_21 * term_21)))) if term_20 >= 0 else factor_68 if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else ((((1.0 / ((term_23 * term_23)))) if term_22 >= 0 else factor_69 if term_22 < 0.0 else np.nan))) * sigmoid_minus_6
             if argmax_w_3 >= 0:
                 sum_w_2_sensitivity += seed_5 * term_24 * (((sum_e_5 * sum_e_5)) if j_40 == argmax_w_3 else ((sum_c_unit_5 * sum_c_unit_5)))
             if argmax_w_3 >= 0:
                 sum_b_2_sensitivity += seed_5 * term_24
-            factor_68 = seed_5 * ((0.0) if j_40 == argmax_w_3 else 1.0) * sigmoid_plus_7 * sigmoid_minus_6
-            factor_69 = math.sqrt(scaled_c[argmax_w_3]) * _positive_part(peak_c[argmax_w_3])
-            factor_70 = _ratio(1.0, factor_69) / u
+            factor_70 = seed_5 * ((0.0) if j_40 == argmax_w_3 else 1.0) * sigmoid_plus_7 * sigmoid_minus_6
+            factor_71 = math.sqrt(scaled_c[argmax_w_3]) * _positive_part(peak_c[argmax_w_3])
+            factor_72 = _ratio(1.0, factor_71) / u
             for f_11 in range(d):
                 e_8 = np.float64(e[j_40, i_39, f_11])
                 if argmax_w_3 >= 0:
-                    sum_c_unit_2[argmax_w_3, f_11] += factor_68 * e_8
+                    sum_c_unit_2[argmax_w_3, f_11] += factor_70 * e_8
                 if argmax_w_3 >= 0:
-                    sum_c_unit_2_sensitivity_2_own[argmax_w_3, f_11] += factor_70 * np.float64(sum_c_unit_slope[j_40, i_39, f_11]) * (e_8 - sum_c_unit_5 * _ratio(sum_embedding_2[argmax_w_3, f_11] / u, factor_69))
-    factor_71 = w_2 / u
+                    sum_c_unit_2_sensitivity_2_own[argmax_w_3, f_11] += factor_72 * np.float64(sum_c_unit_slope[j_40, i_39, f_11]) * (e_8 - sum_c_unit_5 * _ratio(sum_embedding_2[argmax_w_3, f_11] / u, factor_71))
+    factor_73 = w_2 / u
+    factor_75 = w_2 / (u * u)
     for start in range(0, s, block):
         stop = min(start + block, s)
         for k_10 in range(start, stop):
@@ -864,118 +878,122 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             for f_63 in range(d):
                 sum_norm_c_now += np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
             sum_norm_c[k_10] = sum_norm_c_now
-            factor_72 = factor_71 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+            ratio_value_19 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+            factor_74 = factor_73 * ratio_value_19
+            square_4 = (ratio_value_19 * ratio_value_19)
+            factor_76 = factor_75 * sum_norm_c_now * square_4
+            factor_77 = factor_75 * square_4
+            for d_24 in range(d):
+                c_unit_2 = np.float64(c_unit[k_10, d_24])
+                term_25 = sum_c_unit_2[k_10, d_24] - sum_norm_c_now * c_unit_2
+                gradient_embedding_part_1_now = factor_74 * term_25
+                gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
+                hessian_embedding_part_1[k_10, d_24] = factor_76 * (c_unit_2 * c_unit_2)
+                hessian_embedding_part_3[k_10, d_24] = factor_77 * (-2.0) * c_unit_2 * term_25
             for i in range(u):
                 argmax_w_4 = argmax_w[k_10, i]
                 case_10 = ((0.0) if k_10 == argmax_w_4 else 1.0)
-                factor_74 = math.sqrt(scaled_c[argmax_w_4]) * _positive_part(peak_c[argmax_w_4])
+                factor_78 = math.sqrt(scaled_c[argmax_w_4]) * _positive_part(peak_c[argmax_w_4])
                 case_11 = ((1.0) if k_10 == argmax_w_4 else 0.0)
-                factor_75 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+                factor_79 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
                 seed_6 = seed[k_10, i]
                 sum_e_6 = sum_e[k_10, i]
-                term_25 = b_2 + w_2 * sum_e_6
-                decay_value_10 = _decay(term_25)
-                factor_76 = decay_value_10 / (1.0 + decay_value_10)
-                case_12 = (((1.0 / (1.0 + decay_value_10))) if term_25 >= 0 else factor_76 if term_25 < 0.0 else np.nan)
-                term_26 = b_2 + w_2 * np.float64(sum_c_unit[k_10, i, argmax_w_4])
-                decay_value_11 = _decay(term_26)
-                factor_77 = decay_value_11 / (1.0 + decay_value_11)
-                case_13 = ((factor_76) if term_25 >= 0 else ((1.0 / (1.0 + decay_value_10))) if term_25 < 0.0 else np.nan)
-                ratio_value_19 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-                factor_78 = w_2 * seed_6 * ((case_12) if k_10 == argmax_w_4 else ((((1.0 / (1.0 + decay_value_11))) if term_26 >= 0 else factor_77 if term_26 < 0.0 else np.nan))) * ((case_13) if k_10 == argmax_w_4 else (((factor_77) if term_26 >= 0 else ((1.0 / (1.0 + decay_value_11))) if term_26 < 0.0 else np.nan))) * ratio_value_19
-                factor_79 = w_2 * seed_6 * sum_e_6 * case_12 * case_13 * ratio_value_19
-                factor_81 = -sum_norm_embedding[k_10, i] * ratio_value_19
-                factor_82 = -w_2 * seed_6 * case_12 * case_13 * ratio_value_19
+                term_26 = b_2 + w_2 * sum_e_6
+                decay_value_10 = _decay(term_26)
+                factor_80 = decay_value_10 / (1.0 + decay_value_10)
+                case_12 = (((1.0 / (1.0 + decay_value_10))) if term_26 >= 0 else factor_80 if term_26 < 0.0 else np.nan)
+                term_27 = b_2 + w_2 * np.float64(sum_c_unit[k_10, i, argmax_w_4])
+                decay_value_11 = _decay(term_27)
+                factor_81 = decay_value_11 / (1.0 + decay_value_11)
+                case_13 = ((factor_80) if term_26 >= 0 else ((1.0 / (1.0 + decay_value_10))) if term_26 < 0.0 else np.nan)
+                ratio_value_21 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
+                factor_82 = w_2 * seed_6 * ((case_12) if k_10 == argmax_w_4 else ((((1.0 / (1.0 + decay_value_11))) if term_27 >= 0 else factor_81 if term_27 < 0.0 else np.nan))) * ((case_13) if k_10 == argmax_w_4 else (((factor_81) if term_27 >= 0 else ((1.0 / (1.0 + decay_value_11))) if term_27 < 0.0 else np.nan))) * ratio_value_21
+                factor_83 = w_2 * seed_6 * sum_e_6 * case_12 * case_13 * ratio_value_21
+                factor_85 = -sum_norm_embedding[k_10, i] * ratio_value_21
+                factor_86 = -w_2 * seed_6 * case_12 * case_13 * ratio_value_21
                 for d_24 in range(d):
+                    gradient_embedding_part_1_2 = gradient_embedding_part_1[d_24]
                     sum_embedding_3_2 = sum_embedding_3[k_10, i, d_24]
                     sum_embedding_4_2 = sum_embedding_4[k_10, i, d_24]
-                    factor_73 = factor_72 * (sum_c_unit_2[k_10, d_24] - sum_norm_c_now * np.float64(c_unit[k_10, d_24]))
-                    ratio_value_18 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_75)
+                    ratio_value_20 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_79)
                     e_9 = np.float64(e[k_10, i, d_24])
-                    factor_80 = factor_79 * e_9
-                    factor_83 = factor_82 * ratio_value_18
-                    gradient_embedding[k_10, i, d_24] = ((sum_embedding_3_2 + sum_embedding_4_2 + factor_73 + factor_78 * (case_10 * _ratio(sum_embedding_2[argmax_w_4, d_24] / u, factor_74) + case_11 * ratio_value_18) + factor_80 + factor_81 * e_9 + factor_83) if argmax_w_4 >= 0 else (sum_embedding_3_2 + sum_embedding_4_2 + factor_73 + factor_80 + factor_83) if argmax_w_4 < 0.0 else np.nan)
+                    factor_84 = factor_83 * e_9
+                    factor_87 = factor_86 * ratio_value_20
+                    gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_82 * (case_10 * _ratio(sum_embedding_2[argmax_w_4, d_24] / u, factor_78) + case_11 * ratio_value_20) + factor_84 + factor_85 * e_9 + factor_87) if argmax_w_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_84 + factor_87) if argmax_w_4 < 0.0 else np.nan)
         _multiply(c_unit[start:stop], False, sum_c_unit_slope.reshape((s * u, d)), True, sum_norm_c_sensitivity_2[start:stop].reshape(((stop - start), s * u)), False)
     sum_norm_c_sensitivity_3_own[:, :] = 0.0
     for i_154 in range(u):
         for j_155 in range(s):
             argmax_w_5 = argmax_w[j_155, i_154]
-            factor_84 = math.sqrt(scaled_c[argmax_w_5]) * _positive_part(peak_c[argmax_w_5])
-            factor_85 = np.float64(sum_norm_c_sensitivity_2[argmax_w_5, j_155, i_154]) * _ratio(1.0, factor_84) / u
+            factor_88 = math.sqrt(scaled_c[argmax_w_5]) * _positive_part(peak_c[argmax_w_5])
+            factor_89 = np.float64(sum_norm_c_sensitivity_2[argmax_w_5, j_155, i_154]) * _ratio(1.0, factor_88) / u
             for d_24 in range(d):
                 if argmax_w_5 >= 0:
-                    sum_norm_c_sensitivity_3_own[argmax_w_5, d_24] += factor_85 * (np.float64(e[j_155, i_154, d_24]) - np.float64(sum_c_unit[j_155, i_154, argmax_w_5]) * _ratio(sum_embedding_2[argmax_w_5, d_24] / u, factor_84))
+                    sum_norm_c_sensitivity_3_own[argmax_w_5, d_24] += factor_89 * (np.float64(e[j_155, i_154, d_24]) - np.float64(sum_c_unit[j_155, i_154, argmax_w_5]) * _ratio(sum_embedding_2[argmax_w_5, d_24] / u, factor_88))
     gradient_w[()] = sum_w_2 - sum_w
     gradient_b[()] = sum_b_2 - sum_b
     hessian_w[()] = sum_w_2_sensitivity - sum_w_sensitivity
     hessian_b[()] = sum_b_2_sensitivity - sum_b_sensitivity
-    factor_97 = w_2 / (u * u)
-    factor_104 = -w_2 / u
-    factor_107 = -w_2 / (term * term)
-    factor_108 = -w_2 / (u * u)
+    factor_106 = -w_2 / (term * term)
+    factor_107 = -w_2 / (u * u)
     for j in range(s):
         peak_c_2 = peak_c[j]
-        factor_95 = math.sqrt(scaled_c[j]) * _positive_part(peak_c_2)
-        ratio_value_23 = _ratio(1.0, factor_95)
-        factor_96 = factor_71 * ratio_value_23
-        sum_norm_c_2 = sum_norm_c[j]
-        square_5 = (ratio_value_23 * ratio_value_23)
-        factor_98 = factor_97 * sum_norm_c_2 * square_5
-        factor_105 = factor_104 * ratio_value_23
-        factor_106 = factor_97 * square_5
-        factor_109 = factor_108 * sum_norm_c_2 * square_5
+        factor_99 = math.sqrt(scaled_c[j]) * _positive_part(peak_c_2)
+        ratio_value_25 = _ratio(1.0, factor_99)
+        factor_100 = factor_73 * ratio_value_25
+        factor_108 = factor_107 * sum_norm_c[j] * (ratio_value_25 * ratio_value_25)
         for i in range(u):
             peak_embedding_3 = peak_embedding[j, i]
-            factor_86 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
-            ratio_value_20 = _ratio(1.0, factor_86)
+            factor_90 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
+            ratio_value_22 = _ratio(1.0, factor_90)
             argmax_w_6 = argmax_w[j, i]
-            square_4 = (ratio_value_20 * ratio_value_20)
+            square_5 = (ratio_value_22 * ratio_value_22)
             sum_norm_embedding_2 = sum_norm_embedding[j, i]
             peak_sum_embedding_3 = peak_sum_embedding[j, i]
-            factor_87 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
+            factor_91 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
             seed_7 = seed[j, i]
             sum_e_7 = sum_e[j, i]
-            term_27 = b_2 + w_2 * sum_e_7
-            decay_value_12 = _decay(term_27)
-            term_28 = 1.0 + decay_value_12
-            factor_88 = decay_value_12 / term_28
-            sigmoid_plus_8 = (((1.0 / term_28)) if term_27 >= 0 else factor_88 if term_27 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-            sigmoid_minus_7 = ((factor_88) if term_27 >= 0 else ((1.0 / term_28)) if term_27 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-            factor_89 = w_2 * seed_7 * sigmoid_plus_8 * sigmoid_minus_7
+            term_28 = b_2 + w_2 * sum_e_7
+            decay_value_12 = _decay(term_28)
+            term_29 = 1.0 + decay_value_12
+            factor_92 = decay_value_12 / term_29
+            sigmoid_plus_8 = (((1.0 / term_29)) if term_28 >= 0 else factor_92 if term_28 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+            sigmoid_minus_7 = ((factor_92) if term_28 >= 0 else ((1.0 / term_29)) if term_28 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+            factor_93 = w_2 * seed_7 * sigmoid_plus_8 * sigmoid_minus_7
             case_15 = ((0.0) if j == argmax_w_6 else 1.0)
-            factor_90 = math.sqrt(scaled_c[argmax_w_6]) * _positive_part(peak_c[argmax_w_6])
+            factor_94 = math.sqrt(scaled_c[argmax_w_6]) * _positive_part(peak_c[argmax_w_6])
             case_16 = ((1.0) if j == argmax_w_6 else 0.0)
             sum_c_unit_6 = np.float64(sum_c_unit[j, i, argmax_w_6])
-            term_29 = b_2 + w_2 * sum_c_unit_6
-            decay_value_13 = _decay(term_29)
-            term_30 = 1.0 + decay_value_13
-            factor_91 = decay_value_13 / term_30
-            sigmoid_plus_9 = ((sigmoid_plus_8) if j == argmax_w_6 else ((((1.0 / term_30)) if term_29 >= 0 else factor_91 if term_29 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-            sigmoid_minus_8 = ((sigmoid_minus_7) if j == argmax_w_6 else (((factor_91) if term_29 >= 0 else ((1.0 / term_30)) if term_29 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-            factor_92 = -w_2 * seed_7 * sigmoid_plus_9 * sigmoid_minus_8
-            factor_93 = -w_2 * seed_7 * sum_e_7 * sigmoid_plus_8 * sigmoid_minus_7
-            factor_94 = w_2 * seed_7 * square_4 * sigmoid_plus_8 * sigmoid_minus_7
+            term_30 = b_2 + w_2 * sum_c_unit_6
+            decay_value_13 = _decay(term_30)
+            term_31 = 1.0 + decay_value_13
+            factor_95 = decay_value_13 / term_31
+            sigmoid_plus_9 = ((sigmoid_plus_8) if j == argmax_w_6 else ((((1.0 / term_31)) if term_30 >= 0 else factor_95 if term_30 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
+            sigmoid_minus_8 = ((sigmoid_minus_7) if j == argmax_w_6 else (((factor_95) if term_30 >= 0 else ((1.0 / term_31)) if term_30 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
+            factor_96 = -w_2 * seed_7 * sigmoid_plus_9 * sigmoid_minus_8
+            factor_97 = -w_2 * seed_7 * sum_e_7 * sigmoid_plus_8 * sigmoid_minus_7
+            factor_98 = w_2 * seed_7 * square_5 * sigmoid_plus_8 * sigmoid_minus_7
             e_slope_2 = e_slope[j, i]
-            factor_99 = e_slope_2 * ratio_value_20
-            ratio_value_24 = _ratio(1.0, factor_90)
-            factor_100 = ratio_value_24 / u
+            factor_101 = e_slope_2 * ratio_value_22
+            ratio_value_26 = _ratio(1.0, factor_94)
+            factor_102 = ratio_value_26 / u
             c_unit_slope_2_2 = c_unit_slope_2[j, i]
-            factor_101 = c_unit_slope_2_2 * ratio_value_24 / u
-            factor_102 = -c_unit_slope_2_2 * ratio_value_24 / u
+            factor_103 = c_unit_slope_2_2 * ratio_value_26 / u
+            factor_104 = -c_unit_slope_2_2 * ratio_value_26 / u
             e_slope_5_2 = e_slope_5[j, i]
-            factor_103 = -e_slope_5_2 * ratio_value_20
-            term_33 = e_slope_5_2 * ratio_value_20 + factor_15 * np.float64(sum_embedding_3_sensitivity_2_own[j, i]) + factor_107 * np.float64(sum_embedding_4_sensitivity_2_own[j, i]) + factor_109
+            factor_105 = -e_slope_5_2 * ratio_value_22
+            term_34 = e_slope_5_2 * ratio_value_22 + factor_17 * np.float64(sum_embedding_3_sensitivity_2_own[j, i]) + factor_106 * np.float64(sum_embedding_4_sensitivity_2_own[j, i]) + factor_108
             for d_24 in range(d):
                 e_10 = np.float64(e[j, i, d_24])
-                case_14 = ((-e_10 * ratio_value_20) if argmax_w_6 >= 0 else 0.0 if argmax_w_6 < 0.0 else np.nan)
-                ratio_value_21 = _ratio(sum_embedding[j, i, d_24] / term, factor_87)
-                ratio_value_22 = _ratio(sum_embedding_2[argmax_w_6, d_24] / u, factor_90)
-                term_31 = ratio_value_21 - sum_e_7 * e_10
+                case_14 = ((-e_10 * ratio_value_22) if argmax_w_6 >= 0 else 0.0 if argmax_w_6 < 0.0 else np.nan)
+                ratio_value_23 = _ratio(sum_embedding[j, i, d_24] / term, factor_91)
+                ratio_value_24 = _ratio(sum_embedding_2[argmax_w_6, d_24] / u, factor_94)
+                term_32 = ratio_value_23 - sum_e_7 * e_10
                 sum_c_unit_slope_4_2 = sum_c_unit_slope_4[j, i, d_24]
-                term_32 = ratio_value_22 - e_10 * sum_c_unit_6
-                c_unit_2 = np.float64(c_unit[j, d_24])
+                term_33 = ratio_value_24 - e_10 * sum_c_unit_6
                 square_6 = (e_10 * e_10)
-                hessian_embedding[j, i, d_24] = term_33 + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_3_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + (sum_norm_embedding_sensitivity_3[j, i, d_24] + e_slope_4[j, i, d_24] * ratio_value_20) * case_14 + e_10 * ((square_4 * (sum_norm_embedding_2 * e_10 + factor_89 * ratio_value_21 + factor_92 * (case_15 * ratio_value_22 + case_16 * ratio_value_21) + factor_93 * e_10)) if argmax_w_6 >= 0 else (factor_94 * term_31) if argmax_w_6 < 0.0 else np.nan) + sum_e_slope_5[j, i, d_24] * term_31 * ratio_value_20 + sum_c_unit_slope_4_2 * term_32 * ratio_value_20 + factor_96 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + factor_98 * (c_unit_2 * c_unit_2) + ((factor_96 * ((sum_e_slope[j, i, d_24] * term_31 + np.float64(sum_c_unit_slope[j, i, d_24]) * term_32 - e_slope_2 * square_6) * ratio_value_20 + factor_99 - c_unit_2 * (sum_norm_c_sensitivity_own[j, i, d_24] + factor_99 * c_unit_2))) if (argmax_w_6 >= 0 and j == argmax_w_6) else 0.0) + (((sum_norm_embedding_sensitivity[j, i, d_24] + factor_100 * c_unit_slope[j, i, d_24]) * case_14 + factor_101 + factor_100 * sum_c_unit_slope_4_2 * (e_10 - sum_c_unit_6 * ratio_value_22) + factor_102 * (ratio_value_22 * ratio_value_22)) if j == argmax_w_6 else 0.0) + factor_103 * square_6 + factor_105 * c_unit_2 * (sum_norm_c_sensitivity_3_own[j, d_24] + sum_norm_c_sensitivity_5_own[j, i, d_24]) + factor_106 * (-2.0) * c_unit_2 * (sum_c_unit_2[j, d_24] - sum_norm_c_2 * c_unit_2)
+                c_unit_3 = np.float64(c_unit[j, d_24])
+                hessian_embedding[j, i, d_24] = term_34 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_3_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + (sum_norm_embedding_sensitivity_3[j, i, d_24] + e_slope_4[j, i, d_24] * ratio_value_22) * case_14 + hessian_embedding_part_2[j, d_24] * (sum_norm_c_sensitivity_3_own[j, d_24] + sum_norm_c_sensitivity_5_own[j, i, d_24]) + e_10 * ((square_5 * (sum_norm_embedding_2 * e_10 + factor_93 * ratio_value_23 + factor_96 * (case_15 * ratio_value_24 + case_16 * ratio_value_23) + factor_97 * e_10)) if argmax_w_6 >= 0 else (factor_98 * term_32) if argmax_w_6 < 0.0 else np.nan) + sum_e_slope_5[j, i, d_24] * term_32 * ratio_value_22 + sum_c_unit_slope_4_2 * term_33 * ratio_value_22 + factor_100 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + ((factor_100 * ((sum_e_slope[j, i, d_24] * term_32 + np.float64(sum_c_unit_slope[j, i, d_24]) * term_33 - e_slope_2 * square_6) * ratio_value_22 + factor_101 - c_unit_3 * (sum_norm_c_sensitivity_own[j, i, d_24] + factor_101 * c_unit_3))) if (argmax_w_6 >= 0 and j == argmax_w_6) else 0.0) + (((sum_norm_embedding_sensitivity[j, i, d_24] + factor_102 * c_unit_slope[j, i, d_24]) * case_14 + factor_103 + factor_102 * sum_c_unit_slope_4_2 * (e_10 - sum_c_unit_6 * ratio_value_24) + factor_104 * (ratio_value_24 * ratio_value_24)) if j == argmax_w_6 else 0.0) + factor_105 * square_6
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1018,6 +1036,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_embedding_3_tangent = np.empty((s, u, d,))
     sum_embedding_4_tangent = np.empty((s, u, d,))
     sum_norm_embedding_tangent = np.empty((s, u,))
+    product_embedding_part_1 = np.empty((d,))
+    product_embedding_part_2 = np.empty((d,))
+    product_embedding_part_3 = np.empty((d,))
+    product_embedding_part_4 = np.empty((d,))
+    product_embedding_part_5 = np.empty((d,))
     sum_b_tangent = 0.0
     sum_w_tangent = 0.0
     term = -1.0 + u
@@ -1365,113 +1388,124 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_w_2_tangent += seed_4 * (v_b * term_29 * case_20 + v_w * term_29 * (((sum_e_6 * sum_e_6)) if j_54 == argmax_w_4 else ((sum_c_unit_6 * sum_c_unit_6))) + sum_e_tangent_3 * term_30 * case_21 + sum_c_unit_tangent_2 * term_30 * case_17)
             if argmax_w_4 >= 0:
                 sum_b_2_tangent += seed_4 * term_29 * (v_b + v_w * case_20 + w_2 * sum_e_tangent_3 * case_21 + w_2 * sum_c_unit_tangent_2 * case_17)
-    factor_133 = -w_2 / u
-    factor_136 = -w_2 / (u * u)
+    factor_78 = -w_2 / u
+    factor_81 = -w_2 / (u * u)
     for k_10 in range(s):
         sum_norm_c = 0.0
         sum_norm_c_tangent = 0.0
+        ratio_value_15 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+        factor_76 = factor_44 * ratio_value_15
         for f_63 in range(d):
             c_unit_3 = np.float64(c_unit[k_10, f_63])
             sum_c_unit_2_2 = sum_c_unit_2[k_10, f_63]
             sum_norm_c += c_unit_3 * sum_c_unit_2_2
-            sum_norm_c_tangent += c_unit_3 * sum_c_unit_2_tangent[k_10, f_63] + np.float64(c_unit_tangent[k_10, f_63]) * sum_c_unit_2_2
-        ratio_value_18 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-        factor_93 = ratio_value_18 / u
-        factor_132 = factor_44 * ratio_value_18
-        factor_134 = factor_133 * sum_norm_c * ratio_value_18
-        factor_135 = factor_133 * sum_norm_c_tangent * ratio_value_18
-        factor_137 = factor_136 * norm_c_tangent[k_10] * (ratio_value_18 * ratio_value_18)
+            sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_63]
+            sum_norm_c_tangent += c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_63]) * sum_c_unit_2_2
+            product_embedding_part_2[f_63] = factor_76 * sum_c_unit_2_tangent_2
+        factor_77 = ratio_value_15 / u
+        factor_79 = factor_78 * sum_norm_c * ratio_value_15
+        factor_80 = factor_78 * sum_norm_c_tangent * ratio_value_15
+        factor_82 = factor_81 * norm_c_tangent[k_10] * (ratio_value_15 * ratio_value_15)
+        for d_24 in range(d):
+            c_unit_4 = np.float64(c_unit[k_10, d_24])
+            term_31 = sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit_4
+            product_embedding_part_1_now = factor_77 * term_31
+            product_embedding_part_1[d_24] = product_embedding_part_1_now
+            product_embedding_part_3_now = factor_79 * np.float64(c_unit_tangent[k_10, d_24])
+            product_embedding_part_3[d_24] = product_embedding_part_3_now
+            product_embedding_part_4_now = factor_80 * c_unit_4
+            product_embedding_part_4[d_24] = product_embedding_part_4_now
+            product_embedding_part_5_now = factor_82 * term_31
+            product_embedding_part_5[d_24] = product_embedding_part_5_now
         for i in range(u):
             argmax_w_5 = argmax_w[k_10, i]
             case_22 = ((0.0) if k_10 == argmax_w_5 else 1.0)
-            factor_76 = math.sqrt(scaled_c[argmax_w_5]) * _positive_part(peak_c[argmax_w_5])
+            factor_83 = math.sqrt(scaled_c[argmax_w_5]) * _positive_part(peak_c[argmax_w_5])
             case_23 = ((1.0) if k_10 == argmax_w_5 else 0.0)
-            factor_77 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            factor_84 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             sum_e_7 = sum_e[k_10, i]
-            term_32 = b_2 + w_2 * sum_e_7
-            decay_value_12 = _decay(term_32)
-            term_33 = 1.0 + decay_value_12
-            factor_78 = decay_value_12 / term_33
-            case_24 = (((1.0 / term_33)) if term_32 >= 0 else factor_78 if term_32 < 0.0 else np.nan)
+            term_33 = b_2 + w_2 * sum_e_7
+            decay_value_12 = _decay(term_33)
+            term_34 = 1.0 + decay_value_12
+            factor_85 = decay_value_12 / term_34
+            case_24 = (((1.0 / term_34)) if term_33 >= 0 else factor_85 if term_33 < 0.0 else np.nan)
             sum_c_unit_7 = np.float64(sum_c_unit[k_10, i, argmax_w_5])
-            term_34 = b_2 + w_2 * sum_c_unit_7
-            decay_value_13 = _decay(term_34)
-            term_35 = 1.0 + decay_value_13
-            factor_79 = decay_value_13 / term_35
-            case_25 = ((case_24) if k_10 == argmax_w_5 else ((((1.0 / term_35)) if term_34 >= 0 else factor_79 if term_34 < 0.0 else np.nan)))
-            factor_80 = (decay_value_12 * decay_value_12) / (term_33 * term_33)
-            case_26 = ((factor_80) if term_32 >= 0 else ((1.0 / ((term_33 * term_33)))) if term_32 < 0.0 else np.nan)
-            factor_81 = (decay_value_13 * decay_value_13) / (term_35 * term_35)
-            case_27 = ((case_26) if k_10 == argmax_w_5 else (((factor_81) if term_34 >= 0 else ((1.0 / ((term_35 * term_35)))) if term_34 < 0.0 else np.nan)))
-            factor_82 = case_25 * case_27
-            case_28 = (((1.0 / ((term_33 * term_33)))) if term_32 >= 0 else factor_80 if term_32 < 0.0 else np.nan)
-            case_29 = ((factor_78) if term_32 >= 0 else ((1.0 / term_33)) if term_32 < 0.0 else np.nan)
-            factor_83 = case_28 * case_29
-            factor_85 = sum_e_7 * case_24 * case_26
-            case_30 = ((case_28) if k_10 == argmax_w_5 else ((((1.0 / ((term_35 * term_35)))) if term_34 >= 0 else factor_81 if term_34 < 0.0 else np.nan)))
-            case_31 = ((case_29) if k_10 == argmax_w_5 else (((factor_79) if term_34 >= 0 else ((1.0 / term_35)) if term_34 < 0.0 else np.nan)))
-            factor_87 = -case_30 * case_31
-            factor_88 = -case_24 * case_26
-            factor_90 = -sum_e_7 * case_28 * case_29
+            term_35 = b_2 + w_2 * sum_c_unit_7
+            decay_value_13 = _decay(term_35)
+            term_36 = 1.0 + decay_value_13
+            factor_86 = decay_value_13 / term_36
+            case_25 = ((case_24) if k_10 == argmax_w_5 else ((((1.0 / term_36)) if term_35 >= 0 else factor_86 if term_35 < 0.0 else np.nan)))
+            factor_87 = (decay_value_12 * decay_value_12) / (term_34 * term_34)
+            case_26 = ((factor_87) if term_33 >= 0 else ((1.0 / ((term_34 * term_34)))) if term_33 < 0.0 else np.nan)
+            factor_88 = (decay_value_13 * decay_value_13) / (term_36 * term_36)
+            case_27 = ((case_26) if k_10 == argmax_w_5 else (((factor_88) if term_35 >= 0 else ((1.0 / ((term_36 * term_36)))) if term_35 < 0.0 else np.nan)))
+            factor_89 = case_25 * case_27
+            case_28 = (((1.0 / ((term_34 * term_34)))) if term_33 >= 0 else factor_87 if term_33 < 0.0 else np.nan)
+            case_29 = ((factor_85) if term_33 >= 0 else ((1.0 / term_34)) if term_33 < 0.0 else np.nan)
+            factor_90 = case_28 * case_29
+            factor_92 = sum_e_7 * case_24 * case_26
+            case_30 = ((case_28) if k_10 == argmax_w_5 else ((((1.0 / ((term_36 * term_36)))) if term_35 >= 0 else factor_88 if term_35 < 0.0 else np.nan)))
+            case_31 = ((case_29) if k_10 == argmax_w_5 else (((factor_86) if term_35 >= 0 else ((1.0 / term_36)) if term_35 < 0.0 else np.nan)))
+            factor_94 = -case_30 * case_31
+            factor_95 = -case_24 * case_26
+            factor_97 = -sum_e_7 * case_28 * case_29
             seed_5 = seed[k_10, i]
-            ratio_value_17 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_92 = w_2 * seed_5 * ratio_value_17
-            factor_95 = seed_5 * case_25 * case_31 * ratio_value_17
-            factor_96 = seed_5 * sum_e_7 * case_24 * case_29 * ratio_value_17
+            ratio_value_18 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
+            factor_99 = w_2 * seed_5 * ratio_value_18
+            factor_100 = seed_5 * case_25 * case_31 * ratio_value_18
+            factor_101 = seed_5 * sum_e_7 * case_24 * case_29 * ratio_value_18
             square_4 = (sum_e_7 * sum_e_7)
-            factor_98 = w_2 * seed_5 * square_4 * case_24 * case_26 * ratio_value_17
+            factor_103 = w_2 * seed_5 * square_4 * case_24 * case_26 * ratio_value_18
             case_32 = ((sum_e_7) if k_10 == argmax_w_5 else sum_c_unit_7)
-            factor_100 = w_2 * seed_5 * case_32 * case_25 * case_27 * ratio_value_17
-            factor_101 = w_2 * seed_5 * sum_e_7 * case_28 * case_29 * ratio_value_17
-            factor_103 = -seed_5 * case_24 * case_29 * ratio_value_17
-            factor_105 = -w_2 * seed_5 * square_4 * case_28 * case_29 * ratio_value_17
-            factor_107 = -w_2 * seed_5 * case_32 * case_30 * case_31 * ratio_value_17
-            factor_108 = -w_2 * seed_5 * sum_e_7 * case_24 * case_26 * ratio_value_17
-            square_5 = (ratio_value_17 * ratio_value_17)
+            factor_105 = w_2 * seed_5 * case_32 * case_25 * case_27 * ratio_value_18
+            factor_106 = w_2 * seed_5 * sum_e_7 * case_28 * case_29 * ratio_value_18
+            factor_108 = -seed_5 * case_24 * case_29 * ratio_value_18
+            factor_110 = -w_2 * seed_5 * square_4 * case_28 * case_29 * ratio_value_18
+            factor_112 = -w_2 * seed_5 * case_32 * case_30 * case_31 * ratio_value_18
+            factor_113 = -w_2 * seed_5 * sum_e_7 * case_24 * case_26 * ratio_value_18
+            square_5 = (ratio_value_18 * ratio_value_18)
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
-            factor_110 = w_2 * seed_5 * case_24 * case_29
-            factor_111 = -w_2 * seed_5 * case_25 * case_31
-            factor_112 = -w_2 * seed_5 * sum_e_7 * case_24 * case_29
-            factor_113 = w_2 * seed_5 * square_5 * case_24 * case_29
-            factor_114 = square * case_28 * case_29
-            factor_116 = w_2 * case_24 * case_29
-            factor_118 = square * case_23 * case_25 * case_27
-            factor_119 = sum_e_7 * square * case_24 * case_26
-            factor_121 = -square * case_24 * case_26
-            factor_123 = -square * case_23 * case_30 * case_31
-            factor_124 = -sum_e_7 * square * case_28 * case_29
-            factor_126 = seed_5 * ratio_value_17
-            case_33 = (((-sum_norm_embedding_2 + w_2 * seed_5 * sum_e_7 * case_24 * case_29) * ratio_value_17) if argmax_w_5 >= 0 else (w_2 * seed_5 * sum_e_7 * case_24 * case_29 * ratio_value_17) if argmax_w_5 < 0.0 else np.nan)
-            factor_127 = seed_5 * square * (factor_82 + factor_87) * case_22 * ratio_value_17
-            ratio_value_19 = _ratio(1.0, factor_77)
-            case_34 = ((factor_42 * seed_5 * (case_23 * case_25 * case_31 - case_24 * case_29) * ratio_value_17 * ratio_value_19) if argmax_w_5 >= 0 else (factor_23 * seed_5 * case_24 * case_29 * ratio_value_17 * ratio_value_19) if argmax_w_5 < 0.0 else np.nan)
-            factor_128 = w_2 * seed_5 * ratio_value_17 * ratio_value_19 * (case_24 * case_29 - case_23 * case_25 * case_31)
-            factor_129 = w_2 * seed_5 * case_24 * case_29 * ratio_value_17 * ratio_value_19
-            factor_130 = norm_sum_embedding_tangent[k_10, i] / term
-            factor_131 = ((w_2 * seed_5 * case_22 * case_25 * case_31 * ratio_value_17) if argmax_w_5 >= 0 else 0.0 if argmax_w_5 < 0.0 else np.nan) * _ratio(1.0, factor_76) / u
+            factor_115 = w_2 * seed_5 * case_24 * case_29
+            factor_116 = -w_2 * seed_5 * case_25 * case_31
+            factor_117 = -w_2 * seed_5 * sum_e_7 * case_24 * case_29
+            factor_118 = w_2 * seed_5 * square_5 * case_24 * case_29
+            factor_119 = square * case_28 * case_29
+            factor_121 = w_2 * case_24 * case_29
+            factor_123 = square * case_23 * case_25 * case_27
+            factor_124 = sum_e_7 * square * case_24 * case_26
+            factor_126 = -square * case_24 * case_26
+            factor_128 = -square * case_23 * case_30 * case_31
+            factor_129 = -sum_e_7 * square * case_28 * case_29
+            factor_131 = seed_5 * ratio_value_18
+            case_33 = (((-sum_norm_embedding_2 + w_2 * seed_5 * sum_e_7 * case_24 * case_29) * ratio_value_18) if argmax_w_5 >= 0 else (w_2 * seed_5 * sum_e_7 * case_24 * case_29 * ratio_value_18) if argmax_w_5 < 0.0 else np.nan)
+            factor_132 = seed_5 * square * (factor_89 + factor_94) * case_22 * ratio_value_18
+            ratio_value_19 = _ratio(1.0, factor_84)
+            case_34 = ((factor_42 * seed_5 * (case_23 * case_25 * case_31 - case_24 * case_29) * ratio_value_18 * ratio_value_19) if argmax_w_5 >= 0 else (factor_23 * seed_5 * case_24 * case_29 * ratio_value_18 * ratio_value_19) if argmax_w_5 < 0.0 else np.nan)
+            factor_133 = w_2 * seed_5 * ratio_value_18 * ratio_value_19 * (case_24 * case_29 - case_23 * case_25 * case_31)
+            factor_134 = w_2 * seed_5 * case_24 * case_29 * ratio_value_18 * ratio_value_19
+            factor_135 = norm_sum_embedding_tangent[k_10, i] / term
+            factor_136 = ((w_2 * seed_5 * case_22 * case_25 * case_31 * ratio_value_18) if argmax_w_5 >= 0 else 0.0 if argmax_w_5 < 0.0 else np.nan) * _ratio(1.0, factor_83) / u
             for d_24 in range(d):
-                ratio_value_15 = _ratio(sum_embedding_2[argmax_w_5, d_24] / u, factor_76)
-                ratio_value_16 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_77)
-                term_31 = case_22 * ratio_value_15 + case_23 * ratio_value_16
-                factor_84 = factor_83 * ratio_value_16
+                ratio_value_16 = _ratio(sum_embedding_2[argmax_w_5, d_24] / u, factor_83)
+                ratio_value_17 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_84)
+                term_32 = case_22 * ratio_value_16 + case_23 * ratio_value_17
+                factor_91 = factor_90 * ratio_value_17
                 e_7 = np.float64(e[k_10, i, d_24])
-                factor_86 = factor_85 * e_7
-                factor_89 = factor_88 * ratio_value_16
-                factor_91 = factor_90 * e_7
-                c_unit_4 = np.float64(c_unit[k_10, d_24])
-                term_36 = sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit_4
-                factor_94 = factor_93 * term_36
-                factor_97 = factor_96 * e_7
-                factor_99 = factor_98 * e_7
-                factor_102 = factor_101 * ratio_value_16
-                factor_104 = factor_103 * ratio_value_16
-                factor_106 = factor_105 * e_7
-                factor_109 = factor_108 * ratio_value_16
-                factor_115 = factor_114 * ratio_value_16
-                factor_117 = factor_116 * e_7
-                factor_120 = factor_119 * e_7
-                factor_122 = factor_121 * ratio_value_16
+                factor_93 = factor_92 * e_7
+                factor_96 = factor_95 * ratio_value_17
+                factor_98 = factor_97 * e_7
+                product_embedding_part_1_2 = product_embedding_part_1[d_24]
+                factor_102 = factor_101 * e_7
+                factor_104 = factor_103 * e_7
+                factor_107 = factor_106 * ratio_value_17
+                factor_109 = factor_108 * ratio_value_17
+                factor_111 = factor_110 * e_7
+                factor_114 = factor_113 * ratio_value_17
+                factor_120 = factor_119 * ratio_value_17
+                factor_122 = factor_121 * e_7
                 factor_125 = factor_124 * e_7
-                product_embedding[k_10, i, d_24] = sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_b * ((factor_92 * (factor_82 * term_31 + factor_84 + factor_86 + factor_87 * term_31 + factor_89 + factor_91)) if argmax_w_5 >= 0 else (factor_92 * (factor_84 + factor_86 + factor_89 + factor_91)) if argmax_w_5 < 0.0 else np.nan) + v_w * ((factor_94 + factor_95 * term_31 + factor_97 + factor_99 + factor_100 * term_31 + factor_102 + factor_104 + factor_106 + factor_107 * term_31 + factor_109) if argmax_w_5 >= 0 else (factor_94 + factor_97 + factor_99 + factor_102 + factor_104 + factor_106 + factor_109) if argmax_w_5 < 0.0 else np.nan) + norm_embedding_tangent[k_10, i] * ((square_5 * (sum_norm_embedding_2 * e_7 + factor_110 * ratio_value_16 + factor_111 * term_31 + factor_112 * e_7)) if argmax_w_5 >= 0 else (factor_113 * (ratio_value_16 - sum_e_7 * e_7)) if argmax_w_5 < 0.0 else np.nan) + sum_e_tangent[k_10, i] * ((factor_126 * (factor_115 + factor_117 + factor_118 * term_31 + factor_120 + factor_122 + factor_123 * term_31 + factor_125)) if argmax_w_5 >= 0 else (factor_126 * (factor_115 + factor_117 + factor_120 + factor_122 + factor_125)) if argmax_w_5 < 0.0 else np.nan) + sum_norm_embedding_tangent[k_10, i] * ((-e_7 * ratio_value_17) if argmax_w_5 >= 0 else 0.0 if argmax_w_5 < 0.0 else np.nan) + np.float64(e_tangent[k_10, i, d_24]) * case_33 + sum_c_unit_tangent[k_10, i, argmax_w_5] * ((factor_127 * term_31) if argmax_w_5 >= 0 else 0.0 if argmax_w_5 < 0.0 else np.nan) + sum_embedding_tangent[k_10, i, d_24] * case_34 + factor_130 * ((factor_128 * ratio_value_16) if argmax_w_5 >= 0 else (factor_129 * ratio_value_16) if argmax_w_5 < 0.0 else np.nan) + factor_131 * (sum_embedding_2_tangent[argmax_w_5, d_24] - norm_c_tangent[argmax_w_5] * ratio_value_15) + factor_132 * sum_c_unit_2_tangent[k_10, d_24] + factor_134 * np.float64(c_unit_tangent[k_10, d_24]) + factor_135 * c_unit_4 + factor_137 * term_36
+                factor_127 = factor_126 * ratio_value_17
+                factor_130 = factor_129 * e_7
+                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_b * ((factor_99 * (factor_89 * term_32 + factor_91 + factor_93 + factor_94 * term_32 + factor_96 + factor_98)) if argmax_w_5 >= 0 else (factor_99 * (factor_91 + factor_93 + factor_96 + factor_98)) if argmax_w_5 < 0.0 else np.nan) + v_w * ((product_embedding_part_1_2 + factor_100 * term_32 + factor_102 + factor_104 + factor_105 * term_32 + factor_107 + factor_109 + factor_111 + factor_112 * term_32 + factor_114) if argmax_w_5 >= 0 else (product_embedding_part_1_2 + factor_102 + factor_104 + factor_107 + factor_109 + factor_111 + factor_114) if argmax_w_5 < 0.0 else np.nan) + norm_embedding_tangent[k_10, i] * ((square_5 * (sum_norm_embedding_2 * e_7 + factor_115 * ratio_value_17 + factor_116 * term_32 + factor_117 * e_7)) if argmax_w_5 >= 0 else (factor_118 * (ratio_value_17 - sum_e_7 * e_7)) if argmax_w_5 < 0.0 else np.nan) + sum_e_tangent[k_10, i] * ((factor_131 * (factor_120 + factor_122 + factor_123 * term_32 + factor_125 + factor_127 + factor_128 * term_32 + factor_130)) if argmax_w_5 >= 0 else (factor_131 * (factor_120 + factor_122 + factor_125 + factor_127 + factor_130)) if argmax_w_5 < 0.0 else np.nan) + sum_norm_embedding_tangent[k_10, i] * ((-e_7 * ratio_value_18) if argmax_w_5 >= 0 else 0.0 if argmax_w_5 < 0.0 else np.nan) + np.float64(e_tangent[k_10, i, d_24]) * case_33 + sum_c_unit_tangent[k_10, i, argmax_w_5] * ((factor_132 * term_32) if argmax_w_5 >= 0 else 0.0 if argmax_w_5 < 0.0 else np.nan) + sum_embedding_tangent[k_10, i, d_24] * case_34 + factor_135 * ((factor_133 * ratio_value_17) if argmax_w_5 >= 0 else (factor_134 * ratio_value_17) if argmax_w_5 < 0.0 else np.nan) + factor_136 * (sum_embedding_2_tangent[argmax_w_5, d_24] - norm_c_tangent[argmax_w_5] * ratio_value_16)
     product_w[()] = sum_w_2_tangent - sum_w_tangent
     product_b[()] = sum_b_2_tangent - sum_b_tangent

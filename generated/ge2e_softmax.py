@@ -240,6 +240,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_e_2 = np.empty((s, u, d,))
     sum_embedding_3 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
+    gradient_embedding_part_1 = np.empty((d,))
     sum_b = 0.0
     sum_w = 0.0
     term = -1.0 + u
@@ -393,6 +394,9 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         for f_75 in range(d):
             sum_norm_c += np.float64(c_unit[k_10, f_75]) * np.float64(sum_c_unit_2[k_10, f_75])
         factor_14 = factor_13 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+        for d_24 in range(d):
+            gradient_embedding_part_1_now = factor_14 * (np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * np.float64(c_unit[k_10, d_24]))
+            gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
         for i in range(u):
             factor_15 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_4 = rest_w[k_10, i]
@@ -401,7 +405,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_17 = w_2 * seed[k_10, i] * ratio_value_4
             factor_18 = -sum_norm_embedding[k_10, i] * ratio_value_4
             for d_24 in range(d):
-                gradient_embedding[k_10, i, d_24] = sum_embedding_3[k_10, i, d_24] + factor_14 * (np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * np.float64(c_unit[k_10, d_24])) + factor_17 * (sum_e_2[k_10, i, d_24] + factor_16 * _ratio(sum_embedding[k_10, i, d_24] / term, factor_15)) + factor_18 * np.float64(e[k_10, i, d_24])
+                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_17 * (sum_e_2[k_10, i, d_24] + factor_16 * _ratio(sum_embedding[k_10, i, d_24] / term, factor_15)) + factor_18 * np.float64(e[k_10, i, d_24])
     gradient_w[()] = sum_w_2 + sum_w_3 - sum_w
     gradient_b[()] = sum_b_2 - sum_b
     return total
@@ -457,6 +461,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_embedding_3_sensitivity_2_own = np.empty((s, u, d,))
     logsumexp_w_sensitivity_2 = np.empty((s, u,))
     logsumexp_w_sensitivity_3 = np.empty((s, u,))
+    gradient_embedding_part_1 = np.empty((d,))
+    hessian_embedding_part_1 = np.empty((d,))
+    hessian_embedding_part_2 = np.empty((d,))
+    hessian_embedding_part_3 = np.empty((d,))
+    hessian_embedding_part_4 = np.empty((d,))
+    hessian_embedding_part_5 = np.empty((d,))
+    hessian_embedding_part_6 = np.empty((d,))
     for i in range(u):
         for i_161 in range(u):
             sum_embedding_3_sensitivity_3_own_right[i, i_161] = ((1.0) if i != i_161 else 0.0)
@@ -726,62 +737,75 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 if k_41 != k_47:
                     sum_w_3_sensitivity_2 += factor_35 * exp_w_7 * sum_c_unit_4
                 sum_b_2_sensitivity += factor_36 * exp_w_7
-    factor_37 = w_2 / u
-    square_4 = (w_2 * w_2)
-    factor_45 = square_4 / u
-    factor_47 = w_2 / (u * u)
-    factor_51 = -square_4 / u
-    factor_60 = -w_2 / u
-    factor_62 = -w_2 / (u * u)
+    square_3 = (w_2 * w_2)
+    factor_37 = square_3 / u
+    factor_39 = -square_3 / u
+    factor_41 = w_2 / u
+    factor_43 = w_2 / (u * u)
+    factor_47 = -w_2 / u
+    factor_49 = -w_2 / (u * u)
     factor_64 = w_2 / (term * term)
     for k_10 in range(s):
         sum_norm_c = 0.0
-        for f_75 in range(d):
-            sum_norm_c += np.float64(c_unit[k_10, f_75]) * np.float64(sum_c_unit_2[k_10, f_75])
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_38 = factor_37 * ratio_value_13
-        factor_46 = factor_45 * ratio_value_13
-        square_5 = (ratio_value_13 * ratio_value_13)
-        factor_48 = factor_47 * sum_norm_c * square_5
-        factor_52 = factor_51 * ratio_value_13
-        factor_58 = ratio_value_13 / u
-        factor_59 = -sum_norm_c * ratio_value_13 / u
-        factor_61 = factor_60 * ratio_value_13
-        factor_63 = factor_62 * square_5
-        factor_65 = factor_62 * sum_norm_c * square_5
+        factor_40 = factor_39 * ratio_value_13
+        for f_75 in range(d):
+            c_unit_3 = np.float64(c_unit[k_10, f_75])
+            sum_norm_c += c_unit_3 * np.float64(sum_c_unit_2[k_10, f_75])
+            hessian_embedding_part_1[f_75] = factor_38 * sum_c_unit_2_sensitivity_2_own[k_10, f_75]
+            hessian_embedding_part_2[f_75] = factor_40 * sum_c_unit_2_sensitivity_4_own[k_10, f_75]
+            hessian_embedding_part_3[f_75] = factor_38 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_75]
+        factor_42 = factor_41 * ratio_value_13
+        square_4 = (ratio_value_13 * ratio_value_13)
+        factor_44 = factor_43 * sum_norm_c * square_4
+        factor_45 = ratio_value_13 / u
+        factor_46 = -sum_norm_c * ratio_value_13 / u
+        factor_48 = factor_47 * ratio_value_13
+        factor_50 = factor_49 * square_4
+        for d_24 in range(d):
+            sum_c_unit_2_2 = np.float64(sum_c_unit_2[k_10, d_24])
+            c_unit_4 = np.float64(c_unit[k_10, d_24])
+            term_9 = sum_c_unit_2_2 - sum_norm_c * c_unit_4
+            gradient_embedding_part_1_now = factor_42 * term_9
+            gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
+            hessian_embedding_part_4_now = factor_44 * (c_unit_4 * c_unit_4)
+            hessian_embedding_part_4[d_24] = hessian_embedding_part_4_now
+            hessian_embedding_part_5_now = factor_48 * c_unit_4 * (w_2 * sum_norm_c_sensitivity[k_10, d_24] + factor_45 * sum_c_unit_2_2 + factor_46 * c_unit_4)
+            hessian_embedding_part_5[d_24] = hessian_embedding_part_5_now
+            hessian_embedding_part_6_now = factor_50 * c_unit_4 * term_9
+            hessian_embedding_part_6[d_24] = hessian_embedding_part_6_now
+        factor_65 = factor_49 * sum_norm_c * square_4
         for i in range(u):
-            factor_39 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            factor_51 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_6 = rest_w[k_10, i]
             exp_w_8 = exp_w[k_10, i, k_10]
             case_2 = ((rest_w_6) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_6 - exp_w_8))
-            factor_40 = -case_2 / (1.0 + rest_w_6)
+            factor_52 = -case_2 / (1.0 + rest_w_6)
             seed_5 = seed[k_10, i]
             ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_41 = w_2 * seed_5 * ratio_value_15
+            factor_53 = w_2 * seed_5 * ratio_value_15
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
-            factor_42 = -sum_norm_embedding_2 * ratio_value_15
-            square_3 = (ratio_value_15 * ratio_value_15)
-            factor_43 = sum_norm_embedding_2 * square_3
-            factor_44 = -w_2 * seed_5
+            factor_54 = -sum_norm_embedding_2 * ratio_value_15
+            square_5 = (ratio_value_15 * ratio_value_15)
+            factor_55 = sum_norm_embedding_2 * square_5
+            factor_56 = -w_2 * seed_5
             sum_e_7 = sum_e[k_10, i]
-            factor_49 = case_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_50 = seed_5 * exp_w_8 * square_4 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_53 = exp_w_8 * square_4 / (1.0 + rest_w_6)
-            factor_54 = w_2 * case_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_55 = w_2 * ratio_value_15
-            factor_56 = -w_2 * sum_norm_embedding_sensitivity_3[k_10, i] * ratio_value_15
-            factor_57 = -seed_5 * ratio_value_15
-            term_12 = factor_64 * np.float64(sum_embedding_3_sensitivity_3_own[k_10, i]) - sum_norm_embedding_2 * square_3 + factor_65
+            factor_57 = case_2 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_58 = seed_5 * exp_w_8 * square_3 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_59 = exp_w_8 * square_3 / (1.0 + rest_w_6)
+            factor_60 = w_2 * case_2 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_61 = w_2 * ratio_value_15
+            factor_62 = -w_2 * sum_norm_embedding_sensitivity_3[k_10, i] * ratio_value_15
+            factor_63 = -seed_5 * ratio_value_15
+            term_12 = factor_64 * np.float64(sum_embedding_3_sensitivity_3_own[k_10, i]) - sum_norm_embedding_2 * square_5 + factor_65
             for d_24 in range(d):
-                sum_c_unit_2_2 = np.float64(sum_c_unit_2[k_10, d_24])
-                c_unit_3 = np.float64(c_unit[k_10, d_24])
-                term_9 = sum_c_unit_2_2 - sum_norm_c * c_unit_3
-                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_39)
-                term_10 = sum_e_2[k_10, i, d_24] + factor_40 * ratio_value_14
+                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_51)
+                term_10 = sum_e_2[k_10, i, d_24] + factor_52 * ratio_value_14
                 e_8 = np.float64(e[k_10, i, d_24])
-                gradient_embedding[k_10, i, d_24] = sum_embedding_3[k_10, i, d_24] + factor_38 * term_9 + factor_41 * term_10 + factor_42 * e_8
-                term_11 = -logsumexp_w_sensitivity[k_10, i, d_24] + factor_49 * (ratio_value_14 - sum_e_7 * e_8)
-                hessian_embedding[k_10, i, d_24] = term_12 + sum_embedding_3_sensitivity_2_own[k_10, i, d_24] + factor_43 * (e_8 * e_8) + e_8 * square_3 * (sum_norm_embedding_2 * e_8 + factor_44 * term_10) + factor_46 * sum_c_unit_2_sensitivity_2_own[k_10, d_24] + factor_41 * (sum_e_2_sensitivity_2_own[k_10, i, d_24] + w_2 * sum_e_2_sensitivity_own[k_10, i, d_24]) + factor_48 * (c_unit_3 * c_unit_3) + factor_46 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, d_24] + factor_50 * term_11 * ratio_value_14 + factor_52 * sum_c_unit_2_sensitivity_4_own[k_10, d_24] + factor_57 * e_8 * (sum_norm_embedding_sensitivity[k_10, i, d_24] * square_4 + sum_e_7 * (factor_53 * term_11 + factor_54 * e_8) + w_2 * sum_norm_embedding_sensitivity_2[k_10, i, d_24] + factor_55 * term_10 + factor_56 * e_8) + factor_61 * c_unit_3 * (w_2 * sum_norm_c_sensitivity[k_10, d_24] + factor_58 * sum_c_unit_2_2 + factor_59 * c_unit_3) + factor_63 * c_unit_3 * term_9
+                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_53 * term_10 + factor_54 * e_8
+                term_11 = -logsumexp_w_sensitivity[k_10, i, d_24] + factor_57 * (ratio_value_14 - sum_e_7 * e_8)
+                hessian_embedding[k_10, i, d_24] = term_12 + hessian_embedding_part_1[d_24] + hessian_embedding_part_2[d_24] + hessian_embedding_part_3[d_24] + hessian_embedding_part_4[d_24] + hessian_embedding_part_5[d_24] + hessian_embedding_part_6[d_24] + sum_embedding_3_sensitivity_2_own[k_10, i, d_24] + factor_55 * (e_8 * e_8) + e_8 * square_5 * (sum_norm_embedding_2 * e_8 + factor_56 * term_10) + factor_53 * (sum_e_2_sensitivity_2_own[k_10, i, d_24] + w_2 * sum_e_2_sensitivity_own[k_10, i, d_24]) + factor_58 * term_11 * ratio_value_14 + factor_63 * e_8 * (sum_norm_embedding_sensitivity[k_10, i, d_24] * square_3 + sum_e_7 * (factor_59 * term_11 + factor_60 * e_8) + w_2 * sum_norm_embedding_sensitivity_2[k_10, i, d_24] + factor_61 * term_10 + factor_62 * e_8)
     gradient_w[()] = sum_w_2 + sum_w_3 - sum_w
     gradient_b[()] = sum_b_2 - sum_b
     hessian_w[()] = sum_w_2_sensitivity + sum_w_3_sensitivity + sum_w_3_sensitivity_2
@@ -838,6 +862,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_e_2_tangent = np.empty((s, u, d,))
     sum_embedding_3_tangent = np.empty((s, u, d,))
     sum_norm_embedding_tangent = np.empty((s, u,))
+    product_embedding_part_1 = np.empty((d,))
+    product_embedding_part_2 = np.empty((d,))
+    product_embedding_part_3 = np.empty((d,))
+    product_embedding_part_4 = np.empty((d,))
+    product_embedding_part_5 = np.empty((d,))
     sum_w_tangent = 0.0
     term = -1.0 + u
     for j in range(s):
@@ -1078,48 +1107,59 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     term_9 = sum_e_2[j, i_3, f_4] + factor_25 * ratio_value_11
                     sum_norm_embedding_tangent_now += seed_5 * (v_w * e_7 * term_9 + w_2 * np.float64(e_tangent[j, i_3, f_4]) * term_9 + w_2 * e_7 * sum_e_2_tangent_now + factor_26 * e_7 * ratio_value_11 + factor_27 * e_7 * ratio_value_11 + factor_28 * e_7 * sum_embedding_tangent[j, i_3, f_4])
                 sum_norm_embedding_tangent[j, i_3] = sum_norm_embedding_tangent_now
-    factor_35 = w_2 / u
-    factor_42 = -w_2 / u
-    factor_45 = -w_2 / (u * u)
+    factor_29 = w_2 / u
+    factor_32 = -w_2 / u
+    factor_35 = -w_2 / (u * u)
     for k_10 in range(s):
         sum_norm_c = 0.0
         sum_norm_c_tangent = 0.0
+        ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+        factor_30 = factor_29 * ratio_value_13
         for f_75 in range(d):
             c_unit_3 = np.float64(c_unit[k_10, f_75])
             sum_c_unit_2_2 = np.float64(sum_c_unit_2[k_10, f_75])
             sum_norm_c += c_unit_3 * sum_c_unit_2_2
-            sum_norm_c_tangent += c_unit_3 * sum_c_unit_2_tangent[k_10, f_75] + np.float64(c_unit_tangent[k_10, f_75]) * sum_c_unit_2_2
-        ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-        factor_29 = ratio_value_13 / u
-        factor_36 = factor_35 * ratio_value_13
-        factor_43 = factor_42 * sum_norm_c * ratio_value_13
-        factor_44 = factor_42 * sum_norm_c_tangent * ratio_value_13
-        factor_46 = factor_45 * norm_c_tangent[k_10] * (ratio_value_13 * ratio_value_13)
+            sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_75]
+            sum_norm_c_tangent += c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_75]) * sum_c_unit_2_2
+            product_embedding_part_2[f_75] = factor_30 * sum_c_unit_2_tangent_2
+        factor_31 = ratio_value_13 / u
+        factor_33 = factor_32 * sum_norm_c * ratio_value_13
+        factor_34 = factor_32 * sum_norm_c_tangent * ratio_value_13
+        factor_36 = factor_35 * norm_c_tangent[k_10] * (ratio_value_13 * ratio_value_13)
+        for d_24 in range(d):
+            c_unit_4 = np.float64(c_unit[k_10, d_24])
+            term_10 = np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * c_unit_4
+            product_embedding_part_1_now = factor_31 * term_10
+            product_embedding_part_1[d_24] = product_embedding_part_1_now
+            product_embedding_part_3_now = factor_33 * np.float64(c_unit_tangent[k_10, d_24])
+            product_embedding_part_3[d_24] = product_embedding_part_3_now
+            product_embedding_part_4_now = factor_34 * c_unit_4
+            product_embedding_part_4[d_24] = product_embedding_part_4_now
+            product_embedding_part_5_now = factor_36 * term_10
+            product_embedding_part_5[d_24] = product_embedding_part_5_now
         for i in range(u):
-            factor_30 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            factor_37 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_5 = rest_w[k_10, i]
             case_6 = ((rest_w_5) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_5 - exp_w[k_10, i, k_10]))
-            factor_31 = -case_6 / (1.0 + rest_w_5)
+            factor_38 = -case_6 / (1.0 + rest_w_5)
             seed_6 = seed[k_10, i]
             ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_32 = seed_6 * ratio_value_15
+            factor_39 = seed_6 * ratio_value_15
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
-            factor_33 = -w_2 * seed_6
-            factor_34 = norm_embedding_tangent[k_10, i] * (ratio_value_15 * ratio_value_15)
-            factor_37 = w_2 * seed_6 * ratio_value_15
-            factor_38 = w_2 * seed_6 * softmax_w_tangent[k_10, i, k_10] * ratio_value_15
-            ratio_value_16 = _ratio(1.0, factor_30)
-            factor_39 = factor_16 * norm_sum_embedding_tangent[k_10, i] * seed_6 * case_6 * ratio_value_15 * ratio_value_16 / (1.0 + rest_w_5)
-            factor_40 = -sum_norm_embedding_2 * ratio_value_15
-            factor_41 = -sum_norm_embedding_tangent[k_10, i] * ratio_value_15
+            factor_40 = -w_2 * seed_6
+            factor_41 = norm_embedding_tangent[k_10, i] * (ratio_value_15 * ratio_value_15)
+            factor_42 = w_2 * seed_6 * ratio_value_15
+            factor_43 = w_2 * seed_6 * softmax_w_tangent[k_10, i, k_10] * ratio_value_15
+            ratio_value_16 = _ratio(1.0, factor_37)
+            factor_44 = factor_16 * norm_sum_embedding_tangent[k_10, i] * seed_6 * case_6 * ratio_value_15 * ratio_value_16 / (1.0 + rest_w_5)
+            factor_45 = -sum_norm_embedding_2 * ratio_value_15
+            factor_46 = -sum_norm_embedding_tangent[k_10, i] * ratio_value_15
             factor_47 = factor_21 * seed_6 * case_6 * ratio_value_15 * ratio_value_16 / (1.0 + rest_w_5)
             for d_24 in range(d):
-                c_unit_4 = np.float64(c_unit[k_10, d_24])
-                term_10 = np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * c_unit_4
-                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_30)
-                term_11 = sum_e_2[k_10, i, d_24] + factor_31 * ratio_value_14
+                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_37)
+                term_11 = sum_e_2[k_10, i, d_24] + factor_38 * ratio_value_14
                 e_8 = np.float64(e[k_10, i, d_24])
-                product_embedding[k_10, i, d_24] = sum_embedding_3_tangent[k_10, i, d_24] + v_w * (factor_29 * term_10 + factor_32 * term_11) + factor_34 * (sum_norm_embedding_2 * e_8 + factor_33 * term_11) + factor_36 * sum_c_unit_2_tangent[k_10, d_24] + factor_37 * sum_e_2_tangent[k_10, i, d_24] + factor_38 * ratio_value_14 + factor_39 * ratio_value_14 + factor_40 * np.float64(e_tangent[k_10, i, d_24]) + factor_41 * e_8 + factor_43 * np.float64(c_unit_tangent[k_10, d_24]) + factor_44 * c_unit_4 + factor_46 * term_10 + factor_47 * sum_embedding_tangent[k_10, i, d_24]
+                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + v_w * (product_embedding_part_1[d_24] + factor_39 * term_11) + factor_41 * (sum_norm_embedding_2 * e_8 + factor_40 * term_11) + factor_42 * sum_e_2_tangent[k_10, i, d_24] + factor_43 * ratio_value_14 + factor_44 * ratio_value_14 + factor_45 * np.float64(e_tangent[k_10, i, d_24]) + factor_46 * e_8 + factor_47 * sum_embedding_tangent[k_10, i, d_24]
     sum_w_2_tangent = 0.0
     sum_w_3_tangent = 0.0
     sum_b_2_tangent = 0.0

@@ -150,6 +150,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     sum_mask = np.empty((c,))
     sum_logsumexp_logits_2 = np.empty((c,))
     sum_logsumexp_logits_3 = np.empty((m,))
+    gradient_logits_part_1 = np.empty((m,))
+    gradient_logits_part_2 = np.empty((m,))
     total = 0.0
     for i in range(n):
         for k in range(c):
@@ -204,6 +206,18 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             total += factor_2
             if wanted:
                 value_out[i, k] = factor_2
+        for m_5 in range(m):
+            rest_logits_2 = rest_logits[m_5]
+            y_3 = label[i, m_5]
+            z_y = np.float64(logits[i, y_3, m_5])
+            exp_difference_value = _exp_difference(z_y, max_logits[m_5])
+            case = ((sample_weights[i, y_3]) if weighted else 1.0)
+            term_2 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
+            ratio_value_3 = _ratio(1.0, term_2)
+            gradient_logits_part_1_now = exp_difference_value * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_3 * _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_2) + (-2.0) * loss_scale * ((rest_logits_2) if argmax_logits[m_5] == y_3 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits[m_5] == argmax_logits[m_5] else np.nan) * case * ratio_value_3 / (1.0 + rest_logits_2)) / (1.0 + rest_logits_2)
+            gradient_logits_part_1[m_5] = gradient_logits_part_1_now
+            gradient_logits_part_2_now = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits_2)
+            gradient_logits_part_2[m_5] = gradient_logits_part_2_now
         for k in range(c):
             seed_3 = seed[k]
             term_3 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
@@ -211,14 +225,9 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_3)
             factor_3 = seed_3 * ratio_value_4 * ratio_value_5
             for m_5 in range(m):
-                rest_logits_2 = rest_logits[m_5]
-                y_3 = label[i, m_5]
-                z_y = np.float64(logits[i, y_3, m_5])
-                exp_difference_value = _exp_difference(z_y, max_logits[m_5])
-                case = ((sample_weights[i, y_3]) if weighted else 1.0)
-                term_2 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
-                ratio_value_3 = _ratio(1.0, term_2)
-                gradient_logits[i, k, m_5] = ((exp_difference_value * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_3 * _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_2) + (-2.0) * loss_scale * ((rest_logits_2) if argmax_logits[m_5] == y_3 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits[m_5] == argmax_logits[m_5] else np.nan) * case * ratio_value_3 / (1.0 + rest_logits_2)) / (1.0 + rest_logits_2)) if k == y_3 else (exp_logits[k, m_5] * (-sum_logsumexp_logits_3[m_5] + factor_3 + 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits_2)) / (1.0 + rest_logits_2)))
+                y_4 = label[i, m_5]
+                rest_logits_3 = rest_logits[m_5]
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits[k, m_5] * (gradient_logits_part_2[m_5] - sum_logsumexp_logits_3[m_5] + factor_3) / (1.0 + rest_logits_3)))
     return total
 
 
@@ -239,10 +248,14 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     sum_logsumexp_logits_2 = np.empty((c,))
     sum_logsumexp_logits_3 = np.empty((m,))
     sum_logsumexp_logits_2_slope = np.empty((c, m,))
-    sum_logsumexp_logits_2_slope_2 = np.empty((m,))
-    softmax_logits_slope = np.empty((m,))
     sum_logsumexp_logits_2_slope_3 = np.empty((c, m,))
+    softmax_logits_slope_2_part_1 = np.empty((m,))
     sum_logsumexp_logits_3_sensitivity_own = np.empty((m,))
+    gradient_logits_part_1 = np.empty((m,))
+    gradient_logits_part_2 = np.empty((m,))
+    hessian_logits_part_1 = np.empty((m,))
+    hessian_logits_part_2 = np.empty((m,))
+    hessian_logits_part_3 = np.empty((m,))
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
@@ -309,50 +322,45 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             argmax_logits_2 = argmax_logits[m_5]
             case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan)
             ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_3)
-            sum_logsumexp_logits_2_slope_2_now = loss_scale * square * case * exp_difference_value * (2.0 * case_2 / term_2 + (-2.0) * ratio_value_4) / term_2
-            sum_logsumexp_logits_2_slope_2[m_5] = sum_logsumexp_logits_2_slope_2_now
+            sum_logsumexp_logits_2_slope_2 = loss_scale * square * case * exp_difference_value * (2.0 * case_2 / term_2 + (-2.0) * ratio_value_4) / term_2  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
             sum_logsumexp_logits_3_2 = sum_logsumexp_logits_3[m_5]
             factor_4 = loss_scale * case * ratio_value_3 * ratio_value_4
             factor_5 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
             factor_6 = (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_2
-            softmax_logits_slope_now = -sum_logsumexp_logits_3_2 + factor_4 + factor_5 + factor_6
-            softmax_logits_slope[m_5] = softmax_logits_slope_now
+            softmax_logits_slope = -sum_logsumexp_logits_3_2 + factor_4 + factor_5 + factor_6  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3
+            softmax_logits_slope_2_part_1[m_5] = factor_5
+            gradient_logits_part_1_now = exp_difference_value * (-sum_logsumexp_logits_3_2 + factor_4 + factor_6) / term_2
+            gradient_logits_part_1[m_5] = gradient_logits_part_1_now
+            gradient_logits_part_2[m_5] = factor_5
+            square_2 = (exp_difference_value * exp_difference_value)
+            sum_logsumexp_logits_3_sensitivity_own_2 = sum_logsumexp_logits_3_sensitivity_own[m_5]
+            power = (exp_difference_value * exp_difference_value * exp_difference_value)
+            hessian_logits_part_1_now = softmax_logits_slope * exp_difference_value / term_2 + sum_logsumexp_logits_2_slope_2 * exp_difference_value / term_2 + 2.0 * loss_scale * square_2 * square * case / (term_2 * term_2) - softmax_logits_slope * square_2 / (term_2 * term_2) - sum_logsumexp_logits_2_slope_2 * square_2 / (term_2 * term_2) - exp_difference_value * (-sum_logsumexp_logits_3_sensitivity_own_2 * exp_difference_value / term_2 + (-2.0) * loss_scale * power * square * case / (term_2 * term_2 * term_2) + (-2.0) * loss_scale * square_2 * square * case * ratio_value_4 / (term_2 * term_2)) / term_2 - square_2 * (-sum_logsumexp_logits_3_2 + factor_4) / (term_2 * term_2) + (-4.0) * loss_scale * power * square * case / (term_2 * term_2 * term_2)
+            hessian_logits_part_1[m_5] = hessian_logits_part_1_now
+            hessian_logits_part_2_now = (-2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
+            hessian_logits_part_2[m_5] = hessian_logits_part_2_now
+            hessian_logits_part_3_now = 4.0 * loss_scale * square_2 * square * case / (term_2 * term_2)
+            hessian_logits_part_3[m_5] = hessian_logits_part_3_now
         for k in range(c):
             seed_3 = seed[k]
             term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
             ratio_value_5 = _ratio(1.0, term_4)
             ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
             factor_7 = seed_3 * ratio_value_5 * ratio_value_6
-            factor_12 = -seed_3 * ratio_value_5 * ratio_value_6
+            factor_8 = -seed_3 * ratio_value_5 * ratio_value_6
             for m_5 in range(m):
                 sum_logsumexp_logits_3_3 = sum_logsumexp_logits_3[m_5]
+                softmax_logits_slope_2 = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3_3 + factor_7  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
+                y_4 = label[i, m_5]
+                exp_logits_3 = exp_logits[k, m_5]
                 rest_logits_3 = rest_logits[m_5]
                 term_5 = 1.0 + rest_logits_3
-                y_4 = label[i, m_5]
-                case_3 = ((sample_weights[i, y_4]) if weighted else 1.0)
-                z_y_2 = np.float64(logits[i, y_4, m_5])
-                exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
-                term_6 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-                ratio_value_7 = _ratio(1.0, term_6)
-                factor_8 = 2.0 * loss_scale * case_3 * exp_difference_value_2 * ratio_value_7 / term_5
-                softmax_logits_slope_2 = -sum_logsumexp_logits_3_3 + factor_7 + factor_8  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
-                ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_6)
-                factor_9 = loss_scale * case_3 * ratio_value_7 * ratio_value_8
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (gradient_logits_part_2[m_5] - sum_logsumexp_logits_3_3 + factor_7) / term_5))
+                hessian_logits_part_2_2 = hessian_logits_part_2[m_5]
+                hessian_logits_part_3_2 = hessian_logits_part_3[m_5]
+                sum_logsumexp_logits_3_sensitivity_own_3 = sum_logsumexp_logits_3_sensitivity_own[m_5]
                 argmax_logits_3 = argmax_logits[m_5]
-                case_4 = ((rest_logits_3) if argmax_logits_3 == y_4 else (1.0 + rest_logits_3 - exp_difference_value_2) if argmax_logits_3 == argmax_logits_3 else np.nan)
-                factor_10 = (-2.0) * loss_scale * case_4 * case_3 * ratio_value_7 / term_5
-                exp_logits_3 = exp_logits[k, m_5]
-                term_7 = -sum_logsumexp_logits_3_3 + factor_7 + factor_8
-                gradient_logits[i, k, m_5] = ((exp_difference_value_2 * (-sum_logsumexp_logits_3_3 + factor_9 + factor_10) / term_5) if k == y_4 else (exp_logits_3 * term_7 / term_5))
-                softmax_logits_slope_3 = softmax_logits_slope[m_5]
-                sum_logsumexp_logits_2_slope_2_2 = sum_logsumexp_logits_2_slope_2[m_5]
-                square_2 = (exp_difference_value_2 * exp_difference_value_2)
-                square_3 = (ratio_value_7 * ratio_value_7)
-                sum_logsumexp_logits_3_sensitivity_own_2 = sum_logsumexp_logits_3_sensitivity_own[m_5]
-                power = (exp_difference_value_2 * exp_difference_value_2 * exp_difference_value_2)
-                factor_11 = 4.0 * loss_scale * square_2 * square_3 * case_3 / (term_5 * term_5)
-                factor_13 = (-2.0) * loss_scale * case_3 * exp_difference_value_2 * ratio_value_7 / term_5
-                hessian_logits[i, k, m_5] = ((softmax_logits_slope_3 * exp_difference_value_2 / term_5 + sum_logsumexp_logits_2_slope_2_2 * exp_difference_value_2 / term_5 + 2.0 * loss_scale * square_2 * square_3 * case_3 / (term_5 * term_5) - exp_difference_value_2 * (-sum_logsumexp_logits_3_sensitivity_own_2 * exp_difference_value_2 / term_5 + (-2.0) * loss_scale * power * square_3 * case_3 / (term_5 * term_5 * term_5) + (-2.0) * loss_scale * square_2 * square_3 * case_3 * ratio_value_8 / (term_5 * term_5)) / term_5 - square_2 * (-sum_logsumexp_logits_3_3 + factor_9) / (term_5 * term_5) - softmax_logits_slope_3 * square_2 / (term_5 * term_5) - sum_logsumexp_logits_2_slope_2_2 * square_2 / (term_5 * term_5) + (-4.0) * loss_scale * power * square_3 * case_3 / (term_5 * term_5 * term_5)) if k == y_4 else (exp_logits_3 * (sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_2 - sum_logsumexp_logits_2_slope[k, m_5] + factor_11 - ((rest_logits_3) if k == argmax_logits_3 else (1.0 + rest_logits_3 - exp_logits_3)) * (sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_2 - softmax_logits_slope_2 - sum_logsumexp_logits_2_slope[k, m_5] - sum_logsumexp_logits_2_slope_3[k, m_5] + factor_11 + factor_12 + factor_13) / term_5 + factor_12 + factor_13) / term_5))
+                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_3 - sum_logsumexp_logits_2_slope[k, m_5] - ((rest_logits_3) if k == argmax_logits_3 else (1.0 + rest_logits_3 - exp_logits_3)) * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_3 - softmax_logits_slope_2 - sum_logsumexp_logits_2_slope[k, m_5] - sum_logsumexp_logits_2_slope_3[k, m_5] + factor_8) / term_5 + factor_8) / term_5))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -375,6 +383,10 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     sum_logsumexp_logits_tangent = np.empty((c,))
     sum_logsumexp_logits_2_tangent = np.empty((c,))
     sum_logsumexp_logits_3_tangent = np.empty((m,))
+    product_logits_part_1 = np.empty((m,))
+    product_logits_part_2 = np.empty((m,))
+    product_logits_part_3 = np.empty((m,))
+    product_logits_part_4 = np.empty((m,))
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
@@ -432,7 +444,14 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             y_3 = label[i, q_41]
             v_z_y = np.float64(direction_logits[i, y_3, q_41])
             v_z_3 = np.float64(direction_logits[i, argmax_logits[q_41], q_41])
-            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + (v_z_y - v_z_3)) / (1.0 + rest_logits[q_41])
+            term_2 = -logsumexp_logits_tangent[q_41] + (v_z_y - v_z_3)
+            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * term_2 / (1.0 + rest_logits[q_41])
+            case = ((sample_weights[i, y_3]) if weighted else 1.0)
+            z_y = np.float64(logits[i, y_3, q_41])
+            exp_difference_value = _exp_difference(z_y, max_logits[q_41])
+            ratio_value_3 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
+            product_logits_part_2[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
+            product_logits_part_4[q_41] = 2.0 * loss_scale * term_2 * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = 0.0
@@ -442,47 +461,54 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 sum_logsumexp_logits_2_tangent_now += exp_logits[k, q_42] * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             seed_3 = seed[k]
-            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_3 = _ratio(1.0, term_2)
-            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_2)
-            factor_2 = ratio_value_3 * ratio_value_4
+            term_3 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_4 = _ratio(1.0, term_3)
+            ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_3)
+            factor_2 = ratio_value_4 * ratio_value_5
             sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
-            square = (ratio_value_3 * ratio_value_3)
-            term_3 = 2.0 * sum_logsumexp_logits_tangent_2 * square + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_4
+            square = (ratio_value_4 * ratio_value_4)
+            term_4 = 2.0 * sum_logsumexp_logits_tangent_2 * square + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_5
             for q_1 in range(m):
                 exp_logits_4 = exp_logits[k, q_1]
                 v_z_6 = np.float64(direction_logits[i, k, q_1])
                 v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_3 + factor_2 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_4 + factor_2 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
+        for m_5 in range(m):
+            rest_logits_2 = rest_logits[m_5]
+            y_4 = label[i, m_5]
+            v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
+            argmax_logits_2 = argmax_logits[m_5]
+            v_z_8 = np.float64(direction_logits[i, argmax_logits_2, m_5])
+            case_2 = ((sample_weights[i, y_4]) if weighted else 1.0)
+            term_5 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
+            ratio_value_6 = _ratio(1.0, term_5)
+            ratio_value_7 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_5)
+            z_y_2 = np.float64(logits[i, y_4, m_5])
+            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
+            case_3 = ((rest_logits_2) if argmax_logits_2 == y_4 else (1.0 + rest_logits_2 - exp_difference_value_2) if argmax_logits_2 == argmax_logits_2 else np.nan)
+            square_2 = (ratio_value_6 * ratio_value_6)
+            sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
+            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + loss_scale * case_2 * ratio_value_6 * ratio_value_7 + 2.0 * loss_scale * case_2 * exp_difference_value_2 * ratio_value_6 / (1.0 + rest_logits_2) + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_6 / (1.0 + rest_logits_2)) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (2.0 * case_3 / (1.0 + rest_logits_2) + (-2.0) * ratio_value_7)) * exp_difference_value_2 / (1.0 + rest_logits_2)
+            product_logits_part_1[m_5] = product_logits_part_1_now
+            product_logits_part_3_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (1.0 + rest_logits_2)
+            product_logits_part_3[m_5] = product_logits_part_3_now
         for k in range(c):
             seed_4 = seed[k]
             term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_7 = _ratio(1.0, term_6)
-            ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
-            factor_4 = seed_4 * ratio_value_7 * ratio_value_8
+            ratio_value_8 = _ratio(1.0, term_6)
+            ratio_value_9 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
+            factor_3 = seed_4 * ratio_value_8 * ratio_value_9
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
-            square_3 = (ratio_value_7 * ratio_value_7)
+            square_3 = (ratio_value_8 * ratio_value_8)
             sum_logsumexp_logits_2_tangent_2 = sum_logsumexp_logits_2_tangent[k]
-            term_7 = 2.0 * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_8
+            term_7 = 2.0 * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_9
             for m_5 in range(m):
-                rest_logits_2 = rest_logits[m_5]
-                y_4 = label[i, m_5]
-                v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
-                argmax_logits_2 = argmax_logits[m_5]
-                v_z_8 = np.float64(direction_logits[i, argmax_logits_2, m_5])
-                term_4 = -logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)
-                case = ((sample_weights[i, y_4]) if weighted else 1.0)
-                term_5 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-                ratio_value_5 = _ratio(1.0, term_5)
-                ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_5)
-                z_y = np.float64(logits[i, y_4, m_5])
-                exp_difference_value = _exp_difference(z_y, max_logits[m_5])
-                factor_3 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits_2)
-                case_2 = ((rest_logits_2) if argmax_logits_2 == y_4 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan)
-                square_2 = (ratio_value_5 * ratio_value_5)
-                sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
+                y_5 = label[i, m_5]
+                rest_logits_3 = rest_logits[m_5]
                 v_z_9 = np.float64(direction_logits[i, k, m_5])
-                product_logits[i, k, m_5] = (((-sum_logsumexp_logits_3_tangent[m_5] + term_4 * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_5 * ratio_value_6 + factor_3 + (-2.0) * loss_scale * case_2 * case * ratio_value_5 / (1.0 + rest_logits_2)) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case * (2.0 * case_2 / (1.0 + rest_logits_2) + (-2.0) * ratio_value_6)) * exp_difference_value / (1.0 + rest_logits_2)) if k == y_4 else (exp_logits[k, m_5] * (term_7 - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + factor_4 + factor_3) + 2.0 * loss_scale * term_4 * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits_2) + (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case * exp_difference_value / (1.0 + rest_logits_2)) / (1.0 + rest_logits_2)))
+                argmax_logits_3 = argmax_logits[m_5]
+                v_z_10 = np.float64(direction_logits[i, argmax_logits_3, m_5])
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_7 + product_logits_part_3[m_5] + product_logits_part_4[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_10)) * (product_logits_part_2[m_5] - sum_logsumexp_logits_3[m_5] + factor_3)) / (1.0 + rest_logits_3)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -568,8 +594,13 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     sum_logsumexp_logits_tangent = np.empty((c,))
     sum_logsumexp_logits_2_tangent = np.empty((c,))
     sum_logsumexp_logits_3_tangent = np.empty((m,))
+    product_logits_part_1 = np.empty((m,))
+    product_logits_part_2 = np.empty((m,))
+    product_logits_part_3 = np.empty((m,))
+    product_logits_part_4 = np.empty((m,))
+    product_logits_part_5 = np.empty((m,))
     sum_smooth_tangent = 0.0
-    factor_7 = loss_scale * direction_parameters[0]
+    factor_6 = loss_scale * direction_parameters[0]
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
@@ -627,7 +658,15 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             y_3 = label[i, q_41]
             v_z_y = np.float64(direction_logits[i, y_3, q_41])
             v_z_3 = np.float64(direction_logits[i, argmax_logits[q_41], q_41])
-            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + (v_z_y - v_z_3)) / (1.0 + rest_logits[q_41])
+            term_2 = -logsumexp_logits_tangent[q_41] + (v_z_y - v_z_3)
+            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * term_2 / (1.0 + rest_logits[q_41])
+            case = ((sample_weights[i, y_3]) if weighted else 1.0)
+            z_y = np.float64(logits[i, y_3, q_41])
+            exp_difference_value = _exp_difference(z_y, max_logits[q_41])
+            ratio_value_3 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
+            product_logits_part_2[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
+            product_logits_part_3[q_41] = (-2.0) * loss_scale * (ratio_value_3 * ratio_value_3) * case * exp_difference_value / (1.0 + rest_logits[q_41])
+            product_logits_part_5[q_41] = 2.0 * loss_scale * term_2 * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = 0.0
@@ -637,51 +676,58 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 sum_logsumexp_logits_2_tangent_now += exp_logits[k, q_42] * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             seed_3 = seed[k]
-            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_3 = _ratio(1.0, term_2)
-            square = (ratio_value_3 * ratio_value_3)
+            term_3 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_4 = _ratio(1.0, term_3)
+            square = (ratio_value_4 * ratio_value_4)
             sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
-            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_2)
-            factor_2 = (-2.0) * ratio_value_4
-            term_3 = 1.0 + factor_2
-            sum_smooth_tangent += seed_3 * square * (2.0 * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * term_3 + direction_parameters[0] * (2.0 + factor_2))
-            factor_3 = ratio_value_3 * ratio_value_4
-            term_4 = 2.0 * sum_logsumexp_logits_tangent_2 * square + direction_parameters[0] * square * term_3 + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_4
+            ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_3)
+            factor_2 = (-2.0) * ratio_value_5
+            term_4 = 1.0 + factor_2
+            sum_smooth_tangent += seed_3 * square * (2.0 * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * term_4 + direction_parameters[0] * (2.0 + factor_2))
+            factor_3 = ratio_value_4 * ratio_value_5
+            term_5 = 2.0 * sum_logsumexp_logits_tangent_2 * square + direction_parameters[0] * square * term_4 + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_5
             for q_1 in range(m):
                 exp_logits_4 = exp_logits[k, q_1]
                 v_z_6 = np.float64(direction_logits[i, k, q_1])
                 v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_4 + factor_3 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_5 + factor_3 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
+        for m_5 in range(m):
+            rest_logits_2 = rest_logits[m_5]
+            y_4 = label[i, m_5]
+            v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
+            argmax_logits_2 = argmax_logits[m_5]
+            v_z_8 = np.float64(direction_logits[i, argmax_logits_2, m_5])
+            case_2 = ((sample_weights[i, y_4]) if weighted else 1.0)
+            term_6 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
+            ratio_value_6 = _ratio(1.0, term_6)
+            ratio_value_7 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_6)
+            z_y_2 = np.float64(logits[i, y_4, m_5])
+            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
+            case_3 = ((rest_logits_2) if argmax_logits_2 == y_4 else (1.0 + rest_logits_2 - exp_difference_value_2) if argmax_logits_2 == argmax_logits_2 else np.nan)
+            square_2 = (ratio_value_6 * ratio_value_6)
+            sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
+            factor_4 = 2.0 * case_3 / (1.0 + rest_logits_2)
+            factor_5 = (-2.0) * ratio_value_7
+            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + loss_scale * case_2 * ratio_value_6 * ratio_value_7 + 2.0 * loss_scale * case_2 * exp_difference_value_2 * ratio_value_6 / (1.0 + rest_logits_2) + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_6 / (1.0 + rest_logits_2)) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (factor_4 + factor_5) + factor_6 * square_2 * (1.0 + factor_4 + factor_5) * case_2) * exp_difference_value_2 / (1.0 + rest_logits_2)
+            product_logits_part_1[m_5] = product_logits_part_1_now
+            product_logits_part_4_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (1.0 + rest_logits_2)
+            product_logits_part_4[m_5] = product_logits_part_4_now
         for k in range(c):
             seed_4 = seed[k]
             term_7 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_7 = _ratio(1.0, term_7)
-            ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_7)
-            factor_8 = seed_4 * ratio_value_7 * ratio_value_8
-            square_3 = (ratio_value_7 * ratio_value_7)
-            term_8 = seed_4 * square_3 * (1.0 - ratio_value_8) - seed_4 * square_3 * ratio_value_8
+            ratio_value_8 = _ratio(1.0, term_7)
+            ratio_value_9 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_7)
+            factor_7 = seed_4 * ratio_value_8 * ratio_value_9
+            square_3 = (ratio_value_8 * ratio_value_8)
+            term_8 = seed_4 * square_3 * (1.0 - ratio_value_9) - seed_4 * square_3 * ratio_value_9
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
             sum_logsumexp_logits_2_tangent_2 = sum_logsumexp_logits_2_tangent[k]
-            term_9 = 2.0 * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_8
+            term_9 = 2.0 * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_9
             for m_5 in range(m):
-                rest_logits_2 = rest_logits[m_5]
-                y_4 = label[i, m_5]
-                v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
-                argmax_logits_2 = argmax_logits[m_5]
-                v_z_8 = np.float64(direction_logits[i, argmax_logits_2, m_5])
-                term_5 = -logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)
-                case = ((sample_weights[i, y_4]) if weighted else 1.0)
-                term_6 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-                ratio_value_5 = _ratio(1.0, term_6)
-                ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_6)
-                z_y = np.float64(logits[i, y_4, m_5])
-                exp_difference_value = _exp_difference(z_y, max_logits[m_5])
-                factor_4 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits_2)
-                case_2 = ((rest_logits_2) if argmax_logits_2 == y_4 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan)
-                square_2 = (ratio_value_5 * ratio_value_5)
-                sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
-                factor_5 = 2.0 * case_2 / (1.0 + rest_logits_2)
-                factor_6 = (-2.0) * ratio_value_6
+                y_5 = label[i, m_5]
+                rest_logits_3 = rest_logits[m_5]
                 v_z_9 = np.float64(direction_logits[i, k, m_5])
-                product_logits[i, k, m_5] = (((-sum_logsumexp_logits_3_tangent[m_5] + term_5 * (-sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_5 * ratio_value_6 + factor_4 + (-2.0) * loss_scale * case_2 * case * ratio_value_5 / (1.0 + rest_logits_2)) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case * (factor_5 + factor_6) + factor_7 * square_2 * (1.0 + factor_5 + factor_6) * case) * exp_difference_value / (1.0 + rest_logits_2)) if k == y_4 else (exp_logits[k, m_5] * (term_9 - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + factor_8 + factor_4) + direction_parameters[0] * (term_8 + (-2.0) * loss_scale * square_2 * case * exp_difference_value / (1.0 + rest_logits_2)) + 2.0 * loss_scale * term_5 * case * exp_difference_value * ratio_value_5 / (1.0 + rest_logits_2) + (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case * exp_difference_value / (1.0 + rest_logits_2)) / (1.0 + rest_logits_2)))
+                argmax_logits_3 = argmax_logits[m_5]
+                v_z_10 = np.float64(direction_logits[i, argmax_logits_3, m_5])
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_9 + product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_10)) * (product_logits_part_2[m_5] - sum_logsumexp_logits_3[m_5] + factor_7) + direction_parameters[0] * (term_8 + product_logits_part_3[m_5])) / (1.0 + rest_logits_3)))
     parameter_product[0] += sum_smooth_tangent

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy
+from sympy.functions.elementary.piecewise import ExprCondPair
 
 from symloss.language.atoms import sigmoid, softplus
 from symloss.language.axes import Axis, Index
@@ -140,7 +141,7 @@ def _kernel(definition: Definition, program: Program, plan: Plan) -> Kernel:
             items.append(Item(array, "store", (), (), body, guard="add", entry=slots[target]))
         else:
             items.append(Item(output.name, "store", output.free, (), body))
-    items = contract(_inline_gathers(_needed(items)), _big(definition, items))
+    items = contract(_with_outer_parts(_inline_gathers(_needed(items))), _big(definition, items))
     nodes = schedule(tuple(items), definition.where, per)
     named = name_scalars(nodes, *_naming(definition, program, plan, items))
     return Kernel(plan.name, arguments(definition, plan), named, "total" if plan.value else "", plan.summary)
@@ -176,6 +177,45 @@ def _needed(items: list[Item]) -> list[Item]:
         if item.name in wanted:
             wanted |= {a.name for a in item.reads}
     return [item for item in items if item.name in wanted]
+
+
+OUTER_PART = 8
+"""Operations from which a part that a middle loop does not change is computed before that loop."""
+
+
+def _with_outer_parts(items: list[Item]) -> list[Item]:
+    """Compute a part of an expression once for all values of an index it lacks, where further loops are inside."""
+    found: list[Item] = []
+    for item in items:
+        parts: dict[sympy.Expr, Access] = {}
+        body = _outer_parts(item.body, item, parts) if item.op in ("let", "store") else item.body
+        found += [Item(access.name, "let", access.slots, (), part) for part, access in parts.items()]
+        found.append(replace(item, body=body))
+    return found
+
+
+def _outer_parts(node: sympy.Basic, item: Item, parts: dict[sympy.Expr, Access]) -> sympy.Basic:
+    """Return a node with such parts read from items of their own, which are added to `parts`."""
+
+    def is_outer(part: sympy.Expr) -> bool:
+        free = tuple(k for k in item.free if k in part.free_symbols)
+        return bool(free) and item.free[: len(free)] != free and sympy.count_ops(part) >= OUTER_PART
+
+    def named(part: sympy.Expr) -> Access:
+        free = (k for k in item.free if k in part.free_symbols)
+        return parts.setdefault(part, Access(f"{item.name}_part_{len(parts) + 1}", *free))
+
+    if isinstance(node, Access) or not node.args or not isinstance(node, sympy.Expr | ExprCondPair):
+        return node
+    if isinstance(node, sympy.Expr) and is_outer(node):
+        return named(node)
+    if isinstance(node, sympy.Mul):
+        for index in item.free:
+            without = sympy.Mul(*(f for f in node.args if index not in f.free_symbols))
+            if without != node and is_outer(without):
+                rest = sympy.Mul(*(f for f in node.args if index in f.free_symbols))
+                return named(without) * _outer_parts(rest, item, parts)
+    return node.func(*(_outer_parts(a, item, parts) for a in node.args))
 
 
 def _inline_gathers(items: list[Item]) -> list[Item]:
