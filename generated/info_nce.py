@@ -382,7 +382,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((n, n,), query.dtype)
     argmax_sum_k_unit = np.empty((n,), np.int64)
-    exp_sum_k_unit = np.empty((n, n,))
+    exp_sum_k_unit = np.empty((n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
     sum_k_unit_2_left = np.empty((block, n,), query.dtype)
@@ -462,13 +462,13 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             rest_sum_k_unit_now = 0.0
             for j_95 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_95]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[i, j_95] = exp_sum_k_unit_now
+                exp_sum_k_unit[j_95] = exp_sum_k_unit_now
                 if j_95 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
                 sum_k_unit_2_left[row, j_95] = ((exp_sum_k_unit_now) if i != j_95 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
-            exp_sum_k_unit_2 = exp_sum_k_unit[i, i]
-            exp_sum_k_unit_own[i] = exp_sum_k_unit_2
+            exp_sum_k_unit_own_now = exp_sum_k_unit[i]
+            exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             seed_2 = seed[i]
             term = 1.0 + rest_sum_k_unit_now
             factor_4 = seed_2 / term
@@ -483,12 +483,12 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_10 = seed_2 / (term * term)
             for j_50 in range(n):
                 sum_k_unit_3 = np.float64(sum_k_unit[i, j_50])
-                exp_sum_k_unit_3 = exp_sum_k_unit[i, j_50]
-                factor_7 = factor_6 * exp_sum_k_unit_3
+                exp_sum_k_unit_2 = exp_sum_k_unit[j_50]
+                factor_7 = factor_6 * exp_sum_k_unit_2
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_50]) * _positive_part(peak_key[j_50]))
-                factor_8 = factor_4 * exp_sum_k_unit_3 * sum_k_unit_3 * ratio_value_4
-                factor_9 = factor_4 * exp_sum_k_unit_3 * ratio_value_4
-                square = (exp_sum_k_unit_3 * exp_sum_k_unit_3)
+                factor_8 = factor_4 * exp_sum_k_unit_2 * sum_k_unit_3 * ratio_value_4
+                factor_9 = factor_4 * exp_sum_k_unit_2 * ratio_value_4
+                square = (exp_sum_k_unit_2 * exp_sum_k_unit_2)
                 factor_11 = factor_10 * square * ratio_value_4
                 factor_12 = factor_10 * sum_k_unit_3 * square * ratio_value_4
                 for d_48 in range(d):
@@ -509,9 +509,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_13 = 1.0 / (temperature * term)
             for j_54 in range(n):
                 sum_k_unit_4 = np.float64(sum_k_unit[i, j_54])
-                exp_sum_k_unit_4 = exp_sum_k_unit[i, j_54]
-                factor_14 = factor_13 * exp_sum_k_unit_4 * sum_k_unit_4
-                factor_15 = factor_13 * exp_sum_k_unit_4
+                exp_sum_k_unit_3 = exp_sum_k_unit[j_54]
+                factor_14 = factor_13 * exp_sum_k_unit_3 * sum_k_unit_4
+                factor_15 = factor_13 * exp_sum_k_unit_3
                 for d_48 in range(d):
                     k_unit_3 = np.float64(k_unit[j_54, d_48])
                     q_unit_4 = np.float64(q_unit[i, d_48])
@@ -543,72 +543,67 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             peak_query_3 = peak_query[i]
             factor_18 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
             ratio_value_5 = _ratio(1.0, factor_18)
-            exp_sum_k_unit_5 = exp_sum_k_unit[i, i]
-            factor_19 = exp_sum_k_unit_5 / ((temperature * temperature) * term_4)
-            case_2 = ((rest_sum_k_unit_2) if i == argmax_sum_k_unit_2 else (1.0 + rest_sum_k_unit_2 - exp_sum_k_unit_5))
-            factor_20 = case_2 * ratio_value_5 / (temperature * term_4)
-            factor_21 = -case_2 / term_4
-            factor_22 = ratio_value_5 / temperature
-            factor_23 = -sum_norm_query_sensitivity_3 * ratio_value_5 / temperature
+            factor_19 = exp_sum_k_unit_own_2 / ((temperature * temperature) * term_4)
+            factor_20 = case * ratio_value_5 / (temperature * term_4)
+            factor_21 = ratio_value_5 / temperature
+            factor_22 = -sum_norm_query_sensitivity_3 * ratio_value_5 / temperature
             square_2 = (ratio_value_5 * ratio_value_5)
-            factor_24 = sum_norm_query * square_2
-            factor_25 = seed_3 * ratio_value_5 / temperature
-            factor_26 = exp_sum_k_unit_own_2 * seed_3 * ratio_value_5 / ((temperature * temperature) * term_4)
-            factor_27 = -sum_norm_query * square_2
+            factor_23 = sum_norm_query * square_2
+            factor_24 = seed_3 * ratio_value_5 / temperature
+            factor_25 = exp_sum_k_unit_own_2 * seed_3 * ratio_value_5 / ((temperature * temperature) * term_4)
+            factor_26 = -sum_norm_query * square_2
             for d_48 in range(d):
                 k_unit_4 = np.float64(k_unit[i, d_48])
                 q_unit_6 = np.float64(q_unit[i, d_48])
                 term_5 = -logsumexp_sum_k_unit_sensitivity[row, d_48] + (k_unit_4 - q_unit_6 * np.float64(sum_k_unit[i, i])) * ratio_value_5
-                sum_q_unit_2 = sum_q_unit[d_48]
-                sum_norm_query_change = seed_3 * (sum_norm_query_sensitivity[row, d_48] / temperature + sum_norm_query_sensitivity_2[i] * (factor_19 * term_5 + factor_20 * q_unit_6) + factor_22 * (sum_q_unit_2 + factor_21 * k_unit_4) + factor_23 * q_unit_6)  # seed*(-q_unit*sum_norm_query_sensitivity_3*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature + sum_norm_query_sensitivity/temperature + sum_norm_query_sensitivity_2*(exp_sum_k_unit*(-logsumexp_sum_k_unit_sensitivity + (k_unit - q_unit*sum_k_unit)*ratio(1, sqrt(scaled_query)*positive_part(peak_query)))/(temperature**2*(rest_sum_k_unit + 1)) + q_unit*Piecewise((rest_sum_k_unit, Eq(i_5, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(temperature*(rest_sum_k_unit + 1))) + (-k_unit*Piecewise((rest_sum_k_unit, Eq(i_5, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_q_unit)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature)
-                term_6 = factor_17 * (sum_q_unit_2 + factor_16 * k_unit_4) - sum_norm_query * q_unit_6
-                gradient_query[i, d_48] = ratio_value_5 * term_6
-                hessian_query[i, d_48] = factor_24 * (q_unit_6 * q_unit_6) + factor_25 * sum_q_unit_sensitivity_own[row, d_48] + factor_26 * k_unit_4 * term_5 + factor_27 - sum_norm_query_change * q_unit_6 * ratio_value_5 - q_unit_6 * square_2 * term_6
+                term_6 = sum_q_unit[d_48] + factor_16 * k_unit_4
+                sum_norm_query_change = seed_3 * (sum_norm_query_sensitivity[row, d_48] / temperature + sum_norm_query_sensitivity_2[i] * (factor_19 * term_5 + factor_20 * q_unit_6) + factor_21 * term_6 + factor_22 * q_unit_6)  # seed*(-q_unit*sum_norm_query_sensitivity_3*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature + sum_norm_query_sensitivity/temperature + sum_norm_query_sensitivity_2*(exp_sum_k_unit*(-logsumexp_sum_k_unit_sensitivity + (k_unit - q_unit*sum_k_unit)*ratio(1, sqrt(scaled_query)*positive_part(peak_query)))/(temperature**2*(rest_sum_k_unit + 1)) + q_unit*Piecewise((rest_sum_k_unit, Eq(i_5, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(temperature*(rest_sum_k_unit + 1))) + (-k_unit*Piecewise((rest_sum_k_unit, Eq(i_5, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_q_unit)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature)
+                term_7 = factor_17 * term_6 - sum_norm_query * q_unit_6
+                gradient_query[i, d_48] = ratio_value_5 * term_7
+                hessian_query[i, d_48] = factor_23 * (q_unit_6 * q_unit_6) + factor_24 * sum_q_unit_sensitivity_own[row, d_48] + factor_25 * k_unit_4 * term_5 + factor_26 - sum_norm_query_change * q_unit_6 * ratio_value_5 - q_unit_6 * square_2 * term_7
     for j_2 in range(n):
         sum_norm_key = 0.0
         sum_norm_key_sensitivity_2 = 0.0
         seed_4 = seed[j_2]
         rest_sum_k_unit_3 = rest_sum_k_unit[j_2]
-        term_7 = 1.0 + rest_sum_k_unit_3
+        term_8 = 1.0 + rest_sum_k_unit_3
         exp_sum_k_unit_own_3 = exp_sum_k_unit_own[j_2]
-        case_3 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit[j_2] else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_3))
-        factor_28 = -seed_4 * case_3 / term_7
+        case_2 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit[j_2] else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_3))
+        factor_27 = -seed_4 * case_2 / term_8
         for f_46 in range(d):
             k_unit_5 = np.float64(k_unit[j_2, f_46])
             sum_k_unit_2_2 = np.float64(sum_k_unit_2[j_2, f_46])
-            sum_norm_key += k_unit_5 * (sum_k_unit_2_2 + factor_28 * np.float64(q_unit[j_2, f_46])) / temperature
+            sum_norm_key += k_unit_5 * (sum_k_unit_2_2 + factor_27 * np.float64(q_unit[j_2, f_46])) / temperature
             sum_norm_key_sensitivity_2 += k_unit_5 * sum_k_unit_2_2
-        exp_sum_k_unit_6 = exp_sum_k_unit[j_2, j_2]
-        case_4 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit[j_2] else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_6))
-        factor_29 = -seed_4 * case_4 / term_7
         ratio_value_6 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
-        factor_30 = ratio_value_6 / temperature
-        factor_31 = case_4 / (temperature * term_7)
+        factor_28 = ratio_value_6 / temperature
+        factor_29 = case_2 / (temperature * term_8)
         sum_k_unit_5 = np.float64(sum_k_unit[j_2, j_2])
-        factor_32 = exp_sum_k_unit_6 / ((temperature * temperature) * term_7)
+        factor_30 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_8)
         sum_norm_query_sensitivity_2_2 = sum_norm_query_sensitivity_2[j_2]
-        factor_33 = seed_4 * sum_norm_query_sensitivity_2_2 * ratio_value_6
-        factor_34 = -sum_norm_key_sensitivity_2 * ratio_value_6 / temperature
-        factor_35 = ratio_value_6 / (temperature * temperature)
+        factor_31 = seed_4 * sum_norm_query_sensitivity_2_2 * ratio_value_6
+        factor_32 = -sum_norm_key_sensitivity_2 * ratio_value_6 / temperature
+        factor_33 = ratio_value_6 / (temperature * temperature)
         square_4 = (ratio_value_6 * ratio_value_6)
-        factor_36 = sum_norm_key * square_4
-        factor_37 = seed_4 * square_4 * case_3 / (temperature * term_7)
+        factor_34 = sum_norm_key * square_4
+        factor_35 = seed_4 * square_4 * case_2 / (temperature * term_8)
         square_5 = (exp_sum_k_unit_own_3 * exp_sum_k_unit_own_3)
-        factor_38 = seed_4 * sum_norm_query_sensitivity_2_2 * square_5 * square_4 / ((temperature * temperature) * (term_7 * term_7))
-        factor_39 = exp_sum_k_unit_own_3 * seed_4 * square_4 * case_3 / ((temperature * temperature) * (term_7 * term_7))
-        factor_40 = -sum_norm_key * square_4
-        factor_41 = -ratio_value_6 / (temperature * temperature)
-        factor_42 = -square_4 / temperature
-        factor_43 = -seed_4 * sum_norm_query_sensitivity_2_2 * sum_k_unit_5 * square_5 * square_4 / ((temperature * temperature) * (term_7 * term_7))
+        factor_36 = seed_4 * sum_norm_query_sensitivity_2_2 * square_5 * square_4 / ((temperature * temperature) * (term_8 * term_8))
+        factor_37 = exp_sum_k_unit_own_3 * seed_4 * square_4 * case_2 / ((temperature * temperature) * (term_8 * term_8))
+        factor_38 = -sum_norm_key * square_4
+        factor_39 = -ratio_value_6 / (temperature * temperature)
+        factor_40 = -square_4 / temperature
+        factor_41 = -seed_4 * sum_norm_query_sensitivity_2_2 * sum_k_unit_5 * square_5 * square_4 / ((temperature * temperature) * (term_8 * term_8))
         for d_60 in range(d):
             sum_k_unit_2_3 = np.float64(sum_k_unit_2[j_2, d_60])
             q_unit_7 = np.float64(q_unit[j_2, d_60])
+            term_9 = sum_k_unit_2_3 + factor_27 * q_unit_7
             k_unit_6 = np.float64(k_unit[j_2, d_60])
-            term_8 = q_unit_7 - k_unit_6 * sum_k_unit_5
-            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_60] / (temperature * temperature) + factor_30 * (sum_k_unit_2_3 + factor_29 * q_unit_7) + factor_33 * (factor_31 * k_unit_6 + factor_32 * term_8) + factor_34 * k_unit_6  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity_2*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(temperature*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
-            gradient_key[j_2, d_60] = ratio_value_6 * ((sum_k_unit_2_3 + factor_28 * q_unit_7) / temperature - sum_norm_key * k_unit_6)
+            term_10 = q_unit_7 - k_unit_6 * sum_k_unit_5
+            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_60] / (temperature * temperature) + factor_28 * term_9 + factor_31 * (factor_29 * k_unit_6 + factor_30 * term_10) + factor_32 * k_unit_6  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity_2*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(temperature*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
+            gradient_key[j_2, d_60] = ratio_value_6 * (term_9 / temperature - sum_norm_key * k_unit_6)
             square_3 = (k_unit_6 * k_unit_6)
-            hessian_key[j_2, d_60] = factor_35 * sum_k_unit_2_sensitivity_own[j_2, d_60] + factor_36 * 2.0 * square_3 + factor_35 * k_unit_6 * sum_norm_key_sensitivity_3_own[j_2, d_60] + factor_37 * k_unit_6 * q_unit_7 + factor_38 * k_unit_6 * q_unit_7 + factor_39 * q_unit_7 * term_8 + factor_40 - sum_norm_key_change * k_unit_6 * ratio_value_6 + factor_41 * sum_k_unit_2_sensitivity_2_own[j_2, d_60] + factor_42 * k_unit_6 * sum_k_unit_2_3 + factor_43 * square_3
+            hessian_key[j_2, d_60] = factor_33 * sum_k_unit_2_sensitivity_own[j_2, d_60] + factor_34 * 2.0 * square_3 + factor_33 * k_unit_6 * sum_norm_key_sensitivity_3_own[j_2, d_60] + factor_35 * k_unit_6 * q_unit_7 + factor_36 * k_unit_6 * q_unit_7 + factor_37 * q_unit_7 * term_10 + factor_38 - sum_norm_key_change * k_unit_6 * ratio_value_6 + factor_39 * sum_k_unit_2_sensitivity_2_own[j_2, d_60] + factor_40 * k_unit_6 * sum_k_unit_2_3 + factor_41 * square_3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1237,7 +1232,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((n, n,), query.dtype)
     argmax_sum_k_unit = np.empty((n,), np.int64)
-    exp_sum_k_unit = np.empty((n, n,))
+    exp_sum_k_unit = np.empty((n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
     sum_k_unit_2 = np.empty((n, n,), query.dtype)
@@ -1338,12 +1333,12 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             rest_sum_k_unit_now = 0.0
             for j_146 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_146]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[i, j_146] = exp_sum_k_unit_now
+                exp_sum_k_unit[j_146] = exp_sum_k_unit_now
                 if j_146 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
                 sum_k_unit_4_left[row, j_146] = ((exp_sum_k_unit_now) if i != j_146 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
-            exp_sum_k_unit_own[i] = exp_sum_k_unit[i, i]
+            exp_sum_k_unit_own[i] = exp_sum_k_unit[i]
             seed_2 = seed[i]
             term = 1.0 + rest_sum_k_unit_now
             factor_4 = seed_2 / term
@@ -1358,7 +1353,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_10 = seed_2 / (term * term)
             for j_67 in range(n):
                 sum_k_unit_5 = np.float64(sum_k_unit[i, j_67])
-                exp_sum_k_unit_3 = exp_sum_k_unit[i, j_67]
+                exp_sum_k_unit_3 = exp_sum_k_unit[j_67]
                 factor_7 = factor_6 * exp_sum_k_unit_3
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_67]) * _positive_part(peak_key[j_67]))
                 factor_8 = factor_4 * exp_sum_k_unit_3 * sum_k_unit_5 * ratio_value_4
@@ -1384,7 +1379,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_13 = 1.0 / (temperature * term)
             for j_77 in range(n):
                 sum_k_unit_6 = np.float64(sum_k_unit[i, j_77])
-                exp_sum_k_unit_4 = exp_sum_k_unit[i, j_77]
+                exp_sum_k_unit_4 = exp_sum_k_unit[j_77]
                 factor_14 = factor_13 * exp_sum_k_unit_4 * sum_k_unit_6
                 factor_15 = factor_13 * exp_sum_k_unit_4
                 for d_65 in range(d):
@@ -1515,79 +1510,71 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 sum_norm_query_sensitivity[i_6_in, d_65] += factor_28 * term_10
                 sum_norm_query_sensitivity_6_own[i_6_in, d_65] += factor_30 * term_10
                 sum_norm_key_sensitivity_2[d_65] += factor_32 * (-logsumexp_sum_k_unit_2_sensitivity[i_6, d_65] + ratio_value_8 * (q_unit_8 - k_unit_7 * sum_k_unit_2_3))
-        exp_sum_k_unit_5 = exp_sum_k_unit[i_6, i_6]
-        term_12 = -1.0 + 0.5 * exp_sum_k_unit_5 / term_8
-        factor_35 = seed_4 * term_12
-        factor_36 = ratio_value_8 / temperature
-        factor_37 = seed_4 / temperature
+        factor_33 = ratio_value_8 / temperature
+        factor_34 = seed_4 / temperature
         sum_k_unit_8 = np.float64(sum_k_unit[i_6, i_6])
-        factor_38 = exp_sum_k_unit_5 / ((temperature * temperature) * term_8)
-        factor_39 = -term_12 / temperature
+        factor_35 = exp_sum_k_unit_own_2 / ((temperature * temperature) * term_8)
+        factor_36 = -term_9 / temperature
         sum_norm_query_sensitivity_3_2 = sum_norm_query_sensitivity_3[i_6]
-        factor_40 = seed_4 * sum_norm_query_sensitivity_3_2 * ratio_value_8
-        factor_41 = sum_norm_key_sensitivity_3 * ratio_value_8 / temperature
-        factor_42 = seed_4 * sum_norm_key_sensitivity_4[i_6] * ratio_value_8 / temperature
+        factor_37 = seed_4 * sum_norm_query_sensitivity_3_2 * ratio_value_8
+        factor_38 = sum_norm_key_sensitivity_3 * ratio_value_8 / temperature
+        factor_39 = seed_4 * sum_norm_key_sensitivity_4[i_6] * ratio_value_8 / temperature
         ratio_value_9 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
-        factor_43 = ratio_value_8 / (temperature * temperature)
+        factor_40 = ratio_value_8 / (temperature * temperature)
         square_3 = (ratio_value_8 * ratio_value_8)
-        factor_44 = sum_norm_key * square_3
-        factor_45 = seed_4 * ratio_value_8 / temperature
-        factor_46 = seed_4 * square_3 / temperature
+        factor_41 = sum_norm_key * square_3
+        factor_42 = seed_4 * ratio_value_8 / temperature
+        factor_43 = seed_4 * square_3 / temperature
         square_4 = (exp_sum_k_unit_own_2 * exp_sum_k_unit_own_2)
-        factor_47 = seed_4 * sum_norm_query_sensitivity_3_2 * square_4 * square_3 / ((temperature * temperature) * (term_8 * term_8))
-        factor_48 = exp_sum_k_unit_own_2 * seed_4 * square_3 * ((rest_sum_k_unit_3) if i_6 == argmax_sum_k_unit[i_6] else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_2)) / ((temperature * temperature) * (term_8 * term_8))
-        factor_49 = -sum_norm_key * square_3
-        factor_50 = square_3 / temperature
-        factor_51 = exp_sum_k_unit_own_2 * seed_4 * square_3 / (temperature * term_8)
-        factor_52 = seed_4 * sum_norm_query_sensitivity_3_2 * sum_k_unit_8 * square_4 * square_3 / ((temperature * temperature) * (term_8 * term_8))
+        factor_44 = seed_4 * sum_norm_query_sensitivity_3_2 * square_4 * square_3 / ((temperature * temperature) * (term_8 * term_8))
+        factor_45 = exp_sum_k_unit_own_2 * seed_4 * square_3 * ((rest_sum_k_unit_3) if i_6 == argmax_sum_k_unit[i_6] else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_2)) / ((temperature * temperature) * (term_8 * term_8))
+        factor_46 = -sum_norm_key * square_3
+        factor_47 = square_3 / temperature
+        factor_48 = exp_sum_k_unit_own_2 * seed_4 * square_3 / (temperature * term_8)
+        factor_49 = seed_4 * sum_norm_query_sensitivity_3_2 * sum_k_unit_8 * square_4 * square_3 / ((temperature * temperature) * (term_8 * term_8))
         for d_93 in range(d):
             sum_k_unit_4_3 = np.float64(sum_k_unit_4[i_6, d_93])
-            factor_33 = 0.5 * sum_k_unit_4_3
             sum_k_unit_3_2 = sum_k_unit_3[i_6, d_93]
-            factor_34 = 0.5 * seed_4 * sum_k_unit_3_2
             q_unit_9 = np.float64(q_unit[i_6, d_93])
+            term_12 = 0.5 * sum_k_unit_4_3 + 0.5 * seed_4 * sum_k_unit_3_2 + factor_26 * q_unit_9
             k_unit_8 = np.float64(k_unit[i_6, d_93])
             term_13 = q_unit_9 - k_unit_8 * sum_k_unit_8
-            sum_norm_key_change = 0.5 * sum_norm_key_sensitivity[i_6, d_93] / (temperature * temperature) + factor_36 * (factor_33 + factor_34 + factor_35 * q_unit_9) + factor_37 * 0.5 * sum_norm_key_sensitivity_2[d_93] + factor_40 * (factor_38 * 0.5 * term_13 + factor_39 * k_unit_8) + factor_41 * (-0.5) * k_unit_8 + factor_42 * (-0.5) * k_unit_8  # -k_unit*seed*sum_norm_key_sensitivity_4*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature) - k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature) + seed*sum_norm_key_sensitivity_2/(2*temperature) + seed*sum_norm_query_sensitivity_3*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(2*temperature**2*(rest_sum_k_unit + 1)) - k_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)/temperature)*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/(2*temperature**2) + (q_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_k_unit_3/2 + sum_k_unit_4/2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
+            sum_norm_key_change = 0.5 * sum_norm_key_sensitivity[i_6, d_93] / (temperature * temperature) + factor_33 * term_12 + factor_34 * 0.5 * sum_norm_key_sensitivity_2[d_93] + factor_37 * (factor_35 * 0.5 * term_13 + factor_36 * k_unit_8) + factor_38 * (-0.5) * k_unit_8 + factor_39 * (-0.5) * k_unit_8  # -k_unit*seed*sum_norm_key_sensitivity_4*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature) - k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature) + seed*sum_norm_key_sensitivity_2/(2*temperature) + seed*sum_norm_query_sensitivity_3*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(2*temperature**2*(rest_sum_k_unit + 1)) - k_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)/temperature)*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/(2*temperature**2) + (q_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_k_unit_3/2 + sum_k_unit_4/2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
             gradient_query[i_6, d_93] = ratio_value_9 * ((0.5 * np.float64(sum_q_unit[i_6, d_93]) + 0.5 * seed_4 * sum_q_unit_2[i_6, d_93] + factor_26 * k_unit_8) / temperature - sum_norm_query_now * q_unit_9)
-            gradient_key[i_6, d_93] = ratio_value_8 * ((factor_33 + factor_34 + factor_26 * q_unit_9) / temperature - sum_norm_key * k_unit_8)
+            gradient_key[i_6, d_93] = ratio_value_8 * (term_12 / temperature - sum_norm_key * k_unit_8)
             square_2 = (k_unit_8 * k_unit_8)
-            hessian_key[i_6, d_93] = factor_43 * 0.5 * sum_k_unit_4_sensitivity_own[i_6, d_93] + factor_44 * 2.0 * square_2 + factor_45 * 0.5 * sum_k_unit_3_sensitivity_own[i_6, d_93] + factor_43 * 0.5 * k_unit_8 * sum_norm_key_sensitivity_5_own[i_6, d_93] + factor_46 * k_unit_8 * q_unit_9 + factor_47 * 0.5 * k_unit_8 * q_unit_9 + factor_48 * 0.5 * q_unit_9 * term_13 + factor_49 - sum_norm_key_change * k_unit_8 * ratio_value_8 + factor_43 * (-0.5) * sum_k_unit_4_sensitivity_2_own[i_6, d_93] + factor_50 * (-0.5) * k_unit_8 * sum_k_unit_4_3 + factor_46 * (-0.5) * k_unit_8 * sum_k_unit_3_2 + factor_51 * (-0.5) * k_unit_8 * q_unit_9 + factor_52 * (-0.5) * square_2
+            hessian_key[i_6, d_93] = factor_40 * 0.5 * sum_k_unit_4_sensitivity_own[i_6, d_93] + factor_41 * 2.0 * square_2 + factor_42 * 0.5 * sum_k_unit_3_sensitivity_own[i_6, d_93] + factor_40 * 0.5 * k_unit_8 * sum_norm_key_sensitivity_5_own[i_6, d_93] + factor_43 * k_unit_8 * q_unit_9 + factor_44 * 0.5 * k_unit_8 * q_unit_9 + factor_45 * 0.5 * q_unit_9 * term_13 + factor_46 - sum_norm_key_change * k_unit_8 * ratio_value_8 + factor_40 * (-0.5) * sum_k_unit_4_sensitivity_2_own[i_6, d_93] + factor_47 * (-0.5) * k_unit_8 * sum_k_unit_4_3 + factor_43 * (-0.5) * k_unit_8 * sum_k_unit_3_2 + factor_48 * (-0.5) * k_unit_8 * q_unit_9 + factor_49 * (-0.5) * square_2
     for i_6 in range(n):
         seed_5 = seed[i_6]
-        exp_sum_k_unit_6 = exp_sum_k_unit[i_6, i_6]
+        exp_sum_k_unit_own_3 = exp_sum_k_unit_own[i_6]
         rest_sum_k_unit_4 = rest_sum_k_unit[i_6]
         term_14 = 1.0 + rest_sum_k_unit_4
-        term_15 = -1.0 + 0.5 * exp_sum_k_unit_6 / term_14
-        factor_55 = seed_5 * term_15
+        term_15 = -1.0 + 0.5 * exp_sum_k_unit_own_3 / term_14
+        factor_50 = seed_5 * term_15
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
-        factor_56 = ratio_value_10 / temperature
+        factor_51 = ratio_value_10 / temperature
         sum_k_unit_9 = np.float64(sum_k_unit[i_6, i_6])
-        factor_57 = exp_sum_k_unit_6 / ((temperature * temperature) * term_14)
-        factor_58 = -ratio_value_10 * term_15 / temperature
+        factor_52 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_14)
+        factor_53 = -ratio_value_10 * term_15 / temperature
         sum_norm_query_sensitivity_3_3 = sum_norm_query_sensitivity_3[i_6]
-        factor_59 = seed_5 * sum_norm_query_sensitivity_3_3
-        factor_60 = seed_5 / temperature
-        factor_61 = sum_norm_query_sensitivity_4[i_6] * ratio_value_10 / temperature
-        factor_62 = seed_5 * sum_norm_query_sensitivity_5[i_6] * ratio_value_10 / temperature
+        factor_54 = seed_5 * sum_norm_query_sensitivity_3_3
+        factor_55 = seed_5 / temperature
+        factor_56 = sum_norm_query_sensitivity_4[i_6] * ratio_value_10 / temperature
+        factor_57 = seed_5 * sum_norm_query_sensitivity_5[i_6] * ratio_value_10 / temperature
         sum_norm_query_2 = sum_norm_query[i_6]
         square_5 = (ratio_value_10 * ratio_value_10)
-        factor_63 = sum_norm_query_2 * square_5
-        factor_64 = ratio_value_10 / (temperature * temperature)
-        factor_65 = seed_5 * ratio_value_10 / temperature
-        exp_sum_k_unit_own_3 = exp_sum_k_unit_own[i_6]
-        factor_66 = exp_sum_k_unit_own_3 * seed_5 * ratio_value_10 / ((temperature * temperature) * term_14)
-        factor_67 = -sum_norm_query_2 * square_5
-        term_17 = -1.0 + 0.5 * exp_sum_k_unit_own_3 / term_14
-        factor_68 = seed_5 * term_17
+        factor_58 = sum_norm_query_2 * square_5
+        factor_59 = ratio_value_10 / (temperature * temperature)
+        factor_60 = seed_5 * ratio_value_10 / temperature
+        factor_61 = exp_sum_k_unit_own_3 * seed_5 * ratio_value_10 / ((temperature * temperature) * term_14)
+        factor_62 = -sum_norm_query_2 * square_5
         for d_65 in range(d):
-            factor_53 = 0.5 * np.float64(sum_q_unit[i_6, d_65])
-            factor_54 = 0.5 * seed_5 * sum_q_unit_2[i_6, d_65]
             k_unit_9 = np.float64(k_unit[i_6, d_65])
+            term_16 = 0.5 * np.float64(sum_q_unit[i_6, d_65]) + 0.5 * seed_5 * sum_q_unit_2[i_6, d_65] + factor_50 * k_unit_9
             q_unit_10 = np.float64(q_unit[i_6, d_65])
-            term_16 = -logsumexp_sum_k_unit_sensitivity[i_6, d_65] + (k_unit_9 - q_unit_10 * sum_k_unit_9) * ratio_value_10
-            sum_norm_query_change = 0.5 * sum_norm_query_sensitivity[i_6, d_65] / (temperature * temperature) + factor_56 * (factor_53 + factor_54 + factor_55 * k_unit_9) + factor_59 * (factor_57 * 0.5 * term_16 + factor_58 * q_unit_10) + factor_60 * 0.5 * sum_norm_query_sensitivity_2[i_6, d_65] + factor_61 * (-0.5) * q_unit_10 + factor_62 * (-0.5) * q_unit_10  # -q_unit*seed*sum_norm_query_sensitivity_5*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(2*temperature) - q_unit*sum_norm_query_sensitivity_4*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(2*temperature) + seed*sum_norm_query_sensitivity_2/(2*temperature) + seed*sum_norm_query_sensitivity_3*(exp_sum_k_unit*(-logsumexp_sum_k_unit_sensitivity + (k_unit - q_unit*sum_k_unit)*ratio(1, sqrt(scaled_query)*positive_part(peak_query)))/(2*temperature**2*(rest_sum_k_unit + 1)) - q_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature) + sum_norm_query_sensitivity/(2*temperature**2) + (k_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_q_unit_2/2 + sum_q_unit/2)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature
-            hessian_query[i_6, d_65] = factor_63 * (q_unit_10 * q_unit_10) + factor_64 * 0.5 * sum_q_unit_sensitivity_own[i_6, d_65] + factor_65 * 0.5 * sum_q_unit_2_sensitivity_own[i_6, d_65] + factor_64 * 0.5 * q_unit_10 * sum_norm_query_sensitivity_6_own[i_6, d_65] + factor_66 * 0.5 * k_unit_9 * term_16 + factor_67 - sum_norm_query_change * q_unit_10 * ratio_value_10 - q_unit_10 * square_5 * ((factor_53 + factor_54 + factor_68 * k_unit_9) / temperature - sum_norm_query_2 * q_unit_10) + factor_64 * (-0.5) * sum_q_unit_sensitivity_2_own[i_6, d_65]
+            term_17 = -logsumexp_sum_k_unit_sensitivity[i_6, d_65] + (k_unit_9 - q_unit_10 * sum_k_unit_9) * ratio_value_10
+            sum_norm_query_change = 0.5 * sum_norm_query_sensitivity[i_6, d_65] / (temperature * temperature) + factor_51 * term_16 + factor_54 * (factor_52 * 0.5 * term_17 + factor_53 * q_unit_10) + factor_55 * 0.5 * sum_norm_query_sensitivity_2[i_6, d_65] + factor_56 * (-0.5) * q_unit_10 + factor_57 * (-0.5) * q_unit_10  # -q_unit*seed*sum_norm_query_sensitivity_5*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(2*temperature) - q_unit*sum_norm_query_sensitivity_4*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(2*temperature) + seed*sum_norm_query_sensitivity_2/(2*temperature) + seed*sum_norm_query_sensitivity_3*(exp_sum_k_unit*(-logsumexp_sum_k_unit_sensitivity + (k_unit - q_unit*sum_k_unit)*ratio(1, sqrt(scaled_query)*positive_part(peak_query)))/(2*temperature**2*(rest_sum_k_unit + 1)) - q_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature) + sum_norm_query_sensitivity/(2*temperature**2) + (k_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_q_unit_2/2 + sum_q_unit/2)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature
+            hessian_query[i_6, d_65] = factor_58 * (q_unit_10 * q_unit_10) + factor_59 * 0.5 * sum_q_unit_sensitivity_own[i_6, d_65] + factor_60 * 0.5 * sum_q_unit_2_sensitivity_own[i_6, d_65] + factor_59 * 0.5 * q_unit_10 * sum_norm_query_sensitivity_6_own[i_6, d_65] + factor_61 * 0.5 * k_unit_9 * term_17 + factor_62 - sum_norm_query_change * q_unit_10 * ratio_value_10 - q_unit_10 * square_5 * (term_16 / temperature - sum_norm_query_2 * q_unit_10) + factor_59 * (-0.5) * sum_q_unit_sensitivity_2_own[i_6, d_65]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -509,7 +509,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((n, n,), anchor.dtype)
     argmax_sum_a_unit = np.empty((n,), np.int64)
-    exp_sum_a_unit = np.empty((n, n,))
+    exp_sum_a_unit = np.empty((n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
     sum_a_unit_2_left = np.empty((block, n,), anchor.dtype)
@@ -590,13 +590,13 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             rest_sum_a_unit_now = 0.0
             for j_95 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_95]), max_sum_a_unit)
-                exp_sum_a_unit[i, j_95] = exp_sum_a_unit_now
+                exp_sum_a_unit[j_95] = exp_sum_a_unit_now
                 if j_95 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
                 sum_a_unit_2_left[row, j_95] = ((exp_sum_a_unit_now) if i != j_95 else 0.0)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
-            exp_sum_a_unit_2 = exp_sum_a_unit[i, i]
-            exp_sum_a_unit_own[i] = exp_sum_a_unit_2
+            exp_sum_a_unit_own_now = exp_sum_a_unit[i]
+            exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
             seed_2 = seed[i]
             term = 1.0 + rest_sum_a_unit_now
             factor_4 = seed_2 / term
@@ -610,12 +610,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_10 = seed_2 / (term * term)
             for j_50 in range(n):
                 sum_a_unit_3 = np.float64(sum_a_unit[i, j_50])
-                exp_sum_a_unit_3 = exp_sum_a_unit[i, j_50]
-                factor_7 = factor_6 * exp_sum_a_unit_3
+                exp_sum_a_unit_2 = exp_sum_a_unit[j_50]
+                factor_7 = factor_6 * exp_sum_a_unit_2
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_50]) * _positive_part(peak_positive[j_50]))
-                factor_8 = factor_4 * exp_sum_a_unit_3 * sum_a_unit_3 * ratio_value_4
-                factor_9 = factor_4 * exp_sum_a_unit_3 * ratio_value_4
-                square = (exp_sum_a_unit_3 * exp_sum_a_unit_3)
+                factor_8 = factor_4 * exp_sum_a_unit_2 * sum_a_unit_3 * ratio_value_4
+                factor_9 = factor_4 * exp_sum_a_unit_2 * ratio_value_4
+                square = (exp_sum_a_unit_2 * exp_sum_a_unit_2)
                 factor_11 = factor_10 * square * ratio_value_4
                 factor_12 = factor_10 * sum_a_unit_3 * square * ratio_value_4
                 for d_48 in range(d):
@@ -636,9 +636,9 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_13 = scale / term
             for j_54 in range(n):
                 sum_a_unit_4 = np.float64(sum_a_unit[i, j_54])
-                exp_sum_a_unit_4 = exp_sum_a_unit[i, j_54]
-                factor_14 = factor_13 * exp_sum_a_unit_4 * sum_a_unit_4
-                factor_15 = factor_13 * exp_sum_a_unit_4
+                exp_sum_a_unit_3 = exp_sum_a_unit[j_54]
+                factor_14 = factor_13 * exp_sum_a_unit_3 * sum_a_unit_4
+                factor_15 = factor_13 * exp_sum_a_unit_3
                 for d_48 in range(d):
                     p_unit_3 = np.float64(p_unit[j_54, d_48])
                     a_unit_3 = np.float64(a_unit[i, d_48])
@@ -670,73 +670,68 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             peak_anchor_3 = peak_anchor[i]
             factor_18 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
             ratio_value_5 = _ratio(1.0, factor_18)
-            exp_sum_a_unit_5 = exp_sum_a_unit[i, i]
-            factor_19 = exp_sum_a_unit_5 * square_2 / term_4
-            case_2 = ((rest_sum_a_unit_2) if i == argmax_sum_a_unit_2 else (1.0 + rest_sum_a_unit_2 - exp_sum_a_unit_5))
-            factor_20 = scale * case_2 * ratio_value_5 / term_4
-            factor_21 = -case_2 / term_4
-            factor_22 = scale * ratio_value_5
-            factor_23 = -sum_norm_anchor_sensitivity_3 * scale * ratio_value_5
+            factor_19 = exp_sum_a_unit_own_2 * square_2 / term_4
+            factor_20 = scale * case * ratio_value_5 / term_4
+            factor_21 = scale * ratio_value_5
+            factor_22 = -sum_norm_anchor_sensitivity_3 * scale * ratio_value_5
             square_3 = (ratio_value_5 * ratio_value_5)
-            factor_24 = sum_norm_anchor * square_3
-            factor_25 = scale * seed_3 * ratio_value_5
-            factor_26 = exp_sum_a_unit_own_2 * seed_3 * square_2 * ratio_value_5 / term_4
-            factor_27 = -sum_norm_anchor * square_3
+            factor_23 = sum_norm_anchor * square_3
+            factor_24 = scale * seed_3 * ratio_value_5
+            factor_25 = exp_sum_a_unit_own_2 * seed_3 * square_2 * ratio_value_5 / term_4
+            factor_26 = -sum_norm_anchor * square_3
             for d_48 in range(d):
                 p_unit_5 = np.float64(p_unit[i, d_48])
                 a_unit_5 = np.float64(a_unit[i, d_48])
                 term_5 = -logsumexp_sum_a_unit_sensitivity[row, d_48] + ratio_value_5 * (p_unit_5 - a_unit_5 * np.float64(sum_a_unit[i, i]))
-                sum_a_unit_2_2 = sum_a_unit_2[d_48]
-                sum_norm_anchor_change = seed_3 * (scale * sum_norm_anchor_sensitivity[row, d_48] + sum_norm_anchor_sensitivity_2[i] * (factor_19 * term_5 + factor_20 * a_unit_5) + factor_22 * (sum_a_unit_2_2 + factor_21 * p_unit_5) + factor_23 * a_unit_5)  # seed*(-a_unit*scale*sum_norm_anchor_sensitivity_3*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + scale*sum_norm_anchor_sensitivity + scale*(-p_unit*Piecewise((rest_sum_a_unit, Eq(i_2, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_a_unit_2)*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + sum_norm_anchor_sensitivity_2*(a_unit*scale*Piecewise((rest_sum_a_unit, Eq(i_2, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor))/(rest_sum_a_unit + 1) + exp_sum_a_unit*scale**2*(-logsumexp_sum_a_unit_sensitivity + (-a_unit*sum_a_unit + p_unit)*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)))/(rest_sum_a_unit + 1)))
-                term_6 = factor_17 * (sum_a_unit_2_2 + factor_16 * p_unit_5) - sum_norm_anchor * a_unit_5
-                gradient_anchor[i, d_48] = term_6 * ratio_value_5
-                hessian_anchor[i, d_48] = factor_24 * (a_unit_5 * a_unit_5) + factor_25 * sum_a_unit_2_sensitivity_own[row, d_48] + factor_26 * p_unit_5 * term_5 + factor_27 - sum_norm_anchor_change * a_unit_5 * ratio_value_5 - a_unit_5 * square_3 * term_6
+                term_6 = sum_a_unit_2[d_48] + factor_16 * p_unit_5
+                sum_norm_anchor_change = seed_3 * (scale * sum_norm_anchor_sensitivity[row, d_48] + sum_norm_anchor_sensitivity_2[i] * (factor_19 * term_5 + factor_20 * a_unit_5) + factor_21 * term_6 + factor_22 * a_unit_5)  # seed*(-a_unit*scale*sum_norm_anchor_sensitivity_3*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + scale*sum_norm_anchor_sensitivity + scale*(-p_unit*Piecewise((rest_sum_a_unit, Eq(i_2, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_a_unit_2)*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + sum_norm_anchor_sensitivity_2*(a_unit*scale*Piecewise((rest_sum_a_unit, Eq(i_2, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor))/(rest_sum_a_unit + 1) + exp_sum_a_unit*scale**2*(-logsumexp_sum_a_unit_sensitivity + (-a_unit*sum_a_unit + p_unit)*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)))/(rest_sum_a_unit + 1)))
+                term_7 = factor_17 * term_6 - sum_norm_anchor * a_unit_5
+                gradient_anchor[i, d_48] = term_7 * ratio_value_5
+                hessian_anchor[i, d_48] = factor_23 * (a_unit_5 * a_unit_5) + factor_24 * sum_a_unit_2_sensitivity_own[row, d_48] + factor_25 * p_unit_5 * term_5 + factor_26 - sum_norm_anchor_change * a_unit_5 * ratio_value_5 - a_unit_5 * square_3 * term_7
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_5 in range(n):
         sum_norm_positive = 0.0
         sum_norm_positive_sensitivity_2 = 0.0
         seed_4 = seed[j_5]
         rest_sum_a_unit_3 = rest_sum_a_unit[j_5]
-        term_7 = 1.0 + rest_sum_a_unit_3
+        term_8 = 1.0 + rest_sum_a_unit_3
         exp_sum_a_unit_own_3 = exp_sum_a_unit_own[j_5]
-        case_3 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own_3))
-        factor_28 = -seed_4 * case_3 / term_7
+        case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own_3))
+        factor_27 = -seed_4 * case_2 / term_8
         for f_39 in range(d):
             p_unit_6 = np.float64(p_unit[j_5, f_39])
             sum_p_unit_2 = np.float64(sum_p_unit[j_5, f_39])
-            sum_norm_positive += scale * p_unit_6 * (sum_p_unit_2 + factor_28 * np.float64(a_unit[j_5, f_39]))
+            sum_norm_positive += scale * p_unit_6 * (sum_p_unit_2 + factor_27 * np.float64(a_unit[j_5, f_39]))
             sum_norm_positive_sensitivity_2 += p_unit_6 * sum_p_unit_2
-        exp_sum_a_unit_6 = exp_sum_a_unit[j_5, j_5]
-        case_4 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_6))
-        factor_29 = -seed_4 * case_4 / term_7
         ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
-        factor_30 = scale * ratio_value_6
-        factor_31 = scale * case_4 / term_7
+        factor_28 = scale * ratio_value_6
+        factor_29 = scale * case_2 / term_8
         sum_a_unit_5 = np.float64(sum_a_unit[j_5, j_5])
-        factor_32 = exp_sum_a_unit_6 * square_2 / term_7
+        factor_30 = exp_sum_a_unit_own_3 * square_2 / term_8
         sum_norm_anchor_sensitivity_2_2 = sum_norm_anchor_sensitivity_2[j_5]
-        factor_33 = seed_4 * sum_norm_anchor_sensitivity_2_2 * ratio_value_6
-        factor_34 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_6
-        factor_35 = square_2 * ratio_value_6
+        factor_31 = seed_4 * sum_norm_anchor_sensitivity_2_2 * ratio_value_6
+        factor_32 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_6
+        factor_33 = square_2 * ratio_value_6
         square_5 = (ratio_value_6 * ratio_value_6)
-        factor_36 = sum_norm_positive * square_5
-        factor_37 = scale * seed_4 * square_5 * case_3 / term_7
+        factor_34 = sum_norm_positive * square_5
+        factor_35 = scale * seed_4 * square_5 * case_2 / term_8
         square_6 = (exp_sum_a_unit_own_3 * exp_sum_a_unit_own_3)
-        factor_38 = seed_4 * sum_norm_anchor_sensitivity_2_2 * square_2 * square_6 * square_5 / (term_7 * term_7)
-        factor_39 = exp_sum_a_unit_own_3 * seed_4 * square_2 * square_5 * case_3 / (term_7 * term_7)
-        factor_40 = -sum_norm_positive * square_5
-        factor_41 = -square_2 * ratio_value_6
-        factor_42 = -scale * square_5
-        factor_43 = -seed_4 * sum_norm_anchor_sensitivity_2_2 * sum_a_unit_5 * square_2 * square_6 * square_5 / (term_7 * term_7)
+        factor_36 = seed_4 * sum_norm_anchor_sensitivity_2_2 * square_2 * square_6 * square_5 / (term_8 * term_8)
+        factor_37 = exp_sum_a_unit_own_3 * seed_4 * square_2 * square_5 * case_2 / (term_8 * term_8)
+        factor_38 = -sum_norm_positive * square_5
+        factor_39 = -square_2 * ratio_value_6
+        factor_40 = -scale * square_5
+        factor_41 = -seed_4 * sum_norm_anchor_sensitivity_2_2 * sum_a_unit_5 * square_2 * square_6 * square_5 / (term_8 * term_8)
         for d_60 in range(d):
             sum_p_unit_3 = np.float64(sum_p_unit[j_5, d_60])
             a_unit_6 = np.float64(a_unit[j_5, d_60])
+            term_9 = sum_p_unit_3 + factor_27 * a_unit_6
             p_unit_7 = np.float64(p_unit[j_5, d_60])
-            term_8 = a_unit_6 - p_unit_7 * sum_a_unit_5
-            sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_60] * square_2 + factor_30 * (sum_p_unit_3 + factor_29 * a_unit_6) + factor_33 * (factor_31 * p_unit_7 + factor_32 * term_8) + factor_34 * p_unit_7  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity_2*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
-            gradient_positive[j_5, d_60] = (scale * (sum_p_unit_3 + factor_28 * a_unit_6) - sum_norm_positive * p_unit_7) * ratio_value_6
+            term_10 = a_unit_6 - p_unit_7 * sum_a_unit_5
+            sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_60] * square_2 + factor_28 * term_9 + factor_31 * (factor_29 * p_unit_7 + factor_30 * term_10) + factor_32 * p_unit_7  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity_2*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
+            gradient_positive[j_5, d_60] = (scale * term_9 - sum_norm_positive * p_unit_7) * ratio_value_6
             square_4 = (p_unit_7 * p_unit_7)
-            hessian_positive[j_5, d_60] = factor_35 * sum_p_unit_sensitivity_own[j_5, d_60] + factor_36 * 2.0 * square_4 + factor_35 * p_unit_7 * sum_norm_positive_sensitivity_3_own[j_5, d_60] + factor_37 * a_unit_6 * p_unit_7 + factor_38 * a_unit_6 * p_unit_7 + factor_39 * a_unit_6 * term_8 + factor_40 - sum_norm_positive_change * p_unit_7 * ratio_value_6 + factor_41 * sum_p_unit_sensitivity_2_own[j_5, d_60] + factor_42 * p_unit_7 * sum_p_unit_3 + factor_43 * square_4
+            hessian_positive[j_5, d_60] = factor_33 * sum_p_unit_sensitivity_own[j_5, d_60] + factor_34 * 2.0 * square_4 + factor_33 * p_unit_7 * sum_norm_positive_sensitivity_3_own[j_5, d_60] + factor_35 * a_unit_6 * p_unit_7 + factor_36 * a_unit_6 * p_unit_7 + factor_37 * a_unit_6 * term_10 + factor_38 - sum_norm_positive_change * p_unit_7 * ratio_value_6 + factor_39 * sum_p_unit_sensitivity_2_own[j_5, d_60] + factor_40 * p_unit_7 * sum_p_unit_3 + factor_41 * square_4
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1878,7 +1873,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((n, n,), anchor.dtype)
     max_sum_a_unit = np.empty((n,))
-    exp_sum_a_unit = np.empty((n, n,))
+    exp_sum_a_unit = np.empty((block, n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
     peak_negative = np.empty((n,))
@@ -1998,13 +1993,13 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_now = 0.0
             for j_180 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_180]), max_sum_a_unit_now)
-                exp_sum_a_unit[i, j_180] = exp_sum_a_unit_now
+                exp_sum_a_unit[row, j_180] = exp_sum_a_unit_now
                 if j_180 != argmax_sum_a_unit:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
                 sum_a_unit_4_left[row, j_180] = ((exp_sum_a_unit_now) if i != j_180 else 0.0)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
-            exp_sum_a_unit_3 = exp_sum_a_unit[i, i]
-            exp_sum_a_unit_own[i] = exp_sum_a_unit_3
+            exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
+            exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
             logsumexp_sum_a_unit_sensitivity[row, :] = 0.0
             term = 1.0 + rest_sum_a_unit_now
             peak_anchor_2 = peak_anchor[i]
@@ -2012,7 +2007,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             ratio_value_4 = _ratio(1.0, factor_5)
             factor_6 = ratio_value_4 / term
             for j_96 in range(n):
-                factor_7 = factor_6 * exp_sum_a_unit[i, j_96]
+                factor_7 = factor_6 * exp_sum_a_unit[row, j_96]
                 for d_94 in range(d):
                     a_unit_2 = np.float64(a_unit[i, d_94])
                     logsumexp_sum_a_unit_sensitivity[row, d_94] += factor_7 * (np.float64(p_unit[j_96, d_94]) - a_unit_2 * np.float64(sum_a_unit[i, j_96]))
@@ -2021,9 +2016,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_8 = scale / term
             for j_107 in range(n):
                 sum_a_unit_5 = np.float64(sum_a_unit[i, j_107])
-                exp_sum_a_unit_4 = exp_sum_a_unit[i, j_107]
-                factor_9 = factor_8 * exp_sum_a_unit_4 * sum_a_unit_5
-                factor_10 = factor_8 * exp_sum_a_unit_4
+                exp_sum_a_unit_3 = exp_sum_a_unit[row, j_107]
+                factor_9 = factor_8 * exp_sum_a_unit_3 * sum_a_unit_5
+                factor_10 = factor_8 * exp_sum_a_unit_3
                 for d_94 in range(d):
                     logsumexp_sum_a_unit_sensitivity_2 = logsumexp_sum_a_unit_sensitivity[row, d_94]
                     p_unit_2 = np.float64(p_unit[j_107, d_94])
@@ -2086,12 +2081,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 exp_sum_a_unit_2_2 = np.float64(exp_sum_a_unit_2[row, j_98])
                 factor_17 = factor_16 * exp_sum_a_unit_2_2
                 sum_a_unit_6 = np.float64(sum_a_unit[i, j_98])
-                exp_sum_a_unit_5 = exp_sum_a_unit[i, j_98]
+                exp_sum_a_unit_4 = exp_sum_a_unit[row, j_98]
                 ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_98]) * _positive_part(peak_positive[j_98]))
-                factor_18 = factor_14 * exp_sum_a_unit_5 * sum_a_unit_6 * ratio_value_6
-                square = (exp_sum_a_unit_5 * exp_sum_a_unit_5)
+                factor_18 = factor_14 * exp_sum_a_unit_4 * sum_a_unit_6 * ratio_value_6
+                square = (exp_sum_a_unit_4 * exp_sum_a_unit_4)
                 factor_21 = factor_20 * square * ratio_value_6
-                factor_22 = factor_14 * exp_sum_a_unit_5 * ratio_value_6
+                factor_22 = factor_14 * exp_sum_a_unit_4 * ratio_value_6
                 factor_23 = factor_20 * sum_a_unit_6 * square * ratio_value_6
                 ratio_value_7 = _ratio(1.0, math.sqrt(scaled_negative[j_98]) * _positive_part(peak_negative[j_98]))
                 factor_24 = factor_13 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * ratio_value_7
@@ -2165,75 +2160,72 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             term_14 = -1.0 + exp_sum_a_unit_own_2 * sigmoid_plus_2 / term_11
             sigmoid_minus_2 = ((factor_32) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
-            factor_35 = scale * seed_3
-            exp_sum_a_unit_6 = exp_sum_a_unit[i, i]
-            term_15 = -1.0 + exp_sum_a_unit_6 * sigmoid_plus_2 / term_11
+            factor_33 = scale * seed_3
             for f_3 in range(d):
                 sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_11
                 sum_a_unit_4[f_3] = sum_a_unit_4_now
                 a_unit_8 = np.float64(a_unit[i, f_3])
                 p_unit_3 = np.float64(p_unit[i, f_3])
-                factor_33 = sum_a_unit_4_now * sigmoid_plus_2
                 sum_a_unit_3_2 = sum_a_unit_3[row, f_3]
-                factor_34 = sum_a_unit_3_2 * sigmoid_minus_2
-                sum_norm_anchor += factor_35 * a_unit_8 * (p_unit_3 * term_14 + factor_33 + factor_34)
-                a_unit_slope_now = factor_35 * (p_unit_3 * term_15 + factor_33 + factor_34)
+                term_15 = p_unit_3 * term_14 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3_2 * sigmoid_minus_2
+                sum_norm_anchor += factor_33 * a_unit_8 * term_15
+                a_unit_slope_now = factor_33 * term_15
                 a_unit_slope[f_3] = a_unit_slope_now
                 sum_norm_anchor_sensitivity += a_unit_slope_now * a_unit_8
                 sum_norm_anchor_sensitivity_5 += sum_a_unit_4_now * a_unit_8
             peak_anchor_4 = peak_anchor[i]
-            factor_36 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_4)
-            ratio_value_8 = _ratio(1.0, factor_36)
-            factor_37 = scale * seed_3 * sigmoid_minus_2
-            factor_38 = scale * seed_3 * sigmoid_plus_2
-            factor_39 = sum_norm_anchor_sensitivity_5 * seed_3 * square_3 * sigmoid_plus_2 * sigmoid_minus_2
-            factor_40 = seed_3 * sum_norm_anchor_sensitivity_4[row] * square_3 * sigmoid_plus_2 * sigmoid_minus_2
+            factor_34 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_4)
+            ratio_value_8 = _ratio(1.0, factor_34)
+            factor_35 = scale * seed_3 * sigmoid_minus_2
+            factor_36 = scale * seed_3 * sigmoid_plus_2
+            factor_37 = sum_norm_anchor_sensitivity_5 * seed_3 * square_3 * sigmoid_plus_2 * sigmoid_minus_2
+            factor_38 = seed_3 * sum_norm_anchor_sensitivity_4[row] * square_3 * sigmoid_plus_2 * sigmoid_minus_2
             sum_a_unit_7 = np.float64(sum_a_unit[i, i])
-            factor_41 = -sum_a_unit_7 * ratio_value_8
-            factor_42 = seed_3 * sum_norm_anchor_sensitivity_6[i] * exp_sum_a_unit_6 * square_3 * sigmoid_plus_2 / term_11
-            factor_43 = -sum_norm_anchor_sensitivity * ratio_value_8
-            factor_44 = -exp_sum_a_unit_own_2 / term_11
-            factor_45 = square_3 * sigmoid_plus_2
-            factor_46 = exp_sum_a_unit_own_2 / term_11
+            factor_39 = -sum_a_unit_7 * ratio_value_8
+            factor_40 = exp_sum_a_unit_own_2 * seed_3 * sum_norm_anchor_sensitivity_6[i] * square_3 * sigmoid_plus_2 / term_11
+            factor_41 = -sum_norm_anchor_sensitivity * ratio_value_8
+            factor_42 = -exp_sum_a_unit_own_2 / term_11
+            factor_43 = square_3 * sigmoid_plus_2
+            factor_44 = exp_sum_a_unit_own_2 / term_11
             square_4 = (ratio_value_8 * ratio_value_8)
-            factor_47 = scale * square_4
-            factor_48 = square_3 * ratio_value_8
-            factor_49 = scale * exp_sum_a_unit_own_2 * square_4 / term_11
-            factor_50 = exp_sum_a_unit_own_2 * square_3 * ratio_value_8 / term_11
-            factor_51 = exp_sum_a_unit_own_2 * sum_a_unit_7 * square_3 * square_4 / term_11
-            factor_52 = -scale * ratio_value_8
-            factor_53 = -scale * square_4
-            factor_54 = -square_3 * ratio_value_8
-            factor_55 = -exp_sum_a_unit_own_2 * square_3 * square_4 / term_11
-            factor_56 = seed_3 * sigmoid_minus_2
-            factor_57 = sum_norm_anchor * square_4
-            factor_58 = scale * seed_3 * ratio_value_8
-            factor_59 = scale * seed_3 * square_4
-            factor_60 = seed_3 * square_3 * ratio_value_8
-            factor_61 = exp_sum_a_unit_own_2 * seed_3 * square_3 * square_4 / term_11
-            factor_62 = seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8
-            factor_63 = exp_sum_a_unit_own_2 * seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8 / term_11
-            factor_64 = -sum_norm_anchor * square_4
-            factor_65 = -scale * seed_3 * square_4
-            factor_66 = -seed_3 * square_3 * ratio_value_8
-            factor_67 = -seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8
-            factor_68 = -scale * exp_sum_a_unit_own_2 * seed_3 * square_4 / term_11
-            factor_69 = -exp_sum_a_unit_own_2 * seed_3 * square_3 * ratio_value_8 / term_11
-            factor_70 = -exp_sum_a_unit_own_2 * seed_3 * sum_a_unit_7 * square_3 * square_4 / term_11
-            factor_71 = -exp_sum_a_unit_own_2 * seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8 / term_11
+            factor_45 = scale * square_4
+            factor_46 = square_3 * ratio_value_8
+            factor_47 = scale * exp_sum_a_unit_own_2 * square_4 / term_11
+            factor_48 = exp_sum_a_unit_own_2 * square_3 * ratio_value_8 / term_11
+            factor_49 = exp_sum_a_unit_own_2 * sum_a_unit_7 * square_3 * square_4 / term_11
+            factor_50 = -scale * ratio_value_8
+            factor_51 = -scale * square_4
+            factor_52 = -square_3 * ratio_value_8
+            factor_53 = -exp_sum_a_unit_own_2 * square_3 * square_4 / term_11
+            factor_54 = seed_3 * sigmoid_minus_2
+            factor_55 = sum_norm_anchor * square_4
+            factor_56 = scale * seed_3 * ratio_value_8
+            factor_57 = scale * seed_3 * square_4
+            factor_58 = seed_3 * square_3 * ratio_value_8
+            factor_59 = exp_sum_a_unit_own_2 * seed_3 * square_3 * square_4 / term_11
+            factor_60 = seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8
+            factor_61 = exp_sum_a_unit_own_2 * seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8 / term_11
+            factor_62 = -sum_norm_anchor * square_4
+            factor_63 = -scale * seed_3 * square_4
+            factor_64 = -seed_3 * square_3 * ratio_value_8
+            factor_65 = -seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8
+            factor_66 = -scale * exp_sum_a_unit_own_2 * seed_3 * square_4 / term_11
+            factor_67 = -exp_sum_a_unit_own_2 * seed_3 * square_3 * ratio_value_8 / term_11
+            factor_68 = -exp_sum_a_unit_own_2 * seed_3 * sum_a_unit_7 * square_3 * square_4 / term_11
+            factor_69 = -exp_sum_a_unit_own_2 * seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8 / term_11
             for d_94 in range(d):
                 logsumexp_sum_a_unit_sensitivity_3 = logsumexp_sum_a_unit_sensitivity[row, d_94]
                 logsumexp_sum_a_unit_2_sensitivity_3 = logsumexp_sum_a_unit_2_sensitivity[row, d_94]
                 term_16 = logsumexp_sum_a_unit_2_sensitivity_3 - logsumexp_sum_a_unit_sensitivity_3
                 p_unit_4 = np.float64(p_unit[i, d_94])
                 a_unit_9 = np.float64(a_unit[i, d_94])
-                sum_norm_anchor_change = a_unit_slope[d_94] * ratio_value_8 + factor_37 * sum_norm_anchor_sensitivity_2[row, d_94] + factor_38 * sum_norm_anchor_sensitivity_3[row, d_94] + factor_39 * (logsumexp_sum_a_unit_sensitivity_3 - logsumexp_sum_a_unit_2_sensitivity_3) + factor_40 * term_16 + factor_42 * (-logsumexp_sum_a_unit_2_sensitivity_3 + term_16 * sigmoid_plus_2 + p_unit_4 * ratio_value_8 + factor_41 * a_unit_9) + factor_43 * a_unit_9  # -a_unit*sum_norm_anchor_sensitivity*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + a_unit_slope*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + exp_sum_a_unit*scale**2*seed*sum_norm_anchor_sensitivity_6*(-a_unit*sum_a_unit*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) - logsumexp_sum_a_unit_2_sensitivity + p_unit*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + (logsumexp_sum_a_unit_2_sensitivity - logsumexp_sum_a_unit_sensitivity)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2)))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) + scale**2*seed*sum_norm_anchor_sensitivity_4*(logsumexp_sum_a_unit_2_sensitivity - logsumexp_sum_a_unit_sensitivity)*sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2)) + scale**2*seed*sum_norm_anchor_sensitivity_5*(-logsumexp_sum_a_unit_2_sensitivity + logsumexp_sum_a_unit_sensitivity)*sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2)) + scale*seed*sum_norm_anchor_sensitivity_2*sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2)) + scale*seed*sum_norm_anchor_sensitivity_3*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+                sum_norm_anchor_change = a_unit_slope[d_94] * ratio_value_8 + factor_35 * sum_norm_anchor_sensitivity_2[row, d_94] + factor_36 * sum_norm_anchor_sensitivity_3[row, d_94] + factor_37 * (logsumexp_sum_a_unit_sensitivity_3 - logsumexp_sum_a_unit_2_sensitivity_3) + factor_38 * term_16 + factor_40 * (-logsumexp_sum_a_unit_2_sensitivity_3 + term_16 * sigmoid_plus_2 + p_unit_4 * ratio_value_8 + factor_39 * a_unit_9) + factor_41 * a_unit_9  # -a_unit*sum_norm_anchor_sensitivity*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + a_unit_slope*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + exp_sum_a_unit*scale**2*seed*sum_norm_anchor_sensitivity_6*(-a_unit*sum_a_unit*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) - logsumexp_sum_a_unit_2_sensitivity + p_unit*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + (logsumexp_sum_a_unit_2_sensitivity - logsumexp_sum_a_unit_sensitivity)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2)))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) + scale**2*seed*sum_norm_anchor_sensitivity_4*(logsumexp_sum_a_unit_2_sensitivity - logsumexp_sum_a_unit_sensitivity)*sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2)) + scale**2*seed*sum_norm_anchor_sensitivity_5*(-logsumexp_sum_a_unit_2_sensitivity + logsumexp_sum_a_unit_sensitivity)*sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2)) + scale*seed*sum_norm_anchor_sensitivity_2*sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2)) + scale*seed*sum_norm_anchor_sensitivity_3*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
                 sum_a_unit_4_2 = sum_a_unit_4[d_94]
                 sum_a_unit_3_3 = sum_a_unit_3[row, d_94]
-                gradient_anchor[i, d_94] = (factor_35 * (p_unit_4 * term_14 + sum_a_unit_4_2 * sigmoid_plus_2 + sum_a_unit_3_3 * sigmoid_minus_2) - sum_norm_anchor * a_unit_9) * ratio_value_8
+                gradient_anchor[i, d_94] = (factor_33 * (p_unit_4 * term_14 + sum_a_unit_4_2 * sigmoid_plus_2 + sum_a_unit_3_3 * sigmoid_minus_2) - sum_norm_anchor * a_unit_9) * ratio_value_8
                 sum_a_unit_4_sensitivity_own_2 = sum_a_unit_4_sensitivity_own[row, d_94]
                 square_5 = (p_unit_4 * p_unit_4)
-                hessian_anchor[i, d_94] = factor_56 * ((scale * sum_a_unit_3_sensitivity_own[row, d_94] + factor_45 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_44 * p_unit_4) + factor_45 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_46 * p_unit_4)) * ratio_value_8 + factor_47 * sum_a_unit_4_2 * a_unit_9 + factor_48 * sum_a_unit_4_2 * logsumexp_sum_a_unit_2_sensitivity_3 + factor_48 * logsumexp_sum_a_unit_sensitivity_3 * sum_a_unit_3_3 + factor_49 * a_unit_9 * p_unit_4 + factor_50 * logsumexp_sum_a_unit_2_sensitivity_3 * p_unit_4 + factor_51 * a_unit_9 * p_unit_4 + factor_52 * sum_a_unit_4_sensitivity_own_2 + factor_53 * a_unit_9 * sum_a_unit_3_3 + factor_54 * sum_a_unit_4_2 * logsumexp_sum_a_unit_sensitivity_3 + factor_54 * logsumexp_sum_a_unit_2_sensitivity_3 * sum_a_unit_3_3 + factor_55 * square_5) + factor_57 * 2.0 * (a_unit_9 * a_unit_9) + factor_58 * sum_a_unit_4_sensitivity_own_2 + factor_59 * a_unit_9 * p_unit_4 + factor_60 * sum_a_unit_4_2 * logsumexp_sum_a_unit_sensitivity_3 + factor_60 * logsumexp_sum_a_unit_2_sensitivity_3 * sum_a_unit_3_3 + factor_61 * square_5 + factor_62 * sum_a_unit_4_2 * logsumexp_sum_a_unit_2_sensitivity_3 + factor_62 * logsumexp_sum_a_unit_sensitivity_3 * sum_a_unit_3_3 + factor_63 * logsumexp_sum_a_unit_2_sensitivity_3 * p_unit_4 + factor_64 - sum_norm_anchor_change * a_unit_9 * ratio_value_8 + factor_65 * sum_a_unit_4_2 * a_unit_9 + factor_66 * sum_a_unit_4_2 * logsumexp_sum_a_unit_2_sensitivity_3 + factor_66 * logsumexp_sum_a_unit_sensitivity_3 * sum_a_unit_3_3 + factor_67 * sum_a_unit_4_2 * logsumexp_sum_a_unit_sensitivity_3 + factor_67 * logsumexp_sum_a_unit_2_sensitivity_3 * sum_a_unit_3_3 + factor_68 * a_unit_9 * p_unit_4 + factor_69 * logsumexp_sum_a_unit_2_sensitivity_3 * p_unit_4 + factor_70 * a_unit_9 * p_unit_4 + factor_71 * logsumexp_sum_a_unit_sensitivity_3 * p_unit_4
+                hessian_anchor[i, d_94] = factor_54 * ((scale * sum_a_unit_3_sensitivity_own[row, d_94] + factor_43 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_42 * p_unit_4) + factor_43 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_44 * p_unit_4)) * ratio_value_8 + factor_45 * sum_a_unit_4_2 * a_unit_9 + factor_46 * sum_a_unit_4_2 * logsumexp_sum_a_unit_2_sensitivity_3 + factor_46 * logsumexp_sum_a_unit_sensitivity_3 * sum_a_unit_3_3 + factor_47 * a_unit_9 * p_unit_4 + factor_48 * logsumexp_sum_a_unit_2_sensitivity_3 * p_unit_4 + factor_49 * a_unit_9 * p_unit_4 + factor_50 * sum_a_unit_4_sensitivity_own_2 + factor_51 * a_unit_9 * sum_a_unit_3_3 + factor_52 * sum_a_unit_4_2 * logsumexp_sum_a_unit_sensitivity_3 + factor_52 * logsumexp_sum_a_unit_2_sensitivity_3 * sum_a_unit_3_3 + factor_53 * square_5) + factor_55 * 2.0 * (a_unit_9 * a_unit_9) + factor_56 * sum_a_unit_4_sensitivity_own_2 + factor_57 * a_unit_9 * p_unit_4 + factor_58 * sum_a_unit_4_2 * logsumexp_sum_a_unit_sensitivity_3 + factor_58 * logsumexp_sum_a_unit_2_sensitivity_3 * sum_a_unit_3_3 + factor_59 * square_5 + factor_60 * sum_a_unit_4_2 * logsumexp_sum_a_unit_2_sensitivity_3 + factor_60 * logsumexp_sum_a_unit_sensitivity_3 * sum_a_unit_3_3 + factor_61 * logsumexp_sum_a_unit_2_sensitivity_3 * p_unit_4 + factor_62 - sum_norm_anchor_change * a_unit_9 * ratio_value_8 + factor_63 * sum_a_unit_4_2 * a_unit_9 + factor_64 * sum_a_unit_4_2 * logsumexp_sum_a_unit_2_sensitivity_3 + factor_64 * logsumexp_sum_a_unit_sensitivity_3 * sum_a_unit_3_3 + factor_65 * sum_a_unit_4_2 * logsumexp_sum_a_unit_sensitivity_3 + factor_65 * logsumexp_sum_a_unit_2_sensitivity_3 * sum_a_unit_3_3 + factor_66 * a_unit_9 * p_unit_4 + factor_67 * logsumexp_sum_a_unit_2_sensitivity_3 * p_unit_4 + factor_68 * a_unit_9 * p_unit_4 + factor_69 * logsumexp_sum_a_unit_sensitivity_3 * p_unit_4
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_29 in range(n):
         sum_norm_negative = 0.0
@@ -2248,62 +2240,60 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         term_19 = 1.0 + decay_value_3
         case_3 = (((1.0 / term_19)) if term_18 >= 0 else (decay_value_3 / term_19) if term_18 < 0.0 else np.nan)
         term_20 = -1.0 + exp_sum_a_unit_own_3 * case_3 / term_17
-        factor_72 = seed_4 * term_20
+        factor_70 = seed_4 * term_20
         for f_58 in range(d):
             sum_norm_negative += np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
             p_unit_5 = np.float64(p_unit[j_29, f_58])
             sum_p_unit_2 = np.float64(sum_p_unit[j_29, f_58])
-            sum_norm_positive += scale * p_unit_5 * (sum_p_unit_2 + factor_72 * np.float64(a_unit[j_29, f_58]))
+            sum_norm_positive += scale * p_unit_5 * (sum_p_unit_2 + factor_70 * np.float64(a_unit[j_29, f_58]))
             sum_norm_positive_sensitivity_2 += p_unit_5 * sum_p_unit_2
-        exp_sum_a_unit_7 = exp_sum_a_unit[j_29, j_29]
-        term_21 = -1.0 + exp_sum_a_unit_7 * case_3 / term_17
-        factor_73 = seed_4 * term_21
         ratio_value_9 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
-        factor_74 = scale * ratio_value_9
+        factor_71 = scale * ratio_value_9
         sum_a_unit_8 = np.float64(sum_a_unit[j_29, j_29])
-        factor_75 = exp_sum_a_unit_7 * square_3 * case_3 / term_17
-        factor_76 = -scale * term_21
+        factor_72 = exp_sum_a_unit_own_3 * square_3 * case_3 / term_17
+        factor_73 = -scale * term_20
         sum_norm_anchor_sensitivity_6_2 = sum_norm_anchor_sensitivity_6[j_29]
-        factor_77 = seed_4 * sum_norm_anchor_sensitivity_6_2 * ratio_value_9
-        factor_78 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_9
+        factor_74 = seed_4 * sum_norm_anchor_sensitivity_6_2 * ratio_value_9
+        factor_75 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_9
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
-        factor_79 = scale * ratio_value_10
-        factor_80 = square_3 * ratio_value_9
+        factor_76 = scale * ratio_value_10
+        factor_77 = square_3 * ratio_value_9
         square_7 = (ratio_value_9 * ratio_value_9)
-        factor_81 = sum_norm_positive * square_7
-        factor_82 = scale * seed_4 * square_7
-        factor_83 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_7 * case_3 / term_17
+        factor_78 = sum_norm_positive * square_7
+        factor_79 = scale * seed_4 * square_7
+        factor_80 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_7 * case_3 / term_17
         square_8 = (exp_sum_a_unit_own_3 * exp_sum_a_unit_own_3)
         case_4 = (((1.0 / ((term_19 * term_19)))) if term_18 >= 0 else ((decay_value_3 * decay_value_3) / (term_19 * term_19)) if term_18 < 0.0 else np.nan)
-        factor_84 = seed_4 * sum_norm_anchor_sensitivity_6_2 * square_3 * square_8 * square_7 * case_4 / (term_17 * term_17)
-        factor_85 = -sum_norm_positive * square_7
-        factor_86 = -scale * square_7
-        factor_87 = -scale * ratio_value_9
-        factor_88 = -scale * exp_sum_a_unit_own_3 * seed_4 * square_7 * case_3 / term_17
-        factor_89 = -seed_4 * square_3 * square_8 * square_7 * case_4 / (term_17 * term_17)
-        factor_90 = -exp_sum_a_unit_own_3 * seed_4 * sum_a_unit_8 * square_3 * square_7 * case_3 / term_17
-        factor_91 = -seed_4 * sum_norm_anchor_sensitivity_6_2 * sum_a_unit_8 * square_3 * square_8 * square_7 * case_4 / (term_17 * term_17)
-        factor_92 = square_3 * ratio_value_10
+        factor_81 = seed_4 * sum_norm_anchor_sensitivity_6_2 * square_3 * square_8 * square_7 * case_4 / (term_17 * term_17)
+        factor_82 = -sum_norm_positive * square_7
+        factor_83 = -scale * square_7
+        factor_84 = -scale * ratio_value_9
+        factor_85 = -scale * exp_sum_a_unit_own_3 * seed_4 * square_7 * case_3 / term_17
+        factor_86 = -seed_4 * square_3 * square_8 * square_7 * case_4 / (term_17 * term_17)
+        factor_87 = -exp_sum_a_unit_own_3 * seed_4 * sum_a_unit_8 * square_3 * square_7 * case_3 / term_17
+        factor_88 = -seed_4 * sum_norm_anchor_sensitivity_6_2 * sum_a_unit_8 * square_3 * square_8 * square_7 * case_4 / (term_17 * term_17)
+        factor_89 = square_3 * ratio_value_10
         square_9 = (ratio_value_10 * ratio_value_10)
-        factor_93 = sum_norm_negative * scale * square_9
-        factor_94 = -sum_norm_negative * scale * square_9
-        factor_95 = -scale * square_9
-        factor_96 = -sum_norm_negative * ratio_value_10
-        factor_97 = -scale * ratio_value_10
+        factor_90 = sum_norm_negative * scale * square_9
+        factor_91 = -sum_norm_negative * scale * square_9
+        factor_92 = -scale * square_9
+        factor_93 = -sum_norm_negative * ratio_value_10
+        factor_94 = -scale * ratio_value_10
         for d_116 in range(d):
             sum_p_unit_3 = np.float64(sum_p_unit[j_29, d_116])
             a_unit_10 = np.float64(a_unit[j_29, d_116])
+            term_21 = sum_p_unit_3 + factor_70 * a_unit_10
             p_unit_6 = np.float64(p_unit[j_29, d_116])
             term_22 = a_unit_10 - p_unit_6 * sum_a_unit_8
-            sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_116] * square_3 + factor_74 * (sum_p_unit_3 + factor_73 * a_unit_10) + factor_77 * (factor_75 * term_22 + factor_76 * p_unit_6) + factor_78 * p_unit_6  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity_6*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
-            gradient_positive[j_29, d_116] = (scale * (sum_p_unit_3 + factor_72 * a_unit_10) - sum_norm_positive * p_unit_6) * ratio_value_9
+            sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_116] * square_3 + factor_71 * term_21 + factor_74 * (factor_72 * term_22 + factor_73 * p_unit_6) + factor_75 * p_unit_6  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity_6*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
+            gradient_positive[j_29, d_116] = (scale * term_21 - sum_norm_positive * p_unit_6) * ratio_value_9
             sum_h_unit_2 = np.float64(sum_h_unit[j_29, d_116])
             h_unit_4 = np.float64(h_unit[j_29, d_116])
             term_23 = sum_h_unit_2 - sum_norm_negative * h_unit_4
-            gradient_negative[j_29, d_116] = factor_79 * term_23
+            gradient_negative[j_29, d_116] = factor_76 * term_23
             square_6 = (p_unit_6 * p_unit_6)
-            hessian_positive[j_29, d_116] = factor_74 * sum_p_unit_sensitivity_2_own[j_29, d_116] + factor_80 * sum_p_unit_sensitivity_own[j_29, d_116] + factor_81 * 2.0 * square_6 + factor_82 * a_unit_10 * p_unit_6 + factor_83 * (a_unit_10 * a_unit_10) + factor_84 * a_unit_10 * p_unit_6 + factor_85 - sum_norm_positive_change * p_unit_6 * ratio_value_9 + factor_86 * p_unit_6 * sum_p_unit_3 + factor_87 * p_unit_6 * sum_norm_positive_sensitivity_3_own[j_29, d_116] + factor_88 * a_unit_10 * p_unit_6 + factor_89 * a_unit_10 * term_22 + factor_90 * a_unit_10 * p_unit_6 + factor_91 * square_6
-            hessian_negative[j_29, d_116] = factor_79 * sum_h_unit_sensitivity_2_own[j_29, d_116] + factor_92 * sum_h_unit_sensitivity_own[j_29, d_116] + factor_93 * (h_unit_4 * h_unit_4) + factor_94 + factor_95 * h_unit_4 * term_23 + factor_97 * h_unit_4 * (scale * sum_norm_negative_sensitivity[j_29, d_116] + sum_h_unit_2 * ratio_value_10 + factor_96 * h_unit_4) + factor_97 * h_unit_4 * sum_norm_negative_sensitivity_2_own[j_29, d_116]
+            hessian_positive[j_29, d_116] = factor_71 * sum_p_unit_sensitivity_2_own[j_29, d_116] + factor_77 * sum_p_unit_sensitivity_own[j_29, d_116] + factor_78 * 2.0 * square_6 + factor_79 * a_unit_10 * p_unit_6 + factor_80 * (a_unit_10 * a_unit_10) + factor_81 * a_unit_10 * p_unit_6 + factor_82 - sum_norm_positive_change * p_unit_6 * ratio_value_9 + factor_83 * p_unit_6 * sum_p_unit_3 + factor_84 * p_unit_6 * sum_norm_positive_sensitivity_3_own[j_29, d_116] + factor_85 * a_unit_10 * p_unit_6 + factor_86 * a_unit_10 * term_22 + factor_87 * a_unit_10 * p_unit_6 + factor_88 * square_6
+            hessian_negative[j_29, d_116] = factor_76 * sum_h_unit_sensitivity_2_own[j_29, d_116] + factor_89 * sum_h_unit_sensitivity_own[j_29, d_116] + factor_90 * (h_unit_4 * h_unit_4) + factor_91 + factor_92 * h_unit_4 * term_23 + factor_94 * h_unit_4 * (scale * sum_norm_negative_sensitivity[j_29, d_116] + sum_h_unit_2 * ratio_value_10 + factor_93 * h_unit_4) + factor_94 * h_unit_4 * sum_norm_negative_sensitivity_2_own[j_29, d_116]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

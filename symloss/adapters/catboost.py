@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from symloss import Loss
-from symloss.adapters.constants import optimal_constant
+from symloss.adapters.constants import base_score
 from symloss.adapters.curvature import FLOOR, check_rule, derivatives, trainable
 from symloss.adapters.requirement import require
 from symloss.adapters.scores import Array, as_labels, scored
@@ -142,32 +142,6 @@ class Metric:
     def get_final_error(self, error: float, weight: float) -> float:
         """Return the mean."""
         return error / weight if weight else float("nan")
-
-
-def base_score(loss: str | Loss, target: Any, sample_weight: Any = None, **parameters: Any) -> Any:
-    """Return the constant raw score with the least mean loss.
-
-    Parameters
-    ----------
-    loss, **parameters
-        As in `Objective`.
-    target : array_like
-        ``(n,)``.
-    sample_weight : array_like, optional
-        ``(n,)``.
-
-    Returns
-    -------
-    float or array
-        One score; one for each class, summing to 0, for a loss with labels. Certified as
-        `symloss.adapters.constants.optimal_constant` says.
-
-    Raises
-    ------
-    ValueError
-        Where no finite score is best, as when all labels are the same.
-    """
-    return optimal_constant(scored(loss, parameters), target, sample_weight).score
 
 
 def baseline(score: Any, samples: int) -> Array:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from symloss.adapters.scores import Array, Scored, as_labels
+from symloss import Loss
+from symloss.adapters.scores import Array, Scored, as_labels, scored
 
 TOLERANCE = 1e-12
 
@@ -111,6 +112,33 @@ def optimal_constant(scored: Scored, target: Any, weight: Any = None, classes: i
         )
         raise ValueError(message)
     return found
+
+
+def base_score(loss: str | Loss, target: Any, sample_weight: Any = None, **parameters: Any) -> Any:
+    """Return the constant raw score with the least mean loss: where boosting starts.
+
+    Parameters
+    ----------
+    loss : str or Loss
+        An elementwise loss of a score and a target, or one of a score for each class and a label.
+    target : array_like
+        ``(n,)``.
+    sample_weight : array_like, optional
+        ``(n,)``.
+    **parameters
+        Those of the loss.
+
+    Returns
+    -------
+    float or array
+        One score; one for each class, summing to 0, for a loss with labels. Certified as `optimal_constant` says.
+
+    Raises
+    ------
+    ValueError
+        Where no finite score is best, as when all labels are the same.
+    """
+    return optimal_constant(scored(loss, parameters), target, sample_weight).score
 
 
 def _unbounded(scored: Scored, side: str) -> ValueError:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from symloss import Loss
-from symloss.adapters.constants import optimal_constant
+from symloss.adapters.constants import base_score
 from symloss.adapters.curvature import FLOOR, check_rule, derivatives, trainable
 from symloss.adapters.requirement import require
 from symloss.adapters.scores import Array, Scored, scored
@@ -117,32 +117,6 @@ def metric(loss: str | Loss, *, sklearn_api: bool = False, **parameters: Any) ->
     """
     estimator = EstimatorMetric(scored(loss, parameters))
     return estimator if sklearn_api else Metric(estimator)
-
-
-def base_score(loss: str | Loss, target: Any, sample_weight: Any = None, **parameters: Any) -> Any:
-    """Return the constant raw score with the least mean loss.
-
-    Parameters
-    ----------
-    loss, **parameters
-        As in `objective`.
-    target : array_like
-        ``(n,)``.
-    sample_weight : array_like, optional
-        ``(n,)``.
-
-    Returns
-    -------
-    float or array
-        One score; one for each class, summing to 0, for a loss with labels. Certified as
-        `symloss.adapters.constants.optimal_constant` says.
-
-    Raises
-    ------
-    ValueError
-        Where no finite score is best, as when all labels are the same.
-    """
-    return optimal_constant(scored(loss, parameters), target, sample_weight).score
 
 
 def init_score(score: Any, samples: int) -> Array:

@@ -141,7 +141,12 @@ def _along(call: _Call, which: tuple[bool, ...], tensors: tuple[Any, ...], moves
     if not call.loss.plan.spec.separable or call.parameters:
         message = f"{call.loss.name}: with reduction='none' samples that interact have no derivative of their own here"
         raise NotImplementedError(message)
-    shape = tuple(np.shape(call.run("value", tensors, None)))
+    spec = call.loss.plan.spec
+    every = _torch.broadcast_shapes(*(t.shape for t in tensors)) if spec.elementwise else tensors[0].shape
+    shape = tuple(every) if spec.elementwise else tuple(every[: len(spec.sample_axes)])
+    if any(tuple(m.shape[: len(shape)]) != shape for m in moves):
+        message = f"{call.loss.name}: with reduction='none' inputs that are broadcast have no forward derivative here"
+        raise NotImplementedError(message)
     slopes = _Gradient.apply(call, which, _torch.ones(shape, dtype=like.dtype, device=like.device), *tensors)
     parts = [(g * m).reshape(*shape, -1).sum(-1) for g, m in zip(slopes, moves, strict=True)]
     return sum(parts[1:], parts[0])

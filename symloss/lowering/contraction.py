@@ -47,15 +47,12 @@ def _with_diagonals(items: list[Item], big: frozenset[str]) -> list[Item]:
     found: list[Item] = []
     for item in items:
         diagonals = {
-            a: Access(own[a.name].name, a.slots[0])
-            for a in item.reads
-            if a.name in own and a.slots[0] == a.slots[1] and item.op != "let"
+            a: Access(own[a.name].name, a.slots[0]) for a in item.reads if a.name in own and a.slots[0] == a.slots[1]
         }
         found.append(replace(item, body=item.body.xreplace(diagonals), where=item.where.xreplace(diagonals)))
     wanted = {a.name for item in found for a in item.reads}
-    return [
-        part for item in found for part in (item, own.get(item.name)) if part is item or (part and part.name in wanted)
-    ]
+    copied = {name: [part] for name, part in own.items() if part.name in wanted}
+    return [part for item in found for part in (item, *copied.get(item.name, ()))]
 
 
 def _split(item: Item) -> list[Item]:

@@ -24,6 +24,8 @@ from symloss.program.statement import Program, accesses
 from symloss.stability.expansion import expand_atoms
 
 WEIGHTED = Flag("weighted")
+RESERVED = frozenset(("np", "math", "njit", "weighted", "wanted", "start", "stop", "block", "row"))
+"""Names that kernels use for themselves."""
 
 
 @dataclass(frozen=True)
@@ -259,21 +261,7 @@ def _naming(
         [a.name for a in definition.arguments if a.axes or a.role == "input"]
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
-    taken = (
-        {item.name for item in items}
-        | set(arguments(definition, plan))
-        | {
-            "np",
-            "math",
-            "njit",
-            "weighted",
-            "wanted",
-            "start",
-            "stop",
-            "block",
-            "row",
-        }
-    )
+    taken = {item.name for item in items} | set(arguments(definition, plan)) | RESERVED
     taken |= {k.name for item in items for k in item.free + item.bound if isinstance(k, Index)}
     taken |= {axis.name for a in definition.arguments for axis in a.axes}
     return hints, comments, symbols, arrays, taken

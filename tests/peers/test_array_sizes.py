@@ -93,17 +93,21 @@ def test_parameters(case: Case) -> None:
         for place, name in enumerate(CONTINUOUS[case.name]):
             if case.settings.get(name) == 0 or (name == "p" and case.settings.get("p") == 1):
                 continue  # on the border of the domain
+            wide = (4 if case.name == "arcface" else 1) * case.tolerance  # its scale of 64 stands squared in them
             slope, bend = truth.gradient[place], np.asarray(truth.entry(place, ()))
             agree(case.call("gradient", wrt=name, **options), slope * factor, floor=1e-3)
-            agree(case.call("hessian_diagonal", wrt=name, **options), bend * factor, 4 * case.tolerance, floor=1e-3)
+            agree(case.call("hessian_diagonal", wrt=name, **options), bend * factor, wide, floor=1e-3)
 
 
-@pytest.mark.parametrize("case", [case for case in SMALL if case.name in CONTINUOUS], ids=lambda case: case.id)
+def is_inside(case: Case) -> bool:
+    """Tell whether the first parameter has room on either side: torch differentiates across the border of a domain."""
+    return case.name in CONTINUOUS and case.settings.get(next(iter(CONTINUOUS[case.name]))) != 0
+
+
+@pytest.mark.parametrize("case", filter(is_inside, SMALL), ids=lambda case: case.id)
 def test_inputs_with_parameters(case: Case) -> None:
     """The mixed second derivatives of an input and a parameter."""
     name, parameter = case.differentiable[0], next(iter(CONTINUOUS[case.name]))
-    if case.settings.get(parameter) == 0:
-        pytest.skip("on the border of the domain")
     truth = Truth(case, (name, parameter), weight_of(case))
     directions = directions_for(case)[0], np.asarray(0.7)
     options, _ = options_of(case, "sum", True)

