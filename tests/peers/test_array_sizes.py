@@ -104,7 +104,7 @@ def is_inside(case: Case) -> bool:
     return case.name in CONTINUOUS and case.settings.get(next(iter(CONTINUOUS[case.name]))) != 0
 
 
-@pytest.mark.parametrize("case", filter(is_inside, SMALL), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", list(filter(is_inside, SMALL)), ids=lambda case: case.id)
 def test_inputs_with_parameters(case: Case) -> None:
     """The mixed second derivatives of an input and a parameter."""
     name, parameter = case.differentiable[0], next(iter(CONTINUOUS[case.name]))
