@@ -125,8 +125,8 @@ def value(embedding, w, b, sample_weights, value_out):
                     peak_embedding = magnitude_value
                 sum_embedding_2[f_5] += x
             scaled_embedding = 0.0
-            for f_197 in range(d):
-                x_2 = np.float64(embedding[j, i, f_197])
+            for f_207 in range(d):
+                x_2 = np.float64(embedding[j, i, f_207])
                 ratio_value = _ratio(x_2, peak_embedding)
                 scaled_embedding += (ratio_value * ratio_value)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
@@ -145,8 +145,8 @@ def value(embedding, w, b, sample_weights, value_out):
                 if magnitude_value_2 > peak_sum_embedding or magnitude_value_2 != magnitude_value_2:
                     peak_sum_embedding = magnitude_value_2
             scaled_sum_embedding = 0.0
-            for f_198 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[f_198] / term, peak_sum_embedding)
+            for f_208 in range(d):
+                ratio_value_2 = _ratio(sum_embedding[f_208] / term, peak_sum_embedding)
                 scaled_sum_embedding += (ratio_value_2 * ratio_value_2)
             sum_e_now = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
@@ -161,8 +161,8 @@ def value(embedding, w, b, sample_weights, value_out):
             if magnitude_value_3 > peak_c or magnitude_value_3 != magnitude_value_3:
                 peak_c = magnitude_value_3
         scaled_c = 0.0
-        for f_199 in range(d):
-            ratio_value_3 = _ratio(c[f_199], peak_c)
+        for f_209 in range(d):
+            ratio_value_3 = _ratio(c[f_209], peak_c)
             scaled_c += (ratio_value_3 * ratio_value_3)
         factor_3 = math.sqrt(scaled_c) * _positive_part(peak_c)
         for f_11 in range(d):
@@ -170,32 +170,32 @@ def value(embedding, w, b, sample_weights, value_out):
     total = 0.0
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
+    decay_value_3 = _decay(np.inf)
+    factor_4 = decay_value_3 / (1.0 + decay_value_3)
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[: stop - start].reshape(((stop - start) * u, s)), False)
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                max_w = -np.inf
-                argmax_w = -1
-                argmax_w_best = -np.inf
-                term_2 = b_2 + w_2 * sum_e[j, i]
-                decay_value = _decay(term_2)
-                factor_4 = decay_value / (1.0 + decay_value)
-                sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term_2 >= 0 else factor_4 if term_2 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+                largest = -np.inf
+                arglargest = -1
+                arglargest_best = -np.inf
+                sum_e_2 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_3 = b_2 + w_2 * np.float64(sum_c_unit[row, i, k_23])
-                    decay_value_2 = _decay(term_3)
-                    case = ((sigmoid_plus) if j == k_23 else ((((1.0 / (1.0 + decay_value_2))) if term_3 >= 0 else (decay_value_2 / (1.0 + decay_value_2)) if term_3 < 0.0 else np.nan)))
+                    term_2 = b_2 + w_2 * ((sum_e_2) if j == k_23 else np.float64(sum_c_unit[row, i, k_23]))
                     if k_23 != j:
-                        if case > max_w or case != case:
-                            max_w = case
+                        if term_2 > largest or term_2 != term_2:
+                            largest = term_2
                     if k_23 != j:
-                        if case > argmax_w_best:
-                            argmax_w_best = case
-                            argmax_w = k_23
-                sigmoid_minus = ((factor_4) if term_2 >= 0 else ((1.0 / (1.0 + decay_value))) if term_2 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                loss = ((max_w) if argmax_w >= 0 else 0.0 if argmax_w < 0.0 else np.nan) + sigmoid_minus
+                        if term_2 > arglargest_best:
+                            arglargest_best = term_2
+                            arglargest = k_23
+                term_3 = b_2 + w_2 * sum_e_2
+                decay_value = _decay(term_3)
+                sigmoid_minus = ((decay_value / (1.0 + decay_value)) if term_3 >= 0 else ((1.0 / (1.0 + decay_value))) if term_3 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                decay_value_2 = _decay(largest)
+                loss = sigmoid_minus + (((((1.0 / (1.0 + decay_value_2))) if largest >= 0 else (decay_value_2 / (1.0 + decay_value_2)) if largest < 0.0 else np.nan)) if arglargest >= 0 else factor_4 if arglargest < 0.0 else np.nan)
                 factor_5 = loss * sample_weight[j, i]
                 total += factor_5
                 if wanted:
@@ -227,7 +227,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     scaled_c = np.empty((s,))
     c_unit = np.empty((s, d,), embedding.dtype)
     sum_c_unit = np.empty((s, u, s,), embedding.dtype)
-    argmax_w = np.empty((s, u,), np.int64)
+    largest = np.empty((s, u,))
+    arglargest = np.empty((s, u,), np.int64)
     sum_c_unit_2 = np.empty((s, d,))
     sum_embedding_3 = np.empty((s, u, d,))
     sum_embedding_4 = np.empty((s, u, d,))
@@ -255,8 +256,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 sum_embedding_2[j, f_5] += x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now = 0.0
-            for f_197 in range(d):
-                x_2 = np.float64(embedding[j, i, f_197])
+            for f_207 in range(d):
+                x_2 = np.float64(embedding[j, i, f_207])
                 ratio_value = _ratio(x_2, peak_embedding_now)
                 scaled_embedding_now += (ratio_value * ratio_value)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -277,8 +278,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     peak_sum_embedding_now = magnitude_value_2
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now = 0.0
-            for f_198 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[j, i, f_198] / term, peak_sum_embedding_now)
+            for f_208 in range(d):
+                ratio_value_2 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
                 scaled_sum_embedding_now += (ratio_value_2 * ratio_value_2)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now = 0.0
@@ -302,8 +303,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 peak_c_now = magnitude_value_3
         peak_c[j] = peak_c_now
         scaled_c_now = 0.0
-        for f_199 in range(d):
-            ratio_value_3 = _ratio(c[f_199], peak_c_now)
+        for f_209 in range(d):
+            ratio_value_3 = _ratio(c[f_209], peak_c_now)
             scaled_c_now += (ratio_value_3 * ratio_value_3)
         scaled_c[j] = scaled_c_now
         factor_4 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
@@ -324,137 +325,128 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     if i != i_101:
                         sum_embedding_3[j, i, d_24] += factor_8 * (-np.float64(e[j, i_101, d_24]) + sum_e_2 * _ratio(sum_embedding[j, i_101, d_24] / term, factor_5))
     total = 0.0
+    decay_value_4 = _decay(np.inf)
+    factor_12 = decay_value_4 / (1.0 + decay_value_4)
+    term_5 = 1.0 + decay_value_4
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                max_w = -np.inf
-                argmax_w_now = -1
-                argmax_w_now_best = -np.inf
+                largest_now = -np.inf
+                arglargest_now = -1
+                arglargest_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
-                term_4 = b_2 + w_2 * sum_e_3
-                decay_value_3 = _decay(term_4)
-                factor_9 = decay_value_3 / (1.0 + decay_value_3)
-                sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_4 >= 0 else factor_9 if term_4 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
                 for k_23 in range(s):
-                    term_5 = b_2 + w_2 * np.float64(sum_c_unit[j, i, k_23])
-                    decay_value_4 = _decay(term_5)
-                    sigmoid_plus_4 = ((sigmoid_plus_3) if j == k_23 else ((((1.0 / (1.0 + decay_value_4))) if term_5 >= 0 else (decay_value_4 / (1.0 + decay_value_4)) if term_5 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, k_23)), (sum_c_unit, True)))
+                    term_4 = b_2 + w_2 * ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
                     if k_23 != j:
-                        if sigmoid_plus_4 > max_w or sigmoid_plus_4 != sigmoid_plus_4:
-                            max_w = sigmoid_plus_4
+                        if term_4 > largest_now or term_4 != term_4:
+                            largest_now = term_4
                     if k_23 != j:
-                        if sigmoid_plus_4 > argmax_w_now_best:
-                            argmax_w_now_best = sigmoid_plus_4
-                            argmax_w_now = k_23
-                argmax_w[j, i] = argmax_w_now
+                        if term_4 > arglargest_now_best:
+                            arglargest_now_best = term_4
+                            arglargest_now = k_23
+                largest[j, i] = largest_now
+                arglargest[j, i] = arglargest_now
                 sum_norm_embedding_now = 0.0
-                case = ((0.0) if j == argmax_w_now else 1.0)
-                factor_10 = math.sqrt(scaled_c[argmax_w_now]) * _positive_part(peak_c[argmax_w_now])
-                case_2 = ((1.0) if j == argmax_w_now else 0.0)
+                case = ((0.0) if j == arglargest_now else 1.0)
+                factor_9 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
+                case_2 = ((1.0) if j == arglargest_now else 0.0)
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_11 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                factor_10 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
-                term_6 = b_2 + w_2 * np.float64(sum_c_unit[j, i, argmax_w_now])
-                decay_value_5 = _decay(term_6)
-                factor_12 = decay_value_5 / (1.0 + decay_value_5)
-                sigmoid_plus_5 = ((sigmoid_plus_3) if j == argmax_w_now else ((((1.0 / (1.0 + decay_value_5))) if term_6 >= 0 else factor_12 if term_6 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                sigmoid_minus_3 = ((factor_9) if term_4 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_4 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                sigmoid_minus_4 = ((sigmoid_minus_3) if j == argmax_w_now else (((factor_12) if term_6 >= 0 else ((1.0 / (1.0 + decay_value_5))) if term_6 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                factor_13 = w_2 * seed_2 * sigmoid_plus_5 * sigmoid_minus_4
+                decay_value_3 = _decay(largest_now)
+                factor_11 = decay_value_3 / (1.0 + decay_value_3)
+                sigmoid_plus_3 = (((((1.0 / (1.0 + decay_value_3))) if largest_now >= 0 else factor_11 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_12 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((((factor_11) if largest_now >= 0 else ((1.0 / (1.0 + decay_value_3))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_5)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                factor_13 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
                 for f_113 in range(d):
-                    sum_norm_embedding_now += factor_13 * np.float64(e[j, i, f_113]) * (case * _ratio(sum_embedding_2[argmax_w_now, f_113] / u, factor_10) + case_2 * _ratio(sum_embedding[j, i, f_113] / term, factor_11))
+                    sum_norm_embedding_now += factor_13 * np.float64(e[j, i, f_113]) * (case * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_9) + case_2 * _ratio(sum_embedding[j, i, f_113] / term, factor_10))
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
-                loss = ((max_w) if argmax_w_now >= 0 else 0.0 if argmax_w_now < 0.0 else np.nan) + sigmoid_minus_3
+                term_6 = b_2 + w_2 * sum_e_3
+                decay_value_5 = _decay(term_6)
+                factor_14 = decay_value_5 / (1.0 + decay_value_5)
+                sigmoid_minus_4 = ((factor_14) if term_6 >= 0 else ((1.0 / (1.0 + decay_value_5))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                loss = sigmoid_minus_4 + sigmoid_plus_3
                 sample_weight_2 = sample_weight[j, i]
-                factor_14 = loss * sample_weight_2
-                total += factor_14
+                factor_15 = loss * sample_weight_2
+                total += factor_15
                 if wanted:
-                    value_out[j, i] = factor_14
+                    value_out[j, i] = factor_15
             for i in range(u):
                 sum_embedding_4[j, i, :] = 0.0
                 for i_106 in range(u):
-                    sum_e_4 = sum_e[j, i_106]
-                    factor_15 = math.sqrt(scaled_sum_embedding[j, i_106]) * _positive_part(peak_sum_embedding[j, i_106])
-                    argmax_w_2 = argmax_w[j, i_106]
-                    term_7 = b_2 + w_2 * sum_e_4
-                    decay_value_6 = _decay(term_7)
-                    factor_16 = decay_value_6 / (1.0 + decay_value_6)
-                    term_8 = b_2 + w_2 * np.float64(sum_c_unit[j, i_106, argmax_w_2])
-                    decay_value_7 = _decay(term_8)
-                    factor_17 = decay_value_7 / (1.0 + decay_value_7)
-                    sigmoid_plus_6 = (((((1.0 / (1.0 + decay_value_6))) if term_7 >= 0 else factor_16 if term_7 < 0.0 else np.nan)) if j == argmax_w_2 else ((((1.0 / (1.0 + decay_value_7))) if term_8 >= 0 else factor_17 if term_8 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                    sigmoid_minus_5 = ((((factor_16) if term_7 >= 0 else ((1.0 / (1.0 + decay_value_6))) if term_7 < 0.0 else np.nan)) if j == argmax_w_2 else (((factor_17) if term_8 >= 0 else ((1.0 / (1.0 + decay_value_7))) if term_8 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                    factor_18 = factor_7 * seed[j, i_106] * ((1.0) if j == argmax_w_2 else 0.0) * sigmoid_plus_6 * sigmoid_minus_5 * _ratio(1.0, factor_15)
+                    factor_16 = math.sqrt(scaled_sum_embedding[j, i_106]) * _positive_part(peak_sum_embedding[j, i_106])
+                    arglargest_2 = arglargest[j, i_106]
+                    largest_2 = largest[j, i_106]
+                    decay_value_6 = _decay(largest_2)
+                    factor_17 = decay_value_6 / (1.0 + decay_value_6)
+                    sigmoid_plus_4 = (((((1.0 / (1.0 + decay_value_6))) if largest_2 >= 0 else factor_17 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_12 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_minus_5 = ((((factor_17) if largest_2 >= 0 else ((1.0 / (1.0 + decay_value_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_5)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    factor_18 = factor_7 * seed[j, i_106] * ((1.0) if j == arglargest_2 else 0.0) * sigmoid_plus_4 * sigmoid_minus_5 * _ratio(1.0, factor_16)
                     for d_24 in range(d):
-                        if (i != i_106 and argmax_w_2 >= 0):
-                            sum_embedding_4[j, i, d_24] += factor_18 * (np.float64(e[j, i_106, d_24]) - sum_e_4 * _ratio(sum_embedding[j, i_106, d_24] / term, factor_15))
+                        if (i != i_106 and arglargest_2 >= 0):
+                            sum_embedding_4[j, i, d_24] += factor_18 * (np.float64(e[j, i_106, d_24]) - sum_e[j, i_106] * _ratio(sum_embedding[j, i_106, d_24] / term, factor_16))
     sum_w_2 = 0.0
     sum_b_2 = 0.0
     sum_c_unit_2[:, :] = 0.0
     for i_39 in range(u):
         for j_40 in range(s):
             seed_3 = seed[j_40, i_39]
-            sum_e_5 = sum_e[j_40, i_39]
-            argmax_w_3 = argmax_w[j_40, i_39]
-            sum_c_unit_3 = np.float64(sum_c_unit[j_40, i_39, argmax_w_3])
-            term_9 = b_2 + w_2 * sum_e_5
-            decay_value_8 = _decay(term_9)
-            factor_19 = decay_value_8 / (1.0 + decay_value_8)
-            term_10 = b_2 + w_2 * sum_c_unit_3
-            decay_value_9 = _decay(term_10)
-            factor_20 = decay_value_9 / (1.0 + decay_value_9)
-            sigmoid_plus_7 = (((((1.0 / (1.0 + decay_value_8))) if term_9 >= 0 else factor_19 if term_9 < 0.0 else np.nan)) if j_40 == argmax_w_3 else ((((1.0 / (1.0 + decay_value_9))) if term_10 >= 0 else factor_20 if term_10 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j_40, argmax_w)), (sum_c_unit, True)))
-            sigmoid_minus_6 = ((((factor_19) if term_9 >= 0 else ((1.0 / (1.0 + decay_value_8))) if term_9 < 0.0 else np.nan)) if j_40 == argmax_w_3 else (((factor_20) if term_10 >= 0 else ((1.0 / (1.0 + decay_value_9))) if term_10 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j_40, argmax_w)), (sum_c_unit, True)))
-            if argmax_w_3 >= 0:
-                sum_w_2 += seed_3 * ((sum_e_5) if j_40 == argmax_w_3 else sum_c_unit_3) * sigmoid_plus_7 * sigmoid_minus_6
-            if argmax_w_3 >= 0:
-                sum_b_2 += seed_3 * sigmoid_plus_7 * sigmoid_minus_6
-            factor_21 = seed_3 * ((0.0) if j_40 == argmax_w_3 else 1.0) * sigmoid_plus_7 * sigmoid_minus_6
+            arglargest_3 = arglargest[j_40, i_39]
+            largest_3 = largest[j_40, i_39]
+            decay_value_7 = _decay(largest_3)
+            factor_19 = decay_value_7 / (1.0 + decay_value_7)
+            sigmoid_plus_5 = (((((1.0 / (1.0 + decay_value_7))) if largest_3 >= 0 else factor_19 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_12 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((((factor_19) if largest_3 >= 0 else ((1.0 / (1.0 + decay_value_7))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_5)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            if arglargest_3 >= 0:
+                sum_w_2 += seed_3 * ((sum_e[j_40, i_39]) if j_40 == arglargest_3 else np.float64(sum_c_unit[j_40, i_39, arglargest_3])) * sigmoid_plus_5 * sigmoid_minus_6
+            if arglargest_3 >= 0:
+                sum_b_2 += seed_3 * sigmoid_plus_5 * sigmoid_minus_6
+            factor_20 = seed_3 * ((0.0) if j_40 == arglargest_3 else 1.0) * sigmoid_plus_5 * sigmoid_minus_6
             for f_11 in range(d):
-                if argmax_w_3 >= 0:
-                    sum_c_unit_2[argmax_w_3, f_11] += factor_21 * np.float64(e[j_40, i_39, f_11])
-    factor_22 = w_2 / u
+                if arglargest_3 >= 0:
+                    sum_c_unit_2[arglargest_3, f_11] += factor_20 * np.float64(e[j_40, i_39, f_11])
+    factor_21 = w_2 / u
     for k_10 in range(s):
         sum_norm_c = 0.0
         for f_63 in range(d):
             sum_norm_c += np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
-        factor_23 = factor_22 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+        factor_22 = factor_21 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
-            gradient_embedding_part_1_now = factor_23 * (sum_c_unit_2[k_10, d_24] - sum_norm_c * np.float64(c_unit[k_10, d_24]))
+            gradient_embedding_part_1_now = factor_22 * (sum_c_unit_2[k_10, d_24] - sum_norm_c * np.float64(c_unit[k_10, d_24]))
             gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
         for i in range(u):
-            argmax_w_4 = argmax_w[k_10, i]
-            case_3 = ((0.0) if k_10 == argmax_w_4 else 1.0)
-            factor_24 = math.sqrt(scaled_c[argmax_w_4]) * _positive_part(peak_c[argmax_w_4])
-            case_4 = ((1.0) if k_10 == argmax_w_4 else 0.0)
-            factor_25 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            arglargest_4 = arglargest[k_10, i]
+            case_3 = ((0.0) if k_10 == arglargest_4 else 1.0)
+            factor_23 = math.sqrt(scaled_c[arglargest_4]) * _positive_part(peak_c[arglargest_4])
+            case_4 = ((1.0) if k_10 == arglargest_4 else 0.0)
+            factor_24 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             seed_4 = seed[k_10, i]
-            sum_e_6 = sum_e[k_10, i]
-            term_11 = b_2 + w_2 * sum_e_6
-            decay_value_10 = _decay(term_11)
-            factor_26 = decay_value_10 / (1.0 + decay_value_10)
-            case_5 = (((1.0 / (1.0 + decay_value_10))) if term_11 >= 0 else factor_26 if term_11 < 0.0 else np.nan)
-            term_12 = b_2 + w_2 * np.float64(sum_c_unit[k_10, i, argmax_w_4])
-            decay_value_11 = _decay(term_12)
-            factor_27 = decay_value_11 / (1.0 + decay_value_11)
-            case_6 = ((factor_26) if term_11 >= 0 else ((1.0 / (1.0 + decay_value_10))) if term_11 < 0.0 else np.nan)
+            largest_4 = largest[k_10, i]
+            decay_value_8 = _decay(largest_4)
+            factor_25 = decay_value_8 / (1.0 + decay_value_8)
             ratio_value_5 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_28 = w_2 * seed_4 * ((case_5) if k_10 == argmax_w_4 else ((((1.0 / (1.0 + decay_value_11))) if term_12 >= 0 else factor_27 if term_12 < 0.0 else np.nan))) * ((case_6) if k_10 == argmax_w_4 else (((factor_27) if term_12 >= 0 else ((1.0 / (1.0 + decay_value_11))) if term_12 < 0.0 else np.nan))) * ratio_value_5
-            factor_29 = w_2 * seed_4 * sum_e_6 * case_5 * case_6 * ratio_value_5
-            factor_31 = -sum_norm_embedding[k_10, i] * ratio_value_5
-            factor_32 = -w_2 * seed_4 * case_5 * case_6 * ratio_value_5
+            factor_26 = w_2 * seed_4 * (((((1.0 / (1.0 + decay_value_8))) if largest_4 >= 0 else factor_25 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_12 if arglargest_4 < 0.0 else np.nan) * ((((factor_25) if largest_4 >= 0 else ((1.0 / (1.0 + decay_value_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_5)) if arglargest_4 < 0.0 else np.nan) * ratio_value_5
+            sum_e_4 = sum_e[k_10, i]
+            term_7 = b_2 + w_2 * sum_e_4
+            decay_value_9 = _decay(term_7)
+            factor_27 = decay_value_9 / (1.0 + decay_value_9)
+            case_5 = (((1.0 / (1.0 + decay_value_9))) if term_7 >= 0 else factor_27 if term_7 < 0.0 else np.nan)
+            case_6 = ((factor_27) if term_7 >= 0 else ((1.0 / (1.0 + decay_value_9))) if term_7 < 0.0 else np.nan)
+            factor_28 = w_2 * seed_4 * sum_e_4 * case_5 * case_6 * ratio_value_5
+            factor_30 = -sum_norm_embedding[k_10, i] * ratio_value_5
+            factor_31 = -w_2 * seed_4 * case_5 * case_6 * ratio_value_5
             for d_24 in range(d):
                 gradient_embedding_part_1_2 = gradient_embedding_part_1[d_24]
                 sum_embedding_3_2 = sum_embedding_3[k_10, i, d_24]
                 sum_embedding_4_2 = sum_embedding_4[k_10, i, d_24]
-                ratio_value_4 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_25)
+                ratio_value_4 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_24)
                 e_2 = np.float64(e[k_10, i, d_24])
-                factor_30 = factor_29 * e_2
-                factor_33 = factor_32 * ratio_value_4
-                gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_28 * (case_3 * _ratio(sum_embedding_2[argmax_w_4, d_24] / u, factor_24) + case_4 * ratio_value_4) + factor_30 + factor_31 * e_2 + factor_33) if argmax_w_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_30 + factor_33) if argmax_w_4 < 0.0 else np.nan)
+                factor_29 = factor_28 * e_2
+                factor_32 = factor_31 * ratio_value_4
+                gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_26 * (case_3 * _ratio(sum_embedding_2[arglargest_4, d_24] / u, factor_23) + case_4 * ratio_value_4) + factor_29 + factor_30 * e_2 + factor_32) if arglargest_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_29 + factor_32) if arglargest_4 < 0.0 else np.nan)
     gradient_w[()] = sum_w_2 - sum_w
     gradient_b[()] = sum_b_2 - sum_b
     return total
@@ -483,47 +475,46 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     scaled_c = np.empty((s,))
     c_unit = np.empty((s, d,), embedding.dtype)
     sum_c_unit = np.empty((s, u, s,), embedding.dtype)
-    argmax_w = np.empty((s, u,), np.int64)
+    largest = np.empty((s, u,))
+    arglargest = np.empty((s, u,), np.int64)
     sum_c_unit_2 = np.empty((s, d,))
     sum_norm_c = np.empty((s,))
     sum_embedding_3 = np.empty((s, u, d,))
     sum_embedding_4 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
-    e_slope = np.empty((s, u,))
-    sum_e_slope = np.empty((s, u, d,))
-    sum_c_unit_slope = np.empty((s, u, d,), embedding.dtype)
-    sum_norm_c_sensitivity_2 = np.empty((s, s, u,), embedding.dtype)
+    largest_slope = np.empty((s, u, d,), embedding.dtype)
+    sum_norm_c_sensitivity = np.empty((s, s, u,), embedding.dtype)
+    sum_e_slope = np.empty((u, d,))
     sum_e_slope_2 = np.empty((u, d,))
-    sum_e_slope_3 = np.empty((u, d,))
-    sum_c_unit_slope_2 = np.empty((u, d,))
-    c_unit_slope = np.empty((s, u, d,))
-    e_slope_4 = np.empty((s, u, d,))
-    sum_norm_embedding_sensitivity = np.empty((s, u, d,))
-    sum_norm_embedding_sensitivity_3 = np.empty((s, u, d,))
-    e_slope_5 = np.empty((s, u,))
-    c_unit_slope_2 = np.empty((s, u,))
-    sum_e_slope_5 = np.empty((s, u, d,))
-    sum_c_unit_slope_4 = np.empty((s, u, d,))
+    largest_slope_2 = np.empty((u, d,))
+    e_slope_3 = np.empty((s, u, d,))
+    sum_norm_embedding_sensitivity = np.empty((s, u,))
+    sum_norm_embedding_sensitivity_2 = np.empty((s, u,))
+    sum_norm_embedding_sensitivity_3 = np.empty((s, u,))
+    e_slope_4 = np.empty((s, u,))
+    largest_slope_4 = np.empty((s, u, d,))
+    sum_e_slope_3 = np.empty((s, u, d,))
+    sum_embedding_4_sensitivity_3_own = np.empty((s, u, d,))
     sum_embedding_3_sensitivity_2_own_left = np.empty((block, u,), embedding.dtype)
     sum_embedding_3_sensitivity_2_own = np.empty((s, u,), embedding.dtype)
     sum_embedding_4_sensitivity_2_own_left = np.empty((block, u,), embedding.dtype)
     sum_embedding_4_sensitivity_2_own = np.empty((s, u,), embedding.dtype)
     sum_c_unit_2_sensitivity_2_own = np.empty((s, d,))
     sum_c_unit_2_sensitivity_own = np.empty((s, u, d,))
-    sum_norm_c_sensitivity_3_own = np.empty((s, d,))
-    sum_norm_c_sensitivity_4_own = np.empty((u,))
-    sum_norm_c_sensitivity_5_own = np.empty((s, u, d,))
+    sum_norm_c_sensitivity_2_own = np.empty((s, d,))
+    sum_norm_c_sensitivity_own = np.empty((s, u,))
+    sum_norm_c_sensitivity_3_own = np.empty((s, u, d,))
     sum_embedding_3_sensitivity_own = np.empty((s, u, d,))
     sum_embedding_4_sensitivity_own = np.empty((s, u, d,))
-    sum_embedding_4_sensitivity_3_own = np.empty((s, u, d,))
-    sum_norm_c_sensitivity_own = np.empty((s, u, d,))
+    largest_slope_5 = np.empty((s, u,))
     gradient_embedding_part_1 = np.empty((d,))
     hessian_embedding_part_1 = np.empty((s, d,))
     hessian_embedding_part_2 = np.empty((s, d,))
     hessian_embedding_part_3 = np.empty((s, d,))
+    hessian_embedding_part_4 = np.empty((s, d,))
     for i in range(u):
-        for i_143 in range(u):
-            sum_embedding_3_sensitivity_2_own_right[i, i_143] = ((1.0) if i != i_143 else 0.0)
+        for i_153 in range(u):
+            sum_embedding_3_sensitivity_2_own_right[i, i_153] = ((1.0) if i != i_153 else 0.0)
     sum_b = 0.0
     sum_w = 0.0
     sum_w_sensitivity = 0.0
@@ -532,9 +523,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
     square_2 = (w_2 * w_2)
-    factor_10 = -w_2 / u
-    factor_14 = w_2 / term
-    factor_17 = w_2 / (term * term)
+    factor_15 = -square_2 / u
+    factor_17 = -w_2 / u
+    factor_21 = w_2 / term
+    factor_24 = w_2 / (term * term)
     for start in range(0, s, block):
         stop = min(start + block, s)
         for j in range(start, stop):
@@ -553,8 +545,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     sum_embedding_2[j, f_5] += x
                 peak_embedding[j, i] = peak_embedding_now
                 scaled_embedding_now = 0.0
-                for f_197 in range(d):
-                    x_2 = np.float64(embedding[j, i, f_197])
+                for f_207 in range(d):
+                    x_2 = np.float64(embedding[j, i, f_207])
                     ratio_value = _ratio(x_2, peak_embedding_now)
                     scaled_embedding_now += (ratio_value * ratio_value)
                 scaled_embedding[j, i] = scaled_embedding_now
@@ -575,8 +567,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         peak_sum_embedding_now = magnitude_value_2
                 peak_sum_embedding[j, i] = peak_sum_embedding_now
                 scaled_sum_embedding_now = 0.0
-                for f_198 in range(d):
-                    ratio_value_2 = _ratio(sum_embedding[j, i, f_198] / term, peak_sum_embedding_now)
+                for f_208 in range(d):
+                    ratio_value_2 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
                     scaled_sum_embedding_now += (ratio_value_2 * ratio_value_2)
                 scaled_sum_embedding[j, i] = scaled_sum_embedding_now
                 sum_e_now = 0.0
@@ -605,11 +597,19 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_6 = w_2 * sigmoid_plus * sigmoid_minus
                 factor_7 = -square_2 * case_2 * sigmoid_minus
                 factor_8 = seed_now * ratio_value_3 / term
+                factor_9 = square_2 * case_2 * sigmoid_minus
+                factor_10 = sum_e_now * square_2 * sigmoid_plus * case
+                factor_11 = -square_2 * sigmoid_plus * case
+                factor_12 = -sum_e_now * square_2 * case_2 * sigmoid_minus
+                ratio_value_5 = _ratio(1.0, factor)
+                factor_13 = seed_now * ratio_value_5
                 for d_24 in range(d):
                     e_2 = np.float64(e[j, i, d_24])
                     ratio_value_4 = _ratio(sum_embedding[j, i, d_24] / term, factor_2)
                     term_5 = -e_2 + sum_e_now * ratio_value_4
-                    sum_e_slope_2[i, d_24] = factor_8 * (factor_5 * term_5 + factor_6 * ratio_value_4 + factor_7 * term_5)
+                    sum_e_slope[i, d_24] = factor_8 * (factor_5 * term_5 + factor_6 * ratio_value_4 + factor_7 * term_5)
+                    sum_e_slope_3_now = factor_13 * (factor_9 * ratio_value_4 + factor_6 * e_2 + factor_10 * e_2 + factor_11 * ratio_value_4 + factor_12 * e_2)
+                    sum_e_slope_3[j, i, d_24] = sum_e_slope_3_now
             peak_c_now = -np.inf
             for f_13 in range(d):
                 c_now = sum_embedding_2[j, f_13] / u
@@ -619,257 +619,211 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     peak_c_now = magnitude_value_3
             peak_c[j] = peak_c_now
             scaled_c_now = 0.0
-            for f_199 in range(d):
-                ratio_value_5 = _ratio(c[f_199], peak_c_now)
-                scaled_c_now += (ratio_value_5 * ratio_value_5)
+            for f_209 in range(d):
+                ratio_value_6 = _ratio(c[f_209], peak_c_now)
+                scaled_c_now += (ratio_value_6 * ratio_value_6)
             scaled_c[j] = scaled_c_now
-            factor_9 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
-            ratio_value_6 = _ratio(1.0, factor_9)
-            factor_11 = factor_10 * ratio_value_6
+            factor_14 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+            ratio_value_7 = _ratio(1.0, factor_14)
+            factor_16 = factor_15 * ratio_value_7
+            factor_18 = factor_17 * ratio_value_7
             for f_11 in range(d):
-                c_unit_now = _ratio(c[f_11], factor_9)
+                c_unit_now = _ratio(c[f_11], factor_14)
                 c_unit[j, f_11] = c_unit_now
-                hessian_embedding_part_2[j, f_11] = factor_11 * c_unit_now
+                hessian_embedding_part_2[j, f_11] = factor_16 * c_unit_now
+                hessian_embedding_part_4[j, f_11] = factor_18 * c_unit_now
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 sum_embedding_3_sensitivity_own[j, i, :] = 0.0
                 for i_101 in range(u):
                     sum_e_2 = sum_e[j, i_101]
-                    factor_12 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
+                    factor_19 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
                     seed_2 = seed[j, i_101]
                     term_6 = b_2 + w_2 * sum_e_2
                     decay_value_2 = _decay(term_6)
-                    factor_13 = decay_value_2 / (1.0 + decay_value_2)
-                    sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_6 >= 0 else factor_13 if term_6 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                    sigmoid_minus_2 = ((factor_13) if term_6 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                    ratio_value_8 = _ratio(1.0, factor_12)
-                    factor_15 = factor_14 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_8
-                    factor_16 = ratio_value_8 / term
-                    factor_18 = factor_17 * seed_2 * (ratio_value_8 * ratio_value_8) * sigmoid_plus_2 * sigmoid_minus_2
+                    factor_20 = decay_value_2 / (1.0 + decay_value_2)
+                    sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_6 >= 0 else factor_20 if term_6 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+                    sigmoid_minus_2 = ((factor_20) if term_6 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                    ratio_value_9 = _ratio(1.0, factor_19)
+                    factor_22 = factor_21 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_9
+                    factor_23 = ratio_value_9 / term
+                    factor_25 = factor_24 * seed_2 * (ratio_value_9 * ratio_value_9) * sigmoid_plus_2 * sigmoid_minus_2
                     for d_24 in range(d):
                         e_3 = np.float64(e[j, i_101, d_24])
-                        ratio_value_7 = _ratio(sum_embedding[j, i_101, d_24] / term, factor_12)
+                        ratio_value_8 = _ratio(sum_embedding[j, i_101, d_24] / term, factor_19)
                         if i != i_101:
-                            sum_embedding_3[j, i, d_24] += factor_15 * (-e_3 + sum_e_2 * ratio_value_7)
+                            sum_embedding_3[j, i, d_24] += factor_22 * (-e_3 + sum_e_2 * ratio_value_8)
                         if i != i_101:
-                            sum_embedding_3_sensitivity_own[j, i, d_24] += factor_16 * sum_e_slope_2[i_101, d_24] * (e_3 - sum_e_2 * ratio_value_7) + factor_18 * ratio_value_7 * (e_3 + (-2.0) * sum_e_2 * ratio_value_7)
+                            sum_embedding_3_sensitivity_own[j, i, d_24] += factor_23 * sum_e_slope[i_101, d_24] * (e_3 - sum_e_2 * ratio_value_8) + factor_25 * ratio_value_8 * (e_3 + (-2.0) * sum_e_2 * ratio_value_8)
         _multiply(sum_embedding_3_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_3_sensitivity_2_own[start:stop], False)
-    factor_32 = square_2 / term
+    decay_value_4 = _decay(np.inf)
+    term_10 = 1.0 + decay_value_4
+    factor_29 = decay_value_4 / term_10
+    factor_32 = (decay_value_4 * decay_value_4) / (term_10 * term_10)
+    factor_34 = -w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                argmax_w_now = -1
-                argmax_w_now_best = -np.inf
+                largest_now = -np.inf
+                arglargest_now = -1
+                arglargest_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
-                term_7 = b_2 + w_2 * sum_e_3
-                decay_value_3 = _decay(term_7)
-                term_8 = 1.0 + decay_value_3
-                factor_19 = decay_value_3 / term_8
-                sigmoid_plus_3 = (((1.0 / term_8)) if term_7 >= 0 else factor_19 if term_7 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
                 for k_23 in range(s):
-                    term_9 = b_2 + w_2 * np.float64(sum_c_unit[j, i, k_23])
-                    decay_value_4 = _decay(term_9)
-                    sigmoid_plus_4 = ((sigmoid_plus_3) if j == k_23 else ((((1.0 / (1.0 + decay_value_4))) if term_9 >= 0 else (decay_value_4 / (1.0 + decay_value_4)) if term_9 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, k_23)), (sum_c_unit, True)))
+                    term_7 = b_2 + w_2 * ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
                     if k_23 != j:
-                        if sigmoid_plus_4 > argmax_w_now_best:
-                            argmax_w_now_best = sigmoid_plus_4
-                            argmax_w_now = k_23
-                argmax_w[j, i] = argmax_w_now
+                        if term_7 > largest_now or term_7 != term_7:
+                            largest_now = term_7
+                    if k_23 != j:
+                        if term_7 > arglargest_now_best:
+                            arglargest_now_best = term_7
+                            arglargest_now = k_23
+                largest[j, i] = largest_now
+                arglargest[j, i] = arglargest_now
                 sum_norm_embedding_now = 0.0
-                sum_norm_embedding_sensitivity[j, i, :] = 0.0
-                sum_norm_embedding_sensitivity_3[j, i, :] = 0.0
-                sum_norm_c_sensitivity_4_own_now = 0.0
-                case_3 = ((0.0) if j == argmax_w_now else 1.0)
-                factor_20 = math.sqrt(scaled_c[argmax_w_now]) * _positive_part(peak_c[argmax_w_now])
-                case_4 = ((1.0) if j == argmax_w_now else 0.0)
+                sum_norm_embedding_sensitivity_now = 0.0
+                sum_norm_embedding_sensitivity_2_now = 0.0
+                sum_norm_embedding_sensitivity_3_now = 0.0
+                sum_norm_c_sensitivity_own_now = 0.0
+                case_3 = ((0.0) if j == arglargest_now else 1.0)
+                factor_26 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
+                case_4 = ((1.0) if j == arglargest_now else 0.0)
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_21 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                factor_27 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_3 = seed[j, i]
-                sum_c_unit_3 = np.float64(sum_c_unit[j, i, argmax_w_now])
-                term_11 = b_2 + w_2 * sum_c_unit_3
-                decay_value_5 = _decay(term_11)
-                term_12 = 1.0 + decay_value_5
-                factor_22 = decay_value_5 / term_12
-                sigmoid_plus_5 = ((sigmoid_plus_3) if j == argmax_w_now else ((((1.0 / term_12)) if term_11 >= 0 else factor_22 if term_11 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                sigmoid_minus_3 = ((factor_19) if term_7 >= 0 else ((1.0 / term_8)) if term_7 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                sigmoid_minus_4 = ((sigmoid_minus_3) if j == argmax_w_now else (((factor_22) if term_11 >= 0 else ((1.0 / term_12)) if term_11 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                factor_23 = w_2 * seed_3 * sigmoid_plus_5 * sigmoid_minus_4
-                factor_24 = (decay_value_3 * decay_value_3) / (term_8 * term_8)
-                case_5 = ((factor_24) if term_7 >= 0 else ((1.0 / ((term_8 * term_8)))) if term_7 < 0.0 else np.nan)
-                factor_25 = (decay_value_5 * decay_value_5) / (term_12 * term_12)
-                case_6 = ((case_5) if j == argmax_w_now else (((factor_25) if term_11 >= 0 else ((1.0 / ((term_12 * term_12)))) if term_11 < 0.0 else np.nan)))
-                case_7 = (((1.0 / ((term_8 * term_8)))) if term_7 >= 0 else factor_24 if term_7 < 0.0 else np.nan)
-                case_8 = ((case_7) if j == argmax_w_now else ((((1.0 / ((term_12 * term_12)))) if term_11 >= 0 else factor_25 if term_11 < 0.0 else np.nan)))
-                term_13 = sigmoid_plus_5 * case_6 - case_8 * sigmoid_minus_4
-                factor_26 = w_2 * seed_3 * term_13 * case_3 * case_4
-                factor_27 = w_2 * seed_3 * term_13 * case_3
-                factor_28 = square_2 * sigmoid_plus_5 * case_6
-                factor_29 = -square_2 * case_8 * sigmoid_minus_4
-                factor_30 = -w_2 * sigmoid_plus_5 * sigmoid_minus_4
-                ratio_value_11 = _ratio(1.0, factor_21)
-                factor_31 = seed_3 * case_4 * ratio_value_11 / term
-                factor_33 = factor_32 * seed_3 * term_13 * case_3 * case_4 * ratio_value_11
-                factor_34 = w_2 * seed_3 * case_3 * sigmoid_plus_5 * sigmoid_minus_4
-                factor_35 = seed_3 * square_2 * term_13 * case_4
-                factor_36 = seed_3 * square_2 * term_13 * case_3
-                factor_37 = square_2 * case_7 * sigmoid_minus_3
-                factor_39 = w_2 * sigmoid_plus_3 * sigmoid_minus_3
-                factor_41 = square_2 * case_4 * sigmoid_plus_5 * case_6
-                factor_42 = sum_e_3 * square_2 * sigmoid_plus_3 * case_5
-                factor_44 = -square_2 * sigmoid_plus_3 * case_5
-                factor_46 = -square_2 * case_4 * case_8 * sigmoid_minus_4
-                factor_47 = -sum_e_3 * square_2 * case_7 * sigmoid_minus_3
+                decay_value_3 = _decay(largest_now)
+                term_9 = 1.0 + decay_value_3
+                factor_28 = decay_value_3 / term_9
+                sigmoid_plus_3 = (((((1.0 / term_9)) if largest_now >= 0 else factor_28 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_29 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((((factor_28) if largest_now >= 0 else ((1.0 / term_9)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_10)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                factor_30 = w_2 * seed_3 * sigmoid_plus_3 * sigmoid_minus_3
+                factor_31 = (decay_value_3 * decay_value_3) / (term_9 * term_9)
+                term_11 = sigmoid_plus_3 * ((((factor_31) if largest_now >= 0 else ((1.0 / ((term_9 * term_9)))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_now < 0.0 else np.nan) - (((((1.0 / ((term_9 * term_9)))) if largest_now >= 0 else factor_31 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_32 if arglargest_now < 0.0 else np.nan) * sigmoid_minus_3
+                factor_33 = seed_3 * term_11 * case_3
+                ratio_value_12 = _ratio(1.0, factor_27)
+                factor_35 = factor_34 * seed_3 * case_4 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_12
+                factor_36 = factor_21 * seed_3 * term_11 * case_4 * ratio_value_12
+                factor_37 = w_2 * seed_3 * term_11
                 peak_embedding_2 = peak_embedding[j, i]
-                factor_49 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
-                ratio_value_12 = _ratio(1.0, factor_49)
-                factor_50 = seed_3 * ratio_value_12
-                factor_51 = seed_3 * square_2 * term_13 * case_3 * ratio_value_12
-                ratio_value_14 = _ratio(1.0, factor_20)
-                factor_53 = ratio_value_14 / u
+                factor_38 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
+                ratio_value_13 = _ratio(1.0, factor_38)
+                factor_39 = w_2 * seed_3 * term_11 * ratio_value_13
                 for f_113 in range(d):
                     e_4 = np.float64(e[j, i, f_113])
-                    ratio_value_9 = _ratio(sum_embedding_2[argmax_w_now, f_113] / u, factor_20)
-                    ratio_value_10 = _ratio(sum_embedding[j, i, f_113] / term, factor_21)
-                    term_10 = case_3 * ratio_value_9 + case_4 * ratio_value_10
-                    sum_norm_embedding_now += factor_23 * e_4 * term_10
-                    sum_e_slope_now = factor_26 * e_4
-                    sum_e_slope[j, i, f_113] = sum_e_slope_now
-                    sum_c_unit_slope[j, i, f_113] = factor_27 * e_4
-                    term_14 = e_4 - sum_e_3 * ratio_value_10
-                    sum_e_slope_3[i, f_113] = factor_31 * (factor_28 * term_14 + factor_29 * term_14 + factor_30 * ratio_value_10)
-                    sum_c_unit_slope_2[i, f_113] = factor_33 * term_14
-                    c_unit_slope_now = factor_34 * e_4
-                    c_unit_slope[j, i, f_113] = c_unit_slope_now
-                    e_slope_4_now = factor_23 * term_10
-                    e_slope_4[j, i, f_113] = e_slope_4_now
-                    sum_e_slope_4 = factor_35 * e_4 * term_10  # e*seed*w**2*(c_unit*Piecewise((0, Eq(j_2, argmax_w)), (1, True)) + Piecewise((1, Eq(j_2, argmax_w)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True))) - sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2)*Piecewise((1, Eq(j_2, argmax_w)), (0, True))
-                    sum_c_unit_slope_3 = factor_36 * e_4 * term_10  # e*seed*w**2*(c_unit*Piecewise((0, Eq(j_2, argmax_w)), (1, True)) + Piecewise((1, Eq(j_2, argmax_w)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True))) - sigmoid(-b - w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))*sigmoid(b + w*Piecewise((sum_e, Eq(j_2, argmax_w)), (sum_c_unit, True)))**2)*Piecewise((0, Eq(j_2, argmax_w)), (1, True))
-                    factor_38 = factor_37 * ratio_value_10
-                    factor_40 = factor_39 * e_4
-                    factor_43 = factor_42 * e_4
-                    factor_45 = factor_44 * ratio_value_10
-                    factor_48 = factor_47 * e_4
-                    sum_e_slope_5[j, i, f_113] = ((factor_50 * (factor_38 + factor_40 + factor_41 * term_10 + factor_43 + factor_45 + factor_46 * term_10 + factor_48)) if argmax_w_now >= 0 else (factor_50 * (factor_38 + factor_40 + factor_43 + factor_45 + factor_48)) if argmax_w_now < 0.0 else np.nan)
-                    sum_c_unit_slope_4[j, i, f_113] = ((factor_51 * term_10) if argmax_w_now >= 0 else 0.0 if argmax_w_now < 0.0 else np.nan)
-                    sum_norm_c_sensitivity_4_own_now += np.float64(c_unit[j, f_113]) * sum_e_slope_now
-                    factor_52 = -c_unit_slope_now * ratio_value_9
-                    factor_54 = -e_4 * e_slope_4_now
-                    for d_116 in range(d):
-                        e_5 = np.float64(e[j, i, d_116])
-                        ratio_value_13 = _ratio(sum_embedding_2[argmax_w_now, d_116] / u, factor_20)
-                        sum_norm_embedding_sensitivity[j, i, d_116] += factor_53 * (sum_c_unit_slope_3 * (e_5 - sum_c_unit_3 * ratio_value_13) + factor_52 * ratio_value_13)
-                        sum_norm_embedding_sensitivity_3[j, i, d_116] += (sum_c_unit_slope_3 * (ratio_value_13 - e_5 * sum_c_unit_3) + sum_e_slope_4 * (_ratio(sum_embedding[j, i, d_116] / term, factor_21) - sum_e_3 * e_5) + factor_54 * e_5) * ratio_value_12
+                    ratio_value_10 = _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_26)
+                    ratio_value_11 = _ratio(sum_embedding[j, i, f_113] / term, factor_27)
+                    term_8 = case_3 * ratio_value_10 + case_4 * ratio_value_11
+                    sum_norm_embedding_now += factor_30 * e_4 * term_8
+                    largest_slope_now = factor_33 * e_4
+                    largest_slope[j, i, f_113] = largest_slope_now
+                    sum_e_slope_2[i, f_113] = factor_35 * ratio_value_11
+                    largest_slope_2[i, f_113] = factor_36 * (e_4 - sum_e_3 * ratio_value_11)
+                    e_slope_3_now = factor_30 * term_8
+                    e_slope_3[j, i, f_113] = e_slope_3_now
+                    largest_slope_3 = factor_37 * e_4 * term_8  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
+                    sum_norm_embedding_sensitivity_now += e_4 * ratio_value_10
+                    sum_norm_embedding_sensitivity_2_now += e_4 * e_slope_3_now
+                    sum_norm_embedding_sensitivity_3_now += largest_slope_3
+                    largest_slope_4[j, i, f_113] = ((factor_39 * term_8) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
+                    sum_norm_c_sensitivity_own_now += np.float64(c_unit[j, f_113]) * largest_slope_now
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
-                sum_norm_c_sensitivity_4_own[i] = sum_norm_c_sensitivity_4_own_now
-                e_slope_now = seed_3 * case_3 * sigmoid_plus_5 * sigmoid_minus_4
-                e_slope[j, i] = e_slope_now
-                e_slope_5_now = (((-sum_norm_embedding_now + w_2 * seed_3 * sum_e_3 * sigmoid_plus_3 * sigmoid_minus_3) * ratio_value_12) if argmax_w_now >= 0 else (w_2 * seed_3 * sum_e_3 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_12) if argmax_w_now < 0.0 else np.nan)
-                e_slope_5[j, i] = e_slope_5_now
-                c_unit_slope_2_now = ((w_2 * seed_3 * case_3 * sigmoid_plus_5 * sigmoid_minus_4 * ratio_value_12) if argmax_w_now >= 0 else 0.0 if argmax_w_now < 0.0 else np.nan)
-                c_unit_slope_2[j, i] = c_unit_slope_2_now
-                square_3 = (ratio_value_11 * ratio_value_11)
-                sum_embedding_4_sensitivity_2_own_left[row, i] = ((seed_3 * sum_e_3 * square_3 * case_4 * sigmoid_plus_5 * sigmoid_minus_4) if argmax_w_now >= 0 else 0.0 if argmax_w_now < 0.0 else np.nan)
-                sum_norm_c_sensitivity_own[j, i, :] = 0.0
-                for f_167 in range(d):
-                    factor_55 = -e_slope_now * np.float64(e[j, i, f_167])
-                    factor_56 = np.float64(c_unit[j, f_167]) * ratio_value_12
-                    for d_24 in range(d):
-                        ratio_value_15 = _ratio(sum_embedding[j, i, d_24] / term, factor_21)
-                        e_6 = np.float64(e[j, i, d_24])
-                        term_15 = ratio_value_15 - sum_e_3 * e_6
-                        ratio_value_16 = _ratio(sum_embedding_2[argmax_w_now, d_24] / u, factor_20)
-                        term_16 = ratio_value_16 - e_6 * sum_c_unit_3
-                        sum_norm_c_sensitivity_own[j, i, d_24] += factor_56 * (sum_e_slope[j, i, f_167] * term_15 + np.float64(sum_c_unit_slope[j, i, f_167]) * term_16 + factor_55 * e_6)
+                sum_norm_embedding_sensitivity[j, i] = sum_norm_embedding_sensitivity_now
+                sum_norm_embedding_sensitivity_2[j, i] = sum_norm_embedding_sensitivity_2_now
+                sum_norm_embedding_sensitivity_3[j, i] = sum_norm_embedding_sensitivity_3_now
+                sum_norm_c_sensitivity_own[j, i] = sum_norm_c_sensitivity_own_now
+                term_12 = b_2 + w_2 * sum_e_3
+                decay_value_5 = _decay(term_12)
+                term_13 = 1.0 + decay_value_5
+                factor_40 = decay_value_5 / term_13
+                sigmoid_plus_4 = (((1.0 / term_13)) if term_12 >= 0 else factor_40 if term_12 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+                sigmoid_minus_4 = ((factor_40) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                e_slope_4_now = (((-sum_norm_embedding_now + w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4) * ratio_value_13) if arglargest_now >= 0 else (w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_13) if arglargest_now < 0.0 else np.nan)
+                e_slope_4[j, i] = e_slope_4_now
+                square_3 = (ratio_value_12 * ratio_value_12)
+                sum_embedding_4_sensitivity_2_own_left[row, i] = ((seed_3 * sum_e_3 * square_3 * case_4 * sigmoid_plus_3 * sigmoid_minus_3) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
+                sum_c_unit_3 = np.float64(sum_c_unit[j, i, arglargest_now])
+                largest_slope_5[j, i] = seed_3 * term_11 * ((sum_e_3) if j == arglargest_now else sum_c_unit_3)
             for i in range(u):
                 sum_embedding_4[j, i, :] = 0.0
-                sum_c_unit_2_sensitivity_own[j, i, :] = 0.0
-                sum_norm_c_sensitivity_5_own[j, i, :] = 0.0
-                sum_embedding_4_sensitivity_own[j, i, :] = 0.0
                 sum_embedding_4_sensitivity_3_own[j, i, :] = 0.0
+                sum_c_unit_2_sensitivity_own[j, i, :] = 0.0
+                sum_norm_c_sensitivity_3_own[j, i, :] = 0.0
+                sum_embedding_4_sensitivity_own[j, i, :] = 0.0
                 for i_106 in range(u):
                     sum_e_4 = sum_e[j, i_106]
-                    factor_57 = math.sqrt(scaled_sum_embedding[j, i_106]) * _positive_part(peak_sum_embedding[j, i_106])
+                    factor_41 = math.sqrt(scaled_sum_embedding[j, i_106]) * _positive_part(peak_sum_embedding[j, i_106])
                     seed_4 = seed[j, i_106]
-                    argmax_w_2 = argmax_w[j, i_106]
-                    case_9 = ((1.0) if j == argmax_w_2 else 0.0)
-                    term_18 = b_2 + w_2 * sum_e_4
-                    decay_value_6 = _decay(term_18)
-                    factor_58 = decay_value_6 / (1.0 + decay_value_6)
-                    sum_c_unit_4 = np.float64(sum_c_unit[j, i_106, argmax_w_2])
-                    term_19 = b_2 + w_2 * sum_c_unit_4
-                    decay_value_7 = _decay(term_19)
-                    factor_59 = decay_value_7 / (1.0 + decay_value_7)
-                    sigmoid_plus_6 = (((((1.0 / (1.0 + decay_value_6))) if term_18 >= 0 else factor_58 if term_18 < 0.0 else np.nan)) if j == argmax_w_2 else ((((1.0 / (1.0 + decay_value_7))) if term_19 >= 0 else factor_59 if term_19 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                    sigmoid_minus_5 = ((((factor_58) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_6))) if term_18 < 0.0 else np.nan)) if j == argmax_w_2 else (((factor_59) if term_19 >= 0 else ((1.0 / (1.0 + decay_value_7))) if term_19 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                    ratio_value_18 = _ratio(1.0, factor_57)
-                    factor_60 = factor_14 * seed_4 * case_9 * sigmoid_plus_6 * sigmoid_minus_5 * ratio_value_18
-                    factor_61 = ratio_value_18 / term
-                    factor_62 = sum_norm_c_sensitivity_4_own[i_106] * ratio_value_18 / term
-                    factor_63 = factor_17 * seed_4 * (ratio_value_18 * ratio_value_18) * case_9 * sigmoid_plus_6 * sigmoid_minus_5
-                    factor_64 = math.sqrt(scaled_c[argmax_w_2]) * _positive_part(peak_c[argmax_w_2])
-                    factor_65 = _ratio(1.0, factor_64) / u
+                    arglargest_2 = arglargest[j, i_106]
+                    case_5 = ((1.0) if j == arglargest_2 else 0.0)
+                    largest_2 = largest[j, i_106]
+                    decay_value_6 = _decay(largest_2)
+                    factor_42 = decay_value_6 / (1.0 + decay_value_6)
+                    sigmoid_plus_5 = (((((1.0 / (1.0 + decay_value_6))) if largest_2 >= 0 else factor_42 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_29 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_minus_5 = ((((factor_42) if largest_2 >= 0 else ((1.0 / (1.0 + decay_value_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_10)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    ratio_value_15 = _ratio(1.0, factor_41)
+                    factor_43 = factor_21 * seed_4 * case_5 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_15
+                    factor_44 = ratio_value_15 / term
+                    factor_45 = sum_norm_c_sensitivity_own[j, i_106] * ratio_value_15 / term
+                    factor_46 = factor_24 * seed_4 * (ratio_value_15 * ratio_value_15) * case_5 * sigmoid_plus_5 * sigmoid_minus_5
                     for d_24 in range(d):
-                        e_7 = np.float64(e[j, i_106, d_24])
-                        ratio_value_17 = _ratio(sum_embedding[j, i_106, d_24] / term, factor_57)
-                        term_17 = e_7 - sum_e_4 * ratio_value_17
-                        if (i != i_106 and argmax_w_2 >= 0):
-                            sum_embedding_4[j, i, d_24] += factor_60 * term_17
-                        if (i != i_106 and argmax_w_2 >= 0 and j == argmax_w_2):
-                            sum_c_unit_2_sensitivity_own[j, i, d_24] += factor_61 * sum_e_slope[j, i_106, d_24] * term_17
-                        if (i != i_106 and argmax_w_2 >= 0 and j == argmax_w_2):
-                            sum_norm_c_sensitivity_5_own[j, i, d_24] += factor_62 * term_17
-                        if (i != i_106 and argmax_w_2 >= 0):
-                            sum_embedding_4_sensitivity_own[j, i, d_24] += factor_61 * sum_e_slope_3[i_106, d_24] * term_17 + factor_63 * (-e_7 + 2.0 * sum_e_4 * ratio_value_17) * ratio_value_17
-                        if (i != i_106 and argmax_w_2 >= 0 and j == argmax_w_2):
-                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += factor_65 * sum_c_unit_slope_2[i_106, d_24] * (e_7 - sum_c_unit_4 * _ratio(sum_embedding_2[argmax_w_2, d_24] / u, factor_64))
+                        e_5 = np.float64(e[j, i_106, d_24])
+                        ratio_value_14 = _ratio(sum_embedding[j, i_106, d_24] / term, factor_41)
+                        term_14 = e_5 - sum_e_4 * ratio_value_14
+                        if (i != i_106 and arglargest_2 >= 0):
+                            sum_embedding_4[j, i, d_24] += factor_43 * term_14
+                        if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
+                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += factor_44 * largest_slope_2[i_106, d_24] * term_14
+                        if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
+                            sum_c_unit_2_sensitivity_own[j, i, d_24] += factor_44 * np.float64(largest_slope[j, i_106, d_24]) * term_14
+                        if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
+                            sum_norm_c_sensitivity_3_own[j, i, d_24] += factor_45 * term_14
+                        if (i != i_106 and arglargest_2 >= 0):
+                            sum_embedding_4_sensitivity_own[j, i, d_24] += factor_44 * sum_e_slope_2[i_106, d_24] * term_14 + factor_46 * (-e_5 + 2.0 * sum_e_4 * ratio_value_14) * ratio_value_14
         _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_4_sensitivity_2_own[start:stop], False)
     sum_w_2 = 0.0
     sum_b_2 = 0.0
     sum_c_unit_2[:, :] = 0.0
     sum_c_unit_2_sensitivity_2_own[:, :] = 0.0
     sum_w_2_sensitivity = 0.0
+    sum_w_2_sensitivity_2 = 0.0
     sum_b_2_sensitivity = 0.0
     for i_39 in range(u):
         for j_40 in range(s):
             seed_5 = seed[j_40, i_39]
             sum_e_5 = sum_e[j_40, i_39]
-            argmax_w_3 = argmax_w[j_40, i_39]
-            sum_c_unit_5 = np.float64(sum_c_unit[j_40, i_39, argmax_w_3])
-            term_20 = b_2 + w_2 * sum_e_5
-            decay_value_8 = _decay(term_20)
-            term_21 = 1.0 + decay_value_8
-            factor_66 = decay_value_8 / term_21
-            term_22 = b_2 + w_2 * sum_c_unit_5
-            decay_value_9 = _decay(term_22)
-            term_23 = 1.0 + decay_value_9
-            factor_67 = decay_value_9 / term_23
-            sigmoid_plus_7 = (((((1.0 / term_21)) if term_20 >= 0 else factor_66 if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else ((((1.0 / term_23)) if term_22 >= 0 else factor_67 if term_22 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j_40, argmax_w)), (sum_c_unit, True)))
-            sigmoid_minus_6 = ((((factor_66) if term_20 >= 0 else ((1.0 / term_21)) if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else (((factor_67) if term_22 >= 0 else ((1.0 / term_23)) if term_22 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j_40, argmax_w)), (sum_c_unit, True)))
-            if argmax_w_3 >= 0:
-                sum_w_2 += seed_5 * ((sum_e_5) if j_40 == argmax_w_3 else sum_c_unit_5) * sigmoid_plus_7 * sigmoid_minus_6
-            if argmax_w_3 >= 0:
-                sum_b_2 += seed_5 * sigmoid_plus_7 * sigmoid_minus_6
-            factor_68 = (decay_value_8 * decay_value_8) / (term_21 * term_21)
-            factor_69 = (decay_value_9 * decay_value_9) / (term_23 * term_23)
-            term_24 = sigmoid_plus_7 * ((((factor_68) if term_20 >= 0 else ((1.0 / ((term_21 * term_21)))) if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else (((factor_69) if term_22 >= 0 else ((1.0 / ((term_23 * term_23)))) if term_22 < 0.0 else np.nan))) - (((((1.0 / ((term_21 * term_21)))) if term_20 >= 0 else factor_68 if term_20 < 0.0 else np.nan)) if j_40 == argmax_w_3 else ((((1.0 / ((term_23 * term_23)))) if term_22 >= 0 else factor_69 if term_22 < 0.0 else np.nan))) * sigmoid_minus_6
-            if argmax_w_3 >= 0:
-                sum_w_2_sensitivity += seed_5 * term_24 * (((sum_e_5 * sum_e_5)) if j_40 == argmax_w_3 else ((sum_c_unit_5 * sum_c_unit_5)))
-            if argmax_w_3 >= 0:
-                sum_b_2_sensitivity += seed_5 * term_24
-            factor_70 = seed_5 * ((0.0) if j_40 == argmax_w_3 else 1.0) * sigmoid_plus_7 * sigmoid_minus_6
-            factor_71 = math.sqrt(scaled_c[argmax_w_3]) * _positive_part(peak_c[argmax_w_3])
-            factor_72 = _ratio(1.0, factor_71) / u
+            arglargest_3 = arglargest[j_40, i_39]
+            sum_c_unit_4 = np.float64(sum_c_unit[j_40, i_39, arglargest_3])
+            largest_3 = largest[j_40, i_39]
+            decay_value_7 = _decay(largest_3)
+            term_15 = 1.0 + decay_value_7
+            factor_47 = decay_value_7 / term_15
+            sigmoid_plus_6 = (((((1.0 / term_15)) if largest_3 >= 0 else factor_47 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_29 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((((factor_47) if largest_3 >= 0 else ((1.0 / term_15)) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_10)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            if arglargest_3 >= 0:
+                sum_w_2 += seed_5 * ((sum_e_5) if j_40 == arglargest_3 else sum_c_unit_4) * sigmoid_plus_6 * sigmoid_minus_6
+            if arglargest_3 >= 0:
+                sum_b_2 += seed_5 * sigmoid_plus_6 * sigmoid_minus_6
+            largest_slope_5_2 = largest_slope_5[j_40, i_39]
+            if (arglargest_3 >= 0 and j_40 == arglargest_3):
+                sum_w_2_sensitivity += largest_slope_5_2 * sum_e_5
+            if (arglargest_3 >= 0 and j_40 != arglargest_3):
+                sum_w_2_sensitivity_2 += largest_slope_5_2 * sum_c_unit_4
+            factor_48 = (decay_value_7 * decay_value_7) / (term_15 * term_15)
+            if arglargest_3 >= 0:
+                sum_b_2_sensitivity += seed_5 * (sigmoid_plus_6 * ((((factor_48) if largest_3 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_3 >= 0 else factor_48 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_32 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_6)
+            factor_49 = seed_5 * ((0.0) if j_40 == arglargest_3 else 1.0) * sigmoid_plus_6 * sigmoid_minus_6
+            factor_50 = math.sqrt(scaled_c[arglargest_3]) * _positive_part(peak_c[arglargest_3])
+            factor_51 = _ratio(1.0, factor_50) / u
             for f_11 in range(d):
-                e_8 = np.float64(e[j_40, i_39, f_11])
-                if argmax_w_3 >= 0:
-                    sum_c_unit_2[argmax_w_3, f_11] += factor_70 * e_8
-                if argmax_w_3 >= 0:
-                    sum_c_unit_2_sensitivity_2_own[argmax_w_3, f_11] += factor_72 * np.float64(sum_c_unit_slope[j_40, i_39, f_11]) * (e_8 - sum_c_unit_5 * _ratio(sum_embedding_2[argmax_w_3, f_11] / u, factor_71))
-    factor_73 = w_2 / u
-    factor_75 = w_2 / (u * u)
+                e_6 = np.float64(e[j_40, i_39, f_11])
+                if arglargest_3 >= 0:
+                    sum_c_unit_2[arglargest_3, f_11] += factor_49 * e_6
+                if (arglargest_3 >= 0 and j_40 != arglargest_3):
+                    sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11] += factor_51 * np.float64(largest_slope[j_40, i_39, f_11]) * (e_6 - sum_c_unit_4 * _ratio(sum_embedding_2[arglargest_3, f_11] / u, factor_50))
+    factor_52 = w_2 / u
+    factor_54 = w_2 / (u * u)
     for start in range(0, s, block):
         stop = min(start + block, s)
         for k_10 in range(start, stop):
@@ -878,122 +832,126 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             for f_63 in range(d):
                 sum_norm_c_now += np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
             sum_norm_c[k_10] = sum_norm_c_now
-            ratio_value_19 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-            factor_74 = factor_73 * ratio_value_19
-            square_4 = (ratio_value_19 * ratio_value_19)
-            factor_76 = factor_75 * sum_norm_c_now * square_4
-            factor_77 = factor_75 * square_4
+            ratio_value_16 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+            factor_53 = factor_52 * ratio_value_16
+            square_4 = (ratio_value_16 * ratio_value_16)
+            factor_55 = factor_54 * sum_norm_c_now * square_4
+            factor_56 = factor_54 * square_4
             for d_24 in range(d):
                 c_unit_2 = np.float64(c_unit[k_10, d_24])
-                term_25 = sum_c_unit_2[k_10, d_24] - sum_norm_c_now * c_unit_2
-                gradient_embedding_part_1_now = factor_74 * term_25
+                term_16 = sum_c_unit_2[k_10, d_24] - sum_norm_c_now * c_unit_2
+                gradient_embedding_part_1_now = factor_53 * term_16
                 gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
-                hessian_embedding_part_1[k_10, d_24] = factor_76 * (c_unit_2 * c_unit_2)
-                hessian_embedding_part_3[k_10, d_24] = factor_77 * (-2.0) * c_unit_2 * term_25
+                hessian_embedding_part_1[k_10, d_24] = factor_55 * (c_unit_2 * c_unit_2)
+                hessian_embedding_part_3[k_10, d_24] = factor_56 * (-2.0) * c_unit_2 * term_16
             for i in range(u):
-                argmax_w_4 = argmax_w[k_10, i]
-                case_10 = ((0.0) if k_10 == argmax_w_4 else 1.0)
-                factor_78 = math.sqrt(scaled_c[argmax_w_4]) * _positive_part(peak_c[argmax_w_4])
-                case_11 = ((1.0) if k_10 == argmax_w_4 else 0.0)
-                factor_79 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+                arglargest_4 = arglargest[k_10, i]
+                case_6 = ((0.0) if k_10 == arglargest_4 else 1.0)
+                factor_57 = math.sqrt(scaled_c[arglargest_4]) * _positive_part(peak_c[arglargest_4])
+                case_7 = ((1.0) if k_10 == arglargest_4 else 0.0)
+                factor_58 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
                 seed_6 = seed[k_10, i]
+                largest_4 = largest[k_10, i]
+                decay_value_8 = _decay(largest_4)
+                factor_59 = decay_value_8 / (1.0 + decay_value_8)
+                ratio_value_18 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
+                factor_60 = w_2 * seed_6 * (((((1.0 / (1.0 + decay_value_8))) if largest_4 >= 0 else factor_59 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_29 if arglargest_4 < 0.0 else np.nan) * ((((factor_59) if largest_4 >= 0 else ((1.0 / (1.0 + decay_value_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_10)) if arglargest_4 < 0.0 else np.nan) * ratio_value_18
                 sum_e_6 = sum_e[k_10, i]
-                term_26 = b_2 + w_2 * sum_e_6
-                decay_value_10 = _decay(term_26)
-                factor_80 = decay_value_10 / (1.0 + decay_value_10)
-                case_12 = (((1.0 / (1.0 + decay_value_10))) if term_26 >= 0 else factor_80 if term_26 < 0.0 else np.nan)
-                term_27 = b_2 + w_2 * np.float64(sum_c_unit[k_10, i, argmax_w_4])
-                decay_value_11 = _decay(term_27)
-                factor_81 = decay_value_11 / (1.0 + decay_value_11)
-                case_13 = ((factor_80) if term_26 >= 0 else ((1.0 / (1.0 + decay_value_10))) if term_26 < 0.0 else np.nan)
-                ratio_value_21 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-                factor_82 = w_2 * seed_6 * ((case_12) if k_10 == argmax_w_4 else ((((1.0 / (1.0 + decay_value_11))) if term_27 >= 0 else factor_81 if term_27 < 0.0 else np.nan))) * ((case_13) if k_10 == argmax_w_4 else (((factor_81) if term_27 >= 0 else ((1.0 / (1.0 + decay_value_11))) if term_27 < 0.0 else np.nan))) * ratio_value_21
-                factor_83 = w_2 * seed_6 * sum_e_6 * case_12 * case_13 * ratio_value_21
-                factor_85 = -sum_norm_embedding[k_10, i] * ratio_value_21
-                factor_86 = -w_2 * seed_6 * case_12 * case_13 * ratio_value_21
+                term_17 = b_2 + w_2 * sum_e_6
+                decay_value_9 = _decay(term_17)
+                factor_61 = decay_value_9 / (1.0 + decay_value_9)
+                case_8 = (((1.0 / (1.0 + decay_value_9))) if term_17 >= 0 else factor_61 if term_17 < 0.0 else np.nan)
+                case_9 = ((factor_61) if term_17 >= 0 else ((1.0 / (1.0 + decay_value_9))) if term_17 < 0.0 else np.nan)
+                factor_62 = w_2 * seed_6 * sum_e_6 * case_8 * case_9 * ratio_value_18
+                factor_64 = -sum_norm_embedding[k_10, i] * ratio_value_18
+                factor_65 = -w_2 * seed_6 * case_8 * case_9 * ratio_value_18
                 for d_24 in range(d):
                     gradient_embedding_part_1_2 = gradient_embedding_part_1[d_24]
                     sum_embedding_3_2 = sum_embedding_3[k_10, i, d_24]
                     sum_embedding_4_2 = sum_embedding_4[k_10, i, d_24]
-                    ratio_value_20 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_79)
-                    e_9 = np.float64(e[k_10, i, d_24])
-                    factor_84 = factor_83 * e_9
-                    factor_87 = factor_86 * ratio_value_20
-                    gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_82 * (case_10 * _ratio(sum_embedding_2[argmax_w_4, d_24] / u, factor_78) + case_11 * ratio_value_20) + factor_84 + factor_85 * e_9 + factor_87) if argmax_w_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_84 + factor_87) if argmax_w_4 < 0.0 else np.nan)
-        _multiply(c_unit[start:stop], False, sum_c_unit_slope.reshape((s * u, d)), True, sum_norm_c_sensitivity_2[start:stop].reshape(((stop - start), s * u)), False)
-    sum_norm_c_sensitivity_3_own[:, :] = 0.0
-    for i_154 in range(u):
-        for j_155 in range(s):
-            argmax_w_5 = argmax_w[j_155, i_154]
-            factor_88 = math.sqrt(scaled_c[argmax_w_5]) * _positive_part(peak_c[argmax_w_5])
-            factor_89 = np.float64(sum_norm_c_sensitivity_2[argmax_w_5, j_155, i_154]) * _ratio(1.0, factor_88) / u
+                    ratio_value_17 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_58)
+                    e_7 = np.float64(e[k_10, i, d_24])
+                    factor_63 = factor_62 * e_7
+                    factor_66 = factor_65 * ratio_value_17
+                    gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_60 * (case_6 * _ratio(sum_embedding_2[arglargest_4, d_24] / u, factor_57) + case_7 * ratio_value_17) + factor_63 + factor_64 * e_7 + factor_66) if arglargest_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_63 + factor_66) if arglargest_4 < 0.0 else np.nan)
+        _multiply(c_unit[start:stop], False, largest_slope.reshape((s * u, d)), True, sum_norm_c_sensitivity[start:stop].reshape(((stop - start), s * u)), False)
+    sum_norm_c_sensitivity_2_own[:, :] = 0.0
+    for i_164 in range(u):
+        for j_165 in range(s):
+            arglargest_5 = arglargest[j_165, i_164]
+            factor_67 = math.sqrt(scaled_c[arglargest_5]) * _positive_part(peak_c[arglargest_5])
+            factor_68 = np.float64(sum_norm_c_sensitivity[arglargest_5, j_165, i_164]) * _ratio(1.0, factor_67) / u
             for d_24 in range(d):
-                if argmax_w_5 >= 0:
-                    sum_norm_c_sensitivity_3_own[argmax_w_5, d_24] += factor_89 * (np.float64(e[j_155, i_154, d_24]) - np.float64(sum_c_unit[j_155, i_154, argmax_w_5]) * _ratio(sum_embedding_2[argmax_w_5, d_24] / u, factor_88))
+                if (arglargest_5 >= 0 and j_165 != arglargest_5):
+                    sum_norm_c_sensitivity_2_own[arglargest_5, d_24] += factor_68 * (np.float64(e[j_165, i_164, d_24]) - np.float64(sum_c_unit[j_165, i_164, arglargest_5]) * _ratio(sum_embedding_2[arglargest_5, d_24] / u, factor_67))
     gradient_w[()] = sum_w_2 - sum_w
     gradient_b[()] = sum_b_2 - sum_b
-    hessian_w[()] = sum_w_2_sensitivity - sum_w_sensitivity
+    hessian_w[()] = sum_w_2_sensitivity + sum_w_2_sensitivity_2 - sum_w_sensitivity
     hessian_b[()] = sum_b_2_sensitivity - sum_b_sensitivity
-    factor_106 = -w_2 / (term * term)
-    factor_107 = -w_2 / (u * u)
+    factor_79 = square_2 / u
+    factor_91 = -w_2 / (term * term)
+    factor_92 = -w_2 / (u * u)
     for j in range(s):
         peak_c_2 = peak_c[j]
-        factor_99 = math.sqrt(scaled_c[j]) * _positive_part(peak_c_2)
-        ratio_value_25 = _ratio(1.0, factor_99)
-        factor_100 = factor_73 * ratio_value_25
-        factor_108 = factor_107 * sum_norm_c[j] * (ratio_value_25 * ratio_value_25)
+        factor_78 = math.sqrt(scaled_c[j]) * _positive_part(peak_c_2)
+        ratio_value_22 = _ratio(1.0, factor_78)
+        factor_80 = factor_79 * ratio_value_22
+        factor_83 = factor_52 * ratio_value_22
+        factor_85 = factor_17 * ratio_value_22
+        factor_93 = factor_92 * sum_norm_c[j] * (ratio_value_22 * ratio_value_22)
         for i in range(u):
             peak_embedding_3 = peak_embedding[j, i]
-            factor_90 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
-            ratio_value_22 = _ratio(1.0, factor_90)
-            argmax_w_6 = argmax_w[j, i]
-            square_5 = (ratio_value_22 * ratio_value_22)
+            factor_69 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
+            ratio_value_19 = _ratio(1.0, factor_69)
+            square_5 = (ratio_value_19 * ratio_value_19)
             sum_norm_embedding_2 = sum_norm_embedding[j, i]
             peak_sum_embedding_3 = peak_sum_embedding[j, i]
-            factor_91 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
+            factor_70 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
             seed_7 = seed[j, i]
             sum_e_7 = sum_e[j, i]
-            term_28 = b_2 + w_2 * sum_e_7
-            decay_value_12 = _decay(term_28)
-            term_29 = 1.0 + decay_value_12
-            factor_92 = decay_value_12 / term_29
-            sigmoid_plus_8 = (((1.0 / term_29)) if term_28 >= 0 else factor_92 if term_28 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-            sigmoid_minus_7 = ((factor_92) if term_28 >= 0 else ((1.0 / term_29)) if term_28 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-            factor_93 = w_2 * seed_7 * sigmoid_plus_8 * sigmoid_minus_7
-            case_15 = ((0.0) if j == argmax_w_6 else 1.0)
-            factor_94 = math.sqrt(scaled_c[argmax_w_6]) * _positive_part(peak_c[argmax_w_6])
-            case_16 = ((1.0) if j == argmax_w_6 else 0.0)
-            sum_c_unit_6 = np.float64(sum_c_unit[j, i, argmax_w_6])
-            term_30 = b_2 + w_2 * sum_c_unit_6
-            decay_value_13 = _decay(term_30)
-            term_31 = 1.0 + decay_value_13
-            factor_95 = decay_value_13 / term_31
-            sigmoid_plus_9 = ((sigmoid_plus_8) if j == argmax_w_6 else ((((1.0 / term_31)) if term_30 >= 0 else factor_95 if term_30 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-            sigmoid_minus_8 = ((sigmoid_minus_7) if j == argmax_w_6 else (((factor_95) if term_30 >= 0 else ((1.0 / term_31)) if term_30 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-            factor_96 = -w_2 * seed_7 * sigmoid_plus_9 * sigmoid_minus_8
-            factor_97 = -w_2 * seed_7 * sum_e_7 * sigmoid_plus_8 * sigmoid_minus_7
-            factor_98 = w_2 * seed_7 * square_5 * sigmoid_plus_8 * sigmoid_minus_7
-            e_slope_2 = e_slope[j, i]
-            factor_101 = e_slope_2 * ratio_value_22
-            ratio_value_26 = _ratio(1.0, factor_94)
-            factor_102 = ratio_value_26 / u
-            c_unit_slope_2_2 = c_unit_slope_2[j, i]
-            factor_103 = c_unit_slope_2_2 * ratio_value_26 / u
-            factor_104 = -c_unit_slope_2_2 * ratio_value_26 / u
-            e_slope_5_2 = e_slope_5[j, i]
-            factor_105 = -e_slope_5_2 * ratio_value_22
-            term_34 = e_slope_5_2 * ratio_value_22 + factor_17 * np.float64(sum_embedding_3_sensitivity_2_own[j, i]) + factor_106 * np.float64(sum_embedding_4_sensitivity_2_own[j, i]) + factor_108
+            term_18 = b_2 + w_2 * sum_e_7
+            decay_value_10 = _decay(term_18)
+            term_19 = 1.0 + decay_value_10
+            factor_71 = decay_value_10 / term_19
+            sigmoid_plus_7 = (((1.0 / term_19)) if term_18 >= 0 else factor_71 if term_18 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+            sigmoid_minus_7 = ((factor_71) if term_18 >= 0 else ((1.0 / term_19)) if term_18 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+            factor_72 = w_2 * seed_7 * sigmoid_plus_7 * sigmoid_minus_7
+            arglargest_6 = arglargest[j, i]
+            case_10 = ((0.0) if j == arglargest_6 else 1.0)
+            factor_73 = math.sqrt(scaled_c[arglargest_6]) * _positive_part(peak_c[arglargest_6])
+            case_11 = ((1.0) if j == arglargest_6 else 0.0)
+            largest_5 = largest[j, i]
+            decay_value_11 = _decay(largest_5)
+            term_20 = 1.0 + decay_value_11
+            factor_74 = decay_value_11 / term_20
+            sigmoid_plus_8 = (((((1.0 / term_20)) if largest_5 >= 0 else factor_74 if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else factor_29 if arglargest_6 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_8 = ((((factor_74) if largest_5 >= 0 else ((1.0 / term_20)) if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else ((1.0 / term_10)) if arglargest_6 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_75 = -w_2 * seed_7 * sigmoid_plus_8 * sigmoid_minus_8
+            factor_76 = -w_2 * seed_7 * sum_e_7 * sigmoid_plus_7 * sigmoid_minus_7
+            factor_77 = w_2 * seed_7 * square_5 * sigmoid_plus_7 * sigmoid_minus_7
+            sum_norm_embedding_sensitivity_3_2 = sum_norm_embedding_sensitivity_3[j, i]
+            factor_81 = w_2 * sum_norm_embedding_sensitivity_3_2
+            factor_82 = seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
+            factor_84 = factor_83 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
+            factor_86 = factor_85 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
+            factor_87 = w_2 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
+            case_13 = ((w_2 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8 * ratio_value_19) if arglargest_6 >= 0 else 0.0 if arglargest_6 < 0.0 else np.nan)
+            factor_88 = _ratio(1.0, factor_73) / u
+            sum_c_unit_5 = np.float64(sum_c_unit[j, i, arglargest_6])
+            factor_89 = w_2 * ratio_value_19
+            e_slope_4_2 = e_slope_4[j, i]
+            factor_90 = -e_slope_4_2 * ratio_value_19
+            term_22 = e_slope_4_2 * ratio_value_19 + factor_24 * np.float64(sum_embedding_3_sensitivity_2_own[j, i]) + factor_91 * np.float64(sum_embedding_4_sensitivity_2_own[j, i]) + factor_93
             for d_24 in range(d):
-                e_10 = np.float64(e[j, i, d_24])
-                case_14 = ((-e_10 * ratio_value_22) if argmax_w_6 >= 0 else 0.0 if argmax_w_6 < 0.0 else np.nan)
-                ratio_value_23 = _ratio(sum_embedding[j, i, d_24] / term, factor_91)
-                ratio_value_24 = _ratio(sum_embedding_2[argmax_w_6, d_24] / u, factor_94)
-                term_32 = ratio_value_23 - sum_e_7 * e_10
-                sum_c_unit_slope_4_2 = sum_c_unit_slope_4[j, i, d_24]
-                term_33 = ratio_value_24 - e_10 * sum_c_unit_6
-                square_6 = (e_10 * e_10)
-                c_unit_3 = np.float64(c_unit[j, d_24])
-                hessian_embedding[j, i, d_24] = term_34 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_3_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + (sum_norm_embedding_sensitivity_3[j, i, d_24] + e_slope_4[j, i, d_24] * ratio_value_22) * case_14 + hessian_embedding_part_2[j, d_24] * (sum_norm_c_sensitivity_3_own[j, d_24] + sum_norm_c_sensitivity_5_own[j, i, d_24]) + e_10 * ((square_5 * (sum_norm_embedding_2 * e_10 + factor_93 * ratio_value_23 + factor_96 * (case_15 * ratio_value_24 + case_16 * ratio_value_23) + factor_97 * e_10)) if argmax_w_6 >= 0 else (factor_98 * term_32) if argmax_w_6 < 0.0 else np.nan) + sum_e_slope_5[j, i, d_24] * term_32 * ratio_value_22 + sum_c_unit_slope_4_2 * term_33 * ratio_value_22 + factor_100 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + ((factor_100 * ((sum_e_slope[j, i, d_24] * term_32 + np.float64(sum_c_unit_slope[j, i, d_24]) * term_33 - e_slope_2 * square_6) * ratio_value_22 + factor_101 - c_unit_3 * (sum_norm_c_sensitivity_own[j, i, d_24] + factor_101 * c_unit_3))) if (argmax_w_6 >= 0 and j == argmax_w_6) else 0.0) + (((sum_norm_embedding_sensitivity[j, i, d_24] + factor_102 * c_unit_slope[j, i, d_24]) * case_14 + factor_103 + factor_102 * sum_c_unit_slope_4_2 * (e_10 - sum_c_unit_6 * ratio_value_24) + factor_104 * (ratio_value_24 * ratio_value_24)) if j == argmax_w_6 else 0.0) + factor_105 * square_6
+                hessian_embedding_part_2_2 = hessian_embedding_part_2[j, d_24]
+                e_8 = np.float64(e[j, i, d_24])
+                ratio_value_20 = _ratio(sum_embedding[j, i, d_24] / term, factor_70)
+                ratio_value_21 = _ratio(sum_embedding_2[arglargest_6, d_24] / u, factor_73)
+                term_21 = ratio_value_20 - sum_e_7 * e_8
+                case_12 = ((-e_8 * ratio_value_19) if arglargest_6 >= 0 else 0.0 if arglargest_6 < 0.0 else np.nan)
+                largest_slope_4_2 = largest_slope_4[j, i, d_24]
+                square_6 = (e_8 * e_8)
+                hessian_embedding[j, i, d_24] = term_22 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + hessian_embedding_part_2_2 * (sum_norm_c_sensitivity_2_own[j, d_24] + sum_norm_c_sensitivity_3_own[j, i, d_24]) + w_2 * sum_embedding_4_sensitivity_3_own[j, i, d_24] + e_8 * ((square_5 * (sum_norm_embedding_2 * e_8 + factor_72 * ratio_value_20 + factor_75 * (case_10 * ratio_value_21 + case_11 * ratio_value_20) + factor_76 * e_8)) if arglargest_6 >= 0 else (factor_77 * term_21) if arglargest_6 < 0.0 else np.nan) + sum_e_slope_3[j, i, d_24] * term_21 * ratio_value_19 + case_12 * ratio_value_19 * (e_slope_3[j, i, d_24] - sum_norm_embedding_sensitivity_2[j, i] * e_8) + factor_80 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + (((w_2 * largest_slope_4_2 * term_21 + hessian_embedding_part_2_2 * sum_norm_c_sensitivity_own[j, i] * term_21 + factor_81 * term_21 * case_12 + factor_80 * np.float64(largest_slope[j, i, d_24]) * term_21 + factor_82 * hessian_embedding_part_4[j, d_24] * (np.float64(c_unit[j, d_24]) - e_8 * np.float64(sum_c_unit[j, i, j])) + factor_84 + factor_86 * square_6) * ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else 0.0) + ((factor_88 * (factor_87 * case_12 * (e_8 - sum_norm_embedding_sensitivity[j, i] * ratio_value_21) + case_13 - (ratio_value_21 * ratio_value_21) * case_13)) if j == arglargest_6 else 0.0) + ((factor_89 * (largest_slope_4_2 + sum_norm_embedding_sensitivity_3_2 * case_12) * (ratio_value_21 - e_8 * sum_c_unit_5)) if (arglargest_6 >= 0 and j != arglargest_6) else 0.0) + factor_90 * square_6
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1018,7 +976,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     scaled_c = np.empty((s,))
     c_unit = np.empty((s, d,), embedding.dtype)
     sum_c_unit = np.empty((s, u, s,), embedding.dtype)
-    argmax_w = np.empty((s, u,), np.int64)
+    largest = np.empty((s, u,))
+    arglargest = np.empty((s, u,), np.int64)
     sum_c_unit_2 = np.empty((s, d,))
     sum_norm_embedding = np.empty((s, u,))
     norm_embedding_tangent = np.empty((s, u,))
@@ -1071,8 +1030,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_embedding_2_tangent[j, f_5] += v_x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now = 0.0
-            for f_197 in range(d):
-                x_2 = np.float64(embedding[j, i, f_197])
+            for f_207 in range(d):
+                x_2 = np.float64(embedding[j, i, f_207])
                 ratio_value = _ratio(x_2, peak_embedding_now)
                 scaled_embedding_now += (ratio_value * ratio_value)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -1105,8 +1064,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * np.float64(e[j, i, f_7]))
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now = 0.0
-            for f_198 in range(d):
-                ratio_value_3 = _ratio(sum_embedding[j, i, f_198] / term, peak_sum_embedding_now)
+            for f_208 in range(d):
+                ratio_value_3 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
                 scaled_sum_embedding_now += (ratio_value_3 * ratio_value_3)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now = 0.0
@@ -1122,10 +1081,10 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             ratio_value_6 = _ratio(1.0, factor_2)
             factor_3 = ratio_value_6 / term
             factor_4 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
-            for f_179 in range(d):
-                ratio_value_5 = _ratio(sum_embedding[j, i, f_179] / term, factor_2)
-                e_2 = np.float64(e[j, i, f_179])
-                sum_e_tangent_now += np.float64(e_tangent[j, i, f_179]) * ratio_value_5 + factor_3 * e_2 * sum_embedding_tangent[j, i, f_179] + factor_4 * e_2 * ratio_value_5
+            for f_189 in range(d):
+                ratio_value_5 = _ratio(sum_embedding[j, i, f_189] / term, factor_2)
+                e_2 = np.float64(e[j, i, f_189])
+                sum_e_tangent_now += np.float64(e_tangent[j, i, f_189]) * ratio_value_5 + factor_3 * e_2 * sum_embedding_tangent[j, i, f_189] + factor_4 * e_2 * ratio_value_5
             sum_e_tangent[j, i] = sum_e_tangent_now
             term_2 = b_2 + w_2 * sum_e_now
             decay_value = _decay(term_2)
@@ -1148,8 +1107,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 peak_c_now = magnitude_value_3
         peak_c[j] = peak_c_now
         scaled_c_now = 0.0
-        for f_199 in range(d):
-            ratio_value_7 = _ratio(c[f_199], peak_c_now)
+        for f_209 in range(d):
+            ratio_value_7 = _ratio(c[f_209], peak_c_now)
             scaled_c_now += (ratio_value_7 * ratio_value_7)
         scaled_c[j] = scaled_c_now
         norm_c_tangent_now = 0.0
@@ -1167,9 +1126,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             c_unit_tangent[j, f_11] = factor_8 * (sum_embedding_2_tangent_3 - norm_c_tangent_now * c_unit_2)
         for i in range(u):
             sum_embedding_3_tangent[j, i, :] = 0.0
-            for i_194 in range(u):
-                sum_e_2 = sum_e[j, i_194]
-                factor_9 = math.sqrt(scaled_sum_embedding[j, i_194]) * _positive_part(peak_sum_embedding[j, i_194])
+            for i_204 in range(u):
+                sum_e_2 = sum_e[j, i_204]
+                factor_9 = math.sqrt(scaled_sum_embedding[j, i_204]) * _positive_part(peak_sum_embedding[j, i_204])
                 term_6 = b_2 + w_2 * sum_e_2
                 decay_value_2 = _decay(term_6)
                 term_7 = 1.0 + decay_value_2
@@ -1183,65 +1142,62 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 case_4 = (((1.0 / ((term_7 * term_7)))) if term_6 >= 0 else factor_11 if term_6 < 0.0 else np.nan)
                 factor_14 = -square * case_4 * sigmoid_minus_2
                 ratio_value_9 = _ratio(1.0, factor_9)
-                factor_15 = sum_e_tangent[j, i_194] * ratio_value_9 / term
+                factor_15 = sum_e_tangent[j, i_204] * ratio_value_9 / term
                 factor_17 = factor_16 * (sigmoid_plus_2 * sigmoid_minus_2 + w_2 * sum_e_2 * sigmoid_plus_2 * case_3 - w_2 * sum_e_2 * case_4 * sigmoid_minus_2) * ratio_value_9
                 factor_19 = factor_18 * (sigmoid_plus_2 * case_3 - case_4 * sigmoid_minus_2) * ratio_value_9
                 square_2 = (ratio_value_9 * ratio_value_9)
-                factor_21 = factor_20 * norm_sum_embedding_tangent[j, i_194] * square_2 * sigmoid_plus_2 * sigmoid_minus_2
+                factor_21 = factor_20 * norm_sum_embedding_tangent[j, i_204] * square_2 * sigmoid_plus_2 * sigmoid_minus_2
                 factor_22 = factor_20 * sum_e_2 * square_2 * sigmoid_plus_2 * sigmoid_minus_2
                 factor_24 = factor_23 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_9
                 for d_24 in range(d):
-                    e_3 = np.float64(e[j, i_194, d_24])
-                    ratio_value_8 = _ratio(sum_embedding[j, i_194, d_24] / term, factor_9)
+                    e_3 = np.float64(e[j, i_204, d_24])
+                    ratio_value_8 = _ratio(sum_embedding[j, i_204, d_24] / term, factor_9)
                     term_5 = -e_3 + sum_e_2 * ratio_value_8
-                    if i != i_194:
-                        sum_embedding_3_tangent[j, i, d_24] += seed[j, i_194] * (factor_15 * (factor_12 * term_5 + factor_13 * ratio_value_8 + factor_14 * term_5) + factor_17 * term_5 + factor_19 * term_5 + factor_21 * (e_3 + (-2.0) * sum_e_2 * ratio_value_8) + factor_22 * sum_embedding_tangent[j, i_194, d_24] + factor_24 * np.float64(e_tangent[j, i_194, d_24]))
-    factor_37 = v_b * w_2
-    factor_42 = w_2 / term
-    factor_44 = w_2 / u
-    factor_59 = square / term
-    factor_62 = -w_2 / (term * term)
+                    if i != i_204:
+                        sum_embedding_3_tangent[j, i, d_24] += seed[j, i_204] * (factor_15 * (factor_12 * term_5 + factor_13 * ratio_value_8 + factor_14 * term_5) + factor_17 * term_5 + factor_19 * term_5 + factor_21 * (e_3 + (-2.0) * sum_e_2 * ratio_value_8) + factor_22 * sum_embedding_tangent[j, i_204, d_24] + factor_24 * np.float64(e_tangent[j, i_204, d_24]))
+    decay_value_4 = _decay(np.inf)
+    term_10 = 1.0 + decay_value_4
+    factor_28 = decay_value_4 / term_10
+    factor_34 = (decay_value_4 * decay_value_4) / (term_10 * term_10)
+    factor_38 = w_2 / term
+    factor_40 = w_2 / u
+    factor_51 = -w_2 / (term * term)
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                argmax_w_now = -1
-                argmax_w_now_best = -np.inf
+                largest_now = -np.inf
+                arglargest_now = -1
+                arglargest_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
-                term_8 = b_2 + w_2 * sum_e_3
-                decay_value_3 = _decay(term_8)
-                term_9 = 1.0 + decay_value_3
-                factor_25 = decay_value_3 / term_9
-                sigmoid_plus_3 = (((1.0 / term_9)) if term_8 >= 0 else factor_25 if term_8 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
                 for k_23 in range(s):
-                    term_10 = b_2 + w_2 * np.float64(sum_c_unit[j, i, k_23])
-                    decay_value_4 = _decay(term_10)
-                    sigmoid_plus_4 = ((sigmoid_plus_3) if j == k_23 else ((((1.0 / (1.0 + decay_value_4))) if term_10 >= 0 else (decay_value_4 / (1.0 + decay_value_4)) if term_10 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, k_23)), (sum_c_unit, True)))
+                    term_8 = b_2 + w_2 * ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
                     if k_23 != j:
-                        if sigmoid_plus_4 > argmax_w_now_best:
-                            argmax_w_now_best = sigmoid_plus_4
-                            argmax_w_now = k_23
-                argmax_w[j, i] = argmax_w_now
+                        if term_8 > largest_now or term_8 != term_8:
+                            largest_now = term_8
+                    if k_23 != j:
+                        if term_8 > arglargest_now_best:
+                            arglargest_now_best = term_8
+                            arglargest_now = k_23
+                largest[j, i] = largest_now
+                arglargest[j, i] = arglargest_now
                 sum_norm_embedding_now = 0.0
-                case_5 = ((0.0) if j == argmax_w_now else 1.0)
-                factor_26 = math.sqrt(scaled_c[argmax_w_now]) * _positive_part(peak_c[argmax_w_now])
-                case_6 = ((1.0) if j == argmax_w_now else 0.0)
+                case_5 = ((0.0) if j == arglargest_now else 1.0)
+                factor_25 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
+                case_6 = ((1.0) if j == arglargest_now else 0.0)
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_27 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                factor_26 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
-                sum_c_unit_3 = np.float64(sum_c_unit[j, i, argmax_w_now])
-                term_11 = b_2 + w_2 * sum_c_unit_3
-                decay_value_5 = _decay(term_11)
-                term_12 = 1.0 + decay_value_5
-                factor_28 = decay_value_5 / term_12
-                sigmoid_plus_5 = ((sigmoid_plus_3) if j == argmax_w_now else ((((1.0 / term_12)) if term_11 >= 0 else factor_28 if term_11 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                sigmoid_minus_3 = ((factor_25) if term_8 >= 0 else ((1.0 / term_9)) if term_8 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                sigmoid_minus_4 = ((sigmoid_minus_3) if j == argmax_w_now else (((factor_28) if term_11 >= 0 else ((1.0 / term_12)) if term_11 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                factor_29 = w_2 * seed_2 * sigmoid_plus_5 * sigmoid_minus_4
+                decay_value_3 = _decay(largest_now)
+                term_9 = 1.0 + decay_value_3
+                factor_27 = decay_value_3 / term_9
+                sigmoid_plus_3 = (((((1.0 / term_9)) if largest_now >= 0 else factor_27 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_28 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((((factor_27) if largest_now >= 0 else ((1.0 / term_9)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_10)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                factor_29 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
                 for f_113 in range(d):
-                    sum_norm_embedding_now += factor_29 * np.float64(e[j, i, f_113]) * (case_5 * _ratio(sum_embedding_2[argmax_w_now, f_113] / u, factor_26) + case_6 * _ratio(sum_embedding[j, i, f_113] / term, factor_27))
+                    sum_norm_embedding_now += factor_29 * np.float64(e[j, i, f_113]) * (case_5 * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_25) + case_6 * _ratio(sum_embedding[j, i, f_113] / term, factor_26))
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
         _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), False)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), False)
@@ -1252,260 +1208,204 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_c_unit_tangent[j, i, k] = np.float64(sum_c_unit_tangent_part1[row, i, k]) + np.float64(sum_c_unit_tangent_part2[row, i, k])
                 sum_norm_embedding_tangent_now = 0.0
                 seed_3 = seed[j, i]
-                argmax_w_2 = argmax_w[j, i]
-                case_7 = ((0.0) if j == argmax_w_2 else 1.0)
-                factor_30 = math.sqrt(scaled_c[argmax_w_2]) * _positive_part(peak_c[argmax_w_2])
-                case_8 = ((1.0) if j == argmax_w_2 else 0.0)
+                arglargest_2 = arglargest[j, i]
+                case_7 = ((0.0) if j == arglargest_2 else 1.0)
+                factor_30 = math.sqrt(scaled_c[arglargest_2]) * _positive_part(peak_c[arglargest_2])
+                case_8 = ((1.0) if j == arglargest_2 else 0.0)
                 peak_sum_embedding_3 = peak_sum_embedding[j, i]
                 factor_31 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
+                largest_2 = largest[j, i]
+                decay_value_5 = _decay(largest_2)
+                term_12 = 1.0 + decay_value_5
+                factor_32 = decay_value_5 / term_12
+                sigmoid_plus_4 = (((((1.0 / term_12)) if largest_2 >= 0 else factor_32 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_28 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                factor_33 = (decay_value_5 * decay_value_5) / (term_12 * term_12)
+                sigmoid_minus_4 = ((((factor_32) if largest_2 >= 0 else ((1.0 / term_12)) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_10)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sum_e_4 = sum_e[j, i]
-                term_14 = b_2 + w_2 * sum_e_4
-                decay_value_6 = _decay(term_14)
-                term_15 = 1.0 + decay_value_6
-                factor_32 = decay_value_6 / term_15
-                sigmoid_plus_6 = (((1.0 / term_15)) if term_14 >= 0 else factor_32 if term_14 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                sum_c_unit_4 = np.float64(sum_c_unit[j, i, argmax_w_2])
-                term_16 = b_2 + w_2 * sum_c_unit_4
-                decay_value_7 = _decay(term_16)
-                term_17 = 1.0 + decay_value_7
-                factor_33 = decay_value_7 / term_17
-                sigmoid_plus_7 = ((sigmoid_plus_6) if j == argmax_w_2 else ((((1.0 / term_17)) if term_16 >= 0 else factor_33 if term_16 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                sigmoid_minus_5 = ((factor_32) if term_14 >= 0 else ((1.0 / term_15)) if term_14 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                sigmoid_minus_6 = ((sigmoid_minus_5) if j == argmax_w_2 else (((factor_33) if term_16 >= 0 else ((1.0 / term_17)) if term_16 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                case_9 = ((sum_e_4) if j == argmax_w_2 else sum_c_unit_4)
-                factor_34 = (decay_value_6 * decay_value_6) / (term_15 * term_15)
-                case_10 = ((factor_34) if term_14 >= 0 else ((1.0 / ((term_15 * term_15)))) if term_14 < 0.0 else np.nan)
-                factor_35 = (decay_value_7 * decay_value_7) / (term_17 * term_17)
-                case_11 = ((case_10) if j == argmax_w_2 else (((factor_35) if term_16 >= 0 else ((1.0 / ((term_17 * term_17)))) if term_16 < 0.0 else np.nan)))
-                case_12 = (((1.0 / ((term_15 * term_15)))) if term_14 >= 0 else factor_34 if term_14 < 0.0 else np.nan)
-                case_13 = ((case_12) if j == argmax_w_2 else ((((1.0 / ((term_17 * term_17)))) if term_16 >= 0 else factor_35 if term_16 < 0.0 else np.nan)))
-                factor_36 = v_w * (sigmoid_plus_7 * sigmoid_minus_6 + w_2 * case_9 * sigmoid_plus_7 * case_11 - w_2 * case_9 * case_13 * sigmoid_minus_6)
-                term_18 = sigmoid_plus_7 * case_11 - case_13 * sigmoid_minus_6
-                factor_38 = factor_37 * term_18
-                factor_39 = w_2 * sigmoid_plus_7 * sigmoid_minus_6
                 sum_e_tangent_2 = sum_e_tangent[j, i]
-                factor_40 = sum_e_tangent_2 * square * term_18 * case_8
-                factor_41 = sum_c_unit_tangent[j, i, argmax_w_2] * square * term_18 * case_7
+                factor_35 = w_2 * (sigmoid_plus_4 * ((((factor_33) if largest_2 >= 0 else ((1.0 / ((term_12 * term_12)))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_2 < 0.0 else np.nan) - (((((1.0 / ((term_12 * term_12)))) if largest_2 >= 0 else factor_33 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_34 if arglargest_2 < 0.0 else np.nan) * sigmoid_minus_4) * ((v_b + v_w * ((sum_e_4) if j == arglargest_2 else np.float64(sum_c_unit[j, i, arglargest_2])) + w_2 * sum_e_tangent_2 * case_8 + w_2 * sum_c_unit_tangent[j, i, arglargest_2] * case_7) if arglargest_2 >= 0 else 0.0 if arglargest_2 < 0.0 else np.nan)
+                factor_36 = v_w * sigmoid_plus_4 * sigmoid_minus_4
+                factor_37 = w_2 * sigmoid_plus_4 * sigmoid_minus_4
                 ratio_value_12 = _ratio(1.0, factor_31)
-                factor_43 = factor_42 * case_8 * sigmoid_plus_7 * sigmoid_minus_6 * ratio_value_12
-                factor_45 = factor_44 * case_7 * sigmoid_plus_7 * sigmoid_minus_6 * _ratio(1.0, factor_30)
+                factor_39 = factor_38 * case_8 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_12
+                factor_41 = factor_40 * case_7 * sigmoid_plus_4 * sigmoid_minus_4 * _ratio(1.0, factor_30)
                 norm_sum_embedding_tangent_2 = norm_sum_embedding_tangent[j, i]
-                factor_46 = factor_23 * norm_sum_embedding_tangent_2 * case_8 * sigmoid_plus_7 * sigmoid_minus_6 * ratio_value_12
-                for f_196 in range(d):
-                    e_4 = np.float64(e[j, i, f_196])
-                    ratio_value_10 = _ratio(sum_embedding_2[argmax_w_2, f_196] / u, factor_30)
-                    ratio_value_11 = _ratio(sum_embedding[j, i, f_196] / term, factor_31)
-                    term_13 = case_7 * ratio_value_10 + case_8 * ratio_value_11
-                    sum_norm_embedding_tangent_now += seed_3 * (factor_36 * e_4 * term_13 + factor_38 * e_4 * term_13 + factor_39 * np.float64(e_tangent[j, i, f_196]) * term_13 + factor_40 * e_4 * term_13 + factor_41 * e_4 * term_13 + factor_43 * e_4 * sum_embedding_tangent[j, i, f_196] + factor_45 * e_4 * (sum_embedding_2_tangent[argmax_w_2, f_196] - norm_c_tangent[argmax_w_2] * ratio_value_10) + factor_46 * e_4 * ratio_value_11)
+                factor_42 = factor_23 * norm_sum_embedding_tangent_2 * case_8 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_12
+                for f_206 in range(d):
+                    e_4 = np.float64(e[j, i, f_206])
+                    ratio_value_10 = _ratio(sum_embedding_2[arglargest_2, f_206] / u, factor_30)
+                    ratio_value_11 = _ratio(sum_embedding[j, i, f_206] / term, factor_31)
+                    term_11 = case_7 * ratio_value_10 + case_8 * ratio_value_11
+                    sum_norm_embedding_tangent_now += seed_3 * (factor_35 * e_4 * term_11 + factor_36 * e_4 * term_11 + factor_37 * np.float64(e_tangent[j, i, f_206]) * term_11 + factor_39 * e_4 * sum_embedding_tangent[j, i, f_206] + factor_41 * e_4 * (sum_embedding_2_tangent[arglargest_2, f_206] - norm_c_tangent[arglargest_2] * ratio_value_10) + factor_42 * e_4 * ratio_value_11)
                 sum_norm_embedding_tangent[j, i] = sum_norm_embedding_tangent_now
             for i in range(u):
                 sum_embedding_4_tangent[j, i, :] = 0.0
-                for i_195 in range(u):
-                    sum_e_5 = sum_e[j, i_195]
-                    factor_47 = math.sqrt(scaled_sum_embedding[j, i_195]) * _positive_part(peak_sum_embedding[j, i_195])
-                    term_20 = b_2 + w_2 * sum_e_5
-                    decay_value_8 = _decay(term_20)
-                    term_21 = 1.0 + decay_value_8
-                    factor_48 = decay_value_8 / term_21
-                    argmax_w_3 = argmax_w[j, i_195]
-                    sum_c_unit_5 = np.float64(sum_c_unit[j, i_195, argmax_w_3])
-                    term_22 = b_2 + w_2 * sum_c_unit_5
-                    decay_value_9 = _decay(term_22)
-                    term_23 = 1.0 + decay_value_9
-                    factor_49 = decay_value_9 / term_23
-                    sigmoid_plus_8 = (((((1.0 / term_21)) if term_20 >= 0 else factor_48 if term_20 < 0.0 else np.nan)) if j == argmax_w_3 else ((((1.0 / term_23)) if term_22 >= 0 else factor_49 if term_22 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                    factor_50 = (decay_value_8 * decay_value_8) / (term_21 * term_21)
-                    factor_51 = (decay_value_9 * decay_value_9) / (term_23 * term_23)
-                    case_14 = ((((factor_50) if term_20 >= 0 else ((1.0 / ((term_21 * term_21)))) if term_20 < 0.0 else np.nan)) if j == argmax_w_3 else (((factor_51) if term_22 >= 0 else ((1.0 / ((term_23 * term_23)))) if term_22 < 0.0 else np.nan)))
-                    factor_52 = square * sigmoid_plus_8 * case_14
-                    case_15 = (((((1.0 / ((term_21 * term_21)))) if term_20 >= 0 else factor_50 if term_20 < 0.0 else np.nan)) if j == argmax_w_3 else ((((1.0 / ((term_23 * term_23)))) if term_22 >= 0 else factor_51 if term_22 < 0.0 else np.nan)))
-                    sigmoid_minus_7 = ((((factor_48) if term_20 >= 0 else ((1.0 / term_21)) if term_20 < 0.0 else np.nan)) if j == argmax_w_3 else (((factor_49) if term_22 >= 0 else ((1.0 / term_23)) if term_22 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j, argmax_w)), (sum_c_unit, True)))
-                    factor_53 = -square * case_15 * sigmoid_minus_7
-                    factor_54 = -w_2 * sigmoid_plus_8 * sigmoid_minus_7
-                    ratio_value_14 = _ratio(1.0, factor_47)
-                    factor_55 = sum_e_tangent[j, i_195] * ratio_value_14 / term
-                    case_16 = ((sum_e_5) if j == argmax_w_3 else sum_c_unit_5)
-                    factor_56 = factor_16 * (sigmoid_plus_8 * sigmoid_minus_7 + w_2 * case_16 * sigmoid_plus_8 * case_14 - w_2 * case_16 * case_15 * sigmoid_minus_7) * ratio_value_14
-                    term_24 = sigmoid_plus_8 * case_14 - case_15 * sigmoid_minus_7
-                    factor_57 = factor_18 * term_24 * ratio_value_14
-                    factor_58 = factor_42 * sigmoid_plus_8 * sigmoid_minus_7 * ratio_value_14
-                    factor_60 = factor_59 * sum_c_unit_tangent[j, i_195, argmax_w_3] * term_24 * ((0.0) if j == argmax_w_3 else 1.0) * ratio_value_14
+                for i_205 in range(u):
+                    sum_e_5 = sum_e[j, i_205]
+                    factor_43 = math.sqrt(scaled_sum_embedding[j, i_205]) * _positive_part(peak_sum_embedding[j, i_205])
+                    largest_3 = largest[j, i_205]
+                    decay_value_6 = _decay(largest_3)
+                    term_14 = 1.0 + decay_value_6
+                    factor_44 = decay_value_6 / term_14
+                    arglargest_3 = arglargest[j, i_205]
+                    sigmoid_plus_5 = (((((1.0 / term_14)) if largest_3 >= 0 else factor_44 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_28 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    factor_45 = (decay_value_6 * decay_value_6) / (term_14 * term_14)
+                    sigmoid_minus_5 = ((((factor_44) if largest_3 >= 0 else ((1.0 / term_14)) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_10)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sum_e_tangent_3 = sum_e_tangent[j, i_205]
+                    case_9 = ((1.0) if j == arglargest_3 else 0.0)
+                    ratio_value_14 = _ratio(1.0, factor_43)
+                    factor_46 = factor_38 * (sigmoid_plus_5 * ((((factor_45) if largest_3 >= 0 else ((1.0 / ((term_14 * term_14)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_14 * term_14)))) if largest_3 >= 0 else factor_45 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_34 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_5) * ((v_b + v_w * ((sum_e_5) if j == arglargest_3 else np.float64(sum_c_unit[j, i_205, arglargest_3])) + w_2 * sum_e_tangent_3 * case_9 + w_2 * sum_c_unit_tangent[j, i_205, arglargest_3] * ((0.0) if j == arglargest_3 else 1.0)) if arglargest_3 >= 0 else 0.0 if arglargest_3 < 0.0 else np.nan) * ratio_value_14
+                    factor_47 = factor_16 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
+                    factor_48 = factor_38 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
                     square_3 = (ratio_value_14 * ratio_value_14)
-                    factor_61 = factor_20 * norm_sum_embedding_tangent[j, i_195] * square_3 * sigmoid_plus_8 * sigmoid_minus_7
-                    factor_63 = factor_62 * sum_e_5 * square_3 * sigmoid_plus_8 * sigmoid_minus_7
-                    factor_64 = seed[j, i_195] * ((1.0) if j == argmax_w_3 else 0.0)
+                    factor_49 = factor_20 * norm_sum_embedding_tangent[j, i_205] * square_3 * sigmoid_plus_5 * sigmoid_minus_5
+                    factor_50 = factor_23 * sum_e_tangent_3 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
+                    factor_52 = factor_51 * sum_e_5 * square_3 * sigmoid_plus_5 * sigmoid_minus_5
+                    factor_53 = seed[j, i_205] * case_9
                     for d_24 in range(d):
-                        e_5 = np.float64(e[j, i_195, d_24])
-                        ratio_value_13 = _ratio(sum_embedding[j, i_195, d_24] / term, factor_47)
-                        term_19 = e_5 - sum_e_5 * ratio_value_13
-                        if (i != i_195 and argmax_w_3 >= 0):
-                            sum_embedding_4_tangent[j, i, d_24] += factor_64 * (factor_55 * (factor_52 * term_19 + factor_53 * term_19 + factor_54 * ratio_value_13) + factor_56 * term_19 + factor_57 * term_19 + factor_58 * np.float64(e_tangent[j, i_195, d_24]) + factor_60 * term_19 + factor_61 * (-e_5 + 2.0 * sum_e_5 * ratio_value_13) + factor_63 * sum_embedding_tangent[j, i_195, d_24])
+                        e_5 = np.float64(e[j, i_205, d_24])
+                        ratio_value_13 = _ratio(sum_embedding[j, i_205, d_24] / term, factor_43)
+                        term_13 = e_5 - sum_e_5 * ratio_value_13
+                        if (i != i_205 and arglargest_3 >= 0):
+                            sum_embedding_4_tangent[j, i, d_24] += factor_53 * (factor_46 * term_13 + factor_47 * term_13 + factor_48 * np.float64(e_tangent[j, i_205, d_24]) + factor_49 * (-e_5 + 2.0 * sum_e_5 * ratio_value_13) + factor_50 * ratio_value_13 + factor_52 * sum_embedding_tangent[j, i_205, d_24])
     sum_c_unit_2[:, :] = 0.0
     sum_w_2_tangent = 0.0
     sum_b_2_tangent = 0.0
     sum_c_unit_2_tangent[:, :] = 0.0
     for i_53 in range(u):
         for j_54 in range(s):
-            argmax_w_4 = argmax_w[j_54, i_53]
+            arglargest_4 = arglargest[j_54, i_53]
             seed_4 = seed[j_54, i_53]
-            case_17 = ((0.0) if j_54 == argmax_w_4 else 1.0)
-            sum_e_6 = sum_e[j_54, i_53]
-            term_25 = b_2 + w_2 * sum_e_6
-            decay_value_10 = _decay(term_25)
-            term_26 = 1.0 + decay_value_10
-            factor_65 = decay_value_10 / term_26
-            sum_c_unit_6 = np.float64(sum_c_unit[j_54, i_53, argmax_w_4])
-            term_27 = b_2 + w_2 * sum_c_unit_6
-            decay_value_11 = _decay(term_27)
-            term_28 = 1.0 + decay_value_11
-            factor_66 = decay_value_11 / term_28
-            sigmoid_plus_9 = (((((1.0 / term_26)) if term_25 >= 0 else factor_65 if term_25 < 0.0 else np.nan)) if j_54 == argmax_w_4 else ((((1.0 / term_28)) if term_27 >= 0 else factor_66 if term_27 < 0.0 else np.nan)))  # sigmoid(b + w*Piecewise((sum_e, Eq(j_54, argmax_w)), (sum_c_unit, True)))
-            sigmoid_minus_8 = ((((factor_65) if term_25 >= 0 else ((1.0 / term_26)) if term_25 < 0.0 else np.nan)) if j_54 == argmax_w_4 else (((factor_66) if term_27 >= 0 else ((1.0 / term_28)) if term_27 < 0.0 else np.nan)))  # sigmoid(-b - w*Piecewise((sum_e, Eq(j_54, argmax_w)), (sum_c_unit, True)))
-            factor_67 = seed_4 * case_17 * sigmoid_plus_9 * sigmoid_minus_8
-            factor_68 = (decay_value_10 * decay_value_10) / (term_26 * term_26)
-            factor_69 = (decay_value_11 * decay_value_11) / (term_28 * term_28)
-            case_18 = ((((factor_68) if term_25 >= 0 else ((1.0 / ((term_26 * term_26)))) if term_25 < 0.0 else np.nan)) if j_54 == argmax_w_4 else (((factor_69) if term_27 >= 0 else ((1.0 / ((term_28 * term_28)))) if term_27 < 0.0 else np.nan)))
-            case_19 = (((((1.0 / ((term_26 * term_26)))) if term_25 >= 0 else factor_68 if term_25 < 0.0 else np.nan)) if j_54 == argmax_w_4 else ((((1.0 / ((term_28 * term_28)))) if term_27 >= 0 else factor_69 if term_27 < 0.0 else np.nan)))
-            term_29 = sigmoid_plus_9 * case_18 - case_19 * sigmoid_minus_8
-            factor_70 = v_b * term_29
-            factor_71 = sigmoid_plus_9 * sigmoid_minus_8
-            case_20 = ((sum_e_6) if j_54 == argmax_w_4 else sum_c_unit_6)
-            factor_72 = v_w * term_29 * case_20
-            sum_c_unit_tangent_2 = sum_c_unit_tangent[j_54, i_53, argmax_w_4]
-            factor_73 = w_2 * sum_c_unit_tangent_2 * term_29
-            sum_e_tangent_3 = sum_e_tangent[j_54, i_53]
-            case_21 = ((1.0) if j_54 == argmax_w_4 else 0.0)
-            factor_74 = w_2 * sum_e_tangent_3 * term_29 * case_21
-            factor_75 = seed_4 * case_17
+            case_10 = ((0.0) if j_54 == arglargest_4 else 1.0)
+            largest_4 = largest[j_54, i_53]
+            decay_value_7 = _decay(largest_4)
+            term_15 = 1.0 + decay_value_7
+            factor_54 = decay_value_7 / term_15
+            sigmoid_plus_6 = (((((1.0 / term_15)) if largest_4 >= 0 else factor_54 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_28 if arglargest_4 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((((factor_54) if largest_4 >= 0 else ((1.0 / term_15)) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_10)) if arglargest_4 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_55 = seed_4 * case_10 * sigmoid_plus_6 * sigmoid_minus_6
+            factor_56 = (decay_value_7 * decay_value_7) / (term_15 * term_15)
+            term_16 = sigmoid_plus_6 * ((((factor_56) if largest_4 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_4 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_4 >= 0 else factor_56 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_34 if arglargest_4 < 0.0 else np.nan) * sigmoid_minus_6
+            case_11 = ((sum_e[j_54, i_53]) if j_54 == arglargest_4 else np.float64(sum_c_unit[j_54, i_53, arglargest_4]))
+            sum_e_tangent_4 = sum_e_tangent[j_54, i_53]
+            case_12 = ((1.0) if j_54 == arglargest_4 else 0.0)
+            sum_c_unit_tangent_2 = sum_c_unit_tangent[j_54, i_53, arglargest_4]
+            case_13 = ((v_b + v_w * case_11 + w_2 * sum_e_tangent_4 * case_12 + w_2 * sum_c_unit_tangent_2 * case_10) if arglargest_4 >= 0 else 0.0 if arglargest_4 < 0.0 else np.nan)
+            factor_57 = term_16 * case_13
+            factor_58 = sigmoid_plus_6 * sigmoid_minus_6
+            factor_59 = seed_4 * case_10
             for f_11 in range(d):
                 e_6 = np.float64(e[j_54, i_53, f_11])
-                if argmax_w_4 >= 0:
-                    sum_c_unit_2[argmax_w_4, f_11] += factor_67 * e_6
-                if argmax_w_4 >= 0:
-                    sum_c_unit_2_tangent[argmax_w_4, f_11] += factor_75 * (factor_70 * e_6 + factor_71 * np.float64(e_tangent[j_54, i_53, f_11]) + factor_72 * e_6 + factor_73 * e_6 + factor_74 * e_6)
-            term_30 = factor_71 + w_2 * case_20 * sigmoid_plus_9 * case_18 - w_2 * case_20 * case_19 * sigmoid_minus_8
-            if argmax_w_4 >= 0:
-                sum_w_2_tangent += seed_4 * (v_b * term_29 * case_20 + v_w * term_29 * (((sum_e_6 * sum_e_6)) if j_54 == argmax_w_4 else ((sum_c_unit_6 * sum_c_unit_6))) + sum_e_tangent_3 * term_30 * case_21 + sum_c_unit_tangent_2 * term_30 * case_17)
-            if argmax_w_4 >= 0:
-                sum_b_2_tangent += seed_4 * term_29 * (v_b + v_w * case_20 + w_2 * sum_e_tangent_3 * case_21 + w_2 * sum_c_unit_tangent_2 * case_17)
-    factor_78 = -w_2 / u
-    factor_81 = -w_2 / (u * u)
+                if arglargest_4 >= 0:
+                    sum_c_unit_2[arglargest_4, f_11] += factor_55 * e_6
+                if arglargest_4 >= 0:
+                    sum_c_unit_2_tangent[arglargest_4, f_11] += factor_59 * (factor_57 * e_6 + factor_58 * np.float64(e_tangent[j_54, i_53, f_11]))
+            if arglargest_4 >= 0:
+                sum_w_2_tangent += seed_4 * (term_16 * case_13 * case_11 + sum_e_tangent_4 * case_12 * sigmoid_plus_6 * sigmoid_minus_6 + sum_c_unit_tangent_2 * case_10 * sigmoid_plus_6 * sigmoid_minus_6)
+            if arglargest_4 >= 0:
+                sum_b_2_tangent += seed_4 * term_16 * case_13
+    factor_62 = -w_2 / u
+    factor_65 = -w_2 / (u * u)
+    factor_105 = v_b * w_2
     for k_10 in range(s):
         sum_norm_c = 0.0
         sum_norm_c_tangent = 0.0
         ratio_value_15 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-        factor_76 = factor_44 * ratio_value_15
+        factor_60 = factor_40 * ratio_value_15
         for f_63 in range(d):
             c_unit_3 = np.float64(c_unit[k_10, f_63])
             sum_c_unit_2_2 = sum_c_unit_2[k_10, f_63]
             sum_norm_c += c_unit_3 * sum_c_unit_2_2
             sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_63]
             sum_norm_c_tangent += c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_63]) * sum_c_unit_2_2
-            product_embedding_part_2[f_63] = factor_76 * sum_c_unit_2_tangent_2
-        factor_77 = ratio_value_15 / u
-        factor_79 = factor_78 * sum_norm_c * ratio_value_15
-        factor_80 = factor_78 * sum_norm_c_tangent * ratio_value_15
-        factor_82 = factor_81 * norm_c_tangent[k_10] * (ratio_value_15 * ratio_value_15)
+            product_embedding_part_2[f_63] = factor_60 * sum_c_unit_2_tangent_2
+        factor_61 = ratio_value_15 / u
+        factor_63 = factor_62 * sum_norm_c * ratio_value_15
+        factor_64 = factor_62 * sum_norm_c_tangent * ratio_value_15
+        factor_66 = factor_65 * norm_c_tangent[k_10] * (ratio_value_15 * ratio_value_15)
         for d_24 in range(d):
             c_unit_4 = np.float64(c_unit[k_10, d_24])
-            term_31 = sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit_4
-            product_embedding_part_1_now = factor_77 * term_31
+            term_17 = sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit_4
+            product_embedding_part_1_now = factor_61 * term_17
             product_embedding_part_1[d_24] = product_embedding_part_1_now
-            product_embedding_part_3_now = factor_79 * np.float64(c_unit_tangent[k_10, d_24])
+            product_embedding_part_3_now = factor_63 * np.float64(c_unit_tangent[k_10, d_24])
             product_embedding_part_3[d_24] = product_embedding_part_3_now
-            product_embedding_part_4_now = factor_80 * c_unit_4
+            product_embedding_part_4_now = factor_64 * c_unit_4
             product_embedding_part_4[d_24] = product_embedding_part_4_now
-            product_embedding_part_5_now = factor_82 * term_31
+            product_embedding_part_5_now = factor_66 * term_17
             product_embedding_part_5[d_24] = product_embedding_part_5_now
         for i in range(u):
-            argmax_w_5 = argmax_w[k_10, i]
-            case_22 = ((0.0) if k_10 == argmax_w_5 else 1.0)
-            factor_83 = math.sqrt(scaled_c[argmax_w_5]) * _positive_part(peak_c[argmax_w_5])
-            case_23 = ((1.0) if k_10 == argmax_w_5 else 0.0)
-            factor_84 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
-            sum_e_7 = sum_e[k_10, i]
-            term_33 = b_2 + w_2 * sum_e_7
-            decay_value_12 = _decay(term_33)
-            term_34 = 1.0 + decay_value_12
-            factor_85 = decay_value_12 / term_34
-            case_24 = (((1.0 / term_34)) if term_33 >= 0 else factor_85 if term_33 < 0.0 else np.nan)
-            sum_c_unit_7 = np.float64(sum_c_unit[k_10, i, argmax_w_5])
-            term_35 = b_2 + w_2 * sum_c_unit_7
-            decay_value_13 = _decay(term_35)
-            term_36 = 1.0 + decay_value_13
-            factor_86 = decay_value_13 / term_36
-            case_25 = ((case_24) if k_10 == argmax_w_5 else ((((1.0 / term_36)) if term_35 >= 0 else factor_86 if term_35 < 0.0 else np.nan)))
-            factor_87 = (decay_value_12 * decay_value_12) / (term_34 * term_34)
-            case_26 = ((factor_87) if term_33 >= 0 else ((1.0 / ((term_34 * term_34)))) if term_33 < 0.0 else np.nan)
-            factor_88 = (decay_value_13 * decay_value_13) / (term_36 * term_36)
-            case_27 = ((case_26) if k_10 == argmax_w_5 else (((factor_88) if term_35 >= 0 else ((1.0 / ((term_36 * term_36)))) if term_35 < 0.0 else np.nan)))
-            factor_89 = case_25 * case_27
-            case_28 = (((1.0 / ((term_34 * term_34)))) if term_33 >= 0 else factor_87 if term_33 < 0.0 else np.nan)
-            case_29 = ((factor_85) if term_33 >= 0 else ((1.0 / term_34)) if term_33 < 0.0 else np.nan)
-            factor_90 = case_28 * case_29
-            factor_92 = sum_e_7 * case_24 * case_26
-            case_30 = ((case_28) if k_10 == argmax_w_5 else ((((1.0 / ((term_36 * term_36)))) if term_35 >= 0 else factor_88 if term_35 < 0.0 else np.nan)))
-            case_31 = ((case_29) if k_10 == argmax_w_5 else (((factor_86) if term_35 >= 0 else ((1.0 / term_36)) if term_35 < 0.0 else np.nan)))
-            factor_94 = -case_30 * case_31
-            factor_95 = -case_24 * case_26
-            factor_97 = -sum_e_7 * case_28 * case_29
+            arglargest_5 = arglargest[k_10, i]
+            case_14 = ((0.0) if k_10 == arglargest_5 else 1.0)
+            factor_67 = math.sqrt(scaled_c[arglargest_5]) * _positive_part(peak_c[arglargest_5])
+            case_15 = ((1.0) if k_10 == arglargest_5 else 0.0)
+            factor_68 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             seed_5 = seed[k_10, i]
+            largest_5 = largest[k_10, i]
+            decay_value_8 = _decay(largest_5)
+            term_19 = 1.0 + decay_value_8
+            factor_69 = decay_value_8 / term_19
+            case_16 = (((((1.0 / term_19)) if largest_5 >= 0 else factor_69 if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else factor_28 if arglargest_5 < 0.0 else np.nan)
+            case_17 = ((((factor_69) if largest_5 >= 0 else ((1.0 / term_19)) if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else ((1.0 / term_10)) if arglargest_5 < 0.0 else np.nan)
             ratio_value_18 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_99 = w_2 * seed_5 * ratio_value_18
-            factor_100 = seed_5 * case_25 * case_31 * ratio_value_18
-            factor_101 = seed_5 * sum_e_7 * case_24 * case_29 * ratio_value_18
-            square_4 = (sum_e_7 * sum_e_7)
-            factor_103 = w_2 * seed_5 * square_4 * case_24 * case_26 * ratio_value_18
-            case_32 = ((sum_e_7) if k_10 == argmax_w_5 else sum_c_unit_7)
-            factor_105 = w_2 * seed_5 * case_32 * case_25 * case_27 * ratio_value_18
-            factor_106 = w_2 * seed_5 * sum_e_7 * case_28 * case_29 * ratio_value_18
-            factor_108 = -seed_5 * case_24 * case_29 * ratio_value_18
-            factor_110 = -w_2 * seed_5 * square_4 * case_28 * case_29 * ratio_value_18
-            factor_112 = -w_2 * seed_5 * case_32 * case_30 * case_31 * ratio_value_18
-            factor_113 = -w_2 * seed_5 * sum_e_7 * case_24 * case_26 * ratio_value_18
+            factor_70 = seed_5 * case_16 * case_17 * ratio_value_18
+            sum_e_6 = sum_e[k_10, i]
+            term_20 = b_2 + w_2 * sum_e_6
+            decay_value_9 = _decay(term_20)
+            term_21 = 1.0 + decay_value_9
+            factor_71 = decay_value_9 / term_21
+            case_18 = (((1.0 / term_21)) if term_20 >= 0 else factor_71 if term_20 < 0.0 else np.nan)
+            case_19 = ((factor_71) if term_20 >= 0 else ((1.0 / term_21)) if term_20 < 0.0 else np.nan)
+            factor_72 = seed_5 * sum_e_6 * case_18 * case_19 * ratio_value_18
+            square_4 = (sum_e_6 * sum_e_6)
+            factor_74 = (decay_value_9 * decay_value_9) / (term_21 * term_21)
+            case_20 = ((factor_74) if term_20 >= 0 else ((1.0 / ((term_21 * term_21)))) if term_20 < 0.0 else np.nan)
+            factor_75 = w_2 * seed_5 * square_4 * case_18 * case_20 * ratio_value_18
+            case_21 = (((1.0 / ((term_21 * term_21)))) if term_20 >= 0 else factor_74 if term_20 < 0.0 else np.nan)
+            factor_77 = w_2 * seed_5 * sum_e_6 * case_21 * case_19 * ratio_value_18
+            factor_79 = -seed_5 * case_18 * case_19 * ratio_value_18
+            factor_81 = -w_2 * seed_5 * square_4 * case_21 * case_19 * ratio_value_18
+            factor_83 = -w_2 * seed_5 * sum_e_6 * case_18 * case_20 * ratio_value_18
             square_5 = (ratio_value_18 * ratio_value_18)
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
-            factor_115 = w_2 * seed_5 * case_24 * case_29
-            factor_116 = -w_2 * seed_5 * case_25 * case_31
-            factor_117 = -w_2 * seed_5 * sum_e_7 * case_24 * case_29
-            factor_118 = w_2 * seed_5 * square_5 * case_24 * case_29
-            factor_119 = square * case_28 * case_29
-            factor_121 = w_2 * case_24 * case_29
-            factor_123 = square * case_23 * case_25 * case_27
-            factor_124 = sum_e_7 * square * case_24 * case_26
-            factor_126 = -square * case_24 * case_26
-            factor_128 = -square * case_23 * case_30 * case_31
-            factor_129 = -sum_e_7 * square * case_28 * case_29
-            factor_131 = seed_5 * ratio_value_18
-            case_33 = (((-sum_norm_embedding_2 + w_2 * seed_5 * sum_e_7 * case_24 * case_29) * ratio_value_18) if argmax_w_5 >= 0 else (w_2 * seed_5 * sum_e_7 * case_24 * case_29 * ratio_value_18) if argmax_w_5 < 0.0 else np.nan)
-            factor_132 = seed_5 * square * (factor_89 + factor_94) * case_22 * ratio_value_18
-            ratio_value_19 = _ratio(1.0, factor_84)
-            case_34 = ((factor_42 * seed_5 * (case_23 * case_25 * case_31 - case_24 * case_29) * ratio_value_18 * ratio_value_19) if argmax_w_5 >= 0 else (factor_23 * seed_5 * case_24 * case_29 * ratio_value_18 * ratio_value_19) if argmax_w_5 < 0.0 else np.nan)
-            factor_133 = w_2 * seed_5 * ratio_value_18 * ratio_value_19 * (case_24 * case_29 - case_23 * case_25 * case_31)
-            factor_134 = w_2 * seed_5 * case_24 * case_29 * ratio_value_18 * ratio_value_19
-            factor_135 = norm_sum_embedding_tangent[k_10, i] / term
-            factor_136 = ((w_2 * seed_5 * case_22 * case_25 * case_31 * ratio_value_18) if argmax_w_5 >= 0 else 0.0 if argmax_w_5 < 0.0 else np.nan) * _ratio(1.0, factor_83) / u
+            factor_85 = w_2 * seed_5 * case_18 * case_19
+            factor_86 = -w_2 * seed_5 * case_16 * case_17
+            factor_87 = -w_2 * seed_5 * sum_e_6 * case_18 * case_19
+            factor_88 = w_2 * seed_5 * square_5 * case_18 * case_19
+            case_22 = (((-sum_norm_embedding_2 + w_2 * seed_5 * sum_e_6 * case_18 * case_19) * ratio_value_18) if arglargest_5 >= 0 else (w_2 * seed_5 * sum_e_6 * case_18 * case_19 * ratio_value_18) if arglargest_5 < 0.0 else np.nan)
+            ratio_value_19 = _ratio(1.0, factor_68)
+            case_23 = ((factor_38 * seed_5 * (case_15 * case_16 * case_17 - case_18 * case_19) * ratio_value_18 * ratio_value_19) if arglargest_5 >= 0 else (factor_23 * seed_5 * case_18 * case_19 * ratio_value_18 * ratio_value_19) if arglargest_5 < 0.0 else np.nan)
+            factor_89 = (decay_value_8 * decay_value_8) / (term_19 * term_19)
+            factor_90 = w_2 * seed_5 * (case_16 * ((((factor_89) if largest_5 >= 0 else ((1.0 / ((term_19 * term_19)))) if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_5 < 0.0 else np.nan) - (((((1.0 / ((term_19 * term_19)))) if largest_5 >= 0 else factor_89 if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else factor_34 if arglargest_5 < 0.0 else np.nan) * case_17) * ratio_value_18
+            sum_e_tangent_5 = sum_e_tangent[k_10, i]
+            case_24 = ((v_b + v_w * ((sum_e_6) if k_10 == arglargest_5 else np.float64(sum_c_unit[k_10, i, arglargest_5])) + w_2 * sum_e_tangent_5 * case_15 + w_2 * sum_c_unit_tangent[k_10, i, arglargest_5] * case_14) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan)
+            factor_91 = w_2 * seed_5 * ratio_value_18 * ratio_value_19 * (case_18 * case_19 - case_15 * case_16 * case_17)
+            factor_92 = w_2 * seed_5 * case_18 * case_19 * ratio_value_18 * ratio_value_19
+            factor_93 = norm_sum_embedding_tangent[k_10, i] / term
+            factor_94 = ((w_2 * seed_5 * case_14 * case_16 * case_17 * ratio_value_18) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) * _ratio(1.0, factor_67) / u
+            factor_95 = square * case_21 * case_19
+            factor_96 = w_2 * case_18 * case_19
+            factor_97 = sum_e_6 * square * case_18 * case_20
+            factor_98 = -square * case_18 * case_20
+            factor_99 = -sum_e_6 * square * case_21 * case_19
+            factor_100 = seed_5 * sum_e_tangent_5 * ratio_value_18
+            factor_101 = case_21 * case_19
+            factor_102 = sum_e_6 * case_18 * case_20
+            factor_103 = -case_18 * case_20
+            factor_104 = -sum_e_6 * case_21 * case_19
+            factor_106 = factor_105 * seed_5 * ratio_value_18
             for d_24 in range(d):
-                ratio_value_16 = _ratio(sum_embedding_2[argmax_w_5, d_24] / u, factor_83)
-                ratio_value_17 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_84)
-                term_32 = case_22 * ratio_value_16 + case_23 * ratio_value_17
-                factor_91 = factor_90 * ratio_value_17
-                e_7 = np.float64(e[k_10, i, d_24])
-                factor_93 = factor_92 * e_7
-                factor_96 = factor_95 * ratio_value_17
-                factor_98 = factor_97 * e_7
                 product_embedding_part_1_2 = product_embedding_part_1[d_24]
-                factor_102 = factor_101 * e_7
-                factor_104 = factor_103 * e_7
-                factor_107 = factor_106 * ratio_value_17
-                factor_109 = factor_108 * ratio_value_17
-                factor_111 = factor_110 * e_7
-                factor_114 = factor_113 * ratio_value_17
-                factor_120 = factor_119 * ratio_value_17
-                factor_122 = factor_121 * e_7
-                factor_125 = factor_124 * e_7
-                factor_127 = factor_126 * ratio_value_17
-                factor_130 = factor_129 * e_7
-                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_b * ((factor_99 * (factor_89 * term_32 + factor_91 + factor_93 + factor_94 * term_32 + factor_96 + factor_98)) if argmax_w_5 >= 0 else (factor_99 * (factor_91 + factor_93 + factor_96 + factor_98)) if argmax_w_5 < 0.0 else np.nan) + v_w * ((product_embedding_part_1_2 + factor_100 * term_32 + factor_102 + factor_104 + factor_105 * term_32 + factor_107 + factor_109 + factor_111 + factor_112 * term_32 + factor_114) if argmax_w_5 >= 0 else (product_embedding_part_1_2 + factor_102 + factor_104 + factor_107 + factor_109 + factor_111 + factor_114) if argmax_w_5 < 0.0 else np.nan) + norm_embedding_tangent[k_10, i] * ((square_5 * (sum_norm_embedding_2 * e_7 + factor_115 * ratio_value_17 + factor_116 * term_32 + factor_117 * e_7)) if argmax_w_5 >= 0 else (factor_118 * (ratio_value_17 - sum_e_7 * e_7)) if argmax_w_5 < 0.0 else np.nan) + sum_e_tangent[k_10, i] * ((factor_131 * (factor_120 + factor_122 + factor_123 * term_32 + factor_125 + factor_127 + factor_128 * term_32 + factor_130)) if argmax_w_5 >= 0 else (factor_131 * (factor_120 + factor_122 + factor_125 + factor_127 + factor_130)) if argmax_w_5 < 0.0 else np.nan) + sum_norm_embedding_tangent[k_10, i] * ((-e_7 * ratio_value_18) if argmax_w_5 >= 0 else 0.0 if argmax_w_5 < 0.0 else np.nan) + np.float64(e_tangent[k_10, i, d_24]) * case_33 + sum_c_unit_tangent[k_10, i, argmax_w_5] * ((factor_132 * term_32) if argmax_w_5 >= 0 else 0.0 if argmax_w_5 < 0.0 else np.nan) + sum_embedding_tangent[k_10, i, d_24] * case_34 + factor_135 * ((factor_133 * ratio_value_17) if argmax_w_5 >= 0 else (factor_134 * ratio_value_17) if argmax_w_5 < 0.0 else np.nan) + factor_136 * (sum_embedding_2_tangent[argmax_w_5, d_24] - norm_c_tangent[argmax_w_5] * ratio_value_16)
+                ratio_value_16 = _ratio(sum_embedding_2[arglargest_5, d_24] / u, factor_67)
+                ratio_value_17 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_68)
+                term_18 = case_14 * ratio_value_16 + case_15 * ratio_value_17
+                e_7 = np.float64(e[k_10, i, d_24])
+                factor_73 = factor_72 * e_7
+                factor_76 = factor_75 * e_7
+                factor_78 = factor_77 * ratio_value_17
+                factor_80 = factor_79 * ratio_value_17
+                factor_82 = factor_81 * e_7
+                factor_84 = factor_83 * ratio_value_17
+                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_w * ((product_embedding_part_1_2 + factor_70 * term_18 + factor_73 + factor_76 + factor_78 + factor_80 + factor_82 + factor_84) if arglargest_5 >= 0 else (product_embedding_part_1_2 + factor_73 + factor_76 + factor_78 + factor_80 + factor_82 + factor_84) if arglargest_5 < 0.0 else np.nan) + norm_embedding_tangent[k_10, i] * ((square_5 * (sum_norm_embedding_2 * e_7 + factor_85 * ratio_value_17 + factor_86 * term_18 + factor_87 * e_7)) if arglargest_5 >= 0 else (factor_88 * (ratio_value_17 - sum_e_6 * e_7)) if arglargest_5 < 0.0 else np.nan) + sum_norm_embedding_tangent[k_10, i] * ((-e_7 * ratio_value_18) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) + np.float64(e_tangent[k_10, i, d_24]) * case_22 + sum_embedding_tangent[k_10, i, d_24] * case_23 + ((factor_90 * term_18) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) * case_24 + factor_93 * ((factor_91 * ratio_value_17) if arglargest_5 >= 0 else (factor_92 * ratio_value_17) if arglargest_5 < 0.0 else np.nan) + factor_94 * (sum_embedding_2_tangent[arglargest_5, d_24] - norm_c_tangent[arglargest_5] * ratio_value_16) + factor_100 * (factor_95 * ratio_value_17 + factor_96 * e_7 + factor_97 * e_7 + factor_98 * ratio_value_17 + factor_99 * e_7) + factor_106 * (factor_101 * ratio_value_17 + factor_102 * e_7 + factor_103 * ratio_value_17 + factor_104 * e_7)
     product_w[()] = sum_w_2_tangent - sum_w_tangent
     product_b[()] = sum_b_2_tangent - sum_b_tangent

@@ -42,13 +42,16 @@ from symloss.language import (
     sum_over,
 )
 from symloss.language.atoms import magnitude, positive_part, ratio
+from symloss.language.definition import Definition
+from symloss.verification.condition import condition_number
 from symloss.verification.oracle import Undecided, Undefined, counts, oracle_of
 from symloss.verification.quantities import (
-    condition_number,
+    Request,
     evaluate,
     gradient,
     hessian_diagonal,
     hessian_product,
+    split,
     value,
 )
 from symloss.verification.ulp import round_to, rounded
@@ -243,10 +246,22 @@ def test_rationals_are_not_rounded_to_binary() -> None:
     assert ball.rel_accuracy_bits() >= 80
 
 
+def condition_of(definition: Definition, inputs: dict[str, Any]) -> float:
+    request = Request(oracle_of(definition), *split(definition, inputs, {}))
+
+    def compute(at: Request) -> Any:
+        return at.oracle.along(at.tensors, at.scalars, {}, 0, (0,))[0]
+
+    return condition_number(request, list(inputs), compute(request), compute)
+
+
 def test_the_condition_number_of_a_difference() -> None:
-    assert condition_number(powered, {"x": np.array([5.0]), "y": np.array([0.0])}, {}, (0,)) == pytest.approx(2.0)
+    squared = {"prediction": np.array([5.0]), "target": np.array([0.0])}
+    assert condition_of(DEFINITIONS["squared_error"], squared) == pytest.approx(2.0)
+    near = {"prediction": np.array([1.0]), "target": np.array([1.0 - 2.0**-10])}
+    assert condition_of(DEFINITIONS["bias_error"], near) == pytest.approx(2047.0, rel=1e-3)
     equal = {"prediction": np.array([1.0]), "target": np.array([1.0])}
-    assert condition_number(DEFINITIONS["bias_error"], equal, {}, (0,)) == np.inf
+    assert condition_of(DEFINITIONS["bias_error"], equal) == np.inf
 
 
 def test_the_oracle_shares_nothing_with_the_compiler() -> None:

@@ -102,7 +102,7 @@ def _run(
         case "argmax" | "argmin" if not numbers:
             return -1
         case _ if not numbers:
-            return mpmath.mpf(str(statement.empty))
+            return mpmath.mpf(str(statement.empty).replace("oo", "inf"))
         case "logsumexp":
             return mpmath.log(mpmath.fsum(map(mpmath.exp, numbers)))
         case "max" | "min":

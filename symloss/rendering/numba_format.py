@@ -76,6 +76,12 @@ class NumbaPrinter(StrPrinter):
         value = float(node)
         return repr(value) if sympy.Rational(value) == node else f"({int(node.p)}.0 / {int(node.q)}.0)"
 
+    def _print_Infinity(self, _node: sympy.Expr) -> str:
+        return "np.inf"
+
+    def _print_NegativeInfinity(self, _node: sympy.Expr) -> str:
+        return "-np.inf"
+
     def _print_Float(self, node: sympy.Float) -> str:
         return repr(float(node))
 

@@ -12,6 +12,7 @@ from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term
+from symloss.stability.extrema import inner_extrema
 from symloss.stability.rules import Context, Step, rewrite
 
 
@@ -42,7 +43,7 @@ def context_of(definition: Definition, program: Program) -> Context:
 
 def lift(definition: Definition, program: Program) -> Stable:
     """Lift textbook formulas to atoms, before differentiation."""
-    return stabilise(definition, square_norms(recognise_softmax(program)))
+    return stabilise(definition, inner_extrema(square_norms(recognise_softmax(program))))
 
 
 def stabilise(definition: Definition, program: Program) -> Stable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import flint
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symloss.language.definition import Definition
+from symloss.verification.condition import condition_number
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches, geometric
@@ -25,6 +27,8 @@ GROSS = 512.0
 """Units of the last place from which an error is looked at twice."""
 CLOSE = 1e-12
 """And that an error exceeds, beside the largest of what it came from, to count as wrong."""
+EASY = 4.0
+"""Units of the last place that need no excuse, so that no condition number is computed."""
 ROUGH = {"float64": CLOSE, "float32": 1e-5}
 """The same where norms are: products of float32 matrices are added up in float32."""
 JUMP = 2.0**-52
@@ -58,6 +62,10 @@ class Accuracy:
         Points so near a jump that rounding decides the side: left out.
     wrong : int
         Errors that cancellation does not explain either.
+    condition : float
+        For losses with norms, the condition number of the result with the largest `max_conditioned`; else 0.
+    max_conditioned : float
+        The largest error divided by 1 + the condition number of its result; errors of `EASY` units are not divided.
     """
 
     dtype: str
@@ -72,6 +80,8 @@ class Accuracy:
     undecided: int
     at_jumps: int
     wrong: int
+    condition: float
+    max_conditioned: float
 
 
 class _Tally:
@@ -81,11 +91,12 @@ class _Tally:
         self.geometric = geometric
         self.points, self.worst_ulp, self.undecided, self.at_jumps, self.wrong = 0, 0.0, 0, 0, 0
         self.worst: dict[str, str] = {}
+        self.condition, self.conditioned = 0.0, 0.0
         self.kinds = {"false zero": 0, "nan": 0, "inf": 0, "sign": 0}
 
     def add(
         self, computed: Any, exact: Any, dtype: np.dtype[Any], describe: Callable[[], dict[str, str]],
-        gap: Callable[[], float], scale: Any = 0.0,
+        gap: Callable[[], float], condition: Callable[[], float], scale: Any = 0.0,
     ) -> None:  # fmt: skip
         """Compare one number; the wrong side of a jump that is within rounding is counted apart."""
         error = ulp_error(computed, exact, dtype)
@@ -96,7 +107,11 @@ class _Tally:
             self.at_jumps += 1
             return
         self.points += 1
-        self.wrong += far
+        kappa = condition() if self.geometric and error.ulp > EASY else 0.0
+        conditioned = error.ulp / (1 + kappa) if np.isfinite(kappa) else 0.0
+        if conditioned > self.conditioned:
+            self.condition, self.conditioned = kappa, conditioned
+        self.wrong += far and conditioned > EASY
         if error.kind:
             self.kinds[error.kind] += 1
         if error.ulp > self.worst_ulp:
@@ -108,6 +123,7 @@ class _Tally:
         return Accuracy(
             dtype.name, quantity, wrt, self.points, self.worst_ulp, self.worst, bad["false zero"],
             bad["nan"] + bad["inf"], bad["sign"], self.undecided, self.at_jumps, self.wrong,
+            self.condition, self.conditioned,
         )  # fmt: skip
 
 
@@ -195,7 +211,13 @@ class _Judge:
         except Undecided:
             tally.undecided += 1
             return
-        tally.add(computed, exact, self.dtype, lambda: self.describe(sample), lambda: self.gap([sample]))
+        def again(request: Request) -> Any:
+            return oracle.along(request.tensors, scalars, {}, 0, sample)[0]
+
+        tally.add(
+            computed, exact, self.dtype, lambda: self.describe(sample), lambda: self.gap([sample]),
+            lambda: self.condition(exact, again),
+        )  # fmt: skip
 
     def entry(
         self, name: str, at: Place, computed: tuple[Any, ...], direction: dict[str, NDArray[Any]],
@@ -217,9 +239,22 @@ class _Judge:
             return
         samples = [s for s, _ in request.samples(name, at)]
         where = samples[0] if len(samples) == 1 else at
-        for tally, number, exact, most in zip(tallies, computed, (slope, curvature, product), largest, strict=True):
+        again: tuple[Callable[[Request], Any], ...] = (
+            lambda r: r.entry(name, at, 1)[1], lambda r: r.entry(name, at)[2], lambda r: r.product(name, at, direction),
+        )  # fmt: skip
+        for tally, number, exact, most, compute in zip(
+            tallies, computed, (slope, curvature, product), largest, again, strict=True
+        ):
             scale = max(abs(float(total)), most) if tally.geometric else total
-            tally.add(number, exact, self.dtype, lambda: self.describe(where), lambda: self.gap(samples), scale)
+            tally.add(
+                number, exact, self.dtype, lambda: self.describe(where), lambda: self.gap(samples),
+                partial(self.condition, exact, compute), scale,
+            )  # fmt: skip
+
+    def condition(self, exact: Any, compute: Callable[[Request], Any]) -> float:
+        """Return by how much one result magnifies relative errors of the differentiable inputs."""
+        names = [a.name for a in self.request.oracle.definition.differentiable]
+        return condition_number(self.request, names, exact, compute)
 
     def gap(self, samples: list[Place]) -> float:
         """Return how near the closest comparison in any of the samples is to a tie."""

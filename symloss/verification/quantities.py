@@ -128,20 +128,3 @@ def hessian_product(
 ) -> NDArray[np.object_]:  # fmt: skip
     """Return those entries of the Hessian product that belong to `wrt`; `direction` may move several arguments."""
     return _entries(definition, inputs, parameters, wrt, weights, lambda r, at: r.product(wrt, at, direction))
-
-
-def condition_number(definition: Definition, inputs: Tensors, parameters: Scalars, sample: Sample) -> float:
-    """Return by how much a sample's loss magnifies relative errors of its inputs: the sum of abs(x f'(x) / f(x))."""
-    tensors, scalars = split(definition, inputs, parameters)
-    oracle = oracle_of(definition)
-    found = abs(oracle.along(tensors, scalars, {}, 0, sample)[0])
-    if found.contains(0):
-        return np.inf
-    total = 0.0
-    for argument in definition.differentiable:
-        array = np.asarray(tensors[argument.name])
-        for at in np.ndindex(*array.shape):
-            if sample in oracle.concerned(argument.name, at, tensors):
-                slope = oracle.along(tensors, scalars, {argument.name: {at: 1.0}}, 1, sample)[1]
-                total += abs(float(array[at])) * float((abs(slope) / found).mid())
-    return total

@@ -88,7 +88,6 @@ def edges() -> list[Case]:
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="the largest of sigmoids that all round to 1 may be another than the truth's")
 def test_saturated_contrast_finds_its_nearest_speaker() -> None:
     case = Case("ge2e_contrast", ge2e(4, 3, 5, b=40.0))
     truth = Truth(case, case.differentiable)
