@@ -542,8 +542,6 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_4_sensitivity_own_part2 = np.empty((c, d,))
     sum_w_unit_4_sensitivity_own_part3 = np.empty((c, d,))
     sum_w_unit_4_sensitivity_own = np.empty((d,))
-    sum_w_unit_2_sensitivity_3_own = np.empty((c, d,))
-    sum_w_unit_2_sensitivity_own = np.empty((c, d,))
     sum_norm_weight_sensitivity_9_own = np.empty((c, d,))
     sum_norm_weight_sensitivity_4_own_part1 = np.empty((c, d,))
     sum_norm_weight_sensitivity_4_own_part2 = np.empty((c, d,))
@@ -551,6 +549,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_norm_weight_sensitivity_7_own_part1 = np.empty((c, d,))
     sum_norm_weight_sensitivity_7_own_part2 = np.empty((c, d,))
     sum_norm_weight_sensitivity_7_own = np.empty((d,))
+    sum_w_unit_2_sensitivity_own_joint = np.empty((c, d,))
     for k_3 in range(c):
         peak_weight_now = -np.inf
         for f_5 in range(d):
@@ -581,17 +580,16 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_4_sensitivity_own_part1[:, :] = 0.0
     sum_w_unit_4_sensitivity_own_part2[:, :] = 0.0
     sum_w_unit_4_sensitivity_own_part3[:, :] = 0.0
-    sum_w_unit_2_sensitivity_3_own[:, :] = 0.0
-    sum_w_unit_2_sensitivity_own[:, :] = 0.0
     sum_norm_weight_sensitivity_9_own[:, :] = 0.0
     sum_norm_weight_sensitivity_4_own_part1[:, :] = 0.0
     sum_norm_weight_sensitivity_4_own_part2[:, :] = 0.0
     sum_norm_weight_sensitivity_7_own_part1[:, :] = 0.0
     sum_norm_weight_sensitivity_7_own_part2[:, :] = 0.0
+    sum_w_unit_2_sensitivity_own_joint[:, :] = 0.0
     factor_7 = 0.5 * 3.141592653589793
     term_4 = 3.141592653589793 - margin
     factor_9 = -margin * math.sin(margin)
-    square_3 = (scale * scale)
+    square_2 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -822,10 +820,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 factor_32 = factor_30 * exp_theta_2 * sum_w_unit_5
                 ratio_value_30 = _ratio(1.0, math.sqrt(scaled_weight[k_243]) * _positive_part(peak_weight[k_243]))
                 factor_33 = factor_11 * exp_theta_2 * sum_w_unit_5 * ratio_value_30
-                square_2 = (exp_theta_2 * exp_theta_2)
-                factor_35 = factor_34 * square_2 * ratio_value_30
-                factor_36 = factor_11 * exp_theta_2 * ratio_value_30
-                factor_37 = factor_34 * sum_w_unit_5 * square_2 * ratio_value_30
+                factor_35 = factor_34 * sum_w_unit_5 * (exp_theta_2 * exp_theta_2) * ratio_value_30
+                factor_36 = factor_34 * exp_theta_2 * ((rest_theta_now) if k_243 == argmax_theta else (1.0 + rest_theta_now - exp_theta_2)) * ratio_value_30
                 for d_239 in range(d):
                     w_unit_2 = np.float64(w_unit[k_243, d_239])
                     x_unit_7 = np.float64(x_unit[row, d_239])
@@ -840,22 +836,20 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     if k_243 != y_2:
                         sum_norm_weight_sensitivity_10[k_243, d_239] += factor_33 * term_18
                     if k_243 != y_2:
-                        sum_w_unit_2_sensitivity_3_own[k_243, d_239] += factor_35 * x_unit_7 * term_18
+                        sum_norm_weight_sensitivity_9_own[k_243, d_239] += factor_35 * term_18
                     if k_243 != y_2:
-                        sum_w_unit_2_sensitivity_own[k_243, d_239] += factor_36 * x_unit_7 * term_18
-                    if k_243 != y_2:
-                        sum_norm_weight_sensitivity_9_own[k_243, d_239] += factor_37 * term_18
-            factor_38 = scale * case_5 * case_3 * ratio_value_17 / term_9
+                        sum_w_unit_2_sensitivity_own_joint[k_243, d_239] += factor_36 * x_unit_7 * term_18
+            factor_37 = scale * case_5 * case_3 * ratio_value_17 / term_9
             norm_label_sensitivity_3 = norm_label_sensitivity[row]
-            factor_39 = scale * case_5 * case_4 * ratio_value_29 * ratio_value_21 * term_12 / term_9
-            factor_40 = case_5 * case_4 / term_9
-            factor_41 = square_3 * case_4 * exp_difference_value * ratio_value_17 / term_9
+            factor_38 = scale * case_5 * case_4 * ratio_value_29 * ratio_value_21 * term_12 / term_9
+            factor_39 = case_5 * case_4 / term_9
+            factor_40 = square_2 * case_4 * exp_difference_value * ratio_value_17 / term_9
             norm_label_2_sensitivity_3 = norm_label_2_sensitivity[row]
-            factor_42 = scale * power_4 * case_5 * case_4 * positive_part_value_4 * ratio_value_29 * ratio_value_21 * ratio_value_17 / term_9
-            factor_43 = square_3 * case_4 * exp_difference_value * ratio_value_23 / term_9
-            factor_44 = scale * power_3 * case_5 * case_4 * positive_part_value_3 * ratio_value_29 * ratio_value_21 * ratio_value_23 / term_9
-            factor_45 = scale * case_5 * case_3 * ratio_value_23 / term_9
-            factor_46 = scale * case_5 * case_4 * ratio_value_29 * ratio_value_21 * term_14 / term_9
+            factor_41 = scale * power_4 * case_5 * case_4 * positive_part_value_4 * ratio_value_29 * ratio_value_21 * ratio_value_17 / term_9
+            factor_42 = square_2 * case_4 * exp_difference_value * ratio_value_23 / term_9
+            factor_43 = scale * power_3 * case_5 * case_4 * positive_part_value_3 * ratio_value_29 * ratio_value_21 * ratio_value_23 / term_9
+            factor_44 = scale * case_5 * case_3 * ratio_value_23 / term_9
+            factor_45 = scale * case_5 * case_4 * ratio_value_29 * ratio_value_21 * term_14 / term_9
             for d_239 in range(d):
                 theta_change_3 = theta_change[row, d_239]
                 x_unit_8 = np.float64(x_unit[row, d_239])
@@ -863,22 +857,22 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_31 = _ratio(W_y_8, factor_17)
                 ratio_value_32 = _ratio(x_unit_8 - ratio_value_31, factor_13)
                 term_19 = ratio_value_32 - norm_label_sensitivity_3 * x_unit_8
-                term_20 = -logsumexp_theta_sensitivity[row, d_239] + factor_40 * theta_change_3
+                term_20 = -logsumexp_theta_sensitivity[row, d_239] + factor_39 * theta_change_3
                 ratio_value_33 = _ratio(x_unit_8 + ratio_value_31, factor_19)
                 term_21 = ratio_value_33 - norm_label_2_sensitivity_3 * x_unit_8
-                adjoint_norm_label_2_change_now = seed_2 * (factor_38 * 2.0 * theta_change_3 + factor_39 * 2.0 * term_19 + factor_41 * (-2.0) * term_20 + factor_42 * (-4.0) * term_21)
+                adjoint_norm_label_2_change_now = seed_2 * (factor_37 * 2.0 * theta_change_3 + factor_38 * 2.0 * term_19 + factor_40 * (-2.0) * term_20 + factor_41 * (-4.0) * term_21)
                 adjoint_norm_label_2_change[row, d_239] = adjoint_norm_label_2_change_now
-                adjoint_norm_label_change_now = seed_2 * (factor_43 * 2.0 * term_20 + factor_44 * 4.0 * term_19 + factor_45 * (-2.0) * theta_change_3 + factor_46 * (-2.0) * term_21)
+                adjoint_norm_label_change_now = seed_2 * (factor_42 * 2.0 * term_20 + factor_43 * 4.0 * term_19 + factor_44 * (-2.0) * theta_change_3 + factor_45 * (-2.0) * term_21)
                 adjoint_norm_label_change[row, d_239] = adjoint_norm_label_change_now
             sum_norm_embedding_sensitivity_2[row, :] = 0.0
-            factor_47 = -case_4 * exp_difference_value / term_9
-            factor_48 = scale / term_9
+            factor_46 = -case_4 * exp_difference_value / term_9
+            factor_47 = scale / term_9
             for k_253 in range(c):
-                factor_49 = factor_48 * exp_theta[k_253] * np.float64(sum_w_unit[row, k_253])
+                factor_48 = factor_47 * exp_theta[k_253] * np.float64(sum_w_unit[row, k_253])
                 for d_239 in range(d):
                     theta_change_4 = theta_change[row, d_239]
                     if k_253 != y_2:
-                        sum_norm_embedding_sensitivity_2[row, d_239] += factor_49 * (-logsumexp_theta_sensitivity[row, d_239] + factor_47 * theta_change_4)
+                        sum_norm_embedding_sensitivity_2[row, d_239] += factor_48 * (-logsumexp_theta_sensitivity[row, d_239] + factor_46 * theta_change_4)
         _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, sum_w_unit_2, True)
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
@@ -889,59 +883,59 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             term_22 = 1.0 + rest_theta_2
             adjoint_norm_label_3 = adjoint_norm_label[row]
             y_3 = label[i]
-            factor_50 = math.sqrt(scaled_weight[y_3]) * _positive_part(peak_weight[y_3])
+            factor_49 = math.sqrt(scaled_weight[y_3]) * _positive_part(peak_weight[y_3])
             scaled_label_4 = scaled_label[row]
             power_5 = math.sqrt(scaled_label_4)
             peak_label_4 = peak_label[row]
             positive_part_value_5 = _positive_part(peak_label_4)
-            factor_51 = power_5 * positive_part_value_5
+            factor_50 = power_5 * positive_part_value_5
             adjoint_norm_label_2_2 = adjoint_norm_label_2[row]
             scaled_label_2_3 = scaled_label_2[row]
             power_6 = math.sqrt(scaled_label_2_3)
             peak_label_2_3 = peak_label_2[row]
             positive_part_value_6 = _positive_part(peak_label_2_3)
-            factor_53 = power_6 * positive_part_value_6
+            factor_52 = power_6 * positive_part_value_6
             seed_3 = seed[row]
-            factor_55 = scale * seed_3
-            ratio_value_35 = _ratio(1.0, factor_51)
-            factor_57 = adjoint_norm_label_3 * ratio_value_35
-            ratio_value_36 = _ratio(1.0, factor_53)
-            factor_58 = adjoint_norm_label_2_2 * ratio_value_36
-            term_25 = factor_57 + factor_58
+            factor_54 = scale * seed_3
+            ratio_value_35 = _ratio(1.0, factor_50)
+            factor_56 = adjoint_norm_label_3 * ratio_value_35
+            ratio_value_36 = _ratio(1.0, factor_52)
+            factor_57 = adjoint_norm_label_2_2 * ratio_value_36
+            term_25 = factor_56 + factor_57
             for f_7 in range(d):
                 sum_x_unit_now = np.float64(sum_x_unit_product[row, f_7]) / term_22
                 sum_x_unit[row, f_7] = sum_x_unit_now
                 x_unit_9 = np.float64(x_unit[row, f_7])
                 W_y_9 = np.float64(weight[y_3, f_7])
-                ratio_value_34 = _ratio(W_y_9, factor_50)
+                ratio_value_34 = _ratio(W_y_9, factor_49)
                 term_23 = x_unit_9 - ratio_value_34
-                factor_52 = adjoint_norm_label_3 * _ratio(term_23, factor_51)
+                factor_51 = adjoint_norm_label_3 * _ratio(term_23, factor_50)
                 term_24 = x_unit_9 + ratio_value_34
-                factor_54 = adjoint_norm_label_2_2 * _ratio(term_24, factor_53)
-                factor_56 = factor_55 * sum_x_unit_now
-                sum_norm_embedding_now += x_unit_9 * (factor_52 + factor_54 + factor_56)
-                x_unit_slope_now = x_unit_9 * term_25 + factor_52 + factor_54 + factor_56
+                factor_53 = adjoint_norm_label_2_2 * _ratio(term_24, factor_52)
+                factor_55 = factor_54 * sum_x_unit_now
+                sum_norm_embedding_now += x_unit_9 * (factor_51 + factor_53 + factor_55)
+                x_unit_slope_now = x_unit_9 * term_25 + factor_51 + factor_53 + factor_55
                 x_unit_slope[f_7] = x_unit_slope_now
                 sum_norm_embedding_sensitivity_3 += x_unit_slope_now * x_unit_9
             sum_norm_embedding[row] = sum_norm_embedding_now
             norm_label_sensitivity_4 = norm_label_sensitivity[row]
             peak_embedding_3 = peak_embedding[row]
-            factor_60 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_3)
-            ratio_value_39 = _ratio(1.0, factor_60)
-            factor_61 = adjoint_norm_label_3 * ratio_value_39 * ratio_value_35
+            factor_59 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_3)
+            ratio_value_39 = _ratio(1.0, factor_59)
+            factor_60 = adjoint_norm_label_3 * ratio_value_39 * ratio_value_35
             norm_label_2_sensitivity_4 = norm_label_2_sensitivity[row]
-            factor_62 = adjoint_norm_label_2_2 * ratio_value_39 * ratio_value_36
-            factor_63 = seed_3 * square_3
-            factor_64 = -sum_norm_embedding_sensitivity_3 * ratio_value_39
+            factor_61 = adjoint_norm_label_2_2 * ratio_value_39 * ratio_value_36
+            factor_62 = seed_3 * square_2
+            factor_63 = -sum_norm_embedding_sensitivity_3 * ratio_value_39
             for d_239 in range(d):
                 x_unit_10 = np.float64(x_unit[row, d_239])
                 W_y_10 = np.float64(weight[y_3, d_239])
-                ratio_value_37 = _ratio(W_y_10, factor_50)
-                ratio_value_38 = _ratio(x_unit_10 - ratio_value_37, factor_51)
-                factor_59 = -ratio_value_38
-                ratio_value_40 = _ratio(x_unit_10 + ratio_value_37, factor_53)
-                sum_norm_embedding_change[row, d_239] = norm_label_sensitivity_4 * (adjoint_norm_label_change[row, d_239] + factor_61 * (norm_label_sensitivity_4 * x_unit_10 + factor_59)) + norm_label_2_sensitivity_4 * (adjoint_norm_label_2_change[row, d_239] + factor_62 * (norm_label_2_sensitivity_4 * x_unit_10 - ratio_value_40)) + x_unit_slope[d_239] * ratio_value_39 + factor_55 * sum_norm_embedding_sensitivity_2[row, d_239] + factor_63 * sum_norm_embedding_sensitivity[row, d_239] + factor_64 * x_unit_10
-                gradient_embedding[i, d_239] = (adjoint_norm_label_3 * ratio_value_38 + adjoint_norm_label_2_2 * ratio_value_40 + factor_55 * sum_x_unit[row, d_239] - sum_norm_embedding_now * x_unit_10) * ratio_value_39
+                ratio_value_37 = _ratio(W_y_10, factor_49)
+                ratio_value_38 = _ratio(x_unit_10 - ratio_value_37, factor_50)
+                factor_58 = -ratio_value_38
+                ratio_value_40 = _ratio(x_unit_10 + ratio_value_37, factor_52)
+                sum_norm_embedding_change[row, d_239] = norm_label_sensitivity_4 * (adjoint_norm_label_change[row, d_239] + factor_60 * (norm_label_sensitivity_4 * x_unit_10 + factor_58)) + norm_label_2_sensitivity_4 * (adjoint_norm_label_2_change[row, d_239] + factor_61 * (norm_label_2_sensitivity_4 * x_unit_10 - ratio_value_40)) + x_unit_slope[d_239] * ratio_value_39 + factor_54 * sum_norm_embedding_sensitivity_2[row, d_239] + factor_62 * sum_norm_embedding_sensitivity[row, d_239] + factor_63 * x_unit_10
+                gradient_embedding[i, d_239] = (adjoint_norm_label_3 * ratio_value_38 + adjoint_norm_label_2_2 * ratio_value_40 + factor_54 * sum_x_unit[row, d_239] - sum_norm_embedding_now * x_unit_10) * ratio_value_39
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_sensitivity_2_own_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -949,56 +943,56 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             term_26 = 1.0 + rest_theta_3
             theta_3 = theta[row]
             term_27 = margin + theta_3
-            factor_65 = -math.sin(term_27)
-            case_6 = ((((factor_65) if theta_3 < factor_7 else (-math.sin(theta_3)) if theta_3 >= factor_7 else np.nan)) if easy_margin else (((factor_65) if theta_3 <= term_4 else (-math.sin(theta_3)) if theta_3 > term_4 else np.nan)))
+            factor_64 = -math.sin(term_27)
+            case_6 = ((((factor_64) if theta_3 < factor_7 else (-math.sin(theta_3)) if theta_3 >= factor_7 else np.nan)) if easy_margin else (((factor_64) if theta_3 <= term_4 else (-math.sin(theta_3)) if theta_3 > term_4 else np.nan)))
             cos_value_3 = math.cos(term_27)
             cos_value_4 = math.cos(theta_3)
             case_7 = ((((cos_value_3) if theta_3 < factor_7 else cos_value_4 if theta_3 >= factor_7 else np.nan)) if easy_margin else (((cos_value_3) if theta_3 <= term_4 else (cos_value_4 + factor_9) if theta_3 > term_4 else np.nan)))
             max_theta_2 = max_theta[row]
             exp_difference_value_2 = _exp_difference(scale * case_7, max_theta_2)
-            factor_66 = -case_6 * exp_difference_value_2 / term_26
-            factor_67 = scale / term_26
+            factor_65 = -case_6 * exp_difference_value_2 / term_26
+            factor_66 = scale / term_26
             peak_embedding_4 = peak_embedding[row]
-            factor_68 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_4)
-            ratio_value_41 = _ratio(1.0, factor_68)
-            square_4 = (ratio_value_41 * ratio_value_41)
+            factor_67 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_4)
+            ratio_value_41 = _ratio(1.0, factor_67)
+            square_3 = (ratio_value_41 * ratio_value_41)
             sum_norm_embedding_2 = sum_norm_embedding[row]
             adjoint_norm_label_4 = adjoint_norm_label[row]
             scaled_label_5 = scaled_label[row]
             power_7 = math.sqrt(scaled_label_5)
             peak_label_5 = peak_label[row]
             positive_part_value_7 = _positive_part(peak_label_5)
-            factor_69 = power_7 * positive_part_value_7
-            ratio_value_42 = _ratio(1.0, factor_69)
-            factor_70 = adjoint_norm_label_4 * ratio_value_42
+            factor_68 = power_7 * positive_part_value_7
+            ratio_value_42 = _ratio(1.0, factor_68)
+            factor_69 = adjoint_norm_label_4 * ratio_value_42
             adjoint_norm_label_2_3 = adjoint_norm_label_2[row]
             scaled_label_2_4 = scaled_label_2[row]
             power_8 = math.sqrt(scaled_label_2_4)
             peak_label_2_4 = peak_label_2[row]
             positive_part_value_8 = _positive_part(peak_label_2_4)
-            factor_71 = power_8 * positive_part_value_8
-            ratio_value_43 = _ratio(1.0, factor_71)
-            factor_72 = adjoint_norm_label_2_3 * ratio_value_43
-            term_28 = -sum_norm_embedding_2 + factor_70 + factor_72
-            factor_73 = square_4 * term_28
+            factor_70 = power_8 * positive_part_value_8
+            ratio_value_43 = _ratio(1.0, factor_70)
+            factor_71 = adjoint_norm_label_2_3 * ratio_value_43
+            term_28 = -sum_norm_embedding_2 + factor_69 + factor_71
+            factor_72 = square_3 * term_28
             y_4 = label[i]
-            factor_74 = math.sqrt(scaled_weight[y_4]) * _positive_part(peak_weight[y_4])
+            factor_73 = math.sqrt(scaled_weight[y_4]) * _positive_part(peak_weight[y_4])
             seed_4 = seed[row]
-            factor_75 = scale * seed_4 * ratio_value_41
-            factor_76 = -square_4 * term_28
-            factor_77 = scale * seed_4
+            factor_74 = scale * seed_4 * ratio_value_41
+            factor_75 = -square_3 * term_28
+            factor_76 = scale * seed_4
             norm_label_2_sensitivity_5 = norm_label_2_sensitivity[row]
-            factor_78 = -adjoint_norm_label_2_3 * square_4 * ratio_value_43
+            factor_77 = -adjoint_norm_label_2_3 * square_3 * ratio_value_43
             norm_label_sensitivity_5 = norm_label_sensitivity[row]
-            factor_79 = -adjoint_norm_label_4 * square_4 * ratio_value_42
+            factor_78 = -adjoint_norm_label_4 * square_3 * ratio_value_42
             for d_183 in range(d):
-                sum_x_unit_sensitivity_2_own = factor_67 * np.float64(sum_x_unit_sensitivity_2_own_product[row, d_183]) * (-logsumexp_theta_sensitivity[row, d_183] + factor_66 * theta_change[row, d_183])  # exp_theta*scale*w_unit*(-exp_theta*theta_change*Piecewise((Piecewise((-sin(margin + theta), theta < pi/2), (-sin(theta), True)), easy_margin), (Piecewise((-sin(margin + theta), theta <= pi - margin), (-sin(theta), True)), True))/(rest_theta + 1) - logsumexp_theta_sensitivity)/(rest_theta + 1)
+                sum_x_unit_sensitivity_2_own = factor_66 * np.float64(sum_x_unit_sensitivity_2_own_product[row, d_183]) * (-logsumexp_theta_sensitivity[row, d_183] + factor_65 * theta_change[row, d_183])  # exp_theta*scale*w_unit*(-exp_theta*theta_change*Piecewise((Piecewise((-sin(margin + theta), theta < pi/2), (-sin(theta), True)), easy_margin), (Piecewise((-sin(margin + theta), theta <= pi - margin), (-sin(theta), True)), True))/(rest_theta + 1) - logsumexp_theta_sensitivity)/(rest_theta + 1)
                 x_unit_11 = np.float64(x_unit[row, d_183])
                 W_y_11 = np.float64(weight[y_4, d_183])
-                ratio_value_44 = _ratio(W_y_11, factor_74)
-                ratio_value_45 = _ratio(x_unit_11 + ratio_value_44, factor_71)
-                ratio_value_46 = _ratio(x_unit_11 - ratio_value_44, factor_69)
-                hessian_embedding[i, d_183] = factor_73 + adjoint_norm_label_2_change[row, d_183] * ratio_value_41 * ratio_value_45 + adjoint_norm_label_change[row, d_183] * ratio_value_41 * ratio_value_46 + factor_75 * (sum_x_unit_sensitivity_2_own + scale * sum_x_unit_sensitivity_own[row, d_183]) + factor_76 * (x_unit_11 * x_unit_11) - x_unit_11 * square_4 * (adjoint_norm_label_4 * ratio_value_46 + adjoint_norm_label_2_3 * ratio_value_45 + factor_77 * sum_x_unit[row, d_183] - sum_norm_embedding_2 * x_unit_11) - sum_norm_embedding_change[row, d_183] * x_unit_11 * ratio_value_41 + factor_78 * (ratio_value_45 - norm_label_2_sensitivity_5 * x_unit_11) * ratio_value_45 + factor_79 * (ratio_value_46 - norm_label_sensitivity_5 * x_unit_11) * ratio_value_46
+                ratio_value_44 = _ratio(W_y_11, factor_73)
+                ratio_value_45 = _ratio(x_unit_11 + ratio_value_44, factor_70)
+                ratio_value_46 = _ratio(x_unit_11 - ratio_value_44, factor_68)
+                hessian_embedding[i, d_183] = factor_72 + adjoint_norm_label_2_change[row, d_183] * ratio_value_41 * ratio_value_45 + adjoint_norm_label_change[row, d_183] * ratio_value_41 * ratio_value_46 + factor_74 * (sum_x_unit_sensitivity_2_own + scale * sum_x_unit_sensitivity_own[row, d_183]) + factor_75 * (x_unit_11 * x_unit_11) - x_unit_11 * square_3 * (adjoint_norm_label_4 * ratio_value_46 + adjoint_norm_label_2_3 * ratio_value_45 + factor_76 * sum_x_unit[row, d_183] - sum_norm_embedding_2 * x_unit_11) - sum_norm_embedding_change[row, d_183] * x_unit_11 * ratio_value_41 + factor_77 * (ratio_value_45 - norm_label_2_sensitivity_5 * x_unit_11) * ratio_value_45 + factor_78 * (ratio_value_46 - norm_label_sensitivity_5 * x_unit_11) * ratio_value_46
         _multiply(sum_norm_weight_sensitivity_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity[: stop - start], False)
         _multiply(sum_norm_weight_sensitivity_3_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_3[: stop - start], False)
         _multiply(sum_norm_weight_sensitivity_5_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_5[: stop - start], False)
@@ -1006,36 +1000,36 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             row = i - start
             y_5 = label[i]
             norm_label_2_sensitivity_2_3 = norm_label_2_sensitivity_2[row]
-            factor_80 = math.sqrt(scaled_weight[y_5]) * _positive_part(peak_weight[y_5])
+            factor_79 = math.sqrt(scaled_weight[y_5]) * _positive_part(peak_weight[y_5])
             scaled_label_2_5 = scaled_label_2[row]
             power_9 = math.sqrt(scaled_label_2_5)
             peak_label_2_5 = peak_label_2[row]
             positive_part_value_9 = _positive_part(peak_label_2_5)
-            factor_81 = power_9 * positive_part_value_9
+            factor_80 = power_9 * positive_part_value_9
             adjoint_norm_label_2_4 = adjoint_norm_label_2[row]
-            ratio_value_48 = _ratio(1.0, factor_81)
-            ratio_value_49 = _ratio(1.0, factor_80)
-            factor_82 = adjoint_norm_label_2_4 * ratio_value_48 * ratio_value_49
+            ratio_value_48 = _ratio(1.0, factor_80)
+            ratio_value_49 = _ratio(1.0, factor_79)
+            factor_81 = adjoint_norm_label_2_4 * ratio_value_48 * ratio_value_49
             sum_norm_weight_sensitivity_3_y = np.float64(sum_norm_weight_sensitivity_3[row, y_5])
-            factor_83 = -adjoint_norm_label_2_4 * sum_norm_weight_sensitivity_3_y * ratio_value_48 * ratio_value_49
+            factor_82 = -adjoint_norm_label_2_4 * sum_norm_weight_sensitivity_3_y * ratio_value_48 * ratio_value_49
             scaled_label_6 = scaled_label[row]
             power_10 = math.sqrt(scaled_label_6)
             peak_label_6 = peak_label[row]
             positive_part_value_10 = _positive_part(peak_label_6)
-            factor_84 = power_10 * positive_part_value_10
+            factor_83 = power_10 * positive_part_value_10
             norm_label_sensitivity_2_3 = norm_label_sensitivity_2[row]
             adjoint_norm_label_5 = adjoint_norm_label[row]
-            ratio_value_50 = _ratio(1.0, factor_84)
-            factor_85 = -adjoint_norm_label_5 * ratio_value_50 * ratio_value_49
-            factor_86 = -adjoint_norm_label_5 * sum_norm_weight_sensitivity_3_y * ratio_value_50 * ratio_value_49
+            ratio_value_50 = _ratio(1.0, factor_83)
+            factor_84 = -adjoint_norm_label_5 * ratio_value_50 * ratio_value_49
+            factor_85 = -adjoint_norm_label_5 * sum_norm_weight_sensitivity_3_y * ratio_value_50 * ratio_value_49
             for d_185 in range(d):
                 W_y_12 = np.float64(weight[y_5, d_185])
-                ratio_value_47 = _ratio(W_y_12, factor_80)
+                ratio_value_47 = _ratio(W_y_12, factor_79)
                 x_unit_12 = np.float64(x_unit[row, d_185])
-                sum_norm_weight_sensitivity_4_own_part1[y_5, d_185] += np.float64(sum_norm_weight_sensitivity[row, y_5]) * (adjoint_norm_label_2_change_2[row, d_185] + factor_82 * (norm_label_2_sensitivity_2_3 * ratio_value_47 - _ratio(x_unit_12 + ratio_value_47, factor_81)))
-                sum_norm_weight_sensitivity_4_own_part2[y_5, d_185] += factor_83 * ratio_value_47
-                sum_norm_weight_sensitivity_7_own_part1[y_5, d_185] += np.float64(sum_norm_weight_sensitivity_5[row, y_5]) * (-adjoint_norm_label_change_2[row, d_185] + factor_85 * (_ratio(x_unit_12 - ratio_value_47, factor_84) - norm_label_sensitivity_2_3 * ratio_value_47))
-                sum_norm_weight_sensitivity_7_own_part2[y_5, d_185] += factor_86 * ratio_value_47
+                sum_norm_weight_sensitivity_4_own_part1[y_5, d_185] += np.float64(sum_norm_weight_sensitivity[row, y_5]) * (adjoint_norm_label_2_change_2[row, d_185] + factor_81 * (norm_label_2_sensitivity_2_3 * ratio_value_47 - _ratio(x_unit_12 + ratio_value_47, factor_80)))
+                sum_norm_weight_sensitivity_4_own_part2[y_5, d_185] += factor_82 * ratio_value_47
+                sum_norm_weight_sensitivity_7_own_part1[y_5, d_185] += np.float64(sum_norm_weight_sensitivity_5[row, y_5]) * (-adjoint_norm_label_change_2[row, d_185] + factor_84 * (_ratio(x_unit_12 - ratio_value_47, factor_83) - norm_label_sensitivity_2_3 * ratio_value_47))
+                sum_norm_weight_sensitivity_7_own_part2[y_5, d_185] += factor_85 * ratio_value_47
     for k_3 in range(c):
         sum_norm_weight = 0.0
         sum_norm_weight_sensitivity_11 = 0.0
@@ -1055,26 +1049,25 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             sum_norm_weight_sensitivity_4_own[f_237] = sum_norm_weight_sensitivity_4_own_part1[k_3, f_237] + sum_norm_weight_sensitivity_4_own_part2[k_3, f_237]
             sum_norm_weight_sensitivity_7_own[f_237] = sum_norm_weight_sensitivity_7_own_part1[k_3, f_237] + sum_norm_weight_sensitivity_7_own_part2[k_3, f_237]
         peak_weight_2 = peak_weight[k_3]
-        factor_88 = math.sqrt(scaled_weight[k_3]) * _positive_part(peak_weight_2)
-        ratio_value_51 = _ratio(1.0, factor_88)
-        factor_89 = sum_norm_weight_sensitivity_11 * ratio_value_51
-        factor_90 = -sum_norm_weight_sensitivity_13 * ratio_value_51
-        factor_91 = -sum_norm_weight_sensitivity_12 * scale * ratio_value_51
-        square_5 = (ratio_value_51 * ratio_value_51)
-        factor_92 = sum_norm_weight * square_5
-        factor_93 = square_3 * ratio_value_51
-        factor_94 = -square_3 * ratio_value_51
+        factor_87 = math.sqrt(scaled_weight[k_3]) * _positive_part(peak_weight_2)
+        ratio_value_51 = _ratio(1.0, factor_87)
+        factor_88 = sum_norm_weight_sensitivity_11 * ratio_value_51
+        factor_89 = -sum_norm_weight_sensitivity_13 * ratio_value_51
+        factor_90 = -sum_norm_weight_sensitivity_12 * scale * ratio_value_51
+        square_4 = (ratio_value_51 * ratio_value_51)
+        factor_91 = sum_norm_weight * square_4
+        factor_92 = square_2 * ratio_value_51
         sum_w_unit_3_sensitivity_3_own_2 = sum_w_unit_3_sensitivity_3_own[k_3]
         sum_w_unit_4_sensitivity_3_own_2 = sum_w_unit_4_sensitivity_3_own[k_3]
-        term_30 = sum_w_unit_3_sensitivity_3_own_2 * ratio_value_51 + sum_w_unit_4_sensitivity_3_own_2 * ratio_value_51 - sum_norm_weight * square_5
+        term_30 = sum_w_unit_3_sensitivity_3_own_2 * ratio_value_51 + sum_w_unit_4_sensitivity_3_own_2 * ratio_value_51 - sum_norm_weight * square_4
         for d_260 in range(d):
             sum_w_unit_3_3 = sum_w_unit_3[k_3, d_260]
-            factor_87 = scale * np.float64(sum_w_unit_2[k_3, d_260])
+            factor_86 = scale * np.float64(sum_w_unit_2[k_3, d_260])
             w_unit_4 = np.float64(w_unit[k_3, d_260])
-            sum_norm_weight_change = sum_norm_weight_sensitivity_10[k_3, d_260] * square_3 + (sum_w_unit_3_3 - sum_w_unit_4[k_3, d_260] + factor_87) * ratio_value_51 + factor_89 * w_unit_4 + factor_90 * w_unit_4 + factor_91 * w_unit_4  # scale**2*sum_norm_weight_sensitivity_10 - scale*sum_norm_weight_sensitivity_12*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + sum_norm_weight_sensitivity_11*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) - sum_norm_weight_sensitivity_13*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + (scale*sum_w_unit_2 + sum_w_unit_3 - sum_w_unit_4)*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight))
-            term_29 = sum_w_unit_3_3 - sum_w_unit_4[k_3, d_260] + factor_87 - sum_norm_weight * w_unit_4
+            sum_norm_weight_change = sum_norm_weight_sensitivity_10[k_3, d_260] * square_2 + (sum_w_unit_3_3 - sum_w_unit_4[k_3, d_260] + factor_86) * ratio_value_51 + factor_88 * w_unit_4 + factor_89 * w_unit_4 + factor_90 * w_unit_4  # scale**2*sum_norm_weight_sensitivity_10 - scale*sum_norm_weight_sensitivity_12*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + sum_norm_weight_sensitivity_11*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) - sum_norm_weight_sensitivity_13*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + (scale*sum_w_unit_2 + sum_w_unit_3 - sum_w_unit_4)*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight))
+            term_29 = sum_w_unit_3_3 - sum_w_unit_4[k_3, d_260] + factor_86 - sum_norm_weight * w_unit_4
             gradient_weight[k_3, d_260] = term_29 * ratio_value_51
-            hessian_weight[k_3, d_260] = term_30 + sum_w_unit_3_sensitivity_own[d_260] * ratio_value_51 + factor_92 * (w_unit_4 * w_unit_4) + factor_93 * sum_w_unit_2_sensitivity_own[k_3, d_260] - sum_w_unit_4_sensitivity_own[d_260] * ratio_value_51 - sum_norm_weight_change * w_unit_4 * ratio_value_51 + factor_94 * sum_w_unit_2_sensitivity_3_own[k_3, d_260] - w_unit_4 * square_5 * term_29 - w_unit_4 * (sum_norm_weight_sensitivity_4_own[d_260] + sum_norm_weight_sensitivity_7_own[d_260] + sum_w_unit_3_sensitivity_3_own_2 * w_unit_4 + sum_w_unit_4_sensitivity_3_own_2 * w_unit_4 - sum_norm_weight_sensitivity_9_own[k_3, d_260] * square_3) * ratio_value_51
+            hessian_weight[k_3, d_260] = term_30 + sum_w_unit_3_sensitivity_own[d_260] * ratio_value_51 + factor_91 * (w_unit_4 * w_unit_4) + factor_92 * sum_w_unit_2_sensitivity_own_joint[k_3, d_260] - sum_w_unit_4_sensitivity_own[d_260] * ratio_value_51 - sum_norm_weight_change * w_unit_4 * ratio_value_51 - w_unit_4 * square_4 * term_29 - w_unit_4 * (sum_norm_weight_sensitivity_4_own[d_260] + sum_norm_weight_sensitivity_7_own[d_260] + sum_w_unit_3_sensitivity_3_own_2 * w_unit_4 + sum_w_unit_4_sensitivity_3_own_2 * w_unit_4 - sum_norm_weight_sensitivity_9_own[k_3, d_260] * square_2) * ratio_value_51
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1117,8 +1110,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     sum_scale_2 = 0.0
     sum_scale_3 = 0.0
     sum_scale_2_sensitivity = 0.0
-    sum_scale_3_sensitivity = 0.0
-    sum_scale_3_sensitivity_2 = 0.0
+    sum_scale_3_sensitivity_joint = 0.0
     sum_margin_sensitivity = 0.0
     sum_margin_2_sensitivity = 0.0
     factor_5 = 0.5 * 3.141592653589793
@@ -1235,16 +1227,15 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     sum_scale_3 += factor_11 * exp_theta_2 * sum_w_unit_2
                 if k_205 != y_2:
                     logsumexp_theta_sensitivity_2 += exp_theta_2 * sum_w_unit_2 / term_6
-                if k_205 != y_2:
-                    sum_scale_3_sensitivity += factor_11 * exp_theta_2 * (sum_w_unit_2 * sum_w_unit_2)
             sum_scale_2_sensitivity += seed_2 * case_4 * exp_difference_value * (-logsumexp_theta_sensitivity_2 + case_6 * case_4 / term_6) / term_6
-            factor_12 = seed_2 * (-logsumexp_theta_sensitivity_2 - case_4 * exp_difference_value / term_6) / term_6
-            for k_332 in range(c):
-                if k_332 != y_2:
-                    sum_scale_3_sensitivity_2 += factor_12 * exp_theta[k_332] * np.float64(sum_w_unit[row, k_332])
+            term_7 = -logsumexp_theta_sensitivity_2 - case_4 * exp_difference_value / term_6
+            for k_330 in range(c):
+                sum_w_unit_3 = np.float64(sum_w_unit[row, k_330])
+                if k_330 != y_2:
+                    sum_scale_3_sensitivity_joint += factor_11 * exp_theta[k_330] * ((sum_w_unit_3 * sum_w_unit_3) + sum_w_unit_3 * term_7)
     parameter_gradient[0] += sum_scale_2 + sum_scale_3 - sum_scale
     parameter_gradient[1] += scale * (sum_margin_2 - sum_margin)
-    parameter_hessian[0] += sum_scale_2_sensitivity + sum_scale_3_sensitivity + sum_scale_3_sensitivity_2
+    parameter_hessian[0] += sum_scale_2_sensitivity + sum_scale_3_sensitivity_joint
     parameter_hessian[1] += scale * (sum_margin_2_sensitivity - sum_margin_sensitivity)
 
 

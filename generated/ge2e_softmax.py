@@ -131,8 +131,8 @@ def value(embedding, w, b, sample_weights, value_out):
                     peak_embedding = magnitude_value
                 sum_embedding_2[f_5] += x
             scaled_embedding = 0.0
-            for f_217 in range(d):
-                x_2 = np.float64(embedding[j, i, f_217])
+            for f_209 in range(d):
+                x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding)
                 scaled_embedding += (ratio_value * ratio_value)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
@@ -151,8 +151,8 @@ def value(embedding, w, b, sample_weights, value_out):
                 if magnitude_value_2 > peak_sum_embedding or magnitude_value_2 != magnitude_value_2:
                     peak_sum_embedding = magnitude_value_2
             scaled_sum_embedding = 0.0
-            for f_218 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[f_218] / term, peak_sum_embedding)
+            for f_210 in range(d):
+                ratio_value_2 = _ratio(sum_embedding[f_210] / term, peak_sum_embedding)
                 scaled_sum_embedding += (ratio_value_2 * ratio_value_2)
             sum_e_now = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
@@ -167,8 +167,8 @@ def value(embedding, w, b, sample_weights, value_out):
             if magnitude_value_3 > peak_c or magnitude_value_3 != magnitude_value_3:
                 peak_c = magnitude_value_3
         scaled_c = 0.0
-        for f_219 in range(d):
-            ratio_value_3 = _ratio(c[f_219], peak_c)
+        for f_211 in range(d):
+            ratio_value_3 = _ratio(c[f_211], peak_c)
             scaled_c += (ratio_value_3 * ratio_value_3)
         factor_3 = math.sqrt(scaled_c) * _positive_part(peak_c)
         for f_11 in range(d):
@@ -194,9 +194,9 @@ def value(embedding, w, b, sample_weights, value_out):
                         argmax_w_best = term_2
                         argmax_w = k_23
                 rest_w = 0.0
-                for k_220 in range(s):
-                    exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_220 else np.float64(sum_c_unit[row, i, k_220])), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_220)), (sum_c_unit, True)), max_w)
-                    if k_220 != argmax_w:
+                for k_212 in range(s):
+                    exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_212 else np.float64(sum_c_unit[row, i, k_212])), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
+                    if k_212 != argmax_w:
                         rest_w += exp_w
                 loss = (max_w - b_2) + math.log1p(rest_w) - w_2 * sum_e_2
                 factor_4 = loss * sample_weight[j, i]
@@ -241,7 +241,6 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_embedding_3 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
     gradient_embedding_part_1 = np.empty((d,))
-    sum_b = 0.0
     sum_w = 0.0
     term = -1.0 + u
     for j in range(s):
@@ -251,7 +250,6 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sample_weight[j, i] = sample_weight_now
             seed_now = loss_scale * sample_weight_now
             seed[j, i] = seed_now
-            sum_b += seed_now
             peak_embedding_now = -np.inf
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
@@ -261,8 +259,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now = 0.0
-            for f_217 in range(d):
-                x_2 = np.float64(embedding[j, i, f_217])
+            for f_209 in range(d):
+                x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding_now)
                 scaled_embedding_now += (ratio_value * ratio_value)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -283,8 +281,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     peak_sum_embedding_now = magnitude_value_2
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now = 0.0
-            for f_218 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[j, i, f_218] / term, peak_sum_embedding_now)
+            for f_210 in range(d):
+                ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
                 scaled_sum_embedding_now += (ratio_value_2 * ratio_value_2)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now = 0.0
@@ -302,8 +300,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 peak_c_now = magnitude_value_3
         peak_c[j] = peak_c_now
         scaled_c_now = 0.0
-        for f_219 in range(d):
-            ratio_value_3 = _ratio(c[f_219], peak_c_now)
+        for f_211 in range(d):
+            ratio_value_3 = _ratio(c[f_211], peak_c_now)
             scaled_c_now += (ratio_value_3 * ratio_value_3)
         scaled_c[j] = scaled_c_now
         factor_3 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
@@ -333,12 +331,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                         argmax_w_now = k_23
                 argmax_w[j, i] = argmax_w_now
                 rest_w_now = 0.0
-                for k_220 in range(s):
-                    exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_220 else np.float64(sum_c_unit[j, i, k_220])), max_w)
-                    exp_w[j, i, k_220] = exp_w_now
-                    if k_220 != argmax_w_now:
+                for k_212 in range(s):
+                    exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else np.float64(sum_c_unit[j, i, k_212])), max_w)
+                    exp_w[j, i, k_212] = exp_w_now
+                    if k_212 != argmax_w_now:
                         rest_w_now += exp_w_now
-                    sum_c_unit_2_left[row, i, k_220] = ((exp_w_now) if j != k_220 else 0.0)
+                    sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
                 rest_w[j, i] = rest_w_now
                 seed_2 = seed[j, i]
                 factor_4 = seed_2 / (1.0 + rest_w_now)
@@ -352,13 +350,13 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     value_out[j, i] = factor_5
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
-                for i_100 in range(u):
-                    factor_6 = math.sqrt(scaled_sum_embedding[j, i_100]) * _positive_part(peak_sum_embedding[j, i_100])
-                    rest_w_2 = rest_w[j, i_100]
-                    factor_8 = factor_7 * seed[j, i_100] * ((rest_w_2) if j == argmax_w[j, i_100] else (1.0 + rest_w_2 - exp_w[j, i_100, j])) * _ratio(1.0, factor_6) / (1.0 + rest_w_2)
+                for i_99 in range(u):
+                    factor_6 = math.sqrt(scaled_sum_embedding[j, i_99]) * _positive_part(peak_sum_embedding[j, i_99])
+                    rest_w_2 = rest_w[j, i_99]
+                    factor_8 = factor_7 * seed[j, i_99] * ((rest_w_2) if j == argmax_w[j, i_99] else (1.0 + rest_w_2 - exp_w[j, i_99, j])) * _ratio(1.0, factor_6) / (1.0 + rest_w_2)
                     for d_24 in range(d):
-                        if i != i_100:
-                            sum_embedding_3[j, i, d_24] += factor_8 * (-np.float64(e[j, i_100, d_24]) + sum_e[j, i_100] * _ratio(sum_embedding[j, i_100, d_24] / term, factor_6))
+                        if i != i_99:
+                            sum_embedding_3[j, i, d_24] += factor_8 * (-np.float64(e[j, i_99, d_24]) + sum_e[j, i_99] * _ratio(sum_embedding[j, i_99, d_24] / term, factor_6))
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
@@ -377,22 +375,19 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
     sum_w_2 = 0.0
     sum_w_3 = 0.0
-    sum_b_2 = 0.0
     for i_40 in range(u):
         for k_41 in range(s):
             seed_3 = seed[k_41, i_40]
             sum_w_2 += seed_3 * sum_e[k_41, i_40] * exp_w[k_41, i_40, k_41] / (1.0 + rest_w[k_41, i_40])
             factor_12 = seed_3 / (1.0 + rest_w[k_41, i_40])
             for k_47 in range(s):
-                exp_w_2 = exp_w[k_41, i_40, k_47]
                 if k_41 != k_47:
-                    sum_w_3 += factor_12 * exp_w_2 * np.float64(sum_c_unit[k_41, i_40, k_47])
-                sum_b_2 += factor_12 * exp_w_2
+                    sum_w_3 += factor_12 * exp_w[k_41, i_40, k_47] * np.float64(sum_c_unit[k_41, i_40, k_47])
     factor_13 = w_2 / u
     for k_10 in range(s):
         sum_norm_c = 0.0
-        for f_75 in range(d):
-            sum_norm_c += np.float64(c_unit[k_10, f_75]) * np.float64(sum_c_unit_2[k_10, f_75])
+        for f_74 in range(d):
+            sum_norm_c += np.float64(c_unit[k_10, f_74]) * np.float64(sum_c_unit_2[k_10, f_74])
         factor_14 = factor_13 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
             gradient_embedding_part_1_now = factor_14 * (np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * np.float64(c_unit[k_10, d_24]))
@@ -407,7 +402,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for d_24 in range(d):
                 gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_17 * (sum_e_2[k_10, i, d_24] + factor_16 * _ratio(sum_embedding[k_10, i, d_24] / term, factor_15)) + factor_18 * np.float64(e[k_10, i, d_24])
     gradient_w[()] = sum_w_2 + sum_w_3 - sum_w
-    gradient_b[()] = sum_b_2 - sum_b
+    gradient_b[()] = 0.0
     return total
 
 
@@ -452,26 +447,22 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_norm_embedding_sensitivity_3 = np.empty((s, u,))
     sum_embedding_3_sensitivity_3_own_left = np.empty((block, u,), embedding.dtype)
     sum_embedding_3_sensitivity_3_own = np.empty((s, u,), embedding.dtype)
-    sum_c_unit_2_sensitivity_2_own = np.empty((s, d,))
     sum_e_2_sensitivity_own = np.empty((s, u, d,))
     sum_e_2_sensitivity_2_own_product = np.empty((block, u, d,), embedding.dtype)
     sum_e_2_sensitivity_2_own = np.empty((s, u, d,))
-    sum_c_unit_2_sensitivity_4_own = np.empty((s, d,))
     sum_norm_c_sensitivity_4_own = np.empty((s, d,))
     sum_embedding_3_sensitivity_2_own = np.empty((s, u, d,))
+    sum_c_unit_2_sensitivity_2_own_joint = np.empty((s, d,))
     logsumexp_w_sensitivity_2 = np.empty((s, u,))
-    logsumexp_w_sensitivity_3 = np.empty((s, u,))
     gradient_embedding_part_1 = np.empty((d,))
     hessian_embedding_part_1 = np.empty((d,))
     hessian_embedding_part_2 = np.empty((d,))
     hessian_embedding_part_3 = np.empty((d,))
     hessian_embedding_part_4 = np.empty((d,))
     hessian_embedding_part_5 = np.empty((d,))
-    hessian_embedding_part_6 = np.empty((d,))
     for i in range(u):
-        for i_161 in range(u):
-            sum_embedding_3_sensitivity_3_own_right[i, i_161] = ((1.0) if i != i_161 else 0.0)
-    sum_b = 0.0
+        for i_160 in range(u):
+            sum_embedding_3_sensitivity_3_own_right[i, i_160] = ((1.0) if i != i_160 else 0.0)
     sum_w = 0.0
     term = -1.0 + u
     w_2 = np.float64(w[()])
@@ -482,7 +473,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             sample_weight = ((sample_weights[j, i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[j, i] = seed_now
-            sum_b += seed_now
             peak_embedding_now = -np.inf
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
@@ -492,8 +482,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now = 0.0
-            for f_217 in range(d):
-                x_2 = np.float64(embedding[j, i, f_217])
+            for f_209 in range(d):
+                x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding_now)
                 scaled_embedding_now += (ratio_value * ratio_value)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -514,8 +504,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     peak_sum_embedding_now = magnitude_value_2
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now = 0.0
-            for f_218 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[j, i, f_218] / term, peak_sum_embedding_now)
+            for f_210 in range(d):
+                ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
                 scaled_sum_embedding_now += (ratio_value_2 * ratio_value_2)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now = 0.0
@@ -539,8 +529,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 peak_c_now = magnitude_value_3
         peak_c[j] = peak_c_now
         scaled_c_now = 0.0
-        for f_219 in range(d):
-            ratio_value_5 = _ratio(c[f_219], peak_c_now)
+        for f_211 in range(d):
+            ratio_value_5 = _ratio(c[f_211], peak_c_now)
             scaled_c_now += (ratio_value_5 * ratio_value_5)
         scaled_c[j] = scaled_c_now
         factor_5 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
@@ -548,11 +538,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             c_unit[j, f_11] = _ratio(c[f_11], factor_5)
     sum_c_unit_2[:, :] = 0.0
     sum_norm_c_sensitivity[:, :] = 0.0
-    sum_c_unit_2_sensitivity_2_own[:, :] = 0.0
-    sum_c_unit_2_sensitivity_4_own[:, :] = 0.0
     sum_norm_c_sensitivity_4_own[:, :] = 0.0
+    sum_c_unit_2_sensitivity_2_own_joint[:, :] = 0.0
     b_2 = np.float64(b[()])
-    factor_22 = w_2 / term
+    factor_21 = w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -572,12 +561,12 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         argmax_w_now = k_23
                 argmax_w[j, i] = argmax_w_now
                 rest_w_now = 0.0
-                for k_220 in range(s):
-                    exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_220 else np.float64(sum_c_unit[j, i, k_220])), max_w)
-                    exp_w[j, i, k_220] = exp_w_now
-                    if k_220 != argmax_w_now:
+                for k_212 in range(s):
+                    exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else np.float64(sum_c_unit[j, i, k_212])), max_w)
+                    exp_w[j, i, k_212] = exp_w_now
+                    if k_212 != argmax_w_now:
                         rest_w_now += exp_w_now
-                    sum_c_unit_2_left[row, i, k_220] = ((exp_w_now) if j != k_220 else 0.0)
+                    sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
                 rest_w[j, i] = rest_w_now
                 seed_2 = seed[j, i]
                 term_3 = 1.0 + rest_w_now
@@ -588,86 +577,79 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_sensitivity[j, i, :] = 0.0
                 sum_e_2_sensitivity_own[j, i, :] = 0.0
                 logsumexp_w_sensitivity_2_now = 0.0
-                logsumexp_w_sensitivity_3_now = 0.0
                 peak_embedding_2 = peak_embedding[j, i]
                 factor_7 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
                 ratio_value_6 = _ratio(1.0, factor_7)
                 factor_8 = ratio_value_6 / term_3
                 factor_10 = seed_2 / (term_3 * u)
-                factor_14 = seed_2 / ((term_3 * term_3) * u)
-                for k_115 in range(s):
-                    sum_c_unit_3 = np.float64(sum_c_unit[j, i, k_115])
-                    exp_w_2 = exp_w[j, i, k_115]
+                factor_13 = seed_2 / ((term_3 * term_3) * u)
+                for k_114 in range(s):
+                    sum_c_unit_3 = np.float64(sum_c_unit[j, i, k_114])
+                    exp_w_2 = exp_w[j, i, k_114]
                     factor_9 = factor_8 * exp_w_2
-                    ratio_value_7 = _ratio(1.0, math.sqrt(scaled_c[k_115]) * _positive_part(peak_c[k_115]))
+                    ratio_value_7 = _ratio(1.0, math.sqrt(scaled_c[k_114]) * _positive_part(peak_c[k_114]))
                     factor_11 = factor_10 * exp_w_2 * sum_c_unit_3 * ratio_value_7
                     factor_12 = factor_8 * exp_w_2 * sum_c_unit_3
-                    factor_13 = factor_10 * exp_w_2 * ratio_value_7
-                    square = (exp_w_2 * exp_w_2)
-                    factor_15 = factor_14 * square * ratio_value_7
-                    factor_16 = factor_14 * sum_c_unit_3 * square * ratio_value_7
-                    for d_110 in range(d):
-                        c_unit_2 = np.float64(c_unit[k_115, d_110])
-                        e_3 = np.float64(e[j, i, d_110])
+                    factor_14 = factor_13 * sum_c_unit_3 * (exp_w_2 * exp_w_2) * ratio_value_7
+                    factor_15 = factor_13 * exp_w_2 * ((rest_w_now) if k_114 == argmax_w_now else (1.0 + rest_w_now - exp_w_2)) * ratio_value_7
+                    for d_109 in range(d):
+                        c_unit_2 = np.float64(c_unit[k_114, d_109])
+                        e_3 = np.float64(e[j, i, d_109])
                         term_4 = c_unit_2 - e_3 * sum_c_unit_3
-                        if j != k_115:
-                            logsumexp_w_sensitivity[j, i, d_110] += factor_9 * term_4
+                        if j != k_114:
+                            logsumexp_w_sensitivity[j, i, d_109] += factor_9 * term_4
                         term_5 = e_3 - c_unit_2 * sum_c_unit_3
-                        if j != k_115:
-                            sum_norm_c_sensitivity[k_115, d_110] += factor_11 * term_5
-                        if j != k_115:
-                            sum_norm_embedding_sensitivity[j, i, d_110] += factor_12 * term_4
-                        if j != k_115:
-                            sum_c_unit_2_sensitivity_2_own[k_115, d_110] += factor_13 * e_3 * term_5
-                        if j != k_115:
-                            sum_e_2_sensitivity_own[j, i, d_110] += factor_9 * c_unit_2 * term_4
-                        if j != k_115:
-                            sum_c_unit_2_sensitivity_4_own[k_115, d_110] += factor_15 * e_3 * term_5
-                        if j != k_115:
-                            sum_norm_c_sensitivity_4_own[k_115, d_110] += factor_16 * term_5
-                    if j != k_115:
+                        if j != k_114:
+                            sum_norm_c_sensitivity[k_114, d_109] += factor_11 * term_5
+                        if j != k_114:
+                            sum_norm_embedding_sensitivity[j, i, d_109] += factor_12 * term_4
+                        if j != k_114:
+                            sum_e_2_sensitivity_own[j, i, d_109] += factor_9 * c_unit_2 * term_4
+                        if j != k_114:
+                            sum_norm_c_sensitivity_4_own[k_114, d_109] += factor_14 * term_5
+                        if j != k_114:
+                            sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109] += factor_15 * e_3 * term_5
+                    if j != k_114:
                         logsumexp_w_sensitivity_2_now += exp_w_2 * sum_c_unit_3 / term_3
-                    logsumexp_w_sensitivity_3_now += exp_w_2 / term_3
                 logsumexp_w_sensitivity_2[j, i] = logsumexp_w_sensitivity_2_now
-                logsumexp_w_sensitivity_3[j, i] = logsumexp_w_sensitivity_3_now
                 sum_norm_embedding_sensitivity_2[j, i, :] = 0.0
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_17 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                factor_16 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 exp_w_3 = exp_w[j, i, j]
-                factor_18 = -exp_w_3 * ratio_value_6 / term_3
-                factor_19 = w_2 / term_3
-                for k_155 in range(s):
-                    factor_20 = factor_19 * exp_w[j, i, k_155] * np.float64(sum_c_unit[j, i, k_155])
-                    for d_110 in range(d):
-                        e_4 = np.float64(e[j, i, d_110])
-                        if j != k_155:
-                            sum_norm_embedding_sensitivity_2[j, i, d_110] += factor_20 * (-logsumexp_w_sensitivity[j, i, d_110] + factor_18 * (_ratio(sum_embedding[j, i, d_110] / term, factor_17) - sum_e_3 * e_4))
-                ratio_value_8 = _ratio(1.0, factor_17)
+                factor_17 = -exp_w_3 * ratio_value_6 / term_3
+                factor_18 = w_2 / term_3
+                for k_154 in range(s):
+                    factor_19 = factor_18 * exp_w[j, i, k_154] * np.float64(sum_c_unit[j, i, k_154])
+                    for d_109 in range(d):
+                        e_4 = np.float64(e[j, i, d_109])
+                        if j != k_154:
+                            sum_norm_embedding_sensitivity_2[j, i, d_109] += factor_19 * (-logsumexp_w_sensitivity[j, i, d_109] + factor_17 * (_ratio(sum_embedding[j, i, d_109] / term, factor_16) - sum_e_3 * e_4))
+                ratio_value_8 = _ratio(1.0, factor_16)
                 sum_embedding_3_sensitivity_3_own_left[row, i] = seed_2 * sum_e_3 * (ratio_value_8 * ratio_value_8) * ((rest_w_now) if j == argmax_w_now else (1.0 + rest_w_now - exp_w_3)) / term_3
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 sum_embedding_3_sensitivity_2_own[j, i, :] = 0.0
-                for i_100 in range(u):
-                    sum_e_4 = sum_e[j, i_100]
-                    factor_21 = math.sqrt(scaled_sum_embedding[j, i_100]) * _positive_part(peak_sum_embedding[j, i_100])
-                    seed_3 = seed[j, i_100]
-                    rest_w_2 = rest_w[j, i_100]
-                    exp_w_4 = exp_w[j, i_100, j]
-                    case = ((rest_w_2) if j == argmax_w[j, i_100] else (1.0 + rest_w_2 - exp_w_4))
-                    ratio_value_10 = _ratio(1.0, factor_21)
-                    factor_23 = factor_22 * seed_3 * case * ratio_value_10 / (1.0 + rest_w_2)
-                    square_2 = (ratio_value_10 * ratio_value_10)
-                    factor_24 = seed_3 * square_2 / (term * term)
-                    factor_25 = exp_w_4 * ratio_value_10 / ((1.0 + rest_w_2) * term)
-                    factor_26 = w_2 * case / (1.0 + rest_w_2)
+                for i_99 in range(u):
+                    sum_e_4 = sum_e[j, i_99]
+                    factor_20 = math.sqrt(scaled_sum_embedding[j, i_99]) * _positive_part(peak_sum_embedding[j, i_99])
+                    seed_3 = seed[j, i_99]
+                    rest_w_2 = rest_w[j, i_99]
+                    exp_w_4 = exp_w[j, i_99, j]
+                    case = ((rest_w_2) if j == argmax_w[j, i_99] else (1.0 + rest_w_2 - exp_w_4))
+                    ratio_value_10 = _ratio(1.0, factor_20)
+                    factor_22 = factor_21 * seed_3 * case * ratio_value_10 / (1.0 + rest_w_2)
+                    square = (ratio_value_10 * ratio_value_10)
+                    factor_23 = seed_3 * square / (term * term)
+                    factor_24 = exp_w_4 * ratio_value_10 / ((1.0 + rest_w_2) * term)
+                    factor_25 = w_2 * case / (1.0 + rest_w_2)
                     for d_24 in range(d):
-                        e_5 = np.float64(e[j, i_100, d_24])
-                        ratio_value_9 = _ratio(sum_embedding[j, i_100, d_24] / term, factor_21)
-                        if i != i_100:
-                            sum_embedding_3[j, i, d_24] += factor_23 * (-e_5 + sum_e_4 * ratio_value_9)
+                        e_5 = np.float64(e[j, i_99, d_24])
+                        ratio_value_9 = _ratio(sum_embedding[j, i_99, d_24] / term, factor_20)
+                        if i != i_99:
+                            sum_embedding_3[j, i, d_24] += factor_22 * (-e_5 + sum_e_4 * ratio_value_9)
                         term_6 = e_5 - sum_e_4 * ratio_value_9
-                        if i != i_100:
-                            sum_embedding_3_sensitivity_2_own[j, i, d_24] += factor_26 * (factor_24 * ratio_value_9 * term_6 + factor_24 * ratio_value_9 * (e_5 + (-2.0) * sum_e_4 * ratio_value_9) + factor_25 * softmax_w_slope[j, i_100, d_24] * term_6)
+                        if i != i_99:
+                            sum_embedding_3_sensitivity_2_own[j, i, d_24] += factor_25 * (factor_23 * ratio_value_9 * term_6 + factor_23 * ratio_value_9 * (e_5 + (-2.0) * sum_e_4 * ratio_value_9) + factor_24 * softmax_w_slope[j, i_99, d_24] * term_6)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
@@ -677,14 +659,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_sensitivity_3_now = 0.0
                 rest_w_3 = rest_w[j, i_3]
                 term_7 = 1.0 + rest_w_3
-                factor_27 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
-                factor_28 = -((rest_w_3) if j == argmax_w[j, i_3] else (1.0 + rest_w_3 - exp_w[j, i_3, j])) / term_7
-                factor_29 = w_2 * seed[j, i_3]
+                factor_26 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
+                factor_27 = -((rest_w_3) if j == argmax_w[j, i_3] else (1.0 + rest_w_3 - exp_w[j, i_3, j])) / term_7
+                factor_28 = w_2 * seed[j, i_3]
                 for f_4 in range(d):
                     sum_e_2_now = np.float64(sum_e_2_product[row, i_3, f_4]) / term_7
                     sum_e_2[j, i_3, f_4] = sum_e_2_now
                     e_6 = np.float64(e[j, i_3, f_4])
-                    sum_norm_embedding_now += factor_29 * e_6 * (sum_e_2_now + factor_28 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_27))
+                    sum_norm_embedding_now += factor_28 * e_6 * (sum_e_2_now + factor_27 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_26))
                     sum_norm_embedding_sensitivity_3_now += e_6 * sum_e_2_now
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
                 sum_norm_embedding_sensitivity_3[j, i_3] = sum_norm_embedding_sensitivity_3_now
@@ -694,27 +676,24 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             row = j - start
             for i in range(u):
                 peak_sum_embedding_3 = peak_sum_embedding[j, i]
-                factor_30 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
+                factor_29 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
                 sum_e_5 = sum_e[j, i]
                 exp_w_5 = exp_w[j, i, j]
                 rest_w_4 = rest_w[j, i]
                 term_8 = 1.0 + rest_w_4
                 peak_embedding_3 = peak_embedding[j, i]
-                factor_31 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
-                ratio_value_12 = _ratio(1.0, factor_31)
-                factor_32 = -exp_w_5 * ratio_value_12 / term_8
-                factor_33 = w_2 / term_8
+                factor_30 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
+                ratio_value_12 = _ratio(1.0, factor_30)
+                factor_31 = -exp_w_5 * ratio_value_12 / term_8
+                factor_32 = w_2 / term_8
                 for d_24 in range(d):
-                    ratio_value_11 = _ratio(sum_embedding[j, i, d_24] / term, factor_30)
+                    ratio_value_11 = _ratio(sum_embedding[j, i, d_24] / term, factor_29)
                     e_7 = np.float64(e[j, i, d_24])
-                    sum_e_2_sensitivity_2_own[j, i, d_24] = factor_33 * np.float64(sum_e_2_sensitivity_2_own_product[row, i, d_24]) * (-logsumexp_w_sensitivity[j, i, d_24] + factor_32 * (ratio_value_11 - sum_e_5 * e_7))
+                    sum_e_2_sensitivity_2_own[j, i, d_24] = factor_32 * np.float64(sum_e_2_sensitivity_2_own_product[row, i, d_24]) * (-logsumexp_w_sensitivity[j, i, d_24] + factor_31 * (ratio_value_11 - sum_e_5 * e_7))
     sum_w_2 = 0.0
     sum_w_3 = 0.0
-    sum_b_2 = 0.0
     sum_w_2_sensitivity = 0.0
-    sum_w_3_sensitivity = 0.0
-    sum_w_3_sensitivity_2 = 0.0
-    sum_b_2_sensitivity = 0.0
+    sum_w_3_sensitivity_joint = 0.0
     for i_40 in range(u):
         for k_41 in range(s):
             seed_4 = seed[k_41, i_40]
@@ -723,93 +702,85 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             rest_w_5 = rest_w[k_41, i_40]
             sum_w_2 += seed_4 * sum_e_6 * exp_w_6 / (1.0 + rest_w_5)
             sum_w_2_sensitivity += seed_4 * sum_e_6 * exp_w_6 * (-logsumexp_w_sensitivity_2[k_41, i_40] + sum_e_6 * ((rest_w_5) if k_41 == argmax_w[k_41, i_40] else (1.0 + rest_w_5 - exp_w_6)) / (1.0 + rest_w_5)) / (1.0 + rest_w_5)
-            factor_34 = seed_4 / (1.0 + rest_w_5)
-            factor_35 = seed_4 * (-logsumexp_w_sensitivity_2[k_41, i_40] - sum_e_6 * exp_w_6 / (1.0 + rest_w_5)) / (1.0 + rest_w_5)
-            factor_36 = seed_4 * (1.0 - logsumexp_w_sensitivity_3[k_41, i_40]) / (1.0 + rest_w_5)
+            factor_33 = seed_4 / (1.0 + rest_w_5)
+            term_9 = -logsumexp_w_sensitivity_2[k_41, i_40] - sum_e_6 * exp_w_6 / (1.0 + rest_w_5)
             for k_47 in range(s):
                 exp_w_7 = exp_w[k_41, i_40, k_47]
                 sum_c_unit_4 = np.float64(sum_c_unit[k_41, i_40, k_47])
                 if k_41 != k_47:
-                    sum_w_3 += factor_34 * exp_w_7 * sum_c_unit_4
-                sum_b_2 += factor_34 * exp_w_7
+                    sum_w_3 += factor_33 * exp_w_7 * sum_c_unit_4
                 if k_41 != k_47:
-                    sum_w_3_sensitivity += factor_34 * exp_w_7 * (sum_c_unit_4 * sum_c_unit_4)
-                if k_41 != k_47:
-                    sum_w_3_sensitivity_2 += factor_35 * exp_w_7 * sum_c_unit_4
-                sum_b_2_sensitivity += factor_36 * exp_w_7
-    square_3 = (w_2 * w_2)
-    factor_37 = square_3 / u
-    factor_39 = -square_3 / u
-    factor_41 = w_2 / u
-    factor_43 = w_2 / (u * u)
-    factor_47 = -w_2 / u
-    factor_49 = -w_2 / (u * u)
-    factor_64 = w_2 / (term * term)
+                    sum_w_3_sensitivity_joint += factor_33 * exp_w_7 * ((sum_c_unit_4 * sum_c_unit_4) + sum_c_unit_4 * term_9)
+    square_2 = (w_2 * w_2)
+    factor_34 = square_2 / u
+    factor_36 = w_2 / u
+    factor_38 = w_2 / (u * u)
+    factor_42 = -w_2 / u
+    factor_44 = -w_2 / (u * u)
+    factor_59 = w_2 / (term * term)
     for k_10 in range(s):
         sum_norm_c = 0.0
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-        factor_38 = factor_37 * ratio_value_13
-        factor_40 = factor_39 * ratio_value_13
-        for f_75 in range(d):
-            c_unit_3 = np.float64(c_unit[k_10, f_75])
-            sum_norm_c += c_unit_3 * np.float64(sum_c_unit_2[k_10, f_75])
-            hessian_embedding_part_1[f_75] = factor_38 * sum_c_unit_2_sensitivity_2_own[k_10, f_75]
-            hessian_embedding_part_2[f_75] = factor_40 * sum_c_unit_2_sensitivity_4_own[k_10, f_75]
-            hessian_embedding_part_3[f_75] = factor_38 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_75]
-        factor_42 = factor_41 * ratio_value_13
-        square_4 = (ratio_value_13 * ratio_value_13)
-        factor_44 = factor_43 * sum_norm_c * square_4
-        factor_45 = ratio_value_13 / u
-        factor_46 = -sum_norm_c * ratio_value_13 / u
-        factor_48 = factor_47 * ratio_value_13
-        factor_50 = factor_49 * square_4
+        factor_35 = factor_34 * ratio_value_13
+        for f_74 in range(d):
+            c_unit_3 = np.float64(c_unit[k_10, f_74])
+            sum_norm_c += c_unit_3 * np.float64(sum_c_unit_2[k_10, f_74])
+            hessian_embedding_part_1[f_74] = factor_35 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
+            hessian_embedding_part_2[f_74] = factor_35 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
+        factor_37 = factor_36 * ratio_value_13
+        square_3 = (ratio_value_13 * ratio_value_13)
+        factor_39 = factor_38 * sum_norm_c * square_3
+        factor_40 = ratio_value_13 / u
+        factor_41 = -sum_norm_c * ratio_value_13 / u
+        factor_43 = factor_42 * ratio_value_13
+        factor_45 = factor_44 * square_3
         for d_24 in range(d):
             sum_c_unit_2_2 = np.float64(sum_c_unit_2[k_10, d_24])
             c_unit_4 = np.float64(c_unit[k_10, d_24])
-            term_9 = sum_c_unit_2_2 - sum_norm_c * c_unit_4
-            gradient_embedding_part_1_now = factor_42 * term_9
+            term_10 = sum_c_unit_2_2 - sum_norm_c * c_unit_4
+            gradient_embedding_part_1_now = factor_37 * term_10
             gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
-            hessian_embedding_part_4_now = factor_44 * (c_unit_4 * c_unit_4)
+            hessian_embedding_part_3_now = factor_39 * (c_unit_4 * c_unit_4)
+            hessian_embedding_part_3[d_24] = hessian_embedding_part_3_now
+            hessian_embedding_part_4_now = factor_43 * c_unit_4 * (w_2 * sum_norm_c_sensitivity[k_10, d_24] + factor_40 * sum_c_unit_2_2 + factor_41 * c_unit_4)
             hessian_embedding_part_4[d_24] = hessian_embedding_part_4_now
-            hessian_embedding_part_5_now = factor_48 * c_unit_4 * (w_2 * sum_norm_c_sensitivity[k_10, d_24] + factor_45 * sum_c_unit_2_2 + factor_46 * c_unit_4)
+            hessian_embedding_part_5_now = factor_45 * c_unit_4 * term_10
             hessian_embedding_part_5[d_24] = hessian_embedding_part_5_now
-            hessian_embedding_part_6_now = factor_50 * c_unit_4 * term_9
-            hessian_embedding_part_6[d_24] = hessian_embedding_part_6_now
-        factor_65 = factor_49 * sum_norm_c * square_4
+        factor_60 = factor_44 * sum_norm_c * square_3
         for i in range(u):
-            factor_51 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            factor_46 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_6 = rest_w[k_10, i]
             exp_w_8 = exp_w[k_10, i, k_10]
             case_2 = ((rest_w_6) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_6 - exp_w_8))
-            factor_52 = -case_2 / (1.0 + rest_w_6)
+            factor_47 = -case_2 / (1.0 + rest_w_6)
             seed_5 = seed[k_10, i]
             ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_53 = w_2 * seed_5 * ratio_value_15
+            factor_48 = w_2 * seed_5 * ratio_value_15
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
-            factor_54 = -sum_norm_embedding_2 * ratio_value_15
-            square_5 = (ratio_value_15 * ratio_value_15)
-            factor_55 = sum_norm_embedding_2 * square_5
-            factor_56 = -w_2 * seed_5
+            factor_49 = -sum_norm_embedding_2 * ratio_value_15
+            square_4 = (ratio_value_15 * ratio_value_15)
+            factor_50 = sum_norm_embedding_2 * square_4
+            factor_51 = -w_2 * seed_5
             sum_e_7 = sum_e[k_10, i]
-            factor_57 = case_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_58 = seed_5 * exp_w_8 * square_3 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_59 = exp_w_8 * square_3 / (1.0 + rest_w_6)
-            factor_60 = w_2 * case_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_61 = w_2 * ratio_value_15
-            factor_62 = -w_2 * sum_norm_embedding_sensitivity_3[k_10, i] * ratio_value_15
-            factor_63 = -seed_5 * ratio_value_15
-            term_12 = factor_64 * np.float64(sum_embedding_3_sensitivity_3_own[k_10, i]) - sum_norm_embedding_2 * square_5 + factor_65
+            factor_52 = case_2 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_53 = seed_5 * exp_w_8 * square_2 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_54 = exp_w_8 * square_2 / (1.0 + rest_w_6)
+            factor_55 = w_2 * case_2 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_56 = w_2 * ratio_value_15
+            factor_57 = -w_2 * sum_norm_embedding_sensitivity_3[k_10, i] * ratio_value_15
+            factor_58 = -seed_5 * ratio_value_15
+            term_13 = factor_59 * np.float64(sum_embedding_3_sensitivity_3_own[k_10, i]) - sum_norm_embedding_2 * square_4 + factor_60
             for d_24 in range(d):
-                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_51)
-                term_10 = sum_e_2[k_10, i, d_24] + factor_52 * ratio_value_14
+                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_46)
+                term_11 = sum_e_2[k_10, i, d_24] + factor_47 * ratio_value_14
                 e_8 = np.float64(e[k_10, i, d_24])
-                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_53 * term_10 + factor_54 * e_8
-                term_11 = -logsumexp_w_sensitivity[k_10, i, d_24] + factor_57 * (ratio_value_14 - sum_e_7 * e_8)
-                hessian_embedding[k_10, i, d_24] = term_12 + hessian_embedding_part_1[d_24] + hessian_embedding_part_2[d_24] + hessian_embedding_part_3[d_24] + hessian_embedding_part_4[d_24] + hessian_embedding_part_5[d_24] + hessian_embedding_part_6[d_24] + sum_embedding_3_sensitivity_2_own[k_10, i, d_24] + factor_55 * (e_8 * e_8) + e_8 * square_5 * (sum_norm_embedding_2 * e_8 + factor_56 * term_10) + factor_53 * (sum_e_2_sensitivity_2_own[k_10, i, d_24] + w_2 * sum_e_2_sensitivity_own[k_10, i, d_24]) + factor_58 * term_11 * ratio_value_14 + factor_63 * e_8 * (sum_norm_embedding_sensitivity[k_10, i, d_24] * square_3 + sum_e_7 * (factor_59 * term_11 + factor_60 * e_8) + w_2 * sum_norm_embedding_sensitivity_2[k_10, i, d_24] + factor_61 * term_10 + factor_62 * e_8)
+                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_48 * term_11 + factor_49 * e_8
+                term_12 = -logsumexp_w_sensitivity[k_10, i, d_24] + factor_52 * (ratio_value_14 - sum_e_7 * e_8)
+                hessian_embedding[k_10, i, d_24] = term_13 + hessian_embedding_part_1[d_24] + hessian_embedding_part_2[d_24] + hessian_embedding_part_3[d_24] + hessian_embedding_part_4[d_24] + hessian_embedding_part_5[d_24] + sum_embedding_3_sensitivity_2_own[k_10, i, d_24] + factor_50 * (e_8 * e_8) + e_8 * square_4 * (sum_norm_embedding_2 * e_8 + factor_51 * term_11) + factor_48 * (sum_e_2_sensitivity_2_own[k_10, i, d_24] + w_2 * sum_e_2_sensitivity_own[k_10, i, d_24]) + factor_53 * term_12 * ratio_value_14 + factor_58 * e_8 * (sum_norm_embedding_sensitivity[k_10, i, d_24] * square_2 + sum_e_7 * (factor_54 * term_12 + factor_55 * e_8) + w_2 * sum_norm_embedding_sensitivity_2[k_10, i, d_24] + factor_56 * term_11 + factor_57 * e_8)
     gradient_w[()] = sum_w_2 + sum_w_3 - sum_w
-    gradient_b[()] = sum_b_2 - sum_b
-    hessian_w[()] = sum_w_2_sensitivity + sum_w_3_sensitivity + sum_w_3_sensitivity_2
-    hessian_b[()] = sum_b_2_sensitivity
+    gradient_b[()] = 0.0
+    hessian_w[()] = sum_w_2_sensitivity + sum_w_3_sensitivity_joint
+    hessian_b[()] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -887,8 +858,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_embedding_2_tangent[f_5] += v_x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now = 0.0
-            for f_217 in range(d):
-                x_2 = np.float64(embedding[j, i, f_217])
+            for f_209 in range(d):
+                x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding_now)
                 scaled_embedding_now += (ratio_value * ratio_value)
             scaled_embedding[j, i] = scaled_embedding_now
@@ -921,8 +892,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * np.float64(e[j, i, f_7]))
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now = 0.0
-            for f_218 in range(d):
-                ratio_value_3 = _ratio(sum_embedding[j, i, f_218] / term, peak_sum_embedding_now)
+            for f_210 in range(d):
+                ratio_value_3 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
                 scaled_sum_embedding_now += (ratio_value_3 * ratio_value_3)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now = 0.0
@@ -938,10 +909,10 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             ratio_value_6 = _ratio(1.0, factor_2)
             factor_3 = ratio_value_6 / term
             factor_4 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
-            for f_196 in range(d):
-                ratio_value_5 = _ratio(sum_embedding[j, i, f_196] / term, factor_2)
-                e_2 = np.float64(e[j, i, f_196])
-                sum_e_tangent_now += np.float64(e_tangent[j, i, f_196]) * ratio_value_5 + factor_3 * e_2 * sum_embedding_tangent[j, i, f_196] + factor_4 * e_2 * ratio_value_5
+            for f_191 in range(d):
+                ratio_value_5 = _ratio(sum_embedding[j, i, f_191] / term, factor_2)
+                e_2 = np.float64(e[j, i, f_191])
+                sum_e_tangent_now += np.float64(e_tangent[j, i, f_191]) * ratio_value_5 + factor_3 * e_2 * sum_embedding_tangent[j, i, f_191] + factor_4 * e_2 * ratio_value_5
             sum_e_tangent[j, i] = sum_e_tangent_now
             sum_w_tangent += seed_now * sum_e_tangent_now
         peak_c_now = -np.inf
@@ -953,8 +924,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 peak_c_now = magnitude_value_3
         peak_c[j] = peak_c_now
         scaled_c_now = 0.0
-        for f_219 in range(d):
-            ratio_value_7 = _ratio(c[f_219], peak_c_now)
+        for f_211 in range(d):
+            ratio_value_7 = _ratio(c[f_211], peak_c_now)
             scaled_c_now += (ratio_value_7 * ratio_value_7)
         scaled_c[j] = scaled_c_now
         norm_c_tangent_now = 0.0
@@ -1000,12 +971,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         argmax_w_now = k_23
                 argmax_w[j, i] = argmax_w_now
                 rest_w_now = 0.0
-                for k_220 in range(s):
-                    exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_220 else np.float64(sum_c_unit[j, i, k_220])), max_w)
-                    exp_w[j, i, k_220] = exp_w_now
-                    if k_220 != argmax_w_now:
+                for k_212 in range(s):
+                    exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else np.float64(sum_c_unit[j, i, k_212])), max_w)
+                    exp_w[j, i, k_212] = exp_w_now
+                    if k_212 != argmax_w_now:
                         rest_w_now += exp_w_now
-                    sum_c_unit_2_left[row, i, k_220] = ((exp_w_now) if j != k_220 else 0.0)
+                    sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
                 rest_w[j, i] = rest_w_now
                 seed_2 = seed[j, i]
                 factor_7 = seed_2 / (1.0 + rest_w_now)
@@ -1047,8 +1018,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_11 = w_2 * sum_e_tangent_2
                 argmax_w_2 = argmax_w[j, i]
                 term_6 = v_b + v_w * ((sum_e_4) if j == argmax_w_2 else np.float64(sum_c_unit[j, i, argmax_w_2])) + w_2 * sum_e_tangent_2 * ((1.0) if j == argmax_w_2 else 0.0) + w_2 * sum_c_unit_tangent[j, i, argmax_w_2] * ((0.0) if j == argmax_w_2 else 1.0)
-                for k_200 in range(s):
-                    logsumexp_w_tangent += exp_w[j, i, k_200] * (v_b + v_w * ((sum_e_4) if j == k_200 else np.float64(sum_c_unit[j, i, k_200])) + factor_11 * ((1.0) if j == k_200 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_200] * ((0.0) if j == k_200 else 1.0) - term_6) / term_5
+                for k_195 in range(s):
+                    logsumexp_w_tangent += exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else np.float64(sum_c_unit[j, i, k_195])) + factor_11 * ((1.0) if j == k_195 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((0.0) if j == k_195 else 1.0) - term_6) / term_5
                 seed_4 = seed[j, i]
                 for k_23 in range(s):
                     exp_w_2 = exp_w[j, i, k_23]
@@ -1063,25 +1034,25 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                             sum_c_unit_2_tangent[k_23, f_11] += seed_4 * (e_5 * softmax_w_tangent_now + factor_12 * np.float64(e_tangent[j, i, f_11]))
             for i in range(u):
                 sum_embedding_3_tangent[j, i, :] = 0.0
-                for i_215 in range(u):
-                    sum_e_5 = sum_e[j, i_215]
-                    factor_13 = math.sqrt(scaled_sum_embedding[j, i_215]) * _positive_part(peak_sum_embedding[j, i_215])
-                    rest_w_3 = rest_w[j, i_215]
-                    case_4 = ((rest_w_3) if j == argmax_w[j, i_215] else (1.0 + rest_w_3 - exp_w[j, i_215, j]))
+                for i_207 in range(u):
+                    sum_e_5 = sum_e[j, i_207]
+                    factor_13 = math.sqrt(scaled_sum_embedding[j, i_207]) * _positive_part(peak_sum_embedding[j, i_207])
+                    rest_w_3 = rest_w[j, i_207]
+                    case_4 = ((rest_w_3) if j == argmax_w[j, i_207] else (1.0 + rest_w_3 - exp_w[j, i_207, j]))
                     ratio_value_10 = _ratio(1.0, factor_13)
                     factor_15 = factor_14 * case_4 * ratio_value_10 / (1.0 + rest_w_3)
-                    factor_17 = factor_16 * sum_e_tangent[j, i_215] * case_4 * ratio_value_10 / (1.0 + rest_w_3)
+                    factor_17 = factor_16 * sum_e_tangent[j, i_207] * case_4 * ratio_value_10 / (1.0 + rest_w_3)
                     square = (ratio_value_10 * ratio_value_10)
-                    factor_19 = factor_18 * norm_sum_embedding_tangent[j, i_215] * square * case_4 / (1.0 + rest_w_3)
+                    factor_19 = factor_18 * norm_sum_embedding_tangent[j, i_207] * square * case_4 / (1.0 + rest_w_3)
                     factor_20 = factor_18 * sum_e_5 * square * case_4 / (1.0 + rest_w_3)
-                    factor_22 = factor_21 * softmax_w_tangent[j, i_215, j] * ratio_value_10
+                    factor_22 = factor_21 * softmax_w_tangent[j, i_207, j] * ratio_value_10
                     factor_23 = factor_21 * case_4 * ratio_value_10 / (1.0 + rest_w_3)
                     for d_24 in range(d):
-                        e_6 = np.float64(e[j, i_215, d_24])
-                        ratio_value_9 = _ratio(sum_embedding[j, i_215, d_24] / term, factor_13)
+                        e_6 = np.float64(e[j, i_207, d_24])
+                        ratio_value_9 = _ratio(sum_embedding[j, i_207, d_24] / term, factor_13)
                         term_7 = -e_6 + sum_e_5 * ratio_value_9
-                        if i != i_215:
-                            sum_embedding_3_tangent[j, i, d_24] += seed[j, i_215] * (factor_15 * term_7 + factor_17 * ratio_value_9 + factor_19 * (e_6 + (-2.0) * sum_e_5 * ratio_value_9) + factor_20 * sum_embedding_tangent[j, i_215, d_24] + factor_22 * term_7 + factor_23 * np.float64(e_tangent[j, i_215, d_24]))
+                        if i != i_207:
+                            sum_embedding_3_tangent[j, i, d_24] += seed[j, i_207] * (factor_15 * term_7 + factor_17 * ratio_value_9 + factor_19 * (e_6 + (-2.0) * sum_e_5 * ratio_value_9) + factor_20 * sum_embedding_tangent[j, i_207, d_24] + factor_22 * term_7 + factor_23 * np.float64(e_tangent[j, i_207, d_24]))
         _multiply(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d)), False)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit_tangent, False, sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
@@ -1115,13 +1086,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         sum_norm_c_tangent = 0.0
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_30 = factor_29 * ratio_value_13
-        for f_75 in range(d):
-            c_unit_3 = np.float64(c_unit[k_10, f_75])
-            sum_c_unit_2_2 = np.float64(sum_c_unit_2[k_10, f_75])
+        for f_74 in range(d):
+            c_unit_3 = np.float64(c_unit[k_10, f_74])
+            sum_c_unit_2_2 = np.float64(sum_c_unit_2[k_10, f_74])
             sum_norm_c += c_unit_3 * sum_c_unit_2_2
-            sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_75]
-            sum_norm_c_tangent += c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_75]) * sum_c_unit_2_2
-            product_embedding_part_2[f_75] = factor_30 * sum_c_unit_2_tangent_2
+            sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_74]
+            sum_norm_c_tangent += c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_74]) * sum_c_unit_2_2
+            product_embedding_part_2[f_74] = factor_30 * sum_c_unit_2_tangent_2
         factor_31 = ratio_value_13 / u
         factor_33 = factor_32 * sum_norm_c * ratio_value_13
         factor_34 = factor_32 * sum_norm_c_tangent * ratio_value_13
@@ -1162,16 +1133,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + v_w * (product_embedding_part_1[d_24] + factor_39 * term_11) + factor_41 * (sum_norm_embedding_2 * e_8 + factor_40 * term_11) + factor_42 * sum_e_2_tangent[k_10, i, d_24] + factor_43 * ratio_value_14 + factor_44 * ratio_value_14 + factor_45 * np.float64(e_tangent[k_10, i, d_24]) + factor_46 * e_8 + factor_47 * sum_embedding_tangent[k_10, i, d_24]
     sum_w_2_tangent = 0.0
     sum_w_3_tangent = 0.0
-    sum_b_2_tangent = 0.0
-    for i_203 in range(u):
-        for k_204 in range(s):
-            seed_7 = seed[k_204, i_203]
-            sum_w_2_tangent += seed_7 * (sum_e[k_204, i_203] * softmax_w_tangent[k_204, i_203, k_204] + sum_e_tangent[k_204, i_203] * exp_w[k_204, i_203, k_204] / (1.0 + rest_w[k_204, i_203]))
-            term_12 = 1.0 + rest_w[k_204, i_203]
-            for k_207 in range(s):
-                softmax_w_tangent_2 = softmax_w_tangent[k_204, i_203, k_207]
-                if k_204 != k_207:
-                    sum_w_3_tangent += seed_7 * (softmax_w_tangent_2 * np.float64(sum_c_unit[k_204, i_203, k_207]) + exp_w[k_204, i_203, k_207] * sum_c_unit_tangent[k_204, i_203, k_207] / term_12)
-                sum_b_2_tangent += seed_7 * softmax_w_tangent_2
+    for i_198 in range(u):
+        for k_199 in range(s):
+            seed_7 = seed[k_199, i_198]
+            sum_w_2_tangent += seed_7 * (sum_e[k_199, i_198] * softmax_w_tangent[k_199, i_198, k_199] + sum_e_tangent[k_199, i_198] * exp_w[k_199, i_198, k_199] / (1.0 + rest_w[k_199, i_198]))
+            term_12 = 1.0 + rest_w[k_199, i_198]
+            for k_202 in range(s):
+                if k_199 != k_202:
+                    sum_w_3_tangent += seed_7 * (softmax_w_tangent[k_199, i_198, k_202] * np.float64(sum_c_unit[k_199, i_198, k_202]) + exp_w[k_199, i_198, k_202] * sum_c_unit_tangent[k_199, i_198, k_202] / term_12)
     product_w[()] = sum_w_2_tangent + sum_w_3_tangent - sum_w_tangent
-    product_b[()] = sum_b_2_tangent
+    product_b[()] = 0.0

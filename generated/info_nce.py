@@ -187,11 +187,11 @@ def value(query, key, temperature, sample_weights, value_out):
                 peak_query = magnitude_value_2
         scaled_key = 0.0
         scaled_query = 0.0
-        for f_93 in range(d):
-            k_2 = np.float64(key[i, f_93])
+        for f_101 in range(d):
+            k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key)
             scaled_key += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_93])
+            q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query)
             scaled_query += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -218,9 +218,9 @@ def value(query, key, temperature, sample_weights, value_out):
                     argmax_sum_k_unit_best = factor_3
                     argmax_sum_k_unit = j_8
             rest_sum_k_unit = 0.0
-            for j_95 in range(n):
-                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_95]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                if j_95 != argmax_sum_k_unit:
+            for j_103 in range(n):
+                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                if j_103 != argmax_sum_k_unit:
                     rest_sum_k_unit += exp_sum_k_unit
             loss = (max_sum_k_unit - np.float64(sum_k_unit[row, i]) / temperature) + math.log1p(rest_sum_k_unit)
             factor_4 = loss * sample_weight[i]
@@ -276,11 +276,11 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
         scaled_query_now = 0.0
-        for f_93 in range(d):
-            k_2 = np.float64(key[i, f_93])
+        for f_101 in range(d):
+            k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key_now)
             scaled_key_now += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_93])
+            q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             scaled_query_now += (ratio_value_2 * ratio_value_2)
         scaled_key[i] = scaled_key_now
@@ -312,12 +312,12 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                     argmax_sum_k_unit_now = j_8
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_95 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_95]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_95] = exp_sum_k_unit_now
-                if j_95 != argmax_sum_k_unit_now:
+            for j_103 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[j_103] = exp_sum_k_unit_now
+                if j_103 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
-                sum_k_unit_2_left[row, j_95] = ((exp_sum_k_unit_now) if i != j_95 else 0.0)
+                sum_k_unit_2_left[row, j_103] = ((exp_sum_k_unit_now) if i != j_103 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -381,6 +381,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     scaled_query = np.empty((n,))
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((n, n,), query.dtype)
+    max_sum_k_unit = np.empty((n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((n,))
     exp_sum_k_unit_own = np.empty((n,))
@@ -389,15 +390,18 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     sum_k_unit_2_right = np.empty((block, d,), query.dtype)
     sum_k_unit_2 = np.empty((n, d,), query.dtype)
     sum_q_unit_product = np.empty((block, d,), query.dtype)
-    sum_q_unit = np.empty((d,))
-    logsumexp_sum_k_unit_sensitivity = np.empty((block, d,))
-    sum_norm_query_sensitivity = np.empty((block, d,))
+    sum_q_unit = np.empty((n, d,))
+    sum_norm_query = np.empty((n,))
+    logsumexp_sum_k_unit_centred = np.empty((n, d,))
+    sum_norm_query_sensitivity = np.empty((n,))
     sum_norm_query_sensitivity_2 = np.empty((n,))
-    sum_q_unit_sensitivity_own = np.empty((block, d,))
+    sum_norm_query_sensitivity_3 = np.empty((n, d,))
+    sum_norm_query_change = np.empty((n, d,))
+    sum_norm_query_change_2 = np.empty((n, d,))
+    sum_q_unit_sensitivity_own = np.empty((n, d,))
     sum_norm_key_sensitivity = np.empty((n, d,))
-    sum_k_unit_2_sensitivity_own = np.empty((n, d,))
-    sum_k_unit_2_sensitivity_2_own = np.empty((n, d,))
     sum_norm_key_sensitivity_3_own = np.empty((n, d,))
+    sum_k_unit_2_sensitivity_own_joint = np.empty((n, d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -417,16 +421,16 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
         scaled_query_now = 0.0
-        for f_93 in range(d):
-            k_2 = np.float64(key[i, f_93])
+        for f_101 in range(d):
+            k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key_now)
             scaled_key_now += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_93])
+            q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             scaled_query_now += (ratio_value_2 * ratio_value_2)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
-        sum_norm_query_sensitivity_2_now = 0.0
+        sum_norm_query_sensitivity_now = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
         for f_3 in range(d):
@@ -436,174 +440,205 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             q_3 = np.float64(query[i, f_3])
             q_unit_now = _ratio(q_3, factor_2)
             q_unit[i, f_3] = q_unit_now
-            sum_norm_query_sensitivity_2_now += k_unit_now * q_unit_now
-        sum_norm_query_sensitivity_2[i] = sum_norm_query_sensitivity_2_now
+            sum_norm_query_sensitivity_now += k_unit_now * q_unit_now
+        sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
     sum_k_unit_2[:, :] = 0.0
     sum_norm_key_sensitivity[:, :] = 0.0
-    sum_k_unit_2_sensitivity_own[:, :] = 0.0
-    sum_k_unit_2_sensitivity_2_own[:, :] = 0.0
     sum_norm_key_sensitivity_3_own[:, :] = 0.0
+    sum_k_unit_2_sensitivity_own_joint[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_k_unit = -np.inf
+            max_sum_k_unit_now = -np.inf
             argmax_sum_k_unit_now = 0
             argmax_sum_k_unit_now_best = -np.inf
             for j_8 in range(n):
                 factor_3 = np.float64(sum_k_unit[i, j_8]) / temperature
-                if factor_3 > max_sum_k_unit or factor_3 != factor_3:
-                    max_sum_k_unit = factor_3
+                if factor_3 > max_sum_k_unit_now or factor_3 != factor_3:
+                    max_sum_k_unit_now = factor_3
                 if factor_3 > argmax_sum_k_unit_now_best:
                     argmax_sum_k_unit_now_best = factor_3
                     argmax_sum_k_unit_now = j_8
+            max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_95 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_95]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_95] = exp_sum_k_unit_now
-                if j_95 != argmax_sum_k_unit_now:
+            for j_103 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_103]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[j_103] = exp_sum_k_unit_now
+                if j_103 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
-                sum_k_unit_2_left[row, j_95] = ((exp_sum_k_unit_now) if i != j_95 else 0.0)
+                sum_k_unit_2_left[row, j_103] = ((exp_sum_k_unit_now) if i != j_103 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             seed_2 = seed[i]
             term = 1.0 + rest_sum_k_unit_now
             factor_4 = seed_2 / term
+            sum_k_unit_3 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
+            factor_5 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
+            sum_norm_query_sensitivity_4 = sum_norm_query_sensitivity[i]
+            peak_query_2 = peak_query[i]
+            factor_6 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
+            ratio_value_3 = _ratio(1.0, factor_6)
+            factor_7 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_4 * ratio_value_3 / ((temperature * temperature) * term)
             for f_3 in range(d):
                 q_unit_2 = np.float64(q_unit[i, f_3])
                 sum_k_unit_2_right[row, f_3] = factor_4 * q_unit_2
-            logsumexp_sum_k_unit_sensitivity[row, :] = 0.0
-            peak_query_2 = peak_query[i]
-            factor_5 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
-            ratio_value_3 = _ratio(1.0, factor_5)
-            factor_6 = ratio_value_3 / term
-            factor_10 = seed_2 / (term * term)
-            for j_50 in range(n):
-                sum_k_unit_3 = np.float64(sum_k_unit[i, j_50])
-                exp_sum_k_unit_2 = exp_sum_k_unit[j_50]
-                factor_7 = factor_6 * exp_sum_k_unit_2
-                ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_50]) * _positive_part(peak_key[j_50]))
-                factor_8 = factor_4 * exp_sum_k_unit_2 * sum_k_unit_3 * ratio_value_4
-                factor_9 = factor_4 * exp_sum_k_unit_2 * ratio_value_4
-                square = (exp_sum_k_unit_2 * exp_sum_k_unit_2)
-                factor_11 = factor_10 * square * ratio_value_4
-                factor_12 = factor_10 * sum_k_unit_3 * square * ratio_value_4
+                k_unit_2 = np.float64(k_unit[i, f_3])
+                k_4 = np.float64(key[argmax_sum_k_unit_now, f_3])
+                sum_norm_query_change[i, f_3] = factor_7 * (k_unit_2 + q_unit_2 * sum_k_unit_3 - _ratio(k_4, factor_5) - q_unit_2 * np.float64(sum_k_unit[i, i]))
+            logsumexp_sum_k_unit_centred[i, :] = 0.0
+            sum_norm_query_sensitivity_3[i, :] = 0.0
+            sum_q_unit_sensitivity_own[i, :] = 0.0
+            factor_8 = ratio_value_3 / (temperature * term)
+            factor_12 = seed_2 / (term * term)
+            for j_52 in range(n):
+                sum_k_unit_4 = np.float64(sum_k_unit[i, j_52])
+                exp_sum_k_unit_2 = exp_sum_k_unit[j_52]
+                factor_9 = factor_8 * exp_sum_k_unit_2
+                factor_10 = factor_8 * exp_sum_k_unit_2 * sum_k_unit_4
+                ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_52]) * _positive_part(peak_key[j_52]))
+                factor_11 = factor_4 * exp_sum_k_unit_2 * sum_k_unit_4 * ratio_value_4
+                factor_13 = factor_12 * sum_k_unit_4 * (exp_sum_k_unit_2 * exp_sum_k_unit_2) * ratio_value_4
+                factor_14 = factor_12 * exp_sum_k_unit_2 * ((rest_sum_k_unit_now) if j_52 == argmax_sum_k_unit_now else (1.0 + rest_sum_k_unit_now - exp_sum_k_unit_2)) * ratio_value_4
                 for d_48 in range(d):
-                    k_unit_2 = np.float64(k_unit[j_50, d_48])
+                    k_unit_3 = np.float64(k_unit[j_52, d_48])
                     q_unit_3 = np.float64(q_unit[i, d_48])
-                    logsumexp_sum_k_unit_sensitivity[row, d_48] += factor_7 * (k_unit_2 - q_unit_3 * sum_k_unit_3)
-                    term_2 = q_unit_3 - k_unit_2 * sum_k_unit_3
-                    if i != j_50:
-                        sum_norm_key_sensitivity[j_50, d_48] += factor_8 * term_2
-                    if i != j_50:
-                        sum_k_unit_2_sensitivity_own[j_50, d_48] += factor_9 * q_unit_3 * term_2
-                    if i != j_50:
-                        sum_k_unit_2_sensitivity_2_own[j_50, d_48] += factor_11 * q_unit_3 * term_2
-                    if i != j_50:
-                        sum_norm_key_sensitivity_3_own[j_50, d_48] += factor_12 * term_2
-            sum_norm_query_sensitivity[row, :] = 0.0
-            sum_q_unit_sensitivity_own[row, :] = 0.0
-            factor_13 = 1.0 / (temperature * term)
-            for j_54 in range(n):
-                sum_k_unit_4 = np.float64(sum_k_unit[i, j_54])
-                exp_sum_k_unit_3 = exp_sum_k_unit[j_54]
-                factor_14 = factor_13 * exp_sum_k_unit_3 * sum_k_unit_4
-                factor_15 = factor_13 * exp_sum_k_unit_3
-                for d_48 in range(d):
-                    k_unit_3 = np.float64(k_unit[j_54, d_48])
-                    q_unit_4 = np.float64(q_unit[i, d_48])
-                    term_3 = -logsumexp_sum_k_unit_sensitivity[row, d_48] + (k_unit_3 - q_unit_4 * sum_k_unit_4) * ratio_value_3
-                    if i != j_54:
-                        sum_norm_query_sensitivity[row, d_48] += factor_14 * term_3
-                    if i != j_54:
-                        sum_q_unit_sensitivity_own[row, d_48] += factor_15 * k_unit_3 * term_3
+                    k_5 = np.float64(key[argmax_sum_k_unit_now, d_48])
+                    term_2 = k_unit_3 + q_unit_3 * sum_k_unit_3 - _ratio(k_5, factor_5) - q_unit_3 * sum_k_unit_4
+                    if j_52 != argmax_sum_k_unit_now:
+                        logsumexp_sum_k_unit_centred[i, d_48] += factor_9 * term_2
+                    if (i != j_52 and j_52 != argmax_sum_k_unit_now):
+                        sum_norm_query_sensitivity_3[i, d_48] += factor_10 * term_2
+                    if (i != j_52 and j_52 != argmax_sum_k_unit_now):
+                        sum_q_unit_sensitivity_own[i, d_48] += factor_9 * k_unit_3 * term_2
+                    term_3 = q_unit_3 - k_unit_3 * sum_k_unit_4
+                    if i != j_52:
+                        sum_norm_key_sensitivity[j_52, d_48] += factor_11 * term_3
+                    if i != j_52:
+                        sum_norm_key_sensitivity_3_own[j_52, d_48] += factor_13 * term_3
+                    if i != j_52:
+                        sum_k_unit_2_sensitivity_own_joint[j_52, d_48] += factor_14 * q_unit_3 * term_3
         _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_query = 0.0
-            sum_norm_query_sensitivity_3 = 0.0
+            sum_norm_query_now = 0.0
+            sum_norm_query_sensitivity_2_now = 0.0
             rest_sum_k_unit_2 = rest_sum_k_unit[i]
             term_4 = 1.0 + rest_sum_k_unit_2
             argmax_sum_k_unit_2 = argmax_sum_k_unit[i]
             exp_sum_k_unit_own_2 = exp_sum_k_unit_own[i]
             case = ((rest_sum_k_unit_2) if i == argmax_sum_k_unit_2 else (1.0 + rest_sum_k_unit_2 - exp_sum_k_unit_own_2))
-            factor_16 = -case / term_4
+            factor_15 = -case / term_4
             seed_3 = seed[i]
-            factor_17 = seed_3 / temperature
+            factor_16 = seed_3 / temperature
             for f_6 in range(d):
                 sum_q_unit_now = np.float64(sum_q_unit_product[row, f_6]) / term_4
-                sum_q_unit[f_6] = sum_q_unit_now
-                q_unit_5 = np.float64(q_unit[i, f_6])
-                sum_norm_query += factor_17 * q_unit_5 * (sum_q_unit_now + factor_16 * np.float64(k_unit[i, f_6]))
-                sum_norm_query_sensitivity_3 += sum_q_unit_now * q_unit_5
+                sum_q_unit[i, f_6] = sum_q_unit_now
+                q_unit_4 = np.float64(q_unit[i, f_6])
+                sum_norm_query_now += factor_16 * q_unit_4 * (sum_q_unit_now + factor_15 * np.float64(k_unit[i, f_6]))
+                sum_norm_query_sensitivity_2_now += q_unit_4 * sum_q_unit_now
+            sum_norm_query[i] = sum_norm_query_now
+            sum_norm_query_sensitivity_2[i] = sum_norm_query_sensitivity_2_now
             peak_query_3 = peak_query[i]
-            factor_18 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
-            ratio_value_5 = _ratio(1.0, factor_18)
-            factor_19 = exp_sum_k_unit_own_2 / ((temperature * temperature) * term_4)
-            factor_20 = case * ratio_value_5 / (temperature * term_4)
-            factor_21 = ratio_value_5 / temperature
-            factor_22 = -sum_norm_query_sensitivity_3 * ratio_value_5 / temperature
-            square_2 = (ratio_value_5 * ratio_value_5)
-            factor_23 = sum_norm_query * square_2
-            factor_24 = seed_3 * ratio_value_5 / temperature
-            factor_25 = exp_sum_k_unit_own_2 * seed_3 * ratio_value_5 / ((temperature * temperature) * term_4)
-            factor_26 = -sum_norm_query * square_2
+            factor_17 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
+            ratio_value_5 = _ratio(1.0, factor_17)
+            sum_norm_query_sensitivity_5 = sum_norm_query_sensitivity[i]
+            factor_18 = case * ratio_value_5 / term_4
+            factor_19 = -exp_sum_k_unit_own_2 / term_4
             for d_48 in range(d):
-                k_unit_4 = np.float64(k_unit[i, d_48])
-                q_unit_6 = np.float64(q_unit[i, d_48])
-                term_5 = -logsumexp_sum_k_unit_sensitivity[row, d_48] + (k_unit_4 - q_unit_6 * np.float64(sum_k_unit[i, i])) * ratio_value_5
-                term_6 = sum_q_unit[d_48] + factor_16 * k_unit_4
-                sum_norm_query_change = seed_3 * (sum_norm_query_sensitivity[row, d_48] / temperature + sum_norm_query_sensitivity_2[i] * (factor_19 * term_5 + factor_20 * q_unit_6) + factor_21 * term_6 + factor_22 * q_unit_6)  # seed*(-q_unit*sum_norm_query_sensitivity_3*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature + sum_norm_query_sensitivity/temperature + sum_norm_query_sensitivity_2*(exp_sum_k_unit*(-logsumexp_sum_k_unit_sensitivity + (k_unit - q_unit*sum_k_unit)*ratio(1, sqrt(scaled_query)*positive_part(peak_query)))/(temperature**2*(rest_sum_k_unit + 1)) + q_unit*Piecewise((rest_sum_k_unit, Eq(i_5, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(temperature*(rest_sum_k_unit + 1))) + (-k_unit*Piecewise((rest_sum_k_unit, Eq(i_5, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_q_unit)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature)
-                term_7 = factor_17 * term_6 - sum_norm_query * q_unit_6
-                gradient_query[i, d_48] = ratio_value_5 * term_7
-                hessian_query[i, d_48] = factor_23 * (q_unit_6 * q_unit_6) + factor_24 * sum_q_unit_sensitivity_own[row, d_48] + factor_25 * k_unit_4 * term_5 + factor_26 - sum_norm_query_change * q_unit_6 * ratio_value_5 - q_unit_6 * square_2 * term_7
+                logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i, d_48]
+                q_unit_5 = np.float64(q_unit[i, d_48])
+                term_5 = sum_q_unit[i, d_48] + factor_15 * np.float64(k_unit[i, d_48])
+                sum_norm_query_change_2[i, d_48] = factor_16 * (sum_norm_query_sensitivity_3[i, d_48] + sum_norm_query_sensitivity_2_now * (-logsumexp_sum_k_unit_centred_2 - q_unit_5 * ratio_value_5) + sum_norm_query_sensitivity_5 * (factor_18 * q_unit_5 + factor_19 * logsumexp_sum_k_unit_centred_2) + term_5 * ratio_value_5)
+                gradient_query[i, d_48] = ratio_value_5 * (factor_16 * term_5 - sum_norm_query_now * q_unit_5)
+    factor_23 = loss_scale / temperature
+    factor_31 = -loss_scale / temperature
     for j_2 in range(n):
         sum_norm_key = 0.0
         sum_norm_key_sensitivity_2 = 0.0
         seed_4 = seed[j_2]
         rest_sum_k_unit_3 = rest_sum_k_unit[j_2]
-        term_8 = 1.0 + rest_sum_k_unit_3
+        term_6 = 1.0 + rest_sum_k_unit_3
+        argmax_sum_k_unit_3 = argmax_sum_k_unit[j_2]
         exp_sum_k_unit_own_3 = exp_sum_k_unit_own[j_2]
-        case_2 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit[j_2] else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_3))
-        factor_27 = -seed_4 * case_2 / term_8
-        for f_46 in range(d):
-            k_unit_5 = np.float64(k_unit[j_2, f_46])
-            sum_k_unit_2_2 = np.float64(sum_k_unit_2[j_2, f_46])
-            sum_norm_key += k_unit_5 * (sum_k_unit_2_2 + factor_27 * np.float64(q_unit[j_2, f_46])) / temperature
-            sum_norm_key_sensitivity_2 += k_unit_5 * sum_k_unit_2_2
-        ratio_value_6 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
-        factor_28 = ratio_value_6 / temperature
-        factor_29 = case_2 / (temperature * term_8)
+        case_2 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_3))
+        factor_20 = -seed_4 * case_2 / term_6
+        factor_21 = math.sqrt(scaled_query[argmax_sum_k_unit_3]) * _positive_part(peak_query[argmax_sum_k_unit_3])
+        sum_norm_query_2 = sum_norm_query[argmax_sum_k_unit_3]
+        ratio_value_7 = _ratio(1.0, factor_21)
+        square = (ratio_value_7 * ratio_value_7)
+        factor_22 = sum_norm_query_2 * square
+        case_3 = ((sample_weights[argmax_sum_k_unit_3]) if weighted else 1.0)
+        factor_24 = factor_23 * case_3 * ratio_value_7
+        factor_25 = -sum_norm_query_2 * square
+        factor_26 = math.sqrt(scaled_key[argmax_sum_k_unit_3]) * _positive_part(peak_key[argmax_sum_k_unit_3])
+        rest_sum_k_unit_4 = rest_sum_k_unit[argmax_sum_k_unit_3]
+        exp_difference_value = _exp_difference(np.float64(sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3]) / temperature, max_sum_k_unit[argmax_sum_k_unit_3])
+        case_4 = ((rest_sum_k_unit_4) if argmax_sum_k_unit_3 == argmax_sum_k_unit[argmax_sum_k_unit_3] else (1.0 + rest_sum_k_unit_4 - exp_difference_value) if argmax_sum_k_unit_3 == argmax_sum_k_unit_3 else np.nan)
+        factor_27 = -case_4 / (1.0 + rest_sum_k_unit_4)
+        factor_28 = factor_23 * case_3
+        factor_29 = case_4 * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
+        factor_30 = -exp_difference_value / (1.0 + rest_sum_k_unit_4)
+        factor_32 = factor_31 * case_3 * ratio_value_7
+        factor_33 = factor_31 * case_3 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
+        sum_norm_query_3 = sum_norm_query[j_2]
+        ratio_value_9 = _ratio(1.0, math.sqrt(scaled_query[j_2]) * _positive_part(peak_query[j_2]))
+        square_2 = (ratio_value_9 * ratio_value_9)
+        factor_34 = sum_norm_query_3 * square_2
+        factor_35 = seed_4 * ratio_value_9 / temperature
         sum_k_unit_5 = np.float64(sum_k_unit[j_2, j_2])
-        factor_30 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_8)
-        sum_norm_query_sensitivity_2_2 = sum_norm_query_sensitivity_2[j_2]
-        factor_31 = seed_4 * sum_norm_query_sensitivity_2_2 * ratio_value_6
-        factor_32 = -sum_norm_key_sensitivity_2 * ratio_value_6 / temperature
-        factor_33 = ratio_value_6 / (temperature * temperature)
-        square_4 = (ratio_value_6 * ratio_value_6)
-        factor_34 = sum_norm_key * square_4
-        factor_35 = seed_4 * square_4 * case_2 / (temperature * term_8)
+        factor_36 = exp_sum_k_unit_own_3 * seed_4 * square_2 / ((temperature * temperature) * term_6)
+        factor_37 = -sum_norm_query_3 * square_2
+        factor_38 = -case_2 / term_6
+        factor_39 = seed_4 / temperature
+        factor_40 = -exp_sum_k_unit_own_3 * seed_4 * ratio_value_9 / (temperature * term_6)
+        for f_46 in range(d):
+            k_unit_4 = np.float64(k_unit[j_2, f_46])
+            sum_k_unit_2_2 = np.float64(sum_k_unit_2[j_2, f_46])
+            q_unit_6 = np.float64(q_unit[j_2, f_46])
+            sum_norm_key += k_unit_4 * (sum_k_unit_2_2 + factor_20 * q_unit_6) / temperature
+            sum_norm_key_sensitivity_2 += k_unit_4 * sum_k_unit_2_2
+            q_4 = np.float64(query[argmax_sum_k_unit_3, f_46])
+            ratio_value_6 = _ratio(q_4, factor_21)
+            logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_3, f_46]
+            sum_q_unit_2 = sum_q_unit[argmax_sum_k_unit_3, f_46]
+            k_6 = np.float64(key[argmax_sum_k_unit_3, f_46])
+            ratio_value_8 = _ratio(k_6, factor_26)
+            term_7 = sum_q_unit_2 + factor_27 * ratio_value_8
+            logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
+            sum_q_unit_3 = sum_q_unit[j_2, f_46]
+            hessian_query[j_2, f_46] = ((factor_22 * (ratio_value_6 * ratio_value_6) + factor_24 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_25 - square * (factor_28 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_32 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_29 * ratio_value_6 + factor_30 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_33 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_34 * (q_unit_6 * q_unit_6) + factor_35 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_36 * k_unit_4 * (k_unit_4 + q_unit_6 * np.float64(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * sum_k_unit_5) + factor_37 - q_unit_6 * square_2 * (factor_39 * (sum_q_unit_3 + factor_38 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_40 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
+        ratio_value_10 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
+        factor_41 = ratio_value_10 / temperature
+        factor_42 = case_2 / (temperature * term_6)
+        factor_43 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_6)
+        sum_norm_query_sensitivity_6 = sum_norm_query_sensitivity[j_2]
+        factor_44 = seed_4 * sum_norm_query_sensitivity_6 * ratio_value_10
+        factor_45 = -sum_norm_key_sensitivity_2 * ratio_value_10 / temperature
+        factor_46 = ratio_value_10 / (temperature * temperature)
+        square_4 = (ratio_value_10 * ratio_value_10)
+        factor_47 = sum_norm_key * square_4
+        factor_48 = seed_4 * square_4 * case_2 / (temperature * term_6)
         square_5 = (exp_sum_k_unit_own_3 * exp_sum_k_unit_own_3)
-        factor_36 = seed_4 * sum_norm_query_sensitivity_2_2 * square_5 * square_4 / ((temperature * temperature) * (term_8 * term_8))
-        factor_37 = exp_sum_k_unit_own_3 * seed_4 * square_4 * case_2 / ((temperature * temperature) * (term_8 * term_8))
-        factor_38 = -sum_norm_key * square_4
-        factor_39 = -ratio_value_6 / (temperature * temperature)
-        factor_40 = -square_4 / temperature
-        factor_41 = -seed_4 * sum_norm_query_sensitivity_2_2 * sum_k_unit_5 * square_5 * square_4 / ((temperature * temperature) * (term_8 * term_8))
-        for d_60 in range(d):
-            sum_k_unit_2_3 = np.float64(sum_k_unit_2[j_2, d_60])
-            q_unit_7 = np.float64(q_unit[j_2, d_60])
-            term_9 = sum_k_unit_2_3 + factor_27 * q_unit_7
-            k_unit_6 = np.float64(k_unit[j_2, d_60])
-            term_10 = q_unit_7 - k_unit_6 * sum_k_unit_5
-            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_60] / (temperature * temperature) + factor_28 * term_9 + factor_31 * (factor_29 * k_unit_6 + factor_30 * term_10) + factor_32 * k_unit_6  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity_2*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(temperature*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
-            gradient_key[j_2, d_60] = ratio_value_6 * (term_9 / temperature - sum_norm_key * k_unit_6)
-            square_3 = (k_unit_6 * k_unit_6)
-            hessian_key[j_2, d_60] = factor_33 * sum_k_unit_2_sensitivity_own[j_2, d_60] + factor_34 * 2.0 * square_3 + factor_33 * k_unit_6 * sum_norm_key_sensitivity_3_own[j_2, d_60] + factor_35 * k_unit_6 * q_unit_7 + factor_36 * k_unit_6 * q_unit_7 + factor_37 * q_unit_7 * term_10 + factor_38 - sum_norm_key_change * k_unit_6 * ratio_value_6 + factor_39 * sum_k_unit_2_sensitivity_2_own[j_2, d_60] + factor_40 * k_unit_6 * sum_k_unit_2_3 + factor_41 * square_3
+        factor_49 = seed_4 * sum_norm_query_sensitivity_6 * square_5 * square_4 / ((temperature * temperature) * (term_6 * term_6))
+        factor_50 = exp_sum_k_unit_own_3 * seed_4 * square_4 * case_2 / ((temperature * temperature) * (term_6 * term_6))
+        factor_51 = -sum_norm_key * square_4
+        factor_52 = -square_4 / temperature
+        factor_53 = -seed_4 * sum_norm_query_sensitivity_6 * sum_k_unit_5 * square_5 * square_4 / ((temperature * temperature) * (term_6 * term_6))
+        for d_64 in range(d):
+            sum_k_unit_2_3 = np.float64(sum_k_unit_2[j_2, d_64])
+            q_unit_7 = np.float64(q_unit[j_2, d_64])
+            term_8 = sum_k_unit_2_3 + factor_20 * q_unit_7
+            k_unit_5 = np.float64(k_unit[j_2, d_64])
+            term_9 = q_unit_7 - k_unit_5 * sum_k_unit_5
+            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_64] / (temperature * temperature) + factor_41 * term_8 + factor_44 * (factor_42 * k_unit_5 + factor_43 * term_9) + factor_45 * k_unit_5  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(temperature*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
+            gradient_key[j_2, d_64] = ratio_value_10 * (term_8 / temperature - sum_norm_key * k_unit_5)
+            square_3 = (k_unit_5 * k_unit_5)
+            hessian_key[j_2, d_64] = factor_46 * sum_k_unit_2_sensitivity_own_joint[j_2, d_64] + factor_47 * 2.0 * square_3 + factor_46 * k_unit_5 * sum_norm_key_sensitivity_3_own[j_2, d_64] + factor_48 * k_unit_5 * q_unit_7 + factor_49 * k_unit_5 * q_unit_7 + factor_50 * q_unit_7 * term_9 + factor_51 - sum_norm_key_change * k_unit_5 * ratio_value_10 + factor_52 * k_unit_5 * sum_k_unit_2_3 + factor_53 * square_3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -635,11 +670,11 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 peak_query = magnitude_value_2
         scaled_key = 0.0
         scaled_query = 0.0
-        for f_93 in range(d):
-            k_2 = np.float64(key[i, f_93])
+        for f_101 in range(d):
+            k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key)
             scaled_key += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_93])
+            q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query)
             scaled_query += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -652,6 +687,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     sum_temperature = 0.0
     sum_temperature_2 = 0.0
     sum_temperature_2_sensitivity = 0.0
+    sum_temperature_2_sensitivity_2 = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
@@ -668,28 +704,32 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     argmax_sum_k_unit_best = factor_3
                     argmax_sum_k_unit = j_8
             rest_sum_k_unit = 0.0
-            for j_95 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_95]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_95] = exp_sum_k_unit_now
-                if j_95 != argmax_sum_k_unit:
+            for j_103 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[j_103] = exp_sum_k_unit_now
+                if j_103 != argmax_sum_k_unit:
                     rest_sum_k_unit += exp_sum_k_unit_now
             seed_2 = seed[i]
             sum_temperature += seed_2 * np.float64(sum_k_unit[row, i])
-            logsumexp_sum_k_unit_sensitivity_2 = 0.0
+            logsumexp_sum_k_unit_centred_2 = 0.0
             factor_4 = seed_2 / (1.0 + rest_sum_k_unit)
-            term = 1.0 + rest_sum_k_unit
+            factor_5 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
+            factor_6 = seed_2 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
             for j_20 in range(n):
                 exp_sum_k_unit_2 = exp_sum_k_unit[j_20]
                 sum_k_unit_2 = np.float64(sum_k_unit[row, j_20])
                 sum_temperature_2 += factor_4 * exp_sum_k_unit_2 * sum_k_unit_2
-                logsumexp_sum_k_unit_sensitivity_2 += exp_sum_k_unit_2 * sum_k_unit_2 / term
-            factor_5 = seed_2 / ((temperature * temperature) * term)
-            for j_81 in range(n):
-                sum_k_unit_3 = np.float64(sum_k_unit[row, j_81])
-                sum_temperature_2_sensitivity += factor_5 * exp_sum_k_unit[j_81] * sum_k_unit_3 * (logsumexp_sum_k_unit_sensitivity_2 - sum_k_unit_3)
+                term = np.float64(sum_k_unit[row, argmax_sum_k_unit]) - sum_k_unit_2
+                if j_20 != argmax_sum_k_unit:
+                    logsumexp_sum_k_unit_centred_2 += factor_5 * exp_sum_k_unit_2 * term
+                if j_20 != argmax_sum_k_unit:
+                    sum_temperature_2_sensitivity += factor_6 * exp_sum_k_unit_2 * sum_k_unit_2 * term
+            factor_7 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
+            for j_89 in range(n):
+                sum_temperature_2_sensitivity_2 += factor_7 * exp_sum_k_unit[j_89] * np.float64(sum_k_unit[row, j_89])
     term_2 = sum_temperature - sum_temperature_2
     parameter_gradient[0] += term_2 / (temperature * temperature)
-    parameter_hessian[0] += -sum_temperature_2_sensitivity / (temperature * temperature) + (-2.0) * term_2 / (temperature * temperature * temperature)
+    parameter_hessian[0] += -(sum_temperature_2_sensitivity - sum_temperature_2_sensitivity_2) / (temperature * temperature) + (-2.0) * term_2 / (temperature * temperature * temperature)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -750,11 +790,11 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
         scaled_query_now = 0.0
-        for f_93 in range(d):
-            k_2 = np.float64(key[i, f_93])
+        for f_101 in range(d):
+            k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key_now)
             scaled_key_now += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_93])
+            q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             scaled_query_now += (ratio_value_2 * ratio_value_2)
         scaled_key[i] = scaled_key_now
@@ -811,12 +851,12 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     argmax_sum_k_unit_now = j_8
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_95 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_95]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[row, j_95] = exp_sum_k_unit_now
-                if j_95 != argmax_sum_k_unit_now:
+            for j_103 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[row, j_103] = exp_sum_k_unit_now
+                if j_103 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
-                sum_k_unit_2_left[row, j_95] = ((exp_sum_k_unit_now) if i != j_95 else 0.0)
+                sum_k_unit_2_left[row, j_103] = ((exp_sum_k_unit_now) if i != j_103 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[row, i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -859,8 +899,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             term_3 = 1.0 + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_7 * np.float64(sum_k_unit[row, argmax_sum_k_unit_3])
-            for j_85 in range(n):
-                logsumexp_sum_k_unit_tangent += exp_sum_k_unit[row, j_85] * (sum_k_unit_tangent[j_85] / temperature + factor_7 * np.float64(sum_k_unit[row, j_85]) - term_4) / term_3
+            for j_93 in range(n):
+                logsumexp_sum_k_unit_tangent += exp_sum_k_unit[row, j_93] * (sum_k_unit_tangent[j_93] / temperature + factor_7 * np.float64(sum_k_unit[row, j_93]) - term_4) / term_3
             seed_4 = seed[i]
             sum_temperature_tangent += seed_4 * sum_k_unit_tangent[i]
             for j_8 in range(n):
@@ -981,11 +1021,11 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 peak_query = magnitude_value_2
         scaled_key = 0.0
         scaled_query = 0.0
-        for f_144 in range(d):
-            k_2 = np.float64(key[i, f_144])
+        for f_159 in range(d):
+            k_2 = np.float64(key[i, f_159])
             ratio_value = _ratio(k_2, peak_key)
             scaled_key += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_144])
+            q_2 = np.float64(query[i, f_159])
             ratio_value_2 = _ratio(q_2, peak_query)
             scaled_query += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -1013,9 +1053,9 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                     argmax_sum_k_unit = j_1
             max_sum_k_unit[row] = max_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_146 in range(n):
-                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_146]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                if j_146 != argmax_sum_k_unit:
+            for j_161 in range(n):
+                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_161]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                if j_161 != argmax_sum_k_unit:
                     rest_sum_k_unit_now += exp_sum_k_unit
             rest_sum_k_unit[row] = rest_sum_k_unit_now
         _multiply(k_unit[start:stop], False, q_unit, True, sum_k_unit_2[: stop - start], False)
@@ -1032,12 +1072,13 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                     argmax_sum_k_unit_2_best = factor_4
                     argmax_sum_k_unit_2 = j_9
             rest_sum_k_unit_2 = 0.0
-            for j_148 in range(n):
-                exp_sum_k_unit_2 = _exp_difference(np.float64(sum_k_unit_2[row, j_148]) / temperature, max_sum_k_unit_2)  # exp_difference(sum_k_unit_2/temperature, max_sum_k_unit_2)
-                if j_148 != argmax_sum_k_unit_2:
+            for j_163 in range(n):
+                exp_sum_k_unit_2 = _exp_difference(np.float64(sum_k_unit_2[row, j_163]) / temperature, max_sum_k_unit_2)  # exp_difference(sum_k_unit_2/temperature, max_sum_k_unit_2)
+                if j_163 != argmax_sum_k_unit_2:
                     rest_sum_k_unit_2 += exp_sum_k_unit_2
             max_sum_k_unit_3 = max_sum_k_unit[row]
-            loss = 0.5 * max_sum_k_unit_2 + 0.5 * max_sum_k_unit_3 + 0.5 * math.log1p(rest_sum_k_unit_2) + 0.5 * math.log1p(rest_sum_k_unit[row]) - np.float64(sum_k_unit[row, i]) / temperature
+            sum_k_unit_3 = np.float64(sum_k_unit[row, i])
+            loss = 0.5 * max_sum_k_unit_2 + 0.5 * (max_sum_k_unit_3 - sum_k_unit_3 / temperature) + 0.5 * math.log1p(rest_sum_k_unit_2) + 0.5 * math.log1p(rest_sum_k_unit[row]) + (-0.5) * sum_k_unit_3 / temperature
             factor_5 = loss * sample_weight[i]
             total += factor_5
             if wanted:
@@ -1098,11 +1139,11 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
         scaled_query_now = 0.0
-        for f_144 in range(d):
-            k_2 = np.float64(key[i, f_144])
+        for f_159 in range(d):
+            k_2 = np.float64(key[i, f_159])
             ratio_value = _ratio(k_2, peak_key_now)
             scaled_key_now += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_144])
+            q_2 = np.float64(query[i, f_159])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             scaled_query_now += (ratio_value_2 * ratio_value_2)
         scaled_key[i] = scaled_key_now
@@ -1135,12 +1176,12 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                     argmax_sum_k_unit = j_1
             max_sum_k_unit[row] = max_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_146 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_146]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[j_146] = exp_sum_k_unit_now
-                if j_146 != argmax_sum_k_unit:
+            for j_161 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_161]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[j_161] = exp_sum_k_unit_now
+                if j_161 != argmax_sum_k_unit:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
-                sum_k_unit_4_left[row, j_146] = ((exp_sum_k_unit_now) if i != j_146 else 0.0)
+                sum_k_unit_4_left[row, j_161] = ((exp_sum_k_unit_now) if i != j_161 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own[i] = exp_sum_k_unit[i]
             seed_2 = seed[i]
@@ -1161,10 +1202,10 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                     argmax_sum_k_unit_2_best = factor_5
                     argmax_sum_k_unit_2 = j_9
             rest_sum_k_unit_2_now = 0.0
-            for j_148 in range(n):
-                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[row, j_148]) / temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_2[row, j_148] = exp_sum_k_unit_2_now
-                if j_148 != argmax_sum_k_unit_2:
+            for j_163 in range(n):
+                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[row, j_163]) / temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_2[row, j_163] = exp_sum_k_unit_2_now
+                if j_163 != argmax_sum_k_unit_2:
                     rest_sum_k_unit_2_now += exp_sum_k_unit_2_now
             rest_sum_k_unit_2[row] = rest_sum_k_unit_2_now
             seed_3 = seed[i]
@@ -1172,8 +1213,9 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             for f_7 in range(d):
                 sum_q_unit_right[row, f_7] = factor_6 * np.float64(k_unit[i, f_7])
             max_sum_k_unit_3 = max_sum_k_unit[row]
+            sum_k_unit_5 = np.float64(sum_k_unit[row, i])
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
-            loss = 0.5 * max_sum_k_unit_2 + 0.5 * max_sum_k_unit_3 + 0.5 * math.log1p(rest_sum_k_unit_3) + 0.5 * math.log1p(rest_sum_k_unit_2_now) - np.float64(sum_k_unit[row, i]) / temperature
+            loss = 0.5 * max_sum_k_unit_2 + 0.5 * (max_sum_k_unit_3 - sum_k_unit_5 / temperature) + 0.5 * math.log1p(rest_sum_k_unit_3) + 0.5 * math.log1p(rest_sum_k_unit_2_now) + (-0.5) * sum_k_unit_5 / temperature
             sample_weight_2 = sample_weight[i]
             factor_7 = loss * sample_weight_2
             total += factor_7
@@ -1231,11 +1273,13 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     scaled_query = np.empty((n,))
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((n, n,), query.dtype)
+    max_sum_k_unit = np.empty((n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
     sum_k_unit_2 = np.empty((n, n,), query.dtype)
+    argmax_sum_k_unit_2 = np.empty((n,), np.int64)
     exp_sum_k_unit_2 = np.empty((n, n,), query.dtype)
     rest_sum_k_unit_2 = np.empty((n,))
     sum_k_unit_3_product = np.empty((block, d,), query.dtype)
@@ -1248,24 +1292,23 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     sum_q_unit_2_product = np.empty((block, d,), query.dtype)
     sum_q_unit_2 = np.empty((n, d,))
     sum_norm_query = np.empty((n,))
-    logsumexp_sum_k_unit_sensitivity = np.empty((n, d,))
+    logsumexp_sum_k_unit_centred = np.empty((n, d,))
     sum_norm_query_sensitivity = np.empty((n, d,))
-    sum_norm_query_sensitivity_2 = np.empty((n, d,))
-    sum_norm_query_sensitivity_3 = np.empty((n,))
+    sum_norm_query_sensitivity_2 = np.empty((n,))
+    sum_norm_query_sensitivity_3 = np.empty((n, d,))
     sum_norm_query_sensitivity_4 = np.empty((n,))
     sum_norm_query_sensitivity_5 = np.empty((n,))
-    sum_q_unit_sensitivity_own = np.empty((n, d,))
-    sum_q_unit_sensitivity_2_own = np.empty((n, d,))
+    sum_norm_query_change_2 = np.empty((n, d,))
     sum_q_unit_2_sensitivity_own = np.empty((n, d,))
     sum_norm_query_sensitivity_6_own = np.empty((n, d,))
-    logsumexp_sum_k_unit_2_sensitivity = np.empty((n, d,))
+    sum_q_unit_sensitivity_own_joint = np.empty((n, d,))
+    logsumexp_sum_k_unit_2_centred = np.empty((n, d,))
     sum_norm_key_sensitivity = np.empty((n, d,))
-    sum_norm_key_sensitivity_2 = np.empty((d,))
-    sum_norm_key_sensitivity_4 = np.empty((n,))
-    sum_k_unit_4_sensitivity_own = np.empty((n, d,))
+    sum_norm_key_sensitivity_2 = np.empty((n,))
+    sum_norm_key_sensitivity_3 = np.empty((d,))
     sum_norm_key_sensitivity_5_own = np.empty((n, d,))
-    sum_k_unit_4_sensitivity_2_own = np.empty((n, d,))
     sum_k_unit_3_sensitivity_own = np.empty((n, d,))
+    sum_k_unit_4_sensitivity_own_joint = np.empty((n, d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -1285,16 +1328,16 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
         scaled_query_now = 0.0
-        for f_144 in range(d):
-            k_2 = np.float64(key[i, f_144])
+        for f_159 in range(d):
+            k_2 = np.float64(key[i, f_159])
             ratio_value = _ratio(k_2, peak_key_now)
             scaled_key_now += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_144])
+            q_2 = np.float64(query[i, f_159])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             scaled_query_now += (ratio_value_2 * ratio_value_2)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
-        sum_norm_query_sensitivity_3_now = 0.0
+        sum_norm_query_sensitivity_5_now = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
         for f_4 in range(d):
@@ -1304,277 +1347,311 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             q_3 = np.float64(query[i, f_4])
             q_unit_now = _ratio(q_3, factor_2)
             q_unit[i, f_4] = q_unit_now
-            sum_norm_query_sensitivity_3_now += k_unit_now * q_unit_now
-        sum_norm_query_sensitivity_3[i] = sum_norm_query_sensitivity_3_now
+            sum_norm_query_sensitivity_5_now += k_unit_now * q_unit_now
+        sum_norm_query_sensitivity_5[i] = sum_norm_query_sensitivity_5_now
     sum_q_unit[:, :] = 0.0
     sum_k_unit_4[:, :] = 0.0
-    sum_q_unit_sensitivity_own[:, :] = 0.0
-    sum_q_unit_sensitivity_2_own[:, :] = 0.0
+    sum_q_unit_sensitivity_own_joint[:, :] = 0.0
     sum_norm_key_sensitivity[:, :] = 0.0
-    sum_k_unit_4_sensitivity_own[:, :] = 0.0
     sum_norm_key_sensitivity_5_own[:, :] = 0.0
-    sum_k_unit_4_sensitivity_2_own[:, :] = 0.0
+    sum_k_unit_4_sensitivity_own_joint[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_k_unit = -np.inf
+            max_sum_k_unit_now = -np.inf
             argmax_sum_k_unit_now = 0
             argmax_sum_k_unit_now_best = -np.inf
             for j_1 in range(n):
                 factor_3 = np.float64(sum_k_unit[i, j_1]) / temperature
-                if factor_3 > max_sum_k_unit or factor_3 != factor_3:
-                    max_sum_k_unit = factor_3
+                if factor_3 > max_sum_k_unit_now or factor_3 != factor_3:
+                    max_sum_k_unit_now = factor_3
                 if factor_3 > argmax_sum_k_unit_now_best:
                     argmax_sum_k_unit_now_best = factor_3
                     argmax_sum_k_unit_now = j_1
+            max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_146 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_146]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_146] = exp_sum_k_unit_now
-                if j_146 != argmax_sum_k_unit_now:
+            for j_161 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_161]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[j_161] = exp_sum_k_unit_now
+                if j_161 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
-                sum_k_unit_4_left[row, j_146] = ((exp_sum_k_unit_now) if i != j_146 else 0.0)
+                sum_k_unit_4_left[row, j_161] = ((exp_sum_k_unit_now) if i != j_161 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
-            exp_sum_k_unit_own[i] = exp_sum_k_unit[i]
+            exp_sum_k_unit_own_now = exp_sum_k_unit[i]
+            exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             seed_2 = seed[i]
             term = 1.0 + rest_sum_k_unit_now
             factor_4 = seed_2 / term
+            sum_k_unit_5 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
+            factor_5 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
+            peak_query_2 = peak_query[i]
+            factor_6 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
+            ratio_value_3 = _ratio(1.0, factor_6)
+            factor_7 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_5[i] * ratio_value_3 / ((temperature * temperature) * term)
             for f_4 in range(d):
                 q_unit_2 = np.float64(q_unit[i, f_4])
                 sum_k_unit_4_right[row, f_4] = factor_4 * q_unit_2
-            logsumexp_sum_k_unit_sensitivity[i, :] = 0.0
-            peak_query_2 = peak_query[i]
-            factor_5 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
-            ratio_value_3 = _ratio(1.0, factor_5)
-            factor_6 = ratio_value_3 / term
-            factor_10 = seed_2 / (term * term)
-            for j_67 in range(n):
-                sum_k_unit_5 = np.float64(sum_k_unit[i, j_67])
-                exp_sum_k_unit_3 = exp_sum_k_unit[j_67]
-                factor_7 = factor_6 * exp_sum_k_unit_3
-                ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_67]) * _positive_part(peak_key[j_67]))
-                factor_8 = factor_4 * exp_sum_k_unit_3 * sum_k_unit_5 * ratio_value_4
-                factor_9 = factor_4 * exp_sum_k_unit_3 * ratio_value_4
-                square = (exp_sum_k_unit_3 * exp_sum_k_unit_3)
-                factor_11 = factor_10 * sum_k_unit_5 * square * ratio_value_4
-                factor_12 = factor_10 * square * ratio_value_4
-                for d_65 in range(d):
-                    k_unit_2 = np.float64(k_unit[j_67, d_65])
-                    q_unit_3 = np.float64(q_unit[i, d_65])
-                    logsumexp_sum_k_unit_sensitivity[i, d_65] += factor_7 * (k_unit_2 - q_unit_3 * sum_k_unit_5)
-                    term_2 = q_unit_3 - k_unit_2 * sum_k_unit_5
-                    if i != j_67:
-                        sum_norm_key_sensitivity[j_67, d_65] += factor_8 * term_2
-                    if i != j_67:
-                        sum_k_unit_4_sensitivity_own[j_67, d_65] += factor_9 * q_unit_3 * term_2
-                    if i != j_67:
-                        sum_norm_key_sensitivity_5_own[j_67, d_65] += factor_11 * term_2
-                    if i != j_67:
-                        sum_k_unit_4_sensitivity_2_own[j_67, d_65] += factor_12 * q_unit_3 * term_2
-            sum_norm_query_sensitivity_2[i, :] = 0.0
+                k_unit_2 = np.float64(k_unit[i, f_4])
+                k_4 = np.float64(key[argmax_sum_k_unit_now, f_4])
+                sum_norm_query_change_2[i, f_4] = factor_7 * 0.5 * (k_unit_2 + q_unit_2 * sum_k_unit_5 - _ratio(k_4, factor_5) - q_unit_2 * np.float64(sum_k_unit[i, i]))
+            logsumexp_sum_k_unit_centred[i, :] = 0.0
+            sum_norm_query_sensitivity_3[i, :] = 0.0
             sum_q_unit_2_sensitivity_own[i, :] = 0.0
-            factor_13 = 1.0 / (temperature * term)
-            for j_77 in range(n):
-                sum_k_unit_6 = np.float64(sum_k_unit[i, j_77])
-                exp_sum_k_unit_4 = exp_sum_k_unit[j_77]
-                factor_14 = factor_13 * exp_sum_k_unit_4 * sum_k_unit_6
-                factor_15 = factor_13 * exp_sum_k_unit_4
+            factor_8 = ratio_value_3 / (temperature * term)
+            factor_12 = seed_2 / (term * term)
+            for j_72 in range(n):
+                sum_k_unit_6 = np.float64(sum_k_unit[i, j_72])
+                exp_sum_k_unit_3 = exp_sum_k_unit[j_72]
+                factor_9 = factor_8 * exp_sum_k_unit_3
+                factor_10 = factor_8 * exp_sum_k_unit_3 * sum_k_unit_6
+                ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_72]) * _positive_part(peak_key[j_72]))
+                factor_11 = factor_4 * exp_sum_k_unit_3 * sum_k_unit_6 * ratio_value_4
+                factor_13 = factor_12 * sum_k_unit_6 * (exp_sum_k_unit_3 * exp_sum_k_unit_3) * ratio_value_4
+                factor_14 = factor_12 * exp_sum_k_unit_3 * ((rest_sum_k_unit_now) if j_72 == argmax_sum_k_unit_now else (1.0 + rest_sum_k_unit_now - exp_sum_k_unit_3)) * ratio_value_4
                 for d_65 in range(d):
-                    k_unit_3 = np.float64(k_unit[j_77, d_65])
-                    q_unit_4 = np.float64(q_unit[i, d_65])
-                    term_3 = -logsumexp_sum_k_unit_sensitivity[i, d_65] + (k_unit_3 - q_unit_4 * sum_k_unit_6) * ratio_value_3
-                    if i != j_77:
-                        sum_norm_query_sensitivity_2[i, d_65] += factor_14 * term_3
-                    if i != j_77:
-                        sum_q_unit_2_sensitivity_own[i, d_65] += factor_15 * k_unit_3 * term_3
+                    k_unit_3 = np.float64(k_unit[j_72, d_65])
+                    q_unit_3 = np.float64(q_unit[i, d_65])
+                    k_5 = np.float64(key[argmax_sum_k_unit_now, d_65])
+                    term_2 = k_unit_3 + q_unit_3 * sum_k_unit_5 - _ratio(k_5, factor_5) - q_unit_3 * sum_k_unit_6
+                    if j_72 != argmax_sum_k_unit_now:
+                        logsumexp_sum_k_unit_centred[i, d_65] += factor_9 * term_2
+                    if (i != j_72 and j_72 != argmax_sum_k_unit_now):
+                        sum_norm_query_sensitivity_3[i, d_65] += factor_10 * term_2
+                    if (i != j_72 and j_72 != argmax_sum_k_unit_now):
+                        sum_q_unit_2_sensitivity_own[i, d_65] += factor_9 * k_unit_3 * term_2
+                    term_3 = q_unit_3 - k_unit_3 * sum_k_unit_6
+                    if i != j_72:
+                        sum_norm_key_sensitivity[j_72, d_65] += factor_11 * term_3
+                    if i != j_72:
+                        sum_norm_key_sensitivity_5_own[j_72, d_65] += factor_13 * term_3
+                    if i != j_72:
+                        sum_k_unit_4_sensitivity_own_joint[j_72, d_65] += factor_14 * q_unit_3 * term_3
         _multiply(k_unit[start:stop], False, q_unit, True, sum_k_unit_2[start:stop], False)
         for i in range(start, stop):
             row = i - start
             max_sum_k_unit_2 = -np.inf
-            argmax_sum_k_unit_2 = 0
-            argmax_sum_k_unit_2_best = -np.inf
+            argmax_sum_k_unit_2_now = 0
+            argmax_sum_k_unit_2_now_best = -np.inf
             for j_9 in range(n):
-                factor_16 = np.float64(sum_k_unit_2[i, j_9]) / temperature
-                if factor_16 > max_sum_k_unit_2 or factor_16 != factor_16:
-                    max_sum_k_unit_2 = factor_16
-                if factor_16 > argmax_sum_k_unit_2_best:
-                    argmax_sum_k_unit_2_best = factor_16
-                    argmax_sum_k_unit_2 = j_9
+                factor_15 = np.float64(sum_k_unit_2[i, j_9]) / temperature
+                if factor_15 > max_sum_k_unit_2 or factor_15 != factor_15:
+                    max_sum_k_unit_2 = factor_15
+                if factor_15 > argmax_sum_k_unit_2_now_best:
+                    argmax_sum_k_unit_2_now_best = factor_15
+                    argmax_sum_k_unit_2_now = j_9
+            argmax_sum_k_unit_2[i] = argmax_sum_k_unit_2_now
             rest_sum_k_unit_2_now = 0.0
-            for j_148 in range(n):
-                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[i, j_148]) / temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_2[i, j_148] = exp_sum_k_unit_2_now
-                if j_148 != argmax_sum_k_unit_2:
+            for j_163 in range(n):
+                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[i, j_163]) / temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_2[i, j_163] = exp_sum_k_unit_2_now
+                if j_163 != argmax_sum_k_unit_2_now:
                     rest_sum_k_unit_2_now += exp_sum_k_unit_2_now
             rest_sum_k_unit_2[i] = rest_sum_k_unit_2_now
             seed_3 = seed[i]
             term_4 = 1.0 + rest_sum_k_unit_2_now
-            factor_17 = seed_3 / term_4
+            factor_16 = seed_3 / term_4
             for f_7 in range(d):
-                sum_q_unit_right[row, f_7] = factor_17 * np.float64(k_unit[i, f_7])
-            logsumexp_sum_k_unit_2_sensitivity[i, :] = 0.0
-            factor_19 = seed_3 / (term_4 * term_4)
+                sum_q_unit_right[row, f_7] = factor_16 * np.float64(k_unit[i, f_7])
+            logsumexp_sum_k_unit_2_centred[i, :] = 0.0
+            sum_k_unit_3_sensitivity_own[i, :] = 0.0
+            factor_17 = seed_3 / (term_4 * term_4)
+            factor_19 = math.sqrt(scaled_query[argmax_sum_k_unit_2_now]) * _positive_part(peak_query[argmax_sum_k_unit_2_now])
             peak_key_2 = peak_key[i]
-            factor_21 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_2)
-            ratio_value_6 = _ratio(1.0, factor_21)
-            factor_22 = ratio_value_6 / term_4
+            factor_20 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_2)
+            ratio_value_5 = _ratio(1.0, factor_20)
+            factor_21 = ratio_value_5 / (temperature * term_4)
             for i_in in range(n):
                 sum_k_unit_2_2 = np.float64(sum_k_unit_2[i, i_in])
                 exp_sum_k_unit_2_2 = np.float64(exp_sum_k_unit_2[i, i_in])
-                ratio_value_5 = _ratio(1.0, math.sqrt(scaled_query[i_in]) * _positive_part(peak_query[i_in]))
-                factor_18 = factor_17 * exp_sum_k_unit_2_2 * ratio_value_5
-                factor_20 = factor_19 * (exp_sum_k_unit_2_2 * exp_sum_k_unit_2_2) * ratio_value_5
-                factor_23 = factor_22 * exp_sum_k_unit_2_2
+                factor_18 = factor_17 * exp_sum_k_unit_2_2 * ((rest_sum_k_unit_2_now) if i_in == argmax_sum_k_unit_2_now else (1.0 + rest_sum_k_unit_2_now - exp_sum_k_unit_2_2)) * _ratio(1.0, math.sqrt(scaled_query[i_in]) * _positive_part(peak_query[i_in]))
+                factor_22 = factor_21 * exp_sum_k_unit_2_2
                 for d_11 in range(d):
                     k_unit_4 = np.float64(k_unit[i, d_11])
-                    q_unit_5 = np.float64(q_unit[i_in, d_11])
-                    term_5 = k_unit_4 - q_unit_5 * sum_k_unit_2_2
-                    sum_q_unit_sensitivity_own[i_in, d_11] += factor_18 * k_unit_4 * term_5
-                    sum_q_unit_sensitivity_2_own[i_in, d_11] += factor_20 * k_unit_4 * term_5
-                    logsumexp_sum_k_unit_2_sensitivity[i, d_11] += factor_23 * (q_unit_5 - k_unit_4 * sum_k_unit_2_2)
-            sum_k_unit_3_sensitivity_own[i, :] = 0.0
-            factor_24 = 1.0 / (temperature * term_4)
-            for j_120 in range(n):
-                factor_25 = factor_24 * np.float64(exp_sum_k_unit_2[i, j_120])
-                for d_12 in range(d):
-                    q_unit_6 = np.float64(q_unit[j_120, d_12])
-                    sum_k_unit_3_sensitivity_own[i, d_12] += factor_25 * q_unit_6 * (-logsumexp_sum_k_unit_2_sensitivity[i, d_12] + ratio_value_6 * (q_unit_6 - np.float64(k_unit[i, d_12]) * np.float64(sum_k_unit_2[i, j_120])))
+                    q_unit_4 = np.float64(q_unit[i_in, d_11])
+                    sum_q_unit_sensitivity_own_joint[i_in, d_11] += factor_18 * k_unit_4 * (k_unit_4 - q_unit_4 * sum_k_unit_2_2)
+                    q_4 = np.float64(query[argmax_sum_k_unit_2_now, d_11])
+                    term_5 = q_unit_4 + k_unit_4 * np.float64(sum_k_unit_2[i, argmax_sum_k_unit_2_now]) - _ratio(q_4, factor_19) - k_unit_4 * sum_k_unit_2_2
+                    if i_in != argmax_sum_k_unit_2_now:
+                        logsumexp_sum_k_unit_2_centred[i, d_11] += factor_22 * term_5
+                    if i_in != argmax_sum_k_unit_2_now:
+                        sum_k_unit_3_sensitivity_own[i, d_11] += factor_22 * q_unit_4 * term_5
         _multiply(exp_sum_k_unit_2[start:stop], False, q_unit, False, sum_k_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_key_sensitivity_4_now = 0.0
-            term_6 = 1.0 + rest_sum_k_unit_2[i]
+            sum_norm_key_sensitivity_2_now = 0.0
+            rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
+            term_6 = 1.0 + rest_sum_k_unit_2_2
             for f_4 in range(d):
                 sum_k_unit_3_now = np.float64(sum_k_unit_3_product[row, f_4]) / term_6
                 sum_k_unit_3[i, f_4] = sum_k_unit_3_now
                 k_unit_5 = np.float64(k_unit[i, f_4])
-                sum_norm_key_sensitivity_4_now += k_unit_5 * sum_k_unit_3_now
-            sum_norm_key_sensitivity_4[i] = sum_norm_key_sensitivity_4_now
+                sum_norm_key_sensitivity_2_now += k_unit_5 * sum_k_unit_3_now
+            sum_norm_key_sensitivity_2[i] = sum_norm_key_sensitivity_2_now
         _multiply(exp_sum_k_unit_2[start:stop], True, sum_q_unit_right[: stop - start], False, sum_q_unit, True)
         _multiply(sum_k_unit_4_left[: stop - start], True, sum_k_unit_4_right[: stop - start], False, sum_k_unit_4, True)
         _multiply(sum_k_unit_4_left[: stop - start], False, k_unit, False, sum_q_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_query_sensitivity_5_now = 0.0
-            term_7 = 1.0 + rest_sum_k_unit[i]
+            sum_norm_query_sensitivity_2_now = 0.0
+            rest_sum_k_unit_3 = rest_sum_k_unit[i]
+            term_7 = 1.0 + rest_sum_k_unit_3
             for f_7 in range(d):
                 sum_q_unit_2_now = np.float64(sum_q_unit_2_product[row, f_7]) / term_7
                 sum_q_unit_2[i, f_7] = sum_q_unit_2_now
-                sum_norm_query_sensitivity_5_now += np.float64(q_unit[i, f_7]) * sum_q_unit_2_now
-            sum_norm_query_sensitivity_5[i] = sum_norm_query_sensitivity_5_now
+                sum_norm_query_sensitivity_2_now += np.float64(q_unit[i, f_7]) * sum_q_unit_2_now
+            sum_norm_query_sensitivity_2[i] = sum_norm_query_sensitivity_2_now
     sum_norm_query_sensitivity[:, :] = 0.0
     sum_norm_query_sensitivity_6_own[:, :] = 0.0
     for i_6 in range(n):
         sum_norm_query_now = 0.0
         sum_norm_key = 0.0
         sum_norm_query_sensitivity_4_now = 0.0
-        sum_norm_key_sensitivity_3 = 0.0
+        sum_norm_key_sensitivity_4 = 0.0
         seed_4 = seed[i_6]
         exp_sum_k_unit_own_2 = exp_sum_k_unit_own[i_6]
-        rest_sum_k_unit_3 = rest_sum_k_unit[i_6]
-        term_8 = 1.0 + rest_sum_k_unit_3
+        rest_sum_k_unit_4 = rest_sum_k_unit[i_6]
+        term_8 = 1.0 + rest_sum_k_unit_4
         term_9 = -1.0 + 0.5 * exp_sum_k_unit_own_2 / term_8
-        factor_26 = seed_4 * term_9
+        factor_23 = seed_4 * term_9
         for f_56 in range(d):
-            q_unit_7 = np.float64(q_unit[i_6, f_56])
+            q_unit_5 = np.float64(q_unit[i_6, f_56])
             sum_q_unit_3 = np.float64(sum_q_unit[i_6, f_56])
             k_unit_6 = np.float64(k_unit[i_6, f_56])
-            sum_norm_query_now += q_unit_7 * (0.5 * sum_q_unit_3 + 0.5 * seed_4 * sum_q_unit_2[i_6, f_56] + factor_26 * k_unit_6) / temperature
+            sum_norm_query_now += q_unit_5 * (0.5 * sum_q_unit_3 + 0.5 * seed_4 * sum_q_unit_2[i_6, f_56] + factor_23 * k_unit_6) / temperature
             sum_k_unit_4_2 = np.float64(sum_k_unit_4[i_6, f_56])
-            sum_norm_key += k_unit_6 * (0.5 * sum_k_unit_4_2 + 0.5 * seed_4 * sum_k_unit_3[i_6, f_56] + factor_26 * q_unit_7) / temperature
-            sum_norm_query_sensitivity_4_now += q_unit_7 * sum_q_unit_3
-            sum_norm_key_sensitivity_3 += k_unit_6 * sum_k_unit_4_2
+            sum_norm_key += k_unit_6 * (0.5 * sum_k_unit_4_2 + 0.5 * seed_4 * sum_k_unit_3[i_6, f_56] + factor_23 * q_unit_5) / temperature
+            sum_norm_query_sensitivity_4_now += q_unit_5 * sum_q_unit_3
+            sum_norm_key_sensitivity_4 += k_unit_6 * sum_k_unit_4_2
         sum_norm_query[i_6] = sum_norm_query_now
         sum_norm_query_sensitivity_4[i_6] = sum_norm_query_sensitivity_4_now
-        sum_norm_key_sensitivity_2[:] = 0.0
+        sum_norm_key_sensitivity_3[:] = 0.0
         term_11 = 1.0 + rest_sum_k_unit_2[i_6]
-        factor_27 = seed_4 / term_11
-        factor_29 = seed_4 / (term_11 * term_11)
-        ratio_value_8 = _ratio(1.0, math.sqrt(scaled_key[i_6]) * _positive_part(peak_key[i_6]))
-        factor_31 = 1.0 / (temperature * term_11)
+        factor_24 = seed_4 / term_11
+        factor_26 = seed_4 / (term_11 * term_11)
+        argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_6]
+        factor_28 = math.sqrt(scaled_query[argmax_sum_k_unit_2_2]) * _positive_part(peak_query[argmax_sum_k_unit_2_2])
+        ratio_value_7 = _ratio(1.0, math.sqrt(scaled_key[i_6]) * _positive_part(peak_key[i_6]))
+        factor_29 = ratio_value_7 / (temperature * term_11)
         for i_6_in in range(n):
             sum_k_unit_2_3 = np.float64(sum_k_unit_2[i_6, i_6_in])
             exp_sum_k_unit_2_3 = np.float64(exp_sum_k_unit_2[i_6, i_6_in])
             sum_k_unit_7 = np.float64(sum_k_unit[i_6_in, i_6])
-            ratio_value_7 = _ratio(1.0, math.sqrt(scaled_query[i_6_in]) * _positive_part(peak_query[i_6_in]))
-            factor_28 = factor_27 * exp_sum_k_unit_2_3 * sum_k_unit_7 * ratio_value_7
-            factor_30 = factor_29 * sum_k_unit_7 * (exp_sum_k_unit_2_3 * exp_sum_k_unit_2_3) * ratio_value_7
-            factor_32 = factor_31 * exp_sum_k_unit_2_3 * sum_k_unit_7
+            ratio_value_6 = _ratio(1.0, math.sqrt(scaled_query[i_6_in]) * _positive_part(peak_query[i_6_in]))
+            factor_25 = factor_24 * exp_sum_k_unit_2_3 * sum_k_unit_7 * ratio_value_6
+            factor_27 = factor_26 * sum_k_unit_7 * (exp_sum_k_unit_2_3 * exp_sum_k_unit_2_3) * ratio_value_6
+            factor_30 = factor_29 * exp_sum_k_unit_2_3 * sum_k_unit_7
             for d_65 in range(d):
                 k_unit_7 = np.float64(k_unit[i_6, d_65])
-                q_unit_8 = np.float64(q_unit[i_6_in, d_65])
-                term_10 = k_unit_7 - q_unit_8 * sum_k_unit_2_3
-                sum_norm_query_sensitivity[i_6_in, d_65] += factor_28 * term_10
-                sum_norm_query_sensitivity_6_own[i_6_in, d_65] += factor_30 * term_10
-                sum_norm_key_sensitivity_2[d_65] += factor_32 * (-logsumexp_sum_k_unit_2_sensitivity[i_6, d_65] + ratio_value_8 * (q_unit_8 - k_unit_7 * sum_k_unit_2_3))
-        factor_33 = ratio_value_8 / temperature
-        factor_34 = seed_4 / temperature
+                q_unit_6 = np.float64(q_unit[i_6_in, d_65])
+                term_10 = k_unit_7 - q_unit_6 * sum_k_unit_2_3
+                sum_norm_query_sensitivity[i_6_in, d_65] += factor_25 * term_10
+                sum_norm_query_sensitivity_6_own[i_6_in, d_65] += factor_27 * term_10
+                q_5 = np.float64(query[argmax_sum_k_unit_2_2, d_65])
+                if i_6_in != argmax_sum_k_unit_2_2:
+                    sum_norm_key_sensitivity_3[d_65] += factor_30 * (q_unit_6 + k_unit_7 * np.float64(sum_k_unit_2[i_6, argmax_sum_k_unit_2_2]) - _ratio(q_5, factor_28) - k_unit_7 * sum_k_unit_2_3)
+        factor_31 = ratio_value_7 / temperature
+        factor_32 = seed_4 / temperature
+        factor_33 = seed_4 * sum_norm_key_sensitivity_2[i_6] / temperature
         sum_k_unit_8 = np.float64(sum_k_unit[i_6, i_6])
-        factor_35 = exp_sum_k_unit_own_2 / ((temperature * temperature) * term_8)
-        factor_36 = -term_9 / temperature
-        sum_norm_query_sensitivity_3_2 = sum_norm_query_sensitivity_3[i_6]
-        factor_37 = seed_4 * sum_norm_query_sensitivity_3_2 * ratio_value_8
-        factor_38 = sum_norm_key_sensitivity_3 * ratio_value_8 / temperature
-        factor_39 = seed_4 * sum_norm_key_sensitivity_4[i_6] * ratio_value_8 / temperature
-        ratio_value_9 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
-        factor_40 = ratio_value_8 / (temperature * temperature)
-        square_3 = (ratio_value_8 * ratio_value_8)
-        factor_41 = sum_norm_key * square_3
-        factor_42 = seed_4 * ratio_value_8 / temperature
-        factor_43 = seed_4 * square_3 / temperature
-        square_4 = (exp_sum_k_unit_own_2 * exp_sum_k_unit_own_2)
-        factor_44 = seed_4 * sum_norm_query_sensitivity_3_2 * square_4 * square_3 / ((temperature * temperature) * (term_8 * term_8))
-        factor_45 = exp_sum_k_unit_own_2 * seed_4 * square_3 * ((rest_sum_k_unit_3) if i_6 == argmax_sum_k_unit[i_6] else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_2)) / ((temperature * temperature) * (term_8 * term_8))
-        factor_46 = -sum_norm_key * square_3
-        factor_47 = square_3 / temperature
-        factor_48 = exp_sum_k_unit_own_2 * seed_4 * square_3 / (temperature * term_8)
-        factor_49 = seed_4 * sum_norm_query_sensitivity_3_2 * sum_k_unit_8 * square_4 * square_3 / ((temperature * temperature) * (term_8 * term_8))
-        for d_93 in range(d):
-            sum_k_unit_4_3 = np.float64(sum_k_unit_4[i_6, d_93])
-            sum_k_unit_3_2 = sum_k_unit_3[i_6, d_93]
-            q_unit_9 = np.float64(q_unit[i_6, d_93])
-            term_12 = 0.5 * sum_k_unit_4_3 + 0.5 * seed_4 * sum_k_unit_3_2 + factor_26 * q_unit_9
-            k_unit_8 = np.float64(k_unit[i_6, d_93])
-            term_13 = q_unit_9 - k_unit_8 * sum_k_unit_8
-            sum_norm_key_change = 0.5 * sum_norm_key_sensitivity[i_6, d_93] / (temperature * temperature) + factor_33 * term_12 + factor_34 * 0.5 * sum_norm_key_sensitivity_2[d_93] + factor_37 * (factor_35 * 0.5 * term_13 + factor_36 * k_unit_8) + factor_38 * (-0.5) * k_unit_8 + factor_39 * (-0.5) * k_unit_8  # -k_unit*seed*sum_norm_key_sensitivity_4*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature) - k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature) + seed*sum_norm_key_sensitivity_2/(2*temperature) + seed*sum_norm_query_sensitivity_3*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(2*temperature**2*(rest_sum_k_unit + 1)) - k_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)/temperature)*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/(2*temperature**2) + (q_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_k_unit_3/2 + sum_k_unit_4/2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
-            gradient_query[i_6, d_93] = ratio_value_9 * ((0.5 * np.float64(sum_q_unit[i_6, d_93]) + 0.5 * seed_4 * sum_q_unit_2[i_6, d_93] + factor_26 * k_unit_8) / temperature - sum_norm_query_now * q_unit_9)
-            gradient_key[i_6, d_93] = ratio_value_8 * (term_12 / temperature - sum_norm_key * k_unit_8)
-            square_2 = (k_unit_8 * k_unit_8)
-            hessian_key[i_6, d_93] = factor_40 * 0.5 * sum_k_unit_4_sensitivity_own[i_6, d_93] + factor_41 * 2.0 * square_2 + factor_42 * 0.5 * sum_k_unit_3_sensitivity_own[i_6, d_93] + factor_40 * 0.5 * k_unit_8 * sum_norm_key_sensitivity_5_own[i_6, d_93] + factor_43 * k_unit_8 * q_unit_9 + factor_44 * 0.5 * k_unit_8 * q_unit_9 + factor_45 * 0.5 * q_unit_9 * term_13 + factor_46 - sum_norm_key_change * k_unit_8 * ratio_value_8 + factor_40 * (-0.5) * sum_k_unit_4_sensitivity_2_own[i_6, d_93] + factor_47 * (-0.5) * k_unit_8 * sum_k_unit_4_3 + factor_43 * (-0.5) * k_unit_8 * sum_k_unit_3_2 + factor_48 * (-0.5) * k_unit_8 * q_unit_9 + factor_49 * (-0.5) * square_2
+        factor_34 = exp_sum_k_unit_own_2 / ((temperature * temperature) * term_8)
+        factor_35 = -term_9 / temperature
+        sum_norm_query_sensitivity_5_2 = sum_norm_query_sensitivity_5[i_6]
+        factor_36 = seed_4 * sum_norm_query_sensitivity_5_2 * ratio_value_7
+        factor_37 = sum_norm_key_sensitivity_4 * ratio_value_7 / temperature
+        ratio_value_8 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
+        factor_38 = ratio_value_7 / (temperature * temperature)
+        square_2 = (ratio_value_7 * ratio_value_7)
+        factor_39 = sum_norm_key * square_2
+        factor_40 = seed_4 * ratio_value_7 / temperature
+        factor_41 = seed_4 * square_2 / temperature
+        square_3 = (exp_sum_k_unit_own_2 * exp_sum_k_unit_own_2)
+        factor_42 = seed_4 * sum_norm_query_sensitivity_5_2 * square_3 * square_2 / ((temperature * temperature) * (term_8 * term_8))
+        argmax_sum_k_unit_3 = argmax_sum_k_unit[i_6]
+        factor_43 = exp_sum_k_unit_own_2 * seed_4 * square_2 * ((rest_sum_k_unit_4) if i_6 == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / ((temperature * temperature) * (term_8 * term_8))
+        factor_44 = -sum_norm_key * square_2
+        factor_45 = square_2 / temperature
+        factor_46 = exp_sum_k_unit_own_2 * seed_4 * square_2 / (temperature * term_8)
+        factor_47 = seed_4 * sum_norm_query_sensitivity_5_2 * sum_k_unit_8 * square_3 * square_2 / ((temperature * temperature) * (term_8 * term_8))
+        for d_97 in range(d):
+            sum_k_unit_4_3 = np.float64(sum_k_unit_4[i_6, d_97])
+            sum_k_unit_3_2 = sum_k_unit_3[i_6, d_97]
+            q_unit_7 = np.float64(q_unit[i_6, d_97])
+            term_12 = 0.5 * sum_k_unit_4_3 + 0.5 * seed_4 * sum_k_unit_3_2 + factor_23 * q_unit_7
+            logsumexp_sum_k_unit_2_centred_2 = logsumexp_sum_k_unit_2_centred[i_6, d_97]
+            k_unit_8 = np.float64(k_unit[i_6, d_97])
+            term_13 = q_unit_7 - k_unit_8 * sum_k_unit_8
+            sum_norm_key_change = 0.5 * sum_norm_key_sensitivity[i_6, d_97] / (temperature * temperature) + factor_31 * term_12 + factor_32 * 0.5 * sum_norm_key_sensitivity_3[d_97] + factor_33 * ((-0.5) * logsumexp_sum_k_unit_2_centred_2 + (-0.5) * k_unit_8 * ratio_value_7) + factor_36 * (factor_34 * 0.5 * term_13 + factor_35 * k_unit_8) + factor_37 * (-0.5) * k_unit_8  # -k_unit*sum_norm_key_sensitivity_4*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature) + seed*sum_norm_key_sensitivity_2*(-k_unit*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/2 - logsumexp_sum_k_unit_2_centred/2)/temperature + seed*sum_norm_key_sensitivity_3/(2*temperature) + seed*sum_norm_query_sensitivity_5*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(2*temperature**2*(rest_sum_k_unit + 1)) - k_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)/temperature)*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/(2*temperature**2) + (q_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_k_unit_3/2 + sum_k_unit_4/2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
+            gradient_query[i_6, d_97] = ratio_value_8 * ((0.5 * np.float64(sum_q_unit[i_6, d_97]) + 0.5 * seed_4 * sum_q_unit_2[i_6, d_97] + factor_23 * k_unit_8) / temperature - sum_norm_query_now * q_unit_7)
+            gradient_key[i_6, d_97] = ratio_value_7 * (term_12 / temperature - sum_norm_key * k_unit_8)
+            square = (k_unit_8 * k_unit_8)
+            hessian_key[i_6, d_97] = factor_38 * 0.5 * sum_k_unit_4_sensitivity_own_joint[i_6, d_97] + factor_39 * 2.0 * square + factor_40 * 0.5 * sum_k_unit_3_sensitivity_own[i_6, d_97] + factor_38 * 0.5 * k_unit_8 * sum_norm_key_sensitivity_5_own[i_6, d_97] + factor_41 * k_unit_8 * q_unit_7 + factor_42 * 0.5 * k_unit_8 * q_unit_7 + factor_43 * 0.5 * q_unit_7 * term_13 + factor_44 - sum_norm_key_change * k_unit_8 * ratio_value_7 + factor_45 * (-0.5) * k_unit_8 * sum_k_unit_4_3 + factor_41 * (-0.5) * k_unit_8 * sum_k_unit_3_2 + factor_40 * (-0.5) * logsumexp_sum_k_unit_2_centred_2 * sum_k_unit_3_2 + factor_46 * (-0.5) * k_unit_8 * q_unit_7 + factor_47 * (-0.5) * square
+    factor_59 = loss_scale / temperature
     for i_6 in range(n):
         seed_5 = seed[i_6]
         exp_sum_k_unit_own_3 = exp_sum_k_unit_own[i_6]
-        rest_sum_k_unit_4 = rest_sum_k_unit[i_6]
-        term_14 = 1.0 + rest_sum_k_unit_4
+        rest_sum_k_unit_5 = rest_sum_k_unit[i_6]
+        term_14 = 1.0 + rest_sum_k_unit_5
         term_15 = -1.0 + 0.5 * exp_sum_k_unit_own_3 / term_14
-        factor_50 = seed_5 * term_15
-        ratio_value_10 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
-        factor_51 = ratio_value_10 / temperature
+        factor_48 = seed_5 * term_15
+        ratio_value_9 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
+        factor_49 = ratio_value_9 / temperature
+        factor_50 = seed_5 / temperature
+        factor_51 = seed_5 * sum_norm_query_sensitivity_2[i_6] / temperature
+        factor_52 = -ratio_value_9 * term_15
+        factor_53 = exp_sum_k_unit_own_3 / term_14
+        sum_norm_query_sensitivity_5_3 = sum_norm_query_sensitivity_5[i_6]
+        factor_54 = seed_5 * sum_norm_query_sensitivity_5_3 / temperature
+        factor_55 = sum_norm_query_sensitivity_4[i_6] * ratio_value_9 / temperature
+        argmax_sum_k_unit_4 = argmax_sum_k_unit[i_6]
+        factor_56 = math.sqrt(scaled_query[argmax_sum_k_unit_4]) * _positive_part(peak_query[argmax_sum_k_unit_4])
+        sum_norm_query_2 = sum_norm_query[argmax_sum_k_unit_4]
+        ratio_value_11 = _ratio(1.0, factor_56)
+        square_4 = (ratio_value_11 * ratio_value_11)
+        factor_57 = sum_norm_query_2 * square_4
+        factor_58 = ratio_value_11 / (temperature * temperature)
+        case = ((sample_weights[argmax_sum_k_unit_4]) if weighted else 1.0)
+        factor_60 = factor_59 * case * ratio_value_11
+        factor_61 = -sum_norm_query_2 * square_4
+        factor_62 = loss_scale * case
+        factor_63 = math.sqrt(scaled_key[argmax_sum_k_unit_4]) * _positive_part(peak_key[argmax_sum_k_unit_4])
+        exp_difference_value = _exp_difference(np.float64(sum_k_unit[argmax_sum_k_unit_4, argmax_sum_k_unit_4]) / temperature, max_sum_k_unit[argmax_sum_k_unit_4])
+        term_17 = -1.0 + 0.5 * exp_difference_value / (1.0 + rest_sum_k_unit[argmax_sum_k_unit_4])
+        factor_64 = loss_scale * case * term_17
+        factor_65 = ratio_value_11 / temperature
+        factor_66 = factor_59 * case
+        factor_67 = factor_59 * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4] * case
+        factor_68 = -ratio_value_11 * term_17
+        factor_69 = exp_difference_value / (1.0 + rest_sum_k_unit[argmax_sum_k_unit_4])
+        factor_70 = factor_59 * sum_norm_query_sensitivity_5[argmax_sum_k_unit_4] * case
+        factor_71 = sum_norm_query_sensitivity_4[argmax_sum_k_unit_4] * ratio_value_11 / temperature
+        factor_72 = factor_59 * case * exp_difference_value * ratio_value_11 / (1.0 + rest_sum_k_unit[argmax_sum_k_unit_4])
+        sum_norm_query_3 = sum_norm_query[i_6]
+        square_5 = (ratio_value_9 * ratio_value_9)
+        factor_73 = sum_norm_query_3 * square_5
+        factor_74 = ratio_value_9 / (temperature * temperature)
+        factor_75 = seed_5 * ratio_value_9 / temperature
         sum_k_unit_9 = np.float64(sum_k_unit[i_6, i_6])
-        factor_52 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_14)
-        factor_53 = -ratio_value_10 * term_15 / temperature
-        sum_norm_query_sensitivity_3_3 = sum_norm_query_sensitivity_3[i_6]
-        factor_54 = seed_5 * sum_norm_query_sensitivity_3_3
-        factor_55 = seed_5 / temperature
-        factor_56 = sum_norm_query_sensitivity_4[i_6] * ratio_value_10 / temperature
-        factor_57 = seed_5 * sum_norm_query_sensitivity_5[i_6] * ratio_value_10 / temperature
-        sum_norm_query_2 = sum_norm_query[i_6]
-        square_5 = (ratio_value_10 * ratio_value_10)
-        factor_58 = sum_norm_query_2 * square_5
-        factor_59 = ratio_value_10 / (temperature * temperature)
-        factor_60 = seed_5 * ratio_value_10 / temperature
-        factor_61 = exp_sum_k_unit_own_3 * seed_5 * ratio_value_10 / ((temperature * temperature) * term_14)
-        factor_62 = -sum_norm_query_2 * square_5
+        factor_76 = exp_sum_k_unit_own_3 * seed_5 * square_5 / ((temperature * temperature) * term_14)
+        factor_77 = -sum_norm_query_3 * square_5
+        factor_78 = exp_sum_k_unit_own_3 * seed_5 * ratio_value_9 / (temperature * term_14)
         for d_65 in range(d):
+            sum_q_unit_2_2 = sum_q_unit_2[i_6, d_65]
             k_unit_9 = np.float64(k_unit[i_6, d_65])
-            term_16 = 0.5 * np.float64(sum_q_unit[i_6, d_65]) + 0.5 * seed_5 * sum_q_unit_2[i_6, d_65] + factor_50 * k_unit_9
-            q_unit_10 = np.float64(q_unit[i_6, d_65])
-            term_17 = -logsumexp_sum_k_unit_sensitivity[i_6, d_65] + (k_unit_9 - q_unit_10 * sum_k_unit_9) * ratio_value_10
-            sum_norm_query_change = 0.5 * sum_norm_query_sensitivity[i_6, d_65] / (temperature * temperature) + factor_51 * term_16 + factor_54 * (factor_52 * 0.5 * term_17 + factor_53 * q_unit_10) + factor_55 * 0.5 * sum_norm_query_sensitivity_2[i_6, d_65] + factor_56 * (-0.5) * q_unit_10 + factor_57 * (-0.5) * q_unit_10  # -q_unit*seed*sum_norm_query_sensitivity_5*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(2*temperature) - q_unit*sum_norm_query_sensitivity_4*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(2*temperature) + seed*sum_norm_query_sensitivity_2/(2*temperature) + seed*sum_norm_query_sensitivity_3*(exp_sum_k_unit*(-logsumexp_sum_k_unit_sensitivity + (k_unit - q_unit*sum_k_unit)*ratio(1, sqrt(scaled_query)*positive_part(peak_query)))/(2*temperature**2*(rest_sum_k_unit + 1)) - q_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature) + sum_norm_query_sensitivity/(2*temperature**2) + (k_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_q_unit_2/2 + sum_q_unit/2)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature
-            hessian_query[i_6, d_65] = factor_58 * (q_unit_10 * q_unit_10) + factor_59 * 0.5 * sum_q_unit_sensitivity_own[i_6, d_65] + factor_60 * 0.5 * sum_q_unit_2_sensitivity_own[i_6, d_65] + factor_59 * 0.5 * q_unit_10 * sum_norm_query_sensitivity_6_own[i_6, d_65] + factor_61 * 0.5 * k_unit_9 * term_17 + factor_62 - sum_norm_query_change * q_unit_10 * ratio_value_10 - q_unit_10 * square_5 * (term_16 / temperature - sum_norm_query_2 * q_unit_10) + factor_59 * (-0.5) * sum_q_unit_sensitivity_2_own[i_6, d_65]
+            term_16 = 0.5 * np.float64(sum_q_unit[i_6, d_65]) + 0.5 * seed_5 * sum_q_unit_2_2 + factor_48 * k_unit_9
+            logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i_6, d_65]
+            q_unit_8 = np.float64(q_unit[i_6, d_65])
+            sum_norm_query_change = 0.5 * sum_norm_query_sensitivity[i_6, d_65] / (temperature * temperature) + factor_49 * term_16 + factor_50 * 0.5 * sum_norm_query_sensitivity_3[i_6, d_65] + factor_51 * ((-0.5) * logsumexp_sum_k_unit_centred_2 + (-0.5) * q_unit_8 * ratio_value_9) + factor_54 * (factor_52 * q_unit_8 + factor_53 * (-0.5) * logsumexp_sum_k_unit_centred_2) + factor_55 * (-0.5) * q_unit_8  # -q_unit*sum_norm_query_sensitivity_4*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(2*temperature) + seed*sum_norm_query_sensitivity_2*(-logsumexp_sum_k_unit_centred/2 - q_unit*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/2)/temperature + seed*sum_norm_query_sensitivity_3/(2*temperature) + seed*sum_norm_query_sensitivity_5*(-exp_sum_k_unit*logsumexp_sum_k_unit_centred/(2*(rest_sum_k_unit + 1)) - q_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)*ratio(1, sqrt(scaled_query)*positive_part(peak_query)))/temperature + sum_norm_query_sensitivity/(2*temperature**2) + (k_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_q_unit_2/2 + sum_q_unit/2)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature
+            q_6 = np.float64(query[argmax_sum_k_unit_4, d_65])
+            ratio_value_10 = _ratio(q_6, factor_56)
+            logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, d_65]
+            sum_q_unit_2_3 = sum_q_unit_2[argmax_sum_k_unit_4, d_65]
+            k_6 = np.float64(key[argmax_sum_k_unit_4, d_65])
+            ratio_value_12 = _ratio(k_6, factor_63)
+            term_18 = 0.5 * np.float64(sum_q_unit[argmax_sum_k_unit_4, d_65]) + factor_62 * 0.5 * sum_q_unit_2_3 + factor_64 * ratio_value_12
+            hessian_query[i_6, d_65] = ((factor_57 * (ratio_value_10 * ratio_value_10) + factor_58 * 0.5 * sum_q_unit_sensitivity_own_joint[argmax_sum_k_unit_4, d_65] + factor_58 * 0.5 * sum_norm_query_sensitivity_6_own[argmax_sum_k_unit_4, d_65] * ratio_value_10 + factor_60 * 0.5 * (sum_q_unit_2_sensitivity_own[argmax_sum_k_unit_4, d_65] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2_3) + factor_61 - square_4 * ratio_value_10 * (term_18 / temperature - sum_norm_query_2 * ratio_value_10) - (0.5 * sum_norm_query_sensitivity[argmax_sum_k_unit_4, d_65] / (temperature * temperature) + factor_65 * term_18 + factor_66 * 0.5 * sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, d_65] + factor_67 * ((-0.5) * logsumexp_sum_k_unit_centred_3 + (-0.5) * ratio_value_11 * ratio_value_10) + factor_70 * (factor_68 * ratio_value_10 + factor_69 * (-0.5) * logsumexp_sum_k_unit_centred_3) + factor_71 * (-0.5) * ratio_value_10) * ratio_value_11 * ratio_value_10 + factor_72 * (-0.5) * logsumexp_sum_k_unit_centred_3 * ratio_value_12) if i_6 == argmax_sum_k_unit_4 else (factor_73 * (q_unit_8 * q_unit_8) + factor_74 * 0.5 * sum_q_unit_sensitivity_own_joint[i_6, d_65] + factor_75 * 0.5 * (sum_q_unit_2_sensitivity_own[i_6, d_65] - logsumexp_sum_k_unit_centred_2 * sum_q_unit_2_2) + factor_74 * 0.5 * q_unit_8 * sum_norm_query_sensitivity_6_own[i_6, d_65] + factor_76 * 0.5 * k_unit_9 * (k_unit_9 + q_unit_8 * np.float64(sum_k_unit[i_6, argmax_sum_k_unit_4]) - ratio_value_12 - q_unit_8 * sum_k_unit_9) + factor_77 - sum_norm_query_change * q_unit_8 * ratio_value_9 - q_unit_8 * square_5 * (term_16 / temperature - sum_norm_query_3 * q_unit_8) - q_unit_8 * sum_norm_query_change_2[i_6, d_65] * ratio_value_9 + factor_78 * (-0.5) * k_unit_9 * logsumexp_sum_k_unit_centred_2))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1608,11 +1685,11 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 peak_query = magnitude_value_2
         scaled_key = 0.0
         scaled_query = 0.0
-        for f_144 in range(d):
-            k_2 = np.float64(key[i, f_144])
+        for f_159 in range(d):
+            k_2 = np.float64(key[i, f_159])
             ratio_value = _ratio(k_2, peak_key)
             scaled_key += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_144])
+            q_2 = np.float64(query[i, f_159])
             ratio_value_2 = _ratio(q_2, peak_query)
             scaled_query += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -1626,7 +1703,9 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     sum_temperature_2 = 0.0
     sum_temperature_3 = 0.0
     sum_temperature_2_sensitivity = 0.0
+    sum_temperature_2_sensitivity_2 = 0.0
     sum_temperature_3_sensitivity = 0.0
+    sum_temperature_3_sensitivity_2 = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
@@ -1643,25 +1722,29 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     argmax_sum_k_unit_best = factor_3
                     argmax_sum_k_unit = j_1
             rest_sum_k_unit = 0.0
-            for j_146 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_146]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_146] = exp_sum_k_unit_now
-                if j_146 != argmax_sum_k_unit:
+            for j_161 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_161]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[j_161] = exp_sum_k_unit_now
+                if j_161 != argmax_sum_k_unit:
                     rest_sum_k_unit += exp_sum_k_unit_now
             seed_2 = seed[i]
             sum_temperature += seed_2 * np.float64(sum_k_unit[row, i])
-            logsumexp_sum_k_unit_sensitivity_2 = 0.0
+            logsumexp_sum_k_unit_centred_2 = 0.0
             factor_4 = seed_2 / (1.0 + rest_sum_k_unit)
-            term = 1.0 + rest_sum_k_unit
+            factor_5 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
+            factor_6 = seed_2 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
             for j_37 in range(n):
                 exp_sum_k_unit_3 = exp_sum_k_unit[j_37]
                 sum_k_unit_3 = np.float64(sum_k_unit[row, j_37])
                 sum_temperature_3 += factor_4 * exp_sum_k_unit_3 * sum_k_unit_3
-                logsumexp_sum_k_unit_sensitivity_2 += exp_sum_k_unit_3 * sum_k_unit_3 / term
-            factor_5 = seed_2 / ((temperature * temperature) * term)
-            for j_126 in range(n):
-                sum_k_unit_4 = np.float64(sum_k_unit[row, j_126])
-                sum_temperature_3_sensitivity += factor_5 * exp_sum_k_unit[j_126] * sum_k_unit_4 * (logsumexp_sum_k_unit_sensitivity_2 - sum_k_unit_4)
+                term = np.float64(sum_k_unit[row, argmax_sum_k_unit]) - sum_k_unit_3
+                if j_37 != argmax_sum_k_unit:
+                    logsumexp_sum_k_unit_centred_2 += factor_5 * exp_sum_k_unit_3 * term
+                if j_37 != argmax_sum_k_unit:
+                    sum_temperature_3_sensitivity += factor_6 * exp_sum_k_unit_3 * sum_k_unit_3 * term
+            factor_7 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
+            for j_141 in range(n):
+                sum_temperature_3_sensitivity_2 += factor_7 * exp_sum_k_unit[j_141] * np.float64(sum_k_unit[row, j_141])
         _multiply(k_unit[start:stop], False, q_unit, True, sum_k_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -1669,34 +1752,38 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             argmax_sum_k_unit_2 = 0
             argmax_sum_k_unit_2_best = -np.inf
             for j_9 in range(n):
-                factor_6 = np.float64(sum_k_unit_2[row, j_9]) / temperature
-                if factor_6 > max_sum_k_unit_2 or factor_6 != factor_6:
-                    max_sum_k_unit_2 = factor_6
-                if factor_6 > argmax_sum_k_unit_2_best:
-                    argmax_sum_k_unit_2_best = factor_6
+                factor_8 = np.float64(sum_k_unit_2[row, j_9]) / temperature
+                if factor_8 > max_sum_k_unit_2 or factor_8 != factor_8:
+                    max_sum_k_unit_2 = factor_8
+                if factor_8 > argmax_sum_k_unit_2_best:
+                    argmax_sum_k_unit_2_best = factor_8
                     argmax_sum_k_unit_2 = j_9
             rest_sum_k_unit_2 = 0.0
-            for j_148 in range(n):
-                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[row, j_148]) / temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_2[j_148] = exp_sum_k_unit_2_now
-                if j_148 != argmax_sum_k_unit_2:
+            for j_163 in range(n):
+                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[row, j_163]) / temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_2[j_163] = exp_sum_k_unit_2_now
+                if j_163 != argmax_sum_k_unit_2:
                     rest_sum_k_unit_2 += exp_sum_k_unit_2_now
-            logsumexp_sum_k_unit_2_sensitivity_2 = 0.0
+            logsumexp_sum_k_unit_2_centred_2 = 0.0
             seed_3 = seed[i]
-            factor_7 = seed_3 / (1.0 + rest_sum_k_unit_2)
-            term_2 = 1.0 + rest_sum_k_unit_2
+            factor_9 = seed_3 / (1.0 + rest_sum_k_unit_2)
+            factor_10 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2))
+            factor_11 = seed_3 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2))
             for j_23 in range(n):
                 exp_sum_k_unit_2_2 = exp_sum_k_unit_2[j_23]
                 sum_k_unit_2_2 = np.float64(sum_k_unit_2[row, j_23])
-                sum_temperature_2 += factor_7 * exp_sum_k_unit_2_2 * sum_k_unit_2_2
-                logsumexp_sum_k_unit_2_sensitivity_2 += exp_sum_k_unit_2_2 * sum_k_unit_2_2 / term_2
-            factor_8 = seed_3 / ((temperature * temperature) * term_2)
-            for j_124 in range(n):
-                sum_k_unit_2_3 = np.float64(sum_k_unit_2[row, j_124])
-                sum_temperature_2_sensitivity += factor_8 * exp_sum_k_unit_2[j_124] * sum_k_unit_2_3 * (logsumexp_sum_k_unit_2_sensitivity_2 - sum_k_unit_2_3)
+                sum_temperature_2 += factor_9 * exp_sum_k_unit_2_2 * sum_k_unit_2_2
+                term_2 = np.float64(sum_k_unit_2[row, argmax_sum_k_unit_2]) - sum_k_unit_2_2
+                if j_23 != argmax_sum_k_unit_2:
+                    logsumexp_sum_k_unit_2_centred_2 += factor_10 * exp_sum_k_unit_2_2 * term_2
+                if j_23 != argmax_sum_k_unit_2:
+                    sum_temperature_2_sensitivity += factor_11 * exp_sum_k_unit_2_2 * sum_k_unit_2_2 * term_2
+            factor_12 = logsumexp_sum_k_unit_2_centred_2 * seed_3 / (1.0 + rest_sum_k_unit_2)
+            for j_135 in range(n):
+                sum_temperature_2_sensitivity_2 += factor_12 * exp_sum_k_unit_2[j_135] * np.float64(sum_k_unit_2[row, j_135])
     term_3 = sum_temperature + (-0.5) * sum_temperature_2 + (-0.5) * sum_temperature_3
     parameter_gradient[0] += term_3 / (temperature * temperature)
-    parameter_hessian[0] += (-2.0) * term_3 / (temperature * temperature * temperature) + (-0.5) * sum_temperature_2_sensitivity / (temperature * temperature) + (-0.5) * sum_temperature_3_sensitivity / (temperature * temperature)
+    parameter_hessian[0] += (-2.0) * term_3 / (temperature * temperature * temperature) + (-0.5) * (sum_temperature_2_sensitivity - sum_temperature_2_sensitivity_2) / (temperature * temperature) + (-0.5) * (sum_temperature_3_sensitivity - sum_temperature_3_sensitivity_2) / (temperature * temperature)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1772,11 +1859,11 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
         scaled_query_now = 0.0
-        for f_144 in range(d):
-            k_2 = np.float64(key[i, f_144])
+        for f_159 in range(d):
+            k_2 = np.float64(key[i, f_159])
             ratio_value = _ratio(k_2, peak_key_now)
             scaled_key_now += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_144])
+            q_2 = np.float64(query[i, f_159])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             scaled_query_now += (ratio_value_2 * ratio_value_2)
         scaled_key[i] = scaled_key_now
@@ -1837,12 +1924,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     argmax_sum_k_unit_now = j_1
             argmax_sum_k_unit[row] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_146 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_146]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[row, j_146] = exp_sum_k_unit_now
-                if j_146 != argmax_sum_k_unit_now:
+            for j_161 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_161]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[row, j_161] = exp_sum_k_unit_now
+                if j_161 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
-                sum_k_unit_4_left[row, j_146] = ((exp_sum_k_unit_now) if i != j_146 else 0.0)
+                sum_k_unit_4_left[row, j_161] = ((exp_sum_k_unit_now) if i != j_161 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own[i] = exp_sum_k_unit[row, i]
             seed_2 = seed[i]
@@ -1869,10 +1956,10 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     argmax_sum_k_unit_2_now = j_9
             argmax_sum_k_unit_2[row] = argmax_sum_k_unit_2_now
             rest_sum_k_unit_2_now = 0.0
-            for j_148 in range(n):
-                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[row, j_148]) / temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_2[row, j_148] = exp_sum_k_unit_2_now
-                if j_148 != argmax_sum_k_unit_2_now:
+            for j_163 in range(n):
+                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[row, j_163]) / temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_2[row, j_163] = exp_sum_k_unit_2_now
+                if j_163 != argmax_sum_k_unit_2_now:
                     rest_sum_k_unit_2_now += exp_sum_k_unit_2_now
             rest_sum_k_unit_2[row] = rest_sum_k_unit_2_now
             seed_3 = seed[i]
@@ -1907,8 +1994,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             term_3 = 1.0 + rest_sum_k_unit[i]
             argmax_sum_k_unit_3 = argmax_sum_k_unit[row]
             term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_7 * np.float64(sum_k_unit[row, argmax_sum_k_unit_3])
-            for j_130 in range(n):
-                logsumexp_sum_k_unit_tangent += exp_sum_k_unit[row, j_130] * (sum_k_unit_tangent[j_130] / temperature + factor_7 * np.float64(sum_k_unit[row, j_130]) - term_4) / term_3
+            for j_145 in range(n):
+                logsumexp_sum_k_unit_tangent += exp_sum_k_unit[row, j_145] * (sum_k_unit_tangent[j_145] / temperature + factor_7 * np.float64(sum_k_unit[row, j_145]) - term_4) / term_3
             seed_4 = seed[i]
             sum_temperature_tangent += seed_4 * sum_k_unit_tangent[i]
             for j_1 in range(n):
@@ -1936,8 +2023,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             term_5 = 1.0 + rest_sum_k_unit_2[row]
             argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[row]
             term_6 = sum_k_unit_2_tangent[argmax_sum_k_unit_2_2] / temperature + factor_7 * np.float64(sum_k_unit_2[row, argmax_sum_k_unit_2_2])
-            for j_132 in range(n):
-                logsumexp_sum_k_unit_2_tangent += np.float64(exp_sum_k_unit_2[row, j_132]) * (sum_k_unit_2_tangent[j_132] / temperature + factor_7 * np.float64(sum_k_unit_2[row, j_132]) - term_6) / term_5
+            for j_147 in range(n):
+                logsumexp_sum_k_unit_2_tangent += np.float64(exp_sum_k_unit_2[row, j_147]) * (sum_k_unit_2_tangent[j_147] / temperature + factor_7 * np.float64(sum_k_unit_2[row, j_147]) - term_6) / term_5
             seed_5 = seed[i]
             for j_9 in range(n):
                 exp_sum_k_unit_2_2 = np.float64(exp_sum_k_unit_2[row, j_9])

@@ -313,11 +313,11 @@ def value(anchor, positive, scale, sample_weights, value_out):
                 peak_positive = magnitude_value_2
         scaled_anchor = 0.0
         scaled_positive = 0.0
-        for f_93 in range(d):
-            a_2 = np.float64(anchor[i, f_93])
+        for f_101 in range(d):
+            a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor)
             scaled_anchor += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_93])
+            p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive)
             scaled_positive += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
@@ -344,9 +344,9 @@ def value(anchor, positive, scale, sample_weights, value_out):
                     argmax_sum_a_unit_best = factor_3
                     argmax_sum_a_unit = j_8
             rest_sum_a_unit = 0.0
-            for j_95 in range(n):
-                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_95]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                if j_95 != argmax_sum_a_unit:
+            for j_103 in range(n):
+                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                if j_103 != argmax_sum_a_unit:
                     rest_sum_a_unit += exp_sum_a_unit
             loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + math.log1p(rest_sum_a_unit)
             factor_4 = loss * sample_weight[i]
@@ -402,11 +402,11 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         peak_positive[i] = peak_positive_now
         scaled_anchor_now = 0.0
         scaled_positive_now = 0.0
-        for f_93 in range(d):
-            a_2 = np.float64(anchor[i, f_93])
+        for f_101 in range(d):
+            a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor_now)
             scaled_anchor_now += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_93])
+            p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             scaled_positive_now += (ratio_value_2 * ratio_value_2)
         scaled_anchor[i] = scaled_anchor_now
@@ -439,12 +439,12 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                     argmax_sum_a_unit_now = j_8
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
-            for j_95 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_95]), max_sum_a_unit)
-                exp_sum_a_unit[j_95] = exp_sum_a_unit_now
-                if j_95 != argmax_sum_a_unit_now:
+            for j_103 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)
+                exp_sum_a_unit[j_103] = exp_sum_a_unit_now
+                if j_103 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
-                sum_a_unit_2_left[row, j_95] = ((exp_sum_a_unit_now) if i != j_95 else 0.0)
+                sum_a_unit_2_left[row, j_103] = ((exp_sum_a_unit_now) if i != j_103 else 0.0)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -508,23 +508,27 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     scaled_positive = np.empty((n,))
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((n, n,), anchor.dtype)
+    max_sum_a_unit = np.empty((n,))
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
     sum_a_unit_2_left = np.empty((block, n,), anchor.dtype)
     sum_a_unit_2_product = np.empty((block, d,), anchor.dtype)
-    sum_a_unit_2 = np.empty((d,))
+    sum_a_unit_2 = np.empty((n, d,))
     sum_p_unit_right = np.empty((block, d,), anchor.dtype)
     sum_p_unit = np.empty((n, d,), anchor.dtype)
-    logsumexp_sum_a_unit_sensitivity = np.empty((block, d,))
-    sum_norm_anchor_sensitivity = np.empty((block, d,))
+    sum_norm_anchor = np.empty((n,))
+    logsumexp_sum_a_unit_centred = np.empty((n, d,))
+    sum_norm_anchor_sensitivity = np.empty((n,))
     sum_norm_anchor_sensitivity_2 = np.empty((n,))
-    sum_a_unit_2_sensitivity_own = np.empty((block, d,))
+    sum_norm_anchor_sensitivity_3 = np.empty((n, d,))
+    sum_norm_anchor_change = np.empty((n, d,))
+    sum_norm_anchor_change_2 = np.empty((n, d,))
+    sum_a_unit_2_sensitivity_own = np.empty((n, d,))
     sum_norm_positive_sensitivity = np.empty((n, d,))
-    sum_p_unit_sensitivity_own = np.empty((n, d,))
-    sum_p_unit_sensitivity_2_own = np.empty((n, d,))
     sum_norm_positive_sensitivity_3_own = np.empty((n, d,))
+    sum_p_unit_sensitivity_own_joint = np.empty((n, d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -544,16 +548,16 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         peak_positive[i] = peak_positive_now
         scaled_anchor_now = 0.0
         scaled_positive_now = 0.0
-        for f_93 in range(d):
-            a_2 = np.float64(anchor[i, f_93])
+        for f_101 in range(d):
+            a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor_now)
             scaled_anchor_now += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_93])
+            p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             scaled_positive_now += (ratio_value_2 * ratio_value_2)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
-        sum_norm_anchor_sensitivity_2_now = 0.0
+        sum_norm_anchor_sensitivity_now = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         for f_3 in range(d):
@@ -563,175 +567,206 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             p_3 = np.float64(positive[i, f_3])
             p_unit_now = _ratio(p_3, factor_2)
             p_unit[i, f_3] = p_unit_now
-            sum_norm_anchor_sensitivity_2_now += a_unit_now * p_unit_now
-        sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
+            sum_norm_anchor_sensitivity_now += a_unit_now * p_unit_now
+        sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_p_unit[:, :] = 0.0
     sum_norm_positive_sensitivity[:, :] = 0.0
-    sum_p_unit_sensitivity_own[:, :] = 0.0
-    sum_p_unit_sensitivity_2_own[:, :] = 0.0
     sum_norm_positive_sensitivity_3_own[:, :] = 0.0
-    square_2 = (scale * scale)
+    sum_p_unit_sensitivity_own_joint[:, :] = 0.0
+    square = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit = -np.inf
+            max_sum_a_unit_now = -np.inf
             argmax_sum_a_unit_now = 0
             argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 factor_3 = scale * np.float64(sum_a_unit[i, j_8])
-                if factor_3 > max_sum_a_unit or factor_3 != factor_3:
-                    max_sum_a_unit = factor_3
+                if factor_3 > max_sum_a_unit_now or factor_3 != factor_3:
+                    max_sum_a_unit_now = factor_3
                 if factor_3 > argmax_sum_a_unit_now_best:
                     argmax_sum_a_unit_now_best = factor_3
                     argmax_sum_a_unit_now = j_8
+            max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
-            for j_95 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_95]), max_sum_a_unit)
-                exp_sum_a_unit[j_95] = exp_sum_a_unit_now
-                if j_95 != argmax_sum_a_unit_now:
+            for j_103 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_103]), max_sum_a_unit_now)
+                exp_sum_a_unit[j_103] = exp_sum_a_unit_now
+                if j_103 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
-                sum_a_unit_2_left[row, j_95] = ((exp_sum_a_unit_now) if i != j_95 else 0.0)
+                sum_a_unit_2_left[row, j_103] = ((exp_sum_a_unit_now) if i != j_103 else 0.0)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
             seed_2 = seed[i]
             term = 1.0 + rest_sum_a_unit_now
             factor_4 = seed_2 / term
-            for f_6 in range(d):
-                sum_p_unit_right[row, f_6] = factor_4 * np.float64(a_unit[i, f_6])
-            logsumexp_sum_a_unit_sensitivity[row, :] = 0.0
+            sum_a_unit_3 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
+            factor_5 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
+            sum_norm_anchor_sensitivity_4 = sum_norm_anchor_sensitivity[i]
             peak_anchor_2 = peak_anchor[i]
-            factor_5 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_3 = _ratio(1.0, factor_5)
-            factor_6 = ratio_value_3 / term
-            factor_10 = seed_2 / (term * term)
-            for j_50 in range(n):
-                sum_a_unit_3 = np.float64(sum_a_unit[i, j_50])
-                exp_sum_a_unit_2 = exp_sum_a_unit[j_50]
-                factor_7 = factor_6 * exp_sum_a_unit_2
-                ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_50]) * _positive_part(peak_positive[j_50]))
-                factor_8 = factor_4 * exp_sum_a_unit_2 * sum_a_unit_3 * ratio_value_4
-                factor_9 = factor_4 * exp_sum_a_unit_2 * ratio_value_4
-                square = (exp_sum_a_unit_2 * exp_sum_a_unit_2)
-                factor_11 = factor_10 * square * ratio_value_4
-                factor_12 = factor_10 * sum_a_unit_3 * square * ratio_value_4
+            factor_6 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_3 = _ratio(1.0, factor_6)
+            factor_7 = exp_sum_a_unit_own_now * seed_2 * sum_norm_anchor_sensitivity_4 * square * ratio_value_3 / term
+            for f_6 in range(d):
+                a_unit_2 = np.float64(a_unit[i, f_6])
+                sum_p_unit_right[row, f_6] = factor_4 * a_unit_2
+                p_4 = np.float64(positive[argmax_sum_a_unit_now, f_6])
+                sum_norm_anchor_change[i, f_6] = factor_7 * (np.float64(p_unit[i, f_6]) + a_unit_2 * sum_a_unit_3 - _ratio(p_4, factor_5) - a_unit_2 * np.float64(sum_a_unit[i, i]))
+            logsumexp_sum_a_unit_centred[i, :] = 0.0
+            sum_norm_anchor_sensitivity_3[i, :] = 0.0
+            sum_a_unit_2_sensitivity_own[i, :] = 0.0
+            factor_8 = scale * ratio_value_3 / term
+            factor_12 = seed_2 / (term * term)
+            for j_52 in range(n):
+                sum_a_unit_4 = np.float64(sum_a_unit[i, j_52])
+                exp_sum_a_unit_2 = exp_sum_a_unit[j_52]
+                factor_9 = factor_8 * exp_sum_a_unit_2
+                factor_10 = factor_8 * exp_sum_a_unit_2 * sum_a_unit_4
+                ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_52]) * _positive_part(peak_positive[j_52]))
+                factor_11 = factor_4 * exp_sum_a_unit_2 * sum_a_unit_4 * ratio_value_4
+                factor_13 = factor_12 * sum_a_unit_4 * (exp_sum_a_unit_2 * exp_sum_a_unit_2) * ratio_value_4
+                factor_14 = factor_12 * exp_sum_a_unit_2 * ((rest_sum_a_unit_now) if j_52 == argmax_sum_a_unit_now else (1.0 + rest_sum_a_unit_now - exp_sum_a_unit_2)) * ratio_value_4
                 for d_48 in range(d):
-                    p_unit_2 = np.float64(p_unit[j_50, d_48])
-                    a_unit_2 = np.float64(a_unit[i, d_48])
-                    logsumexp_sum_a_unit_sensitivity[row, d_48] += factor_7 * (p_unit_2 - a_unit_2 * sum_a_unit_3)
-                    term_2 = a_unit_2 - p_unit_2 * sum_a_unit_3
-                    if i != j_50:
-                        sum_norm_positive_sensitivity[j_50, d_48] += factor_8 * term_2
-                    if i != j_50:
-                        sum_p_unit_sensitivity_own[j_50, d_48] += factor_9 * a_unit_2 * term_2
-                    if i != j_50:
-                        sum_p_unit_sensitivity_2_own[j_50, d_48] += factor_11 * a_unit_2 * term_2
-                    if i != j_50:
-                        sum_norm_positive_sensitivity_3_own[j_50, d_48] += factor_12 * term_2
-            sum_norm_anchor_sensitivity[row, :] = 0.0
-            sum_a_unit_2_sensitivity_own[row, :] = 0.0
-            factor_13 = scale / term
-            for j_54 in range(n):
-                sum_a_unit_4 = np.float64(sum_a_unit[i, j_54])
-                exp_sum_a_unit_3 = exp_sum_a_unit[j_54]
-                factor_14 = factor_13 * exp_sum_a_unit_3 * sum_a_unit_4
-                factor_15 = factor_13 * exp_sum_a_unit_3
-                for d_48 in range(d):
-                    p_unit_3 = np.float64(p_unit[j_54, d_48])
+                    p_unit_2 = np.float64(p_unit[j_52, d_48])
                     a_unit_3 = np.float64(a_unit[i, d_48])
-                    term_3 = -logsumexp_sum_a_unit_sensitivity[row, d_48] + ratio_value_3 * (p_unit_3 - a_unit_3 * sum_a_unit_4)
-                    if i != j_54:
-                        sum_norm_anchor_sensitivity[row, d_48] += factor_14 * term_3
-                    if i != j_54:
-                        sum_a_unit_2_sensitivity_own[row, d_48] += factor_15 * p_unit_3 * term_3
+                    p_5 = np.float64(positive[argmax_sum_a_unit_now, d_48])
+                    term_2 = p_unit_2 + a_unit_3 * sum_a_unit_3 - _ratio(p_5, factor_5) - a_unit_3 * sum_a_unit_4
+                    if j_52 != argmax_sum_a_unit_now:
+                        logsumexp_sum_a_unit_centred[i, d_48] += factor_9 * term_2
+                    if (i != j_52 and j_52 != argmax_sum_a_unit_now):
+                        sum_norm_anchor_sensitivity_3[i, d_48] += factor_10 * term_2
+                    if (i != j_52 and j_52 != argmax_sum_a_unit_now):
+                        sum_a_unit_2_sensitivity_own[i, d_48] += factor_9 * p_unit_2 * term_2
+                    term_3 = a_unit_3 - p_unit_2 * sum_a_unit_4
+                    if i != j_52:
+                        sum_norm_positive_sensitivity[j_52, d_48] += factor_11 * term_3
+                    if i != j_52:
+                        sum_norm_positive_sensitivity_3_own[j_52, d_48] += factor_13 * term_3
+                    if i != j_52:
+                        sum_p_unit_sensitivity_own_joint[j_52, d_48] += factor_14 * a_unit_3 * term_3
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor = 0.0
-            sum_norm_anchor_sensitivity_3 = 0.0
+            sum_norm_anchor_now = 0.0
+            sum_norm_anchor_sensitivity_2_now = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term_4 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
             exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
             case = ((rest_sum_a_unit_2) if i == argmax_sum_a_unit_2 else (1.0 + rest_sum_a_unit_2 - exp_sum_a_unit_own_2))
-            factor_16 = -case / term_4
+            factor_15 = -case / term_4
             seed_3 = seed[i]
-            factor_17 = scale * seed_3
+            factor_16 = scale * seed_3
             for f_3 in range(d):
                 sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term_4
-                sum_a_unit_2[f_3] = sum_a_unit_2_now
+                sum_a_unit_2[i, f_3] = sum_a_unit_2_now
                 a_unit_4 = np.float64(a_unit[i, f_3])
-                p_unit_4 = np.float64(p_unit[i, f_3])
-                sum_norm_anchor += factor_17 * a_unit_4 * (sum_a_unit_2_now + factor_16 * p_unit_4)
-                sum_norm_anchor_sensitivity_3 += sum_a_unit_2_now * a_unit_4
+                p_unit_3 = np.float64(p_unit[i, f_3])
+                sum_norm_anchor_now += factor_16 * a_unit_4 * (sum_a_unit_2_now + factor_15 * p_unit_3)
+                sum_norm_anchor_sensitivity_2_now += a_unit_4 * sum_a_unit_2_now
+            sum_norm_anchor[i] = sum_norm_anchor_now
+            sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
             peak_anchor_3 = peak_anchor[i]
-            factor_18 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
-            ratio_value_5 = _ratio(1.0, factor_18)
-            factor_19 = exp_sum_a_unit_own_2 * square_2 / term_4
-            factor_20 = scale * case * ratio_value_5 / term_4
-            factor_21 = scale * ratio_value_5
-            factor_22 = -sum_norm_anchor_sensitivity_3 * scale * ratio_value_5
-            square_3 = (ratio_value_5 * ratio_value_5)
-            factor_23 = sum_norm_anchor * square_3
-            factor_24 = scale * seed_3 * ratio_value_5
-            factor_25 = exp_sum_a_unit_own_2 * seed_3 * square_2 * ratio_value_5 / term_4
-            factor_26 = -sum_norm_anchor * square_3
+            factor_17 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
+            ratio_value_5 = _ratio(1.0, factor_17)
+            sum_norm_anchor_sensitivity_5 = sum_norm_anchor_sensitivity[i]
+            factor_18 = case * ratio_value_5 / term_4
+            factor_19 = -exp_sum_a_unit_own_2 / term_4
             for d_48 in range(d):
-                p_unit_5 = np.float64(p_unit[i, d_48])
+                logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[i, d_48]
                 a_unit_5 = np.float64(a_unit[i, d_48])
-                term_5 = -logsumexp_sum_a_unit_sensitivity[row, d_48] + ratio_value_5 * (p_unit_5 - a_unit_5 * np.float64(sum_a_unit[i, i]))
-                term_6 = sum_a_unit_2[d_48] + factor_16 * p_unit_5
-                sum_norm_anchor_change = seed_3 * (scale * sum_norm_anchor_sensitivity[row, d_48] + sum_norm_anchor_sensitivity_2[i] * (factor_19 * term_5 + factor_20 * a_unit_5) + factor_21 * term_6 + factor_22 * a_unit_5)  # seed*(-a_unit*scale*sum_norm_anchor_sensitivity_3*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + scale*sum_norm_anchor_sensitivity + scale*(-p_unit*Piecewise((rest_sum_a_unit, Eq(i_2, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_a_unit_2)*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + sum_norm_anchor_sensitivity_2*(a_unit*scale*Piecewise((rest_sum_a_unit, Eq(i_2, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor))/(rest_sum_a_unit + 1) + exp_sum_a_unit*scale**2*(-logsumexp_sum_a_unit_sensitivity + (-a_unit*sum_a_unit + p_unit)*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)))/(rest_sum_a_unit + 1)))
-                term_7 = factor_17 * term_6 - sum_norm_anchor * a_unit_5
-                gradient_anchor[i, d_48] = term_7 * ratio_value_5
-                hessian_anchor[i, d_48] = factor_23 * (a_unit_5 * a_unit_5) + factor_24 * sum_a_unit_2_sensitivity_own[row, d_48] + factor_25 * p_unit_5 * term_5 + factor_26 - sum_norm_anchor_change * a_unit_5 * ratio_value_5 - a_unit_5 * square_3 * term_7
+                term_5 = sum_a_unit_2[i, d_48] + factor_15 * np.float64(p_unit[i, d_48])
+                sum_norm_anchor_change_2[i, d_48] = factor_16 * (sum_norm_anchor_sensitivity_3[i, d_48] + sum_norm_anchor_sensitivity_2_now * (-logsumexp_sum_a_unit_centred_2 - a_unit_5 * ratio_value_5) + sum_norm_anchor_sensitivity_5 * (factor_18 * a_unit_5 + factor_19 * logsumexp_sum_a_unit_centred_2) + term_5 * ratio_value_5)
+                gradient_anchor[i, d_48] = (factor_16 * term_5 - sum_norm_anchor_now * a_unit_5) * ratio_value_5
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+    factor_23 = loss_scale * scale
+    factor_31 = -loss_scale * scale
     for j_5 in range(n):
         sum_norm_positive = 0.0
         sum_norm_positive_sensitivity_2 = 0.0
         seed_4 = seed[j_5]
         rest_sum_a_unit_3 = rest_sum_a_unit[j_5]
-        term_8 = 1.0 + rest_sum_a_unit_3
+        term_6 = 1.0 + rest_sum_a_unit_3
+        argmax_sum_a_unit_3 = argmax_sum_a_unit[j_5]
         exp_sum_a_unit_own_3 = exp_sum_a_unit_own[j_5]
-        case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own_3))
-        factor_27 = -seed_4 * case_2 / term_8
-        for f_39 in range(d):
-            p_unit_6 = np.float64(p_unit[j_5, f_39])
-            sum_p_unit_2 = np.float64(sum_p_unit[j_5, f_39])
-            sum_norm_positive += scale * p_unit_6 * (sum_p_unit_2 + factor_27 * np.float64(a_unit[j_5, f_39]))
-            sum_norm_positive_sensitivity_2 += p_unit_6 * sum_p_unit_2
-        ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
-        factor_28 = scale * ratio_value_6
-        factor_29 = scale * case_2 / term_8
+        case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit_3 else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own_3))
+        factor_20 = -seed_4 * case_2 / term_6
+        factor_21 = math.sqrt(scaled_anchor[argmax_sum_a_unit_3]) * _positive_part(peak_anchor[argmax_sum_a_unit_3])
+        sum_norm_anchor_2 = sum_norm_anchor[argmax_sum_a_unit_3]
+        ratio_value_7 = _ratio(1.0, factor_21)
+        square_2 = (ratio_value_7 * ratio_value_7)
+        factor_22 = sum_norm_anchor_2 * square_2
+        case_3 = ((sample_weights[argmax_sum_a_unit_3]) if weighted else 1.0)
+        factor_24 = factor_23 * case_3 * ratio_value_7
+        factor_25 = -sum_norm_anchor_2 * square_2
+        factor_26 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
+        rest_sum_a_unit_4 = rest_sum_a_unit[argmax_sum_a_unit_3]
+        exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3]), max_sum_a_unit[argmax_sum_a_unit_3])
+        case_4 = ((rest_sum_a_unit_4) if argmax_sum_a_unit_3 == argmax_sum_a_unit[argmax_sum_a_unit_3] else (1.0 + rest_sum_a_unit_4 - exp_difference_value) if argmax_sum_a_unit_3 == argmax_sum_a_unit_3 else np.nan)
+        factor_27 = -case_4 / (1.0 + rest_sum_a_unit_4)
+        factor_28 = factor_23 * case_3
+        factor_29 = case_4 * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
+        factor_30 = -exp_difference_value / (1.0 + rest_sum_a_unit_4)
+        factor_32 = factor_31 * case_3 * ratio_value_7
+        factor_33 = factor_31 * case_3 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
+        sum_norm_anchor_3 = sum_norm_anchor[j_5]
+        ratio_value_9 = _ratio(1.0, math.sqrt(scaled_anchor[j_5]) * _positive_part(peak_anchor[j_5]))
+        square_3 = (ratio_value_9 * ratio_value_9)
+        factor_34 = sum_norm_anchor_3 * square_3
+        factor_35 = scale * seed_4 * ratio_value_9
         sum_a_unit_5 = np.float64(sum_a_unit[j_5, j_5])
-        factor_30 = exp_sum_a_unit_own_3 * square_2 / term_8
-        sum_norm_anchor_sensitivity_2_2 = sum_norm_anchor_sensitivity_2[j_5]
-        factor_31 = seed_4 * sum_norm_anchor_sensitivity_2_2 * ratio_value_6
-        factor_32 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_6
-        factor_33 = square_2 * ratio_value_6
-        square_5 = (ratio_value_6 * ratio_value_6)
-        factor_34 = sum_norm_positive * square_5
-        factor_35 = scale * seed_4 * square_5 * case_2 / term_8
+        factor_36 = exp_sum_a_unit_own_3 * seed_4 * square * square_3 / term_6
+        factor_37 = -sum_norm_anchor_3 * square_3
+        factor_38 = -case_2 / term_6
+        factor_39 = scale * seed_4
+        factor_40 = -scale * exp_sum_a_unit_own_3 * seed_4 * ratio_value_9 / term_6
+        for f_39 in range(d):
+            p_unit_4 = np.float64(p_unit[j_5, f_39])
+            sum_p_unit_2 = np.float64(sum_p_unit[j_5, f_39])
+            a_unit_6 = np.float64(a_unit[j_5, f_39])
+            sum_norm_positive += scale * p_unit_4 * (sum_p_unit_2 + factor_20 * a_unit_6)
+            sum_norm_positive_sensitivity_2 += p_unit_4 * sum_p_unit_2
+            a_4 = np.float64(anchor[argmax_sum_a_unit_3, f_39])
+            ratio_value_6 = _ratio(a_4, factor_21)
+            logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39]
+            sum_a_unit_2_2 = sum_a_unit_2[argmax_sum_a_unit_3, f_39]
+            p_6 = np.float64(positive[argmax_sum_a_unit_3, f_39])
+            ratio_value_8 = _ratio(p_6, factor_26)
+            term_7 = sum_a_unit_2_2 + factor_27 * ratio_value_8
+            logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
+            sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
+            hessian_anchor[j_5, f_39] = ((factor_22 * (ratio_value_6 * ratio_value_6) + factor_24 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_25 - square_2 * (factor_28 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_32 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_29 * ratio_value_6 + factor_30 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_33 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_34 * (a_unit_6 * a_unit_6) + factor_35 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_36 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * sum_a_unit_5) + factor_37 - a_unit_6 * square_3 * (factor_39 * (sum_a_unit_2_3 + factor_38 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_40 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
+        ratio_value_10 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
+        factor_41 = scale * ratio_value_10
+        factor_42 = scale * case_2 / term_6
+        factor_43 = exp_sum_a_unit_own_3 * square / term_6
+        sum_norm_anchor_sensitivity_6 = sum_norm_anchor_sensitivity[j_5]
+        factor_44 = seed_4 * sum_norm_anchor_sensitivity_6 * ratio_value_10
+        factor_45 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_10
+        factor_46 = square * ratio_value_10
+        square_5 = (ratio_value_10 * ratio_value_10)
+        factor_47 = sum_norm_positive * square_5
+        factor_48 = scale * seed_4 * square_5 * case_2 / term_6
         square_6 = (exp_sum_a_unit_own_3 * exp_sum_a_unit_own_3)
-        factor_36 = seed_4 * sum_norm_anchor_sensitivity_2_2 * square_2 * square_6 * square_5 / (term_8 * term_8)
-        factor_37 = exp_sum_a_unit_own_3 * seed_4 * square_2 * square_5 * case_2 / (term_8 * term_8)
-        factor_38 = -sum_norm_positive * square_5
-        factor_39 = -square_2 * ratio_value_6
-        factor_40 = -scale * square_5
-        factor_41 = -seed_4 * sum_norm_anchor_sensitivity_2_2 * sum_a_unit_5 * square_2 * square_6 * square_5 / (term_8 * term_8)
-        for d_60 in range(d):
-            sum_p_unit_3 = np.float64(sum_p_unit[j_5, d_60])
-            a_unit_6 = np.float64(a_unit[j_5, d_60])
-            term_9 = sum_p_unit_3 + factor_27 * a_unit_6
-            p_unit_7 = np.float64(p_unit[j_5, d_60])
-            term_10 = a_unit_6 - p_unit_7 * sum_a_unit_5
-            sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_60] * square_2 + factor_28 * term_9 + factor_31 * (factor_29 * p_unit_7 + factor_30 * term_10) + factor_32 * p_unit_7  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity_2*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
-            gradient_positive[j_5, d_60] = (scale * term_9 - sum_norm_positive * p_unit_7) * ratio_value_6
-            square_4 = (p_unit_7 * p_unit_7)
-            hessian_positive[j_5, d_60] = factor_33 * sum_p_unit_sensitivity_own[j_5, d_60] + factor_34 * 2.0 * square_4 + factor_33 * p_unit_7 * sum_norm_positive_sensitivity_3_own[j_5, d_60] + factor_35 * a_unit_6 * p_unit_7 + factor_36 * a_unit_6 * p_unit_7 + factor_37 * a_unit_6 * term_10 + factor_38 - sum_norm_positive_change * p_unit_7 * ratio_value_6 + factor_39 * sum_p_unit_sensitivity_2_own[j_5, d_60] + factor_40 * p_unit_7 * sum_p_unit_3 + factor_41 * square_4
+        factor_49 = seed_4 * sum_norm_anchor_sensitivity_6 * square * square_6 * square_5 / (term_6 * term_6)
+        factor_50 = exp_sum_a_unit_own_3 * seed_4 * square * square_5 * case_2 / (term_6 * term_6)
+        factor_51 = -sum_norm_positive * square_5
+        factor_52 = -scale * square_5
+        factor_53 = -seed_4 * sum_norm_anchor_sensitivity_6 * sum_a_unit_5 * square * square_6 * square_5 / (term_6 * term_6)
+        for d_64 in range(d):
+            sum_p_unit_3 = np.float64(sum_p_unit[j_5, d_64])
+            a_unit_7 = np.float64(a_unit[j_5, d_64])
+            term_8 = sum_p_unit_3 + factor_20 * a_unit_7
+            p_unit_5 = np.float64(p_unit[j_5, d_64])
+            term_9 = a_unit_7 - p_unit_5 * sum_a_unit_5
+            sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_64] * square + factor_41 * term_8 + factor_44 * (factor_42 * p_unit_5 + factor_43 * term_9) + factor_45 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
+            gradient_positive[j_5, d_64] = (scale * term_8 - sum_norm_positive * p_unit_5) * ratio_value_10
+            square_4 = (p_unit_5 * p_unit_5)
+            hessian_positive[j_5, d_64] = factor_46 * sum_p_unit_sensitivity_own_joint[j_5, d_64] + factor_47 * 2.0 * square_4 + factor_46 * p_unit_5 * sum_norm_positive_sensitivity_3_own[j_5, d_64] + factor_48 * a_unit_7 * p_unit_5 + factor_49 * a_unit_7 * p_unit_5 + factor_50 * a_unit_7 * term_9 + factor_51 - sum_norm_positive_change * p_unit_5 * ratio_value_10 + factor_52 * p_unit_5 * sum_p_unit_3 + factor_53 * square_4
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -763,11 +798,11 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 peak_positive = magnitude_value_2
         scaled_anchor = 0.0
         scaled_positive = 0.0
-        for f_93 in range(d):
-            a_2 = np.float64(anchor[i, f_93])
+        for f_101 in range(d):
+            a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor)
             scaled_anchor += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_93])
+            p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive)
             scaled_positive += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
@@ -780,6 +815,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     sum_scale = 0.0
     sum_scale_2 = 0.0
     sum_scale_2_sensitivity = 0.0
+    sum_scale_2_sensitivity_2 = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
@@ -796,26 +832,30 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     argmax_sum_a_unit_best = factor_3
                     argmax_sum_a_unit = j_8
             rest_sum_a_unit = 0.0
-            for j_95 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_95]), max_sum_a_unit)
-                exp_sum_a_unit[j_95] = exp_sum_a_unit_now
-                if j_95 != argmax_sum_a_unit:
+            for j_103 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)
+                exp_sum_a_unit[j_103] = exp_sum_a_unit_now
+                if j_103 != argmax_sum_a_unit:
                     rest_sum_a_unit += exp_sum_a_unit_now
             seed_2 = seed[i]
             sum_scale += seed_2 * np.float64(sum_a_unit[row, i])
-            logsumexp_sum_a_unit_sensitivity_2 = 0.0
+            logsumexp_sum_a_unit_centred_2 = 0.0
             factor_4 = seed_2 / (1.0 + rest_sum_a_unit)
             term = 1.0 + rest_sum_a_unit
             for j_20 in range(n):
                 exp_sum_a_unit_2 = exp_sum_a_unit[j_20]
                 sum_a_unit_2 = np.float64(sum_a_unit[row, j_20])
                 sum_scale_2 += factor_4 * exp_sum_a_unit_2 * sum_a_unit_2
-                logsumexp_sum_a_unit_sensitivity_2 += exp_sum_a_unit_2 * sum_a_unit_2 / term
-            for j_81 in range(n):
-                sum_a_unit_3 = np.float64(sum_a_unit[row, j_81])
-                sum_scale_2_sensitivity += factor_4 * exp_sum_a_unit[j_81] * sum_a_unit_3 * (sum_a_unit_3 - logsumexp_sum_a_unit_sensitivity_2)
+                term_2 = sum_a_unit_2 - np.float64(sum_a_unit[row, argmax_sum_a_unit])
+                if j_20 != argmax_sum_a_unit:
+                    logsumexp_sum_a_unit_centred_2 += exp_sum_a_unit_2 * term_2 / term
+                if j_20 != argmax_sum_a_unit:
+                    sum_scale_2_sensitivity += factor_4 * exp_sum_a_unit_2 * sum_a_unit_2 * term_2
+            factor_5 = logsumexp_sum_a_unit_centred_2 * seed_2 / term
+            for j_89 in range(n):
+                sum_scale_2_sensitivity_2 += factor_5 * exp_sum_a_unit[j_89] * np.float64(sum_a_unit[row, j_89])
     parameter_gradient[0] += sum_scale_2 - sum_scale
-    parameter_hessian[0] += sum_scale_2_sensitivity
+    parameter_hessian[0] += sum_scale_2_sensitivity - sum_scale_2_sensitivity_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -876,11 +916,11 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         peak_positive[i] = peak_positive_now
         scaled_anchor_now = 0.0
         scaled_positive_now = 0.0
-        for f_93 in range(d):
-            a_2 = np.float64(anchor[i, f_93])
+        for f_101 in range(d):
+            a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor_now)
             scaled_anchor_now += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_93])
+            p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             scaled_positive_now += (ratio_value_2 * ratio_value_2)
         scaled_anchor[i] = scaled_anchor_now
@@ -935,12 +975,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                     argmax_sum_a_unit_now = j_8
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
-            for j_95 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_95]), max_sum_a_unit)
-                exp_sum_a_unit[row, j_95] = exp_sum_a_unit_now
-                if j_95 != argmax_sum_a_unit_now:
+            for j_103 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)
+                exp_sum_a_unit[row, j_103] = exp_sum_a_unit_now
+                if j_103 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
-                sum_a_unit_2_left[row, j_95] = ((exp_sum_a_unit_now) if i != j_95 else 0.0)
+                sum_a_unit_2_left[row, j_103] = ((exp_sum_a_unit_now) if i != j_103 else 0.0)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -980,8 +1020,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             term_3 = 1.0 + rest_sum_a_unit_3
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + direction_parameters[0] * np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
-            for j_85 in range(n):
-                logsumexp_sum_a_unit_tangent += exp_sum_a_unit[row, j_85] * (scale * sum_a_unit_tangent[j_85] + direction_parameters[0] * np.float64(sum_a_unit[row, j_85]) - term_4) / term_3
+            for j_93 in range(n):
+                logsumexp_sum_a_unit_tangent += exp_sum_a_unit[row, j_93] * (scale * sum_a_unit_tangent[j_93] + direction_parameters[0] * np.float64(sum_a_unit[row, j_93]) - term_4) / term_3
             seed_4 = seed[i]
             sum_scale_tangent += seed_4 * sum_a_unit_tangent[i]
             for j_8 in range(n):
@@ -1101,9 +1141,9 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                     argmax_sum_anchor_best = factor
                     argmax_sum_anchor = j_2
             rest_sum_anchor = 0.0
-            for j_53 in range(n):
-                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_53]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                if j_53 != argmax_sum_anchor:
+            for j_60 in range(n):
+                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                if j_60 != argmax_sum_anchor:
                     rest_sum_anchor += exp_sum_anchor
             loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + math.log1p(rest_sum_anchor)
             factor_2 = loss * sample_weight[row]
@@ -1157,12 +1197,12 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                     argmax_sum_anchor_now = j_2
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
-            for j_53 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_53]), max_sum_anchor)
-                exp_sum_anchor[j_53] = exp_sum_anchor_now
-                if j_53 != argmax_sum_anchor_now:
+            for j_60 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)
+                exp_sum_anchor[j_60] = exp_sum_anchor_now
+                if j_60 != argmax_sum_anchor_now:
                     rest_sum_anchor_now += exp_sum_anchor_now
-                sum_anchor_2_left[row, j_53] = ((exp_sum_anchor_now) if i != j_53 else 0.0)
+                sum_anchor_2_left[row, j_60] = ((exp_sum_anchor_now) if i != j_60 else 0.0)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1212,27 +1252,24 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     seed = np.empty((n,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    sum_anchor = np.empty((n, n,), anchor.dtype)
+    max_sum_anchor = np.empty((n,))
     argmax_sum_anchor = np.empty((n,), np.int64)
-    exp_sum_anchor = np.empty((block, n,), anchor.dtype)
+    exp_sum_anchor = np.empty((n,))
     exp_sum_anchor_own = np.empty((n,))
     rest_sum_anchor = np.empty((n,))
     sum_anchor_2_left = np.empty((block, n,), anchor.dtype)
     sum_anchor_2_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_2 = np.empty((n, d,))
     sum_positive_right = np.empty((block, d,), anchor.dtype)
     sum_positive = np.empty((n, d,), anchor.dtype)
-    logsumexp_sum_anchor_sensitivity_product = np.empty((block, d,), anchor.dtype)
-    logsumexp_sum_anchor_sensitivity = np.empty((d,))
-    sum_anchor_2_sensitivity_own = np.empty((d,))
-    sum_positive_sensitivity_own_right = np.empty((block, d,), anchor.dtype)
-    sum_positive_sensitivity_own = np.empty((n, d,), anchor.dtype)
-    sum_positive_sensitivity_2_own_left = np.empty((block, n,), anchor.dtype)
-    sum_positive_sensitivity_2_own_right = np.empty((block, d,), anchor.dtype)
-    sum_positive_sensitivity_2_own = np.empty((n, d,), anchor.dtype)
+    logsumexp_sum_anchor_centred = np.empty((n, d,))
+    sum_anchor_2_sensitivity_own = np.empty((n, d,))
+    sum_positive_sensitivity_own_joint_left = np.empty((block, n,), anchor.dtype)
+    sum_positive_sensitivity_own_joint_right = np.empty((block, d,), anchor.dtype)
+    sum_positive_sensitivity_own_joint = np.empty((n, d,), anchor.dtype)
     sum_positive[:, :] = 0.0
-    sum_positive_sensitivity_own[:, :] = 0.0
-    sum_positive_sensitivity_2_own[:, :] = 0.0
-    square_2 = (scale * scale)
+    sum_positive_sensitivity_own_joint[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -1240,30 +1277,30 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor = -np.inf
+            max_sum_anchor_now = -np.inf
             argmax_sum_anchor_now = 0
             argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[row, j_2])
-                if factor > max_sum_anchor or factor != factor:
-                    max_sum_anchor = factor
+                factor = scale * np.float64(sum_anchor[i, j_2])
+                if factor > max_sum_anchor_now or factor != factor:
+                    max_sum_anchor_now = factor
                 if factor > argmax_sum_anchor_now_best:
                     argmax_sum_anchor_now_best = factor
                     argmax_sum_anchor_now = j_2
+            max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
-            for j_53 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_53]), max_sum_anchor)
-                exp_sum_anchor[row, j_53] = exp_sum_anchor_now
-                if j_53 != argmax_sum_anchor_now:
+            for j_60 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_60]), max_sum_anchor_now)
+                exp_sum_anchor[j_60] = exp_sum_anchor_now
+                if j_60 != argmax_sum_anchor_now:
                     rest_sum_anchor_now += exp_sum_anchor_now
-                sum_anchor_2_left[row, j_53] = ((exp_sum_anchor_now) if i != j_53 else 0.0)
-                sum_positive_sensitivity_2_own_left[row, j_53] = (((exp_sum_anchor_now * exp_sum_anchor_now)) if i != j_53 else 0.0)
+                sum_anchor_2_left[row, j_60] = ((exp_sum_anchor_now) if i != j_60 else 0.0)
             rest_sum_anchor[i] = rest_sum_anchor_now
-            exp_sum_anchor_own_now = np.float64(exp_sum_anchor[row, i])
+            exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
             seed_2 = seed[i]
             term = 1.0 + rest_sum_anchor_now
@@ -1273,61 +1310,65 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 a = np.float64(anchor[i, d_4])
                 sum_positive_right[row, d_4] = factor_2 * a
                 square = (a * a)
-                sum_positive_sensitivity_own_right[row, d_4] = factor_2 * square
-                sum_positive_sensitivity_2_own_right[row, d_4] = factor_3 * square
+                sum_positive_sensitivity_own_joint_right[row, d_4] = factor_3 * square
+            logsumexp_sum_anchor_centred[i, :] = 0.0
+            sum_anchor_2_sensitivity_own[i, :] = 0.0
+            factor_4 = scale / term
+            for j_33 in range(n):
+                exp_sum_anchor_2 = exp_sum_anchor[j_33]
+                factor_5 = factor_4 * exp_sum_anchor_2
+                for d_30 in range(d):
+                    p = np.float64(positive[j_33, d_30])
+                    p_2 = np.float64(positive[argmax_sum_anchor_now, d_30])
+                    term_2 = p - p_2
+                    if j_33 != argmax_sum_anchor_now:
+                        logsumexp_sum_anchor_centred[i, d_30] += factor_5 * term_2
+                    if (i != j_33 and j_33 != argmax_sum_anchor_now):
+                        sum_anchor_2_sensitivity_own[i, d_30] += factor_5 * p * term_2
+                sum_positive_sensitivity_own_joint_left[row, j_33] = ((exp_sum_anchor_2 * ((rest_sum_anchor_now) if j_33 == argmax_sum_anchor_now else (1.0 + rest_sum_anchor_now - exp_sum_anchor_2))) if i != j_33 else 0.0)
         _multiply(sum_anchor_2_left[: stop - start], False, positive, False, sum_anchor_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = rest_sum_anchor[i]
-            term_2 = 1.0 + rest_sum_anchor_2
+            term_3 = 1.0 + rest_sum_anchor_2
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             exp_sum_anchor_own_2 = exp_sum_anchor_own[i]
             case = ((rest_sum_anchor_2) if i == argmax_sum_anchor_2 else (1.0 + rest_sum_anchor_2 - exp_sum_anchor_own_2))
-            factor_4 = -case / term_2
+            factor_6 = -case / term_3
             seed_3 = seed[i]
-            factor_5 = scale * seed_3
+            factor_7 = scale * seed_3
             for d_3 in range(d):
-                sum_anchor_2 = np.float64(sum_anchor_2_product[row, d_3]) / term_2  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
-                p = np.float64(positive[i, d_3])
-                gradient_anchor[i, d_3] = factor_5 * (sum_anchor_2 + factor_4 * p)
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(exp_sum_anchor[: stop - start], False, positive, False, logsumexp_sum_anchor_sensitivity_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            rest_sum_anchor_3 = rest_sum_anchor[i]
-            term_3 = 1.0 + rest_sum_anchor_3
-            for d_30 in range(d):
-                logsumexp_sum_anchor_sensitivity[d_30] = np.float64(logsumexp_sum_anchor_sensitivity_product[row, d_30]) / term_3
-            sum_anchor_2_sensitivity_own[:] = 0.0
-            factor_6 = scale / term_3
-            for j_34 in range(n):
-                factor_7 = factor_6 * np.float64(exp_sum_anchor[row, j_34])
-                for d_3 in range(d):
-                    p_2 = np.float64(positive[j_34, d_3])
-                    if i != j_34:
-                        sum_anchor_2_sensitivity_own[d_3] += factor_7 * p_2 * (p_2 - logsumexp_sum_anchor_sensitivity[d_3])
-            seed_4 = seed[i]
-            exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
-            factor_8 = exp_sum_anchor_own_3 * square_2 / term_3
-            for d_3 in range(d):
+                sum_anchor_2_now = np.float64(sum_anchor_2_product[row, d_3]) / term_3
+                sum_anchor_2[i, d_3] = sum_anchor_2_now
                 p_3 = np.float64(positive[i, d_3])
-                hessian_anchor[i, d_3] = seed_4 * (scale * sum_anchor_2_sensitivity_own[d_3] + factor_8 * p_3 * (p_3 - logsumexp_sum_anchor_sensitivity[d_3]))
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_sensitivity_own_right[: stop - start], False, sum_positive_sensitivity_own, True)
-        _multiply(sum_positive_sensitivity_2_own_left[: stop - start], True, sum_positive_sensitivity_2_own_right[: stop - start], False, sum_positive_sensitivity_2_own, True)
+                gradient_anchor[i, d_3] = factor_7 * (sum_anchor_2_now + factor_6 * p_3)
+        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(sum_positive_sensitivity_own_joint_left[: stop - start], True, sum_positive_sensitivity_own_joint_right[: stop - start], False, sum_positive_sensitivity_own_joint, True)
+    factor_10 = loss_scale * scale
+    square_2 = (scale * scale)
     for i in range(n):
-        seed_5 = seed[i]
-        rest_sum_anchor_4 = rest_sum_anchor[i]
-        term_4 = 1.0 + rest_sum_anchor_4
+        seed_4 = seed[i]
+        rest_sum_anchor_3 = rest_sum_anchor[i]
+        term_4 = 1.0 + rest_sum_anchor_3
         argmax_sum_anchor_3 = argmax_sum_anchor[i]
-        exp_sum_anchor_own_4 = exp_sum_anchor_own[i]
-        case_2 = ((rest_sum_anchor_4) if i == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_4 - exp_sum_anchor_own_4))
-        factor_9 = -seed_5 * case_2 / term_4
-        factor_10 = exp_sum_anchor_own_4 * seed_5 * case_2 / (term_4 * term_4)
+        exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
+        case_2 = ((rest_sum_anchor_3) if i == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_3 - exp_sum_anchor_own_3))
+        factor_8 = -seed_4 * case_2 / term_4
+        factor_9 = -_exp_difference(scale * np.float64(sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3]), max_sum_anchor[argmax_sum_anchor_3]) / (1.0 + rest_sum_anchor[argmax_sum_anchor_3])
+        factor_11 = factor_10 * ((sample_weights[argmax_sum_anchor_3]) if weighted else 1.0)
+        factor_12 = exp_sum_anchor_own_3 * square_2 / term_4
+        factor_13 = -scale * exp_sum_anchor_own_3 / term_4
+        factor_14 = exp_sum_anchor_own_3 * seed_4 * case_2 / (term_4 * term_4)
         for d_4 in range(d):
             a_2 = np.float64(anchor[i, d_4])
-            gradient_positive[i, d_4] = scale * (np.float64(sum_positive[i, d_4]) + factor_9 * a_2)
+            gradient_positive[i, d_4] = scale * (np.float64(sum_positive[i, d_4]) + factor_8 * a_2)
+            logsumexp_sum_anchor_centred_2 = logsumexp_sum_anchor_centred[argmax_sum_anchor_3, d_4]
+            p_4 = np.float64(positive[argmax_sum_anchor_3, d_4])
+            logsumexp_sum_anchor_centred_3 = logsumexp_sum_anchor_centred[i, d_4]
+            p_5 = np.float64(positive[i, d_4])
+            hessian_anchor[i, d_4] = ((factor_11 * (sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_4] - logsumexp_sum_anchor_centred_2 * sum_anchor_2[argmax_sum_anchor_3, d_4] + factor_9 * logsumexp_sum_anchor_centred_2 * p_4)) if i == argmax_sum_anchor_3 else (seed_4 * (scale * (sum_anchor_2_sensitivity_own[i, d_4] - logsumexp_sum_anchor_centred_3 * sum_anchor_2[i, d_4]) + factor_12 * p_5 * (p_5 - p_4) + factor_13 * logsumexp_sum_anchor_centred_3 * p_5)))
             square_3 = (a_2 * a_2)
-            hessian_positive[i, d_4] = square_2 * (np.float64(sum_positive_sensitivity_own[i, d_4]) - np.float64(sum_positive_sensitivity_2_own[i, d_4]) + factor_10 * square_3)
+            hessian_positive[i, d_4] = square_2 * (np.float64(sum_positive_sensitivity_own_joint[i, d_4]) + factor_14 * square_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1342,6 +1383,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     sum_scale = 0.0
     sum_scale_2 = 0.0
     sum_scale_2_sensitivity = 0.0
+    sum_scale_2_sensitivity_2 = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -1363,26 +1405,30 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     argmax_sum_anchor_best = factor
                     argmax_sum_anchor = j_2
             rest_sum_anchor = 0.0
-            for j_53 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_53]), max_sum_anchor)
-                exp_sum_anchor[j_53] = exp_sum_anchor_now
-                if j_53 != argmax_sum_anchor:
+            for j_60 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)
+                exp_sum_anchor[j_60] = exp_sum_anchor_now
+                if j_60 != argmax_sum_anchor:
                     rest_sum_anchor += exp_sum_anchor_now
             seed_2 = seed[row]
             sum_scale += seed_2 * np.float64(sum_anchor[row, i])
-            logsumexp_sum_anchor_sensitivity_2 = 0.0
+            logsumexp_sum_anchor_centred_2 = 0.0
             factor_2 = seed_2 / (1.0 + rest_sum_anchor)
             term = 1.0 + rest_sum_anchor
             for j_14 in range(n):
                 exp_sum_anchor_2 = exp_sum_anchor[j_14]
                 sum_anchor_2 = np.float64(sum_anchor[row, j_14])
                 sum_scale_2 += factor_2 * exp_sum_anchor_2 * sum_anchor_2
-                logsumexp_sum_anchor_sensitivity_2 += exp_sum_anchor_2 * sum_anchor_2 / term
-            for j_45 in range(n):
-                sum_anchor_3 = np.float64(sum_anchor[row, j_45])
-                sum_scale_2_sensitivity += factor_2 * exp_sum_anchor[j_45] * sum_anchor_3 * (sum_anchor_3 - logsumexp_sum_anchor_sensitivity_2)
+                term_2 = sum_anchor_2 - np.float64(sum_anchor[row, argmax_sum_anchor])
+                if j_14 != argmax_sum_anchor:
+                    logsumexp_sum_anchor_centred_2 += exp_sum_anchor_2 * term_2 / term
+                if j_14 != argmax_sum_anchor:
+                    sum_scale_2_sensitivity += factor_2 * exp_sum_anchor_2 * sum_anchor_2 * term_2
+            factor_3 = logsumexp_sum_anchor_centred_2 * seed_2 / term
+            for j_52 in range(n):
+                sum_scale_2_sensitivity_2 += factor_3 * exp_sum_anchor[j_52] * np.float64(sum_anchor[row, j_52])
     parameter_gradient[0] += sum_scale_2 - sum_scale
-    parameter_hessian[0] += sum_scale_2_sensitivity
+    parameter_hessian[0] += sum_scale_2_sensitivity - sum_scale_2_sensitivity_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1439,12 +1485,12 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                     argmax_sum_anchor_now = j_2
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
-            for j_53 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_53]), max_sum_anchor)
-                exp_sum_anchor[row, j_53] = exp_sum_anchor_now
-                if j_53 != argmax_sum_anchor_now:
+            for j_60 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)
+                exp_sum_anchor[row, j_60] = exp_sum_anchor_now
+                if j_60 != argmax_sum_anchor_now:
                     rest_sum_anchor_now += exp_sum_anchor_now
-                sum_anchor_2_left[row, j_53] = ((exp_sum_anchor_now) if i != j_53 else 0.0)
+                sum_anchor_2_left[row, j_60] = ((exp_sum_anchor_now) if i != j_60 else 0.0)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1473,8 +1519,8 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             term_2 = 1.0 + rest_sum_anchor_3
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             term_3 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + direction_parameters[0] * np.float64(sum_anchor[row, argmax_sum_anchor_2])
-            for j_47 in range(n):
-                logsumexp_sum_anchor_tangent += exp_sum_anchor[row, j_47] * (scale * sum_anchor_tangent[j_47] + direction_parameters[0] * np.float64(sum_anchor[row, j_47]) - term_3) / term_2
+            for j_54 in range(n):
+                logsumexp_sum_anchor_tangent += exp_sum_anchor[row, j_54] * (scale * sum_anchor_tangent[j_54] + direction_parameters[0] * np.float64(sum_anchor[row, j_54]) - term_3) / term_2
             seed_3 = seed[i]
             sum_scale_tangent += seed_3 * sum_anchor_tangent[i]
             for j_2 in range(n):
@@ -1566,14 +1612,14 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         scaled_anchor = 0.0
         scaled_positive = 0.0
         scaled_negative = 0.0
-        for f_178 in range(d):
-            a_2 = np.float64(anchor[i, f_178])
+        for f_193 in range(d):
+            a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor)
             scaled_anchor += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_178])
+            p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive)
             scaled_positive += (ratio_value_2 * ratio_value_2)
-            h_2 = np.float64(negative[i, f_178])
+            h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative)
             scaled_negative += (ratio_value_3 * ratio_value_3)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
@@ -1604,9 +1650,9 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     argmax_sum_a_unit = j_8
             max_sum_a_unit[row] = max_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
-            for j_180 in range(n):
-                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_180]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                if j_180 != argmax_sum_a_unit:
+            for j_195 in range(n):
+                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                if j_195 != argmax_sum_a_unit:
                     rest_sum_a_unit_now += exp_sum_a_unit
             rest_sum_a_unit[row] = rest_sum_a_unit_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
@@ -1623,9 +1669,9 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     argmax_sum_a_unit_2_best = factor_5
                     argmax_sum_a_unit_2 = j_24
             rest_sum_a_unit_2 = 0.0
-            for j_183 in range(n):
-                exp_sum_a_unit_2 = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_183]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
-                if j_183 != argmax_sum_a_unit_2:
+            for j_198 in range(n):
+                exp_sum_a_unit_2 = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
+                if j_198 != argmax_sum_a_unit_2:
                     rest_sum_a_unit_2 += exp_sum_a_unit_2
             max_sum_a_unit_3 = max_sum_a_unit[row]
             log1p_value = math.log1p(rest_sum_a_unit[row])
@@ -1702,14 +1748,14 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         scaled_anchor_now = 0.0
         scaled_positive_now = 0.0
         scaled_negative_now = 0.0
-        for f_178 in range(d):
-            a_2 = np.float64(anchor[i, f_178])
+        for f_193 in range(d):
+            a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor_now)
             scaled_anchor_now += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_178])
+            p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             scaled_positive_now += (ratio_value_2 * ratio_value_2)
-            h_2 = np.float64(negative[i, f_178])
+            h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
             scaled_negative_now += (ratio_value_3 * ratio_value_3)
         scaled_anchor[i] = scaled_anchor_now
@@ -1747,12 +1793,12 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                     argmax_sum_a_unit = j_8
             max_sum_a_unit[i] = max_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
-            for j_180 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_180]), max_sum_a_unit_now)
-                exp_sum_a_unit[j_180] = exp_sum_a_unit_now
-                if j_180 != argmax_sum_a_unit:
+            for j_195 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)
+                exp_sum_a_unit[j_195] = exp_sum_a_unit_now
+                if j_195 != argmax_sum_a_unit:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
-                sum_a_unit_4_left[row, j_180] = ((exp_sum_a_unit_now) if i != j_180 else 0.0)
+                sum_a_unit_4_left[row, j_195] = ((exp_sum_a_unit_now) if i != j_195 else 0.0)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -1771,10 +1817,10 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                     argmax_sum_a_unit_2 = j_24
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now = 0.0
-            for j_183 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_183]), max_sum_a_unit_2_now)
-                exp_sum_a_unit_2[row, j_183] = exp_sum_a_unit_2_now
-                if j_183 != argmax_sum_a_unit_2:
+            for j_198 in range(n):
+                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2_now)
+                exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
+                if j_198 != argmax_sum_a_unit_2:
                     rest_sum_a_unit_2_now += exp_sum_a_unit_2_now
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
@@ -1873,6 +1919,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((n, n,), anchor.dtype)
     max_sum_a_unit = np.empty((n,))
+    argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((block, n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
@@ -1884,23 +1931,30 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     exp_sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
     rest_sum_a_unit_2 = np.empty((n,))
     sum_a_unit_3_product = np.empty((block, d,), anchor.dtype)
-    sum_a_unit_3 = np.empty((block, d,))
+    sum_a_unit_3 = np.empty((n, d,))
     sum_h_unit_right = np.empty((block, d,), anchor.dtype)
     sum_h_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit_4_left = np.empty((block, n,), anchor.dtype)
     sum_a_unit_4_product = np.empty((block, d,), anchor.dtype)
-    sum_a_unit_4 = np.empty((d,))
+    sum_a_unit_4 = np.empty((n, d,))
     sum_p_unit_right = np.empty((block, d,), anchor.dtype)
     sum_p_unit = np.empty((n, d,), anchor.dtype)
-    logsumexp_sum_a_unit_sensitivity = np.empty((block, d,))
-    logsumexp_sum_a_unit_2_sensitivity = np.empty((block, d,))
+    sum_norm_anchor = np.empty((n,))
+    logsumexp_sum_a_unit_sensitivity = np.empty((n, d,))
+    logsumexp_sum_a_unit_2_sensitivity = np.empty((n, d,))
+    logsumexp_sum_a_unit_2_centred = np.empty((n, d,))
+    logsumexp_sum_a_unit_centred = np.empty((n, d,))
     a_unit_slope = np.empty((d,))
-    sum_norm_anchor_sensitivity_2 = np.empty((block, d,))
-    sum_norm_anchor_sensitivity_3 = np.empty((block, d,))
-    sum_norm_anchor_sensitivity_4 = np.empty((block,))
-    sum_norm_anchor_sensitivity_6 = np.empty((n,))
-    sum_a_unit_3_sensitivity_own = np.empty((block, d,))
-    sum_a_unit_4_sensitivity_own = np.empty((block, d,))
+    sum_norm_anchor_sensitivity = np.empty((n,))
+    sum_norm_anchor_sensitivity_2 = np.empty((n,))
+    sum_norm_anchor_sensitivity_3 = np.empty((n,))
+    sum_norm_anchor_sensitivity_4 = np.empty((n, d,))
+    sum_norm_anchor_sensitivity_5 = np.empty((n,))
+    sum_norm_anchor_sensitivity_6 = np.empty((n, d,))
+    sum_norm_anchor_change = np.empty((n, d,))
+    sum_norm_anchor_change_2 = np.empty((n, d,))
+    sum_a_unit_3_sensitivity_own = np.empty((n, d,))
+    sum_a_unit_4_sensitivity_own = np.empty((n, d,))
     sum_norm_positive_sensitivity = np.empty((n, d,))
     sum_p_unit_sensitivity_2_own = np.empty((n, d,))
     sum_p_unit_sensitivity_own = np.empty((n, d,))
@@ -1935,20 +1989,20 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         scaled_anchor_now = 0.0
         scaled_positive_now = 0.0
         scaled_negative_now = 0.0
-        for f_178 in range(d):
-            a_2 = np.float64(anchor[i, f_178])
+        for f_193 in range(d):
+            a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor_now)
             scaled_anchor_now += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_178])
+            p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             scaled_positive_now += (ratio_value_2 * ratio_value_2)
-            h_2 = np.float64(negative[i, f_178])
+            h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
             scaled_negative_now += (ratio_value_3 * ratio_value_3)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
-        sum_norm_anchor_sensitivity_6_now = 0.0
+        sum_norm_anchor_sensitivity_now = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
@@ -1961,8 +2015,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             p_unit[i, f_3] = p_unit_now
             h_3 = np.float64(negative[i, f_3])
             h_unit[i, f_3] = _ratio(h_3, factor_3)
-            sum_norm_anchor_sensitivity_6_now += a_unit_now * p_unit_now
-        sum_norm_anchor_sensitivity_6[i] = sum_norm_anchor_sensitivity_6_now
+            sum_norm_anchor_sensitivity_now += a_unit_now * p_unit_now
+        sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_h_unit[:, :] = 0.0
     sum_p_unit[:, :] = 0.0
     sum_norm_positive_sensitivity[:, :] = 0.0
@@ -1973,61 +2027,65 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     sum_h_unit_sensitivity_2_own[:, :] = 0.0
     sum_h_unit_sensitivity_own[:, :] = 0.0
     sum_norm_negative_sensitivity_2_own[:, :] = 0.0
-    square_3 = (scale * scale)
+    square = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
             max_sum_a_unit_now = -np.inf
-            argmax_sum_a_unit = 0
-            argmax_sum_a_unit_best = -np.inf
+            argmax_sum_a_unit_now = 0
+            argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 factor_4 = scale * np.float64(sum_a_unit[i, j_8])
                 if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
                     max_sum_a_unit_now = factor_4
-                if factor_4 > argmax_sum_a_unit_best:
-                    argmax_sum_a_unit_best = factor_4
-                    argmax_sum_a_unit = j_8
+                if factor_4 > argmax_sum_a_unit_now_best:
+                    argmax_sum_a_unit_now_best = factor_4
+                    argmax_sum_a_unit_now = j_8
             max_sum_a_unit[i] = max_sum_a_unit_now
+            argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
-            for j_180 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_180]), max_sum_a_unit_now)
-                exp_sum_a_unit[row, j_180] = exp_sum_a_unit_now
-                if j_180 != argmax_sum_a_unit:
+            for j_195 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_195]), max_sum_a_unit_now)
+                exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
+                if j_195 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
-                sum_a_unit_4_left[row, j_180] = ((exp_sum_a_unit_now) if i != j_180 else 0.0)
+                sum_a_unit_4_left[row, j_195] = ((exp_sum_a_unit_now) if i != j_195 else 0.0)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-            logsumexp_sum_a_unit_sensitivity[row, :] = 0.0
+            logsumexp_sum_a_unit_sensitivity[i, :] = 0.0
+            logsumexp_sum_a_unit_centred[i, :] = 0.0
+            sum_norm_anchor_sensitivity_6[i, :] = 0.0
+            sum_a_unit_4_sensitivity_own[i, :] = 0.0
             term = 1.0 + rest_sum_a_unit_now
             peak_anchor_2 = peak_anchor[i]
-            factor_5 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_4 = _ratio(1.0, factor_5)
-            factor_6 = ratio_value_4 / term
+            factor_6 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_4 = _ratio(1.0, factor_6)
+            factor_7 = ratio_value_4 / term
+            sum_a_unit_6 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
+            factor_9 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
+            factor_10 = scale * ratio_value_4 / term
             for j_96 in range(n):
-                factor_7 = factor_6 * exp_sum_a_unit[row, j_96]
+                sum_a_unit_5 = np.float64(sum_a_unit[i, j_96])
+                exp_sum_a_unit_3 = exp_sum_a_unit[row, j_96]
+                factor_8 = factor_7 * exp_sum_a_unit_3
+                factor_11 = factor_10 * exp_sum_a_unit_3
+                factor_12 = factor_10 * exp_sum_a_unit_3 * sum_a_unit_5
                 for d_94 in range(d):
+                    p_unit_2 = np.float64(p_unit[j_96, d_94])
                     a_unit_2 = np.float64(a_unit[i, d_94])
-                    logsumexp_sum_a_unit_sensitivity[row, d_94] += factor_7 * (np.float64(p_unit[j_96, d_94]) - a_unit_2 * np.float64(sum_a_unit[i, j_96]))
-            sum_norm_anchor_sensitivity_3[row, :] = 0.0
-            sum_a_unit_4_sensitivity_own[row, :] = 0.0
-            factor_8 = scale / term
-            for j_107 in range(n):
-                sum_a_unit_5 = np.float64(sum_a_unit[i, j_107])
-                exp_sum_a_unit_3 = exp_sum_a_unit[row, j_107]
-                factor_9 = factor_8 * exp_sum_a_unit_3 * sum_a_unit_5
-                factor_10 = factor_8 * exp_sum_a_unit_3
-                for d_94 in range(d):
-                    logsumexp_sum_a_unit_sensitivity_2 = logsumexp_sum_a_unit_sensitivity[row, d_94]
-                    p_unit_2 = np.float64(p_unit[j_107, d_94])
-                    a_unit_3 = np.float64(a_unit[i, d_94])
-                    term_2 = -logsumexp_sum_a_unit_sensitivity_2 + ratio_value_4 * (p_unit_2 - a_unit_3 * sum_a_unit_5)
-                    if i != j_107:
-                        sum_norm_anchor_sensitivity_3[row, d_94] += factor_9 * term_2
-                    if i != j_107:
-                        sum_a_unit_4_sensitivity_own[row, d_94] += factor_10 * p_unit_2 * term_2
+                    factor_5 = -a_unit_2 * sum_a_unit_5
+                    logsumexp_sum_a_unit_sensitivity[i, d_94] += factor_8 * (p_unit_2 + factor_5)
+                    p_4 = np.float64(positive[argmax_sum_a_unit_now, d_94])
+                    term_2 = p_unit_2 + a_unit_2 * sum_a_unit_6 - _ratio(p_4, factor_9) + factor_5
+                    if j_96 != argmax_sum_a_unit_now:
+                        logsumexp_sum_a_unit_centred[i, d_94] += factor_11 * term_2
+                    if (i != j_96 and j_96 != argmax_sum_a_unit_now):
+                        sum_norm_anchor_sensitivity_6[i, d_94] += factor_12 * term_2
+                    if (i != j_96 and j_96 != argmax_sum_a_unit_now):
+                        sum_a_unit_4_sensitivity_own[i, d_94] += factor_11 * p_unit_2 * term_2
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -2035,18 +2093,18 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_2 = 0
             argmax_sum_a_unit_2_best = -np.inf
             for j_24 in range(n):
-                factor_11 = scale * np.float64(sum_a_unit_2[row, j_24])
-                if factor_11 > max_sum_a_unit_2_now or factor_11 != factor_11:
-                    max_sum_a_unit_2_now = factor_11
-                if factor_11 > argmax_sum_a_unit_2_best:
-                    argmax_sum_a_unit_2_best = factor_11
+                factor_13 = scale * np.float64(sum_a_unit_2[row, j_24])
+                if factor_13 > max_sum_a_unit_2_now or factor_13 != factor_13:
+                    max_sum_a_unit_2_now = factor_13
+                if factor_13 > argmax_sum_a_unit_2_best:
+                    argmax_sum_a_unit_2_best = factor_13
                     argmax_sum_a_unit_2 = j_24
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now = 0.0
-            for j_183 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_183]), max_sum_a_unit_2_now)
-                exp_sum_a_unit_2[row, j_183] = exp_sum_a_unit_2_now
-                if j_183 != argmax_sum_a_unit_2:
+            for j_198 in range(n):
+                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2_now)
+                exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
+                if j_198 != argmax_sum_a_unit_2:
                     rest_sum_a_unit_2_now += exp_sum_a_unit_2_now
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
@@ -2056,244 +2114,295 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             term_4 = max_sum_a_unit_3 - max_sum_a_unit_2_now + math.log1p(rest_sum_a_unit_3) - math.log1p(rest_sum_a_unit_2_now)
             decay_value = _decay(term_4)
             term_5 = 1.0 + decay_value
-            factor_12 = decay_value / term_5
-            sigmoid_minus = ((factor_12) if term_4 >= 0 else ((1.0 / term_5)) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            factor_13 = seed_2 * sigmoid_minus / term_3
+            factor_14 = decay_value / term_5
+            sigmoid_minus = ((factor_14) if term_4 >= 0 else ((1.0 / term_5)) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_15 = seed_2 * sigmoid_minus / term_3
             term_6 = 1.0 + rest_sum_a_unit_3
-            sigmoid_plus = (((1.0 / term_5)) if term_4 >= 0 else factor_12 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            factor_14 = seed_2 * sigmoid_plus / term_6
-            for f_30 in range(d):
-                a_unit_4 = np.float64(a_unit[i, f_30])
-                sum_h_unit_right[row, f_30] = factor_13 * a_unit_4
-                sum_p_unit_right[row, f_30] = factor_14 * a_unit_4
-            logsumexp_sum_a_unit_2_sensitivity[row, :] = 0.0
+            sigmoid_plus = (((1.0 / term_5)) if term_4 >= 0 else factor_14 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_16 = seed_2 * sigmoid_plus / term_6
+            argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
+            sum_a_unit_7 = np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
+            factor_17 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
+            exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
+            sum_norm_anchor_sensitivity_7 = sum_norm_anchor_sensitivity[i]
             peak_anchor_3 = peak_anchor[i]
-            factor_15 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
-            ratio_value_5 = _ratio(1.0, factor_15)
-            factor_16 = ratio_value_5 / term_3
-            factor_19 = (decay_value * decay_value) / (term_5 * term_5)
-            case = (((1.0 / ((term_5 * term_5)))) if term_4 >= 0 else factor_19 if term_4 < 0.0 else np.nan)
-            factor_20 = -scale * seed_2 * case / (term_6 * term_6)
-            case_2 = ((factor_19) if term_4 >= 0 else ((1.0 / ((term_5 * term_5)))) if term_4 < 0.0 else np.nan)
-            factor_25 = -scale * seed_2 * case_2 / (term_3 * term_3)
+            factor_18 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
+            ratio_value_5 = _ratio(1.0, factor_18)
+            factor_19 = exp_sum_a_unit_own_2 * seed_2 * sum_norm_anchor_sensitivity_7 * square * sigmoid_plus * ratio_value_5 / term_6
+            for f_30 in range(d):
+                a_unit_3 = np.float64(a_unit[i, f_30])
+                sum_h_unit_right[row, f_30] = factor_15 * a_unit_3
+                sum_p_unit_right[row, f_30] = factor_16 * a_unit_3
+                p_5 = np.float64(positive[argmax_sum_a_unit_3, f_30])
+                sum_norm_anchor_change[i, f_30] = factor_19 * (np.float64(p_unit[i, f_30]) + a_unit_3 * sum_a_unit_7 - _ratio(p_5, factor_17) - a_unit_3 * np.float64(sum_a_unit[i, i]))
+            logsumexp_sum_a_unit_2_sensitivity[i, :] = 0.0
+            logsumexp_sum_a_unit_2_centred[i, :] = 0.0
+            sum_norm_anchor_sensitivity_4[i, :] = 0.0
+            sum_a_unit_3_sensitivity_own[i, :] = 0.0
+            factor_21 = ratio_value_5 / term_3
+            factor_23 = math.sqrt(scaled_negative[argmax_sum_a_unit_2]) * _positive_part(peak_negative[argmax_sum_a_unit_2])
+            factor_24 = scale * ratio_value_5 / term_3
+            factor_28 = (decay_value * decay_value) / (term_5 * term_5)
+            case = (((1.0 / ((term_5 * term_5)))) if term_4 >= 0 else factor_28 if term_4 < 0.0 else np.nan)
+            factor_29 = -scale * seed_2 * case / (term_6 * term_6)
+            case_2 = ((factor_28) if term_4 >= 0 else ((1.0 / ((term_5 * term_5)))) if term_4 < 0.0 else np.nan)
+            factor_34 = -scale * seed_2 * case_2 / (term_3 * term_3)
             for j_98 in range(n):
                 sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_98])
                 exp_sum_a_unit_2_2 = np.float64(exp_sum_a_unit_2[row, j_98])
-                factor_17 = factor_16 * exp_sum_a_unit_2_2
-                sum_a_unit_6 = np.float64(sum_a_unit[i, j_98])
+                factor_22 = factor_21 * exp_sum_a_unit_2_2
+                factor_25 = factor_24 * exp_sum_a_unit_2_2
+                factor_26 = factor_24 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
+                sum_a_unit_8 = np.float64(sum_a_unit[i, j_98])
                 exp_sum_a_unit_4 = exp_sum_a_unit[row, j_98]
                 ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_98]) * _positive_part(peak_positive[j_98]))
-                factor_18 = factor_14 * exp_sum_a_unit_4 * sum_a_unit_6 * ratio_value_6
-                square = (exp_sum_a_unit_4 * exp_sum_a_unit_4)
-                factor_21 = factor_20 * square * ratio_value_6
-                factor_22 = factor_14 * exp_sum_a_unit_4 * ratio_value_6
-                factor_23 = factor_20 * sum_a_unit_6 * square * ratio_value_6
+                factor_27 = factor_16 * exp_sum_a_unit_4 * sum_a_unit_8 * ratio_value_6
+                square_2 = (exp_sum_a_unit_4 * exp_sum_a_unit_4)
+                factor_30 = factor_29 * square_2 * ratio_value_6
+                factor_31 = factor_16 * exp_sum_a_unit_4 * ratio_value_6
+                factor_32 = factor_29 * sum_a_unit_8 * square_2 * ratio_value_6
                 ratio_value_7 = _ratio(1.0, math.sqrt(scaled_negative[j_98]) * _positive_part(peak_negative[j_98]))
-                factor_24 = factor_13 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * ratio_value_7
-                square_2 = (exp_sum_a_unit_2_2 * exp_sum_a_unit_2_2)
-                factor_26 = factor_25 * square_2 * ratio_value_7
-                factor_27 = factor_13 * exp_sum_a_unit_2_2 * ratio_value_7
-                factor_28 = factor_25 * sum_a_unit_2_2 * square_2 * ratio_value_7
+                factor_33 = factor_15 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * ratio_value_7
+                square_3 = (exp_sum_a_unit_2_2 * exp_sum_a_unit_2_2)
+                factor_35 = factor_34 * square_3 * ratio_value_7
+                factor_36 = factor_15 * exp_sum_a_unit_2_2 * ratio_value_7
+                factor_37 = factor_34 * sum_a_unit_2_2 * square_3 * ratio_value_7
                 for d_94 in range(d):
                     h_unit_2 = np.float64(h_unit[j_98, d_94])
-                    a_unit_5 = np.float64(a_unit[i, d_94])
-                    logsumexp_sum_a_unit_2_sensitivity[row, d_94] += factor_17 * (h_unit_2 - a_unit_5 * sum_a_unit_2_2)
-                    term_7 = a_unit_5 - np.float64(p_unit[j_98, d_94]) * sum_a_unit_6
+                    a_unit_4 = np.float64(a_unit[i, d_94])
+                    factor_20 = -a_unit_4 * sum_a_unit_2_2
+                    logsumexp_sum_a_unit_2_sensitivity[i, d_94] += factor_22 * (h_unit_2 + factor_20)
+                    h_4 = np.float64(negative[argmax_sum_a_unit_2, d_94])
+                    term_7 = h_unit_2 + a_unit_4 * np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2]) - _ratio(h_4, factor_23) + factor_20
+                    if j_98 != argmax_sum_a_unit_2:
+                        logsumexp_sum_a_unit_2_centred[i, d_94] += factor_25 * term_7
+                    if j_98 != argmax_sum_a_unit_2:
+                        sum_norm_anchor_sensitivity_4[i, d_94] += factor_26 * term_7
+                    if j_98 != argmax_sum_a_unit_2:
+                        sum_a_unit_3_sensitivity_own[i, d_94] += factor_25 * h_unit_2 * term_7
+                    term_8 = a_unit_4 - np.float64(p_unit[j_98, d_94]) * sum_a_unit_8
                     if i != j_98:
-                        sum_norm_positive_sensitivity[j_98, d_94] += factor_18 * term_7
+                        sum_norm_positive_sensitivity[j_98, d_94] += factor_27 * term_8
                     if i != j_98:
-                        sum_p_unit_sensitivity_2_own[j_98, d_94] += factor_21 * a_unit_5 * term_7
+                        sum_p_unit_sensitivity_2_own[j_98, d_94] += factor_30 * a_unit_4 * term_8
                     if i != j_98:
-                        sum_p_unit_sensitivity_own[j_98, d_94] += factor_22 * a_unit_5 * term_7
+                        sum_p_unit_sensitivity_own[j_98, d_94] += factor_31 * a_unit_4 * term_8
                     if i != j_98:
-                        sum_norm_positive_sensitivity_3_own[j_98, d_94] += factor_23 * term_7
-                    term_8 = a_unit_5 - h_unit_2 * sum_a_unit_2_2
-                    sum_norm_negative_sensitivity[j_98, d_94] += factor_24 * term_8
-                    sum_h_unit_sensitivity_2_own[j_98, d_94] += factor_26 * a_unit_5 * term_8
-                    sum_h_unit_sensitivity_own[j_98, d_94] += factor_27 * a_unit_5 * term_8
-                    sum_norm_negative_sensitivity_2_own[j_98, d_94] += factor_28 * term_8
-            sum_norm_anchor_sensitivity_2[row, :] = 0.0
-            sum_a_unit_3_sensitivity_own[row, :] = 0.0
-            factor_29 = scale / term_3
-            for j_104 in range(n):
-                sum_a_unit_2_3 = np.float64(sum_a_unit_2[row, j_104])
-                exp_sum_a_unit_2_3 = np.float64(exp_sum_a_unit_2[row, j_104])
-                factor_30 = factor_29 * exp_sum_a_unit_2_3 * sum_a_unit_2_3
-                factor_31 = factor_29 * exp_sum_a_unit_2_3
-                for d_94 in range(d):
-                    logsumexp_sum_a_unit_2_sensitivity_2 = logsumexp_sum_a_unit_2_sensitivity[row, d_94]
-                    h_unit_3 = np.float64(h_unit[j_104, d_94])
-                    a_unit_6 = np.float64(a_unit[i, d_94])
-                    term_9 = -logsumexp_sum_a_unit_2_sensitivity_2 + ratio_value_5 * (h_unit_3 - a_unit_6 * sum_a_unit_2_3)
-                    sum_norm_anchor_sensitivity_2[row, d_94] += factor_30 * term_9
-                    sum_a_unit_3_sensitivity_own[row, d_94] += factor_31 * h_unit_3 * term_9
+                        sum_norm_positive_sensitivity_3_own[j_98, d_94] += factor_32 * term_8
+                    term_9 = a_unit_4 - h_unit_2 * sum_a_unit_2_2
+                    sum_norm_negative_sensitivity[j_98, d_94] += factor_33 * term_9
+                    sum_h_unit_sensitivity_2_own[j_98, d_94] += factor_35 * a_unit_4 * term_9
+                    sum_h_unit_sensitivity_own[j_98, d_94] += factor_36 * a_unit_4 * term_9
+                    sum_norm_negative_sensitivity_2_own[j_98, d_94] += factor_37 * term_9
         _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor_sensitivity_4_now = 0.0
+            sum_norm_anchor_sensitivity_3_now = 0.0
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_10 = 1.0 + rest_sum_a_unit_2_2
             for f_3 in range(d):
                 sum_a_unit_3_now = np.float64(sum_a_unit_3_product[row, f_3]) / term_10
-                sum_a_unit_3[row, f_3] = sum_a_unit_3_now
-                a_unit_7 = np.float64(a_unit[i, f_3])
-                sum_norm_anchor_sensitivity_4_now += a_unit_7 * sum_a_unit_3_now
-            sum_norm_anchor_sensitivity_4[row] = sum_norm_anchor_sensitivity_4_now
+                sum_a_unit_3[i, f_3] = sum_a_unit_3_now
+                a_unit_5 = np.float64(a_unit[i, f_3])
+                sum_norm_anchor_sensitivity_3_now += a_unit_5 * sum_a_unit_3_now
+            sum_norm_anchor_sensitivity_3[i] = sum_norm_anchor_sensitivity_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor = 0.0
-            sum_norm_anchor_sensitivity = 0.0
-            sum_norm_anchor_sensitivity_5 = 0.0
+            sum_norm_anchor_now = 0.0
+            sum_norm_anchor_sensitivity_2_now = 0.0
+            sum_norm_anchor_sensitivity_5_now = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_11 = 1.0 + rest_sum_a_unit_4
-            exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
+            exp_sum_a_unit_own_3 = exp_sum_a_unit_own[i]
             max_sum_a_unit_4 = max_sum_a_unit[i]
             max_sum_a_unit_2_2 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
             term_12 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + math.log1p(rest_sum_a_unit_4) - math.log1p(rest_sum_a_unit_2_3)
             decay_value_2 = _decay(term_12)
             term_13 = 1.0 + decay_value_2
-            factor_32 = decay_value_2 / term_13
-            sigmoid_plus_2 = (((1.0 / term_13)) if term_12 >= 0 else factor_32 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            term_14 = -1.0 + exp_sum_a_unit_own_2 * sigmoid_plus_2 / term_11
-            sigmoid_minus_2 = ((factor_32) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_38 = decay_value_2 / term_13
+            sigmoid_plus_2 = (((1.0 / term_13)) if term_12 >= 0 else factor_38 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            term_14 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_2 / term_11
+            sigmoid_minus_2 = ((factor_38) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
-            factor_33 = scale * seed_3
+            factor_39 = scale * seed_3
             for f_3 in range(d):
                 sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_11
-                sum_a_unit_4[f_3] = sum_a_unit_4_now
-                a_unit_8 = np.float64(a_unit[i, f_3])
+                sum_a_unit_4[i, f_3] = sum_a_unit_4_now
+                a_unit_6 = np.float64(a_unit[i, f_3])
                 p_unit_3 = np.float64(p_unit[i, f_3])
-                sum_a_unit_3_2 = sum_a_unit_3[row, f_3]
-                term_15 = p_unit_3 * term_14 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3_2 * sigmoid_minus_2
-                sum_norm_anchor += factor_33 * a_unit_8 * term_15
-                a_unit_slope_now = factor_33 * term_15
+                sum_a_unit_3_2 = sum_a_unit_3[i, f_3]
+                term_15 = p_unit_3 * term_14 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
+                sum_norm_anchor_now += factor_39 * a_unit_6 * term_15
+                a_unit_slope_now = factor_39 * term_15
                 a_unit_slope[f_3] = a_unit_slope_now
-                sum_norm_anchor_sensitivity += a_unit_slope_now * a_unit_8
-                sum_norm_anchor_sensitivity_5 += sum_a_unit_4_now * a_unit_8
+                sum_norm_anchor_sensitivity_2_now += a_unit_slope_now * a_unit_6
+                sum_norm_anchor_sensitivity_5_now += a_unit_6 * sum_a_unit_4_now
+            sum_norm_anchor[i] = sum_norm_anchor_now
+            sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
+            sum_norm_anchor_sensitivity_5[i] = sum_norm_anchor_sensitivity_5_now
             peak_anchor_4 = peak_anchor[i]
-            factor_34 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_4)
-            ratio_value_8 = _ratio(1.0, factor_34)
-            factor_35 = scale * seed_3 * sigmoid_minus_2
-            factor_36 = scale * seed_3 * sigmoid_plus_2
-            factor_37 = sum_norm_anchor_sensitivity_5 * seed_3 * square_3 * sigmoid_plus_2 * sigmoid_minus_2
-            factor_38 = seed_3 * sum_norm_anchor_sensitivity_4[row] * square_3 * sigmoid_plus_2 * sigmoid_minus_2
-            sum_a_unit_7 = np.float64(sum_a_unit[i, i])
-            factor_39 = -sum_a_unit_7 * ratio_value_8
-            factor_40 = exp_sum_a_unit_own_2 * seed_3 * sum_norm_anchor_sensitivity_6[i] * square_3 * sigmoid_plus_2 / term_11
-            factor_41 = -sum_norm_anchor_sensitivity * ratio_value_8
-            factor_42 = -exp_sum_a_unit_own_2 / term_11
-            factor_43 = square_3 * sigmoid_plus_2
-            factor_44 = exp_sum_a_unit_own_2 / term_11
-            square_4 = (ratio_value_8 * ratio_value_8)
-            factor_45 = scale * square_4
-            factor_46 = square_3 * ratio_value_8
-            factor_47 = scale * exp_sum_a_unit_own_2 * square_4 / term_11
-            factor_48 = exp_sum_a_unit_own_2 * square_3 * ratio_value_8 / term_11
-            factor_49 = exp_sum_a_unit_own_2 * sum_a_unit_7 * square_3 * square_4 / term_11
-            factor_50 = -scale * ratio_value_8
-            factor_51 = -scale * square_4
-            factor_52 = -square_3 * ratio_value_8
-            factor_53 = -exp_sum_a_unit_own_2 * square_3 * square_4 / term_11
-            factor_54 = seed_3 * sigmoid_minus_2
-            factor_55 = sum_norm_anchor * square_4
-            factor_56 = scale * seed_3 * ratio_value_8
-            factor_57 = scale * seed_3 * square_4
-            factor_58 = seed_3 * square_3 * ratio_value_8
-            factor_59 = exp_sum_a_unit_own_2 * seed_3 * square_3 * square_4 / term_11
-            factor_60 = seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8
-            factor_61 = exp_sum_a_unit_own_2 * seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8 / term_11
-            factor_62 = -sum_norm_anchor * square_4
-            factor_63 = -scale * seed_3 * square_4
-            factor_64 = -seed_3 * square_3 * ratio_value_8
-            factor_65 = -seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8
-            factor_66 = -scale * exp_sum_a_unit_own_2 * seed_3 * square_4 / term_11
-            factor_67 = -exp_sum_a_unit_own_2 * seed_3 * square_3 * ratio_value_8 / term_11
-            factor_68 = -exp_sum_a_unit_own_2 * seed_3 * sum_a_unit_7 * square_3 * square_4 / term_11
-            factor_69 = -exp_sum_a_unit_own_2 * seed_3 * square_3 * sigmoid_plus_2 * ratio_value_8 / term_11
+            factor_40 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_4)
+            ratio_value_8 = _ratio(1.0, factor_40)
+            factor_41 = scale * seed_3 * sigmoid_minus_2
+            factor_42 = scale * seed_3 * sigmoid_plus_2
+            factor_43 = square * sigmoid_plus_2
+            factor_44 = -square * sigmoid_plus_2
+            factor_45 = seed_3 * sum_norm_anchor_sensitivity_3[i] * sigmoid_minus_2
+            factor_46 = square * sigmoid_minus_2
+            factor_47 = -square * sigmoid_minus_2
+            factor_48 = seed_3 * sum_norm_anchor_sensitivity_5_now * sigmoid_plus_2
+            sum_norm_anchor_sensitivity_8 = sum_norm_anchor_sensitivity[i]
+            factor_49 = exp_sum_a_unit_own_3 * seed_3 * sum_norm_anchor_sensitivity_8 * sigmoid_plus_2 / term_11
+            factor_50 = -sum_norm_anchor_sensitivity_2_now * ratio_value_8
             for d_94 in range(d):
-                logsumexp_sum_a_unit_sensitivity_3 = logsumexp_sum_a_unit_sensitivity[row, d_94]
-                logsumexp_sum_a_unit_2_sensitivity_3 = logsumexp_sum_a_unit_2_sensitivity[row, d_94]
-                term_16 = logsumexp_sum_a_unit_2_sensitivity_3 - logsumexp_sum_a_unit_sensitivity_3
-                p_unit_4 = np.float64(p_unit[i, d_94])
-                a_unit_9 = np.float64(a_unit[i, d_94])
-                sum_norm_anchor_change = a_unit_slope[d_94] * ratio_value_8 + factor_35 * sum_norm_anchor_sensitivity_2[row, d_94] + factor_36 * sum_norm_anchor_sensitivity_3[row, d_94] + factor_37 * (logsumexp_sum_a_unit_sensitivity_3 - logsumexp_sum_a_unit_2_sensitivity_3) + factor_38 * term_16 + factor_40 * (-logsumexp_sum_a_unit_2_sensitivity_3 + term_16 * sigmoid_plus_2 + p_unit_4 * ratio_value_8 + factor_39 * a_unit_9) + factor_41 * a_unit_9  # -a_unit*sum_norm_anchor_sensitivity*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + a_unit_slope*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + exp_sum_a_unit*scale**2*seed*sum_norm_anchor_sensitivity_6*(-a_unit*sum_a_unit*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) - logsumexp_sum_a_unit_2_sensitivity + p_unit*ratio(1, sqrt(scaled_anchor)*positive_part(peak_anchor)) + (logsumexp_sum_a_unit_2_sensitivity - logsumexp_sum_a_unit_sensitivity)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2)))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) + scale**2*seed*sum_norm_anchor_sensitivity_4*(logsumexp_sum_a_unit_2_sensitivity - logsumexp_sum_a_unit_sensitivity)*sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2)) + scale**2*seed*sum_norm_anchor_sensitivity_5*(-logsumexp_sum_a_unit_2_sensitivity + logsumexp_sum_a_unit_sensitivity)*sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2)) + scale*seed*sum_norm_anchor_sensitivity_2*sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2)) + scale*seed*sum_norm_anchor_sensitivity_3*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-                sum_a_unit_4_2 = sum_a_unit_4[d_94]
-                sum_a_unit_3_3 = sum_a_unit_3[row, d_94]
-                gradient_anchor[i, d_94] = (factor_33 * (p_unit_4 * term_14 + sum_a_unit_4_2 * sigmoid_plus_2 + sum_a_unit_3_3 * sigmoid_minus_2) - sum_norm_anchor * a_unit_9) * ratio_value_8
-                sum_a_unit_4_sensitivity_own_2 = sum_a_unit_4_sensitivity_own[row, d_94]
-                square_5 = (p_unit_4 * p_unit_4)
-                hessian_anchor[i, d_94] = factor_54 * ((scale * sum_a_unit_3_sensitivity_own[row, d_94] + factor_43 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_42 * p_unit_4) + factor_43 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_44 * p_unit_4)) * ratio_value_8 + factor_45 * sum_a_unit_4_2 * a_unit_9 + factor_46 * sum_a_unit_4_2 * logsumexp_sum_a_unit_2_sensitivity_3 + factor_46 * logsumexp_sum_a_unit_sensitivity_3 * sum_a_unit_3_3 + factor_47 * a_unit_9 * p_unit_4 + factor_48 * logsumexp_sum_a_unit_2_sensitivity_3 * p_unit_4 + factor_49 * a_unit_9 * p_unit_4 + factor_50 * sum_a_unit_4_sensitivity_own_2 + factor_51 * a_unit_9 * sum_a_unit_3_3 + factor_52 * sum_a_unit_4_2 * logsumexp_sum_a_unit_sensitivity_3 + factor_52 * logsumexp_sum_a_unit_2_sensitivity_3 * sum_a_unit_3_3 + factor_53 * square_5) + factor_55 * 2.0 * (a_unit_9 * a_unit_9) + factor_56 * sum_a_unit_4_sensitivity_own_2 + factor_57 * a_unit_9 * p_unit_4 + factor_58 * sum_a_unit_4_2 * logsumexp_sum_a_unit_sensitivity_3 + factor_58 * logsumexp_sum_a_unit_2_sensitivity_3 * sum_a_unit_3_3 + factor_59 * square_5 + factor_60 * sum_a_unit_4_2 * logsumexp_sum_a_unit_2_sensitivity_3 + factor_60 * logsumexp_sum_a_unit_sensitivity_3 * sum_a_unit_3_3 + factor_61 * logsumexp_sum_a_unit_2_sensitivity_3 * p_unit_4 + factor_62 - sum_norm_anchor_change * a_unit_9 * ratio_value_8 + factor_63 * sum_a_unit_4_2 * a_unit_9 + factor_64 * sum_a_unit_4_2 * logsumexp_sum_a_unit_2_sensitivity_3 + factor_64 * logsumexp_sum_a_unit_sensitivity_3 * sum_a_unit_3_3 + factor_65 * sum_a_unit_4_2 * logsumexp_sum_a_unit_sensitivity_3 + factor_65 * logsumexp_sum_a_unit_2_sensitivity_3 * sum_a_unit_3_3 + factor_66 * a_unit_9 * p_unit_4 + factor_67 * logsumexp_sum_a_unit_2_sensitivity_3 * p_unit_4 + factor_68 * a_unit_9 * p_unit_4 + factor_69 * logsumexp_sum_a_unit_sensitivity_3 * p_unit_4
+                logsumexp_sum_a_unit_2_sensitivity_2 = logsumexp_sum_a_unit_2_sensitivity[i, d_94]
+                logsumexp_sum_a_unit_sensitivity_2 = logsumexp_sum_a_unit_sensitivity[i, d_94]
+                term_16 = factor_46 * logsumexp_sum_a_unit_sensitivity_2 - scale * logsumexp_sum_a_unit_centred[i, d_94] + factor_47 * logsumexp_sum_a_unit_2_sensitivity_2
+                a_unit_7 = np.float64(a_unit[i, d_94])
+                sum_norm_anchor_change_2[i, d_94] = a_unit_slope[d_94] * ratio_value_8 + factor_41 * sum_norm_anchor_sensitivity_4[i, d_94] + factor_42 * sum_norm_anchor_sensitivity_6[i, d_94] + factor_45 * (factor_43 * logsumexp_sum_a_unit_2_sensitivity_2 - scale * logsumexp_sum_a_unit_2_centred[i, d_94] + factor_44 * logsumexp_sum_a_unit_sensitivity_2) + factor_48 * term_16 + factor_49 * term_16 + factor_50 * a_unit_7
+                gradient_anchor[i, d_94] = (factor_39 * (np.float64(p_unit[i, d_94]) * term_14 + sum_a_unit_3[i, d_94] * sigmoid_minus_2 + sum_a_unit_4[i, d_94] * sigmoid_plus_2) - sum_norm_anchor_now * a_unit_7) * ratio_value_8
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
+    factor_56 = loss_scale * scale
+    factor_61 = loss_scale * square
+    factor_77 = -loss_scale * scale
     for j_29 in range(n):
         sum_norm_negative = 0.0
         sum_norm_positive = 0.0
         sum_norm_positive_sensitivity_2 = 0.0
         seed_4 = seed[j_29]
-        exp_sum_a_unit_own_3 = exp_sum_a_unit_own[j_29]
+        exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
         term_17 = 1.0 + rest_sum_a_unit_5
         term_18 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + math.log1p(rest_sum_a_unit_5) - math.log1p(rest_sum_a_unit_2[j_29])
         decay_value_3 = _decay(term_18)
         term_19 = 1.0 + decay_value_3
-        case_3 = (((1.0 / term_19)) if term_18 >= 0 else (decay_value_3 / term_19) if term_18 < 0.0 else np.nan)
-        term_20 = -1.0 + exp_sum_a_unit_own_3 * case_3 / term_17
-        factor_70 = seed_4 * term_20
+        factor_51 = decay_value_3 / term_19
+        case_3 = (((1.0 / term_19)) if term_18 >= 0 else factor_51 if term_18 < 0.0 else np.nan)
+        term_20 = -1.0 + exp_sum_a_unit_own_4 * case_3 / term_17
+        factor_52 = seed_4 * term_20
+        argmax_sum_a_unit_4 = argmax_sum_a_unit[j_29]
+        factor_53 = math.sqrt(scaled_anchor[argmax_sum_a_unit_4]) * _positive_part(peak_anchor[argmax_sum_a_unit_4])
+        sum_norm_anchor_2 = sum_norm_anchor[argmax_sum_a_unit_4]
+        ratio_value_10 = _ratio(1.0, factor_53)
+        square_4 = (ratio_value_10 * ratio_value_10)
+        factor_54 = sum_norm_anchor_2 * square_4
+        max_sum_a_unit_5 = max_sum_a_unit[argmax_sum_a_unit_4]
+        rest_sum_a_unit_6 = rest_sum_a_unit[argmax_sum_a_unit_4]
+        term_21 = max_sum_a_unit_5 - max_sum_a_unit_2[argmax_sum_a_unit_4] + math.log1p(rest_sum_a_unit_6) - math.log1p(rest_sum_a_unit_2[argmax_sum_a_unit_4])
+        decay_value_4 = _decay(term_21)
+        factor_55 = decay_value_4 / (1.0 + decay_value_4)
+        case_4 = ((factor_55) if term_21 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_21 < 0.0 else np.nan)
+        case_5 = ((sample_weights[argmax_sum_a_unit_4]) if weighted else 1.0)
+        factor_57 = factor_56 * case_4 * case_5 * ratio_value_10
+        case_6 = (((1.0 / (1.0 + decay_value_4))) if term_21 >= 0 else factor_55 if term_21 < 0.0 else np.nan)
+        factor_58 = factor_56 * case_6 * case_5 * ratio_value_10
+        factor_59 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
+        exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4]), max_sum_a_unit_5)
+        factor_60 = exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_62 = factor_61 * case_6 * case_4 * case_5 * ratio_value_10
+        factor_63 = -exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_64 = -sum_norm_anchor_2 * square_4
+        term_22 = -1.0 + case_6 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_65 = factor_56 * case_5
+        factor_66 = factor_56 * case_5 * ratio_value_10
+        factor_67 = factor_56 * case_4 * case_5
+        factor_68 = factor_56 * case_6 * case_5
+        factor_69 = square * case_6
+        factor_70 = -square * case_6
+        factor_71 = loss_scale * sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_4] * case_4 * case_5
+        factor_72 = square * case_4
+        factor_73 = -square * case_4
+        factor_74 = loss_scale * sum_norm_anchor_sensitivity_5[argmax_sum_a_unit_4] * case_6 * case_5
+        factor_75 = loss_scale * sum_norm_anchor_sensitivity[argmax_sum_a_unit_4] * case_6 * case_5 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_76 = -sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_4] * ratio_value_10
+        factor_78 = factor_77 * case_6 * case_5 * exp_difference_value * ratio_value_10 / (1.0 + rest_sum_a_unit_6)
+        sum_norm_anchor_3 = sum_norm_anchor[j_29]
+        ratio_value_12 = _ratio(1.0, math.sqrt(scaled_anchor[j_29]) * _positive_part(peak_anchor[j_29]))
+        square_5 = (ratio_value_12 * ratio_value_12)
+        factor_79 = sum_norm_anchor_3 * square_5
+        case_7 = ((factor_51) if term_18 >= 0 else ((1.0 / term_19)) if term_18 < 0.0 else np.nan)
+        factor_80 = scale * seed_4 * case_7 * ratio_value_12
+        factor_81 = scale * seed_4 * case_3 * ratio_value_12
+        factor_82 = exp_sum_a_unit_own_4 / term_17
+        factor_83 = seed_4 * square * case_3 * case_7 * ratio_value_12
+        factor_84 = -exp_sum_a_unit_own_4 / term_17
+        sum_a_unit_9 = np.float64(sum_a_unit[j_29, j_29])
+        factor_85 = exp_sum_a_unit_own_4 * seed_4 * square * square_5 * case_3 / term_17
+        factor_86 = -sum_norm_anchor_3 * square_5
+        factor_87 = scale * seed_4
+        factor_88 = -scale * exp_sum_a_unit_own_4 * seed_4 * case_3 * ratio_value_12 / term_17
         for f_58 in range(d):
             sum_norm_negative += np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
-            p_unit_5 = np.float64(p_unit[j_29, f_58])
+            p_unit_4 = np.float64(p_unit[j_29, f_58])
             sum_p_unit_2 = np.float64(sum_p_unit[j_29, f_58])
-            sum_norm_positive += scale * p_unit_5 * (sum_p_unit_2 + factor_70 * np.float64(a_unit[j_29, f_58]))
-            sum_norm_positive_sensitivity_2 += p_unit_5 * sum_p_unit_2
-        ratio_value_9 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
-        factor_71 = scale * ratio_value_9
-        sum_a_unit_8 = np.float64(sum_a_unit[j_29, j_29])
-        factor_72 = exp_sum_a_unit_own_3 * square_3 * case_3 / term_17
-        factor_73 = -scale * term_20
-        sum_norm_anchor_sensitivity_6_2 = sum_norm_anchor_sensitivity_6[j_29]
-        factor_74 = seed_4 * sum_norm_anchor_sensitivity_6_2 * ratio_value_9
-        factor_75 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_9
-        ratio_value_10 = _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
-        factor_76 = scale * ratio_value_10
-        factor_77 = square_3 * ratio_value_9
-        square_7 = (ratio_value_9 * ratio_value_9)
-        factor_78 = sum_norm_positive * square_7
-        factor_79 = scale * seed_4 * square_7
-        factor_80 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_7 * case_3 / term_17
-        square_8 = (exp_sum_a_unit_own_3 * exp_sum_a_unit_own_3)
-        case_4 = (((1.0 / ((term_19 * term_19)))) if term_18 >= 0 else ((decay_value_3 * decay_value_3) / (term_19 * term_19)) if term_18 < 0.0 else np.nan)
-        factor_81 = seed_4 * sum_norm_anchor_sensitivity_6_2 * square_3 * square_8 * square_7 * case_4 / (term_17 * term_17)
-        factor_82 = -sum_norm_positive * square_7
-        factor_83 = -scale * square_7
-        factor_84 = -scale * ratio_value_9
-        factor_85 = -scale * exp_sum_a_unit_own_3 * seed_4 * square_7 * case_3 / term_17
-        factor_86 = -seed_4 * square_3 * square_8 * square_7 * case_4 / (term_17 * term_17)
-        factor_87 = -exp_sum_a_unit_own_3 * seed_4 * sum_a_unit_8 * square_3 * square_7 * case_3 / term_17
-        factor_88 = -seed_4 * sum_norm_anchor_sensitivity_6_2 * sum_a_unit_8 * square_3 * square_8 * square_7 * case_4 / (term_17 * term_17)
-        factor_89 = square_3 * ratio_value_10
-        square_9 = (ratio_value_10 * ratio_value_10)
-        factor_90 = sum_norm_negative * scale * square_9
-        factor_91 = -sum_norm_negative * scale * square_9
-        factor_92 = -scale * square_9
-        factor_93 = -sum_norm_negative * ratio_value_10
-        factor_94 = -scale * ratio_value_10
-        for d_116 in range(d):
-            sum_p_unit_3 = np.float64(sum_p_unit[j_29, d_116])
-            a_unit_10 = np.float64(a_unit[j_29, d_116])
-            term_21 = sum_p_unit_3 + factor_70 * a_unit_10
-            p_unit_6 = np.float64(p_unit[j_29, d_116])
-            term_22 = a_unit_10 - p_unit_6 * sum_a_unit_8
-            sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_116] * square_3 + factor_71 * term_21 + factor_74 * (factor_72 * term_22 + factor_73 * p_unit_6) + factor_75 * p_unit_6  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity_6*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
-            gradient_positive[j_29, d_116] = (scale * term_21 - sum_norm_positive * p_unit_6) * ratio_value_9
-            sum_h_unit_2 = np.float64(sum_h_unit[j_29, d_116])
-            h_unit_4 = np.float64(h_unit[j_29, d_116])
-            term_23 = sum_h_unit_2 - sum_norm_negative * h_unit_4
-            gradient_negative[j_29, d_116] = factor_76 * term_23
-            square_6 = (p_unit_6 * p_unit_6)
-            hessian_positive[j_29, d_116] = factor_71 * sum_p_unit_sensitivity_2_own[j_29, d_116] + factor_77 * sum_p_unit_sensitivity_own[j_29, d_116] + factor_78 * 2.0 * square_6 + factor_79 * a_unit_10 * p_unit_6 + factor_80 * (a_unit_10 * a_unit_10) + factor_81 * a_unit_10 * p_unit_6 + factor_82 - sum_norm_positive_change * p_unit_6 * ratio_value_9 + factor_83 * p_unit_6 * sum_p_unit_3 + factor_84 * p_unit_6 * sum_norm_positive_sensitivity_3_own[j_29, d_116] + factor_85 * a_unit_10 * p_unit_6 + factor_86 * a_unit_10 * term_22 + factor_87 * a_unit_10 * p_unit_6 + factor_88 * square_6
-            hessian_negative[j_29, d_116] = factor_76 * sum_h_unit_sensitivity_2_own[j_29, d_116] + factor_89 * sum_h_unit_sensitivity_own[j_29, d_116] + factor_90 * (h_unit_4 * h_unit_4) + factor_91 + factor_92 * h_unit_4 * term_23 + factor_94 * h_unit_4 * (scale * sum_norm_negative_sensitivity[j_29, d_116] + sum_h_unit_2 * ratio_value_10 + factor_93 * h_unit_4) + factor_94 * h_unit_4 * sum_norm_negative_sensitivity_2_own[j_29, d_116]
+            a_unit_8 = np.float64(a_unit[j_29, f_58])
+            sum_norm_positive += scale * p_unit_4 * (sum_p_unit_2 + factor_52 * a_unit_8)
+            sum_norm_positive_sensitivity_2 += p_unit_4 * sum_p_unit_2
+            a_4 = np.float64(anchor[argmax_sum_a_unit_4, f_58])
+            ratio_value_9 = _ratio(a_4, factor_53)
+            logsumexp_sum_a_unit_2_centred_2 = logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58]
+            sum_a_unit_3_3 = sum_a_unit_3[argmax_sum_a_unit_4, f_58]
+            logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_4, f_58]
+            sum_a_unit_4_2 = sum_a_unit_4[argmax_sum_a_unit_4, f_58]
+            logsumexp_sum_a_unit_sensitivity_3 = logsumexp_sum_a_unit_sensitivity[argmax_sum_a_unit_4, f_58]
+            p_6 = np.float64(positive[argmax_sum_a_unit_4, f_58])
+            ratio_value_11 = _ratio(p_6, factor_59)
+            logsumexp_sum_a_unit_2_sensitivity_3 = logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58]
+            term_23 = ratio_value_11 * term_22 + sum_a_unit_3_3 * case_4 + sum_a_unit_4_2 * case_6
+            term_24 = factor_72 * logsumexp_sum_a_unit_sensitivity_3 - scale * logsumexp_sum_a_unit_centred_2 + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3
+            sum_a_unit_3_4 = sum_a_unit_3[j_29, f_58]
+            logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
+            sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
+            hessian_anchor[j_29, f_58] = ((factor_54 * (ratio_value_9 * ratio_value_9) + factor_57 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_58 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_62 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_60 * ratio_value_11) + factor_62 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_63 * ratio_value_11) + factor_64 - square_4 * (factor_65 * term_23 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_66 * term_23 + factor_67 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_68 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_71 * (factor_69 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_70 * logsumexp_sum_a_unit_sensitivity_3) + factor_74 * term_24 + factor_75 * term_24 + factor_76 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_78 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_79 * (a_unit_8 * a_unit_8) + factor_80 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_81 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_83 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_82 * p_unit_4) + factor_83 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_84 * p_unit_4) + factor_85 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * sum_a_unit_9) + factor_86 - a_unit_8 * square_5 * (factor_87 * (p_unit_4 * term_20 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_88 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
+        ratio_value_13 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
+        factor_89 = scale * ratio_value_13
+        factor_90 = exp_sum_a_unit_own_4 * square * case_3 / term_17
+        factor_91 = -scale * term_20
+        sum_norm_anchor_sensitivity_9 = sum_norm_anchor_sensitivity[j_29]
+        factor_92 = seed_4 * sum_norm_anchor_sensitivity_9 * ratio_value_13
+        factor_93 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_13
+        ratio_value_14 = _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
+        factor_94 = scale * ratio_value_14
+        factor_95 = square * ratio_value_13
+        square_7 = (ratio_value_13 * ratio_value_13)
+        factor_96 = sum_norm_positive * square_7
+        factor_97 = scale * seed_4 * square_7
+        factor_98 = exp_sum_a_unit_own_4 * seed_4 * square * square_7 * case_3 / term_17
+        square_8 = (exp_sum_a_unit_own_4 * exp_sum_a_unit_own_4)
+        case_8 = (((1.0 / ((term_19 * term_19)))) if term_18 >= 0 else ((decay_value_3 * decay_value_3) / (term_19 * term_19)) if term_18 < 0.0 else np.nan)
+        factor_99 = seed_4 * sum_norm_anchor_sensitivity_9 * square * square_8 * square_7 * case_8 / (term_17 * term_17)
+        factor_100 = -sum_norm_positive * square_7
+        factor_101 = -scale * square_7
+        factor_102 = -scale * ratio_value_13
+        factor_103 = -scale * exp_sum_a_unit_own_4 * seed_4 * square_7 * case_3 / term_17
+        factor_104 = -seed_4 * square * square_8 * square_7 * case_8 / (term_17 * term_17)
+        factor_105 = -exp_sum_a_unit_own_4 * seed_4 * sum_a_unit_9 * square * square_7 * case_3 / term_17
+        factor_106 = -seed_4 * sum_norm_anchor_sensitivity_9 * sum_a_unit_9 * square * square_8 * square_7 * case_8 / (term_17 * term_17)
+        factor_107 = square * ratio_value_14
+        square_9 = (ratio_value_14 * ratio_value_14)
+        factor_108 = sum_norm_negative * scale * square_9
+        factor_109 = -sum_norm_negative * scale * square_9
+        factor_110 = -scale * square_9
+        factor_111 = -sum_norm_negative * ratio_value_14
+        factor_112 = -scale * ratio_value_14
+        for d_123 in range(d):
+            sum_p_unit_3 = np.float64(sum_p_unit[j_29, d_123])
+            a_unit_9 = np.float64(a_unit[j_29, d_123])
+            term_25 = sum_p_unit_3 + factor_52 * a_unit_9
+            p_unit_5 = np.float64(p_unit[j_29, d_123])
+            term_26 = a_unit_9 - p_unit_5 * sum_a_unit_9
+            sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_123] * square + factor_89 * term_25 + factor_92 * (factor_90 * term_26 + factor_91 * p_unit_5) + factor_93 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
+            gradient_positive[j_29, d_123] = (scale * term_25 - sum_norm_positive * p_unit_5) * ratio_value_13
+            sum_h_unit_2 = np.float64(sum_h_unit[j_29, d_123])
+            h_unit_3 = np.float64(h_unit[j_29, d_123])
+            term_27 = sum_h_unit_2 - sum_norm_negative * h_unit_3
+            gradient_negative[j_29, d_123] = factor_94 * term_27
+            square_6 = (p_unit_5 * p_unit_5)
+            hessian_positive[j_29, d_123] = factor_89 * sum_p_unit_sensitivity_2_own[j_29, d_123] + factor_95 * sum_p_unit_sensitivity_own[j_29, d_123] + factor_96 * 2.0 * square_6 + factor_97 * a_unit_9 * p_unit_5 + factor_98 * (a_unit_9 * a_unit_9) + factor_99 * a_unit_9 * p_unit_5 + factor_100 - sum_norm_positive_change * p_unit_5 * ratio_value_13 + factor_101 * p_unit_5 * sum_p_unit_3 + factor_102 * p_unit_5 * sum_norm_positive_sensitivity_3_own[j_29, d_123] + factor_103 * a_unit_9 * p_unit_5 + factor_104 * a_unit_9 * term_26 + factor_105 * a_unit_9 * p_unit_5 + factor_106 * square_6
+            hessian_negative[j_29, d_123] = factor_94 * sum_h_unit_sensitivity_2_own[j_29, d_123] + factor_107 * sum_h_unit_sensitivity_own[j_29, d_123] + factor_108 * (h_unit_3 * h_unit_3) + factor_109 + factor_110 * h_unit_3 * term_27 + factor_112 * h_unit_3 * (scale * sum_norm_negative_sensitivity[j_29, d_123] + sum_h_unit_2 * ratio_value_14 + factor_111 * h_unit_3) + factor_112 * h_unit_3 * sum_norm_negative_sensitivity_2_own[j_29, d_123]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2308,12 +2417,14 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((block, n,), anchor.dtype)
     max_sum_a_unit = np.empty((block,))
+    argmax_sum_a_unit = np.empty((block,), np.int64)
     exp_sum_a_unit = np.empty((block, n,))
     rest_sum_a_unit = np.empty((block,))
     h_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
     exp_sum_a_unit_2 = np.empty((n,))
     logsumexp_sum_a_unit_sensitivity_2 = np.empty((block,))
+    logsumexp_sum_a_unit_centred_2 = np.empty((block,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -2337,14 +2448,14 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         scaled_anchor = 0.0
         scaled_positive = 0.0
         scaled_negative = 0.0
-        for f_178 in range(d):
-            a_2 = np.float64(anchor[i, f_178])
+        for f_193 in range(d):
+            a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor)
             scaled_anchor += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_178])
+            p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive)
             scaled_positive += (ratio_value_2 * ratio_value_2)
-            h_2 = np.float64(negative[i, f_178])
+            h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative)
             scaled_negative += (ratio_value_3 * ratio_value_3)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
@@ -2361,37 +2472,46 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     sum_scale_2 = 0.0
     sum_scale_3 = 0.0
     sum_scale_2_sensitivity = 0.0
+    sum_scale_2_sensitivity_2 = 0.0
     sum_scale_3_sensitivity = 0.0
+    sum_scale_3_sensitivity_2 = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             max_sum_a_unit_now = -np.inf
-            argmax_sum_a_unit = 0
-            argmax_sum_a_unit_best = -np.inf
+            argmax_sum_a_unit_now = 0
+            argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 factor_4 = scale * np.float64(sum_a_unit[row, j_8])
                 if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
                     max_sum_a_unit_now = factor_4
-                if factor_4 > argmax_sum_a_unit_best:
-                    argmax_sum_a_unit_best = factor_4
-                    argmax_sum_a_unit = j_8
+                if factor_4 > argmax_sum_a_unit_now_best:
+                    argmax_sum_a_unit_now_best = factor_4
+                    argmax_sum_a_unit_now = j_8
             max_sum_a_unit[row] = max_sum_a_unit_now
+            argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
-            for j_180 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_180]), max_sum_a_unit_now)
-                exp_sum_a_unit[row, j_180] = exp_sum_a_unit_now
-                if j_180 != argmax_sum_a_unit:
+            for j_195 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)
+                exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
+                if j_195 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
             rest_sum_a_unit[row] = rest_sum_a_unit_now
             seed_2 = seed[i]
             sum_scale += seed_2 * np.float64(sum_a_unit[row, i])
             logsumexp_sum_a_unit_sensitivity_2_now = 0.0
+            logsumexp_sum_a_unit_centred_2_now = 0.0
             term = 1.0 + rest_sum_a_unit_now
-            for j_153 in range(n):
-                logsumexp_sum_a_unit_sensitivity_2_now += exp_sum_a_unit[row, j_153] * np.float64(sum_a_unit[row, j_153]) / term
+            for j_160 in range(n):
+                exp_sum_a_unit_3 = exp_sum_a_unit[row, j_160]
+                sum_a_unit_3 = np.float64(sum_a_unit[row, j_160])
+                logsumexp_sum_a_unit_sensitivity_2_now += exp_sum_a_unit_3 * sum_a_unit_3 / term
+                if j_160 != argmax_sum_a_unit_now:
+                    logsumexp_sum_a_unit_centred_2_now += exp_sum_a_unit_3 * (sum_a_unit_3 - np.float64(sum_a_unit[row, argmax_sum_a_unit_now])) / term
             logsumexp_sum_a_unit_sensitivity_2[row] = logsumexp_sum_a_unit_sensitivity_2_now
+            logsumexp_sum_a_unit_centred_2[row] = logsumexp_sum_a_unit_centred_2_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -2406,12 +2526,13 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     argmax_sum_a_unit_2_best = factor_5
                     argmax_sum_a_unit_2 = j_24
             rest_sum_a_unit_2 = 0.0
-            for j_183 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_183]), max_sum_a_unit_2)
-                exp_sum_a_unit_2[j_183] = exp_sum_a_unit_2_now
-                if j_183 != argmax_sum_a_unit_2:
+            for j_198 in range(n):
+                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2)
+                exp_sum_a_unit_2[j_198] = exp_sum_a_unit_2_now
+                if j_198 != argmax_sum_a_unit_2:
                     rest_sum_a_unit_2 += exp_sum_a_unit_2_now
             logsumexp_sum_a_unit_2_sensitivity_2 = 0.0
+            logsumexp_sum_a_unit_2_centred_2 = 0.0
             seed_3 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[row]
             rest_sum_a_unit_3 = rest_sum_a_unit[row]
@@ -2424,22 +2545,30 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             case_2 = (((1.0 / (1.0 + decay_value))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else factor_6 if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_8 = seed_3 * case_2 / (1.0 + rest_sum_a_unit_3)
             term_2 = 1.0 + rest_sum_a_unit_2
+            argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
             for j_45 in range(n):
                 exp_sum_a_unit_2_2 = exp_sum_a_unit_2[j_45]
                 sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_45])
                 sum_scale_2 += factor_7 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
-                sum_scale_3 += factor_8 * exp_sum_a_unit[row, j_45] * np.float64(sum_a_unit[row, j_45])
+                exp_sum_a_unit_4 = exp_sum_a_unit[row, j_45]
+                sum_a_unit_4 = np.float64(sum_a_unit[row, j_45])
+                sum_scale_3 += factor_8 * exp_sum_a_unit_4 * sum_a_unit_4
                 logsumexp_sum_a_unit_2_sensitivity_2 += exp_sum_a_unit_2_2 * sum_a_unit_2_2 / term_2
+                term_3 = sum_a_unit_2_2 - np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2])
+                if j_45 != argmax_sum_a_unit_2:
+                    logsumexp_sum_a_unit_2_centred_2 += exp_sum_a_unit_2_2 * term_3 / term_2
+                if j_45 != argmax_sum_a_unit_2:
+                    sum_scale_2_sensitivity += factor_7 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * term_3
+                if j_45 != argmax_sum_a_unit_3:
+                    sum_scale_3_sensitivity += factor_8 * exp_sum_a_unit_4 * sum_a_unit_4 * (sum_a_unit_4 - np.float64(sum_a_unit[row, argmax_sum_a_unit_3]))
             logsumexp_sum_a_unit_sensitivity_2_2 = logsumexp_sum_a_unit_sensitivity_2[row]
-            factor_9 = -(logsumexp_sum_a_unit_2_sensitivity_2 - logsumexp_sum_a_unit_sensitivity_2_2) * case
-            factor_10 = -case_2 * (logsumexp_sum_a_unit_sensitivity_2_2 - logsumexp_sum_a_unit_2_sensitivity_2)
-            for j_156 in range(n):
-                sum_a_unit_2_3 = np.float64(sum_a_unit_2[row, j_156])
-                sum_scale_2_sensitivity += factor_7 * exp_sum_a_unit_2[j_156] * ((sum_a_unit_2_3 * sum_a_unit_2_3) - logsumexp_sum_a_unit_sensitivity_2_2 * sum_a_unit_2_3 + factor_9 * sum_a_unit_2_3)
-                sum_a_unit_3 = np.float64(sum_a_unit[row, j_156])
-                sum_scale_3_sensitivity += factor_8 * exp_sum_a_unit[row, j_156] * ((sum_a_unit_3 * sum_a_unit_3) - logsumexp_sum_a_unit_2_sensitivity_2 * sum_a_unit_3 + factor_10 * sum_a_unit_3)
+            factor_9 = seed_3 * case * (-logsumexp_sum_a_unit_2_centred_2 + logsumexp_sum_a_unit_2_sensitivity_2 * case_2 - logsumexp_sum_a_unit_sensitivity_2_2 * case_2) / term_2
+            factor_10 = seed_3 * case_2 * (-logsumexp_sum_a_unit_centred_2[row] + logsumexp_sum_a_unit_sensitivity_2_2 * case - logsumexp_sum_a_unit_2_sensitivity_2 * case) / (1.0 + rest_sum_a_unit_3)
+            for j_167 in range(n):
+                sum_scale_2_sensitivity_2 += factor_9 * exp_sum_a_unit_2[j_167] * np.float64(sum_a_unit_2[row, j_167])
+                sum_scale_3_sensitivity_2 += factor_10 * exp_sum_a_unit[row, j_167] * np.float64(sum_a_unit[row, j_167])
     parameter_gradient[0] += sum_scale_2 + sum_scale_3 - sum_scale
-    parameter_hessian[0] += sum_scale_2_sensitivity + sum_scale_3_sensitivity
+    parameter_hessian[0] += sum_scale_2_sensitivity + sum_scale_2_sensitivity_2 + sum_scale_3_sensitivity + sum_scale_3_sensitivity_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2532,14 +2661,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         scaled_anchor_now = 0.0
         scaled_positive_now = 0.0
         scaled_negative_now = 0.0
-        for f_178 in range(d):
-            a_2 = np.float64(anchor[i, f_178])
+        for f_193 in range(d):
+            a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor_now)
             scaled_anchor_now += (ratio_value * ratio_value)
-            p_2 = np.float64(positive[i, f_178])
+            p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             scaled_positive_now += (ratio_value_2 * ratio_value_2)
-            h_2 = np.float64(negative[i, f_178])
+            h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
             scaled_negative_now += (ratio_value_3 * ratio_value_3)
         scaled_anchor[i] = scaled_anchor_now
@@ -2611,12 +2740,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
-            for j_180 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_180]), max_sum_a_unit_now)
-                exp_sum_a_unit[row, j_180] = exp_sum_a_unit_now
-                if j_180 != argmax_sum_a_unit_now:
+            for j_195 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_195]), max_sum_a_unit_now)
+                exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
+                if j_195 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
-                sum_a_unit_4_left[row, j_180] = ((exp_sum_a_unit_now) if i != j_180 else 0.0)
+                sum_a_unit_4_left[row, j_195] = ((exp_sum_a_unit_now) if i != j_195 else 0.0)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -2637,10 +2766,10 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             argmax_sum_a_unit_2[i] = argmax_sum_a_unit_2_now
             rest_sum_a_unit_2_now = 0.0
-            for j_183 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[i, j_183]), max_sum_a_unit_2_now)
-                exp_sum_a_unit_2[row, j_183] = exp_sum_a_unit_2_now
-                if j_183 != argmax_sum_a_unit_2_now:
+            for j_198 in range(n):
+                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[i, j_198]), max_sum_a_unit_2_now)
+                exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
+                if j_198 != argmax_sum_a_unit_2_now:
                     rest_sum_a_unit_2_now += exp_sum_a_unit_2_now
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
@@ -2707,8 +2836,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_11 = scale * sum_a_unit_tangent[i, argmax_sum_a_unit_3]
             factor_12 = direction_parameters[0] * np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
             term_8 = factor_11 + factor_12
-            for j_162 in range(n):
-                logsumexp_sum_a_unit_tangent_now += exp_sum_a_unit[row, j_162] * (scale * sum_a_unit_tangent[i, j_162] + direction_parameters[0] * np.float64(sum_a_unit[i, j_162]) - term_8) / term_7
+            for j_177 in range(n):
+                logsumexp_sum_a_unit_tangent_now += exp_sum_a_unit[row, j_177] * (scale * sum_a_unit_tangent[i, j_177] + direction_parameters[0] * np.float64(sum_a_unit[i, j_177]) - term_8) / term_7
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
             seed_4 = seed[i]
             sum_scale_tangent += seed_4 * sum_a_unit_tangent[i, i]
@@ -2733,8 +2862,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_13 = scale * sum_a_unit_2_tangent[i, argmax_sum_a_unit_2_2]
             factor_14 = direction_parameters[0] * np.float64(sum_a_unit_2[i, argmax_sum_a_unit_2_2])
             term_10 = factor_13 + factor_14
-            for j_165 in range(n):
-                logsumexp_sum_a_unit_2_tangent_now += np.float64(exp_sum_a_unit_2[row, j_165]) * (scale * sum_a_unit_2_tangent[i, j_165] + direction_parameters[0] * np.float64(sum_a_unit_2[i, j_165]) - term_10) / term_9
+            for j_180 in range(n):
+                logsumexp_sum_a_unit_2_tangent_now += np.float64(exp_sum_a_unit_2[row, j_180]) * (scale * sum_a_unit_2_tangent[i, j_180] + direction_parameters[0] * np.float64(sum_a_unit_2[i, j_180]) - term_10) / term_9
             logsumexp_sum_a_unit_2_tangent[i] = logsumexp_sum_a_unit_2_tangent_now
             term_11 = logsumexp_sum_a_unit_2_tangent_now + factor_13 + factor_14
             max_sum_a_unit_5 = max_sum_a_unit[i]
@@ -2956,9 +3085,9 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     argmax_sum_anchor = j_2
             max_sum_anchor[row] = max_sum_anchor_now
             rest_sum_anchor_now = 0.0
-            for j_95 in range(n):
-                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_95]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                if j_95 != argmax_sum_anchor:
+            for j_109 in range(n):
+                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                if j_109 != argmax_sum_anchor:
                     rest_sum_anchor_now += exp_sum_anchor
             rest_sum_anchor[row] = rest_sum_anchor_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
@@ -2975,9 +3104,9 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     argmax_sum_anchor_2_best = factor_2
                     argmax_sum_anchor_2 = j_6
             rest_sum_anchor_2 = 0.0
-            for j_97 in range(n):
-                exp_sum_anchor_2 = _exp_difference(scale * np.float64(sum_anchor_2[row, j_97]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
-                if j_97 != argmax_sum_anchor_2:
+            for j_111 in range(n):
+                exp_sum_anchor_2 = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
+                if j_111 != argmax_sum_anchor_2:
                     rest_sum_anchor_2 += exp_sum_anchor_2
             max_sum_anchor_3 = max_sum_anchor[row]
             log1p_value = math.log1p(rest_sum_anchor[row])
@@ -3043,12 +3172,12 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                     argmax_sum_anchor = j_2
             max_sum_anchor[i] = max_sum_anchor_now
             rest_sum_anchor_now = 0.0
-            for j_95 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_95]), max_sum_anchor_now)
-                exp_sum_anchor[j_95] = exp_sum_anchor_now
-                if j_95 != argmax_sum_anchor:
+            for j_109 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)
+                exp_sum_anchor[j_109] = exp_sum_anchor_now
+                if j_109 != argmax_sum_anchor:
                     rest_sum_anchor_now += exp_sum_anchor_now
-                sum_anchor_4_left[row, j_95] = ((exp_sum_anchor_now) if i != j_95 else 0.0)
+                sum_anchor_4_left[row, j_109] = ((exp_sum_anchor_now) if i != j_109 else 0.0)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3067,10 +3196,10 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                     argmax_sum_anchor_2 = j_6
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now = 0.0
-            for j_97 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_97]), max_sum_anchor_2_now)
-                exp_sum_anchor_2[row, j_97] = exp_sum_anchor_2_now
-                if j_97 != argmax_sum_anchor_2:
+            for j_111 in range(n):
+                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2_now)
+                exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
+                if j_111 != argmax_sum_anchor_2:
                     rest_sum_anchor_2_now += exp_sum_anchor_2_now
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
@@ -3156,8 +3285,9 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     seed = np.empty((n,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    sum_anchor = np.empty((n, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,))
+    argmax_sum_anchor = np.empty((n,), np.int64)
     exp_sum_anchor = np.empty((block, n,), anchor.dtype)
     exp_sum_anchor_own = np.empty((n,))
     rest_sum_anchor = np.empty((n,))
@@ -3166,18 +3296,20 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     exp_sum_anchor_2 = np.empty((block, n,), anchor.dtype)
     rest_sum_anchor_2 = np.empty((n,))
     sum_anchor_3_product = np.empty((block, d,), anchor.dtype)
-    sum_anchor_3 = np.empty((block, d,))
+    sum_anchor_3 = np.empty((n, d,))
     sum_negative_right = np.empty((block, d,), anchor.dtype)
     sum_negative = np.empty((n, d,), anchor.dtype)
     sum_anchor_4_left = np.empty((block, n,), anchor.dtype)
     sum_anchor_4_product = np.empty((block, d,), anchor.dtype)
-    sum_anchor_4 = np.empty((block, d,))
+    sum_anchor_4 = np.empty((n, d,))
     sum_positive_right = np.empty((block, d,), anchor.dtype)
     sum_positive = np.empty((n, d,), anchor.dtype)
     logsumexp_sum_anchor_sensitivity_product = np.empty((block, d,), anchor.dtype)
-    logsumexp_sum_anchor_sensitivity = np.empty((d,))
-    sum_anchor_3_sensitivity_own = np.empty((block, d,))
-    sum_anchor_4_sensitivity_own = np.empty((d,))
+    logsumexp_sum_anchor_sensitivity = np.empty((n, d,))
+    logsumexp_sum_anchor_2_centred = np.empty((n, d,))
+    logsumexp_sum_anchor_centred = np.empty((n, d,))
+    sum_anchor_3_sensitivity_own = np.empty((n, d,))
+    sum_anchor_4_sensitivity_own = np.empty((n, d,))
     sum_positive_sensitivity_2_own_left = np.empty((block, n,), anchor.dtype)
     sum_positive_sensitivity_2_own_right = np.empty((block, d,), anchor.dtype)
     sum_positive_sensitivity_2_own_product = np.empty((n, d,), anchor.dtype)
@@ -3194,7 +3326,6 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     sum_positive_sensitivity_own[:, :] = 0.0
     sum_negative_sensitivity_2_own_product[:, :] = 0.0
     sum_negative_sensitivity_own[:, :] = 0.0
-    square_2 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -3202,31 +3333,47 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
             max_sum_anchor_now = -np.inf
-            argmax_sum_anchor = 0
-            argmax_sum_anchor_best = -np.inf
+            argmax_sum_anchor_now = 0
+            argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[row, j_2])
+                factor = scale * np.float64(sum_anchor[i, j_2])
                 if factor > max_sum_anchor_now or factor != factor:
                     max_sum_anchor_now = factor
-                if factor > argmax_sum_anchor_best:
-                    argmax_sum_anchor_best = factor
-                    argmax_sum_anchor = j_2
+                if factor > argmax_sum_anchor_now_best:
+                    argmax_sum_anchor_now_best = factor
+                    argmax_sum_anchor_now = j_2
             max_sum_anchor[i] = max_sum_anchor_now
+            argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
-            for j_95 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_95]), max_sum_anchor_now)
-                exp_sum_anchor[row, j_95] = exp_sum_anchor_now
-                if j_95 != argmax_sum_anchor:
+            for j_109 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_109]), max_sum_anchor_now)
+                exp_sum_anchor[row, j_109] = exp_sum_anchor_now
+                if j_109 != argmax_sum_anchor_now:
                     rest_sum_anchor_now += exp_sum_anchor_now
-                sum_anchor_4_left[row, j_95] = ((exp_sum_anchor_now) if i != j_95 else 0.0)
-                sum_positive_sensitivity_2_own_left[row, j_95] = (((exp_sum_anchor_now * exp_sum_anchor_now)) if i != j_95 else 0.0)
+                sum_anchor_4_left[row, j_109] = ((exp_sum_anchor_now) if i != j_109 else 0.0)
+                sum_positive_sensitivity_2_own_left[row, j_109] = (((exp_sum_anchor_now * exp_sum_anchor_now)) if i != j_109 else 0.0)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = np.float64(exp_sum_anchor[row, i])
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
+            logsumexp_sum_anchor_centred[i, :] = 0.0
+            sum_anchor_4_sensitivity_own[i, :] = 0.0
+            term_2 = 1.0 + rest_sum_anchor_now
+            factor_2 = scale / term_2
+            for j_59 in range(n):
+                exp_sum_anchor_3 = np.float64(exp_sum_anchor[row, j_59])
+                factor_3 = factor_2 * exp_sum_anchor_3
+                for d_51 in range(d):
+                    p = np.float64(positive[j_59, d_51])
+                    p_2 = np.float64(positive[argmax_sum_anchor_now, d_51])
+                    term = p - p_2
+                    if j_59 != argmax_sum_anchor_now:
+                        logsumexp_sum_anchor_centred[i, d_51] += factor_3 * term
+                    if (i != j_59 and j_59 != argmax_sum_anchor_now):
+                        sum_anchor_4_sensitivity_own[i, d_51] += factor_3 * p * term
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -3234,161 +3381,166 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             argmax_sum_anchor_2 = 0
             argmax_sum_anchor_2_best = -np.inf
             for j_6 in range(n):
-                factor_2 = scale * np.float64(sum_anchor_2[row, j_6])
-                if factor_2 > max_sum_anchor_2_now or factor_2 != factor_2:
-                    max_sum_anchor_2_now = factor_2
-                if factor_2 > argmax_sum_anchor_2_best:
-                    argmax_sum_anchor_2_best = factor_2
+                factor_4 = scale * np.float64(sum_anchor_2[row, j_6])
+                if factor_4 > max_sum_anchor_2_now or factor_4 != factor_4:
+                    max_sum_anchor_2_now = factor_4
+                if factor_4 > argmax_sum_anchor_2_best:
+                    argmax_sum_anchor_2_best = factor_4
                     argmax_sum_anchor_2 = j_6
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now = 0.0
-            for j_97 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_97]), max_sum_anchor_2_now)
-                exp_sum_anchor_2[row, j_97] = exp_sum_anchor_2_now
-                if j_97 != argmax_sum_anchor_2:
+            for j_111 in range(n):
+                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2_now)
+                exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
+                if j_111 != argmax_sum_anchor_2:
                     rest_sum_anchor_2_now += exp_sum_anchor_2_now
-                sum_negative_sensitivity_2_own_left[row, j_97] = (exp_sum_anchor_2_now * exp_sum_anchor_2_now)
+                sum_negative_sensitivity_2_own_left[row, j_111] = (exp_sum_anchor_2_now * exp_sum_anchor_2_now)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
-            term = 1.0 + rest_sum_anchor_2_now
+            term_3 = 1.0 + rest_sum_anchor_2_now
             max_sum_anchor_3 = max_sum_anchor[i]
             rest_sum_anchor_3 = rest_sum_anchor[i]
-            term_2 = max_sum_anchor_3 - max_sum_anchor_2_now + math.log1p(rest_sum_anchor_3) - math.log1p(rest_sum_anchor_2_now)
-            decay_value = _decay(term_2)
-            term_3 = 1.0 + decay_value
-            factor_3 = decay_value / term_3
-            sigmoid_minus = ((factor_3) if term_2 >= 0 else ((1.0 / term_3)) if term_2 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            factor_4 = seed_2 * sigmoid_minus / term
-            term_4 = 1.0 + rest_sum_anchor_3
-            sigmoid_plus = (((1.0 / term_3)) if term_2 >= 0 else factor_3 if term_2 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            factor_5 = seed_2 * sigmoid_plus / term_4
-            factor_6 = (decay_value * decay_value) / (term_3 * term_3)
-            case = (((1.0 / ((term_3 * term_3)))) if term_2 >= 0 else factor_6 if term_2 < 0.0 else np.nan)
-            factor_7 = seed_2 * case / (term_4 * term_4)
-            factor_8 = seed_2 * ((factor_6) if term_2 >= 0 else ((1.0 / ((term_3 * term_3)))) if term_2 < 0.0 else np.nan) / (term * term)
+            term_4 = max_sum_anchor_3 - max_sum_anchor_2_now + math.log1p(rest_sum_anchor_3) - math.log1p(rest_sum_anchor_2_now)
+            decay_value = _decay(term_4)
+            term_5 = 1.0 + decay_value
+            factor_5 = decay_value / term_5
+            sigmoid_minus = ((factor_5) if term_4 >= 0 else ((1.0 / term_5)) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_6 = seed_2 * sigmoid_minus / term_3
+            term_6 = 1.0 + rest_sum_anchor_3
+            sigmoid_plus = (((1.0 / term_5)) if term_4 >= 0 else factor_5 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_7 = seed_2 * sigmoid_plus / term_6
+            factor_8 = (decay_value * decay_value) / (term_5 * term_5)
+            case = (((1.0 / ((term_5 * term_5)))) if term_4 >= 0 else factor_8 if term_4 < 0.0 else np.nan)
+            factor_9 = seed_2 * case / (term_6 * term_6)
+            factor_10 = seed_2 * ((factor_8) if term_4 >= 0 else ((1.0 / ((term_5 * term_5)))) if term_4 < 0.0 else np.nan) / (term_3 * term_3)
             for d_10 in range(d):
                 a = np.float64(anchor[i, d_10])
-                sum_negative_right[row, d_10] = factor_4 * a
-                sum_positive_right[row, d_10] = factor_5 * a
+                sum_negative_right[row, d_10] = factor_6 * a
+                sum_positive_right[row, d_10] = factor_7 * a
                 square = (a * a)
-                sum_positive_sensitivity_2_own_right[row, d_10] = factor_7 * square
-                sum_positive_sensitivity_own_right[row, d_10] = factor_5 * square
-                sum_negative_sensitivity_2_own_right[row, d_10] = factor_8 * square
-                sum_negative_sensitivity_own_right[row, d_10] = factor_4 * square
+                sum_positive_sensitivity_2_own_right[row, d_10] = factor_9 * square
+                sum_positive_sensitivity_own_right[row, d_10] = factor_7 * square
+                sum_negative_sensitivity_2_own_right[row, d_10] = factor_10 * square
+                sum_negative_sensitivity_own_right[row, d_10] = factor_6 * square
+            logsumexp_sum_anchor_2_centred[i, :] = 0.0
+            sum_anchor_3_sensitivity_own[i, :] = 0.0
+            factor_11 = scale / term_3
+            for j_55 in range(n):
+                exp_sum_anchor_2_2 = np.float64(exp_sum_anchor_2[row, j_55])
+                factor_12 = factor_11 * exp_sum_anchor_2_2
+                for d_51 in range(d):
+                    h = np.float64(negative[j_55, d_51])
+                    h_2 = np.float64(negative[argmax_sum_anchor_2, d_51])
+                    term_7 = h - h_2
+                    if j_55 != argmax_sum_anchor_2:
+                        logsumexp_sum_anchor_2_centred[i, d_51] += factor_12 * term_7
+                    if j_55 != argmax_sum_anchor_2:
+                        sum_anchor_3_sensitivity_own[i, d_51] += factor_12 * h * term_7
         _multiply(exp_sum_anchor_2[: stop - start], False, negative, False, sum_anchor_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
-            term_5 = 1.0 + rest_sum_anchor_2_2
+            term_8 = 1.0 + rest_sum_anchor_2_2
             for d_8 in range(d):
-                sum_anchor_3_now = np.float64(sum_anchor_3_product[row, d_8]) / term_5
-                sum_anchor_3[row, d_8] = sum_anchor_3_now
-            sum_anchor_3_sensitivity_own[row, :] = 0.0
-            factor_9 = scale / term_5
-            for j_57 in range(n):
-                factor_10 = factor_9 * np.float64(exp_sum_anchor_2[row, j_57])
-                for d_8 in range(d):
-                    h = np.float64(negative[j_57, d_8])
-                    sum_anchor_3_2 = sum_anchor_3[row, d_8]
-                    sum_anchor_3_sensitivity_own[row, d_8] += factor_10 * h * (h - sum_anchor_3_2)
+                sum_anchor_3_now = np.float64(sum_anchor_3_product[row, d_8]) / term_8
+                sum_anchor_3[i, d_8] = sum_anchor_3_now
         _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
         _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = rest_sum_anchor[i]
-            term_6 = 1.0 + rest_sum_anchor_4
+            term_9 = 1.0 + rest_sum_anchor_4
             exp_sum_anchor_own_2 = exp_sum_anchor_own[i]
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
-            term_7 = max_sum_anchor_4 - max_sum_anchor_2_2 + math.log1p(rest_sum_anchor_4) - math.log1p(rest_sum_anchor_2_3)
-            decay_value_2 = _decay(term_7)
-            term_8 = 1.0 + decay_value_2
-            factor_11 = decay_value_2 / term_8
-            sigmoid_plus_2 = (((1.0 / term_8)) if term_7 >= 0 else factor_11 if term_7 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            term_9 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_2 / term_6
-            sigmoid_minus_2 = ((factor_11) if term_7 >= 0 else ((1.0 / term_8)) if term_7 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            term_10 = max_sum_anchor_4 - max_sum_anchor_2_2 + math.log1p(rest_sum_anchor_4) - math.log1p(rest_sum_anchor_2_3)
+            decay_value_2 = _decay(term_10)
+            term_11 = 1.0 + decay_value_2
+            factor_13 = decay_value_2 / term_11
+            sigmoid_plus_2 = (((1.0 / term_11)) if term_10 >= 0 else factor_13 if term_10 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_12 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_2 / term_9
+            sigmoid_minus_2 = ((factor_13) if term_10 >= 0 else ((1.0 / term_11)) if term_10 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
-            factor_12 = scale * seed_3
+            factor_14 = scale * seed_3
             for d_8 in range(d):
-                sum_anchor_4_now = np.float64(sum_anchor_4_product[row, d_8]) / term_6
-                sum_anchor_4[row, d_8] = sum_anchor_4_now
-                p = np.float64(positive[i, d_8])
-                sum_anchor_3_3 = sum_anchor_3[row, d_8]
-                gradient_anchor[i, d_8] = factor_12 * (p * term_9 + sum_anchor_3_3 * sigmoid_minus_2 + sum_anchor_4_now * sigmoid_plus_2)
+                sum_anchor_4_now = np.float64(sum_anchor_4_product[row, d_8]) / term_9
+                sum_anchor_4[i, d_8] = sum_anchor_4_now
+                p_3 = np.float64(positive[i, d_8])
+                gradient_anchor[i, d_8] = factor_14 * (p_3 * term_12 + sum_anchor_3[i, d_8] * sigmoid_minus_2 + sum_anchor_4_now * sigmoid_plus_2)
         _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
         _multiply(exp_sum_anchor[: stop - start], False, positive, False, logsumexp_sum_anchor_sensitivity_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_5 = rest_sum_anchor[i]
-            term_10 = 1.0 + rest_sum_anchor_5
+            term_13 = 1.0 + rest_sum_anchor_5
             for d_51 in range(d):
-                logsumexp_sum_anchor_sensitivity[d_51] = np.float64(logsumexp_sum_anchor_sensitivity_product[row, d_51]) / term_10
-            sum_anchor_4_sensitivity_own[:] = 0.0
-            factor_13 = scale / term_10
-            for j_59 in range(n):
-                factor_14 = factor_13 * np.float64(exp_sum_anchor[row, j_59])
-                for d_8 in range(d):
-                    p_2 = np.float64(positive[j_59, d_8])
-                    logsumexp_sum_anchor_sensitivity_2 = logsumexp_sum_anchor_sensitivity[d_8]
-                    if i != j_59:
-                        sum_anchor_4_sensitivity_own[d_8] += factor_14 * p_2 * (p_2 - logsumexp_sum_anchor_sensitivity_2)
-            seed_4 = seed[i]
-            max_sum_anchor_5 = max_sum_anchor[i]
-            max_sum_anchor_2_3 = max_sum_anchor_2[i]
-            rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
-            term_11 = max_sum_anchor_5 - max_sum_anchor_2_3 + math.log1p(rest_sum_anchor_5) - math.log1p(rest_sum_anchor_2_4)
-            decay_value_3 = _decay(term_11)
-            term_12 = 1.0 + decay_value_3
-            factor_15 = decay_value_3 / term_12
-            sigmoid_plus_3 = (((1.0 / term_12)) if term_11 >= 0 else factor_15 if term_11 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            factor_16 = scale * sigmoid_plus_3
-            exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
-            factor_17 = exp_sum_anchor_own_3 * square_2 * sigmoid_plus_3 / term_10
-            factor_18 = -scale * sigmoid_plus_3
-            factor_19 = exp_sum_anchor_own_3 / term_10
-            factor_20 = -exp_sum_anchor_own_3 / term_10
-            sigmoid_minus_3 = ((factor_15) if term_11 >= 0 else ((1.0 / term_12)) if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            factor_21 = -square_2 * sigmoid_plus_3 * sigmoid_minus_3
-            factor_22 = -exp_sum_anchor_own_3 * square_2 * sigmoid_plus_3 / term_10
-            for d_8 in range(d):
-                sum_anchor_3_sensitivity_own_2 = sum_anchor_3_sensitivity_own[row, d_8]
-                p_3 = np.float64(positive[i, d_8])
-                logsumexp_sum_anchor_sensitivity_3 = logsumexp_sum_anchor_sensitivity[d_8]
-                sum_anchor_3_4 = sum_anchor_3[row, d_8]
-                sum_anchor_4_2 = sum_anchor_4[row, d_8]
-                hessian_anchor[i, d_8] = seed_4 * (scale * sum_anchor_3_sensitivity_own_2 + factor_16 * sum_anchor_4_sensitivity_own[d_8] + factor_17 * (p_3 * p_3) + factor_18 * sum_anchor_3_sensitivity_own_2 + factor_21 * (logsumexp_sum_anchor_sensitivity_3 * sum_anchor_3_4 + sum_anchor_3_4 * sum_anchor_4_2 + factor_19 * p_3 * sum_anchor_3_4 - (sum_anchor_3_4 * sum_anchor_3_4) - logsumexp_sum_anchor_sensitivity_3 * sum_anchor_4_2 + factor_20 * logsumexp_sum_anchor_sensitivity_3 * p_3) + factor_22 * logsumexp_sum_anchor_sensitivity_3 * p_3)
+                logsumexp_sum_anchor_sensitivity[i, d_51] = np.float64(logsumexp_sum_anchor_sensitivity_product[row, d_51]) / term_13
         _multiply(sum_positive_sensitivity_2_own_left[: stop - start], True, sum_positive_sensitivity_2_own_right[: stop - start], False, sum_positive_sensitivity_2_own_product, True)
         _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_sensitivity_own_right[: stop - start], False, sum_positive_sensitivity_own, True)
         _multiply(sum_negative_sensitivity_2_own_left[: stop - start], True, sum_negative_sensitivity_2_own_right[: stop - start], False, sum_negative_sensitivity_2_own_product, True)
         _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_sensitivity_own_right[: stop - start], False, sum_negative_sensitivity_own, True)
+    square_2 = (scale * scale)
     for i in range(n):
-        seed_5 = seed[i]
-        exp_sum_anchor_own_4 = exp_sum_anchor_own[i]
+        seed_4 = seed[i]
+        exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
         rest_sum_anchor_6 = rest_sum_anchor[i]
-        term_13 = 1.0 + rest_sum_anchor_6
-        max_sum_anchor_6 = max_sum_anchor[i]
-        max_sum_anchor_2_4 = max_sum_anchor_2[i]
-        rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
-        term_14 = max_sum_anchor_6 - max_sum_anchor_2_4 + math.log1p(rest_sum_anchor_6) - math.log1p(rest_sum_anchor_2_5)
-        decay_value_4 = _decay(term_14)
-        term_15 = 1.0 + decay_value_4
-        factor_23 = decay_value_4 / term_15
-        sigmoid_plus_4 = (((1.0 / term_15)) if term_14 >= 0 else factor_23 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        term_16 = -1.0 + exp_sum_anchor_own_4 * sigmoid_plus_4 / term_13
-        factor_24 = seed_5 * term_16
-        factor_25 = exp_sum_anchor_own_4 * seed_5 * square_2 * sigmoid_plus_4 / term_13
-        factor_26 = (decay_value_4 * decay_value_4) / (term_15 * term_15)
-        case_2 = (((1.0 / ((term_15 * term_15)))) if term_14 >= 0 else factor_26 if term_14 < 0.0 else np.nan)
-        factor_27 = -seed_5 * square_2 * (exp_sum_anchor_own_4 * exp_sum_anchor_own_4) * case_2 / (term_13 * term_13)
+        term_14 = 1.0 + rest_sum_anchor_6
+        max_sum_anchor_5 = max_sum_anchor[i]
+        max_sum_anchor_2_3 = max_sum_anchor_2[i]
+        rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
+        term_15 = max_sum_anchor_5 - max_sum_anchor_2_3 + math.log1p(rest_sum_anchor_6) - math.log1p(rest_sum_anchor_2_4)
+        decay_value_3 = _decay(term_15)
+        term_16 = 1.0 + decay_value_3
+        factor_15 = decay_value_3 / term_16
+        sigmoid_plus_3 = (((1.0 / term_16)) if term_15 >= 0 else factor_15 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        term_17 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_3 / term_14
+        factor_16 = seed_4 * term_17
+        argmax_sum_anchor_3 = argmax_sum_anchor[i]
+        max_sum_anchor_6 = max_sum_anchor[argmax_sum_anchor_3]
+        rest_sum_anchor_7 = rest_sum_anchor[argmax_sum_anchor_3]
+        term_18 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_3] + math.log1p(rest_sum_anchor_7) - math.log1p(rest_sum_anchor_2[argmax_sum_anchor_3])
+        decay_value_4 = _decay(term_18)
+        factor_17 = decay_value_4 / (1.0 + decay_value_4)
+        sigmoid_minus_3 = ((factor_17) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_18 = scale * sigmoid_minus_3
+        sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_18 >= 0 else factor_17 if term_18 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        factor_19 = scale * sigmoid_plus_4
+        exp_difference_value = _exp_difference(scale * np.float64(sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3]), max_sum_anchor_6)
+        factor_20 = exp_difference_value / (1.0 + rest_sum_anchor_7)
+        factor_21 = square_2 * sigmoid_plus_4 * sigmoid_minus_3
+        factor_22 = -exp_difference_value / (1.0 + rest_sum_anchor_7)
+        factor_23 = -scale * sigmoid_plus_4 * exp_difference_value / (1.0 + rest_sum_anchor_7)
+        factor_24 = loss_scale * ((sample_weights[argmax_sum_anchor_3]) if weighted else 1.0)
+        sigmoid_minus_4 = ((factor_15) if term_15 >= 0 else ((1.0 / term_16)) if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_25 = scale * sigmoid_minus_4
+        factor_26 = scale * sigmoid_plus_3
+        factor_27 = exp_sum_anchor_own_3 / term_14
+        factor_28 = square_2 * sigmoid_plus_3 * sigmoid_minus_4
+        factor_29 = -exp_sum_anchor_own_3 / term_14
+        factor_30 = exp_sum_anchor_own_3 * square_2 * sigmoid_plus_3 / term_14
+        factor_31 = -scale * exp_sum_anchor_own_3 * sigmoid_plus_3 / term_14
+        factor_32 = exp_sum_anchor_own_3 * seed_4 * square_2 * sigmoid_plus_3 / term_14
+        factor_33 = (decay_value_3 * decay_value_3) / (term_16 * term_16)
+        case_2 = (((1.0 / ((term_16 * term_16)))) if term_15 >= 0 else factor_33 if term_15 < 0.0 else np.nan)
+        factor_34 = -seed_4 * square_2 * (exp_sum_anchor_own_3 * exp_sum_anchor_own_3) * case_2 / (term_14 * term_14)
         for d_9 in range(d):
             sum_positive_sensitivity_2_own = -scale * np.float64(sum_positive_sensitivity_2_own_product[i, d_9])  # -anchor**2*exp_sum_anchor**2*scale*seed*sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))**2/(rest_sum_anchor + 1)**2
             sum_negative_sensitivity_2_own = -scale * np.float64(sum_negative_sensitivity_2_own_product[i, d_9])  # -anchor**2*exp_sum_anchor_2**2*scale*seed*sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))**2/(rest_sum_anchor_2 + 1)**2
             a_2 = np.float64(anchor[i, d_9])
-            gradient_positive[i, d_9] = scale * (np.float64(sum_positive[i, d_9]) + factor_24 * a_2)
+            gradient_positive[i, d_9] = scale * (np.float64(sum_positive[i, d_9]) + factor_16 * a_2)
             gradient_negative[i, d_9] = scale * np.float64(sum_negative[i, d_9])
+            sum_anchor_3_2 = sum_anchor_3[argmax_sum_anchor_3, d_9]
+            logsumexp_sum_anchor_centred_2 = logsumexp_sum_anchor_centred[argmax_sum_anchor_3, d_9]
+            sum_anchor_4_2 = sum_anchor_4[argmax_sum_anchor_3, d_9]
+            p_4 = np.float64(positive[argmax_sum_anchor_3, d_9])
+            sum_anchor_3_3 = sum_anchor_3[i, d_9]
+            logsumexp_sum_anchor_centred_3 = logsumexp_sum_anchor_centred[i, d_9]
+            sum_anchor_4_3 = sum_anchor_4[i, d_9]
+            p_5 = np.float64(positive[i, d_9])
+            hessian_anchor[i, d_9] = ((factor_24 * (factor_18 * (sum_anchor_3_sensitivity_own[argmax_sum_anchor_3, d_9] - logsumexp_sum_anchor_2_centred[argmax_sum_anchor_3, d_9] * sum_anchor_3_2) + factor_19 * (sum_anchor_4_sensitivity_own[argmax_sum_anchor_3, d_9] - logsumexp_sum_anchor_centred_2 * sum_anchor_4_2) + factor_21 * logsumexp_sum_anchor_sensitivity[argmax_sum_anchor_3, d_9] * (sum_anchor_4_2 - sum_anchor_3_2 + factor_20 * p_4) + factor_21 * sum_anchor_3_2 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_22 * p_4) + factor_23 * logsumexp_sum_anchor_centred_2 * p_4)) if i == argmax_sum_anchor_3 else (seed_4 * (factor_25 * (sum_anchor_3_sensitivity_own[i, d_9] - logsumexp_sum_anchor_2_centred[i, d_9] * sum_anchor_3_3) + factor_26 * (sum_anchor_4_sensitivity_own[i, d_9] - logsumexp_sum_anchor_centred_3 * sum_anchor_4_3) + factor_28 * logsumexp_sum_anchor_sensitivity[i, d_9] * (sum_anchor_4_3 - sum_anchor_3_3 + factor_27 * p_5) + factor_28 * sum_anchor_3_3 * (sum_anchor_3_3 - sum_anchor_4_3 + factor_29 * p_5) + factor_30 * p_5 * (p_5 - p_4) + factor_31 * logsumexp_sum_anchor_centred_3 * p_5)))
             square_3 = (a_2 * a_2)
-            hessian_positive[i, d_9] = sum_positive_sensitivity_2_own * scale + np.float64(sum_positive_sensitivity_own[i, d_9]) * square_2 + factor_25 * square_3 + factor_27 * square_3
+            hessian_positive[i, d_9] = sum_positive_sensitivity_2_own * scale + np.float64(sum_positive_sensitivity_own[i, d_9]) * square_2 + factor_32 * square_3 + factor_34 * square_3
             hessian_negative[i, d_9] = sum_negative_sensitivity_2_own * scale + np.float64(sum_negative_sensitivity_own[i, d_9]) * square_2
 
 
@@ -3401,16 +3553,20 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     seed = np.empty((block,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((block,))
+    argmax_sum_anchor = np.empty((block,), np.int64)
     exp_sum_anchor = np.empty((block, n,))
     rest_sum_anchor = np.empty((block,))
     sum_anchor_2 = np.empty((block, n,), anchor.dtype)
     exp_sum_anchor_2 = np.empty((n,))
     logsumexp_sum_anchor_sensitivity_2 = np.empty((block,))
+    logsumexp_sum_anchor_centred_2 = np.empty((block,))
     sum_scale = 0.0
     sum_scale_2 = 0.0
     sum_scale_3 = 0.0
     sum_scale_2_sensitivity = 0.0
+    sum_scale_2_sensitivity_2 = 0.0
     sum_scale_3_sensitivity = 0.0
+    sum_scale_3_sensitivity_2 = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -3422,30 +3578,37 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
         for i in range(start, stop):
             row = i - start
             max_sum_anchor_now = -np.inf
-            argmax_sum_anchor = 0
-            argmax_sum_anchor_best = -np.inf
+            argmax_sum_anchor_now = 0
+            argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
                 factor = scale * np.float64(sum_anchor[row, j_2])
                 if factor > max_sum_anchor_now or factor != factor:
                     max_sum_anchor_now = factor
-                if factor > argmax_sum_anchor_best:
-                    argmax_sum_anchor_best = factor
-                    argmax_sum_anchor = j_2
+                if factor > argmax_sum_anchor_now_best:
+                    argmax_sum_anchor_now_best = factor
+                    argmax_sum_anchor_now = j_2
             max_sum_anchor[row] = max_sum_anchor_now
+            argmax_sum_anchor[row] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
-            for j_95 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_95]), max_sum_anchor_now)
-                exp_sum_anchor[row, j_95] = exp_sum_anchor_now
-                if j_95 != argmax_sum_anchor:
+            for j_109 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)
+                exp_sum_anchor[row, j_109] = exp_sum_anchor_now
+                if j_109 != argmax_sum_anchor_now:
                     rest_sum_anchor_now += exp_sum_anchor_now
             rest_sum_anchor[row] = rest_sum_anchor_now
             seed_2 = seed[row]
             sum_scale += seed_2 * np.float64(sum_anchor[row, i])
             logsumexp_sum_anchor_sensitivity_2_now = 0.0
+            logsumexp_sum_anchor_centred_2_now = 0.0
             term = 1.0 + rest_sum_anchor_now
-            for j_76 in range(n):
-                logsumexp_sum_anchor_sensitivity_2_now += exp_sum_anchor[row, j_76] * np.float64(sum_anchor[row, j_76]) / term
+            for j_82 in range(n):
+                exp_sum_anchor_3 = exp_sum_anchor[row, j_82]
+                sum_anchor_3 = np.float64(sum_anchor[row, j_82])
+                logsumexp_sum_anchor_sensitivity_2_now += exp_sum_anchor_3 * sum_anchor_3 / term
+                if j_82 != argmax_sum_anchor_now:
+                    logsumexp_sum_anchor_centred_2_now += exp_sum_anchor_3 * (sum_anchor_3 - np.float64(sum_anchor[row, argmax_sum_anchor_now])) / term
             logsumexp_sum_anchor_sensitivity_2[row] = logsumexp_sum_anchor_sensitivity_2_now
+            logsumexp_sum_anchor_centred_2[row] = logsumexp_sum_anchor_centred_2_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -3460,12 +3623,13 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     argmax_sum_anchor_2_best = factor_2
                     argmax_sum_anchor_2 = j_6
             rest_sum_anchor_2 = 0.0
-            for j_97 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_97]), max_sum_anchor_2)
-                exp_sum_anchor_2[j_97] = exp_sum_anchor_2_now
-                if j_97 != argmax_sum_anchor_2:
+            for j_111 in range(n):
+                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2)
+                exp_sum_anchor_2[j_111] = exp_sum_anchor_2_now
+                if j_111 != argmax_sum_anchor_2:
                     rest_sum_anchor_2 += exp_sum_anchor_2_now
             logsumexp_sum_anchor_2_sensitivity = 0.0
+            logsumexp_sum_anchor_2_centred_2 = 0.0
             seed_3 = seed[row]
             max_sum_anchor_3 = max_sum_anchor[row]
             rest_sum_anchor_3 = rest_sum_anchor[row]
@@ -3478,22 +3642,30 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             case_2 = (((1.0 / (1.0 + decay_value))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else factor_3 if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_5 = seed_3 * case_2 / (1.0 + rest_sum_anchor_3)
             term_2 = 1.0 + rest_sum_anchor_2
+            argmax_sum_anchor_3 = argmax_sum_anchor[row]
             for j_21 in range(n):
                 exp_sum_anchor_2_2 = exp_sum_anchor_2[j_21]
                 sum_anchor_2_2 = np.float64(sum_anchor_2[row, j_21])
                 sum_scale_2 += factor_4 * exp_sum_anchor_2_2 * sum_anchor_2_2
-                sum_scale_3 += factor_5 * exp_sum_anchor[row, j_21] * np.float64(sum_anchor[row, j_21])
+                exp_sum_anchor_4 = exp_sum_anchor[row, j_21]
+                sum_anchor_4 = np.float64(sum_anchor[row, j_21])
+                sum_scale_3 += factor_5 * exp_sum_anchor_4 * sum_anchor_4
                 logsumexp_sum_anchor_2_sensitivity += exp_sum_anchor_2_2 * sum_anchor_2_2 / term_2
+                term_3 = sum_anchor_2_2 - np.float64(sum_anchor_2[row, argmax_sum_anchor_2])
+                if j_21 != argmax_sum_anchor_2:
+                    logsumexp_sum_anchor_2_centred_2 += exp_sum_anchor_2_2 * term_3 / term_2
+                if j_21 != argmax_sum_anchor_2:
+                    sum_scale_2_sensitivity += factor_4 * exp_sum_anchor_2_2 * sum_anchor_2_2 * term_3
+                if j_21 != argmax_sum_anchor_3:
+                    sum_scale_3_sensitivity += factor_5 * exp_sum_anchor_4 * sum_anchor_4 * (sum_anchor_4 - np.float64(sum_anchor[row, argmax_sum_anchor_3]))
             logsumexp_sum_anchor_sensitivity_2_2 = logsumexp_sum_anchor_sensitivity_2[row]
-            factor_6 = -(logsumexp_sum_anchor_2_sensitivity - logsumexp_sum_anchor_sensitivity_2_2) * case
-            factor_7 = -case_2 * (logsumexp_sum_anchor_sensitivity_2_2 - logsumexp_sum_anchor_2_sensitivity)
-            for j_79 in range(n):
-                sum_anchor_2_3 = np.float64(sum_anchor_2[row, j_79])
-                sum_scale_2_sensitivity += factor_4 * exp_sum_anchor_2[j_79] * ((sum_anchor_2_3 * sum_anchor_2_3) - logsumexp_sum_anchor_sensitivity_2_2 * sum_anchor_2_3 + factor_6 * sum_anchor_2_3)
-                sum_anchor_3 = np.float64(sum_anchor[row, j_79])
-                sum_scale_3_sensitivity += factor_5 * exp_sum_anchor[row, j_79] * ((sum_anchor_3 * sum_anchor_3) - logsumexp_sum_anchor_2_sensitivity * sum_anchor_3 + factor_7 * sum_anchor_3)
+            factor_6 = seed_3 * case * (-logsumexp_sum_anchor_2_centred_2 + logsumexp_sum_anchor_2_sensitivity * case_2 - logsumexp_sum_anchor_sensitivity_2_2 * case_2) / term_2
+            factor_7 = seed_3 * case_2 * (-logsumexp_sum_anchor_centred_2[row] + logsumexp_sum_anchor_sensitivity_2_2 * case - logsumexp_sum_anchor_2_sensitivity * case) / (1.0 + rest_sum_anchor_3)
+            for j_89 in range(n):
+                sum_scale_2_sensitivity_2 += factor_6 * exp_sum_anchor_2[j_89] * np.float64(sum_anchor_2[row, j_89])
+                sum_scale_3_sensitivity_2 += factor_7 * exp_sum_anchor[row, j_89] * np.float64(sum_anchor[row, j_89])
     parameter_gradient[0] += sum_scale_2 + sum_scale_3 - sum_scale
-    parameter_hessian[0] += sum_scale_2_sensitivity + sum_scale_3_sensitivity
+    parameter_hessian[0] += sum_scale_2_sensitivity + sum_scale_2_sensitivity_2 + sum_scale_3_sensitivity + sum_scale_3_sensitivity_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -3574,12 +3746,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
-            for j_95 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_95]), max_sum_anchor_now)
-                exp_sum_anchor[row, j_95] = exp_sum_anchor_now
-                if j_95 != argmax_sum_anchor_now:
+            for j_109 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_109]), max_sum_anchor_now)
+                exp_sum_anchor[row, j_109] = exp_sum_anchor_now
+                if j_109 != argmax_sum_anchor_now:
                     rest_sum_anchor_now += exp_sum_anchor_now
-                sum_anchor_4_left[row, j_95] = ((exp_sum_anchor_now) if i != j_95 else 0.0)
+                sum_anchor_4_left[row, j_109] = ((exp_sum_anchor_now) if i != j_109 else 0.0)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3600,10 +3772,10 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             argmax_sum_anchor_2[i] = argmax_sum_anchor_2_now
             rest_sum_anchor_2_now = 0.0
-            for j_97 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[i, j_97]), max_sum_anchor_2_now)
-                exp_sum_anchor_2[row, j_97] = exp_sum_anchor_2_now
-                if j_97 != argmax_sum_anchor_2_now:
+            for j_111 in range(n):
+                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[i, j_111]), max_sum_anchor_2_now)
+                exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
+                if j_111 != argmax_sum_anchor_2_now:
                     rest_sum_anchor_2_now += exp_sum_anchor_2_now
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
@@ -3651,8 +3823,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             factor_6 = scale * sum_anchor_tangent[i, argmax_sum_anchor_3]
             factor_7 = direction_parameters[0] * np.float64(sum_anchor[i, argmax_sum_anchor_3])
             term_5 = factor_6 + factor_7
-            for j_83 in range(n):
-                logsumexp_sum_anchor_tangent_now += exp_sum_anchor[row, j_83] * (scale * sum_anchor_tangent[i, j_83] + direction_parameters[0] * np.float64(sum_anchor[i, j_83]) - term_5) / term_4
+            for j_97 in range(n):
+                logsumexp_sum_anchor_tangent_now += exp_sum_anchor[row, j_97] * (scale * sum_anchor_tangent[i, j_97] + direction_parameters[0] * np.float64(sum_anchor[i, j_97]) - term_5) / term_4
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
             seed_3 = seed[i]
             sum_scale_tangent += seed_3 * sum_anchor_tangent[i, i]
@@ -3677,8 +3849,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             factor_8 = scale * sum_anchor_2_tangent[i, argmax_sum_anchor_2_2]
             factor_9 = direction_parameters[0] * np.float64(sum_anchor_2[i, argmax_sum_anchor_2_2])
             term_7 = factor_8 + factor_9
-            for j_85 in range(n):
-                logsumexp_sum_anchor_2_tangent_now += np.float64(exp_sum_anchor_2[row, j_85]) * (scale * sum_anchor_2_tangent[i, j_85] + direction_parameters[0] * np.float64(sum_anchor_2[i, j_85]) - term_7) / term_6
+            for j_99 in range(n):
+                logsumexp_sum_anchor_2_tangent_now += np.float64(exp_sum_anchor_2[row, j_99]) * (scale * sum_anchor_2_tangent[i, j_99] + direction_parameters[0] * np.float64(sum_anchor_2[i, j_99]) - term_7) / term_6
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now
             term_8 = logsumexp_sum_anchor_2_tangent_now + factor_8 + factor_9
             max_sum_anchor_4 = max_sum_anchor[i]

@@ -12,6 +12,7 @@ from dataclasses import replace
 import sympy
 
 from symloss.calculus.adjoint import has_winner, softmax_of, winner_of
+from symloss.calculus.joining import joined
 from symloss.calculus.partials import cases, partials
 from symloss.language.atoms import ratio
 from symloss.language.axes import Index
@@ -49,6 +50,7 @@ def hessian_diagonal(program: Program) -> Program:
                 for change in sweep.along(term.body)
             ]
             own_terms = [Term(t.where, sweep.specialised(t.body)) for t in merge(terms)]
+            own_terms = [Term(t.where, joined(builder, t.body, sweep.made)) for t in own_terms]
             outputs.append(Output(f"hessian_{target}", output.free, merge(own_terms)))
     return replace(program, statements=tuple(builder.statements), outputs=tuple(outputs))
 
@@ -115,6 +117,8 @@ class _Sensitivities:
                 return self._sums(statement, terms, self.builder.add(softmax_of(statement)))
             case "norm":
                 return self._sums(statement, terms, self.builder.shared(ratio(statement.body, statement.access)))
+            case "softmax" if (centred := self._centred(statement, terms)) is not None:
+                return centred
             case "softmax":
                 total = self.to(Access(statement.source, *statement.free[:-1]))
                 # term by term, so that a rule sees p c - p (p c + ...) as p (1 - p) c - ...
@@ -126,6 +130,34 @@ class _Sensitivities:
                 return [t.substitute({statement.bound[0]: winner}).times(sympy.S.One, found) for t in terms]
             case _:
                 return []
+
+    def _centred(self, statement: Statement, terms: list[Term]) -> list[Term] | None:
+        """Return the sensitivity of a softmax by changes less that of the largest entry, or None where that is no gain.
+
+        The weights sum to 1, so any centre gives the same. With this one the largest weight, which may round to 1, is
+        multiplied by 0 and by a sum of small terms, where a variance would be a difference of large ones. A change of
+        one entry alone has a better form: the weight's complement.
+        """
+        *rows, own = statement.free
+        if not terms or statement.where is not sympy.true or any(own in t.where.free_symbols for t in terms):
+            return None
+        logsumexp, _ = self.known[statement.source]
+        largest = replace(logsumexp, name=logsumexp.name.replace("logsumexp", "max"), op="max")
+        at_rows = dict(zip(logsumexp.free, rows, strict=True))
+        winner = self.builder.add(winner_of(largest)).xreplace(at_rows)
+        apart = [
+            Term(sympy.And(t.where, sympy.Ne(own, winner)), t.body - t.body.xreplace({own: winner}))
+            for t in merge(terms)
+        ]
+        apart = [t for t in apart if t.body != 0]
+        fresh = self.builder.fresh_index(own)
+        entry = Access(statement.name, *rows, fresh)
+        base = f"{statement.source}_centred"
+        average = [
+            found for t in (t.substitute({own: fresh}) for t in apart)
+            for found in self._total(base, (fresh,), t.where, t.body * entry)
+        ]  # fmt: skip
+        return [t.times(statement.access) for t in apart] + [Term(t.where, -t.body * statement.access) for t in average]
 
     def _sums(self, statement: Statement, terms: list[Term], weight: sympy.Expr) -> list[Term]:
         """Sum each term over the statement's bound indices; a pinned index is substituted instead."""
@@ -179,16 +211,17 @@ class _Sensitivities:
     @property
     def wide(self) -> dict[str, Statement]:
         """The sums with three slots or more that this sweep has made."""
-        return {name: s for name, s in self._made.items() if len(s.free) > 2}
+        return {name: s for name, s in self.made.items() if len(s.free) > 2}
 
     @property
-    def _made(self) -> dict[str, Statement]:
+    def made(self) -> dict[str, Statement]:
+        """The sums that this sweep has made."""
         return {s.name: s for s in self.builder.statements[self.before :] if s.op == "sum"}
 
     def specialised(self, node: sympy.Basic) -> sympy.Basic:
         """Return an expression in which sums read at one index in two slots are made for those entries alone."""
         if isinstance(node, Access):
-            statement = self._made.get(node.name)
+            statement = self.made.get(node.name)
             if statement is None or len(set(node.slots)) == len(node.slots):
                 return node
             swap = dict(statement.at(node.slots)) | {k: self.builder.fresh_index(k) for k in statement.bound}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import sympy
 
-from symloss.language.atoms import ratio
+from symloss.language.atoms import complement, ratio
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
 from symloss.program.statement import Program, Statement
@@ -57,7 +57,8 @@ class Builder:
     @staticmethod
     def _key(statement: Statement) -> tuple[object, ...]:
         """Return what makes two statements the same but for the names of their indices."""
-        order = statement.free + statement.bound
+        bound = sorted(statement.bound, key=lambda k: k.axis.name)  # stable: two over one axis keep their order
+        order = (*statement.free, *bound)
         canonical = {k: Index(f"@{number}", k.axis) for number, k in enumerate(order)}
         return (
             statement.op, len(statement.free), tuple(k.axis.name for k in order),
@@ -104,6 +105,10 @@ class Builder:
             where, body = where.xreplace({index: value}), body.xreplace({index: value})
         if not bound or body == 0 or where is sympy.false:
             return where, body
+        for index in bound:
+            whole = self._all_weights(index, where, body)
+            if whole is not None:
+                return self.total(base, tuple(k for k in bound if k != index), *whole)
         fresh: Mapping[Index, Index] = {k: self.fresh_index(k) for k in bound}
         where, body, bound = where.xreplace(fresh), body.xreplace(fresh), tuple(fresh.values())
         inside = sympy.And(*(part for part in conjuncts(where) if part.free_symbols & set(bound)))
@@ -121,6 +126,31 @@ class Builder:
         free = tuple(sorted((s for s in used if isinstance(s, Index) and s not in bound), key=str))
         access = self.add(Statement(self.fresh_name(base), free, "sum", bound, core, inside))
         return outside, coefficient * access
+
+    def _all_weights(self, index: Index, where: sympy.Basic, body: sympy.Expr) -> tuple[sympy.Basic, sympy.Expr] | None:
+        """Sum softmax weights that nothing else under the sum depends on: to 1, or without one to its complement."""
+        factors = sympy.Mul.make_args(body)
+        moving = [f for f in factors if index in f.free_symbols]
+        weight = moving[0] if len(moving) == 1 else None
+        if not (isinstance(weight, Access) and weight.name in self._weights and weight.slots[-1] == index):
+            return None
+        masks = [part for part in conjuncts(where) if index in part.free_symbols]
+        rest = sympy.And(*(part for part in conjuncts(where) if part not in masks))
+        coefficient = sympy.Mul(*(f for f in factors if f is not weight))
+        match masks:
+            case []:
+                return rest, coefficient
+            case [sympy.Ne(args=(left, right))] if index in (left, right):
+                other = right if left == index else left
+                if index in other.free_symbols:
+                    return None
+                return rest, coefficient * complement(Access(weight.name, *weight.slots[:-1], other))
+        return None
+
+    @property
+    def _weights(self) -> frozenset[str]:
+        """The softmax statements over a whole axis."""
+        return frozenset(s.name for s in self.statements if s.op == "softmax" and s.where is sympy.true)
 
 
 _Unit = tuple[tuple[str, str], tuple[str, tuple[sympy.Expr, ...], tuple[sympy.Expr, ...]]]

@@ -26,6 +26,7 @@ INVERSES: dict[type[sympy.Basic], Callable[[sympy.Expr], sympy.Expr]] = {
 
 NAMES = {"max": "largest", "min": "smallest"}
 
+
 def inner_extrema(program: Program) -> Program:
     """Take increasing functions out of every maximum and minimum.
 

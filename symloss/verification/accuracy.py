@@ -211,6 +211,7 @@ class _Judge:
         except Undecided:
             tally.undecided += 1
             return
+
         def again(request: Request) -> Any:
             return oracle.along(request.tensors, scalars, {}, 0, sample)[0]
 
