@@ -59,6 +59,97 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _dd_sum(a: float, b: float):
+    """Return a + b and what rounding took from it."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_product(a: float, b: float):
+    """Return a b and what rounding took from it; for factors below 1e290."""
+    p = a * b
+    t = 134217729.0 * a
+    a1 = t - (t - a)
+    a2 = a - a1
+    t = 134217729.0 * b
+    b1 = t - (t - b)
+    b2 = b - b1
+    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_add(x, y):
+    """Return the sum of two pairs."""
+    s, e = _dd_sum(x[0], y[0])
+    t, f = _dd_sum(x[1], y[1])
+    s, e = _dd_sum(s, e + t)
+    return _dd_sum(s, e + f)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_multiply(x, y):
+    """Return the product of two pairs."""
+    p, e = _dd_product(x[0], y[0])
+    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_divide(x, y):
+    """Return the quotient of two pairs."""
+    q = x[0] / y[0]
+    rest = _dd_add(x, _dd_multiply((-q, 0.0), y))
+    r = rest[0] / y[0]
+    rest = _dd_add(rest, _dd_multiply((-r, 0.0), y))
+    return _dd_add(_dd_sum(q, r), (rest[0] / y[0], 0.0))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_expm1(x):
+    """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
+    total = (1.0, 0.0)
+    for n in range(26, 1, -1):  # 1 + x/2 (1 + x/3 (1 + ...)); the next term is below 2**-115
+        total = _dd_add((1.0, 0.0), _dd_multiply(_dd_divide(x, (float(n), 0.0)), total))
+    return _dd_multiply(x, total)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_exp(x):
+    """Return exp(x); 0 where it underflows."""
+    if x[0] < -745.2:
+        return 0.0, 0.0
+    k = math.floor(x[0] * 1.4426950408889634 + 0.5)
+    r = _dd_add(x, (-k * 0.6931471803691238, 0.0))  # 32 bits, so that the product is exact; then the rest of log 2
+    r = _dd_add(r, _dd_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26)))
+    y = _dd_add((1.0, 0.0), _dd_expm1(r))
+    half = math.floor(0.5 * k)  # in two steps: 2**k may be subnormal
+    up, rest = math.ldexp(1.0, int(half)), math.ldexp(1.0, int(k - half))
+    return y[0] * up * rest, y[1] * up * rest
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_sigmoid(x):
+    """Return 1 / (1 + exp(-x))."""
+    below = x[0] < 0.0
+    e = _dd_exp(x if below else (-x[0], -x[1]))
+    return _dd_divide(e if below else (1.0, 0.0), _dd_add((1.0, 0.0), e))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_half_tanh(x):
+    """Return tanh(x / 2) / 2, which is sigmoid(x) - 1/2, for abs(x) up to 1/2."""
+    m = _dd_expm1(x)
+    return _dd_divide(m, _dd_add((4.0, 0.0), _dd_multiply((2.0, 0.0), m)))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_magnitude(x):
+    """Return abs(x)."""
+    return x if x[0] >= 0.0 else (-x[0], -x[1])
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -68,6 +159,111 @@ def _positive_part(x: float) -> float:
 def _decay(x: float) -> float:
     """exp(-|x|), in (0, 1]."""
     return math.exp(-abs(x))
+
+
+@njit(nogil=True, error_model="numpy")
+def _magnified(p: float, x: float) -> float:
+    """Return 2**64 p, also where p is too small to have all its bits: it is exp(x) there."""
+    return p * 18446744073709551616.0 if not x < -690.0 else math.exp(x + 44.0) * 1.4353655505588518
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_23f83d(value, size, label_smoothing, target, logit, pos_weight):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_magnitude((logit, 0.0))
+    t2 = _dd_multiply((0.5, 0.0), (label_smoothing, 0.0))
+    t3 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
+    t4 = _dd_add((1.0, 0.0), t3)
+    t5 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+    t6 = _dd_add((1.0, 0.0), t5)
+    t7 = _dd_multiply(t4, t6)
+    t8 = _dd_add(t2, t7)
+    t9 = _dd_sigmoid((logit, 0.0))
+    t10 = _dd_multiply(t8, t9)
+    t11 = _dd_multiply(t4, (target, 0.0))
+    t12 = _dd_add(t2, t11)
+    t13 = _dd_multiply((-1.0, 0.0), (logit, 0.0))
+    t14 = _dd_sigmoid(t13)
+    t15 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
+    t16 = _dd_multiply(t15, t12)
+    t17 = _dd_multiply(t16, t14)
+    t18 = _dd_add(t10, t17)
+    t19 = _dd_multiply((-2.0, 0.0), (target, 0.0))
+    t20 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
+    t21 = _dd_multiply(t20, (pos_weight, 0.0))
+    t22 = _dd_multiply((-2.0, 0.0), (pos_weight, 0.0))
+    t23 = _dd_multiply(t22, (target, 0.0))
+    t24 = _dd_multiply((2.0, 0.0), (label_smoothing, 0.0))
+    t25 = _dd_multiply(t24, (target, 0.0))
+    t26 = _dd_multiply((2.0, 0.0), (label_smoothing, 0.0))
+    t27 = _dd_multiply(t26, (pos_weight, 0.0))
+    t28 = _dd_multiply(t27, (target, 0.0))
+    t29 = _dd_add((2.0, 0.0), t3)
+    t30 = _dd_add(t29, t19)
+    t31 = _dd_add(t30, t21)
+    t32 = _dd_add(t31, t23)
+    t33 = _dd_add(t32, t25)
+    t34 = _dd_add(t33, t28)
+    t35 = _dd_multiply((0.25, 0.0), t34)
+    t36 = _dd_multiply((-0.5, 0.0), (label_smoothing, 0.0))
+    t37 = _dd_multiply((label_smoothing, 0.0), (target, 0.0))
+    t38 = _dd_multiply((pos_weight, 0.0), (target, 0.0))
+    t39 = _dd_multiply((0.5, 0.0), (label_smoothing, 0.0))
+    t40 = _dd_multiply(t39, (pos_weight, 0.0))
+    t41 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
+    t42 = _dd_multiply(t41, (pos_weight, 0.0))
+    t43 = _dd_multiply(t42, (target, 0.0))
+    t44 = _dd_add((1.0, 0.0), t5)
+    t45 = _dd_add(t44, t36)
+    t46 = _dd_add(t45, t37)
+    t47 = _dd_add(t46, t38)
+    t48 = _dd_add(t47, t40)
+    t49 = _dd_add(t48, t43)
+    t50 = _dd_half_tanh((logit, 0.0))
+    t51 = _dd_multiply(t49, t50)
+    t52 = _dd_add(t35, t51)
+    t53 = t52 if t1[0] <= (0.5, 0.0)[0] else t18
+    return t53[0]
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_bb6be1(value, size, target, logit, pos_weight):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_magnitude((logit, 0.0))
+    t2 = _dd_add((-0.5, 0.0), (target, 0.0))
+    t3 = _dd_sigmoid((logit, 0.0))
+    t4 = _dd_multiply(t2, t3)
+    t5 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+    t6 = _dd_add((0.5, 0.0), t5)
+    t7 = _dd_multiply((-1.0, 0.0), (logit, 0.0))
+    t8 = _dd_sigmoid(t7)
+    t9 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
+    t10 = _dd_multiply(t9, t6)
+    t11 = _dd_multiply(t10, t8)
+    t12 = _dd_add(t4, t11)
+    t13 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
+    t14 = _dd_multiply((2.0, 0.0), (target, 0.0))
+    t15 = _dd_multiply((2.0, 0.0), (pos_weight, 0.0))
+    t16 = _dd_multiply(t15, (target, 0.0))
+    t17 = _dd_add((-1.0, 0.0), t13)
+    t18 = _dd_add(t17, t14)
+    t19 = _dd_add(t18, t16)
+    t20 = _dd_multiply((0.25, 0.0), t19)
+    t21 = _dd_multiply((0.5, 0.0), (pos_weight, 0.0))
+    t22 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
+    t23 = _dd_multiply(t22, (target, 0.0))
+    t24 = _dd_add((-0.5, 0.0), t21)
+    t25 = _dd_add(t24, t23)
+    t26 = _dd_add(t25, (target, 0.0))
+    t27 = _dd_half_tanh((logit, 0.0))
+    t28 = _dd_multiply(t26, t27)
+    t29 = _dd_add(t20, t28)
+    t30 = t29 if t1[0] <= (0.5, 0.0)[0] else t12
+    return t30[0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -112,9 +308,10 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
         decay_value = _decay(z)
         factor_2 = decay_value / (1.0 + decay_value)
         p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+        factor_3 = t_0 * p
         t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
         sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
+        gradient_logit[i] = seed * _careful_23f83d(factor_3 - pos_weight * t_1 * sigmoid_minus, factor_3 + pos_weight * t_1 * sigmoid_minus, label_smoothing, y, z, pos_weight)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -144,8 +341,9 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             value_out[i] = factor_2
         factor_3 = decay_value / (1.0 + decay_value)
         p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+        factor_4 = t_0 * p
         sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
+        gradient_logit[i] = seed * _careful_23f83d(factor_4 - pos_weight * t_1 * sigmoid_minus, factor_4 + pos_weight * t_1 * sigmoid_minus, label_smoothing, y, z, pos_weight)
     return total
 
 
@@ -166,7 +364,7 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
         factor_2 = decay_value / (1.0 + decay_value)
         p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
         sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        hessian_logit[i] = seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * p * sigmoid_minus
+        hessian_logit[i] = (seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -186,10 +384,11 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
         decay_value = _decay(z)
         factor_3 = decay_value / (1.0 + decay_value)
         p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+        factor_4 = t_0 * p
         t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
         sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
-        hessian_logit[i] = seed * (factor + pos_weight * t_1 + factor_2) * p * sigmoid_minus
+        gradient_logit[i] = seed * _careful_23f83d(factor_4 - pos_weight * t_1 * sigmoid_minus, factor_4 + pos_weight * t_1 * sigmoid_minus, label_smoothing, y, z, pos_weight)
+        hessian_logit[i] = (seed * (factor + pos_weight * t_1 + factor_2) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -197,6 +396,7 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
     """The Hessian times a direction."""
     n = logit.shape[0]
     weighted = sample_weights.size > 0
+    shrunk_value = (0.0 * 5.421010862427522e-20)
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
@@ -210,7 +410,7 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
         factor_2 = decay_value / (1.0 + decay_value)
         p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
         sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        product_logit[i] = seed * v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * p * sigmoid_minus
+        product_logit[i] = seed * (shrunk_value + (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -264,6 +464,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
         sum_label_smoothing_tangent += seed * (v_z * term_2 + direction_parameters[0] * softplus_minus * term)
         t_1 = factor_2 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
         sum_pos_weight_tangent += seed * (direction_parameters[1] * softplus_minus * term - v_z * t_1 * sigmoid_minus)
-        product_logit[i] = seed * (direction_parameters[1] * term_2 + v_z * (factor_2 + pos_weight * t_1 + term_3 * (1.0 - y)) * p * sigmoid_minus - direction_parameters[0] * t_1 * sigmoid_minus)
+        term_4 = 0.5 + y
+        product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(term_2, term_4 * p + pos_weight * term_4 * sigmoid_minus, y, z, pos_weight) + (v_z * (factor_2 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z) * 5.421010862427522e-20))
     parameter_product[0] += sum_pos_weight_tangent
     parameter_product[1] += sum_label_smoothing_tangent

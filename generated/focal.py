@@ -63,6 +63,111 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _dd_sum(a: float, b: float):
+    """Return a + b and what rounding took from it."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_product(a: float, b: float):
+    """Return a b and what rounding took from it; for factors below 1e290."""
+    p = a * b
+    t = 134217729.0 * a
+    a1 = t - (t - a)
+    a2 = a - a1
+    t = 134217729.0 * b
+    b1 = t - (t - b)
+    b2 = b - b1
+    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_add(x, y):
+    """Return the sum of two pairs."""
+    s, e = _dd_sum(x[0], y[0])
+    t, f = _dd_sum(x[1], y[1])
+    s, e = _dd_sum(s, e + t)
+    return _dd_sum(s, e + f)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_multiply(x, y):
+    """Return the product of two pairs."""
+    p, e = _dd_product(x[0], y[0])
+    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_divide(x, y):
+    """Return the quotient of two pairs."""
+    q = x[0] / y[0]
+    rest = _dd_add(x, _dd_multiply((-q, 0.0), y))
+    r = rest[0] / y[0]
+    rest = _dd_add(rest, _dd_multiply((-r, 0.0), y))
+    return _dd_add(_dd_sum(q, r), (rest[0] / y[0], 0.0))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_expm1(x):
+    """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
+    total = (1.0, 0.0)
+    for n in range(26, 1, -1):  # 1 + x/2 (1 + x/3 (1 + ...)); the next term is below 2**-115
+        total = _dd_add((1.0, 0.0), _dd_multiply(_dd_divide(x, (float(n), 0.0)), total))
+    return _dd_multiply(x, total)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_exp(x):
+    """Return exp(x); 0 where it underflows."""
+    if x[0] < -745.2:
+        return 0.0, 0.0
+    k = math.floor(x[0] * 1.4426950408889634 + 0.5)
+    r = _dd_add(x, (-k * 0.6931471803691238, 0.0))  # 32 bits, so that the product is exact; then the rest of log 2
+    r = _dd_add(r, _dd_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26)))
+    y = _dd_add((1.0, 0.0), _dd_expm1(r))
+    half = math.floor(0.5 * k)  # in two steps: 2**k may be subnormal
+    up, rest = math.ldexp(1.0, int(half)), math.ldexp(1.0, int(k - half))
+    return y[0] * up * rest, y[1] * up * rest
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_log(x):
+    """Return the logarithm of a positive number."""
+    y = math.log(x[0])
+    r = _dd_add(_dd_multiply(x, _dd_exp((-y, 0.0))), (-1.0, 0.0))
+    return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_log1p(x):
+    """Return log(1 + x) for x in [0, 1], to the last bits of a pair even where x is small."""
+    y = math.log1p(x[0])
+    if y > 0.5:
+        return _dd_log(_dd_add((1.0, 0.0), x))
+    m = _dd_expm1((y, 0.0))
+    r = _dd_divide(_dd_add(x, (-m[0], -m[1])), _dd_add((1.0, 0.0), m))
+    return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_sigmoid(x):
+    """Return 1 / (1 + exp(-x))."""
+    below = x[0] < 0.0
+    e = _dd_exp(x if below else (-x[0], -x[1]))
+    return _dd_divide(e if below else (1.0, 0.0), _dd_add((1.0, 0.0), e))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_softplus(x):
+    """Return log(1 + exp(x))."""
+    below = x[0] < 0.0
+    tail = _dd_log1p(_dd_exp(x if below else (-x[0], -x[1])))
+    return tail if below else _dd_add(x, tail)
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -75,11 +180,76 @@ def _decay(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def _power(x: float, exponent: float) -> float:
-    """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
-    if exponent < 0.0:
-        return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
-    return math.pow(x, exponent)
+def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
+    """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
+    near = math.exp(-exponent * lost)
+    if x < 0.0:
+        p, rest = _dd_product(x, exponent)
+        near = near * math.exp(p)
+        near = near + near * rest
+    return min(near, 1.7976931348623157e308) if exponent < 0.0 else near
+
+
+@njit(nogil=True, error_model="numpy")
+def _magnified(p: float, x: float) -> float:
+    """Return 2**64 p, also where p is too small to have all its bits: it is exp(x) there."""
+    return p * 18446744073709551616.0 if not x < -690.0 else math.exp(x + 44.0) * 1.4353655505588518
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_733a24(value, size, target, logit, gamma):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
+    t2 = _dd_add((-1.0, 0.0), t1)
+    t3 = _dd_multiply((-1.0, 0.0), t2)
+    t4 = _dd_multiply(t3, (logit, 0.0))
+    t5 = _dd_sigmoid(t4)
+    t6 = _dd_multiply((-1.0, 0.0), t5)
+    t7 = _dd_multiply(t2, (logit, 0.0))
+    t8 = _dd_sigmoid(t7)
+    t9 = _dd_softplus(t4)
+    t10 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t11 = _dd_multiply(t10, t8)
+    t12 = _dd_multiply(t11, t9)
+    t13 = _dd_add(t6, t12)
+    t14 = _dd_softplus(t7)
+    t15 = _dd_multiply((-1.0, 0.0), t13)
+    t16 = _dd_multiply(t15, t14)
+    t17 = _dd_multiply((-1.0, 0.0), t8)
+    t18 = _dd_multiply(t17, t9)
+    t19 = _dd_add(t16, t18)
+    return t19[0]
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_d2fc49(value, size, gamma, target, logit):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
+    t2 = _dd_add((-1.0, 0.0), t1)
+    t3 = _dd_multiply((-1.0, 0.0), t2)
+    t4 = _dd_multiply(t3, (logit, 0.0))
+    t5 = _dd_softplus(t4)
+    t6 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t7 = _dd_multiply(t6, t5)
+    t8 = _dd_add((1.0, 0.0), (gamma, 0.0))
+    t9 = _dd_add(t8, t7)
+    t10 = _dd_sigmoid(t4)
+    t11 = _dd_multiply(t9, t10)
+    t12 = _dd_multiply((-1.0, 0.0), t10)
+    t13 = _dd_multiply(t2, (logit, 0.0))
+    t14 = _dd_sigmoid(t13)
+    t15 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t16 = _dd_multiply(t15, t14)
+    t17 = _dd_multiply(t16, t5)
+    t18 = _dd_add(t12, t17)
+    t19 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t20 = _dd_multiply(t19, t18)
+    t21 = _dd_add(t11, t20)
+    return t21[0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -95,12 +265,11 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        factor = z * term
-        decay_value = _decay(factor)
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        log1p_value = math.log1p(_decay(z * term))
+        factor = -z * term
+        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        loss = softplus_minus * alpha_t * _power(sigmoid_minus, gamma)
+        loss = softplus_minus * alpha_t * _sigmoid_power(factor, log1p_value, gamma)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -119,15 +288,17 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
         seed = sample_weight * loss_scale
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         z = np.float64(logit[i])
         factor = z * term
         decay_value = _decay(factor)
         factor_2 = decay_value / (1.0 + decay_value)
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        factor_3 = -z * term
+        log1p_value = math.log1p(decay_value)
+        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
         p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        gradient_logit[i] = seed * term * alpha_t * _power(sigmoid_minus, gamma) * (-sigmoid_minus - gamma * softplus_minus * p_t)
+        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor) * 5.421010862427522e-20)) * alpha_t * _sigmoid_power(factor_3, log1p_value, gamma)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -146,18 +317,20 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
         term = -1.0 + 2.0 * y
         factor = z * term
         decay_value = _decay(factor)
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        log1p_value = math.log1p(decay_value)
+        factor_2 = -z * term
+        softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_2 = decay_value / (1.0 + decay_value)
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        power_value = _power(sigmoid_minus, gamma)
-        loss = softplus_minus * alpha_t * power_value
+        sigmoid_power_value = _sigmoid_power(factor_2, log1p_value, gamma)
+        loss = softplus_minus * alpha_t * sigmoid_power_value
         factor_3 = loss * sample_weight
         total += factor_3
         if wanted:
             value_out[i] = factor_3
-        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        gradient_logit[i] = seed * term * alpha_t * power_value * (-sigmoid_minus - gamma * softplus_minus * p_t)
+        factor_4 = decay_value / (1.0 + decay_value)
+        sigmoid_minus = ((factor_4) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_4 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_2) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
     return total
 
 
@@ -166,21 +339,24 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
     """The exact diagonal of the Hessian."""
     n = logit.shape[0]
     weighted = sample_weights.size > 0
-    term_2 = 1.0 - alpha
+    term = 1.0 - alpha
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        z = np.float64(logit[i])
         y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        factor = z * term
+        alpha_t = ((alpha * y + term * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        z = np.float64(logit[i])
+        term_2 = -1.0 + 2.0 * y
+        factor = z * term_2
         decay_value = _decay(factor)
         factor_2 = decay_value / (1.0 + decay_value)
         p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        factor_3 = -z * term_2
+        log1p_value = math.log1p(decay_value)
+        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        hessian_logit[i] = seed * p_t * alpha_t * _power(sigmoid_minus, gamma) * ((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
+        factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
+        hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor) * _sigmoid_power(factor_3, log1p_value, gamma) * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4, gamma, y, z) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -194,18 +370,21 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
         seed = sample_weight * loss_scale
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         z = np.float64(logit[i])
         factor = z * term
         decay_value = _decay(factor)
         factor_2 = decay_value / (1.0 + decay_value)
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        power_value = _power(sigmoid_minus, gamma)
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        factor_3 = -z * term
+        log1p_value = math.log1p(decay_value)
+        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
         p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
-        gradient_logit[i] = seed * term * alpha_t * power_value * term_3
-        hessian_logit[i] = seed * p_t * alpha_t * power_value * ((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_3)
+        magnified_value = _magnified(p_t, factor)
+        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        sigmoid_power_value = _sigmoid_power(factor_3, log1p_value, gamma)
+        gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
+        factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
+        hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4, gamma, y, z) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -217,18 +396,21 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        v_z = np.float64(direction_logit[i])
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        factor = z * term
-        decay_value = _decay(factor)
-        factor_2 = decay_value / (1.0 + decay_value)
-        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        factor = -z * term
+        factor_2 = z * term
+        decay_value = _decay(factor_2)
+        log1p_value = math.log1p(decay_value)
+        v_z = np.float64(direction_logit[i])
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        product_logit[i] = seed * v_z * p_t * alpha_t * _power(sigmoid_minus, gamma) * ((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
+        factor_3 = decay_value / (1.0 + decay_value)
+        p_t = (((1.0 / (1.0 + decay_value))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay_value))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
+        product_logit[i] = seed * _sigmoid_power(factor, log1p_value, gamma) * (v_z * alpha_t * _magnified(p_t, factor_2) * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4, gamma, y, z) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -247,16 +429,15 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         factor = z * term
-        decay_value = _decay(factor)
-        log1p_value = math.log1p(decay_value)
-        softplus_minus = log1p_value + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        power_value = _power(sigmoid_minus, gamma)
-        sum_alpha += seed * softplus_minus * ((term) if alpha_given else 0.0) * power_value
+        log1p_value = math.log1p(_decay(factor))
+        factor_2 = -z * term
+        softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
+        sigmoid_power_value = _sigmoid_power(factor_2, log1p_value, gamma)
+        sum_alpha += seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        sum_gamma += -seed * softplus_plus * softplus_minus * alpha_t * power_value
-        sum_gamma_sensitivity += -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * power_value
+        sum_gamma += -seed * softplus_plus * softplus_minus * alpha_t * sigmoid_power_value
+        sum_gamma_sensitivity += -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
     parameter_gradient[0] += sum_gamma
     parameter_gradient[1] += sum_alpha
     parameter_hessian[0] += -sum_gamma_sensitivity
@@ -283,16 +464,20 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
         factor_2 = decay_value / (1.0 + decay_value)
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         log1p_value = math.log1p(decay_value)
-        softplus_minus = log1p_value + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        factor_3 = -z * term
+        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
         p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
         term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         case = ((term) if alpha_given else 0.0)
-        power_value = _power(sigmoid_minus, gamma)
-        sum_alpha_tangent += seed * (v_z * term * term_2 - direction_parameters[0] * softplus_plus * softplus_minus) * case * power_value
+        sigmoid_power_value = _sigmoid_power(factor_3, log1p_value, gamma)
+        sum_alpha_tangent += seed * (v_z * term * term_2 - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
         alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_3 = -softplus_minus * p_t
-        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_3) * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * power_value
-        product_logit[i] = seed * (direction_parameters[1] * term * case * term_2 + direction_parameters[0] * term * alpha_t * (-softplus_plus * term_2 + factor_3) + v_z * p_t * alpha_t * ((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_2)) * power_value
+        factor_4 = -softplus_minus * p_t
+        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_4) * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
+        magnified_value = _magnified(p_t, factor)
+        factor_5 = -softplus_plus * term_2
+        factor_6 = -gamma * term_2
+        product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * _careful_733a24(factor_5 + factor_4, softplus_minus * p_t + factor_5, y, z, gamma) + (v_z * alpha_t * magnified_value * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_6, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_6, gamma, y, z) * 5.421010862427522e-20))
     parameter_product[0] += sum_gamma_tangent
     parameter_product[1] += sum_alpha_tangent

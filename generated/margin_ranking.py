@@ -57,6 +57,43 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _dd_sum(a: float, b: float):
+    """Return a + b and what rounding took from it."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_product(a: float, b: float):
+    """Return a b and what rounding took from it; for factors below 1e290."""
+    p = a * b
+    t = 134217729.0 * a
+    a1 = t - (t - a)
+    a2 = a - a1
+    t = 134217729.0 * b
+    b1 = t - (t - b)
+    b2 = b - b1
+    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_add(x, y):
+    """Return the sum of two pairs."""
+    s, e = _dd_sum(x[0], y[0])
+    t, f = _dd_sum(x[1], y[1])
+    s, e = _dd_sum(s, e + t)
+    return _dd_sum(s, e + f)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_multiply(x, y):
+    """Return the product of two pairs."""
+    p, e = _dd_product(x[0], y[0])
+    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -68,6 +105,19 @@ def _step(x: float) -> float:
     return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
 
 
+@njit(nogil=True, error_model="numpy")
+def _careful_f57e13(value, size, margin, second, first, target):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_multiply((-1.0, 0.0), (second, 0.0))
+    t2 = _dd_add(t1, (first, 0.0))
+    t3 = _dd_multiply((-1.0, 0.0), t2)
+    t4 = _dd_multiply(t3, (target, 0.0))
+    t5 = _dd_add((margin, 0.0), t4)
+    return t5[0]
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(first, second, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
@@ -75,12 +125,13 @@ def value(first, second, target, margin, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
+    magnitude_value = abs(margin)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
-        loss = _positive_part(margin - y * (u - v))
+        loss = _positive_part(_careful_f57e13(margin - y * (u - v), (abs(u) + abs(v)) * abs(y) + magnitude_value, margin, v, u, y))
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -93,13 +144,14 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
     """The gradient."""
     n = first.shape[0]
     weighted = sample_weights.size > 0
+    magnitude_value = abs(margin)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
-        step_value = _step(margin - y * (u - v))
+        step_value = _step(_careful_f57e13(margin - y * (u - v), (abs(u) + abs(v)) * abs(y) + magnitude_value, margin, v, u, y))
         gradient_first[i] = -seed * y * step_value
         gradient_second[i] = seed * y * step_value
 
@@ -111,19 +163,20 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
+    magnitude_value = abs(margin)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
-        term = margin - y * (u - v)
-        loss = _positive_part(term)
+        careful_value = _careful_f57e13(margin - y * (u - v), (abs(u) + abs(v)) * abs(y) + magnitude_value, margin, v, u, y)
+        loss = _positive_part(careful_value)
         factor = loss * sample_weight
         total += factor
         if wanted:
             value_out[i] = factor
-        step_value = _step(term)
+        step_value = _step(careful_value)
         gradient_first[i] = -seed * y * step_value
         gradient_second[i] = seed * y * step_value
     return total
@@ -143,13 +196,14 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
     """Gradient and Hessian diagonal in one pass."""
     n = first.shape[0]
     weighted = sample_weights.size > 0
+    magnitude_value = abs(margin)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
-        step_value = _step(margin - y * (u - v))
+        step_value = _step(_careful_f57e13(margin - y * (u - v), (abs(u) + abs(v)) * abs(y) + magnitude_value, margin, v, u, y))
         gradient_first[i] = -seed * y * step_value
         gradient_second[i] = seed * y * step_value
         hessian_first[i] = 0.0

@@ -74,6 +74,111 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _dd_sum(a: float, b: float):
+    """Return a + b and what rounding took from it."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_product(a: float, b: float):
+    """Return a b and what rounding took from it; for factors below 1e290."""
+    p = a * b
+    t = 134217729.0 * a
+    a1 = t - (t - a)
+    a2 = a - a1
+    t = 134217729.0 * b
+    b1 = t - (t - b)
+    b2 = b - b1
+    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_add(x, y):
+    """Return the sum of two pairs."""
+    s, e = _dd_sum(x[0], y[0])
+    t, f = _dd_sum(x[1], y[1])
+    s, e = _dd_sum(s, e + t)
+    return _dd_sum(s, e + f)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_multiply(x, y):
+    """Return the product of two pairs."""
+    p, e = _dd_product(x[0], y[0])
+    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_divide(x, y):
+    """Return the quotient of two pairs."""
+    q = x[0] / y[0]
+    rest = _dd_add(x, _dd_multiply((-q, 0.0), y))
+    r = rest[0] / y[0]
+    rest = _dd_add(rest, _dd_multiply((-r, 0.0), y))
+    return _dd_add(_dd_sum(q, r), (rest[0] / y[0], 0.0))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_expm1(x):
+    """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
+    total = (1.0, 0.0)
+    for n in range(26, 1, -1):  # 1 + x/2 (1 + x/3 (1 + ...)); the next term is below 2**-115
+        total = _dd_add((1.0, 0.0), _dd_multiply(_dd_divide(x, (float(n), 0.0)), total))
+    return _dd_multiply(x, total)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_exp(x):
+    """Return exp(x); 0 where it underflows."""
+    if x[0] < -745.2:
+        return 0.0, 0.0
+    k = math.floor(x[0] * 1.4426950408889634 + 0.5)
+    r = _dd_add(x, (-k * 0.6931471803691238, 0.0))  # 32 bits, so that the product is exact; then the rest of log 2
+    r = _dd_add(r, _dd_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26)))
+    y = _dd_add((1.0, 0.0), _dd_expm1(r))
+    half = math.floor(0.5 * k)  # in two steps: 2**k may be subnormal
+    up, rest = math.ldexp(1.0, int(half)), math.ldexp(1.0, int(k - half))
+    return y[0] * up * rest, y[1] * up * rest
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_log(x):
+    """Return the logarithm of a positive number."""
+    y = math.log(x[0])
+    r = _dd_add(_dd_multiply(x, _dd_exp((-y, 0.0))), (-1.0, 0.0))
+    return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_log1p(x):
+    """Return log(1 + x) for x in [0, 1], to the last bits of a pair even where x is small."""
+    y = math.log1p(x[0])
+    if y > 0.5:
+        return _dd_log(_dd_add((1.0, 0.0), x))
+    m = _dd_expm1((y, 0.0))
+    r = _dd_divide(_dd_add(x, (-m[0], -m[1])), _dd_add((1.0, 0.0), m))
+    return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_sigmoid(x):
+    """Return 1 / (1 + exp(-x))."""
+    below = x[0] < 0.0
+    e = _dd_exp(x if below else (-x[0], -x[1]))
+    return _dd_divide(e if below else (1.0, 0.0), _dd_add((1.0, 0.0), e))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_softplus(x):
+    """Return log(1 + exp(x))."""
+    below = x[0] < 0.0
+    tail = _dd_log1p(_dd_exp(x if below else (-x[0], -x[1])))
+    return tail if below else _dd_add(x, tail)
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -86,11 +191,176 @@ def _decay(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def _power(x: float, exponent: float) -> float:
-    """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
-    if exponent < 0.0:
-        return 0.0 if x == 0.0 else min(math.pow(x, exponent), 1.7976931348623157e308)
-    return math.pow(x, exponent)
+def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
+    """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
+    near = math.exp(-exponent * lost)
+    if x < 0.0:
+        p, rest = _dd_product(x, exponent)
+        near = near * math.exp(p)
+        near = near + near * rest
+    return min(near, 1.7976931348623157e308) if exponent < 0.0 else near
+
+
+@njit(nogil=True, error_model="numpy")
+def _magnified(p: float, x: float) -> float:
+    """Return 2**64 p, also where p is too small to have all its bits: it is exp(x) there."""
+    return p * 18446744073709551616.0 if not x < -690.0 else math.exp(x + 44.0) * 1.4353655505588518
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_260772(value, size, alpha, target, alpha_given, epsilon, logit, gamma):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_multiply((alpha, 0.0), (target, 0.0))
+    t2 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
+    t3 = _dd_add((1.0, 0.0), t2)
+    t4 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+    t5 = _dd_add((1.0, 0.0), t4)
+    t6 = _dd_multiply(t3, t5)
+    t7 = _dd_add(t1, t6)
+    t8 = t7 if alpha_given else (1.0, 0.0)
+    t9 = _dd_multiply((-1.0, 0.0), t8)
+    t10 = _dd_multiply((2.0, 0.0), (target, 0.0))
+    t11 = _dd_add((-1.0, 0.0), t10)
+    t12 = _dd_multiply(t11, (logit, 0.0))
+    t13 = _dd_sigmoid(t12)
+    t14 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
+    t15 = _dd_multiply(t14, t13)
+    t16 = _dd_add(t9, t15)
+    t17 = _dd_multiply((-1.0, 0.0), t11)
+    t18 = _dd_multiply(t17, (logit, 0.0))
+    t19 = _dd_sigmoid(t18)
+    t20 = _dd_multiply(t16, t19)
+    t21 = _dd_multiply((epsilon, 0.0), t19)
+    t22 = _dd_softplus(t18)
+    t23 = _dd_multiply(t8, t22)
+    t24 = _dd_add(t21, t23)
+    t25 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t26 = _dd_multiply(t25, t24)
+    t27 = _dd_multiply(t26, t13)
+    t28 = _dd_add(t20, t27)
+    return t28[0]
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_4391f0(value, size, epsilon, target, logit, alpha, alpha_given, gamma):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
+    t2 = _dd_add((-1.0, 0.0), t1)
+    t3 = _dd_multiply((-1.0, 0.0), t2)
+    t4 = _dd_multiply(t3, (logit, 0.0))
+    t5 = _dd_sigmoid(t4)
+    t6 = _dd_multiply((epsilon, 0.0), t5)
+    t7 = _dd_multiply((alpha, 0.0), (target, 0.0))
+    t8 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
+    t9 = _dd_add((1.0, 0.0), t8)
+    t10 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+    t11 = _dd_add((1.0, 0.0), t10)
+    t12 = _dd_multiply(t9, t11)
+    t13 = _dd_add(t7, t12)
+    t14 = t13 if alpha_given else (1.0, 0.0)
+    t15 = _dd_softplus(t4)
+    t16 = _dd_multiply(t14, t15)
+    t17 = _dd_add(t6, t16)
+    t18 = _dd_multiply(t2, (logit, 0.0))
+    t19 = _dd_sigmoid(t18)
+    t20 = _dd_multiply((-1.0, 0.0), t17)
+    t21 = _dd_multiply(t20, t19)
+    t22 = _dd_multiply((-1.0, 0.0), t14)
+    t23 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
+    t24 = _dd_multiply(t23, t19)
+    t25 = _dd_add(t22, t24)
+    t26 = _dd_multiply(t25, t5)
+    t27 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t28 = _dd_multiply(t27, t17)
+    t29 = _dd_multiply(t28, t19)
+    t30 = _dd_add(t26, t29)
+    t31 = _dd_softplus(t18)
+    t32 = _dd_multiply((-1.0, 0.0), t30)
+    t33 = _dd_multiply(t32, t31)
+    t34 = _dd_add(t21, t33)
+    return t34[0]
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_dae89c(value, size, epsilon, target, logit, gamma, alpha, alpha_given):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
+    t2 = _dd_add((-1.0, 0.0), t1)
+    t3 = _dd_multiply((-1.0, 0.0), t2)
+    t4 = _dd_multiply(t3, (logit, 0.0))
+    t5 = _dd_sigmoid(t4)
+    t6 = _dd_multiply(t5, t5)
+    t7 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
+    t8 = _dd_multiply(t7, t6)
+    t9 = _dd_multiply((alpha, 0.0), (target, 0.0))
+    t10 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
+    t11 = _dd_add((1.0, 0.0), t10)
+    t12 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+    t13 = _dd_add((1.0, 0.0), t12)
+    t14 = _dd_multiply(t11, t13)
+    t15 = _dd_add(t9, t14)
+    t16 = t15 if alpha_given else (1.0, 0.0)
+    t17 = _dd_multiply((-1.0, 0.0), t16)
+    t18 = _dd_multiply(t2, (logit, 0.0))
+    t19 = _dd_sigmoid(t18)
+    t20 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
+    t21 = _dd_multiply(t20, t19)
+    t22 = _dd_add(t17, t21)
+    t23 = _dd_multiply(t22, t5)
+    t24 = _dd_multiply((epsilon, 0.0), t5)
+    t25 = _dd_softplus(t4)
+    t26 = _dd_multiply(t16, t25)
+    t27 = _dd_add(t24, t26)
+    t28 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t29 = _dd_multiply(t28, t27)
+    t30 = _dd_multiply(t29, t19)
+    t31 = _dd_add(t23, t30)
+    t32 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t33 = _dd_multiply(t32, t31)
+    t34 = _dd_multiply((-1.0, 0.0), t22)
+    t35 = _dd_multiply(t34, t5)
+    t36 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t37 = _dd_multiply(t36, t22)
+    t38 = _dd_multiply(t37, t5)
+    t39 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t40 = _dd_multiply(t39, t27)
+    t41 = _dd_multiply(t40, t5)
+    t42 = _dd_add(t8, t33)
+    t43 = _dd_add(t42, t35)
+    t44 = _dd_add(t43, t38)
+    t45 = _dd_add(t44, t41)
+    return t45[0]
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_e7c15f(value, size, epsilon, target, logit, alpha, alpha_given):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
+    t2 = _dd_add((-1.0, 0.0), t1)
+    t3 = _dd_multiply((-1.0, 0.0), t2)
+    t4 = _dd_multiply(t3, (logit, 0.0))
+    t5 = _dd_sigmoid(t4)
+    t6 = _dd_multiply((epsilon, 0.0), t5)
+    t7 = _dd_multiply((alpha, 0.0), (target, 0.0))
+    t8 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
+    t9 = _dd_add((1.0, 0.0), t8)
+    t10 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+    t11 = _dd_add((1.0, 0.0), t10)
+    t12 = _dd_multiply(t9, t11)
+    t13 = _dd_add(t7, t12)
+    t14 = t13 if alpha_given else (1.0, 0.0)
+    t15 = _dd_softplus(t4)
+    t16 = _dd_multiply(t14, t15)
+    t17 = _dd_add(t6, t16)
+    return t17[0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -101,21 +371,25 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
     wanted = value_out.size > 0
     total = 0.0
     term_2 = 1.0 - alpha
+    magnitude_value = abs(epsilon)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        factor = z * term
-        decay_value = _decay(factor)
-        sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        factor = -z * term
+        factor_2 = z * term
+        decay_value = _decay(factor_2)
+        log1p_value = math.log1p(decay_value)
+        sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor_2 >= 0 else ((1.0 / (1.0 + decay_value))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        loss = (epsilon * sigmoid_minus + softplus_minus * alpha_t) * _power(sigmoid_minus, gamma)
-        factor_2 = loss * sample_weight
-        total += factor_2
+        factor_3 = softplus_minus * alpha_t
+        loss = _sigmoid_power(factor, log1p_value, gamma) * _careful_e7c15f(epsilon * sigmoid_minus + factor_3, factor_3 + sigmoid_minus * magnitude_value, epsilon, y, z, alpha, alpha_given)
+        factor_4 = loss * sample_weight
+        total += factor_4
         if wanted:
-            value_out[i] = factor_2
+            value_out[i] = factor_4
     return total
 
 
@@ -125,20 +399,24 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
     n = logit.shape[0]
     weighted = sample_weights.size > 0
     term_2 = 1.0 - alpha
+    magnitude_value = abs(epsilon)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         z = np.float64(logit[i])
-        factor = z * term
-        decay_value = _decay(factor)
-        factor_2 = decay_value / (1.0 + decay_value)
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        factor = -z * term
+        factor_2 = z * term
+        decay_value = _decay(factor_2)
+        log1p_value = math.log1p(decay_value)
+        factor_3 = decay_value / (1.0 + decay_value)
+        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay_value))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        gradient_logit[i] = seed * term * _power(sigmoid_minus, gamma) * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + softplus_minus * alpha_t) * p_t)
+        p_t = (((1.0 / (1.0 + decay_value))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+        factor_4 = softplus_minus * alpha_t
+        gradient_logit[i] = seed * term * _sigmoid_power(factor, log1p_value, gamma) * _careful_260772(sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t, (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * (factor_4 + sigmoid_minus * magnitude_value) * p_t, alpha, y, alpha_given, epsilon, z, gamma)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -149,27 +427,32 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
     wanted = value_out.size > 0
     total = 0.0
     term_2 = 1.0 - alpha
+    magnitude_value = abs(epsilon)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        factor = z * term
-        decay_value = _decay(factor)
-        factor_2 = decay_value / (1.0 + decay_value)
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        factor = -z * term
+        factor_2 = z * term
+        decay_value = _decay(factor_2)
+        log1p_value = math.log1p(decay_value)
+        sigmoid_power_value = _sigmoid_power(factor, log1p_value, gamma)
+        factor_3 = decay_value / (1.0 + decay_value)
+        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay_value))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-        power_value = _power(sigmoid_minus, gamma)
-        loss = term_3 * power_value
-        factor_3 = loss * sample_weight
-        total += factor_3
+        factor_4 = softplus_minus * alpha_t
+        term_3 = epsilon * sigmoid_minus + factor_4
+        term_4 = factor_4 + sigmoid_minus * magnitude_value
+        loss = sigmoid_power_value * _careful_e7c15f(term_3, term_4, epsilon, y, z, alpha, alpha_given)
+        factor_5 = loss * sample_weight
+        total += factor_5
         if wanted:
-            value_out[i] = factor_3
-        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        gradient_logit[i] = seed * term * power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t)
+            value_out[i] = factor_5
+        p_t = (((1.0 / (1.0 + decay_value))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t, (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t, alpha, y, alpha_given, epsilon, z, gamma)
     return total
 
 
@@ -179,6 +462,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
     n = logit.shape[0]
     weighted = sample_weights.size > 0
     term_3 = 1.0 - alpha
+    magnitude_value = abs(epsilon)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -190,12 +474,19 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
         term_2 = 1.0 + decay_value
         factor_2 = decay_value / term_2
         p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        factor_3 = -z * term
+        log1p_value = math.log1p(decay_value)
+        case = (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         term_4 = -alpha_t - epsilon * p_t
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-        hessian_logit[i] = seed * p_t * _power(sigmoid_minus, gamma) * (-epsilon * (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+        factor_4 = softplus_minus * alpha_t
+        term_5 = epsilon * sigmoid_minus + factor_4
+        term_6 = p_t * magnitude_value + alpha_t
+        factor_5 = term_6 * sigmoid_minus
+        term_7 = factor_4 + sigmoid_minus * magnitude_value
+        hessian_logit[i] = (seed * _magnified(p_t, factor) * _sigmoid_power(factor_3, log1p_value, gamma) * _careful_dae89c(-epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus, gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -204,26 +495,35 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
     n = logit.shape[0]
     weighted = sample_weights.size > 0
     term_3 = 1.0 - alpha
+    magnitude_value = abs(epsilon)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
         z = np.float64(logit[i])
-        factor = z * term
-        decay_value = _decay(factor)
+        factor = -z * term
+        factor_2 = z * term
+        decay_value = _decay(factor_2)
+        log1p_value = math.log1p(decay_value)
+        sigmoid_power_value = _sigmoid_power(factor, log1p_value, gamma)
         term_2 = 1.0 + decay_value
-        factor_2 = decay_value / term_2
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        power_value = _power(sigmoid_minus, gamma)
+        factor_3 = decay_value / term_2
+        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
         term_4 = -alpha_t - epsilon * p_t
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+        factor_4 = softplus_minus * alpha_t
+        term_5 = epsilon * sigmoid_minus + factor_4
         term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
-        gradient_logit[i] = seed * term * power_value * term_6
-        hessian_logit[i] = seed * p_t * power_value * (-epsilon * (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+        term_7 = p_t * magnitude_value + alpha_t
+        factor_5 = term_7 * sigmoid_minus
+        term_8 = factor_4 + sigmoid_minus * magnitude_value
+        term_9 = factor_5 + gamma * term_8 * p_t
+        gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(term_6, term_9, alpha, y, alpha_given, epsilon, z, gamma)
+        case = (((decay_value * decay_value) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+        hessian_logit[i] = (seed * _magnified(p_t, factor_2) * sigmoid_power_value * _careful_dae89c(-epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus, gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -231,25 +531,34 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
     """The Hessian times a direction."""
     n = logit.shape[0]
     weighted = sample_weights.size > 0
+    shrunk_value = (0.0 * 5.421010862427522e-20)
     term_3 = 1.0 - alpha
+    magnitude_value = abs(epsilon)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        v_z = np.float64(direction_logit[i])
         z = np.float64(logit[i])
         y = np.float64(target[i])
         term = -1.0 + 2.0 * y
-        factor = z * term
-        decay_value = _decay(factor)
+        factor = -z * term
+        factor_2 = z * term
+        decay_value = _decay(factor_2)
+        log1p_value = math.log1p(decay_value)
+        v_z = np.float64(direction_logit[i])
         term_2 = 1.0 + decay_value
-        factor_2 = decay_value / term_2
-        p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+        factor_3 = decay_value / term_2
+        p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+        case = (((decay_value * decay_value) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         term_4 = -alpha_t - epsilon * p_t
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
-        term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-        product_logit[i] = seed * v_z * p_t * _power(sigmoid_minus, gamma) * (-epsilon * (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+        factor_4 = softplus_minus * alpha_t
+        term_5 = epsilon * sigmoid_minus + factor_4
+        term_6 = p_t * magnitude_value + alpha_t
+        factor_5 = term_6 * sigmoid_minus
+        term_7 = factor_4 + sigmoid_minus * magnitude_value
+        product_logit[i] = seed * _sigmoid_power(factor, log1p_value, gamma) * (shrunk_value + (v_z * _magnified(p_t, factor_2) * _careful_dae89c(-epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus, gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -271,16 +580,17 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
         factor = z * term
         decay_value = _decay(factor)
         log1p_value = math.log1p(decay_value)
-        softplus_minus = log1p_value + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        factor_2 = -z * term
+        softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
+        sigmoid_power_value = _sigmoid_power(factor_2, log1p_value, gamma)
+        sum_alpha += seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
         sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        power_value = _power(sigmoid_minus, gamma)
-        sum_alpha += seed * softplus_minus * ((term) if alpha_given else 0.0) * power_value
-        sum_epsilon += seed * sigmoid_minus * power_value
+        sum_epsilon += seed * sigmoid_minus * sigmoid_power_value
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-        sum_gamma += -seed * term_3 * softplus_plus * power_value
-        sum_gamma_sensitivity += -seed * (softplus_plus * softplus_plus) * term_3 * power_value
+        sum_gamma += -seed * term_3 * softplus_plus * sigmoid_power_value
+        sum_gamma_sensitivity += -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
     parameter_gradient[0] += sum_gamma
     parameter_gradient[1] += sum_alpha
     parameter_gradient[2] += sum_epsilon
@@ -297,9 +607,10 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     sum_alpha_tangent = 0.0
     sum_epsilon_tangent = 0.0
     sum_gamma_tangent = 0.0
-    term_4 = -1.0 - gamma
-    term_5 = 1.0 - alpha
-    factor_4 = direction_parameters[2] * term_4
+    term_3 = -1.0 - gamma
+    term_4 = 1.0 - alpha
+    magnitude_value = abs(epsilon)
+    factor_7 = direction_parameters[2] * term_3
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -313,21 +624,28 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
         factor_2 = decay_value / term_2
         sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
         log1p_value = math.log1p(decay_value)
-        softplus_minus = log1p_value + _positive_part(-z * term)  # softplus(-logit*(2*target - 1))
+        factor_3 = -z * term
+        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
         p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         case = ((term) if alpha_given else 0.0)
-        power_value = _power(sigmoid_minus, gamma)
-        sum_alpha_tangent += seed * (v_z * term * term_3 - direction_parameters[0] * softplus_plus * softplus_minus) * case * power_value
-        sum_epsilon_tangent += seed * (v_z * term * p_t * term_4 - direction_parameters[0] * softplus_plus) * sigmoid_minus * power_value
-        alpha_t = ((alpha * y + term_5 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        term_6 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-        factor_3 = -term_6 * p_t
-        term_7 = -alpha_t - epsilon * p_t
-        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_6 + v_z * term * (gamma * term_6 * softplus_plus * p_t + factor_3 - softplus_plus * sigmoid_minus * term_7) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * power_value
-        term_8 = sigmoid_minus * term_7 - gamma * term_6 * p_t
-        product_logit[i] = seed * (direction_parameters[0] * term * (factor_3 - softplus_plus * term_8) + v_z * p_t * (-epsilon * (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan) - gamma * term_8 - sigmoid_minus * term_7 - gamma * sigmoid_minus * term_7 - gamma * term_6 * sigmoid_minus) + direction_parameters[1] * term * case * term_3 + factor_4 * term * p_t * sigmoid_minus) * power_value
+        sigmoid_power_value = _sigmoid_power(factor_3, log1p_value, gamma)
+        sum_alpha_tangent += seed * (v_z * term * (-sigmoid_minus - gamma * softplus_minus * p_t) - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
+        sum_epsilon_tangent += seed * (v_z * term * p_t * term_3 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
+        alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+        factor_4 = softplus_minus * alpha_t
+        term_5 = epsilon * sigmoid_minus + factor_4
+        factor_5 = -term_5 * p_t
+        term_6 = -alpha_t - epsilon * p_t
+        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_5 - softplus_plus * sigmoid_minus * term_6) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
+        term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
+        term_8 = p_t * magnitude_value + alpha_t
+        factor_6 = term_8 * sigmoid_minus
+        term_9 = factor_4 + sigmoid_minus * magnitude_value
+        term_10 = factor_6 + gamma * term_9 * p_t
+        magnified_value = _magnified(p_t, factor)
+        case_2 = (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+        product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * _careful_4391f0(factor_5 - softplus_plus * term_7, term_10 * softplus_plus + term_9 * p_t, epsilon, y, z, alpha, alpha_given, gamma) + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * _careful_dae89c(-epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus, gamma * term_10 + factor_6 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20) + (factor_7 * term * _magnified(p_t * sigmoid_minus, -abs(factor)) * 5.421010862427522e-20))
     parameter_product[0] += sum_gamma_tangent
     parameter_product[1] += sum_alpha_tangent
     parameter_product[2] += sum_epsilon_tangent

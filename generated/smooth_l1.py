@@ -48,9 +48,76 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _dd_sum(a: float, b: float):
+    """Return a + b and what rounding took from it."""
+    s = a + b
+    back = s - a
+    return s, (a - (s - back)) + (b - back)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_product(a: float, b: float):
+    """Return a b and what rounding took from it; for factors below 1e290."""
+    p = a * b
+    t = 134217729.0 * a
+    a1 = t - (t - a)
+    a2 = a - a1
+    t = 134217729.0 * b
+    b1 = t - (t - b)
+    b2 = b - b1
+    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_add(x, y):
+    """Return the sum of two pairs."""
+    s, e = _dd_sum(x[0], y[0])
+    t, f = _dd_sum(x[1], y[1])
+    s, e = _dd_sum(s, e + t)
+    return _dd_sum(s, e + f)
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_multiply(x, y):
+    """Return the product of two pairs."""
+    p, e = _dd_product(x[0], y[0])
+    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_magnitude(x):
+    """Return abs(x)."""
+    return x if x[0] >= 0.0 else (-x[0], -x[1])
+
+
+@njit(nogil=True, error_model="numpy")
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_1ba123(value, size, target, prediction):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_multiply((-2.0, 0.0), (target, 0.0))
+    t2 = _dd_multiply((2.0, 0.0), (prediction, 0.0))
+    t3 = _dd_add(t1, t2)
+    return t3[0]
+
+
+@njit(nogil=True, error_model="numpy")
+def _careful_83e860(value, size, beta, target, prediction):
+    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    if not abs(value) < 0.5 * size or size > 1e290:
+        return value
+    t1 = _dd_multiply((-0.5, 0.0), (beta, 0.0))
+    t2 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+    t3 = _dd_add(t2, (prediction, 0.0))
+    t4 = _dd_magnitude(t3)
+    t5 = _dd_add(t1, t4)
+    return t5[0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -61,17 +128,18 @@ def value(prediction, target, beta, sample_weights, value_out):
     wanted = value_out.size > 0
     total = 0.0
     factor = (-0.5) * beta
+    factor_2 = 0.5 * beta
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
         magnitude_value = abs(r)
-        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
-        factor_2 = loss * sample_weight
-        total += factor_2
+        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (_careful_83e860(magnitude_value + factor, factor_2 + magnitude_value, beta, y, x)) if beta < magnitude_value else np.nan)
+        factor_3 = loss * sample_weight
+        total += factor_3
         if wanted:
-            value_out[i] = factor_2
+            value_out[i] = factor_3
     return total
 
 
@@ -86,7 +154,7 @@ def gradient(prediction, target, beta, sample_weights, loss_scale, gradient_pred
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
+        gradient_prediction[i] = seed * ((0.5 * _careful_1ba123(2.0 * x + (-2.0) * y, 2.0 * abs(x) + 2.0 * abs(y), y, x) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -97,6 +165,7 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
     wanted = value_out.size > 0
     total = 0.0
     factor = (-0.5) * beta
+    factor_2 = 0.5 * beta
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -104,12 +173,12 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
         y = np.float64(target[i])
         r = x - y  # prediction - target
         magnitude_value = abs(r)
-        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
-        factor_2 = loss * sample_weight
-        total += factor_2
+        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (_careful_83e860(magnitude_value + factor, factor_2 + magnitude_value, beta, y, x)) if beta < magnitude_value else np.nan)
+        factor_3 = loss * sample_weight
+        total += factor_3
         if wanted:
-            value_out[i] = factor_2
-        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= magnitude_value else (_signum(r)) if beta < magnitude_value else np.nan)
+            value_out[i] = factor_3
+        gradient_prediction[i] = seed * ((0.5 * _careful_1ba123(2.0 * x + (-2.0) * y, 2.0 * abs(x) + 2.0 * abs(y), y, x) / beta) if beta >= magnitude_value else (_signum(r)) if beta < magnitude_value else np.nan)
     return total
 
 
@@ -138,7 +207,7 @@ def gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, g
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
+        gradient_prediction[i] = seed * ((0.5 * _careful_1ba123(2.0 * x + (-2.0) * y, 2.0 * abs(x) + 2.0 * abs(y), y, x) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
         hessian_prediction[i] = seed * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
 
 
@@ -190,7 +259,7 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
         y = np.float64(target[i])
         r = x - y  # prediction - target
         v_x = np.float64(direction_prediction[i])
-        case = (((-0.5) * (2.0 * x + (-2.0) * y) / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
-        sum_beta_tangent += seed * (direction_parameters[0] * (((r * r) / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * case)
-        product_prediction[i] = seed * (direction_parameters[0] * case + v_x * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan))
+        term = 2.0 * x + (-2.0) * y
+        sum_beta_tangent += seed * (direction_parameters[0] * (((r * r) / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * (((-0.5) * term / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan))
+        product_prediction[i] = seed * (direction_parameters[0] * (((-0.5) * _careful_1ba123(term, 2.0 * abs(x) + 2.0 * abs(y), y, x) / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan))
     parameter_product[0] += sum_beta_tangent

@@ -49,6 +49,7 @@ from symloss.rendering.record import make_record, render_tex
 from symloss.rendering.scaffold import scaffold
 from symloss.site.build import DocsResult, build_site
 from symloss.stability import expansion, rules
+from symloss.stability.careful import carefully
 from symloss.stability.rules import Step
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import file_hash, stale, verify_loss, write
@@ -101,7 +102,7 @@ def derive(definition: Definition) -> Derived:
     program = hessian_diagonal(program)
     program = tangent(program, targets)
     folded = fold_outputs(definition, program)
-    kernels = lower(definition, folded.program)
+    kernels = lower(definition, carefully(definition, folded.program))
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
     variants = tuple(map(derive, definition.variants))
     return Derived(definition, lifted.program, folded.program, kernels, trace, digest_of(definition), variants)

@@ -11,8 +11,10 @@ import jinja2
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
 from symloss.lowering.nodes import Kernel
+from symloss.rendering.careful_format import format_recipe
 from symloss.rendering.numba_format import format_kernel
 from symloss.rendering.primitives import GEMM, source_of
+from symloss.stability.careful import Recipe
 
 VERSION = "0.1.0"
 
@@ -23,6 +25,7 @@ ENVIRONMENT = jinja2.Environment(
 
 
 Variant = tuple[Definition, tuple[Kernel, ...]]
+_Rendered = tuple[list[dict[str, Any]], set[str], set[Recipe]]
 
 
 def render_module(definition: Definition, variants: tuple[Variant, ...], formula: str, digest: str) -> str:
@@ -40,34 +43,43 @@ def render_module(definition: Definition, variants: tuple[Variant, ...], formula
         The hash of the definition.
     """
     used: set[str] = set()
+    recipes: dict[str, str] = {}
     rendered: list[dict[str, Any]] = []
     for variant, kernels in variants:
-        found, primitives = _rendered(variant, kernels)
+        found, primitives, careful = _rendered(variant, kernels)
         rendered += found
         used |= primitives
+        for recipe in careful:
+            recipes[recipe.name], operations = format_recipe(recipe)
+            used |= operations
     return ENVIRONMENT.get_template("module.py.jinja").render(
         title=definition.title, summary=_lower_first(definition.summary), formula=formula, hash=digest,
         version=VERSION, shapes=_shapes(definition), spec=_literal(specification(definition, formula, digest)),
-        primitives=source_of(used), kernels=rendered, products=GEMM if "_multiply" in used else "",
+        primitives=(*source_of(used), *(recipes[name] for name in sorted(recipes))),
+        kernels=rendered, products=GEMM if "_multiply" in used else "",
     )  # fmt: skip
 
 
-def _rendered(definition: Definition, kernels: tuple[Kernel, ...]) -> tuple[list[dict[str, Any]], set[str]]:
-    """Return what the template needs of each kernel of one variant, and the primitives they call."""
+def _rendered(definition: Definition, kernels: tuple[Kernel, ...]) -> _Rendered:
+    """Return what the template needs of each kernel of one variant, and the primitives and recipes they call."""
     loads = frozenset(
         [a.name for a in definition.inputs if a.kind == "real"]
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
     used: set[str] = set()
+    recipes: set[Recipe] = set()
     rendered = []
     case = ", ".join(f"{name} = {value}" for name, value in definition.choice) if definition.suffix else ""
     for kernel in kernels:
-        lines, primitives = format_kernel(kernel, loads, _extents(definition), definition.differentiable[0].name)
+        lines, primitives, careful = format_kernel(
+            kernel, loads, _extents(definition), definition.differentiable[0].name
+        )
         used |= primitives
+        recipes |= careful
         summary = kernel.summary[0].upper() + kernel.summary[1:] + (f" ({case})" if case else "")
         name = kernel.name + definition.suffix
         rendered.append({"name": name, "arguments": ", ".join(kernel.arguments), "lines": lines, "summary": summary})
-    return rendered, used
+    return rendered, used, recipes
 
 
 def specification(definition: Definition, formula: str, digest: str) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from symloss.lowering.nodes import (
     Store,
     Update,
 )
+from symloss.rendering.careful_format import NEEDED
+from symloss.stability.careful import Recipe
 
 _REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
 _STARTS = {"sum": "0.0", "norm": "0.0", "max": "-np.inf", "min": "np.inf", "argmax": "0", "argmin": "0"}
@@ -39,7 +41,7 @@ _CALLS = {
     "acos": "math.acos", "atan2": "math.atan2", "tanh": "math.tanh", "magnitude": "abs",
     "positive_part": "_positive_part", "decay": "_decay", "exp_difference": "_exp_difference",
     "power": "_power", "ratio": "_ratio", "arctangent": "math.atan2",
-    "step": "_step", "signum": "_signum",
+    "sigmoid_power": "_sigmoid_power", "magnified": "_magnified", "step": "_step", "signum": "_signum",
 }  # fmt: skip
 
 
@@ -52,6 +54,7 @@ class NumbaPrinter(StrPrinter):
         super().__init__({"order": "none"})
         self.loads = loads
         self.used: set[str] = set()
+        self.recipes: set[Recipe] = set()
 
     def _print_Access(self, node: Access) -> str:
         slots = ", ".join(self._integer(s) for s in node.slots) or "()"
@@ -129,13 +132,20 @@ class NumbaPrinter(StrPrinter):
         self.used.add("_power")
         return f"_power({self._print(node.base)}, {self._print(node.exp)})"
 
+    def _print_careful(self, node: sympy.Function) -> str:
+        recipe, *arguments = node.args
+        self.recipes.add(recipe)
+        return f"{recipe.name}({', '.join(self._print(a) for a in arguments)})"
+
     def _print_Function(self, node: sympy.Function) -> str:
         if type(node).__name__ == "difference":
             left, right = (self.parenthesize(a, PRECEDENCE["Add"], strict=True) for a in node.args)
             return f"({left} - {right})"
+        if type(node).__name__ == "shrunk":
+            return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
         call = _CALLS[type(node).__name__]
         if call.startswith("_"):
-            self.used.add(call)
+            self.used |= {call, *NEEDED.get(call, ())}
         return f"{call}({', '.join(self._print(a) for a in node.args)})"
 
     def _print_Piecewise(self, node: sympy.Piecewise) -> str:
@@ -177,8 +187,8 @@ ROWS = 256
 
 def format_kernel(
     kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str
-) -> tuple[list[str], set[str]]:
-    """Return the body of a kernel as source lines, and the primitives it calls.
+) -> tuple[list[str], set[str], set[Recipe]]:
+    """Return the body of a kernel as source lines, and the primitives and recipes it calls.
 
     Parameters
     ----------
@@ -206,7 +216,7 @@ def format_kernel(
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []
-    return head + body + tail, printer.used
+    return head + body + tail, printer.used, printer.recipes
 
 
 def _mentions(text: str, axis: str) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from symloss.rendering.double_double import OPERATIONS, _dd_product
+
 
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
@@ -50,6 +52,21 @@ def _power(x: float, exponent: float) -> float:
     return math.pow(x, exponent)
 
 
+def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
+    """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
+    near = math.exp(-exponent * lost)
+    if x < 0.0:
+        p, rest = _dd_product(x, exponent)
+        near = near * math.exp(p)
+        near = near + near * rest
+    return min(near, 1.7976931348623157e308) if exponent < 0.0 else near
+
+
+def _magnified(p: float, x: float) -> float:
+    """Return 2**64 p, also where p is too small to have all its bits: it is exp(x) there."""
+    return p * 18446744073709551616.0 if not x < -690.0 else math.exp(x + 44.0) * 1.4353655505588518
+
+
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
@@ -85,9 +102,13 @@ def _multiply(left: Any, left_transposed: bool, right: Any, right_transposed: bo
     )  # fmt: skip
 
 
-PRIMITIVES = (_positive_part, _step, _signum, _decay, _exp_difference, _power, _ratio, _multiply)
+PRIMITIVES = (
+    _positive_part, _step, _signum, _decay, _exp_difference, _power, _sigmoid_power, _magnified, _ratio, _multiply,
+)  # fmt: skip
 
 
 def source_of(names: set[str]) -> tuple[str, ...]:
     """Return the source of the primitives called `names`, in a fixed order."""
-    return tuple(inspect.getsource(f).rstrip().replace(": Any", "") for f in PRIMITIVES if f.__name__ in names)
+    known = (*OPERATIONS, *PRIMITIVES)
+    texts = (inspect.getsource(f).rstrip() for f in known if f.__name__ in names)
+    return tuple(text.replace(": Any", "").replace(": Pair", "").replace(" -> Pair", "") for text in texts)

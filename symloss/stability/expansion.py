@@ -33,11 +33,32 @@ class power(sympy.Function):  # noqa: N801
     nargs = 2
 
 
+class sigmoid_power(sympy.Function):  # noqa: N801
+    """A power of a sigmoid: of ``x``, ``log1p(exp(-|x|))`` and the exponent."""
+
+    nargs = 3
+
+
+class magnified(sympy.Function):  # noqa: N801
+    """2**64 p for p that tends to exp(x) as x falls, right to the last bits where p is subnormal: of p and x."""
+
+    nargs = 2
+
+
+class shrunk(sympy.Function):  # noqa: N801
+    """2**-64 times a number, after everything else: rounded once where it is subnormal."""
+
+    nargs = 1
+
+
 @lru_cache(maxsize=1 << 16)
 def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
     """Return the expression with sigmoid and softplus written out."""
     if isinstance(expression, Access) or not expression.args:
         return expression
+    if isinstance(expression, sympy.Pow) and isinstance(expression.base, sigmoid) and not expression.exp.is_Rational:
+        x = expand_atoms(expression.base.args[0])
+        return sigmoid_power(x, log1p(decay(_unsigned(x))), expand_atoms(expression.exp))
     arguments = [expand_atoms(a) for a in expression.args]
     match expression:
         case sigmoid():

@@ -1,0 +1,106 @@
+"""Recipes into functions of double-double arithmetic."""
+
+from __future__ import annotations
+
+import sympy
+
+from symloss.language.atoms import magnitude, positive_part, sigmoid, softplus
+from symloss.language.nodes import Access, Flag
+from symloss.stability.careful import Recipe, half_tanh
+
+_CALLS = {
+    sigmoid: "_dd_sigmoid", softplus: "_dd_softplus", sympy.exp: "_dd_exp", sympy.log: "_dd_log",
+    positive_part: "_dd_positive_part", magnitude: "_dd_magnitude", half_tanh: "_dd_half_tanh",
+}  # fmt: skip
+NEEDED = {
+    "_dd_add": ("_dd_sum",), "_dd_multiply": ("_dd_sum", "_dd_product"), "_dd_divide": ("_dd_add", "_dd_multiply"),
+    "_dd_expm1": ("_dd_add", "_dd_multiply", "_dd_divide"), "_dd_exp": ("_dd_expm1",),
+    "_dd_log": ("_dd_exp",), "_dd_log1p": ("_dd_log", "_dd_expm1"), "_dd_sigmoid": ("_dd_exp",),
+    "_dd_half_tanh": ("_dd_expm1",), "_sigmoid_power": ("_dd_product",), "_dd_softplus": ("_dd_log1p",),
+}  # fmt: skip
+"""Which operations call which."""
+
+
+def needed(names: set[str]) -> set[str]:
+    """Return the operations called `names` with all that they call."""
+    found, stack = set(names), list(names)
+    while stack:
+        stack += (more := [n for n in NEEDED.get(stack.pop(), ()) if n not in found])
+        found |= set(more)
+    return found
+
+
+class _Lines:
+    """A function under construction: one line for each operation, each result under a name."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.used: set[str] = set()
+        self.names: dict[sympy.Basic, str] = {}
+
+    def of(self, node: sympy.Basic) -> str:
+        """Return the text of a pair that holds the value of a node."""
+        if node not in self.names:
+            self.names[node] = self._text(node)
+        return self.names[node]
+
+    def _text(self, node: sympy.Basic) -> str:
+        match node:
+            case Access() | sympy.Symbol():
+                return f"({node.name}, 0.0)"
+            case sympy.Rational() if node.q & (node.q - 1) == 0:
+                return f"({float(node)!r}, 0.0)"
+            case sympy.Rational():
+                return self._set("_dd_divide", f"({node.p}.0, 0.0)", f"({node.q}.0, 0.0)")
+            case sympy.Add():
+                return self._fold("_dd_add", node.args)
+            case sympy.Mul():
+                return self._fold("_dd_multiply", node.args)
+            case sympy.Pow():
+                return self._fold("_dd_multiply", (node.base,) * int(node.exp))
+            case sympy.Piecewise():
+                return self._cases(node)
+        return self._set(_CALLS[type(node)], self.of(node.args[0]))
+
+    def _fold(self, call: str, parts: tuple[sympy.Basic, ...]) -> str:
+        first, *rest = (self.of(p) for p in parts)
+        for part in rest:
+            first = self._set(call, first, part)
+        return first
+
+    def _set(self, call: str, *arguments: str) -> str:
+        self.used.add(call)
+        return self._assign(f"{call}({', '.join(arguments)})")
+
+    def _assign(self, text: str) -> str:
+        name = f"t{len(self.lines) + 1}"
+        self.lines.append(f"{name} = {text}")
+        return name
+
+    def _cases(self, node: sympy.Piecewise) -> str:
+        (value, condition), *others = node.args
+        if condition is sympy.true:
+            return self.of(value)
+        match condition:
+            case Flag():
+                test = str(condition.name)
+            case _:
+                left, right = self.of(condition.lhs), self.of(condition.rhs)
+                test = f"{left}[0] {condition.rel_op} {right}[0]"
+        otherwise = self.of(sympy.Piecewise(*others)) if others else "(math.nan, 0.0)"
+        return self._assign(f"{self.of(value)} if {test} else {otherwise}")
+
+
+def format_recipe(recipe: Recipe) -> tuple[str, set[str]]:
+    """Return the source of a recipe's function, and the operations it needs."""
+    lines = _Lines()
+    result = lines.of(recipe.expression)
+    names = ", ".join(leaf.name for leaf in recipe.leaves)
+    body = "\n".join(f"    {line}" for line in lines.lines)
+    source = (
+        f"def {recipe.name}(value, size, {names}):\n"
+        f'    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""\n'
+        f"    if not abs(value) < 0.5 * size or size > 1e290:\n"
+        f"        return value\n{body}\n    return {result}[0]"
+    )
+    return source, needed(lines.used)

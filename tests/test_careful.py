@@ -1,0 +1,99 @@
+"""Sums that cancel: double-double against the oracle's balls, and the kernels next to zero crossings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+
+import symloss
+from symloss import catalogue
+from symloss.rendering import double_double
+from symloss.verification.oracle import oracle_of
+from symloss.verification.quantities import Request, split
+from symloss.verification.series import working
+from symloss.verification.ulp import ulp_error
+
+FUNCTIONS: dict[str, tuple[Callable[[Any], Any], float, float]] = {
+    "_dd_expm1": (lambda x: x.expm1(), -0.5, 0.5),
+    "_dd_exp": (lambda x: x.exp(), -600.0, 600.0),
+    "_dd_log": (lambda x: x.log(), 1.5, 700.0),
+    "_dd_log1p": (lambda x: x.log1p(), 0.0, 1.0),
+    "_dd_sigmoid": (lambda x: 1 / (1 + (-x).exp()), -40.0, 40.0),
+    "_dd_half_tanh": (lambda x: (x / 2).tanh() / 2, -0.5, 0.5),
+    "_dd_softplus": (lambda x: x.exp().log1p(), -40.0, 40.0),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_double_double_is_right_to_100_bits(name: str) -> None:
+    exact, low, high = FUNCTIONS[name]
+    compute = getattr(double_double, name)
+    rng = np.random.default_rng(5)
+    points = [*rng.uniform(low, high, 200)]
+    if low <= 0.0:  # and to so many bits relative to a small result too
+        points += [p for p in rng.choice([-1.0, 1.0], 100) * 2.0 ** rng.uniform(-60, -2, 100) if low <= p <= high]
+    with working(400, 0):
+        for point in map(float, points):
+            x = (point, point * float(rng.uniform(-0.5, 0.5)) * 2.0**-53)
+            truth = exact(flint.arb(x[0]) + flint.arb(x[1]))
+            found = compute(x)
+            assert abs(flint.arb(found[0]) + flint.arb(found[1]) - truth) <= abs(truth) * flint.arb(2) ** -100, x
+
+
+def worst_near(name: str, quantity: int, inputs: dict[str, np.ndarray[Any, Any]], **settings: float) -> float:
+    """Return the largest error of a gradient (1) or Hessian (2) in units of the last place."""
+    definition, loss = catalogue.find()[name], symloss.load(name)
+    computed = loss.gradient_and_hessian(*inputs.values(), reduction="sum", **settings)[quantity - 1]
+    request = Request(oracle_of(definition), *split(definition, inputs, settings))
+    target = definition.differentiable[0].name
+    errors = [ulp_error(computed[k], request.entry(target, (k,))[quantity], np.float64) for k in range(len(computed))]
+    assert not any(e.kind for e in errors)
+    return max(e.ulp for e in errors)
+
+
+def beside(roots: np.ndarray[Any, Any], steps: int = 3) -> np.ndarray[Any, Any]:
+    """Return the floats next to each root, and some further off."""
+    found = [roots]
+    for side in (-np.inf, np.inf):
+        x = roots
+        for _ in range(steps):
+            x = np.nextafter(x, side)
+            found.append(x)
+    return np.concatenate([*found, roots * (1 + 1e-9), roots * (1 - 1e-5), roots * 1.01])
+
+
+def test_the_gradient_of_a_soft_label_next_to_its_zero() -> None:
+    rng = np.random.default_rng(3)
+    target = np.concatenate([rng.uniform(0.001, 0.999, 40), [0.25, 0.5, 0.75, 1e-5]])
+    logit = beside(np.log(target / (1 - target)))
+    targets = np.tile(target, len(logit) // len(target))
+    tiny = np.array([2.3e-48, -1e-300, 1e-12])
+    inputs = {"logit": np.concatenate([logit, tiny]), "target": np.concatenate([targets, np.full(3, 0.5)])}
+    assert worst_near("binary_cross_entropy", 1, inputs, pos_weight=1.0) < 64  # the last floats before it; 5e16 without
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0, 5.0])
+def test_the_hessian_of_focal_next_to_its_zero(gamma: float) -> None:
+    grid = np.linspace(-8, 8, 4001)
+    hessian = symloss.focal.hessian_diagonal(grid, np.ones_like(grid), gamma=gamma, alpha=None, reduction="sum")
+    at = np.flatnonzero(np.sign(hessian[:-1]) * np.sign(hessian[1:]) < 0)
+    assert len(at) == 1
+    low, high = grid[at[0]], grid[at[0] + 1]
+    for _ in range(60):
+        middle = (low + high) / 2
+        here = symloss.focal.hessian_diagonal(np.array([low, middle]), np.ones(2), gamma=gamma, alpha=None)
+        low, high = (middle, high) if np.sign(here[0]) == np.sign(here[1]) else (low, middle)
+    logit = beside(np.array([low]))
+    inputs = {"logit": logit, "target": np.ones_like(logit)}
+    assert worst_near("focal", 2, inputs, gamma=gamma, alpha=1.0) < 256  # the last floats before it; 5e15 without
+
+
+def test_a_small_margin_survives() -> None:
+    value = symloss.margin_ranking.value(
+        np.array([-5e-257]), np.array([-0.5]), np.array([1.0]), margin=0.5, reduction="none"
+    )
+    assert value[0] == 5e-257
