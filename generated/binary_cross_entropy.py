@@ -108,10 +108,33 @@ def _dd_divide(x, y):
 @njit(nogil=True, error_model="numpy")
 def _dd_expm1(x):
     """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
-    total = (1.0, 0.0)
-    for n in range(26, 1, -1):  # 1 + x/2 (1 + x/3 (1 + ...)); the next term is below 2**-115
-        total = _dd_add((1.0, 0.0), _dd_multiply(_dd_divide(x, (float(n), 0.0)), total))
-    return _dd_multiply(x, total)
+    x = (x[0] * 0.03125, x[1] * 0.03125)
+    h, total = x[0], 0.0
+    for c in (
+        1.1470745597729725e-11,
+        1.6059043836821613e-10,
+        2.08767569878681e-09,
+        2.505210838544172e-08,
+        2.755731922398589e-07,
+        2.7557319223985893e-06,
+    ):  # 1 / 14!, ..., 1 / 9!: beyond what needs pairs
+        total = total * h + c
+    found = (total, 0.0)
+    for pair in (  # 1 / 8!, ..., 1 / 1!
+        (2.48015873015873e-05, 2.1511947866775882e-23),
+        (0.0001984126984126984, 1.7209558293420705e-22),
+        (0.001388888888888889, -5.300543954373577e-20),
+        (0.008333333333333333, 1.1564823173178714e-19),
+        (0.041666666666666664, 2.3129646346357427e-18),
+        (0.16666666666666666, 9.25185853854297e-18),
+        (0.5, 0.0),
+        (1.0, 0.0),
+    ):
+        found = _dd_add(pair, _dd_multiply(x, found))
+    found = _dd_multiply(x, found)
+    for _ in range(5):  # exp(2 x) - 1 = m (2 + m)
+        found = _dd_multiply(found, _dd_add((2.0, 0.0), found))
+    return found
 
 
 @njit(nogil=True, error_model="numpy")
@@ -129,11 +152,15 @@ def _dd_exp(x):
 
 
 @njit(nogil=True, error_model="numpy")
-def _dd_sigmoid(x):
-    """Return 1 / (1 + exp(-x))."""
-    below = x[0] < 0.0
-    e = _dd_exp(x if below else (-x[0], -x[1]))
-    return _dd_divide(e if below else (1.0, 0.0), _dd_add((1.0, 0.0), e))
+def _dd_decay(x):
+    """Return exp(-|x|)."""
+    return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_sigmoid(x, e):
+    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
+    return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
 
 
 @njit(nogil=True, error_model="numpy")
@@ -170,100 +197,110 @@ def _magnified(p: float, x: float) -> float:
 @njit(nogil=True, error_model="numpy")
 def _careful_23f83d(value, size, label_smoothing, target, logit, pos_weight):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
-    t1 = _dd_magnitude((logit, 0.0))
-    t2 = _dd_multiply((0.5, 0.0), (label_smoothing, 0.0))
-    t3 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
-    t4 = _dd_add((1.0, 0.0), t3)
-    t5 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-    t6 = _dd_add((1.0, 0.0), t5)
-    t7 = _dd_multiply(t4, t6)
-    t8 = _dd_add(t2, t7)
-    t9 = _dd_sigmoid((logit, 0.0))
-    t10 = _dd_multiply(t8, t9)
-    t11 = _dd_multiply(t4, (target, 0.0))
-    t12 = _dd_add(t2, t11)
-    t13 = _dd_multiply((-1.0, 0.0), (logit, 0.0))
-    t14 = _dd_sigmoid(t13)
-    t15 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
-    t16 = _dd_multiply(t15, t12)
-    t17 = _dd_multiply(t16, t14)
-    t18 = _dd_add(t10, t17)
-    t19 = _dd_multiply((-2.0, 0.0), (target, 0.0))
-    t20 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
-    t21 = _dd_multiply(t20, (pos_weight, 0.0))
-    t22 = _dd_multiply((-2.0, 0.0), (pos_weight, 0.0))
-    t23 = _dd_multiply(t22, (target, 0.0))
-    t24 = _dd_multiply((2.0, 0.0), (label_smoothing, 0.0))
-    t25 = _dd_multiply(t24, (target, 0.0))
-    t26 = _dd_multiply((2.0, 0.0), (label_smoothing, 0.0))
-    t27 = _dd_multiply(t26, (pos_weight, 0.0))
-    t28 = _dd_multiply(t27, (target, 0.0))
-    t29 = _dd_add((2.0, 0.0), t3)
-    t30 = _dd_add(t29, t19)
-    t31 = _dd_add(t30, t21)
-    t32 = _dd_add(t31, t23)
-    t33 = _dd_add(t32, t25)
-    t34 = _dd_add(t33, t28)
-    t35 = _dd_multiply((0.25, 0.0), t34)
-    t36 = _dd_multiply((-0.5, 0.0), (label_smoothing, 0.0))
-    t37 = _dd_multiply((label_smoothing, 0.0), (target, 0.0))
-    t38 = _dd_multiply((pos_weight, 0.0), (target, 0.0))
-    t39 = _dd_multiply((0.5, 0.0), (label_smoothing, 0.0))
-    t40 = _dd_multiply(t39, (pos_weight, 0.0))
-    t41 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
-    t42 = _dd_multiply(t41, (pos_weight, 0.0))
-    t43 = _dd_multiply(t42, (target, 0.0))
-    t44 = _dd_add((1.0, 0.0), t5)
-    t45 = _dd_add(t44, t36)
-    t46 = _dd_add(t45, t37)
-    t47 = _dd_add(t46, t38)
-    t48 = _dd_add(t47, t40)
-    t49 = _dd_add(t48, t43)
-    t50 = _dd_half_tanh((logit, 0.0))
-    t51 = _dd_multiply(t49, t50)
-    t52 = _dd_add(t35, t51)
-    t53 = t52 if t1[0] <= (0.5, 0.0)[0] else t18
-    return t53[0]
+    t2 = _dd_magnitude((logit, 0.0))
+    if t2[0] <= (0.5, 0.0)[0]:
+        t3 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
+        t4 = _dd_multiply((-2.0, 0.0), (target, 0.0))
+        t5 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
+        t6 = _dd_multiply(t5, (pos_weight, 0.0))
+        t7 = _dd_multiply((-2.0, 0.0), (pos_weight, 0.0))
+        t8 = _dd_multiply(t7, (target, 0.0))
+        t9 = _dd_multiply((2.0, 0.0), (label_smoothing, 0.0))
+        t10 = _dd_multiply(t9, (target, 0.0))
+        t11 = _dd_multiply((2.0, 0.0), (label_smoothing, 0.0))
+        t12 = _dd_multiply(t11, (pos_weight, 0.0))
+        t13 = _dd_multiply(t12, (target, 0.0))
+        t14 = _dd_add((2.0, 0.0), t3)
+        t15 = _dd_add(t14, t4)
+        t16 = _dd_add(t15, t6)
+        t17 = _dd_add(t16, t8)
+        t18 = _dd_add(t17, t10)
+        t19 = _dd_add(t18, t13)
+        t20 = _dd_multiply((0.25, 0.0), t19)
+        t21 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+        t22 = _dd_multiply((-0.5, 0.0), (label_smoothing, 0.0))
+        t23 = _dd_multiply((label_smoothing, 0.0), (target, 0.0))
+        t24 = _dd_multiply((pos_weight, 0.0), (target, 0.0))
+        t25 = _dd_multiply((0.5, 0.0), (label_smoothing, 0.0))
+        t26 = _dd_multiply(t25, (pos_weight, 0.0))
+        t27 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
+        t28 = _dd_multiply(t27, (pos_weight, 0.0))
+        t29 = _dd_multiply(t28, (target, 0.0))
+        t30 = _dd_add((1.0, 0.0), t21)
+        t31 = _dd_add(t30, t22)
+        t32 = _dd_add(t31, t23)
+        t33 = _dd_add(t32, t24)
+        t34 = _dd_add(t33, t26)
+        t35 = _dd_add(t34, t29)
+        t36 = _dd_half_tanh((logit, 0.0))
+        t37 = _dd_multiply(t35, t36)
+        t38 = _dd_add(t20, t37)
+        t1 = t38
+    else:
+        t39 = _dd_multiply((0.5, 0.0), (label_smoothing, 0.0))
+        t40 = _dd_multiply((-1.0, 0.0), (label_smoothing, 0.0))
+        t41 = _dd_add((1.0, 0.0), t40)
+        t42 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+        t43 = _dd_add((1.0, 0.0), t42)
+        t44 = _dd_multiply(t41, t43)
+        t45 = _dd_add(t39, t44)
+        t46 = _dd_decay((logit, 0.0))
+        t47 = _dd_sigmoid((logit, 0.0), t46)
+        t48 = _dd_multiply(t45, t47)
+        t49 = _dd_multiply(t41, (target, 0.0))
+        t50 = _dd_add(t39, t49)
+        t51 = _dd_multiply((-1.0, 0.0), (logit, 0.0))
+        t52 = _dd_sigmoid(t51, t46)
+        t53 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
+        t54 = _dd_multiply(t53, t50)
+        t55 = _dd_multiply(t54, t52)
+        t56 = _dd_add(t48, t55)
+        t1 = t56
+    return t1[0]
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_bb6be1(value, size, target, logit, pos_weight):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
-    t1 = _dd_magnitude((logit, 0.0))
-    t2 = _dd_add((-0.5, 0.0), (target, 0.0))
-    t3 = _dd_sigmoid((logit, 0.0))
-    t4 = _dd_multiply(t2, t3)
-    t5 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-    t6 = _dd_add((0.5, 0.0), t5)
-    t7 = _dd_multiply((-1.0, 0.0), (logit, 0.0))
-    t8 = _dd_sigmoid(t7)
-    t9 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
-    t10 = _dd_multiply(t9, t6)
-    t11 = _dd_multiply(t10, t8)
-    t12 = _dd_add(t4, t11)
-    t13 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
-    t14 = _dd_multiply((2.0, 0.0), (target, 0.0))
-    t15 = _dd_multiply((2.0, 0.0), (pos_weight, 0.0))
-    t16 = _dd_multiply(t15, (target, 0.0))
-    t17 = _dd_add((-1.0, 0.0), t13)
-    t18 = _dd_add(t17, t14)
-    t19 = _dd_add(t18, t16)
-    t20 = _dd_multiply((0.25, 0.0), t19)
-    t21 = _dd_multiply((0.5, 0.0), (pos_weight, 0.0))
-    t22 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
-    t23 = _dd_multiply(t22, (target, 0.0))
-    t24 = _dd_add((-0.5, 0.0), t21)
-    t25 = _dd_add(t24, t23)
-    t26 = _dd_add(t25, (target, 0.0))
-    t27 = _dd_half_tanh((logit, 0.0))
-    t28 = _dd_multiply(t26, t27)
-    t29 = _dd_add(t20, t28)
-    t30 = t29 if t1[0] <= (0.5, 0.0)[0] else t12
-    return t30[0]
+    t2 = _dd_magnitude((logit, 0.0))
+    if t2[0] <= (0.5, 0.0)[0]:
+        t3 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
+        t4 = _dd_multiply((2.0, 0.0), (target, 0.0))
+        t5 = _dd_multiply((2.0, 0.0), (pos_weight, 0.0))
+        t6 = _dd_multiply(t5, (target, 0.0))
+        t7 = _dd_add((-1.0, 0.0), t3)
+        t8 = _dd_add(t7, t4)
+        t9 = _dd_add(t8, t6)
+        t10 = _dd_multiply((0.25, 0.0), t9)
+        t11 = _dd_multiply((0.5, 0.0), (pos_weight, 0.0))
+        t12 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
+        t13 = _dd_multiply(t12, (target, 0.0))
+        t14 = _dd_add((-0.5, 0.0), t11)
+        t15 = _dd_add(t14, t13)
+        t16 = _dd_add(t15, (target, 0.0))
+        t17 = _dd_half_tanh((logit, 0.0))
+        t18 = _dd_multiply(t16, t17)
+        t19 = _dd_add(t10, t18)
+        t1 = t19
+    else:
+        t20 = _dd_add((-0.5, 0.0), (target, 0.0))
+        t21 = _dd_decay((logit, 0.0))
+        t22 = _dd_sigmoid((logit, 0.0), t21)
+        t23 = _dd_multiply(t20, t22)
+        t24 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+        t25 = _dd_add((0.5, 0.0), t24)
+        t26 = _dd_multiply((-1.0, 0.0), (logit, 0.0))
+        t27 = _dd_sigmoid(t26, t21)
+        t28 = _dd_multiply((-1.0, 0.0), (pos_weight, 0.0))
+        t29 = _dd_multiply(t28, t25)
+        t30 = _dd_multiply(t29, t27)
+        t31 = _dd_add(t23, t30)
+        t1 = t31
+    return t1[0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -112,10 +112,33 @@ def _dd_divide(x, y):
 @njit(nogil=True, error_model="numpy")
 def _dd_expm1(x):
     """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
-    total = (1.0, 0.0)
-    for n in range(26, 1, -1):  # 1 + x/2 (1 + x/3 (1 + ...)); the next term is below 2**-115
-        total = _dd_add((1.0, 0.0), _dd_multiply(_dd_divide(x, (float(n), 0.0)), total))
-    return _dd_multiply(x, total)
+    x = (x[0] * 0.03125, x[1] * 0.03125)
+    h, total = x[0], 0.0
+    for c in (
+        1.1470745597729725e-11,
+        1.6059043836821613e-10,
+        2.08767569878681e-09,
+        2.505210838544172e-08,
+        2.755731922398589e-07,
+        2.7557319223985893e-06,
+    ):  # 1 / 14!, ..., 1 / 9!: beyond what needs pairs
+        total = total * h + c
+    found = (total, 0.0)
+    for pair in (  # 1 / 8!, ..., 1 / 1!
+        (2.48015873015873e-05, 2.1511947866775882e-23),
+        (0.0001984126984126984, 1.7209558293420705e-22),
+        (0.001388888888888889, -5.300543954373577e-20),
+        (0.008333333333333333, 1.1564823173178714e-19),
+        (0.041666666666666664, 2.3129646346357427e-18),
+        (0.16666666666666666, 9.25185853854297e-18),
+        (0.5, 0.0),
+        (1.0, 0.0),
+    ):
+        found = _dd_add(pair, _dd_multiply(x, found))
+    found = _dd_multiply(x, found)
+    for _ in range(5):  # exp(2 x) - 1 = m (2 + m)
+        found = _dd_multiply(found, _dd_add((2.0, 0.0), found))
+    return found
 
 
 @njit(nogil=True, error_model="numpy")
@@ -152,19 +175,22 @@ def _dd_log1p(x):
 
 
 @njit(nogil=True, error_model="numpy")
-def _dd_sigmoid(x):
-    """Return 1 / (1 + exp(-x))."""
-    below = x[0] < 0.0
-    e = _dd_exp(x if below else (-x[0], -x[1]))
-    return _dd_divide(e if below else (1.0, 0.0), _dd_add((1.0, 0.0), e))
+def _dd_decay(x):
+    """Return exp(-|x|)."""
+    return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
 
 
 @njit(nogil=True, error_model="numpy")
-def _dd_softplus(x):
-    """Return log(1 + exp(x))."""
-    below = x[0] < 0.0
-    tail = _dd_log1p(_dd_exp(x if below else (-x[0], -x[1])))
-    return tail if below else _dd_add(x, tail)
+def _dd_sigmoid(x, e):
+    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
+    return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_softplus(x, e):
+    """Return log(1 + exp(x)), from e = exp(-|x|)."""
+    tail = _dd_log1p(e)
+    return tail if x[0] < 0.0 else _dd_add(x, tail)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -199,57 +225,59 @@ def _magnified(p: float, x: float) -> float:
 @njit(nogil=True, error_model="numpy")
 def _careful_733a24(value, size, target, logit, gamma):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
     t3 = _dd_multiply((-1.0, 0.0), t2)
     t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_sigmoid(t4)
-    t6 = _dd_multiply((-1.0, 0.0), t5)
-    t7 = _dd_multiply(t2, (logit, 0.0))
-    t8 = _dd_sigmoid(t7)
-    t9 = _dd_softplus(t4)
-    t10 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t11 = _dd_multiply(t10, t8)
+    t5 = _dd_decay(t4)
+    t6 = _dd_sigmoid(t4, t5)
+    t7 = _dd_multiply((-1.0, 0.0), t6)
+    t8 = _dd_multiply(t2, (logit, 0.0))
+    t9 = _dd_sigmoid(t8, t5)
+    t10 = _dd_softplus(t4, t5)
+    t11 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
     t12 = _dd_multiply(t11, t9)
-    t13 = _dd_add(t6, t12)
-    t14 = _dd_softplus(t7)
-    t15 = _dd_multiply((-1.0, 0.0), t13)
-    t16 = _dd_multiply(t15, t14)
-    t17 = _dd_multiply((-1.0, 0.0), t8)
-    t18 = _dd_multiply(t17, t9)
-    t19 = _dd_add(t16, t18)
-    return t19[0]
+    t13 = _dd_multiply(t12, t10)
+    t14 = _dd_add(t7, t13)
+    t15 = _dd_softplus(t8, t5)
+    t16 = _dd_multiply((-1.0, 0.0), t14)
+    t17 = _dd_multiply(t16, t15)
+    t18 = _dd_multiply((-1.0, 0.0), t9)
+    t19 = _dd_multiply(t18, t10)
+    t20 = _dd_add(t17, t19)
+    return t20[0]
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_d2fc49(value, size, gamma, target, logit):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
     t3 = _dd_multiply((-1.0, 0.0), t2)
     t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_softplus(t4)
-    t6 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t7 = _dd_multiply(t6, t5)
-    t8 = _dd_add((1.0, 0.0), (gamma, 0.0))
-    t9 = _dd_add(t8, t7)
-    t10 = _dd_sigmoid(t4)
-    t11 = _dd_multiply(t9, t10)
-    t12 = _dd_multiply((-1.0, 0.0), t10)
-    t13 = _dd_multiply(t2, (logit, 0.0))
-    t14 = _dd_sigmoid(t13)
-    t15 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t16 = _dd_multiply(t15, t14)
-    t17 = _dd_multiply(t16, t5)
-    t18 = _dd_add(t12, t17)
-    t19 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t20 = _dd_multiply(t19, t18)
-    t21 = _dd_add(t11, t20)
-    return t21[0]
+    t5 = _dd_decay(t4)
+    t6 = _dd_softplus(t4, t5)
+    t7 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t8 = _dd_multiply(t7, t6)
+    t9 = _dd_add((1.0, 0.0), (gamma, 0.0))
+    t10 = _dd_add(t9, t8)
+    t11 = _dd_sigmoid(t4, t5)
+    t12 = _dd_multiply(t10, t11)
+    t13 = _dd_multiply((-1.0, 0.0), t11)
+    t14 = _dd_multiply(t2, (logit, 0.0))
+    t15 = _dd_sigmoid(t14, t5)
+    t16 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t17 = _dd_multiply(t16, t15)
+    t18 = _dd_multiply(t17, t6)
+    t19 = _dd_add(t13, t18)
+    t20 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t21 = _dd_multiply(t20, t19)
+    t22 = _dd_add(t12, t21)
+    return t22[0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -108,7 +108,7 @@ def _step(x: float) -> float:
 @njit(nogil=True, error_model="numpy")
 def _careful_f57e13(value, size, margin, second, first, target):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
     t1 = _dd_multiply((-1.0, 0.0), (second, 0.0))
     t2 = _dd_add(t1, (first, 0.0))

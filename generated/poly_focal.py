@@ -123,10 +123,33 @@ def _dd_divide(x, y):
 @njit(nogil=True, error_model="numpy")
 def _dd_expm1(x):
     """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
-    total = (1.0, 0.0)
-    for n in range(26, 1, -1):  # 1 + x/2 (1 + x/3 (1 + ...)); the next term is below 2**-115
-        total = _dd_add((1.0, 0.0), _dd_multiply(_dd_divide(x, (float(n), 0.0)), total))
-    return _dd_multiply(x, total)
+    x = (x[0] * 0.03125, x[1] * 0.03125)
+    h, total = x[0], 0.0
+    for c in (
+        1.1470745597729725e-11,
+        1.6059043836821613e-10,
+        2.08767569878681e-09,
+        2.505210838544172e-08,
+        2.755731922398589e-07,
+        2.7557319223985893e-06,
+    ):  # 1 / 14!, ..., 1 / 9!: beyond what needs pairs
+        total = total * h + c
+    found = (total, 0.0)
+    for pair in (  # 1 / 8!, ..., 1 / 1!
+        (2.48015873015873e-05, 2.1511947866775882e-23),
+        (0.0001984126984126984, 1.7209558293420705e-22),
+        (0.001388888888888889, -5.300543954373577e-20),
+        (0.008333333333333333, 1.1564823173178714e-19),
+        (0.041666666666666664, 2.3129646346357427e-18),
+        (0.16666666666666666, 9.25185853854297e-18),
+        (0.5, 0.0),
+        (1.0, 0.0),
+    ):
+        found = _dd_add(pair, _dd_multiply(x, found))
+    found = _dd_multiply(x, found)
+    for _ in range(5):  # exp(2 x) - 1 = m (2 + m)
+        found = _dd_multiply(found, _dd_add((2.0, 0.0), found))
+    return found
 
 
 @njit(nogil=True, error_model="numpy")
@@ -163,19 +186,22 @@ def _dd_log1p(x):
 
 
 @njit(nogil=True, error_model="numpy")
-def _dd_sigmoid(x):
-    """Return 1 / (1 + exp(-x))."""
-    below = x[0] < 0.0
-    e = _dd_exp(x if below else (-x[0], -x[1]))
-    return _dd_divide(e if below else (1.0, 0.0), _dd_add((1.0, 0.0), e))
+def _dd_decay(x):
+    """Return exp(-|x|)."""
+    return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
 
 
 @njit(nogil=True, error_model="numpy")
-def _dd_softplus(x):
-    """Return log(1 + exp(x))."""
-    below = x[0] < 0.0
-    tail = _dd_log1p(_dd_exp(x if below else (-x[0], -x[1])))
-    return tail if below else _dd_add(x, tail)
+def _dd_sigmoid(x, e):
+    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
+    return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
+
+
+@njit(nogil=True, error_model="numpy")
+def _dd_softplus(x, e):
+    """Return log(1 + exp(x)), from e = exp(-|x|)."""
+    tail = _dd_log1p(e)
+    return tail if x[0] < 0.0 else _dd_add(x, tail)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -210,157 +236,173 @@ def _magnified(p: float, x: float) -> float:
 @njit(nogil=True, error_model="numpy")
 def _careful_260772(value, size, alpha, target, alpha_given, epsilon, logit, gamma):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
-    t1 = _dd_multiply((alpha, 0.0), (target, 0.0))
-    t2 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
-    t3 = _dd_add((1.0, 0.0), t2)
-    t4 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-    t5 = _dd_add((1.0, 0.0), t4)
-    t6 = _dd_multiply(t3, t5)
-    t7 = _dd_add(t1, t6)
-    t8 = t7 if alpha_given else (1.0, 0.0)
-    t9 = _dd_multiply((-1.0, 0.0), t8)
+    if alpha_given:
+        t2 = _dd_multiply((alpha, 0.0), (target, 0.0))
+        t3 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
+        t4 = _dd_add((1.0, 0.0), t3)
+        t5 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+        t6 = _dd_add((1.0, 0.0), t5)
+        t7 = _dd_multiply(t4, t6)
+        t8 = _dd_add(t2, t7)
+        t1 = t8
+    else:
+        t1 = (1.0, 0.0)
+    t9 = _dd_multiply((-1.0, 0.0), t1)
     t10 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t11 = _dd_add((-1.0, 0.0), t10)
     t12 = _dd_multiply(t11, (logit, 0.0))
-    t13 = _dd_sigmoid(t12)
-    t14 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
-    t15 = _dd_multiply(t14, t13)
-    t16 = _dd_add(t9, t15)
-    t17 = _dd_multiply((-1.0, 0.0), t11)
-    t18 = _dd_multiply(t17, (logit, 0.0))
-    t19 = _dd_sigmoid(t18)
-    t20 = _dd_multiply(t16, t19)
-    t21 = _dd_multiply((epsilon, 0.0), t19)
-    t22 = _dd_softplus(t18)
-    t23 = _dd_multiply(t8, t22)
-    t24 = _dd_add(t21, t23)
-    t25 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t26 = _dd_multiply(t25, t24)
-    t27 = _dd_multiply(t26, t13)
-    t28 = _dd_add(t20, t27)
-    return t28[0]
+    t13 = _dd_decay(t12)
+    t14 = _dd_sigmoid(t12, t13)
+    t15 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
+    t16 = _dd_multiply(t15, t14)
+    t17 = _dd_add(t9, t16)
+    t18 = _dd_multiply((-1.0, 0.0), t11)
+    t19 = _dd_multiply(t18, (logit, 0.0))
+    t20 = _dd_sigmoid(t19, t13)
+    t21 = _dd_multiply(t17, t20)
+    t22 = _dd_multiply((epsilon, 0.0), t20)
+    t23 = _dd_softplus(t19, t13)
+    t24 = _dd_multiply(t1, t23)
+    t25 = _dd_add(t22, t24)
+    t26 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t27 = _dd_multiply(t26, t25)
+    t28 = _dd_multiply(t27, t14)
+    t29 = _dd_add(t21, t28)
+    return t29[0]
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_4391f0(value, size, epsilon, target, logit, alpha, alpha_given, gamma):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
     t3 = _dd_multiply((-1.0, 0.0), t2)
     t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_sigmoid(t4)
-    t6 = _dd_multiply((epsilon, 0.0), t5)
-    t7 = _dd_multiply((alpha, 0.0), (target, 0.0))
-    t8 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
-    t9 = _dd_add((1.0, 0.0), t8)
-    t10 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-    t11 = _dd_add((1.0, 0.0), t10)
-    t12 = _dd_multiply(t9, t11)
-    t13 = _dd_add(t7, t12)
-    t14 = t13 if alpha_given else (1.0, 0.0)
-    t15 = _dd_softplus(t4)
-    t16 = _dd_multiply(t14, t15)
-    t17 = _dd_add(t6, t16)
-    t18 = _dd_multiply(t2, (logit, 0.0))
-    t19 = _dd_sigmoid(t18)
-    t20 = _dd_multiply((-1.0, 0.0), t17)
-    t21 = _dd_multiply(t20, t19)
-    t22 = _dd_multiply((-1.0, 0.0), t14)
-    t23 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
-    t24 = _dd_multiply(t23, t19)
-    t25 = _dd_add(t22, t24)
-    t26 = _dd_multiply(t25, t5)
-    t27 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t28 = _dd_multiply(t27, t17)
-    t29 = _dd_multiply(t28, t19)
-    t30 = _dd_add(t26, t29)
-    t31 = _dd_softplus(t18)
-    t32 = _dd_multiply((-1.0, 0.0), t30)
-    t33 = _dd_multiply(t32, t31)
-    t34 = _dd_add(t21, t33)
-    return t34[0]
+    t5 = _dd_decay(t4)
+    t6 = _dd_sigmoid(t4, t5)
+    t7 = _dd_multiply((epsilon, 0.0), t6)
+    if alpha_given:
+        t9 = _dd_multiply((alpha, 0.0), (target, 0.0))
+        t10 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
+        t11 = _dd_add((1.0, 0.0), t10)
+        t12 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+        t13 = _dd_add((1.0, 0.0), t12)
+        t14 = _dd_multiply(t11, t13)
+        t15 = _dd_add(t9, t14)
+        t8 = t15
+    else:
+        t8 = (1.0, 0.0)
+    t16 = _dd_softplus(t4, t5)
+    t17 = _dd_multiply(t8, t16)
+    t18 = _dd_add(t7, t17)
+    t19 = _dd_multiply(t2, (logit, 0.0))
+    t20 = _dd_sigmoid(t19, t5)
+    t21 = _dd_multiply((-1.0, 0.0), t18)
+    t22 = _dd_multiply(t21, t20)
+    t23 = _dd_multiply((-1.0, 0.0), t8)
+    t24 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
+    t25 = _dd_multiply(t24, t20)
+    t26 = _dd_add(t23, t25)
+    t27 = _dd_multiply(t26, t6)
+    t28 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t29 = _dd_multiply(t28, t18)
+    t30 = _dd_multiply(t29, t20)
+    t31 = _dd_add(t27, t30)
+    t32 = _dd_softplus(t19, t5)
+    t33 = _dd_multiply((-1.0, 0.0), t31)
+    t34 = _dd_multiply(t33, t32)
+    t35 = _dd_add(t22, t34)
+    return t35[0]
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_dae89c(value, size, epsilon, target, logit, gamma, alpha, alpha_given):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
     t3 = _dd_multiply((-1.0, 0.0), t2)
     t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_sigmoid(t4)
-    t6 = _dd_multiply(t5, t5)
-    t7 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
-    t8 = _dd_multiply(t7, t6)
-    t9 = _dd_multiply((alpha, 0.0), (target, 0.0))
-    t10 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
-    t11 = _dd_add((1.0, 0.0), t10)
-    t12 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-    t13 = _dd_add((1.0, 0.0), t12)
-    t14 = _dd_multiply(t11, t13)
-    t15 = _dd_add(t9, t14)
-    t16 = t15 if alpha_given else (1.0, 0.0)
-    t17 = _dd_multiply((-1.0, 0.0), t16)
-    t18 = _dd_multiply(t2, (logit, 0.0))
-    t19 = _dd_sigmoid(t18)
-    t20 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
-    t21 = _dd_multiply(t20, t19)
-    t22 = _dd_add(t17, t21)
-    t23 = _dd_multiply(t22, t5)
-    t24 = _dd_multiply((epsilon, 0.0), t5)
-    t25 = _dd_softplus(t4)
-    t26 = _dd_multiply(t16, t25)
-    t27 = _dd_add(t24, t26)
-    t28 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t29 = _dd_multiply(t28, t27)
-    t30 = _dd_multiply(t29, t19)
-    t31 = _dd_add(t23, t30)
-    t32 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t33 = _dd_multiply(t32, t31)
-    t34 = _dd_multiply((-1.0, 0.0), t22)
-    t35 = _dd_multiply(t34, t5)
-    t36 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t37 = _dd_multiply(t36, t22)
-    t38 = _dd_multiply(t37, t5)
-    t39 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
-    t40 = _dd_multiply(t39, t27)
-    t41 = _dd_multiply(t40, t5)
-    t42 = _dd_add(t8, t33)
-    t43 = _dd_add(t42, t35)
-    t44 = _dd_add(t43, t38)
-    t45 = _dd_add(t44, t41)
-    return t45[0]
+    t5 = _dd_decay(t4)
+    t6 = _dd_sigmoid(t4, t5)
+    t7 = _dd_multiply(t6, t6)
+    t8 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
+    t9 = _dd_multiply(t8, t7)
+    if alpha_given:
+        t11 = _dd_multiply((alpha, 0.0), (target, 0.0))
+        t12 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
+        t13 = _dd_add((1.0, 0.0), t12)
+        t14 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+        t15 = _dd_add((1.0, 0.0), t14)
+        t16 = _dd_multiply(t13, t15)
+        t17 = _dd_add(t11, t16)
+        t10 = t17
+    else:
+        t10 = (1.0, 0.0)
+    t18 = _dd_multiply((-1.0, 0.0), t10)
+    t19 = _dd_multiply(t2, (logit, 0.0))
+    t20 = _dd_sigmoid(t19, t5)
+    t21 = _dd_multiply((-1.0, 0.0), (epsilon, 0.0))
+    t22 = _dd_multiply(t21, t20)
+    t23 = _dd_add(t18, t22)
+    t24 = _dd_multiply(t23, t6)
+    t25 = _dd_multiply((epsilon, 0.0), t6)
+    t26 = _dd_softplus(t4, t5)
+    t27 = _dd_multiply(t10, t26)
+    t28 = _dd_add(t25, t27)
+    t29 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t30 = _dd_multiply(t29, t28)
+    t31 = _dd_multiply(t30, t20)
+    t32 = _dd_add(t24, t31)
+    t33 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t34 = _dd_multiply(t33, t32)
+    t35 = _dd_multiply((-1.0, 0.0), t23)
+    t36 = _dd_multiply(t35, t6)
+    t37 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t38 = _dd_multiply(t37, t23)
+    t39 = _dd_multiply(t38, t6)
+    t40 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
+    t41 = _dd_multiply(t40, t28)
+    t42 = _dd_multiply(t41, t6)
+    t43 = _dd_add(t9, t34)
+    t44 = _dd_add(t43, t36)
+    t45 = _dd_add(t44, t39)
+    t46 = _dd_add(t45, t42)
+    return t46[0]
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_e7c15f(value, size, epsilon, target, logit, alpha, alpha_given):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
     t3 = _dd_multiply((-1.0, 0.0), t2)
     t4 = _dd_multiply(t3, (logit, 0.0))
-    t5 = _dd_sigmoid(t4)
-    t6 = _dd_multiply((epsilon, 0.0), t5)
-    t7 = _dd_multiply((alpha, 0.0), (target, 0.0))
-    t8 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
-    t9 = _dd_add((1.0, 0.0), t8)
-    t10 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-    t11 = _dd_add((1.0, 0.0), t10)
-    t12 = _dd_multiply(t9, t11)
-    t13 = _dd_add(t7, t12)
-    t14 = t13 if alpha_given else (1.0, 0.0)
-    t15 = _dd_softplus(t4)
-    t16 = _dd_multiply(t14, t15)
-    t17 = _dd_add(t6, t16)
-    return t17[0]
+    t5 = _dd_decay(t4)
+    t6 = _dd_sigmoid(t4, t5)
+    t7 = _dd_multiply((epsilon, 0.0), t6)
+    if alpha_given:
+        t9 = _dd_multiply((alpha, 0.0), (target, 0.0))
+        t10 = _dd_multiply((-1.0, 0.0), (alpha, 0.0))
+        t11 = _dd_add((1.0, 0.0), t10)
+        t12 = _dd_multiply((-1.0, 0.0), (target, 0.0))
+        t13 = _dd_add((1.0, 0.0), t12)
+        t14 = _dd_multiply(t11, t13)
+        t15 = _dd_add(t9, t14)
+        t8 = t15
+    else:
+        t8 = (1.0, 0.0)
+    t16 = _dd_softplus(t4, t5)
+    t17 = _dd_multiply(t8, t16)
+    t18 = _dd_add(t7, t17)
+    return t18[0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

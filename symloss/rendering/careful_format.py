@@ -6,7 +6,7 @@ import sympy
 
 from symloss.language.atoms import magnitude, positive_part, sigmoid, softplus
 from symloss.language.nodes import Access, Flag
-from symloss.stability.careful import Recipe, half_tanh
+from symloss.stability.careful import Recipe, abs_argument, half_tanh
 
 _CALLS = {
     sigmoid: "_dd_sigmoid", softplus: "_dd_softplus", sympy.exp: "_dd_exp", sympy.log: "_dd_log",
@@ -15,7 +15,8 @@ _CALLS = {
 NEEDED = {
     "_dd_add": ("_dd_sum",), "_dd_multiply": ("_dd_sum", "_dd_product"), "_dd_divide": ("_dd_add", "_dd_multiply"),
     "_dd_expm1": ("_dd_add", "_dd_multiply", "_dd_divide"), "_dd_exp": ("_dd_expm1",),
-    "_dd_log": ("_dd_exp",), "_dd_log1p": ("_dd_log", "_dd_expm1"), "_dd_sigmoid": ("_dd_exp",),
+    "_dd_log": ("_dd_exp",), "_dd_log1p": ("_dd_log", "_dd_expm1"),
+    "_dd_decay": ("_dd_exp",), "_dd_sigmoid": ("_dd_divide",),
     "_dd_half_tanh": ("_dd_expm1",), "_sigmoid_power": ("_dd_product",), "_dd_softplus": ("_dd_log1p",),
 }  # fmt: skip
 """Which operations call which."""
@@ -33,10 +34,11 @@ def needed(names: set[str]) -> set[str]:
 class _Lines:
     """A function under construction: one line for each operation, each result under a name."""
 
-    def __init__(self) -> None:
+    def __init__(self, outer: _Lines | None = None) -> None:
         self.lines: list[str] = []
-        self.used: set[str] = set()
-        self.names: dict[sympy.Basic, str] = {}
+        self.used: set[str] = outer.used if outer else set()
+        self.names: dict[object, str] = dict(outer.names) if outer else {}
+        self.count: list[int] = outer.count if outer else [0]
 
     def of(self, node: sympy.Basic) -> str:
         """Return the text of a pair that holds the value of a node."""
@@ -60,7 +62,17 @@ class _Lines:
                 return self._fold("_dd_multiply", (node.base,) * int(node.exp))
             case sympy.Piecewise():
                 return self._cases(node)
-        return self._set(_CALLS[type(node)], self.of(node.args[0]))
+        arguments = [self.of(node.args[0])]
+        if isinstance(node, sigmoid | softplus):
+            arguments.append(self._decay(node.args[0]))
+        return self._set(_CALLS[type(node)], *arguments)
+
+    def _decay(self, x: sympy.Expr) -> str:
+        """Return exp(-|x|), which sigmoid and softplus of both signs share."""
+        key = ("decay", abs_argument(x))
+        if key not in self.names:
+            self.names[key] = self._set("_dd_decay", self.of(x))
+        return self.names[key]
 
     def _fold(self, call: str, parts: tuple[sympy.Basic, ...]) -> str:
         first, *rest = (self.of(p) for p in parts)
@@ -73,22 +85,31 @@ class _Lines:
         return self._assign(f"{call}({', '.join(arguments)})")
 
     def _assign(self, text: str) -> str:
-        name = f"t{len(self.lines) + 1}"
+        name = self._fresh()
         self.lines.append(f"{name} = {text}")
         return name
 
+    def _fresh(self) -> str:
+        self.count[0] += 1
+        return f"t{self.count[0]}"
+
     def _cases(self, node: sympy.Piecewise) -> str:
-        (value, condition), *others = node.args
-        if condition is sympy.true:
-            return self.of(value)
-        match condition:
-            case Flag():
-                test = str(condition.name)
-            case _:
-                left, right = self.of(condition.lhs), self.of(condition.rhs)
-                test = f"{left}[0] {condition.rel_op} {right}[0]"
-        otherwise = self.of(sympy.Piecewise(*others)) if others else "(math.nan, 0.0)"
-        return self._assign(f"{self.of(value)} if {test} else {otherwise}")
+        """Compute each case under its condition; return what holds the result."""
+        result, word = self._fresh(), "if"
+        for value, condition in node.args:
+            match condition:
+                case Flag():
+                    head = f"{word} {condition.name}:"
+                case sympy.Rel():
+                    left, right = self.of(condition.lhs), self.of(condition.rhs)
+                    head = f"{word} {left}[0] {condition.rel_op} {right}[0]:"
+                case _:
+                    head = "else:"
+            inner = _Lines(self)
+            text = inner.of(value)
+            self.lines += [head, *(f"    {line}" for line in inner.lines), f"    {result} = {text}"]
+            word = "elif"
+        return result
 
 
 def format_recipe(recipe: Recipe) -> tuple[str, set[str]]:
@@ -100,7 +121,7 @@ def format_recipe(recipe: Recipe) -> tuple[str, set[str]]:
     source = (
         f"def {recipe.name}(value, size, {names}):\n"
         f'    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""\n'
-        f"    if not abs(value) < 0.5 * size or size > 1e290:\n"
+        f"    if not abs(value) < 0.25 * size or size > 1e290:\n"
         f"        return value\n{body}\n    return {result}[0]"
     )
     return source, needed(lines.used)

@@ -57,10 +57,33 @@ def _dd_divide(x: Pair, y: Pair) -> Pair:
 
 def _dd_expm1(x: Pair) -> Pair:
     """Return exp(x) - 1 for abs(x) up to 1/2, to the last bits of a pair even where x is small."""
-    total = (1.0, 0.0)
-    for n in range(26, 1, -1):  # 1 + x/2 (1 + x/3 (1 + ...)); the next term is below 2**-115
-        total = _dd_add((1.0, 0.0), _dd_multiply(_dd_divide(x, (float(n), 0.0)), total))
-    return _dd_multiply(x, total)
+    x = (x[0] * 0.03125, x[1] * 0.03125)
+    h, total = x[0], 0.0
+    for c in (
+        1.1470745597729725e-11,
+        1.6059043836821613e-10,
+        2.08767569878681e-09,
+        2.505210838544172e-08,
+        2.755731922398589e-07,
+        2.7557319223985893e-06,
+    ):  # 1 / 14!, ..., 1 / 9!: beyond what needs pairs
+        total = total * h + c
+    found = (total, 0.0)
+    for pair in (  # 1 / 8!, ..., 1 / 1!
+        (2.48015873015873e-05, 2.1511947866775882e-23),
+        (0.0001984126984126984, 1.7209558293420705e-22),
+        (0.001388888888888889, -5.300543954373577e-20),
+        (0.008333333333333333, 1.1564823173178714e-19),
+        (0.041666666666666664, 2.3129646346357427e-18),
+        (0.16666666666666666, 9.25185853854297e-18),
+        (0.5, 0.0),
+        (1.0, 0.0),
+    ):
+        found = _dd_add(pair, _dd_multiply(x, found))
+    found = _dd_multiply(x, found)
+    for _ in range(5):  # exp(2 x) - 1 = m (2 + m)
+        found = _dd_multiply(found, _dd_add((2.0, 0.0), found))
+    return found
 
 
 def _dd_exp(x: Pair) -> Pair:
@@ -93,11 +116,14 @@ def _dd_log1p(x: Pair) -> Pair:
     return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
 
 
-def _dd_sigmoid(x: Pair) -> Pair:
-    """Return 1 / (1 + exp(-x))."""
-    below = x[0] < 0.0
-    e = _dd_exp(x if below else (-x[0], -x[1]))
-    return _dd_divide(e if below else (1.0, 0.0), _dd_add((1.0, 0.0), e))
+def _dd_decay(x: Pair) -> Pair:
+    """Return exp(-|x|)."""
+    return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
+
+
+def _dd_sigmoid(x: Pair, e: Pair) -> Pair:
+    """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
+    return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
 
 
 def _dd_half_tanh(x: Pair) -> Pair:
@@ -106,11 +132,10 @@ def _dd_half_tanh(x: Pair) -> Pair:
     return _dd_divide(m, _dd_add((4.0, 0.0), _dd_multiply((2.0, 0.0), m)))
 
 
-def _dd_softplus(x: Pair) -> Pair:
-    """Return log(1 + exp(x))."""
-    below = x[0] < 0.0
-    tail = _dd_log1p(_dd_exp(x if below else (-x[0], -x[1])))
-    return tail if below else _dd_add(x, tail)
+def _dd_softplus(x: Pair, e: Pair) -> Pair:
+    """Return log(1 + exp(x)), from e = exp(-|x|)."""
+    tail = _dd_log1p(e)
+    return tail if x[0] < 0.0 else _dd_add(x, tail)
 
 
 def _dd_positive_part(x: Pair) -> Pair:
@@ -124,6 +149,6 @@ def _dd_magnitude(x: Pair) -> Pair:
 
 
 OPERATIONS = (
-    _dd_sum, _dd_product, _dd_add, _dd_multiply, _dd_divide, _dd_expm1, _dd_exp, _dd_log, _dd_log1p, _dd_sigmoid,
-    _dd_half_tanh, _dd_softplus, _dd_positive_part, _dd_magnitude,
+    _dd_sum, _dd_product, _dd_add, _dd_multiply, _dd_divide, _dd_expm1, _dd_exp, _dd_log, _dd_log1p, _dd_decay,
+    _dd_sigmoid, _dd_half_tanh, _dd_softplus, _dd_positive_part, _dd_magnitude,
 )  # fmt: skip
