@@ -99,7 +99,7 @@ def _signum(x: float) -> float:
 @njit(nogil=True, error_model="numpy")
 def _careful_1ba123(value, size, target, prediction):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
     t1 = _dd_multiply((-2.0, 0.0), (target, 0.0))
     t2 = _dd_multiply((2.0, 0.0), (prediction, 0.0))
@@ -110,7 +110,7 @@ def _careful_1ba123(value, size, target, prediction):
 @njit(nogil=True, error_model="numpy")
 def _careful_83e860(value, size, beta, target, prediction):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.5 * size or size > 1e290:
+    if not abs(value) < 0.25 * size or size > 1e290:
         return value
     t1 = _dd_multiply((-0.5, 0.0), (beta, 0.0))
     t2 = _dd_multiply((-1.0, 0.0), (target, 0.0))
