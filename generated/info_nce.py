@@ -1077,8 +1077,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 if j_163 != argmax_sum_k_unit_2:
                     rest_sum_k_unit_2 += exp_sum_k_unit_2
             max_sum_k_unit_3 = max_sum_k_unit[row]
-            sum_k_unit_3 = np.float64(sum_k_unit[row, i])
-            loss = 0.5 * max_sum_k_unit_2 + 0.5 * (max_sum_k_unit_3 - sum_k_unit_3 / temperature) + 0.5 * math.log1p(rest_sum_k_unit_2) + 0.5 * math.log1p(rest_sum_k_unit[row]) + (-0.5) * sum_k_unit_3 / temperature
+            loss = 0.5 * max_sum_k_unit_2 + 0.5 * max_sum_k_unit_3 + 0.5 * math.log1p(rest_sum_k_unit_2) + 0.5 * math.log1p(rest_sum_k_unit[row]) - np.float64(sum_k_unit[row, i]) / temperature
             factor_5 = loss * sample_weight[i]
             total += factor_5
             if wanted:
@@ -1213,9 +1212,8 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             for f_7 in range(d):
                 sum_q_unit_right[row, f_7] = factor_6 * np.float64(k_unit[i, f_7])
             max_sum_k_unit_3 = max_sum_k_unit[row]
-            sum_k_unit_5 = np.float64(sum_k_unit[row, i])
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
-            loss = 0.5 * max_sum_k_unit_2 + 0.5 * (max_sum_k_unit_3 - sum_k_unit_5 / temperature) + 0.5 * math.log1p(rest_sum_k_unit_3) + 0.5 * math.log1p(rest_sum_k_unit_2_now) + (-0.5) * sum_k_unit_5 / temperature
+            loss = 0.5 * max_sum_k_unit_2 + 0.5 * max_sum_k_unit_3 + 0.5 * math.log1p(rest_sum_k_unit_3) + 0.5 * math.log1p(rest_sum_k_unit_2_now) - np.float64(sum_k_unit[row, i]) / temperature
             sample_weight_2 = sample_weight[i]
             factor_7 = loss * sample_weight_2
             total += factor_7

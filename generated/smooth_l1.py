@@ -97,17 +97,6 @@ def _signum(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def _careful_1ba123(value, size, target, prediction):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
-        return value
-    t1 = _dd_multiply((-2.0, 0.0), (target, 0.0))
-    t2 = _dd_multiply((2.0, 0.0), (prediction, 0.0))
-    t3 = _dd_add(t1, t2)
-    return t3[0]
-
-
-@njit(nogil=True, error_model="numpy")
 def _careful_83e860(value, size, beta, target, prediction):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
     if not abs(value) < 0.25 * size or size > 1e290:
@@ -154,7 +143,7 @@ def gradient(prediction, target, beta, sample_weights, loss_scale, gradient_pred
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * ((0.5 * _careful_1ba123(2.0 * x + (-2.0) * y, 2.0 * abs(x) + 2.0 * abs(y), y, x) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
+        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -178,7 +167,7 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
         total += factor_3
         if wanted:
             value_out[i] = factor_3
-        gradient_prediction[i] = seed * ((0.5 * _careful_1ba123(2.0 * x + (-2.0) * y, 2.0 * abs(x) + 2.0 * abs(y), y, x) / beta) if beta >= magnitude_value else (_signum(r)) if beta < magnitude_value else np.nan)
+        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= magnitude_value else (_signum(r)) if beta < magnitude_value else np.nan)
     return total
 
 
@@ -207,7 +196,7 @@ def gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, g
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * ((0.5 * _careful_1ba123(2.0 * x + (-2.0) * y, 2.0 * abs(x) + 2.0 * abs(y), y, x) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
+        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= abs(r) else (_signum(r)) if beta < abs(r) else np.nan)
         hessian_prediction[i] = seed * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
 
 
@@ -259,7 +248,7 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
         y = np.float64(target[i])
         r = x - y  # prediction - target
         v_x = np.float64(direction_prediction[i])
-        term = 2.0 * x + (-2.0) * y
-        sum_beta_tangent += seed * (direction_parameters[0] * (((r * r) / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * (((-0.5) * term / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan))
-        product_prediction[i] = seed * (direction_parameters[0] * (((-0.5) * _careful_1ba123(term, 2.0 * abs(x) + 2.0 * abs(y), y, x) / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan))
+        case = (((-0.5) * (2.0 * x + (-2.0) * y) / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
+        sum_beta_tangent += seed * (direction_parameters[0] * (((r * r) / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * case)
+        product_prediction[i] = seed * (direction_parameters[0] * case + v_x * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan))
     parameter_product[0] += sum_beta_tangent

@@ -41,54 +41,6 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
-def _dd_sum(a: float, b: float):
-    """Return a + b and what rounding took from it."""
-    s = a + b
-    back = s - a
-    return s, (a - (s - back)) + (b - back)
-
-
-@njit(nogil=True, error_model="numpy")
-def _dd_product(a: float, b: float):
-    """Return a b and what rounding took from it; for factors below 1e290."""
-    p = a * b
-    t = 134217729.0 * a
-    a1 = t - (t - a)
-    a2 = a - a1
-    t = 134217729.0 * b
-    b1 = t - (t - b)
-    b2 = b - b1
-    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-@njit(nogil=True, error_model="numpy")
-def _dd_add(x, y):
-    """Return the sum of two pairs."""
-    s, e = _dd_sum(x[0], y[0])
-    t, f = _dd_sum(x[1], y[1])
-    s, e = _dd_sum(s, e + t)
-    return _dd_sum(s, e + f)
-
-
-@njit(nogil=True, error_model="numpy")
-def _dd_multiply(x, y):
-    """Return the product of two pairs."""
-    p, e = _dd_product(x[0], y[0])
-    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
-
-
-@njit(nogil=True, error_model="numpy")
-def _careful_1ba123(value, size, target, prediction):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
-        return value
-    t1 = _dd_multiply((-2.0, 0.0), (target, 0.0))
-    t2 = _dd_multiply((2.0, 0.0), (prediction, 0.0))
-    t3 = _dd_add(t1, t2)
-    return t3[0]
-
-
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(prediction, target, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
@@ -119,7 +71,7 @@ def gradient(prediction, target, sample_weights, loss_scale, gradient_prediction
         seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
-        gradient_prediction[i] = seed * _careful_1ba123(2.0 * x + (-2.0) * y, 2.0 * abs(x) + 2.0 * abs(y), y, x)
+        gradient_prediction[i] = seed * (2.0 * x + (-2.0) * y)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -140,7 +92,7 @@ def value_and_gradient(prediction, target, sample_weights, loss_scale, value_out
         total += factor
         if wanted:
             value_out[i] = factor
-        gradient_prediction[i] = seed * _careful_1ba123(2.0 * x + (-2.0) * y, 2.0 * abs(x) + 2.0 * abs(y), y, x)
+        gradient_prediction[i] = seed * (2.0 * x + (-2.0) * y)
     return total
 
 
@@ -165,7 +117,7 @@ def gradient_and_hessian(prediction, target, sample_weights, loss_scale, gradien
         seed = sample_weight * loss_scale
         x = np.float64(prediction[i])
         y = np.float64(target[i])
-        gradient_prediction[i] = seed * _careful_1ba123(2.0 * x + (-2.0) * y, 2.0 * abs(x) + 2.0 * abs(y), y, x)
+        gradient_prediction[i] = seed * (2.0 * x + (-2.0) * y)
         hessian_prediction[i] = 2.0 * seed
 
 

@@ -48,7 +48,7 @@ from symloss.rendering.module import render_module
 from symloss.rendering.record import make_record, render_tex
 from symloss.rendering.scaffold import scaffold
 from symloss.site.build import DocsResult, build_site
-from symloss.stability import expansion, rules
+from symloss.stability import careful, expansion, extrema, rules
 from symloss.stability.careful import carefully
 from symloss.stability.rules import Step
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
@@ -114,8 +114,8 @@ def digest_of(definition: Definition) -> str:
 
 
 def rules_digest() -> str:
-    """Return the hash of the rule table and the atoms."""
-    text = "".join(inspect.getsource(module) for module in (rules, expansion, atoms))
+    """Return the hash of the rule table, the other passes that make a program stable, and the atoms."""
+    text = "".join(inspect.getsource(module) for module in (rules, expansion, extrema, careful, atoms))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Sums that cancel: double-double against the oracle's balls, and the kernels next to zero crossings."""
+"""Sums that cancel: double-double against balls, kernels next to zero crossings, saturated maxima, whole weights."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from typing import Any
 import flint
 import numpy as np
 import pytest
+import sympy
 
 import symloss
 from symloss import catalogue
+from symloss.language import Axis, sigmoid
+from symloss.language.nodes import Access
+from symloss.program.statement import Output, Program, Statement
+from symloss.program.terms import Term
 from symloss.rendering import double_double
+from symloss.stability.extrema import inner_extrema
+from symloss.verification.accuracy import _Tally
 from symloss.verification.oracle import oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.series import working
@@ -74,7 +81,9 @@ def test_the_gradient_of_a_soft_label_next_to_its_zero() -> None:
     targets = np.tile(target, len(logit) // len(target))
     tiny = np.array([2.3e-48, -1e-300, 1e-12])
     inputs = {"logit": np.concatenate([logit, tiny]), "target": np.concatenate([targets, np.full(3, 0.5)])}
-    assert worst_near("binary_cross_entropy", 1, inputs, pos_weight=1.0) < 64  # the last floats before it; 5e16 without
+    assert (
+        worst_near("binary_cross_entropy", 1, inputs, pos_weight=1.0) < 64
+    )  # at the last floats before it; false zeros without
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0, 5.0])
@@ -90,7 +99,7 @@ def test_the_hessian_of_focal_next_to_its_zero(gamma: float) -> None:
         low, high = (middle, high) if np.sign(here[0]) == np.sign(here[1]) else (low, middle)
     logit = beside(np.array([low]))
     inputs = {"logit": logit, "target": np.ones_like(logit)}
-    assert worst_near("focal", 2, inputs, gamma=gamma, alpha=1.0) < 256  # the last floats before it; 5e15 without
+    assert worst_near("focal", 2, inputs, gamma=gamma, alpha=1.0) < 256  # 4e15 without
 
 
 def test_a_small_margin_survives() -> None:
@@ -98,3 +107,31 @@ def test_a_small_margin_survives() -> None:
         np.array([-5e-257]), np.array([-0.5]), np.array([1.0]), margin=0.5, reduction="none"
     )
     assert value[0] == 5e-257
+
+
+def test_the_offset_of_ge2e_changes_nothing_at_all() -> None:
+    embedding = np.random.default_rng(1).normal(size=(4, 3, 5))
+    assert symloss.ge2e_softmax.gradient(embedding, 7.0, -2.0, wrt="b") == 0.0
+
+
+def test_an_infinite_condition_excuses_no_wrong_number() -> None:
+    tally = _Tally(geometric=True)
+    tally.add(1.0, flint.arb(0), np.dtype(np.float64), dict, lambda: 1.0, lambda: np.inf)
+    assert tally.wrong == 1
+    tally.add(1.0 + 2.0**-40, flint.arb(1), np.dtype(np.float64), dict, lambda: 1.0, lambda: 1e4)
+    assert tally.wrong == 1  # 4096 units, within 4 (1 + kappa)
+
+
+@pytest.mark.parametrize(("empty", "inner"), [(0, -sympy.oo), (1, None), (sympy.Rational(1, 2), 0)])
+def test_the_largest_sigmoid_is_the_sigmoid_of_the_largest(empty: sympy.Expr, inner: sympy.Expr | None) -> None:
+    axis = Axis("n", "entries")
+    j, k = axis.index("j"), axis.index("k")
+    x = Access("x", k)
+    largest = Statement("max_x", (j,), "max", (k,), sigmoid(x), sympy.Ne(j, k), sympy.sympify(empty))
+    program = inner_extrema(Program((largest,), (Output("value", (j,), (Term(sympy.true, largest.access),)),)))
+    (statement,) = program.statements
+    if inner is None:  # no number has a sigmoid of 1
+        assert statement == largest
+        return
+    assert (statement.body, statement.empty) == (x, inner)
+    assert program.output("value").expression == sigmoid(statement.access)

@@ -174,5 +174,7 @@ def has_winner(statement: Statement, winner: Access) -> sympy.Basic:
 
 
 def winner_of(statement: Statement) -> Statement:
-    """Return the index that attains a maximum or minimum, the first of equals, -1 where there is none."""
+    """Return the index of the largest entry (of the smallest, for a minimum), the first of equals, -1 for no entry."""
+    if statement.op == "logsumexp":
+        statement = replace(statement, name=statement.name.replace("logsumexp", "max"), op="max")
     return replace(statement, name=f"arg{statement.name}", op=f"arg{statement.op}", source=statement.name)

@@ -142,9 +142,7 @@ class _Sensitivities:
         if not terms or statement.where is not sympy.true or any(own in t.where.free_symbols for t in terms):
             return None
         logsumexp, _ = self.known[statement.source]
-        largest = replace(logsumexp, name=logsumexp.name.replace("logsumexp", "max"), op="max")
-        at_rows = dict(zip(logsumexp.free, rows, strict=True))
-        winner = self.builder.add(winner_of(largest)).xreplace(at_rows)
+        winner = self.builder.add(winner_of(logsumexp)).xreplace(dict(logsumexp.at(tuple(rows))))
         apart = [
             Term(sympy.And(t.where, sympy.Ne(own, winner)), t.body - t.body.xreplace({own: winner}))
             for t in merge(terms)

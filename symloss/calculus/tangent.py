@@ -112,8 +112,7 @@ class _Forward:
         weight = self.builder.add(softmax_of(statement))
         if statement.where is not sympy.true:
             return sympy.S.Zero, self._sum(statement, weight * change)
-        largest = replace(statement, name=statement.name.replace("logsumexp", "max"), op="max")
-        centre = change.xreplace({statement.bound[0]: self.builder.add(winner_of(largest))})
+        centre = change.xreplace({statement.bound[0]: self.builder.add(winner_of(statement))})
         return centre, self._sum(statement, weight * _apart(change, centre))
 
     def _named(self, statement: Statement, change: sympy.Expr) -> sympy.Expr:

@@ -129,35 +129,28 @@ def _rewrite(node: sympy.Basic, tables: _Tables) -> sympy.Basic:
         case Access():
             return node
         case sympy.Add() if (pair := _from_logsumexp(node, groups)) is not None:
-            total, entry, factor = pair
+            total, entry, sign = pair
             slots = [_rewrite(s, tables) for s in total.slots]
             group = groups[total.name]
-            rest = node - factor * total + factor * entry
+            rest = node - sign * total + sign * entry
             near = difference(_at(group.peak, slots), entry) + log1p(_at(group.rest, slots))
-            return factor * near + _rewrite(rest, tables)
+            return sign * near + _rewrite(rest, tables)
         case _ if node.args:
             return node.func(*(_rewrite(a, tables) for a in node.args))
         case _:
             return node
 
 
-def _from_logsumexp(node: sympy.Add, groups: dict[str, _Group]) -> tuple[Access, sympy.Expr, sympy.Expr] | None:
-    """Return a logsumexp, an entry subtracted from it, and the pair's factor, where a sum has such a pair.
-
-    Of an entry that is subtracted several times, for several logsumexps, each takes its part.
-    """
-    for term in node.args:
-        factor, total = term.as_coeff_Mul()
-        if not (isinstance(total, Access) and total.name in groups):
-            continue
-        entries = [-t / factor for t in node.args if t != term]
-        found = [e for e in entries if isinstance(e, Access) and e.name not in groups]
-        found = found or [
-            part for e in entries for part in (e, e * factor)
-            if _is_entry(part, total, groups[total.name].statement)
-        ]  # fmt: skip
-        if found:
-            return total, found[0], factor
+def _from_logsumexp(node: sympy.Add, groups: dict[str, _Group]) -> tuple[Access, sympy.Expr, int] | None:
+    """Return a logsumexp, an entry subtracted from it, and the sign of the pair, where a sum has such a pair."""
+    for sign in (1, -1):
+        totals = [a for a in (sign * t for t in node.args) if isinstance(a, Access) and a.name in groups]
+        for total in totals:
+            entries = [-sign * t for t in node.args]
+            plain = [e for e in entries if isinstance(e, Access) and e.name not in groups]
+            found = plain or [e for e in entries if _is_entry(e, total, groups[total.name].statement)]
+            if found:
+                return total, found[0], sign
     return None
 
 

@@ -6,29 +6,13 @@ import sympy
 
 from symloss.language.atoms import magnitude, positive_part, sigmoid, softplus
 from symloss.language.nodes import Access, Flag
-from symloss.stability.careful import Recipe, abs_argument, half_tanh
+from symloss.stability.careful import Recipe, half_tanh
+from symloss.stability.expansion import unsigned
 
 _CALLS = {
     sigmoid: "_dd_sigmoid", softplus: "_dd_softplus", sympy.exp: "_dd_exp", sympy.log: "_dd_log",
     positive_part: "_dd_positive_part", magnitude: "_dd_magnitude", half_tanh: "_dd_half_tanh",
 }  # fmt: skip
-NEEDED = {
-    "_dd_add": ("_dd_sum",), "_dd_multiply": ("_dd_sum", "_dd_product"), "_dd_divide": ("_dd_add", "_dd_multiply"),
-    "_dd_expm1": ("_dd_add", "_dd_multiply", "_dd_divide"), "_dd_exp": ("_dd_expm1",),
-    "_dd_log": ("_dd_exp",), "_dd_log1p": ("_dd_log", "_dd_expm1"),
-    "_dd_decay": ("_dd_exp",), "_dd_sigmoid": ("_dd_divide",),
-    "_dd_half_tanh": ("_dd_expm1",), "_sigmoid_power": ("_dd_product",), "_dd_softplus": ("_dd_log1p",),
-}  # fmt: skip
-"""Which operations call which."""
-
-
-def needed(names: set[str]) -> set[str]:
-    """Return the operations called `names` with all that they call."""
-    found, stack = set(names), list(names)
-    while stack:
-        stack += (more := [n for n in NEEDED.get(stack.pop(), ()) if n not in found])
-        found |= set(more)
-    return found
 
 
 class _Lines:
@@ -69,7 +53,7 @@ class _Lines:
 
     def _decay(self, x: sympy.Expr) -> str:
         """Return exp(-|x|), which sigmoid and softplus of both signs share."""
-        key = ("decay", abs_argument(x))
+        key = ("decay", unsigned(x))
         if key not in self.names:
             self.names[key] = self._set("_dd_decay", self.of(x))
         return self.names[key]
@@ -113,7 +97,7 @@ class _Lines:
 
 
 def format_recipe(recipe: Recipe) -> tuple[str, set[str]]:
-    """Return the source of a recipe's function, and the operations it needs."""
+    """Return the source of a recipe's function, and the operations it calls."""
     lines = _Lines()
     result = lines.of(recipe.expression)
     names = ", ".join(leaf.name for leaf in recipe.leaves)
@@ -124,4 +108,4 @@ def format_recipe(recipe: Recipe) -> tuple[str, set[str]]:
         f"    if not abs(value) < 0.25 * size or size > 1e290:\n"
         f"        return value\n{body}\n    return {result}[0]"
     )
-    return source, needed(lines.used)
+    return source, lines.used

@@ -31,7 +31,6 @@ from symloss.lowering.nodes import (
     Store,
     Update,
 )
-from symloss.rendering.careful_format import NEEDED
 from symloss.stability.careful import Recipe
 
 _REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
@@ -145,7 +144,7 @@ class NumbaPrinter(StrPrinter):
             return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
         call = _CALLS[type(node).__name__]
         if call.startswith("_"):
-            self.used |= {call, *NEEDED.get(call, ())}
+            self.used.add(call)
         return f"{call}({', '.join(self._print(a) for a in node.args)})"
 
     def _print_Piecewise(self, node: sympy.Piecewise) -> str:

@@ -108,7 +108,12 @@ PRIMITIVES = (
 
 
 def source_of(names: set[str]) -> tuple[str, ...]:
-    """Return the source of the primitives called `names`, in a fixed order."""
-    known = (*OPERATIONS, *PRIMITIVES)
-    texts = (inspect.getsource(f).rstrip() for f in known if f.__name__ in names)
+    """Return the source of the primitives called `names` and of those that they call, in a fixed order."""
+    known = {f.__name__: f for f in (*OPERATIONS, *PRIMITIVES)}
+    wanted, stack = set(names), [name for name in names if name in known]
+    while stack:
+        called = {name for name in known[stack.pop()].__code__.co_names if name in known} - wanted
+        wanted |= called
+        stack += called
+    texts = (inspect.getsource(f).rstrip() for name, f in known.items() if name in wanted)
     return tuple(text.replace(": Any", "").replace(": Pair", "").replace(" -> Pair", "") for text in texts)

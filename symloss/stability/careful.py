@@ -19,7 +19,7 @@ from symloss.language.domains import OneOf
 from symloss.language.nodes import Access, Flag
 from symloss.program.statement import Program
 from symloss.program.terms import Term
-from symloss.stability.expansion import magnified, shrunk
+from symloss.stability.expansion import magnified, shrunk, unsigned
 from symloss.stability.ranges import Range, declared, range_of
 
 LARGEST = 160
@@ -89,7 +89,7 @@ def carefully(definition: Definition, program: Program) -> Program:
 def _walked(node: sympy.Basic, known: Mapping[str, Range], signs: frozenset[str]) -> sympy.Basic:
     if isinstance(node, Access) or not node.args:
         return node
-    if isinstance(node, sympy.Add) and _may_cancel(node, known, signs) and _can_repeat(node):
+    if isinstance(node, sympy.Add) and _may_cancel(node, known, signs) and _can_repeat(node, known):
         leaves = _leaves(node)
         return careful(Recipe(_near_zero(node), leaves), node, _size(node, known), *leaves)
     return node.func(*(_walked(a, known, signs) for a in node.args))
@@ -121,16 +121,20 @@ def _may_cancel(node: sympy.Add, known: Mapping[str, Range], signs: frozenset[st
 
 def _is_exact(term: sympy.Expr, signs: frozenset[str]) -> bool:
     """Tell whether a term is an input, a parameter or a number, up to a factor that rounds nothing."""
-    rest = [
-        f for f in sympy.Mul.make_args(term)
-        if f not in (1, -1, 2, sympy.S.Half) and not (isinstance(f, Access) and f.name in signs)
-    ]  # fmt: skip
+    number, factors = term.as_coeff_mul()
+    if not (number.is_Rational and all(n & (n - 1) == 0 for n in (abs(number.p), number.q))):
+        return False  # no power of 2
+    rest = [f for f in factors if not (isinstance(f, Access) and f.name in signs)]
     return len(rest) <= 1 and all(isinstance(f, Access) or f.is_Atom for f in rest)
 
 
-def _can_repeat(node: sympy.Expr) -> bool:
-    """Tell whether double-double has every operation, and no direction is among the leaves."""
-    if sympy.count_ops(node) > LARGEST or any(leaf.name.startswith("direction_") for leaf in _leaves(node)):
+def _can_repeat(node: sympy.Expr, known: Mapping[str, Range]) -> bool:
+    """Tell whether double-double has every operation, and the leaves are arguments, which no rounding has touched.
+
+    Directions are not among these: a kernel that moves inputs alone sets those of parameters to 0 in what it prints.
+    """
+    leaves = _leaves(node)
+    if sympy.count_ops(node) > LARGEST or not all(leaf.name in known or isinstance(leaf, Flag) for leaf in leaves):
         return False
 
     def has(part: sympy.Basic) -> bool:
@@ -181,9 +185,9 @@ def _size(node: sympy.Expr, known: Mapping[str, Range]) -> sympy.Expr:
 def _near_zero(node: sympy.Expr) -> sympy.Expr:
     """Return a sum in which sigmoids of a small argument are 1/2 and a rest, so that constants cancel exactly."""
     found = sorted(node.atoms(sigmoid), key=sympy.default_sort_key)
-    if not found or node.has(softplus) or len({abs_argument(s.args[0]) for s in found}) > 1:
+    if not found or node.has(softplus) or len({unsigned(s.args[0]) for s in found}) > 1:
         return node
-    x = abs_argument(found[0].args[0])
+    x = unsigned(found[0].args[0])
     halves = {s: sympy.S.Half + (half_tanh(x) if s.args[0] == x else -half_tanh(x)) for s in found}
     poly = sympy.expand(node.xreplace(halves))
     rest = poly.coeff(half_tanh(x), 1)
@@ -191,8 +195,3 @@ def _near_zero(node: sympy.Expr) -> sympy.Expr:
         return node
     apart = sympy.factor_terms(sympy.expand(poly - rest * half_tanh(x))) + rest * half_tanh(x)
     return sympy.Piecewise((apart, magnitude(x) <= NEAR_ZERO), (node, True))
-
-
-def abs_argument(x: sympy.Expr) -> sympy.Expr:
-    """Return x or -x, the same for both."""
-    return -x if x.could_extract_minus_sign() else x

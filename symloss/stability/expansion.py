@@ -58,14 +58,14 @@ def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
         return expression
     if isinstance(expression, sympy.Pow) and isinstance(expression.base, sigmoid) and not expression.exp.is_Rational:
         x = expand_atoms(expression.base.args[0])
-        return sigmoid_power(x, log1p(decay(_unsigned(x))), expand_atoms(expression.exp))
+        return sigmoid_power(x, log1p(decay(unsigned(x))), expand_atoms(expression.exp))
     arguments = [expand_atoms(a) for a in expression.args]
     match expression:
         case sigmoid():
             return _sigmoid(arguments[0])
         case softplus():
             x = arguments[0]
-            return positive_part(x) + log1p(decay(_unsigned(x)))
+            return positive_part(x) + log1p(decay(unsigned(x)))
         case held():
             return arguments[0]
         case sympy.Pow() if not arguments[1].is_Rational:
@@ -77,7 +77,7 @@ def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
     return expression.func(*arguments)
 
 
-def _unsigned(x: sympy.Expr) -> sympy.Expr:
+def unsigned(x: sympy.Expr) -> sympy.Expr:
     """Return x or -x, the same for both, so that they share what depends on |x| alone."""
     return -x if x.could_extract_minus_sign() else x
 
@@ -86,7 +86,7 @@ def _sigmoid(x: sympy.Expr) -> sympy.Expr:
     cases = next(iter(sorted(x.atoms(Piecewise), key=sympy.default_sort_key)), None)
     if cases is not None:  # case by case: SymPy takes no condition with cases in it
         return Piecewise(*((_sigmoid(x.xreplace({cases: value})), where) for value, where in cases.args))
-    base = _unsigned(x)
+    base = unsigned(x)
     e = decay(base)
     near, far = 1 / (1 + e), e / (1 + e)
     return Piecewise((near, base >= 0), (far, True)) if base == x else Piecewise((far, base >= 0), (near, True))

@@ -18,11 +18,11 @@ from symloss.program.statement import Program, Statement
 from symloss.program.terms import Term
 
 INVERSES: dict[type[sympy.Basic], Callable[[sympy.Expr], sympy.Expr]] = {
-    sigmoid: lambda p: sympy.log(p / (1 - p)) if p != 1 else sympy.oo,
+    sigmoid: lambda p: sympy.log(p / (1 - p)),
     softplus: lambda s: sympy.log(sympy.exp(s) - 1),
     sympy.exp: sympy.log,
 }
-"""Increasing functions of the whole line, with what they are at; -oo where the function only tends to the value."""
+"""Increasing functions of the whole line that tend to 0 at -oo, and their inverses."""
 
 NAMES = {"max": "largest", "min": "smallest"}
 
@@ -72,7 +72,7 @@ def _opened(statement: Statement) -> Statement | None:
         return None
     empty = statement.empty
     if empty is not sympy.nan:
-        empty = sympy.limit(inverse(sympy.Symbol("t")), sympy.Symbol("t"), empty, "+") if empty == 0 else inverse(empty)
+        empty = -sympy.oo if empty == 0 else inverse(empty)
         if not empty.is_extended_real:
             return None
     return replace(statement, body=statement.body.args[0], empty=empty)

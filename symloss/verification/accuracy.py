@@ -111,7 +111,7 @@ class _Tally:
         conditioned = error.ulp / (1 + kappa) if np.isfinite(kappa) else 0.0
         if conditioned > self.conditioned:
             self.condition, self.conditioned = kappa, conditioned
-        self.wrong += far and conditioned > EASY
+        self.wrong += far and not 0.0 < conditioned <= EASY  # an infinite condition excuses nothing here
         if error.kind:
             self.kinds[error.kind] += 1
         if error.ulp > self.worst_ulp:

@@ -1,7 +1,8 @@
 """Condition numbers: by how much a result magnifies relative errors of the inputs, by the oracle.
 
 Every entry is moved by a relative `STEP` up or down, at random, and the move of the result is read off in balls. The
-largest of a few such moves is a lower bound of the sum of ``abs(x df/dx / f)`` that is never far below it.
+largest of a few such moves is a lower bound of the sum of ``abs(x df/dx / f)``: the bars it is used in are stricter for
+it, the more entries there are. What it can see ends at about 1 / `STEP`.
 """
 
 from __future__ import annotations

@@ -62,8 +62,7 @@ def verify_loss(
     claims = check_claims(definition, lookup, SEED, max(60, count // 4))
     right = all(r.wrong == r.nans == 0 and r.points > 0 for r in rows) and all(c.status == "passed" for c in checks)
     right = right and all(c["status"] != "refuted" for c in claims)
-    rough = geometric(definition)
-    within = all(meets_bar(r, rough) for r in rows) and all(c["status"] != "claimed" for c in claims)
+    within = all(meets_bar(r, geometric(definition)) for r in rows) and all(c["status"] != "claimed" for c in claims)
     status = ("passed" if within else "short") if right else "failed"
     return {
         "name": definition.name, "hashes": hashes, "seed": SEED, "status": status,
@@ -81,9 +80,9 @@ BARS = {"value": 4.0, "gradient": 4.0, "hessian_diagonal": 8.0, "hessian_product
 SINGLE_BAR = 0.51
 
 
-def meets_bar(row: Accuracy, geometric: bool) -> bool:
+def meets_bar(row: Accuracy, conditioned: bool) -> bool:
     """Tell whether a row is within its bar, without a false zero, NaN, infinity or wrong sign."""
-    if geometric:
+    if conditioned:
         within = row.max_conditioned <= EASY
     else:
         within = row.max_ulp <= (BARS[row.quantity] if row.dtype == "float64" else SINGLE_BAR)
