@@ -47,12 +47,15 @@ from symloss.program.statement import Program
 from symloss.rendering.module import render_module
 from symloss.rendering.record import make_record, render_tex
 from symloss.rendering.scaffold import scaffold
+from symloss.runtime.loss import Loss
+from symloss.runtime.plan import make_plan
 from symloss.site.build import DocsResult, build_site
 from symloss.stability import careful, expansion, extrema, rules
 from symloss.stability.careful import carefully
 from symloss.stability.rules import Step
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
-from symloss.verification.evidence import file_hash, stale, verify_loss, write
+from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
+from symloss.verification.mutation import SAMPLED, mutate_source
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN_OUTPUT, OWN_SITE = ROOT / "generated", ROOT / "docs" / "_build"
@@ -189,7 +192,7 @@ def verify(
     definitions, output : Path, optional
         The folders of definitions and of generated modules.
     full : bool
-        Ten times the points.
+        Ten times the points, and every mutant.
     check : bool
         Run nothing; a loss whose evidence is missing, stale or failed gets the status ``"stale"``.
     progress : callable
@@ -214,7 +217,12 @@ def verify(
             continue
         loss = load(definition.name, package=None if output is None else folder)
         count = 3000 if full else 300
-        evidence = verify_loss(definition, loss, every.__getitem__, hashes, count=count, set_threads=set_threads)
+        mutants = (mutate_source(definition, (folder / f"{definition.name}.py").read_text(encoding="utf-8"),
+                                 lambda module: Loss(make_plan(module)), SEED, None if full else SAMPLED),)  # fmt: skip
+        evidence = verify_loss(
+            definition, loss, every.__getitem__, hashes, count=count, set_threads=set_threads,
+            mutants=[outcome.row(SEED) for outcome in mutants],
+        )  # fmt: skip
         write(evidence, path)
         rows, checks, claims = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims"))
         verdicts.append(Verdict(definition.name, evidence["status"], rows, checks, claims, path))

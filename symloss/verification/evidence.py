@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ def verify_loss(
     *,
     count: int,
     set_threads: Callable[[int], None] | None = None,
+    mutants: Sequence[dict[str, Any]] = (),
+    peers: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Run the ladder for one loss and return the evidence.
 
@@ -52,6 +54,8 @@ def verify_loss(
         Points for each elementwise loss and dtype.
     set_threads : callable, optional
         To compare thread counts.
+    mutants, peers : sequences of dict
+        What mutation found, and what was measured of other libraries.
     """
     rows = accuracy(definition, loss, SEED, count)
     checks = (
@@ -63,6 +67,7 @@ def verify_loss(
     right = all(r.wrong == r.nans == 0 and r.points > 0 for r in rows) and all(c.status == "passed" for c in checks)
     right = right and all(c["status"] != "refuted" for c in claims)
     within = all(meets_bar(r, geometric(definition)) for r in rows) and all(c["status"] != "claimed" for c in claims)
+    within = within and not any(m["survived"] for m in mutants)
     status = ("passed" if within else "short") if right else "failed"
     return {
         "name": definition.name, "hashes": hashes, "seed": SEED, "status": status,
@@ -71,7 +76,7 @@ def verify_loss(
             "sympy": sympy.__version__, "flint": flint.__version__,
         },
         "accuracy": [_row(r) for r in rows], "checks": [asdict(c) for c in checks], "claims": claims,
-        "mutants": [], "peers": [],
+        "mutants": list(mutants), "peers": list(peers),
     }  # fmt: skip
 
 

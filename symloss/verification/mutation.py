@@ -1,0 +1,181 @@
+"""Mutation: whether a small mistake in a generated module would be noticed.
+
+The text of a module and its definition come in. Each mutant is run as plain Python on tiny arrays, and what it gives is
+compared with the oracle's numbers. It is *killed* where a number is wrong, an error rises or a loop does not end. One
+that passes is *equivalent* where a rule shows it, *tolerated* where it moves numbers by no more than the accuracy bar,
+*unreached* where no probe runs its line, and else it *survived*: the checks have a hole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from symloss.language.definition import Definition
+from symloss.verification.mutation_equivalent import why_equivalent
+from symloss.verification.mutation_helpers import HelperProbe, helper_probes
+from symloss.verification.mutation_plain import Plain, plain
+from symloss.verification.mutation_probes import Probe, probes
+from symloss.verification.mutation_sites import Site
+
+SAMPLED = 60
+"""Mutants of each loss that are run by default."""
+
+STATUSES = ("killed", "equivalent", "tolerated", "unreached", "survived")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What became of one mutant.
+
+    Parameters
+    ----------
+    where : str
+        The function or derivative it is in.
+    kind : str
+        What was changed.
+    before, after : str
+        The text before and after.
+    status : str
+        One of `STATUSES`.
+    reason : str
+        Why it is equivalent, or by how much it moves numbers.
+    """
+
+    where: str
+    kind: str
+    before: str
+    after: str
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The mutants of one loss, of one level.
+
+    Parameters
+    ----------
+    level : str
+        ``"source"`` or ``"derivative"``.
+    possible : int
+        How many mutants there are.
+    mutants : tuple of Mutant
+        Those that were run.
+    masked : int
+        Expected numbers that were not compared, at jumps.
+    """
+
+    level: str
+    possible: int
+    mutants: tuple[Mutant, ...]
+    masked: int = 0
+
+    def row(self, seed: int) -> dict[str, Any]:
+        """Return what evidence holds: counts, and every mutant that was not killed."""
+        counts = Counter(m.status for m in self.mutants)
+        return {
+            "level": self.level, "possible": self.possible, "run": len(self.mutants), "seed": seed,
+            "masked": self.masked, **{status: counts[status] for status in STATUSES},
+            "remaining": [
+                {"where": m.where, "kind": m.kind, "before": m.before, "after": m.after, "status": m.status,
+                 "reason": m.reason}
+                for m in self.mutants if m.status != "killed"
+            ],
+        }  # fmt: skip
+
+
+class _Bench:
+    """A module, its probes, and which of them reach a line."""
+
+    def __init__(self, module: Plain, load: Callable[[ModuleType], Any], found: Iterable[Probe]) -> None:
+        self.module, self.loss = module, load(module.module)
+        self.probes: list[Probe | HelperProbe] = [*helper_probes(module), *found]
+        self.reach: dict[tuple[str, int], list[Probe | HelperProbe]] = {}
+        for probe in self.probes:
+            with module.traced() as lines:
+                probe.usual = probe.call(self.loss)
+            for line in lines:
+                self.reach.setdefault(line, []).append(probe)
+
+    def reaching(self, site: Site) -> list[Probe | HelperProbe]:
+        """Return the probes that run the line of a site."""
+        return self.reach.get((site.function, site.line), [])
+
+    def judge(self, site: Site) -> Mutant:
+        """Run one mutant until a probe kills it."""
+        near = self.reaching(site)
+        moved = 0.0
+        for probe in near:
+            with self.module.mutated(site):
+                try:
+                    found = probe.call(self.loss)
+                except Exception:  # whatever it is, a caller would notice
+                    return self._mutant(site, "killed")
+            if not probe.accepts(found):
+                near.remove(probe)
+                near.insert(0, probe)  # what killed one mutant of a line is likely to kill the next
+                return self._mutant(site, "killed")
+            moved = max(moved, probe.distance(found))
+        if not near:
+            return self._mutant(site, "unreached", "no probe runs this line")
+        reason = why_equivalent(self.module, site, lambda: [probe.call(self.loss) for probe in near])
+        if reason:
+            return self._mutant(site, "equivalent", reason)
+        if moved:
+            return self._mutant(site, "tolerated", f"numbers move by at most {moved:.3g} units of the last place")
+        return self._mutant(site, "survived", f"{len(near)} probes see no change")
+
+    @staticmethod
+    def _mutant(site: Site, status: str, reason: str = "") -> Mutant:
+        before, after = site.texts()
+        return Mutant(f"{site.function}:{site.line}", site.kind, before, after, status, reason)
+
+
+def mutate_source(
+    definition: Definition, source: str, load: Callable[[ModuleType], Any], seed: int, count: int | None = SAMPLED
+) -> Outcome:
+    """Mutate a generated module.
+
+    Parameters
+    ----------
+    definition : Definition
+        What is true.
+    source : str
+        The text of the module.
+    load : callable
+        From a module to a loss that can be called.
+    seed : int
+        Of the points, and of the sample.
+    count : int, optional
+        How many mutants are drawn; all where it is None.
+
+    Raises
+    ------
+    RuntimeError
+        Where the module itself is rejected: nothing could be learnt from its mutants.
+    """
+    module = plain(source, definition.name)
+    bench = _Bench(module, load, probes(definition, seed))
+    every = tuple(module.sites())
+    chosen = sample(every, seed, count)
+    reached = {id(p): p for site in chosen for p in bench.reaching(site)}
+    for probe in reached.values() if count is None else ():
+        if not probe.accepts(probe.usual):
+            message = f"{definition.name}: the module itself is rejected by {probe}"
+            raise RuntimeError(message)
+    mutants = tuple(map(bench.judge, chosen))
+    return Outcome("source", len(every), mutants, sum(p.masked for p in bench.probes))
+
+
+def sample(every: Sequence[Any], seed: int, count: int | None) -> list[Any]:
+    """Return a seeded sample in its order, or everything."""
+    if count is None or count >= len(every):
+        return list(every)
+    chosen = np.random.default_rng(seed).choice(len(every), count, replace=False)
+    return [every[k] for k in sorted(chosen)]

@@ -1,0 +1,244 @@
+"""Why a mutant that no probe kills means the same: rules over its text, and over what both sides give at a tie.
+
+A mutant comes in; out goes a reason, or an empty string where no rule applies. A rule that needs numbers runs the
+module once more with the comparison watched.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise, product
+from typing import Any
+
+from symloss.verification.mutation_plain import Plain
+from symloss.verification.mutation_sites import Site
+
+AGREE = Fraction(1, 2**48)
+"""Relative difference up to which both branches agree, where they are rounded functions."""
+
+
+def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
+    """Return why a mutant is equivalent, or an empty string.
+
+    Parameters
+    ----------
+    module : Plain
+        The module.
+    site : Site
+        The mutant, not applied.
+    run : callable
+        Runs the probes that reach it.
+    """
+    return (
+        _same_operands(site)
+        or _adds_nothing(site)
+        or _decided_before(site)
+        or _even(module, site)
+        or _running_extreme(site)
+        or _at_ties(module, site, run)
+        or _unit_factor(module, site, run)
+    )
+
+
+def _same_operands(site: Site) -> str:
+    """Arguments of a symmetric function may change places."""
+    before, after = site.texts()
+    return "the text is the same" if before == after else ""
+
+
+def _adds_nothing(site: Site) -> str:
+    """Find the number 0 added: whether, how or where does not matter."""
+    statement = site.statement
+    added = statement.value if isinstance(statement, ast.AugAssign) else None
+    zero = isinstance(added, ast.Constant) and added.value == 0
+    return "0 is added" if zero and site.old is not added else ""
+
+
+def _flipped(site: Site) -> bool:
+    """Tell whether a comparison only changed what it says at a tie."""
+    pair = {type(site.old), type(site.new)}
+    return site.kind == "comparison" and pair in ({ast.Lt, ast.LtE}, {ast.Gt, ast.GtE})
+
+
+def _running_extreme(site: Site) -> str:
+    """``if x > most: most = x`` assigns the same number at a tie."""
+    if not (_flipped(site) and isinstance(site.statement, ast.If) and isinstance(site.owner, ast.Compare)):
+        return ""
+    left, right = ast.unparse(site.owner.left), ast.unparse(site.owner.comparators[0])
+    body = [ast.unparse(s) for s in site.statement.body]
+    return "a running extreme: at a tie the same number is assigned" if body == [f"{right} = {left}"] else ""
+
+
+def _decided_before(site: Site) -> str:
+    """In the last branch of a conditional, the tests before it have failed: with these, both tests say the same."""
+    found = next((c for c in _tests(site.statement) if _holds(c[-1], site.owner)), None)
+    if found is None or site.kind not in ("comparison", "constant"):
+        return ""
+    *before, test = found
+    with site.applied():
+        changed = ast.unparse(test)
+    texts = [ast.unparse(t) for t in (*before, test)]
+    trees = [ast.parse(text, mode="eval") for text in (*texts, changed)]
+    if not all(isinstance(t.body, ast.Compare) and len(t.body.ops) == 1 for t in trees):
+        return ""
+    operands = [o for t in trees if isinstance(t.body, ast.Compare) for o in (t.body.left, *t.body.comparators)]
+    numbers = sorted({0.0} | {float(ast.literal_eval(o)) for o in operands if isinstance(o, ast.Constant)})
+    names = sorted({ast.unparse(o) for o in operands if not isinstance(o, ast.Constant)})
+    grid = [numbers[0] - 1, *numbers, *(a / 2 + b / 2 for a, b in pairwise(numbers)), numbers[-1] + 1, math.nan]
+    if len(names) > 2:
+        return ""
+    for point in product(grid, repeat=len(names)):
+        known = dict(zip(names, point, strict=True))
+        *earlier, old, new = [_truth(tree, known) for tree in trees]
+        if not any(earlier) and old != new:
+            return ""
+    return "the tests before it decide every case in which the two differ"
+
+
+def _tests(statement: ast.stmt) -> list[list[ast.expr]]:
+    """Return each test of a conditional expression after those that failed before it."""
+    found = []
+
+    def walk(node: ast.AST, before: list[ast.expr]) -> None:
+        if isinstance(node, ast.IfExp):
+            found.append([*before, node.test])
+            walk(node.test, [])
+            walk(node.body, [])
+            walk(node.orelse, [*before, node.test])
+            return
+        for child in ast.iter_child_nodes(node):
+            walk(child, [])
+
+    walk(statement, [])
+    return found
+
+
+def _truth(tree: ast.Expression, known: dict[str, float]) -> bool:
+    """Evaluate a comparison whose operands are constants or known by their text."""
+
+    def number(node: ast.expr) -> float:
+        return float(ast.literal_eval(node)) if isinstance(node, ast.Constant) else known[ast.unparse(node)]
+
+    compare = tree.body
+    assert isinstance(compare, ast.Compare)
+    return bool(COMPARE[type(compare.ops[0])](number(compare.left), number(compare.comparators[0])))
+
+
+COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}  # fmt: skip
+
+
+def _even(module: Plain, site: Site) -> str:
+    """Find a number that is only squared or taken the size of: its sign does not matter."""
+    statement = site.statement
+    if site.kind != "sign" or not isinstance(statement, ast.Assign) or site.owner is not statement:
+        return ""
+    if not isinstance(statement.targets[0], ast.Name):
+        return ""
+    name = statement.targets[0].id
+    reads = even = 0
+    for node in ast.walk(module.functions[site.function]):
+        match node:
+            case ast.Name(id=read, ctx=ast.Load()) if read == name:
+                reads += 1
+            case ast.Call(func=ast.Name(id="abs"), args=[ast.Name(id=read)]) if read == name:
+                even += 1
+            case ast.BinOp(left=ast.Name(id=one), op=ast.Mult(), right=ast.Name(id=two)) if one == two == name:
+                even += 2
+    return "only its square or its size is used" if reads == even > 0 else ""
+
+
+def _unit_factor(module: Plain, site: Site, run: Callable[[], Any]) -> str:
+    """Multiplied or divided by 1 or -1 is the same."""
+    node = site.owner
+    if not (site.kind == "operator" and isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div)):
+        return ""
+    seen: Counter[float] = Counter()
+
+    def watch(value: Any) -> Any:
+        seen[float(value)] += 1
+        return value
+
+    module.namespace["_mutation_watch"] = watch
+    watched = ast.Call(ast.Name("_mutation_watch", ast.Load()), [node.right], [])
+    with module.mutated(Site(site.function, "watch", site.statement, node, "right", None, watched)):
+        run()
+    if seen and all(abs(value) == 1.0 for value in seen):
+        return f"the factor is 1 or -1 at each of {seen.total()} visits"
+    return ""
+
+
+@dataclass
+class _Ties:
+    met: int = 0
+    apart: int = 0
+
+
+def _at_ties(module: Plain, site: Site, run: Callable[[], Any]) -> str:
+    """Compare both branches of a conditional expression wherever its comparison is tied."""
+    if not _flipped(site):
+        return ""
+    conditional = next(
+        (n for n in ast.walk(site.statement) if isinstance(n, ast.IfExp) and _holds(n.test, site.owner)), None
+    )
+    if conditional is None or not isinstance(site.owner, ast.Compare):
+        return ""
+    ties = _Ties()
+
+    def watch(left: Any, right: Any, first: Callable[[], Any], second: Callable[[], Any]) -> bool:
+        if left == right:
+            ties.met += 1
+            ties.apart += not _agree(first(), second())
+        return True
+
+    module.namespace["_mutation_watch"] = watch
+    owner, place = _owner_of(module.functions[site.function], conditional)
+    watched = ast.BoolOp(ast.And(), [
+        ast.Call(ast.Name("_mutation_watch", ast.Load()), [
+            site.owner.left, site.owner.comparators[0], _thunk(conditional.body), _thunk(conditional.orelse),
+        ], []),
+        conditional.test,
+    ])  # fmt: skip
+    new = ast.IfExp(watched, conditional.body, conditional.orelse)
+    with module.mutated(Site(site.function, "watch", site.statement, owner, place[0], place[1], new)):
+        run()
+    if ties.met == 0 or ties.apart:
+        return ""
+    return f"both branches agree at each of the {ties.met} ties met"
+
+
+def _holds(tree: ast.AST, node: ast.AST) -> bool:
+    return any(part is node for part in ast.walk(tree))
+
+
+def _owner_of(tree: ast.AST, node: ast.AST) -> tuple[ast.AST, tuple[str, int | None]]:
+    for owner in ast.walk(tree):
+        for field, value in ast.iter_fields(owner):
+            if value is node:
+                return owner, (field, None)
+            if isinstance(value, list) and any(part is node for part in value):
+                return owner, (field, next(k for k, part in enumerate(value) if part is node))
+    message = "the node is not in the tree"
+    raise LookupError(message)
+
+
+def _thunk(body: ast.expr) -> ast.Lambda:
+    return ast.Lambda(ast.arguments([], [], None, [], [], None, []), body)
+
+
+def _agree(first: Any, second: Any) -> bool:
+    if first == second or (first != first and second != second):
+        return True
+    try:
+        left, right = Fraction(float(first)), Fraction(float(second))
+    except (ValueError, OverflowError):
+        return False
+    return abs(left - right) <= AGREE * max(abs(left), abs(right))

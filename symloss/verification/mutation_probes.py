@@ -1,0 +1,354 @@
+"""Probes: tiny calls of a loss, with what must come back, taken from the oracle alone.
+
+A definition comes in; out come calls (a method, inputs, settings, weights, a reduction) whose expected numbers are
+computed when first asked for. How far a number may be off is the accuracy bar, or twice what the kernel that is
+being mutated does there, where that is more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from symloss.language.definition import Definition
+from symloss.verification.oracle import Undecided, oracle_of
+from symloss.verification.quantities import Request, split
+from symloss.verification.sampling import Batch, batches
+from symloss.verification.series import working
+from symloss.verification.ulp import round_to
+
+WEIGHTS = (0.5, 2.0, 1.0, 0.25)
+POINTS = 24
+"""Elements of an elementwise batch; the sampler's smallest batch has 30."""
+BAR = 8.0
+"""Units of the last place that a number may always be off."""
+NEAR = 1e-12
+"""And of the largest number in its array, where terms cancel."""
+MEAN_SLACK = 2.0
+"""Units of the last place that a mean's scale costs."""
+JUMP = 1e-6
+"""Relative error of the unmutated kernel from which a number is at a jump, and not compared."""
+
+TIE = 2.0**-50
+"""Relative distance to a jump within which rounding the inputs' difference decides the side."""
+ENTRIES = 36
+"""Entries of an array that are compared."""
+ALONE = 4
+"""How many samples are also tried alone."""
+CALM = 100.0
+"""The largest number where derivatives in parameters, sums over all samples, are compared."""
+
+Truth = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(eq=False)
+class Situation:
+    """Inputs, settings and weights, and everything that is true there."""
+
+    definition: Definition
+    batch: Batch
+    weights: NDArray[np.float64] | None
+    nan: bool = False
+    known: dict[tuple[str, str], Truth] = field(default_factory=dict)
+
+    @cached_property
+    def request(self) -> Request:
+        """What the oracle is asked."""
+        tensors, scalars = split(self.definition, self.batch.inputs, self.batch.settings)
+        oracle = oracle_of(self.definition)
+        return Request(oracle, tensors, scalars, self.weights)
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The differentiable inputs."""
+        return tuple(a.name for a in self.definition.differentiable)
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The differentiable parameters that are given."""
+        scalars = self.request.scalars
+        return tuple(a.name for a in self.definition.continuous if scalars.get(a.name) is not None)
+
+    @cached_property
+    def direction(self) -> dict[str, Any]:
+        """A direction in each of them, of few bits."""
+        rng = np.random.default_rng(5)
+        found: dict[str, Any] = {
+            n: (rng.integers(1, 33, self.batch.inputs[n].shape) / 8.0) * rng.choice([-1, 1]) for n in self.inputs
+        }
+        return found | {n: np.asarray(rng.integers(1, 33) / 8.0) for n in self.parameters}
+
+    @cached_property
+    def mean(self) -> float:
+        """What the mean divides by: 1 where the sum is asked for, without weights."""
+        if self.weights is None:
+            return 1.0
+        request = self.request
+        samples = np.ndindex(*request.oracle.shape(request.tensors))
+        return sum(
+            float(self.weights[s]) for s in samples if request.oracle.counts(request.tensors, request.scalars, s)
+        )
+
+    def truth(self, quantity: str, name: str) -> Truth:
+        """Return one array of true numbers rounded to float64, and their units of the last place; NaN is unknown."""
+        if (quantity, name) not in self.known:
+            self.known[quantity, name] = self._truth(quantity, name)
+        return self.known[quantity, name]
+
+    def _truth(self, quantity: str, name: str) -> Truth:
+        request = self.request
+        if quantity == "value":
+            return _filled(request.oracle.shape(request.tensors), self._value)
+        if quantity == "total":
+            values, units = self.truth("value", "")
+            total = float(values.sum()) / self.mean
+            return np.asarray(total), np.asarray(units.sum() / self.mean + np.spacing(np.abs(values).sum() / self.mean))
+        shape = np.shape(request.tensors[name]) if name in request.tensors else ()
+        direction = {n: self.direction[n] for n in self.inputs} if quantity == "product" else self.direction
+
+        def entry(at: tuple[int, ...]) -> Any:
+            if quantity in ("gradient", "hessian"):
+                ball = request.entry(name, at, 1 if quantity == "gradient" else 2)[-1]
+            else:
+                ball = request.product(name, at, direction)
+            with working(256, 0):
+                return ball / flint.arb(self.mean)
+
+        return _filled(shape, entry)
+
+    def at_jump(self, quantity: str, name: str, at: tuple[int, ...]) -> bool:
+        """Tell whether a comparison is so near a tie that rounding decides it, in any sample that an entry concerns."""
+        request = self.request
+        samples = [at] if quantity == "value" else [s for s, _ in request.samples(name, at)]
+        gaps = [request.oracle.gap(request.tensors, request.scalars, s) for s in samples]
+        return any(0.0 < gap < TIE for gap in gaps)
+
+    def _value(self, sample: tuple[int, ...]) -> Any:
+        request = self.request
+        if not request.oracle.counts(request.tensors, request.scalars, sample):
+            return flint.arb(0)
+        ball = request.oracle.along(request.tensors, request.scalars, {}, 0, sample)[0]
+        with working(256, 0):
+            return ball if self.weights is None else ball * flint.arb(float(self.weights[sample]))
+
+
+def _filled(shape: tuple[int, ...], entry: Callable[[tuple[int, ...]], Any]) -> Truth:
+    numbers, units = np.full(shape, np.nan), np.zeros(shape)
+    every = list(np.ndindex(*shape))
+    if len(every) > ENTRIES:
+        every = [every[k] for k in np.random.default_rng(len(every)).choice(len(every), ENTRIES, replace=False)]
+    for at in every:
+        try:
+            number, last = round_to(entry(at))
+        except Undecided:
+            continue
+        numbers[at], units[at] = number, 2.0**last
+    return numbers, units
+
+
+@dataclass(eq=False)
+class Probe:
+    """One call, and what must come back.
+
+    Parameters
+    ----------
+    situation : Situation
+        Where.
+    method : str
+        Of the loss.
+    quantities : tuple of str
+        What it gives, in order; each but ``"value"`` and ``"total"`` once for each name.
+    names : tuple of str
+        Inputs and parameters to differentiate in.
+    reduction : str
+        As a caller passes it.
+    expected : list of (array, array), optional
+        True numbers and how far off they may be, once asked for.
+    usual : list of array
+        What the unmutated kernel gives: only to tell what a mutant that passes changed.
+    """
+
+    situation: Situation
+    method: str
+    quantities: tuple[str, ...]
+    names: tuple[str, ...]
+    reduction: str
+    usual: list[NDArray[Any]] = field(default_factory=list)
+    expected: list[Truth] | None = None
+    masked: int = 0
+
+    def call(self, loss: Any) -> list[NDArray[Any]]:
+        """Return what a loss gives, as a flat list of arrays; where it writes nothing stays NaN."""
+        situation = self.situation
+        options: dict[str, Any] = {"reduction": self.reduction, **situation.batch.settings}
+        if situation.weights is not None:
+            options["sample_weight"] = situation.weights
+        if self.method != "value":
+            options["wrt"] = self.names
+        if self.method == "hessian_product":
+            options["direction"] = tuple(situation.direction[n] for n in self.names)
+        if self.usual:
+            out = [np.full_like(a, np.nan) for a, q in zip(self.usual, self.kinds, strict=True) if q != "total"]
+            if out:
+                options["out"] = tuple(out)
+        with np.errstate(all="ignore"):
+            found = getattr(loss, self.method)(*situation.batch.inputs.values(), **options)
+        return [np.asarray(leaf) for leaf in _leaves(found)]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The quantity of each array."""
+        return [q for q in self.quantities for _ in (self.names if q not in ("value", "total") else ("",))]
+
+    def accepts(self, found: list[NDArray[Any]]) -> bool:
+        """Tell whether what came back is right."""
+        if self.expected is None:
+            self.expected = self._expect()
+        for array, (truth, slack) in zip(found, self.expected, strict=True):
+            if array.shape != truth.shape:
+                return False
+            if self.situation.nan:
+                if not (np.isnan(array[:1]).all() and _close(array[1:], truth[1:], slack[1:])):
+                    return False
+            elif not _close(array, truth, slack):
+                return False
+        return True
+
+    def _expect(self) -> list[Truth]:
+        situation, found = self.situation, []
+        places = [(q, n) for q in self.quantities for n in (self.names if q not in ("value", "total") else ("",))]
+        for (quantity, name), usual in zip(places, self.usual, strict=True):
+            truth, unit = (a.copy() for a in situation.truth(quantity, name))
+            with np.errstate(all="ignore"):
+                off = np.abs(usual - truth)
+                scale = max(1.0, float(np.nanmax(np.abs(truth), initial=0.0)))
+                bar = BAR + (MEAN_SLACK if situation.weights is not None else 0.0)
+                jump = (off > JUMP * scale) | (np.isnan(usual) & ~np.isnan(truth))
+                slack = np.maximum(bar * unit, np.where(jump, 0.0, 2 * off))
+            if situation.nan:
+                jump[:1] = False
+            for at in map(tuple, np.argwhere(jump)):
+                if situation.at_jump(quantity, name, at):
+                    truth[at] = np.nan
+                    self.masked += 1
+            found.append((truth, np.nan_to_num(slack, nan=np.inf, posinf=0.0)))
+        return found
+
+    def distance(self, found: list[NDArray[Any]]) -> float:
+        """Return by how many units of the last place at most numbers differ from the unmutated kernel's."""
+        most = 0.0
+        with np.errstate(all="ignore"):
+            for array, usual in zip(found, self.usual, strict=True):
+                gap = np.abs(array - usual) / np.spacing(np.maximum(np.abs(usual), np.finfo(float).tiny))
+                most = max(most, float(np.nan_to_num(gap).max(initial=0.0)))
+        return most
+
+
+def _close(array: NDArray[Any], truth: NDArray[Any], slack: NDArray[Any]) -> bool:
+    with np.errstate(all="ignore"):
+        return bool(((array == truth) | (np.abs(array - truth) <= slack) | np.isnan(truth)).all())
+
+
+def _leaves(value: Any) -> list[Any]:
+    return [leaf for part in value for leaf in _leaves(part)] if isinstance(value, tuple) else [value]
+
+
+def probes(definition: Definition, seed: int) -> Iterator[Probe]:
+    """Yield the probes of a loss, cheapest and plainest first."""
+    for situation in _situations(definition, seed):
+        if situation.nan:
+            yield Probe(situation, "value", ("value",), (), "none")
+            continue
+        one = "sum" if situation.weights is None else "mean"
+        inputs = situation.inputs
+        yield Probe(situation, "value", ("value",), (), "none")
+        yield Probe(situation, "value", ("total",), (), one)
+        yield Probe(situation, "gradient", ("gradient",), inputs, one)
+        yield Probe(situation, "value_and_gradient", ("total", "gradient"), inputs, one)
+        if situation.weights is None:  # with "none", derivatives are those of the sum
+            yield Probe(situation, "value_and_gradient", ("value", "gradient"), inputs, "none")
+        yield Probe(situation, "hessian_diagonal", ("hessian",), inputs, one)
+        yield Probe(situation, "gradient_and_hessian", ("gradient", "hessian"), inputs, one)
+        yield Probe(situation, "hessian_product", ("product",), inputs, one)
+        calm = _calm(situation)
+        if situation.parameters and calm is not None:
+            yield Probe(calm, "gradient_and_hessian", ("gradient", "hessian"), situation.parameters, one)
+            yield Probe(calm, "hessian_product", ("full product",), inputs + situation.parameters, one)
+
+
+def _situations(definition: Definition, seed: int) -> Iterator[Situation]:
+    first = True
+    for number, batch in enumerate(batches(definition, seed, POINTS, np.dtype(np.float64))):
+        written = definition.chosen(batch.settings, batch.inputs)
+        plain = Situation(written, batch, None)
+        shape = plain.request.oracle.shape(plain.request.tensors)
+        weights = np.resize(WEIGHTS, shape)
+        if number % 2 == 0 or first:
+            yield plain
+        if number % 2 == 1 or first:
+            yield Situation(written, batch, weights)
+        if first and plain.request.oracle.separable:
+            calm = _calm_rows(plain)[:ALONE]
+            for k in dict.fromkeys((*range(min(ALONE, shape[0])), *calm)):
+                alone = Batch(_chosen(written, batch.inputs, [k]), batch.settings)
+                yield Situation(written, alone, None)
+                yield Situation(written, alone, weights[:1])
+            yield Situation(written, _with_nan(written, batch), None, nan=True)
+        first = False
+
+
+def _calm(situation: Situation) -> Situation | None:
+    """Return the samples without ties or large numbers: a sum over all hides what one sample adds to the rest."""
+    if not situation.request.oracle.separable:
+        return situation
+    kept = _calm_rows(situation)
+    if not kept:
+        return None
+    weights = None if situation.weights is None else situation.weights[kept]
+    definition, batch = situation.definition, situation.batch
+    return Situation(definition, Batch(_chosen(definition, batch.inputs, kept), batch.settings), weights)
+
+
+def _calm_rows(situation: Situation) -> list[int]:
+    request, definition, inputs = situation.request, situation.definition, situation.batch.inputs
+    shape = request.oracle.shape(request.tensors)
+    kept = []
+    for k in range(shape[0]):
+        rows = _chosen(definition, inputs, [k])
+        tied = any(
+            request.oracle.tied(request.tensors, request.scalars, (k, *rest)) for rest in np.ndindex(*shape[1:])
+            if request.oracle.counts(request.tensors, request.scalars, (k, *rest))
+        )  # fmt: skip
+        if (not tied or _decided(situation, rows)) and all(np.abs(rows[n]).max(initial=0) <= CALM for n in rows):
+            kept.append(k)
+    return kept
+
+
+def _decided(situation: Situation, rows: dict[str, NDArray[Any]]) -> bool:
+    """Tell whether the oracle has derivatives in every parameter at a tie."""
+    alone = Situation(situation.definition, Batch(rows, situation.batch.settings), None)
+    return not any(np.isnan(alone.truth(q, n)[0]).any() for q in ("gradient", "hessian") for n in alone.parameters)
+
+
+def _own(definition: Definition, name: str) -> bool:
+    """Tell whether an input has an entry or a row for each sample."""
+    argument = next(a for a in definition.inputs if a.name == name)
+    return not argument.axes or argument.axes[0] == definition.per[0].axis
+
+
+def _chosen(definition: Definition, inputs: Mapping[str, NDArray[Any]], rows: list[int]) -> dict[str, NDArray[Any]]:
+    return {n: x[rows] if _own(definition, n) and x.ndim else x for n, x in inputs.items()}
+
+
+def _with_nan(definition: Definition, batch: Batch) -> Batch:
+    """Return a batch whose first sample has one entry that is NaN."""
+    name = next(a.name for a in definition.differentiable if _own(definition, a.name))
+    moved = batch.inputs[name].copy()
+    moved.reshape(len(moved), -1)[0, -1] = np.nan
+    return Batch(batch.inputs | {name: moved}, batch.settings)
