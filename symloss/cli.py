@@ -105,11 +105,12 @@ def _generate(names: Sequence[str], settings: Settings) -> int:
     return 0
 
 
-def _verify(names: Sequence[str], settings: Settings, full: bool) -> int:
+def _verify(names: Sequence[str], settings: Settings, full: bool, peers: bool = False) -> int:
     with progress(settings, "verify") as report:
         verdicts = pipeline.verify(
-            names, settings.definitions, settings.output, full=full, check=settings.check, progress=report
-        )
+            names, settings.definitions, settings.output, full=full, check=settings.check, progress=report,
+            peers=peers,
+        )  # fmt: skip
     settings.data([dataclasses.asdict(v) for v in verdicts])
     bad = [v for v in verdicts if v.status in ("failed", "stale")]
     if settings.check:
@@ -117,6 +118,8 @@ def _verify(names: Sequence[str], settings: Settings, full: bool) -> int:
             click.echo(f"{verdict.file}:1: {verdict.name}: {verdict.checks[0]['detail']}", err=True)
     else:
         settings.say(_table(verdicts))
+        if peers:
+            settings.say(_peers_table(verdicts))
         for verdict in bad:
             wrong = [c for c in (*verdict.checks, *verdict.claims) if c["status"] in ("failed", "refuted")]
             reasons = "; ".join(c.get("detail") or f"{c['claim']}: {c['evidence']}" for c in wrong) or "wrong numbers"
@@ -145,6 +148,19 @@ def _table(verdicts: Sequence[pipeline.Verdict]) -> Table:
     return table
 
 
+def _peers_table(verdicts: Sequence[pipeline.Verdict]) -> Table:
+    """Return the table of other libraries' largest errors."""
+    table = Table("loss", "library", "version", "dtype", "quantity", "in", "ULP", "zeros", "nan", "signs", box=None)
+    for verdict in verdicts:
+        for r in verdict.peers:
+            counts = (str(r[key]) for key in ("false_zeros", "nans", "wrong_signs"))
+            table.add_row(
+                verdict.name, r["library"], r["version"], r["dtype"], r["quantity"], r["wrt"],
+                f"{float(r['max_ulp']):.3g}", *counts,
+            )  # fmt: skip
+    return table
+
+
 def _docs(settings: Settings) -> int:
     with progress(settings, "docs") as report:
         result = pipeline.docs(settings.definitions, settings.output, None, progress=report)
@@ -166,11 +182,12 @@ def generate(names: tuple[str, ...], **options: Any) -> int:
 
 @cli.command()
 @click.argument("names", nargs=-1)
-@click.option("--full", is_flag=True, help="Ten times the points.")
+@click.option("--full", is_flag=True, help="Ten times the points, and every mutant.")
+@click.option("--peers", is_flag=True, help="Measure the other libraries that are installed too.")
 @common
-def verify(names: tuple[str, ...], full: bool, **options: Any) -> int:
+def verify(names: tuple[str, ...], full: bool, peers: bool, **options: Any) -> int:
     """Evidence files; exit 1 where anything fails."""
-    return _verify(names, settings_of(options), full)
+    return _verify(names, settings_of(options), full, peers)
 
 
 @cli.command()

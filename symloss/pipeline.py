@@ -42,6 +42,7 @@ from symloss.language.errors import DefinitionError
 from symloss.lowering.cost import cost
 from symloss.lowering.kernels import definition_axes, lower
 from symloss.lowering.nodes import Kernel
+from symloss.peers import available
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
 from symloss.rendering.module import render_module
@@ -56,6 +57,7 @@ from symloss.stability.rules import Step
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
 from symloss.verification.mutation import SAMPLED, mutate_source
+from symloss.verification.peers import kept, measure
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN_OUTPUT, OWN_SITE = ROOT / "generated", ROOT / "docs" / "_build"
@@ -172,6 +174,7 @@ class Verdict:
     checks: tuple[dict[str, Any], ...]
     claims: tuple[dict[str, Any], ...]
     file: Path
+    peers: tuple[dict[str, Any], ...] = ()
 
 
 def hashes_of(definition: Definition, output: Path) -> dict[str, str]:
@@ -181,8 +184,9 @@ def hashes_of(definition: Definition, output: Path) -> dict[str, str]:
 
 
 def verify(
-    names: Sequence[str], definitions: Path | None, output: Path | None, *, full: bool, check: bool, progress: Progress
-) -> tuple[Verdict, ...]:
+    names: Sequence[str], definitions: Path | None, output: Path | None, *, full: bool, check: bool,
+    progress: Progress, peers: bool = False,
+) -> tuple[Verdict, ...]:  # fmt: skip
     """Run the ladder of checks and write evidence, or with `check` only tell whether stored evidence is fresh.
 
     Parameters
@@ -197,6 +201,8 @@ def verify(
         Run nothing; a loss whose evidence is missing, stale or failed gets the status ``"stale"``.
     progress : callable
         Called with a loss, how many are done and how many there are.
+    peers : bool
+        Measure the other libraries too; else what is stored of them is kept while it is fresh.
 
     Returns
     -------
@@ -221,13 +227,22 @@ def verify(
                                  lambda module: Loss(make_plan(module)), SEED, None if full else SAMPLED),)  # fmt: skip
         evidence = verify_loss(
             definition, loss, every.__getitem__, hashes, count=count, set_threads=set_threads,
-            mutants=[outcome.row(SEED) for outcome in mutants],
+            mutants=[outcome.row(SEED) for outcome in mutants], peers=_peers(definition, path, measured=peers),
         )  # fmt: skip
         write(evidence, path)
-        rows, checks, claims = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims"))
-        verdicts.append(Verdict(definition.name, evidence["status"], rows, checks, claims, path))
+        rows, checks, claims, others = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims", "peers"))
+        verdicts.append(Verdict(definition.name, evidence["status"], rows, checks, claims, path, others))
     progress("", len(chosen), len(chosen))
     return tuple(verdicts)
+
+
+def _peers(definition: Definition, path: Path, *, measured: bool) -> list[dict[str, Any]]:
+    """Return what is known of the peers of a loss: measured now, or stored and still true of this definition."""
+    digest = digest_of(definition)
+    if measured:
+        return measure(definition, available(definition.name), SEED, digest)
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return kept(stored.get("peers", ()), digest, SEED)
 
 
 def docs(definitions: Path | None, output: Path | None, site: Path | None, *, progress: Progress) -> DocsResult:
