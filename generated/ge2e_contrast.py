@@ -475,8 +475,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     scaled_c = np.empty((s,))
     c_unit = np.empty((s, d,), embedding.dtype)
     sum_c_unit = np.empty((s, u, s,), embedding.dtype)
+    sum_c_unit_entry_1 = np.empty((s, u,))
     largest = np.empty((s, u,))
     arglargest = np.empty((s, u,), np.int64)
+    sum_c_unit_entry_2 = np.empty((s, u,))
     sum_c_unit_2 = np.empty((s, d,))
     sum_norm_c = np.empty((s,))
     sum_embedding_3 = np.empty((s, u, d,))
@@ -657,9 +659,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             sum_embedding_3_sensitivity_own[j, i, d_24] += factor_23 * sum_e_slope[i_101, d_24] * (e_3 - sum_e_2 * ratio_value_8) + factor_25 * ratio_value_8 * (e_3 + (-2.0) * sum_e_2 * ratio_value_8)
         _multiply(sum_embedding_3_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_3_sensitivity_2_own[start:stop], False)
     decay_value_4 = _decay(np.inf)
-    term_10 = 1.0 + decay_value_4
-    factor_29 = decay_value_4 / term_10
-    factor_32 = (decay_value_4 * decay_value_4) / (term_10 * term_10)
+    term_9 = 1.0 + decay_value_4
+    factor_28 = decay_value_4 / term_9
+    factor_30 = (decay_value_4 * decay_value_4) / (term_9 * term_9)
     factor_34 = -w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
@@ -667,6 +669,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             for i in range(u):
+                sum_c_unit_entry_1_now = np.float64(sum_c_unit[j, i, j])
+                sum_c_unit_entry_1[j, i] = sum_c_unit_entry_1_now
                 largest_now = -np.inf
                 arglargest_now = -1
                 arglargest_now_best = -np.inf
@@ -682,51 +686,56 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             arglargest_now = k_23
                 largest[j, i] = largest_now
                 arglargest[j, i] = arglargest_now
+                sum_c_unit_3 = np.float64(sum_c_unit[j, i, arglargest_now])
+                sum_c_unit_entry_2[j, i] = sum_c_unit_3
+                seed_3 = seed[j, i]
+                peak_sum_embedding_2 = peak_sum_embedding[j, i]
+                factor_26 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                ratio_value_10 = _ratio(1.0, factor_26)
+                square_3 = (ratio_value_10 * ratio_value_10)
+                case_3 = ((1.0) if j == arglargest_now else 0.0)
+                decay_value_3 = _decay(largest_now)
+                term_8 = 1.0 + decay_value_3
+                factor_27 = decay_value_3 / term_8
+                sigmoid_plus_3 = (((((1.0 / term_8)) if largest_now >= 0 else factor_27 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_28 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((((factor_27) if largest_now >= 0 else ((1.0 / term_8)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_9)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sum_embedding_4_sensitivity_2_own_left[row, i] = ((seed_3 * sum_e_3 * square_3 * case_3 * sigmoid_plus_3 * sigmoid_minus_3) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
+                factor_29 = (decay_value_3 * decay_value_3) / (term_8 * term_8)
+                term_10 = sigmoid_plus_3 * ((((factor_29) if largest_now >= 0 else ((1.0 / ((term_8 * term_8)))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / ((term_9 * term_9)))) if arglargest_now < 0.0 else np.nan) - (((((1.0 / ((term_8 * term_8)))) if largest_now >= 0 else factor_29 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_30 if arglargest_now < 0.0 else np.nan) * sigmoid_minus_3
+                largest_slope_5[j, i] = seed_3 * term_10 * ((sum_e_3) if j == arglargest_now else sum_c_unit_3)
                 sum_norm_embedding_now = 0.0
                 sum_norm_embedding_sensitivity_now = 0.0
                 sum_norm_embedding_sensitivity_2_now = 0.0
                 sum_norm_embedding_sensitivity_3_now = 0.0
                 sum_norm_c_sensitivity_own_now = 0.0
-                case_3 = ((0.0) if j == arglargest_now else 1.0)
-                factor_26 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
-                case_4 = ((1.0) if j == arglargest_now else 0.0)
-                peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_27 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
-                seed_3 = seed[j, i]
-                decay_value_3 = _decay(largest_now)
-                term_9 = 1.0 + decay_value_3
-                factor_28 = decay_value_3 / term_9
-                sigmoid_plus_3 = (((((1.0 / term_9)) if largest_now >= 0 else factor_28 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_29 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_minus_3 = ((((factor_28) if largest_now >= 0 else ((1.0 / term_9)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_10)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                factor_30 = w_2 * seed_3 * sigmoid_plus_3 * sigmoid_minus_3
-                factor_31 = (decay_value_3 * decay_value_3) / (term_9 * term_9)
-                term_11 = sigmoid_plus_3 * ((((factor_31) if largest_now >= 0 else ((1.0 / ((term_9 * term_9)))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_now < 0.0 else np.nan) - (((((1.0 / ((term_9 * term_9)))) if largest_now >= 0 else factor_31 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_32 if arglargest_now < 0.0 else np.nan) * sigmoid_minus_3
-                factor_33 = seed_3 * term_11 * case_3
-                ratio_value_12 = _ratio(1.0, factor_27)
-                factor_35 = factor_34 * seed_3 * case_4 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_12
-                factor_36 = factor_21 * seed_3 * term_11 * case_4 * ratio_value_12
-                factor_37 = w_2 * seed_3 * term_11
+                case_4 = ((0.0) if j == arglargest_now else 1.0)
+                factor_31 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
+                factor_32 = w_2 * seed_3 * sigmoid_plus_3 * sigmoid_minus_3
+                factor_33 = seed_3 * term_10 * case_4
+                factor_35 = factor_34 * seed_3 * case_3 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_10
+                factor_36 = factor_21 * seed_3 * term_10 * case_3 * ratio_value_10
+                factor_37 = w_2 * seed_3 * term_10
                 peak_embedding_2 = peak_embedding[j, i]
                 factor_38 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
                 ratio_value_13 = _ratio(1.0, factor_38)
-                factor_39 = w_2 * seed_3 * term_11 * ratio_value_13
+                factor_39 = w_2 * seed_3 * term_10 * ratio_value_13
                 for f_113 in range(d):
                     e_4 = np.float64(e[j, i, f_113])
-                    ratio_value_10 = _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_26)
-                    ratio_value_11 = _ratio(sum_embedding[j, i, f_113] / term, factor_27)
-                    term_8 = case_3 * ratio_value_10 + case_4 * ratio_value_11
-                    sum_norm_embedding_now += factor_30 * e_4 * term_8
+                    ratio_value_11 = _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_31)
+                    ratio_value_12 = _ratio(sum_embedding[j, i, f_113] / term, factor_26)
+                    term_11 = case_4 * ratio_value_11 + case_3 * ratio_value_12
+                    sum_norm_embedding_now += factor_32 * e_4 * term_11
                     largest_slope_now = factor_33 * e_4
                     largest_slope[j, i, f_113] = largest_slope_now
-                    sum_e_slope_2[i, f_113] = factor_35 * ratio_value_11
-                    largest_slope_2[i, f_113] = factor_36 * (e_4 - sum_e_3 * ratio_value_11)
-                    e_slope_3_now = factor_30 * term_8
+                    sum_e_slope_2[i, f_113] = factor_35 * ratio_value_12
+                    largest_slope_2[i, f_113] = factor_36 * (e_4 - sum_e_3 * ratio_value_12)
+                    e_slope_3_now = factor_32 * term_11
                     e_slope_3[j, i, f_113] = e_slope_3_now
-                    largest_slope_3 = factor_37 * e_4 * term_8  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
-                    sum_norm_embedding_sensitivity_now += e_4 * ratio_value_10
+                    largest_slope_3 = factor_37 * e_4 * term_11  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
+                    sum_norm_embedding_sensitivity_now += e_4 * ratio_value_11
                     sum_norm_embedding_sensitivity_2_now += e_4 * e_slope_3_now
                     sum_norm_embedding_sensitivity_3_now += largest_slope_3
-                    largest_slope_4[j, i, f_113] = ((factor_39 * term_8) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
+                    largest_slope_4[j, i, f_113] = ((factor_39 * term_11) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
                     sum_norm_c_sensitivity_own_now += np.float64(c_unit[j, f_113]) * largest_slope_now
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
                 sum_norm_embedding_sensitivity[j, i] = sum_norm_embedding_sensitivity_now
@@ -741,10 +750,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sigmoid_minus_4 = ((factor_40) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
                 e_slope_4_now = (((-sum_norm_embedding_now + w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4) * ratio_value_13) if arglargest_now >= 0 else (w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_13) if arglargest_now < 0.0 else np.nan)
                 e_slope_4[j, i] = e_slope_4_now
-                square_3 = (ratio_value_12 * ratio_value_12)
-                sum_embedding_4_sensitivity_2_own_left[row, i] = ((seed_3 * sum_e_3 * square_3 * case_4 * sigmoid_plus_3 * sigmoid_minus_3) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
-                sum_c_unit_3 = np.float64(sum_c_unit[j, i, arglargest_now])
-                largest_slope_5[j, i] = seed_3 * term_11 * ((sum_e_3) if j == arglargest_now else sum_c_unit_3)
             for i in range(u):
                 sum_embedding_4[j, i, :] = 0.0
                 sum_embedding_4_sensitivity_3_own[j, i, :] = 0.0
@@ -760,8 +765,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     largest_2 = largest[j, i_106]
                     decay_value_6 = _decay(largest_2)
                     factor_42 = decay_value_6 / (1.0 + decay_value_6)
-                    sigmoid_plus_5 = (((((1.0 / (1.0 + decay_value_6))) if largest_2 >= 0 else factor_42 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_29 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_minus_5 = ((((factor_42) if largest_2 >= 0 else ((1.0 / (1.0 + decay_value_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_10)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_plus_5 = (((((1.0 / (1.0 + decay_value_6))) if largest_2 >= 0 else factor_42 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_28 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_minus_5 = ((((factor_42) if largest_2 >= 0 else ((1.0 / (1.0 + decay_value_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_9)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                     ratio_value_15 = _ratio(1.0, factor_41)
                     factor_43 = factor_21 * seed_4 * case_5 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_15
                     factor_44 = ratio_value_15 / term
@@ -799,8 +804,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             decay_value_7 = _decay(largest_3)
             term_15 = 1.0 + decay_value_7
             factor_47 = decay_value_7 / term_15
-            sigmoid_plus_6 = (((((1.0 / term_15)) if largest_3 >= 0 else factor_47 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_29 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_6 = ((((factor_47) if largest_3 >= 0 else ((1.0 / term_15)) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_10)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_plus_6 = (((((1.0 / term_15)) if largest_3 >= 0 else factor_47 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_28 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((((factor_47) if largest_3 >= 0 else ((1.0 / term_15)) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_9)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
             if arglargest_3 >= 0:
                 sum_w_2 += seed_5 * ((sum_e_5) if j_40 == arglargest_3 else sum_c_unit_4) * sigmoid_plus_6 * sigmoid_minus_6
             if arglargest_3 >= 0:
@@ -812,7 +817,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_w_2_sensitivity_2 += largest_slope_5_2 * sum_c_unit_4
             factor_48 = (decay_value_7 * decay_value_7) / (term_15 * term_15)
             if arglargest_3 >= 0:
-                sum_b_2_sensitivity += seed_5 * (sigmoid_plus_6 * ((((factor_48) if largest_3 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_3 >= 0 else factor_48 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_32 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_6)
+                sum_b_2_sensitivity += seed_5 * (sigmoid_plus_6 * ((((factor_48) if largest_3 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_9 * term_9)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_3 >= 0 else factor_48 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_30 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_6)
             factor_49 = seed_5 * ((0.0) if j_40 == arglargest_3 else 1.0) * sigmoid_plus_6 * sigmoid_minus_6
             factor_50 = math.sqrt(scaled_c[arglargest_3]) * _positive_part(peak_c[arglargest_3])
             factor_51 = _ratio(1.0, factor_50) / u
@@ -855,7 +860,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 decay_value_8 = _decay(largest_4)
                 factor_59 = decay_value_8 / (1.0 + decay_value_8)
                 ratio_value_18 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-                factor_60 = w_2 * seed_6 * (((((1.0 / (1.0 + decay_value_8))) if largest_4 >= 0 else factor_59 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_29 if arglargest_4 < 0.0 else np.nan) * ((((factor_59) if largest_4 >= 0 else ((1.0 / (1.0 + decay_value_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_10)) if arglargest_4 < 0.0 else np.nan) * ratio_value_18
+                factor_60 = w_2 * seed_6 * (((((1.0 / (1.0 + decay_value_8))) if largest_4 >= 0 else factor_59 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_28 if arglargest_4 < 0.0 else np.nan) * ((((factor_59) if largest_4 >= 0 else ((1.0 / (1.0 + decay_value_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_9)) if arglargest_4 < 0.0 else np.nan) * ratio_value_18
                 sum_e_6 = sum_e[k_10, i]
                 term_17 = b_2 + w_2 * sum_e_6
                 decay_value_9 = _decay(term_17)
@@ -924,8 +929,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             decay_value_11 = _decay(largest_5)
             term_20 = 1.0 + decay_value_11
             factor_74 = decay_value_11 / term_20
-            sigmoid_plus_8 = (((((1.0 / term_20)) if largest_5 >= 0 else factor_74 if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else factor_29 if arglargest_6 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_8 = ((((factor_74) if largest_5 >= 0 else ((1.0 / term_20)) if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else ((1.0 / term_10)) if arglargest_6 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_plus_8 = (((((1.0 / term_20)) if largest_5 >= 0 else factor_74 if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else factor_28 if arglargest_6 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_8 = ((((factor_74) if largest_5 >= 0 else ((1.0 / term_20)) if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else ((1.0 / term_9)) if arglargest_6 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
             factor_75 = -w_2 * seed_7 * sigmoid_plus_8 * sigmoid_minus_8
             factor_76 = -w_2 * seed_7 * sum_e_7 * sigmoid_plus_7 * sigmoid_minus_7
             factor_77 = w_2 * seed_7 * square_5 * sigmoid_plus_7 * sigmoid_minus_7
@@ -937,7 +942,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_87 = w_2 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
             case_13 = ((w_2 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8 * ratio_value_19) if arglargest_6 >= 0 else 0.0 if arglargest_6 < 0.0 else np.nan)
             factor_88 = _ratio(1.0, factor_73) / u
-            sum_c_unit_5 = np.float64(sum_c_unit[j, i, arglargest_6])
             factor_89 = w_2 * ratio_value_19
             e_slope_4_2 = e_slope_4[j, i]
             factor_90 = -e_slope_4_2 * ratio_value_19
@@ -951,7 +955,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 case_12 = ((-e_8 * ratio_value_19) if arglargest_6 >= 0 else 0.0 if arglargest_6 < 0.0 else np.nan)
                 largest_slope_4_2 = largest_slope_4[j, i, d_24]
                 square_6 = (e_8 * e_8)
-                hessian_embedding[j, i, d_24] = term_22 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + hessian_embedding_part_2_2 * (sum_norm_c_sensitivity_2_own[j, d_24] + sum_norm_c_sensitivity_3_own[j, i, d_24]) + w_2 * sum_embedding_4_sensitivity_3_own[j, i, d_24] + e_8 * ((square_5 * (sum_norm_embedding_2 * e_8 + factor_72 * ratio_value_20 + factor_75 * (case_10 * ratio_value_21 + case_11 * ratio_value_20) + factor_76 * e_8)) if arglargest_6 >= 0 else (factor_77 * term_21) if arglargest_6 < 0.0 else np.nan) + sum_e_slope_3[j, i, d_24] * term_21 * ratio_value_19 + case_12 * ratio_value_19 * (e_slope_3[j, i, d_24] - sum_norm_embedding_sensitivity_2[j, i] * e_8) + factor_80 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + (((w_2 * largest_slope_4_2 * term_21 + hessian_embedding_part_2_2 * sum_norm_c_sensitivity_own[j, i] * term_21 + factor_81 * term_21 * case_12 + factor_80 * np.float64(largest_slope[j, i, d_24]) * term_21 + factor_82 * hessian_embedding_part_4[j, d_24] * (np.float64(c_unit[j, d_24]) - e_8 * np.float64(sum_c_unit[j, i, j])) + factor_84 + factor_86 * square_6) * ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else 0.0) + ((factor_88 * (factor_87 * case_12 * (e_8 - sum_norm_embedding_sensitivity[j, i] * ratio_value_21) + case_13 - (ratio_value_21 * ratio_value_21) * case_13)) if j == arglargest_6 else 0.0) + ((factor_89 * (largest_slope_4_2 + sum_norm_embedding_sensitivity_3_2 * case_12) * (ratio_value_21 - e_8 * sum_c_unit_5)) if (arglargest_6 >= 0 and j != arglargest_6) else 0.0) + factor_90 * square_6
+                hessian_embedding[j, i, d_24] = term_22 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + hessian_embedding_part_2_2 * (sum_norm_c_sensitivity_2_own[j, d_24] + sum_norm_c_sensitivity_3_own[j, i, d_24]) + w_2 * sum_embedding_4_sensitivity_3_own[j, i, d_24] + e_8 * ((square_5 * (sum_norm_embedding_2 * e_8 + factor_72 * ratio_value_20 + factor_75 * (case_10 * ratio_value_21 + case_11 * ratio_value_20) + factor_76 * e_8)) if arglargest_6 >= 0 else (factor_77 * term_21) if arglargest_6 < 0.0 else np.nan) + sum_e_slope_3[j, i, d_24] * term_21 * ratio_value_19 + case_12 * ratio_value_19 * (e_slope_3[j, i, d_24] - sum_norm_embedding_sensitivity_2[j, i] * e_8) + factor_80 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + (((w_2 * largest_slope_4_2 * term_21 + hessian_embedding_part_2_2 * sum_norm_c_sensitivity_own[j, i] * term_21 + factor_81 * term_21 * case_12 + factor_80 * np.float64(largest_slope[j, i, d_24]) * term_21 + factor_82 * hessian_embedding_part_4[j, d_24] * (np.float64(c_unit[j, d_24]) - sum_c_unit_entry_1[j, i] * e_8) + factor_84 + factor_86 * square_6) * ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else 0.0) + ((factor_88 * (factor_87 * case_12 * (e_8 - sum_norm_embedding_sensitivity[j, i] * ratio_value_21) + case_13 - (ratio_value_21 * ratio_value_21) * case_13)) if j == arglargest_6 else 0.0) + ((factor_89 * (largest_slope_4_2 + sum_norm_embedding_sensitivity_3_2 * case_12) * (ratio_value_21 - sum_c_unit_entry_2[j, i] * e_8)) if (arglargest_6 >= 0 and j != arglargest_6) else 0.0) + factor_90 * square_6
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -978,6 +982,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_c_unit = np.empty((s, u, s,), embedding.dtype)
     largest = np.empty((s, u,))
     arglargest = np.empty((s, u,), np.int64)
+    sum_c_unit_entry_1 = np.empty((s, u,))
     sum_c_unit_2 = np.empty((s, d,))
     sum_norm_embedding = np.empty((s, u,))
     norm_embedding_tangent = np.empty((s, u,))
@@ -991,6 +996,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_c_unit_tangent_part1 = np.empty((block, u, s,), embedding.dtype)
     sum_c_unit_tangent_part2 = np.empty((block, u, s,), embedding.dtype)
     sum_c_unit_tangent = np.empty((s, u, s,))
+    sum_c_unit_tangent_entry_2 = np.empty((s, u,))
     sum_c_unit_2_tangent = np.empty((s, d,))
     sum_embedding_3_tangent = np.empty((s, u, d,))
     sum_embedding_4_tangent = np.empty((s, u, d,))
@@ -1183,6 +1189,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                             arglargest_now = k_23
                 largest[j, i] = largest_now
                 arglargest[j, i] = arglargest_now
+                sum_c_unit_3 = np.float64(sum_c_unit[j, i, arglargest_now])
+                sum_c_unit_entry_1[j, i] = sum_c_unit_3
                 sum_norm_embedding_now = 0.0
                 case_5 = ((0.0) if j == arglargest_now else 1.0)
                 factor_25 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
@@ -1206,9 +1214,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             for i in range(u):
                 for k in range(s):
                     sum_c_unit_tangent[j, i, k] = np.float64(sum_c_unit_tangent_part1[row, i, k]) + np.float64(sum_c_unit_tangent_part2[row, i, k])
+                arglargest_2 = arglargest[j, i]
+                sum_c_unit_tangent_2 = sum_c_unit_tangent[j, i, arglargest_2]
+                sum_c_unit_tangent_entry_2[j, i] = sum_c_unit_tangent_2
                 sum_norm_embedding_tangent_now = 0.0
                 seed_3 = seed[j, i]
-                arglargest_2 = arglargest[j, i]
                 case_7 = ((0.0) if j == arglargest_2 else 1.0)
                 factor_30 = math.sqrt(scaled_c[arglargest_2]) * _positive_part(peak_c[arglargest_2])
                 case_8 = ((1.0) if j == arglargest_2 else 0.0)
@@ -1222,8 +1232,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_33 = (decay_value_5 * decay_value_5) / (term_12 * term_12)
                 sigmoid_minus_4 = ((((factor_32) if largest_2 >= 0 else ((1.0 / term_12)) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_10)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sum_e_4 = sum_e[j, i]
+                sum_c_unit_4 = np.float64(sum_c_unit[j, i, arglargest_2])
                 sum_e_tangent_2 = sum_e_tangent[j, i]
-                factor_35 = w_2 * (sigmoid_plus_4 * ((((factor_33) if largest_2 >= 0 else ((1.0 / ((term_12 * term_12)))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_2 < 0.0 else np.nan) - (((((1.0 / ((term_12 * term_12)))) if largest_2 >= 0 else factor_33 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_34 if arglargest_2 < 0.0 else np.nan) * sigmoid_minus_4) * ((v_b + v_w * ((sum_e_4) if j == arglargest_2 else np.float64(sum_c_unit[j, i, arglargest_2])) + w_2 * sum_e_tangent_2 * case_8 + w_2 * sum_c_unit_tangent[j, i, arglargest_2] * case_7) if arglargest_2 >= 0 else 0.0 if arglargest_2 < 0.0 else np.nan)
+                factor_35 = w_2 * (sigmoid_plus_4 * ((((factor_33) if largest_2 >= 0 else ((1.0 / ((term_12 * term_12)))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_2 < 0.0 else np.nan) - (((((1.0 / ((term_12 * term_12)))) if largest_2 >= 0 else factor_33 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_34 if arglargest_2 < 0.0 else np.nan) * sigmoid_minus_4) * ((v_b + v_w * ((sum_e_4) if j == arglargest_2 else sum_c_unit_4) + w_2 * sum_e_tangent_2 * case_8 + w_2 * sum_c_unit_tangent_2 * case_7) if arglargest_2 >= 0 else 0.0 if arglargest_2 < 0.0 else np.nan)
                 factor_36 = v_w * sigmoid_plus_4 * sigmoid_minus_4
                 factor_37 = w_2 * sigmoid_plus_4 * sigmoid_minus_4
                 ratio_value_12 = _ratio(1.0, factor_31)
@@ -1289,8 +1300,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             case_11 = ((sum_e[j_54, i_53]) if j_54 == arglargest_4 else np.float64(sum_c_unit[j_54, i_53, arglargest_4]))
             sum_e_tangent_4 = sum_e_tangent[j_54, i_53]
             case_12 = ((1.0) if j_54 == arglargest_4 else 0.0)
-            sum_c_unit_tangent_2 = sum_c_unit_tangent[j_54, i_53, arglargest_4]
-            case_13 = ((v_b + v_w * case_11 + w_2 * sum_e_tangent_4 * case_12 + w_2 * sum_c_unit_tangent_2 * case_10) if arglargest_4 >= 0 else 0.0 if arglargest_4 < 0.0 else np.nan)
+            sum_c_unit_tangent_3 = sum_c_unit_tangent[j_54, i_53, arglargest_4]
+            case_13 = ((v_b + v_w * case_11 + w_2 * sum_e_tangent_4 * case_12 + w_2 * sum_c_unit_tangent_3 * case_10) if arglargest_4 >= 0 else 0.0 if arglargest_4 < 0.0 else np.nan)
             factor_57 = term_16 * case_13
             factor_58 = sigmoid_plus_6 * sigmoid_minus_6
             factor_59 = seed_4 * case_10
@@ -1301,7 +1312,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 if arglargest_4 >= 0:
                     sum_c_unit_2_tangent[arglargest_4, f_11] += factor_59 * (factor_57 * e_6 + factor_58 * np.float64(e_tangent[j_54, i_53, f_11]))
             if arglargest_4 >= 0:
-                sum_w_2_tangent += seed_4 * (term_16 * case_13 * case_11 + sum_e_tangent_4 * case_12 * sigmoid_plus_6 * sigmoid_minus_6 + sum_c_unit_tangent_2 * case_10 * sigmoid_plus_6 * sigmoid_minus_6)
+                sum_w_2_tangent += seed_4 * (term_16 * case_13 * case_11 + sum_e_tangent_4 * case_12 * sigmoid_plus_6 * sigmoid_minus_6 + sum_c_unit_tangent_3 * case_10 * sigmoid_plus_6 * sigmoid_minus_6)
             if arglargest_4 >= 0:
                 sum_b_2_tangent += seed_4 * term_16 * case_13
     factor_62 = -w_2 / u
@@ -1378,7 +1389,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_89 = (decay_value_8 * decay_value_8) / (term_19 * term_19)
             factor_90 = w_2 * seed_5 * (case_16 * ((((factor_89) if largest_5 >= 0 else ((1.0 / ((term_19 * term_19)))) if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else ((1.0 / ((term_10 * term_10)))) if arglargest_5 < 0.0 else np.nan) - (((((1.0 / ((term_19 * term_19)))) if largest_5 >= 0 else factor_89 if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else factor_34 if arglargest_5 < 0.0 else np.nan) * case_17) * ratio_value_18
             sum_e_tangent_5 = sum_e_tangent[k_10, i]
-            case_24 = ((v_b + v_w * ((sum_e_6) if k_10 == arglargest_5 else np.float64(sum_c_unit[k_10, i, arglargest_5])) + w_2 * sum_e_tangent_5 * case_15 + w_2 * sum_c_unit_tangent[k_10, i, arglargest_5] * case_14) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan)
+            case_24 = ((v_b + v_w * ((sum_e_6) if k_10 == arglargest_5 else sum_c_unit_entry_1[k_10, i]) + w_2 * sum_c_unit_tangent_entry_2[k_10, i] * case_14 + w_2 * sum_e_tangent_5 * case_15) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan)
             factor_91 = w_2 * seed_5 * ratio_value_18 * ratio_value_19 * (case_18 * case_19 - case_15 * case_16 * case_17)
             factor_92 = w_2 * seed_5 * case_18 * case_19 * ratio_value_18 * ratio_value_19
             factor_93 = norm_sum_embedding_tangent[k_10, i] / term

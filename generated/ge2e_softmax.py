@@ -232,6 +232,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_c_unit = np.empty((s, u, s,), embedding.dtype)
     argmax_w = np.empty((s, u,), np.int64)
     exp_w = np.empty((s, u, s,))
+    exp_w_entry_1 = np.empty((s, u,))
     rest_w = np.empty((s, u,))
     sum_c_unit_2_left = np.empty((block, u, s,), embedding.dtype)
     sum_c_unit_2_right = np.empty((block, u, d,), embedding.dtype)
@@ -338,16 +339,17 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                         rest_w_now += exp_w_now
                     sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
                 rest_w[j, i] = rest_w_now
-                seed_2 = seed[j, i]
-                factor_4 = seed_2 / (1.0 + rest_w_now)
-                for f_11 in range(d):
-                    sum_c_unit_2_right[row, i, f_11] = factor_4 * np.float64(e[j, i, f_11])
+                exp_w_entry_1[j, i] = exp_w[j, i, j]
                 loss = (max_w - b_2) + math.log1p(rest_w_now) - w_2 * sum_e_3
                 sample_weight_2 = sample_weight[j, i]
-                factor_5 = loss * sample_weight_2
-                total += factor_5
+                factor_4 = loss * sample_weight_2
+                total += factor_4
                 if wanted:
-                    value_out[j, i] = factor_5
+                    value_out[j, i] = factor_4
+                seed_2 = seed[j, i]
+                factor_5 = seed_2 / (1.0 + rest_w_now)
+                for f_11 in range(d):
+                    sum_c_unit_2_right[row, i, f_11] = factor_5 * np.float64(e[j, i, f_11])
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 for i_99 in range(u):
@@ -395,7 +397,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         for i in range(u):
             factor_15 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_4 = rest_w[k_10, i]
-            factor_16 = -((rest_w_4) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_4 - exp_w[k_10, i, k_10])) / (1.0 + rest_w_4)
+            factor_16 = -((rest_w_4) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_4 - exp_w_entry_1[k_10, i])) / (1.0 + rest_w_4)
             ratio_value_4 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
             factor_17 = w_2 * seed[k_10, i] * ratio_value_4
             factor_18 = -sum_norm_embedding[k_10, i] * ratio_value_4
@@ -431,6 +433,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_c_unit = np.empty((s, u, s,), embedding.dtype)
     argmax_w = np.empty((s, u,), np.int64)
     exp_w = np.empty((s, u, s,))
+    exp_w_entry_1 = np.empty((s, u,))
     rest_w = np.empty((s, u,))
     sum_c_unit_2_left = np.empty((block, u, s,), embedding.dtype)
     sum_c_unit_2_right = np.empty((block, u, d,), embedding.dtype)
@@ -568,64 +571,65 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         rest_w_now += exp_w_now
                     sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
                 rest_w[j, i] = rest_w_now
+                exp_w_2 = exp_w[j, i, j]
+                exp_w_entry_1[j, i] = exp_w_2
                 seed_2 = seed[j, i]
                 term_3 = 1.0 + rest_w_now
-                factor_6 = seed_2 / term_3
+                peak_sum_embedding_2 = peak_sum_embedding[j, i]
+                factor_6 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                ratio_value_6 = _ratio(1.0, factor_6)
+                sum_embedding_3_sensitivity_3_own_left[row, i] = seed_2 * sum_e_3 * (ratio_value_6 * ratio_value_6) * ((rest_w_now) if j == argmax_w_now else (1.0 + rest_w_now - exp_w_2)) / term_3
+                factor_7 = seed_2 / term_3
                 for f_11 in range(d):
-                    sum_c_unit_2_right[row, i, f_11] = factor_6 * np.float64(e[j, i, f_11])
+                    sum_c_unit_2_right[row, i, f_11] = factor_7 * np.float64(e[j, i, f_11])
                 logsumexp_w_sensitivity[j, i, :] = 0.0
                 sum_norm_embedding_sensitivity[j, i, :] = 0.0
                 sum_e_2_sensitivity_own[j, i, :] = 0.0
                 logsumexp_w_sensitivity_2_now = 0.0
                 peak_embedding_2 = peak_embedding[j, i]
-                factor_7 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
-                ratio_value_6 = _ratio(1.0, factor_7)
-                factor_8 = ratio_value_6 / term_3
-                factor_10 = seed_2 / (term_3 * u)
-                factor_13 = seed_2 / ((term_3 * term_3) * u)
+                factor_8 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
+                ratio_value_7 = _ratio(1.0, factor_8)
+                factor_9 = ratio_value_7 / term_3
+                factor_11 = seed_2 / (term_3 * u)
+                factor_14 = seed_2 / ((term_3 * term_3) * u)
                 for k_114 in range(s):
                     sum_c_unit_3 = np.float64(sum_c_unit[j, i, k_114])
-                    exp_w_2 = exp_w[j, i, k_114]
-                    factor_9 = factor_8 * exp_w_2
-                    ratio_value_7 = _ratio(1.0, math.sqrt(scaled_c[k_114]) * _positive_part(peak_c[k_114]))
-                    factor_11 = factor_10 * exp_w_2 * sum_c_unit_3 * ratio_value_7
-                    factor_12 = factor_8 * exp_w_2 * sum_c_unit_3
-                    factor_14 = factor_13 * sum_c_unit_3 * (exp_w_2 * exp_w_2) * ratio_value_7
-                    factor_15 = factor_13 * exp_w_2 * ((rest_w_now) if k_114 == argmax_w_now else (1.0 + rest_w_now - exp_w_2)) * ratio_value_7
+                    exp_w_3 = exp_w[j, i, k_114]
+                    factor_10 = factor_9 * exp_w_3
+                    ratio_value_8 = _ratio(1.0, math.sqrt(scaled_c[k_114]) * _positive_part(peak_c[k_114]))
+                    factor_12 = factor_11 * exp_w_3 * sum_c_unit_3 * ratio_value_8
+                    factor_13 = factor_9 * exp_w_3 * sum_c_unit_3
+                    factor_15 = factor_14 * sum_c_unit_3 * (exp_w_3 * exp_w_3) * ratio_value_8
+                    factor_16 = factor_14 * exp_w_3 * ((rest_w_now) if k_114 == argmax_w_now else (1.0 + rest_w_now - exp_w_3)) * ratio_value_8
                     for d_109 in range(d):
                         c_unit_2 = np.float64(c_unit[k_114, d_109])
                         e_3 = np.float64(e[j, i, d_109])
                         term_4 = c_unit_2 - e_3 * sum_c_unit_3
                         if j != k_114:
-                            logsumexp_w_sensitivity[j, i, d_109] += factor_9 * term_4
+                            logsumexp_w_sensitivity[j, i, d_109] += factor_10 * term_4
                         term_5 = e_3 - c_unit_2 * sum_c_unit_3
                         if j != k_114:
-                            sum_norm_c_sensitivity[k_114, d_109] += factor_11 * term_5
+                            sum_norm_c_sensitivity[k_114, d_109] += factor_12 * term_5
                         if j != k_114:
-                            sum_norm_embedding_sensitivity[j, i, d_109] += factor_12 * term_4
+                            sum_norm_embedding_sensitivity[j, i, d_109] += factor_13 * term_4
                         if j != k_114:
-                            sum_e_2_sensitivity_own[j, i, d_109] += factor_9 * c_unit_2 * term_4
+                            sum_e_2_sensitivity_own[j, i, d_109] += factor_10 * c_unit_2 * term_4
                         if j != k_114:
-                            sum_norm_c_sensitivity_4_own[k_114, d_109] += factor_14 * term_5
+                            sum_norm_c_sensitivity_4_own[k_114, d_109] += factor_15 * term_5
                         if j != k_114:
-                            sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109] += factor_15 * e_3 * term_5
+                            sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109] += factor_16 * e_3 * term_5
                     if j != k_114:
-                        logsumexp_w_sensitivity_2_now += exp_w_2 * sum_c_unit_3 / term_3
+                        logsumexp_w_sensitivity_2_now += exp_w_3 * sum_c_unit_3 / term_3
                 logsumexp_w_sensitivity_2[j, i] = logsumexp_w_sensitivity_2_now
                 sum_norm_embedding_sensitivity_2[j, i, :] = 0.0
-                peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_16 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
-                exp_w_3 = exp_w[j, i, j]
-                factor_17 = -exp_w_3 * ratio_value_6 / term_3
+                factor_17 = -exp_w_2 * ratio_value_7 / term_3
                 factor_18 = w_2 / term_3
                 for k_154 in range(s):
                     factor_19 = factor_18 * exp_w[j, i, k_154] * np.float64(sum_c_unit[j, i, k_154])
                     for d_109 in range(d):
                         e_4 = np.float64(e[j, i, d_109])
                         if j != k_154:
-                            sum_norm_embedding_sensitivity_2[j, i, d_109] += factor_19 * (-logsumexp_w_sensitivity[j, i, d_109] + factor_17 * (_ratio(sum_embedding[j, i, d_109] / term, factor_16) - sum_e_3 * e_4))
-                ratio_value_8 = _ratio(1.0, factor_16)
-                sum_embedding_3_sensitivity_3_own_left[row, i] = seed_2 * sum_e_3 * (ratio_value_8 * ratio_value_8) * ((rest_w_now) if j == argmax_w_now else (1.0 + rest_w_now - exp_w_3)) / term_3
+                            sum_norm_embedding_sensitivity_2[j, i, d_109] += factor_19 * (-logsumexp_w_sensitivity[j, i, d_109] + factor_17 * (_ratio(sum_embedding[j, i, d_109] / term, factor_6) - sum_e_3 * e_4))
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 sum_embedding_3_sensitivity_2_own[j, i, :] = 0.0
@@ -750,8 +754,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for i in range(u):
             factor_46 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_6 = rest_w[k_10, i]
-            exp_w_8 = exp_w[k_10, i, k_10]
-            case_2 = ((rest_w_6) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_6 - exp_w_8))
+            exp_w_entry_1_2 = exp_w_entry_1[k_10, i]
+            case_2 = ((rest_w_6) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_6 - exp_w_entry_1_2))
             factor_47 = -case_2 / (1.0 + rest_w_6)
             seed_5 = seed[k_10, i]
             ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
@@ -763,8 +767,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_51 = -w_2 * seed_5
             sum_e_7 = sum_e[k_10, i]
             factor_52 = case_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_53 = seed_5 * exp_w_8 * square_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_54 = exp_w_8 * square_2 / (1.0 + rest_w_6)
+            factor_53 = exp_w_entry_1_2 * seed_5 * square_2 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_54 = exp_w_entry_1_2 * square_2 / (1.0 + rest_w_6)
             factor_55 = w_2 * case_2 * ratio_value_15 / (1.0 + rest_w_6)
             factor_56 = w_2 * ratio_value_15
             factor_57 = -w_2 * sum_norm_embedding_sensitivity_3[k_10, i] * ratio_value_15
@@ -807,6 +811,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_c_unit = np.empty((s, u, s,), embedding.dtype)
     argmax_w = np.empty((s, u,), np.int64)
     exp_w = np.empty((s, u, s,))
+    exp_w_entry_1 = np.empty((s, u,))
     rest_w = np.empty((s, u,))
     sum_c_unit_2_left = np.empty((block, u, s,), embedding.dtype)
     sum_c_unit_2_right = np.empty((block, u, d,), embedding.dtype)
@@ -826,6 +831,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_c_unit_tangent_part2 = np.empty((block, u, s,), embedding.dtype)
     sum_c_unit_tangent = np.empty((s, u, s,))
     softmax_w_tangent = np.empty((s, u, s,))
+    softmax_w_tangent_entry_2 = np.empty((s, u,))
     sum_c_unit_2_tangent = np.empty((s, d,))
     sum_e_2_tangent_part1_left = np.empty((block, u, s,), embedding.dtype)
     sum_e_2_tangent_part1 = np.empty((block, u, d,), embedding.dtype)
@@ -978,6 +984,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         rest_w_now += exp_w_now
                     sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
                 rest_w[j, i] = rest_w_now
+                exp_w_entry_1[j, i] = exp_w[j, i, j]
                 seed_2 = seed[j, i]
                 factor_7 = seed_2 / (1.0 + rest_w_now)
                 for f_11 in range(d):
@@ -1032,6 +1039,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         e_5 = np.float64(e[j, i, f_11])
                         if j != k_23:
                             sum_c_unit_2_tangent[k_23, f_11] += seed_4 * (e_5 * softmax_w_tangent_now + factor_12 * np.float64(e_tangent[j, i, f_11]))
+                softmax_w_tangent_entry_2[j, i] = softmax_w_tangent[j, i, j]
             for i in range(u):
                 sum_embedding_3_tangent[j, i, :] = 0.0
                 for i_207 in range(u):
@@ -1111,7 +1119,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         for i in range(u):
             factor_37 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_5 = rest_w[k_10, i]
-            case_6 = ((rest_w_5) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_5 - exp_w[k_10, i, k_10]))
+            case_6 = ((rest_w_5) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_5 - exp_w_entry_1[k_10, i]))
             factor_38 = -case_6 / (1.0 + rest_w_5)
             seed_6 = seed[k_10, i]
             ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
@@ -1120,7 +1128,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_40 = -w_2 * seed_6
             factor_41 = norm_embedding_tangent[k_10, i] * (ratio_value_15 * ratio_value_15)
             factor_42 = w_2 * seed_6 * ratio_value_15
-            factor_43 = w_2 * seed_6 * softmax_w_tangent[k_10, i, k_10] * ratio_value_15
+            factor_43 = w_2 * seed_6 * softmax_w_tangent_entry_2[k_10, i] * ratio_value_15
             ratio_value_16 = _ratio(1.0, factor_37)
             factor_44 = factor_16 * norm_sum_embedding_tangent[k_10, i] * seed_6 * case_6 * ratio_value_15 * ratio_value_16 / (1.0 + rest_w_5)
             factor_45 = -sum_norm_embedding_2 * ratio_value_15

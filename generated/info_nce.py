@@ -159,6 +159,30 @@ def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, a
     )  # fmt: skip
 
 
+@njit(nogil=True, error_model="numpy")
+def _update_columns(block, start: int, peak, winner, rest) -> None:
+    """Take rows into the largest entry of every column, its row, and the sum of the exponentials of the others."""
+    rows, columns = block.shape
+    top, at, others = block[0].copy(), np.full(columns, start), np.zeros(columns)
+    for row in range(1, rows):
+        for k in range(columns):
+            if block[row, k] > top[k] or block[row, k] != block[row, k]:
+                top[k] = block[row, k]
+                at[k] = start + row
+    for row in range(rows):
+        for k in range(columns):
+            if start + row != at[k]:
+                others[k] += _exp_difference(block[row, k], top[k])
+    for k in range(columns):
+        if start == 0:
+            peak[k], winner[k], rest[k] = top[k], at[k], others[k]
+        elif top[k] > peak[k] or top[k] != top[k]:
+            rest[k] = others[k] + (1.0 + rest[k]) * _exp_difference(peak[k], top[k])
+            peak[k], winner[k] = top[k], at[k]
+        else:
+            rest[k] += (1.0 + others[k]) * _exp_difference(top[k], peak[k])
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(query, key, temperature, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
@@ -381,6 +405,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     scaled_query = np.empty((n,))
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((n, n,), query.dtype)
+    sum_k_unit_entry_1 = np.empty((n,))
     max_sum_k_unit = np.empty((n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((n,))
@@ -451,6 +476,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
+            sum_k_unit_3 = np.float64(sum_k_unit[i, i])
+            sum_k_unit_entry_1[i] = sum_k_unit_3
             max_sum_k_unit_now = -np.inf
             argmax_sum_k_unit_now = 0
             argmax_sum_k_unit_now_best = -np.inf
@@ -476,7 +503,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             seed_2 = seed[i]
             term = 1.0 + rest_sum_k_unit_now
             factor_4 = seed_2 / term
-            sum_k_unit_3 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
+            sum_k_unit_4 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
             factor_5 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
             sum_norm_query_sensitivity_4 = sum_norm_query_sensitivity[i]
             peak_query_2 = peak_query[i]
@@ -488,33 +515,33 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 sum_k_unit_2_right[row, f_3] = factor_4 * q_unit_2
                 k_unit_2 = np.float64(k_unit[i, f_3])
                 k_4 = np.float64(key[argmax_sum_k_unit_now, f_3])
-                sum_norm_query_change[i, f_3] = factor_7 * (k_unit_2 + q_unit_2 * sum_k_unit_3 - _ratio(k_4, factor_5) - q_unit_2 * np.float64(sum_k_unit[i, i]))
+                sum_norm_query_change[i, f_3] = factor_7 * (k_unit_2 + q_unit_2 * sum_k_unit_4 - _ratio(k_4, factor_5) - q_unit_2 * sum_k_unit_3)
             logsumexp_sum_k_unit_centred[i, :] = 0.0
             sum_norm_query_sensitivity_3[i, :] = 0.0
             sum_q_unit_sensitivity_own[i, :] = 0.0
             factor_8 = ratio_value_3 / (temperature * term)
             factor_12 = seed_2 / (term * term)
             for j_52 in range(n):
-                sum_k_unit_4 = np.float64(sum_k_unit[i, j_52])
+                sum_k_unit_5 = np.float64(sum_k_unit[i, j_52])
                 exp_sum_k_unit_2 = exp_sum_k_unit[j_52]
                 factor_9 = factor_8 * exp_sum_k_unit_2
-                factor_10 = factor_8 * exp_sum_k_unit_2 * sum_k_unit_4
+                factor_10 = factor_8 * exp_sum_k_unit_2 * sum_k_unit_5
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_52]) * _positive_part(peak_key[j_52]))
-                factor_11 = factor_4 * exp_sum_k_unit_2 * sum_k_unit_4 * ratio_value_4
-                factor_13 = factor_12 * sum_k_unit_4 * (exp_sum_k_unit_2 * exp_sum_k_unit_2) * ratio_value_4
+                factor_11 = factor_4 * exp_sum_k_unit_2 * sum_k_unit_5 * ratio_value_4
+                factor_13 = factor_12 * sum_k_unit_5 * (exp_sum_k_unit_2 * exp_sum_k_unit_2) * ratio_value_4
                 factor_14 = factor_12 * exp_sum_k_unit_2 * ((rest_sum_k_unit_now) if j_52 == argmax_sum_k_unit_now else (1.0 + rest_sum_k_unit_now - exp_sum_k_unit_2)) * ratio_value_4
                 for d_48 in range(d):
                     k_unit_3 = np.float64(k_unit[j_52, d_48])
                     q_unit_3 = np.float64(q_unit[i, d_48])
                     k_5 = np.float64(key[argmax_sum_k_unit_now, d_48])
-                    term_2 = k_unit_3 + q_unit_3 * sum_k_unit_3 - _ratio(k_5, factor_5) - q_unit_3 * sum_k_unit_4
+                    term_2 = k_unit_3 + q_unit_3 * sum_k_unit_4 - _ratio(k_5, factor_5) - q_unit_3 * sum_k_unit_5
                     if j_52 != argmax_sum_k_unit_now:
                         logsumexp_sum_k_unit_centred[i, d_48] += factor_9 * term_2
                     if (i != j_52 and j_52 != argmax_sum_k_unit_now):
                         sum_norm_query_sensitivity_3[i, d_48] += factor_10 * term_2
                     if (i != j_52 and j_52 != argmax_sum_k_unit_now):
                         sum_q_unit_sensitivity_own[i, d_48] += factor_9 * k_unit_3 * term_2
-                    term_3 = q_unit_3 - k_unit_3 * sum_k_unit_4
+                    term_3 = q_unit_3 - k_unit_3 * sum_k_unit_5
                     if i != j_52:
                         sum_norm_key_sensitivity[j_52, d_48] += factor_11 * term_3
                     if i != j_52:
@@ -590,7 +617,6 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         square_2 = (ratio_value_9 * ratio_value_9)
         factor_34 = sum_norm_query_3 * square_2
         factor_35 = seed_4 * ratio_value_9 / temperature
-        sum_k_unit_5 = np.float64(sum_k_unit[j_2, j_2])
         factor_36 = exp_sum_k_unit_own_3 * seed_4 * square_2 / ((temperature * temperature) * term_6)
         factor_37 = -sum_norm_query_3 * square_2
         factor_38 = -case_2 / term_6
@@ -611,10 +637,11 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             term_7 = sum_q_unit_2 + factor_27 * ratio_value_8
             logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
             sum_q_unit_3 = sum_q_unit[j_2, f_46]
-            hessian_query[j_2, f_46] = ((factor_22 * (ratio_value_6 * ratio_value_6) + factor_24 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_25 - square * (factor_28 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_32 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_29 * ratio_value_6 + factor_30 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_33 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_34 * (q_unit_6 * q_unit_6) + factor_35 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_36 * k_unit_4 * (k_unit_4 + q_unit_6 * np.float64(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * sum_k_unit_5) + factor_37 - q_unit_6 * square_2 * (factor_39 * (sum_q_unit_3 + factor_38 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_40 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
+            hessian_query[j_2, f_46] = ((factor_22 * (ratio_value_6 * ratio_value_6) + factor_24 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_25 - square * (factor_28 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_32 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_29 * ratio_value_6 + factor_30 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_33 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_34 * (q_unit_6 * q_unit_6) + factor_35 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_36 * k_unit_4 * (k_unit_4 + q_unit_6 * np.float64(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * np.float64(sum_k_unit[j_2, j_2])) + factor_37 - q_unit_6 * square_2 * (factor_39 * (sum_q_unit_3 + factor_38 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_40 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
         factor_41 = ratio_value_10 / temperature
         factor_42 = case_2 / (temperature * term_6)
+        sum_k_unit_entry_1_2 = sum_k_unit_entry_1[j_2]
         factor_43 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_6)
         sum_norm_query_sensitivity_6 = sum_norm_query_sensitivity[j_2]
         factor_44 = seed_4 * sum_norm_query_sensitivity_6 * ratio_value_10
@@ -628,13 +655,13 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         factor_50 = exp_sum_k_unit_own_3 * seed_4 * square_4 * case_2 / ((temperature * temperature) * (term_6 * term_6))
         factor_51 = -sum_norm_key * square_4
         factor_52 = -square_4 / temperature
-        factor_53 = -seed_4 * sum_norm_query_sensitivity_6 * sum_k_unit_5 * square_5 * square_4 / ((temperature * temperature) * (term_6 * term_6))
+        factor_53 = -seed_4 * sum_k_unit_entry_1_2 * sum_norm_query_sensitivity_6 * square_5 * square_4 / ((temperature * temperature) * (term_6 * term_6))
         for d_64 in range(d):
             sum_k_unit_2_3 = np.float64(sum_k_unit_2[j_2, d_64])
             q_unit_7 = np.float64(q_unit[j_2, d_64])
             term_8 = sum_k_unit_2_3 + factor_20 * q_unit_7
             k_unit_5 = np.float64(k_unit[j_2, d_64])
-            term_9 = q_unit_7 - k_unit_5 * sum_k_unit_5
+            term_9 = q_unit_7 - sum_k_unit_entry_1_2 * k_unit_5
             sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_64] / (temperature * temperature) + factor_41 * term_8 + factor_44 * (factor_42 * k_unit_5 + factor_43 * term_9) + factor_45 * k_unit_5  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(temperature*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
             gradient_key[j_2, d_64] = ratio_value_10 * (term_8 / temperature - sum_norm_key * k_unit_5)
             square_3 = (k_unit_5 * k_unit_5)
@@ -1002,9 +1029,13 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((block, n,), query.dtype)
-    max_sum_k_unit = np.empty((block,))
-    rest_sum_k_unit = np.empty((block,))
-    sum_k_unit_2 = np.empty((block, n,), query.dtype)
+    sum_k_unit_entry_1 = np.empty((n,))
+    max_sum_k_unit = np.empty((n,))
+    rest_sum_k_unit = np.empty((n,))
+    exponent_max_sum_k_unit_2 = np.empty((block, n,))
+    max_sum_k_unit_2 = np.empty((n,))
+    argmax_sum_k_unit_2 = np.empty((n,), np.int64)
+    rest_sum_k_unit_2 = np.empty((n,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
@@ -1021,11 +1052,11 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 peak_query = magnitude_value_2
         scaled_key = 0.0
         scaled_query = 0.0
-        for f_159 in range(d):
-            k_2 = np.float64(key[i, f_159])
+        for f_143 in range(d):
+            k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key)
             scaled_key += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_159])
+            q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query)
             scaled_query += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -1035,12 +1066,16 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
             k_unit[i, f_4] = _ratio(k_3, factor)
             q_3 = np.float64(query[i, f_4])
             q_unit[i, f_4] = _ratio(q_3, factor_2)
-    total = 0.0
+    max_sum_k_unit_2[:] = 0.0
+    argmax_sum_k_unit_2[:] = 0.0
+    rest_sum_k_unit_2[:] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_k_unit_entry_1_now = np.float64(sum_k_unit[row, i])
+            sum_k_unit_entry_1[i] = sum_k_unit_entry_1_now
             max_sum_k_unit_now = -np.inf
             argmax_sum_k_unit = 0
             argmax_sum_k_unit_best = -np.inf
@@ -1051,37 +1086,24 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 if factor_3 > argmax_sum_k_unit_best:
                     argmax_sum_k_unit_best = factor_3
                     argmax_sum_k_unit = j_1
-            max_sum_k_unit[row] = max_sum_k_unit_now
+                exponent_max_sum_k_unit_2[row, j_1] = factor_3
+            max_sum_k_unit[i] = max_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_161 in range(n):
-                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_161]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                if j_161 != argmax_sum_k_unit:
+            for j_145 in range(n):
+                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_145]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                if j_145 != argmax_sum_k_unit:
                     rest_sum_k_unit_now += exp_sum_k_unit
-            rest_sum_k_unit[row] = rest_sum_k_unit_now
-        _multiply(k_unit[start:stop], False, q_unit, True, sum_k_unit_2[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            max_sum_k_unit_2 = -np.inf
-            argmax_sum_k_unit_2 = 0
-            argmax_sum_k_unit_2_best = -np.inf
-            for j_9 in range(n):
-                factor_4 = np.float64(sum_k_unit_2[row, j_9]) / temperature
-                if factor_4 > max_sum_k_unit_2 or factor_4 != factor_4:
-                    max_sum_k_unit_2 = factor_4
-                if factor_4 > argmax_sum_k_unit_2_best:
-                    argmax_sum_k_unit_2_best = factor_4
-                    argmax_sum_k_unit_2 = j_9
-            rest_sum_k_unit_2 = 0.0
-            for j_163 in range(n):
-                exp_sum_k_unit_2 = _exp_difference(np.float64(sum_k_unit_2[row, j_163]) / temperature, max_sum_k_unit_2)  # exp_difference(sum_k_unit_2/temperature, max_sum_k_unit_2)
-                if j_163 != argmax_sum_k_unit_2:
-                    rest_sum_k_unit_2 += exp_sum_k_unit_2
-            max_sum_k_unit_3 = max_sum_k_unit[row]
-            loss = 0.5 * max_sum_k_unit_2 + 0.5 * max_sum_k_unit_3 + 0.5 * math.log1p(rest_sum_k_unit_2) + 0.5 * math.log1p(rest_sum_k_unit[row]) - np.float64(sum_k_unit[row, i]) / temperature
-            factor_5 = loss * sample_weight[i]
-            total += factor_5
-            if wanted:
-                value_out[i] = factor_5
+            rest_sum_k_unit[i] = rest_sum_k_unit_now
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+    total = 0.0
+    for i in range(n):
+        max_sum_k_unit_3 = max_sum_k_unit[i]
+        factor_4 = sum_k_unit_entry_1[i] / temperature
+        loss = 0.5 * (max_sum_k_unit_3 - factor_4) + 0.5 * (max_sum_k_unit_2[i] - factor_4) + 0.5 * math.log1p(rest_sum_k_unit[i]) + 0.5 * math.log1p(rest_sum_k_unit_2[i])
+        factor_5 = loss * sample_weight[i]
+        total += factor_5
+        if wanted:
+            value_out[i] = factor_5
     return total
 
 
@@ -1102,22 +1124,24 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     scaled_query = np.empty((n,))
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((block, n,), query.dtype)
-    max_sum_k_unit = np.empty((block,))
+    sum_k_unit_entry_1 = np.empty((n,))
+    max_sum_k_unit = np.empty((n,))
+    argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
-    sum_k_unit_2 = np.empty((block, n,), query.dtype)
-    exp_sum_k_unit_2 = np.empty((block, n,), query.dtype)
-    rest_sum_k_unit_2 = np.empty((block,))
-    sum_k_unit_3_product = np.empty((block, d,), query.dtype)
-    sum_k_unit_3 = np.empty((n, d,))
-    sum_q_unit_right = np.empty((block, d,), query.dtype)
-    sum_q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit_4_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_4_right = np.empty((block, d,), query.dtype)
-    sum_k_unit_4 = np.empty((n, d,), query.dtype)
-    sum_q_unit_2_product = np.empty((block, d,), query.dtype)
-    sum_q_unit_2 = np.empty((n, d,))
+    exponent_max_sum_k_unit_2 = np.empty((block, n,))
+    max_sum_k_unit_2 = np.empty((n,))
+    argmax_sum_k_unit_2 = np.empty((n,), np.int64)
+    rest_sum_k_unit_2 = np.empty((n,))
+    sum_k_unit_again = np.empty((block, n,), query.dtype)
+    exp_sum_k_unit_2 = np.empty((n,))
+    exp_sum_k_unit_2_own = np.empty((n,))
+    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
+    sum_k_unit_2_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2 = np.empty((d,))
+    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_q_unit = np.empty((d,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
@@ -1138,11 +1162,11 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
         scaled_query_now = 0.0
-        for f_159 in range(d):
-            k_2 = np.float64(key[i, f_159])
+        for f_143 in range(d):
+            k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key_now)
             scaled_key_now += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_159])
+            q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             scaled_query_now += (ratio_value_2 * ratio_value_2)
         scaled_key[i] = scaled_key_now
@@ -1153,106 +1177,101 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             k_3 = np.float64(key[i, f_4])
             k_unit[i, f_4] = _ratio(k_3, factor)
             q_3 = np.float64(query[i, f_4])
-            q_unit_now = _ratio(q_3, factor_2)
-            q_unit[i, f_4] = q_unit_now
-    sum_q_unit[:, :] = 0.0
-    sum_k_unit_4[:, :] = 0.0
-    total = 0.0
+            q_unit[i, f_4] = _ratio(q_3, factor_2)
+    max_sum_k_unit_2[:] = 0.0
+    argmax_sum_k_unit_2[:] = 0.0
+    rest_sum_k_unit_2[:] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_k_unit_entry_1_now = np.float64(sum_k_unit[row, i])
+            sum_k_unit_entry_1[i] = sum_k_unit_entry_1_now
             max_sum_k_unit_now = -np.inf
-            argmax_sum_k_unit = 0
-            argmax_sum_k_unit_best = -np.inf
+            argmax_sum_k_unit_now = 0
+            argmax_sum_k_unit_now_best = -np.inf
             for j_1 in range(n):
                 factor_3 = np.float64(sum_k_unit[row, j_1]) / temperature
                 if factor_3 > max_sum_k_unit_now or factor_3 != factor_3:
                     max_sum_k_unit_now = factor_3
-                if factor_3 > argmax_sum_k_unit_best:
-                    argmax_sum_k_unit_best = factor_3
-                    argmax_sum_k_unit = j_1
-            max_sum_k_unit[row] = max_sum_k_unit_now
+                if factor_3 > argmax_sum_k_unit_now_best:
+                    argmax_sum_k_unit_now_best = factor_3
+                    argmax_sum_k_unit_now = j_1
+                exponent_max_sum_k_unit_2[row, j_1] = factor_3
+            max_sum_k_unit[i] = max_sum_k_unit_now
+            argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_161 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_161]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[j_161] = exp_sum_k_unit_now
-                if j_161 != argmax_sum_k_unit:
+            for j_145 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_145]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[j_145] = exp_sum_k_unit_now
+                if j_145 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
-                sum_k_unit_4_left[row, j_161] = ((exp_sum_k_unit_now) if i != j_161 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
-            exp_sum_k_unit_own[i] = exp_sum_k_unit[i]
-            seed_2 = seed[i]
-            factor_4 = seed_2 / (1.0 + rest_sum_k_unit_now)
-            for f_4 in range(d):
-                sum_k_unit_4_right[row, f_4] = factor_4 * np.float64(q_unit[i, f_4])
-        _multiply(k_unit[start:stop], False, q_unit, True, sum_k_unit_2[: stop - start], False)
+            exp_sum_k_unit_own_now = exp_sum_k_unit[i]
+            exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+    sum_k_unit_2_product[:, :] = 0.0
+    total = 0.0
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_k_unit_2 = -np.inf
-            argmax_sum_k_unit_2 = 0
-            argmax_sum_k_unit_2_best = -np.inf
-            for j_9 in range(n):
-                factor_5 = np.float64(sum_k_unit_2[row, j_9]) / temperature
-                if factor_5 > max_sum_k_unit_2 or factor_5 != factor_5:
-                    max_sum_k_unit_2 = factor_5
-                if factor_5 > argmax_sum_k_unit_2_best:
-                    argmax_sum_k_unit_2_best = factor_5
-                    argmax_sum_k_unit_2 = j_9
-            rest_sum_k_unit_2_now = 0.0
-            for j_163 in range(n):
-                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[row, j_163]) / temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_2[row, j_163] = exp_sum_k_unit_2_now
-                if j_163 != argmax_sum_k_unit_2:
-                    rest_sum_k_unit_2_now += exp_sum_k_unit_2_now
-            rest_sum_k_unit_2[row] = rest_sum_k_unit_2_now
-            seed_3 = seed[i]
-            factor_6 = seed_3 / (1.0 + rest_sum_k_unit_2_now)
-            for f_7 in range(d):
-                sum_q_unit_right[row, f_7] = factor_6 * np.float64(k_unit[i, f_7])
-            max_sum_k_unit_3 = max_sum_k_unit[row]
+            max_sum_k_unit_3 = max_sum_k_unit[i]
+            seed_2 = seed[i]
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
-            loss = 0.5 * max_sum_k_unit_2 + 0.5 * max_sum_k_unit_3 + 0.5 * math.log1p(rest_sum_k_unit_3) + 0.5 * math.log1p(rest_sum_k_unit_2_now) - np.float64(sum_k_unit[row, i]) / temperature
+            factor_5 = seed_2 / (1.0 + rest_sum_k_unit_3)
+            for i_in in range(n):
+                factor_4 = np.float64(sum_k_unit_again[row, i_in]) / temperature
+                exp_sum_k_unit_2_now = _exp_difference(factor_4, max_sum_k_unit_2[i_in])
+                exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
+                exp_sum_k_unit_again = _exp_difference(factor_4, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                sum_k_unit_2_left[row, i_in] = ((factor_5 * 0.5 * exp_sum_k_unit_again + 0.5 * exp_sum_k_unit_2_now * seed[i_in] / (1.0 + rest_sum_k_unit_2[i_in])) if i != i_in else 0.0)
+            exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i]
+            exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
+            factor_6 = sum_k_unit_entry_1[i] / temperature
+            rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
+            loss = 0.5 * (max_sum_k_unit_3 - factor_6) + 0.5 * (max_sum_k_unit_2[i] - factor_6) + 0.5 * math.log1p(rest_sum_k_unit_3) + 0.5 * math.log1p(rest_sum_k_unit_2_2)
             sample_weight_2 = sample_weight[i]
             factor_7 = loss * sample_weight_2
             total += factor_7
             if wanted:
                 value_out[i] = factor_7
-        _multiply(exp_sum_k_unit_2[: stop - start], False, q_unit, False, sum_k_unit_3_product[: stop - start], False)
+        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
+        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_k_unit_2_2 = rest_sum_k_unit_2[row]
-            term = 1.0 + rest_sum_k_unit_2_2
-            for f_4 in range(d):
-                sum_k_unit_3[i, f_4] = np.float64(sum_k_unit_3_product[row, f_4]) / term
-        _multiply(exp_sum_k_unit_2[: stop - start], True, sum_q_unit_right[: stop - start], False, sum_q_unit, True)
-        _multiply(sum_k_unit_4_left[: stop - start], True, sum_k_unit_4_right[: stop - start], False, sum_k_unit_4, True)
-        _multiply(sum_k_unit_4_left[: stop - start], False, k_unit, False, sum_q_unit_2_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
+            sum_norm_query = 0.0
+            seed_3 = seed[i]
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
-            term_2 = 1.0 + rest_sum_k_unit_4
+            argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
+            rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i]
+            term = (-0.5) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own[i])) / (1.0 + rest_sum_k_unit_4) + (-0.5) * ((rest_sum_k_unit_2_3) if i == argmax_sum_k_unit_2[i] else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i])) / (1.0 + rest_sum_k_unit_2_3)
+            factor_8 = seed_3 * term / temperature
             for f_7 in range(d):
-                sum_q_unit_2[i, f_7] = np.float64(sum_q_unit_2_product[row, f_7]) / term_2
-    for i_6 in range(n):
-        sum_norm_query = 0.0
+                sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
+                sum_q_unit[f_7] = sum_q_unit_now
+                sum_norm_query += np.float64(q_unit[i, f_7]) * (sum_q_unit_now + factor_8 * np.float64(k_unit[i, f_7]))
+            peak_query_2 = peak_query[i]
+            factor_9 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
+            ratio_value_3 = _ratio(1.0, factor_9)
+            for d_10 in range(d):
+                gradient_query[i, d_10] = (sum_q_unit[d_10] + factor_8 * np.float64(k_unit[i, d_10]) - sum_norm_query * np.float64(q_unit[i, d_10])) * ratio_value_3
+    for j_3 in range(n):
         sum_norm_key = 0.0
-        seed_4 = seed[i_6]
-        term_3 = -1.0 + 0.5 * exp_sum_k_unit_own[i_6] / (1.0 + rest_sum_k_unit[i_6])
-        factor_8 = seed_4 * term_3
-        for f_56 in range(d):
-            q_unit_2 = np.float64(q_unit[i_6, f_56])
-            k_unit_2 = np.float64(k_unit[i_6, f_56])
-            sum_norm_query += q_unit_2 * (0.5 * np.float64(sum_q_unit[i_6, f_56]) + 0.5 * seed_4 * sum_q_unit_2[i_6, f_56] + factor_8 * k_unit_2) / temperature
-            sum_norm_key += k_unit_2 * (0.5 * np.float64(sum_k_unit_4[i_6, f_56]) + 0.5 * seed_4 * sum_k_unit_3[i_6, f_56] + factor_8 * q_unit_2) / temperature
-        ratio_value_3 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
-        ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[i_6]) * _positive_part(peak_key[i_6]))
+        seed_4 = seed[j_3]
+        rest_sum_k_unit_5 = rest_sum_k_unit[j_3]
+        rest_sum_k_unit_2_4 = rest_sum_k_unit_2[j_3]
+        term_2 = (-0.5) * ((rest_sum_k_unit_5) if j_3 == argmax_sum_k_unit[j_3] else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own[j_3])) / (1.0 + rest_sum_k_unit_5) + (-0.5) * ((rest_sum_k_unit_2_4) if j_3 == argmax_sum_k_unit_2[j_3] else (1.0 + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own[j_3])) / (1.0 + rest_sum_k_unit_2_4)
+        factor_10 = seed_4 * term_2 / temperature
+        for f_4 in range(d):
+            sum_k_unit_2_now = np.float64(sum_k_unit_2_product[j_3, f_4]) / temperature
+            sum_k_unit_2[f_4] = sum_k_unit_2_now
+            sum_norm_key += np.float64(k_unit[j_3, f_4]) * (sum_k_unit_2_now + factor_10 * np.float64(q_unit[j_3, f_4]))
+        ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
         for d_11 in range(d):
-            k_unit_3 = np.float64(k_unit[i_6, d_11])
-            q_unit_3 = np.float64(q_unit[i_6, d_11])
-            gradient_query[i_6, d_11] = ratio_value_3 * ((0.5 * np.float64(sum_q_unit[i_6, d_11]) + 0.5 * seed_4 * sum_q_unit_2[i_6, d_11] + factor_8 * k_unit_3) / temperature - sum_norm_query * q_unit_3)
-            gradient_key[i_6, d_11] = ratio_value_4 * ((0.5 * np.float64(sum_k_unit_4[i_6, d_11]) + 0.5 * seed_4 * sum_k_unit_3[i_6, d_11] + factor_8 * q_unit_3) / temperature - sum_norm_key * k_unit_3)
+            gradient_key[j_3, d_11] = (sum_k_unit_2[d_11] + factor_10 * np.float64(q_unit[j_3, d_11]) - sum_norm_key * np.float64(k_unit[j_3, d_11])) * ratio_value_4
     return total
 
 
@@ -1271,42 +1290,48 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     scaled_query = np.empty((n,))
     q_unit = np.empty((n, d,), query.dtype)
     sum_k_unit = np.empty((n, n,), query.dtype)
+    sum_k_unit_entry_1 = np.empty((n,))
     max_sum_k_unit = np.empty((n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
+    sum_k_unit_entry_2 = np.empty((n,))
     exp_sum_k_unit = np.empty((n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
-    sum_k_unit_2 = np.empty((n, n,), query.dtype)
+    exponent_max_sum_k_unit_2 = np.empty((block, n,))
+    max_sum_k_unit_2 = np.empty((n,))
     argmax_sum_k_unit_2 = np.empty((n,), np.int64)
-    exp_sum_k_unit_2 = np.empty((n, n,), query.dtype)
     rest_sum_k_unit_2 = np.empty((n,))
-    sum_k_unit_3_product = np.empty((block, d,), query.dtype)
-    sum_k_unit_3 = np.empty((n, d,))
-    sum_q_unit_right = np.empty((block, d,), query.dtype)
-    sum_q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit_4_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_4_right = np.empty((block, d,), query.dtype)
-    sum_k_unit_4 = np.empty((n, d,), query.dtype)
-    sum_q_unit_2_product = np.empty((block, d,), query.dtype)
-    sum_q_unit_2 = np.empty((n, d,))
+    sum_k_unit_again = np.empty((block, n,), query.dtype)
+    exp_sum_k_unit_2 = np.empty((n,))
+    exp_sum_k_unit_2_own = np.empty((n,))
+    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
+    sum_k_unit_2_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2 = np.empty((n, d,))
+    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_q_unit = np.empty((n, d,))
     sum_norm_query = np.empty((n,))
+    sum_norm_key = np.empty((n,))
     logsumexp_sum_k_unit_centred = np.empty((n, d,))
-    sum_norm_query_sensitivity = np.empty((n, d,))
-    sum_norm_query_sensitivity_2 = np.empty((n,))
+    sum_norm_query_sensitivity = np.empty((n,))
+    sum_norm_query_sensitivity_2 = np.empty((n, d,))
     sum_norm_query_sensitivity_3 = np.empty((n, d,))
     sum_norm_query_sensitivity_4 = np.empty((n,))
-    sum_norm_query_sensitivity_5 = np.empty((n,))
+    sum_norm_query_change = np.empty((n, d,))
     sum_norm_query_change_2 = np.empty((n, d,))
-    sum_q_unit_2_sensitivity_own = np.empty((n, d,))
-    sum_norm_query_sensitivity_6_own = np.empty((n, d,))
-    sum_q_unit_sensitivity_own_joint = np.empty((n, d,))
+    sum_q_unit_sensitivity_own = np.empty((n, d,))
+    sum_q_unit_sensitivity_2_own = np.empty((n, d,))
+    sum_norm_query_sensitivity_5_own = np.empty((n, d,))
+    sum_q_unit_sensitivity_3_own = np.empty((n, d,))
     logsumexp_sum_k_unit_2_centred = np.empty((n, d,))
     sum_norm_key_sensitivity = np.empty((n, d,))
-    sum_norm_key_sensitivity_2 = np.empty((n,))
-    sum_norm_key_sensitivity_3 = np.empty((d,))
-    sum_norm_key_sensitivity_5_own = np.empty((n, d,))
-    sum_k_unit_3_sensitivity_own = np.empty((n, d,))
-    sum_k_unit_4_sensitivity_own_joint = np.empty((n, d,))
+    sum_k_unit_again_2 = np.empty((block, n,), query.dtype)
+    sum_norm_key_sensitivity_2 = np.empty((n, d,))
+    sum_norm_key_sensitivity_3 = np.empty((n,))
+    sum_norm_key_change_2 = np.empty((n, d,))
+    sum_k_unit_2_sensitivity_3_own = np.empty((n, d,))
+    sum_k_unit_2_sensitivity_own = np.empty((n, d,))
+    sum_norm_key_sensitivity_4_own = np.empty((n, d,))
+    sum_k_unit_2_sensitivity_2_own = np.empty((n, d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -1326,16 +1351,16 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
         scaled_query_now = 0.0
-        for f_159 in range(d):
-            k_2 = np.float64(key[i, f_159])
+        for f_143 in range(d):
+            k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key_now)
             scaled_key_now += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_159])
+            q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             scaled_query_now += (ratio_value_2 * ratio_value_2)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
-        sum_norm_query_sensitivity_5_now = 0.0
+        sum_norm_query_sensitivity_now = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
         for f_4 in range(d):
@@ -1345,19 +1370,20 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             q_3 = np.float64(query[i, f_4])
             q_unit_now = _ratio(q_3, factor_2)
             q_unit[i, f_4] = q_unit_now
-            sum_norm_query_sensitivity_5_now += k_unit_now * q_unit_now
-        sum_norm_query_sensitivity_5[i] = sum_norm_query_sensitivity_5_now
-    sum_q_unit[:, :] = 0.0
-    sum_k_unit_4[:, :] = 0.0
-    sum_q_unit_sensitivity_own_joint[:, :] = 0.0
-    sum_norm_key_sensitivity[:, :] = 0.0
-    sum_norm_key_sensitivity_5_own[:, :] = 0.0
-    sum_k_unit_4_sensitivity_own_joint[:, :] = 0.0
+            sum_norm_query_sensitivity_now += k_unit_now * q_unit_now
+        sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
+    max_sum_k_unit_2[:] = 0.0
+    argmax_sum_k_unit_2[:] = 0.0
+    rest_sum_k_unit_2[:] = 0.0
+    sum_norm_key_sensitivity_4_own[:, :] = 0.0
+    sum_k_unit_2_sensitivity_2_own[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
+            sum_k_unit_3 = np.float64(sum_k_unit[i, i])
+            sum_k_unit_entry_1[i] = sum_k_unit_3
             max_sum_k_unit_now = -np.inf
             argmax_sum_k_unit_now = 0
             argmax_sum_k_unit_now_best = -np.inf
@@ -1368,288 +1394,407 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 if factor_3 > argmax_sum_k_unit_now_best:
                     argmax_sum_k_unit_now_best = factor_3
                     argmax_sum_k_unit_now = j_1
+                exponent_max_sum_k_unit_2[row, j_1] = factor_3
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
+            sum_k_unit_4 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
+            sum_k_unit_entry_2[i] = sum_k_unit_4
             rest_sum_k_unit_now = 0.0
-            for j_161 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_161]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[j_161] = exp_sum_k_unit_now
-                if j_161 != argmax_sum_k_unit_now:
+            for j_145 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_145]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[j_145] = exp_sum_k_unit_now
+                if j_145 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
-                sum_k_unit_4_left[row, j_161] = ((exp_sum_k_unit_now) if i != j_161 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
-            seed_2 = seed[i]
-            term = 1.0 + rest_sum_k_unit_now
-            factor_4 = seed_2 / term
-            sum_k_unit_5 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
-            factor_5 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
-            peak_query_2 = peak_query[i]
-            factor_6 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
-            ratio_value_3 = _ratio(1.0, factor_6)
-            factor_7 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_5[i] * ratio_value_3 / ((temperature * temperature) * term)
-            for f_4 in range(d):
-                q_unit_2 = np.float64(q_unit[i, f_4])
-                sum_k_unit_4_right[row, f_4] = factor_4 * q_unit_2
-                k_unit_2 = np.float64(k_unit[i, f_4])
-                k_4 = np.float64(key[argmax_sum_k_unit_now, f_4])
-                sum_norm_query_change_2[i, f_4] = factor_7 * 0.5 * (k_unit_2 + q_unit_2 * sum_k_unit_5 - _ratio(k_4, factor_5) - q_unit_2 * np.float64(sum_k_unit[i, i]))
             logsumexp_sum_k_unit_centred[i, :] = 0.0
-            sum_norm_query_sensitivity_3[i, :] = 0.0
-            sum_q_unit_2_sensitivity_own[i, :] = 0.0
-            factor_8 = ratio_value_3 / (temperature * term)
-            factor_12 = seed_2 / (term * term)
-            for j_72 in range(n):
-                sum_k_unit_6 = np.float64(sum_k_unit[i, j_72])
-                exp_sum_k_unit_3 = exp_sum_k_unit[j_72]
+            sum_norm_query_sensitivity_2[i, :] = 0.0
+            sum_q_unit_sensitivity_own[i, :] = 0.0
+            factor_5 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
+            term_2 = 1.0 + rest_sum_k_unit_now
+            peak_query_2 = peak_query[i]
+            factor_7 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
+            ratio_value_3 = _ratio(1.0, factor_7)
+            factor_8 = ratio_value_3 / (temperature * term_2)
+            seed_2 = seed[i]
+            factor_11 = seed_2 / (term_2 * term_2)
+            for j_60 in range(n):
+                sum_k_unit_5 = np.float64(sum_k_unit[i, j_60])
+                exp_sum_k_unit_3 = exp_sum_k_unit[j_60]
                 factor_9 = factor_8 * exp_sum_k_unit_3
-                factor_10 = factor_8 * exp_sum_k_unit_3 * sum_k_unit_6
-                ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_72]) * _positive_part(peak_key[j_72]))
-                factor_11 = factor_4 * exp_sum_k_unit_3 * sum_k_unit_6 * ratio_value_4
-                factor_13 = factor_12 * sum_k_unit_6 * (exp_sum_k_unit_3 * exp_sum_k_unit_3) * ratio_value_4
-                factor_14 = factor_12 * exp_sum_k_unit_3 * ((rest_sum_k_unit_now) if j_72 == argmax_sum_k_unit_now else (1.0 + rest_sum_k_unit_now - exp_sum_k_unit_3)) * ratio_value_4
-                for d_65 in range(d):
-                    k_unit_3 = np.float64(k_unit[j_72, d_65])
-                    q_unit_3 = np.float64(q_unit[i, d_65])
-                    k_5 = np.float64(key[argmax_sum_k_unit_now, d_65])
-                    term_2 = k_unit_3 + q_unit_3 * sum_k_unit_5 - _ratio(k_5, factor_5) - q_unit_3 * sum_k_unit_6
-                    if j_72 != argmax_sum_k_unit_now:
-                        logsumexp_sum_k_unit_centred[i, d_65] += factor_9 * term_2
-                    if (i != j_72 and j_72 != argmax_sum_k_unit_now):
-                        sum_norm_query_sensitivity_3[i, d_65] += factor_10 * term_2
-                    if (i != j_72 and j_72 != argmax_sum_k_unit_now):
-                        sum_q_unit_2_sensitivity_own[i, d_65] += factor_9 * k_unit_3 * term_2
-                    term_3 = q_unit_3 - k_unit_3 * sum_k_unit_6
-                    if i != j_72:
-                        sum_norm_key_sensitivity[j_72, d_65] += factor_11 * term_3
-                    if i != j_72:
-                        sum_norm_key_sensitivity_5_own[j_72, d_65] += factor_13 * term_3
-                    if i != j_72:
-                        sum_k_unit_4_sensitivity_own_joint[j_72, d_65] += factor_14 * q_unit_3 * term_3
-        _multiply(k_unit[start:stop], False, q_unit, True, sum_k_unit_2[start:stop], False)
+                factor_10 = factor_8 * exp_sum_k_unit_3 * sum_k_unit_5
+                square = (exp_sum_k_unit_3 * exp_sum_k_unit_3)
+                ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_60]) * _positive_part(peak_key[j_60]))
+                factor_12 = factor_11 * sum_k_unit_5 * square * ratio_value_4
+                factor_13 = factor_11 * square * ratio_value_4
+                for d_56 in range(d):
+                    k_unit_2 = np.float64(k_unit[j_60, d_56])
+                    q_unit_2 = np.float64(q_unit[i, d_56])
+                    factor_4 = q_unit_2 * sum_k_unit_4
+                    k_4 = np.float64(key[argmax_sum_k_unit_now, d_56])
+                    factor_6 = -_ratio(k_4, factor_5)
+                    term = k_unit_2 + factor_4 + factor_6 - q_unit_2 * sum_k_unit_5
+                    if j_60 != argmax_sum_k_unit_now:
+                        logsumexp_sum_k_unit_centred[i, d_56] += factor_9 * term
+                    if (i != j_60 and j_60 != argmax_sum_k_unit_now):
+                        sum_norm_query_sensitivity_2[i, d_56] += factor_10 * term
+                    if (i != j_60 and j_60 != argmax_sum_k_unit_now):
+                        sum_q_unit_sensitivity_own[i, d_56] += factor_9 * k_unit_2 * term
+                    term_3 = q_unit_2 - k_unit_2 * sum_k_unit_5
+                    if i != j_60:
+                        sum_norm_key_sensitivity_4_own[j_60, d_56] += factor_12 * term_3
+                    if i != j_60:
+                        sum_k_unit_2_sensitivity_2_own[j_60, d_56] += factor_13 * q_unit_2 * term_3
+            sum_norm_query_sensitivity_5 = sum_norm_query_sensitivity[i]
+            factor_16 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_5 * ratio_value_3 / ((temperature * temperature) * term_2)
+            for d_56 in range(d):
+                k_unit_3 = np.float64(k_unit[i, d_56])
+                q_unit_3 = np.float64(q_unit[i, d_56])
+                factor_14 = q_unit_3 * sum_k_unit_4
+                k_5 = np.float64(key[argmax_sum_k_unit_now, d_56])
+                factor_15 = -_ratio(k_5, factor_5)
+                sum_norm_query_change[i, d_56] = factor_16 * 0.5 * (k_unit_3 + factor_14 + factor_15 - q_unit_3 * sum_k_unit_3)
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+    sum_k_unit_2_product[:, :] = 0.0
+    logsumexp_sum_k_unit_2_centred[:, :] = 0.0
+    sum_norm_key_sensitivity[:, :] = 0.0
+    sum_k_unit_2_sensitivity_3_own[:, :] = 0.0
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_k_unit_2 = -np.inf
-            argmax_sum_k_unit_2_now = 0
-            argmax_sum_k_unit_2_now_best = -np.inf
-            for j_9 in range(n):
-                factor_15 = np.float64(sum_k_unit_2[i, j_9]) / temperature
-                if factor_15 > max_sum_k_unit_2 or factor_15 != factor_15:
-                    max_sum_k_unit_2 = factor_15
-                if factor_15 > argmax_sum_k_unit_2_now_best:
-                    argmax_sum_k_unit_2_now_best = factor_15
-                    argmax_sum_k_unit_2_now = j_9
-            argmax_sum_k_unit_2[i] = argmax_sum_k_unit_2_now
-            rest_sum_k_unit_2_now = 0.0
-            for j_163 in range(n):
-                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[i, j_163]) / temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_2[i, j_163] = exp_sum_k_unit_2_now
-                if j_163 != argmax_sum_k_unit_2_now:
-                    rest_sum_k_unit_2_now += exp_sum_k_unit_2_now
-            rest_sum_k_unit_2[i] = rest_sum_k_unit_2_now
+            sum_norm_query_sensitivity_3[i, :] = 0.0
+            sum_q_unit_sensitivity_2_own[i, :] = 0.0
+            sum_norm_query_sensitivity_5_own[i, :] = 0.0
+            sum_q_unit_sensitivity_3_own[i, :] = 0.0
+            max_sum_k_unit_3 = max_sum_k_unit[i]
             seed_3 = seed[i]
-            term_4 = 1.0 + rest_sum_k_unit_2_now
-            factor_16 = seed_3 / term_4
-            for f_7 in range(d):
-                sum_q_unit_right[row, f_7] = factor_16 * np.float64(k_unit[i, f_7])
-            logsumexp_sum_k_unit_2_centred[i, :] = 0.0
-            sum_k_unit_3_sensitivity_own[i, :] = 0.0
-            factor_17 = seed_3 / (term_4 * term_4)
-            factor_19 = math.sqrt(scaled_query[argmax_sum_k_unit_2_now]) * _positive_part(peak_query[argmax_sum_k_unit_2_now])
-            peak_key_2 = peak_key[i]
-            factor_20 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_2)
-            ratio_value_5 = _ratio(1.0, factor_20)
-            factor_21 = ratio_value_5 / (temperature * term_4)
-            for i_in in range(n):
-                sum_k_unit_2_2 = np.float64(sum_k_unit_2[i, i_in])
-                exp_sum_k_unit_2_2 = np.float64(exp_sum_k_unit_2[i, i_in])
-                factor_18 = factor_17 * exp_sum_k_unit_2_2 * ((rest_sum_k_unit_2_now) if i_in == argmax_sum_k_unit_2_now else (1.0 + rest_sum_k_unit_2_now - exp_sum_k_unit_2_2)) * _ratio(1.0, math.sqrt(scaled_query[i_in]) * _positive_part(peak_query[i_in]))
-                factor_22 = factor_21 * exp_sum_k_unit_2_2
-                for d_11 in range(d):
-                    k_unit_4 = np.float64(k_unit[i, d_11])
-                    q_unit_4 = np.float64(q_unit[i_in, d_11])
-                    sum_q_unit_sensitivity_own_joint[i_in, d_11] += factor_18 * k_unit_4 * (k_unit_4 - q_unit_4 * sum_k_unit_2_2)
-                    q_4 = np.float64(query[argmax_sum_k_unit_2_now, d_11])
-                    term_5 = q_unit_4 + k_unit_4 * np.float64(sum_k_unit_2[i, argmax_sum_k_unit_2_now]) - _ratio(q_4, factor_19) - k_unit_4 * sum_k_unit_2_2
-                    if i_in != argmax_sum_k_unit_2_now:
-                        logsumexp_sum_k_unit_2_centred[i, d_11] += factor_22 * term_5
-                    if i_in != argmax_sum_k_unit_2_now:
-                        sum_k_unit_3_sensitivity_own[i, d_11] += factor_22 * q_unit_4 * term_5
-        _multiply(exp_sum_k_unit_2[start:stop], False, q_unit, False, sum_k_unit_3_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            sum_norm_key_sensitivity_2_now = 0.0
-            rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
-            term_6 = 1.0 + rest_sum_k_unit_2_2
-            for f_4 in range(d):
-                sum_k_unit_3_now = np.float64(sum_k_unit_3_product[row, f_4]) / term_6
-                sum_k_unit_3[i, f_4] = sum_k_unit_3_now
-                k_unit_5 = np.float64(k_unit[i, f_4])
-                sum_norm_key_sensitivity_2_now += k_unit_5 * sum_k_unit_3_now
-            sum_norm_key_sensitivity_2[i] = sum_norm_key_sensitivity_2_now
-        _multiply(exp_sum_k_unit_2[start:stop], True, sum_q_unit_right[: stop - start], False, sum_q_unit, True)
-        _multiply(sum_k_unit_4_left[: stop - start], True, sum_k_unit_4_right[: stop - start], False, sum_k_unit_4, True)
-        _multiply(sum_k_unit_4_left[: stop - start], False, k_unit, False, sum_q_unit_2_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            sum_norm_query_sensitivity_2_now = 0.0
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
-            term_7 = 1.0 + rest_sum_k_unit_3
+            term_4 = 1.0 + rest_sum_k_unit_3
+            factor_18 = seed_3 / term_4
+            peak_query_3 = peak_query[i]
+            factor_19 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
+            ratio_value_5 = _ratio(1.0, factor_19)
+            factor_20 = ratio_value_5 / (temperature * temperature)
+            factor_22 = seed_3 / (temperature * term_4)
+            for i_in in range(n):
+                sum_k_unit_again_3 = np.float64(sum_k_unit_again[row, i_in])
+                factor_17 = sum_k_unit_again_3 / temperature
+                exp_sum_k_unit_2_now = _exp_difference(factor_17, max_sum_k_unit_2[i_in])
+                exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
+                exp_sum_k_unit_again = _exp_difference(factor_17, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                seed_4 = seed[i_in]
+                term_5 = 1.0 + rest_sum_k_unit_2[i_in]
+                sum_k_unit_2_left[row, i_in] = ((factor_18 * 0.5 * exp_sum_k_unit_again + 0.5 * exp_sum_k_unit_2_now * seed_4 / term_5) if i != i_in else 0.0)
+                factor_21 = factor_20 * exp_sum_k_unit_2_now * seed_4 / term_5
+                factor_23 = factor_22 * exp_sum_k_unit_again
+                square_2 = (exp_sum_k_unit_2_now * exp_sum_k_unit_2_now)
+                factor_24 = seed_4 * sum_k_unit_again_3 * square_2 * ratio_value_5 / (term_5 * term_5)
+                factor_25 = seed_4 * square_2 * ratio_value_5 / (term_5 * term_5)
+                argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
+                factor_26 = math.sqrt(scaled_query[argmax_sum_k_unit_2_2]) * _positive_part(peak_query[argmax_sum_k_unit_2_2])
+                ratio_value_6 = _ratio(1.0, math.sqrt(scaled_key[i_in]) * _positive_part(peak_key[i_in]))
+                factor_27 = exp_sum_k_unit_2_now * ratio_value_6 / (temperature * term_5)
+                factor_28 = exp_sum_k_unit_2_now * sum_k_unit_again_3 * ratio_value_6 / (temperature * term_5)
+                for d_56 in range(d):
+                    k_unit_4 = np.float64(k_unit[i_in, d_56])
+                    q_unit_4 = np.float64(q_unit[i, d_56])
+                    term_6 = k_unit_4 - q_unit_4 * sum_k_unit_again_3
+                    logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i, d_56]
+                    term_7 = factor_21 * 0.5 * term_6 + factor_23 * (-0.5) * logsumexp_sum_k_unit_centred_2
+                    if i != i_in:
+                        sum_norm_query_sensitivity_3[i, d_56] += sum_k_unit_again_3 * term_7
+                    if i != i_in:
+                        sum_q_unit_sensitivity_2_own[i, d_56] += k_unit_4 * term_7
+                    if i != i_in:
+                        sum_norm_query_sensitivity_5_own[i, d_56] += factor_24 * term_6
+                    if i != i_in:
+                        sum_q_unit_sensitivity_3_own[i, d_56] += factor_25 * k_unit_4 * term_6
+                    q_4 = np.float64(query[argmax_sum_k_unit_2_2, d_56])
+                    term_8 = q_unit_4 + k_unit_4 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in]) - _ratio(q_4, factor_26) - k_unit_4 * sum_k_unit_again_3
+                    if i != argmax_sum_k_unit_2_2:
+                        logsumexp_sum_k_unit_2_centred[i_in, d_56] += factor_27 * term_8
+                    if (i != i_in and i != argmax_sum_k_unit_2_2):
+                        sum_norm_key_sensitivity[i_in, d_56] += factor_28 * term_8
+                    if (i != i_in and i != argmax_sum_k_unit_2_2):
+                        sum_k_unit_2_sensitivity_3_own[i_in, d_56] += factor_27 * q_unit_4 * term_8
+            exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i]
+            exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
+            argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
+            factor_29 = math.sqrt(scaled_query[argmax_sum_k_unit_2_3]) * _positive_part(peak_query[argmax_sum_k_unit_2_3])
+            sum_k_unit_entry_1_2 = sum_k_unit_entry_1[i]
+            sum_norm_query_sensitivity_6 = sum_norm_query_sensitivity[i]
+            rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
+            peak_key_2 = peak_key[i]
+            factor_30 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_2)
+            ratio_value_7 = _ratio(1.0, factor_30)
+            factor_31 = exp_sum_k_unit_2_own_now * seed_3 * sum_norm_query_sensitivity_6 * ratio_value_7 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2_2))
+            for d_86 in range(d):
+                k_unit_5 = np.float64(k_unit[i, d_86])
+                q_5 = np.float64(query[argmax_sum_k_unit_2_3, d_86])
+                sum_norm_key_change_2[i, d_86] = factor_31 * 0.5 * (np.float64(q_unit[i, d_86]) + k_unit_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_3, i]) - _ratio(q_5, factor_29) - sum_k_unit_entry_1_2 * k_unit_5)
+        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
+        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            sum_norm_query_now = 0.0
+            sum_norm_query_sensitivity_4_now = 0.0
+            seed_5 = seed[i]
+            rest_sum_k_unit_4 = rest_sum_k_unit[i]
+            term_9 = 1.0 + rest_sum_k_unit_4
+            argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
+            exp_sum_k_unit_own_2 = exp_sum_k_unit_own[i]
+            rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i]
+            argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
+            exp_sum_k_unit_2_own_2 = exp_sum_k_unit_2_own[i]
+            term_10 = (-0.5) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / term_9 + (-0.5) * ((rest_sum_k_unit_2_3) if i == argmax_sum_k_unit_2_4 else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own_2)) / (1.0 + rest_sum_k_unit_2_3)
+            factor_32 = seed_5 * term_10 / temperature
             for f_7 in range(d):
-                sum_q_unit_2_now = np.float64(sum_q_unit_2_product[row, f_7]) / term_7
-                sum_q_unit_2[i, f_7] = sum_q_unit_2_now
-                sum_norm_query_sensitivity_2_now += np.float64(q_unit[i, f_7]) * sum_q_unit_2_now
-            sum_norm_query_sensitivity_2[i] = sum_norm_query_sensitivity_2_now
-    sum_norm_query_sensitivity[:, :] = 0.0
-    sum_norm_query_sensitivity_6_own[:, :] = 0.0
-    for i_6 in range(n):
-        sum_norm_query_now = 0.0
-        sum_norm_key = 0.0
-        sum_norm_query_sensitivity_4_now = 0.0
-        sum_norm_key_sensitivity_4 = 0.0
-        seed_4 = seed[i_6]
-        exp_sum_k_unit_own_2 = exp_sum_k_unit_own[i_6]
-        rest_sum_k_unit_4 = rest_sum_k_unit[i_6]
-        term_8 = 1.0 + rest_sum_k_unit_4
-        term_9 = -1.0 + 0.5 * exp_sum_k_unit_own_2 / term_8
-        factor_23 = seed_4 * term_9
-        for f_56 in range(d):
-            q_unit_5 = np.float64(q_unit[i_6, f_56])
-            sum_q_unit_3 = np.float64(sum_q_unit[i_6, f_56])
-            k_unit_6 = np.float64(k_unit[i_6, f_56])
-            sum_norm_query_now += q_unit_5 * (0.5 * sum_q_unit_3 + 0.5 * seed_4 * sum_q_unit_2[i_6, f_56] + factor_23 * k_unit_6) / temperature
-            sum_k_unit_4_2 = np.float64(sum_k_unit_4[i_6, f_56])
-            sum_norm_key += k_unit_6 * (0.5 * sum_k_unit_4_2 + 0.5 * seed_4 * sum_k_unit_3[i_6, f_56] + factor_23 * q_unit_5) / temperature
-            sum_norm_query_sensitivity_4_now += q_unit_5 * sum_q_unit_3
-            sum_norm_key_sensitivity_4 += k_unit_6 * sum_k_unit_4_2
-        sum_norm_query[i_6] = sum_norm_query_now
-        sum_norm_query_sensitivity_4[i_6] = sum_norm_query_sensitivity_4_now
-        sum_norm_key_sensitivity_3[:] = 0.0
-        term_11 = 1.0 + rest_sum_k_unit_2[i_6]
-        factor_24 = seed_4 / term_11
-        factor_26 = seed_4 / (term_11 * term_11)
-        argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_6]
-        factor_28 = math.sqrt(scaled_query[argmax_sum_k_unit_2_2]) * _positive_part(peak_query[argmax_sum_k_unit_2_2])
-        ratio_value_7 = _ratio(1.0, math.sqrt(scaled_key[i_6]) * _positive_part(peak_key[i_6]))
-        factor_29 = ratio_value_7 / (temperature * term_11)
-        for i_6_in in range(n):
-            sum_k_unit_2_3 = np.float64(sum_k_unit_2[i_6, i_6_in])
-            exp_sum_k_unit_2_3 = np.float64(exp_sum_k_unit_2[i_6, i_6_in])
-            sum_k_unit_7 = np.float64(sum_k_unit[i_6_in, i_6])
-            ratio_value_6 = _ratio(1.0, math.sqrt(scaled_query[i_6_in]) * _positive_part(peak_query[i_6_in]))
-            factor_25 = factor_24 * exp_sum_k_unit_2_3 * sum_k_unit_7 * ratio_value_6
-            factor_27 = factor_26 * sum_k_unit_7 * (exp_sum_k_unit_2_3 * exp_sum_k_unit_2_3) * ratio_value_6
-            factor_30 = factor_29 * exp_sum_k_unit_2_3 * sum_k_unit_7
-            for d_65 in range(d):
-                k_unit_7 = np.float64(k_unit[i_6, d_65])
-                q_unit_6 = np.float64(q_unit[i_6_in, d_65])
-                term_10 = k_unit_7 - q_unit_6 * sum_k_unit_2_3
-                sum_norm_query_sensitivity[i_6_in, d_65] += factor_25 * term_10
-                sum_norm_query_sensitivity_6_own[i_6_in, d_65] += factor_27 * term_10
-                q_5 = np.float64(query[argmax_sum_k_unit_2_2, d_65])
-                if i_6_in != argmax_sum_k_unit_2_2:
-                    sum_norm_key_sensitivity_3[d_65] += factor_30 * (q_unit_6 + k_unit_7 * np.float64(sum_k_unit_2[i_6, argmax_sum_k_unit_2_2]) - _ratio(q_5, factor_28) - k_unit_7 * sum_k_unit_2_3)
-        factor_31 = ratio_value_7 / temperature
-        factor_32 = seed_4 / temperature
-        factor_33 = seed_4 * sum_norm_key_sensitivity_2[i_6] / temperature
-        sum_k_unit_8 = np.float64(sum_k_unit[i_6, i_6])
-        factor_34 = exp_sum_k_unit_own_2 / ((temperature * temperature) * term_8)
-        factor_35 = -term_9 / temperature
-        sum_norm_query_sensitivity_5_2 = sum_norm_query_sensitivity_5[i_6]
-        factor_36 = seed_4 * sum_norm_query_sensitivity_5_2 * ratio_value_7
-        factor_37 = sum_norm_key_sensitivity_4 * ratio_value_7 / temperature
-        ratio_value_8 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
-        factor_38 = ratio_value_7 / (temperature * temperature)
-        square_2 = (ratio_value_7 * ratio_value_7)
-        factor_39 = sum_norm_key * square_2
-        factor_40 = seed_4 * ratio_value_7 / temperature
-        factor_41 = seed_4 * square_2 / temperature
-        square_3 = (exp_sum_k_unit_own_2 * exp_sum_k_unit_own_2)
-        factor_42 = seed_4 * sum_norm_query_sensitivity_5_2 * square_3 * square_2 / ((temperature * temperature) * (term_8 * term_8))
-        argmax_sum_k_unit_3 = argmax_sum_k_unit[i_6]
-        factor_43 = exp_sum_k_unit_own_2 * seed_4 * square_2 * ((rest_sum_k_unit_4) if i_6 == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / ((temperature * temperature) * (term_8 * term_8))
-        factor_44 = -sum_norm_key * square_2
-        factor_45 = square_2 / temperature
-        factor_46 = exp_sum_k_unit_own_2 * seed_4 * square_2 / (temperature * term_8)
-        factor_47 = seed_4 * sum_norm_query_sensitivity_5_2 * sum_k_unit_8 * square_3 * square_2 / ((temperature * temperature) * (term_8 * term_8))
-        for d_97 in range(d):
-            sum_k_unit_4_3 = np.float64(sum_k_unit_4[i_6, d_97])
-            sum_k_unit_3_2 = sum_k_unit_3[i_6, d_97]
-            q_unit_7 = np.float64(q_unit[i_6, d_97])
-            term_12 = 0.5 * sum_k_unit_4_3 + 0.5 * seed_4 * sum_k_unit_3_2 + factor_23 * q_unit_7
-            logsumexp_sum_k_unit_2_centred_2 = logsumexp_sum_k_unit_2_centred[i_6, d_97]
-            k_unit_8 = np.float64(k_unit[i_6, d_97])
-            term_13 = q_unit_7 - k_unit_8 * sum_k_unit_8
-            sum_norm_key_change = 0.5 * sum_norm_key_sensitivity[i_6, d_97] / (temperature * temperature) + factor_31 * term_12 + factor_32 * 0.5 * sum_norm_key_sensitivity_3[d_97] + factor_33 * ((-0.5) * logsumexp_sum_k_unit_2_centred_2 + (-0.5) * k_unit_8 * ratio_value_7) + factor_36 * (factor_34 * 0.5 * term_13 + factor_35 * k_unit_8) + factor_37 * (-0.5) * k_unit_8  # -k_unit*sum_norm_key_sensitivity_4*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature) + seed*sum_norm_key_sensitivity_2*(-k_unit*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/2 - logsumexp_sum_k_unit_2_centred/2)/temperature + seed*sum_norm_key_sensitivity_3/(2*temperature) + seed*sum_norm_query_sensitivity_5*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(2*temperature**2*(rest_sum_k_unit + 1)) - k_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)/temperature)*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/(2*temperature**2) + (q_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_k_unit_3/2 + sum_k_unit_4/2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
-            gradient_query[i_6, d_97] = ratio_value_8 * ((0.5 * np.float64(sum_q_unit[i_6, d_97]) + 0.5 * seed_4 * sum_q_unit_2[i_6, d_97] + factor_23 * k_unit_8) / temperature - sum_norm_query_now * q_unit_7)
-            gradient_key[i_6, d_97] = ratio_value_7 * (term_12 / temperature - sum_norm_key * k_unit_8)
-            square = (k_unit_8 * k_unit_8)
-            hessian_key[i_6, d_97] = factor_38 * 0.5 * sum_k_unit_4_sensitivity_own_joint[i_6, d_97] + factor_39 * 2.0 * square + factor_40 * 0.5 * sum_k_unit_3_sensitivity_own[i_6, d_97] + factor_38 * 0.5 * k_unit_8 * sum_norm_key_sensitivity_5_own[i_6, d_97] + factor_41 * k_unit_8 * q_unit_7 + factor_42 * 0.5 * k_unit_8 * q_unit_7 + factor_43 * 0.5 * q_unit_7 * term_13 + factor_44 - sum_norm_key_change * k_unit_8 * ratio_value_7 + factor_45 * (-0.5) * k_unit_8 * sum_k_unit_4_3 + factor_41 * (-0.5) * k_unit_8 * sum_k_unit_3_2 + factor_40 * (-0.5) * logsumexp_sum_k_unit_2_centred_2 * sum_k_unit_3_2 + factor_46 * (-0.5) * k_unit_8 * q_unit_7 + factor_47 * (-0.5) * square
-    factor_59 = loss_scale / temperature
-    for i_6 in range(n):
-        seed_5 = seed[i_6]
-        exp_sum_k_unit_own_3 = exp_sum_k_unit_own[i_6]
-        rest_sum_k_unit_5 = rest_sum_k_unit[i_6]
-        term_14 = 1.0 + rest_sum_k_unit_5
-        term_15 = -1.0 + 0.5 * exp_sum_k_unit_own_3 / term_14
-        factor_48 = seed_5 * term_15
-        ratio_value_9 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
-        factor_49 = ratio_value_9 / temperature
-        factor_50 = seed_5 / temperature
-        factor_51 = seed_5 * sum_norm_query_sensitivity_2[i_6] / temperature
-        factor_52 = -ratio_value_9 * term_15
-        factor_53 = exp_sum_k_unit_own_3 / term_14
-        sum_norm_query_sensitivity_5_3 = sum_norm_query_sensitivity_5[i_6]
-        factor_54 = seed_5 * sum_norm_query_sensitivity_5_3 / temperature
-        factor_55 = sum_norm_query_sensitivity_4[i_6] * ratio_value_9 / temperature
-        argmax_sum_k_unit_4 = argmax_sum_k_unit[i_6]
-        factor_56 = math.sqrt(scaled_query[argmax_sum_k_unit_4]) * _positive_part(peak_query[argmax_sum_k_unit_4])
-        sum_norm_query_2 = sum_norm_query[argmax_sum_k_unit_4]
-        ratio_value_11 = _ratio(1.0, factor_56)
-        square_4 = (ratio_value_11 * ratio_value_11)
-        factor_57 = sum_norm_query_2 * square_4
-        factor_58 = ratio_value_11 / (temperature * temperature)
-        case = ((sample_weights[argmax_sum_k_unit_4]) if weighted else 1.0)
-        factor_60 = factor_59 * case * ratio_value_11
-        factor_61 = -sum_norm_query_2 * square_4
-        factor_62 = loss_scale * case
-        factor_63 = math.sqrt(scaled_key[argmax_sum_k_unit_4]) * _positive_part(peak_key[argmax_sum_k_unit_4])
-        exp_difference_value = _exp_difference(np.float64(sum_k_unit[argmax_sum_k_unit_4, argmax_sum_k_unit_4]) / temperature, max_sum_k_unit[argmax_sum_k_unit_4])
-        term_17 = -1.0 + 0.5 * exp_difference_value / (1.0 + rest_sum_k_unit[argmax_sum_k_unit_4])
-        factor_64 = loss_scale * case * term_17
-        factor_65 = ratio_value_11 / temperature
-        factor_66 = factor_59 * case
-        factor_67 = factor_59 * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4] * case
-        factor_68 = -ratio_value_11 * term_17
-        factor_69 = exp_difference_value / (1.0 + rest_sum_k_unit[argmax_sum_k_unit_4])
-        factor_70 = factor_59 * sum_norm_query_sensitivity_5[argmax_sum_k_unit_4] * case
-        factor_71 = sum_norm_query_sensitivity_4[argmax_sum_k_unit_4] * ratio_value_11 / temperature
-        factor_72 = factor_59 * case * exp_difference_value * ratio_value_11 / (1.0 + rest_sum_k_unit[argmax_sum_k_unit_4])
-        sum_norm_query_3 = sum_norm_query[i_6]
-        square_5 = (ratio_value_9 * ratio_value_9)
-        factor_73 = sum_norm_query_3 * square_5
-        factor_74 = ratio_value_9 / (temperature * temperature)
-        factor_75 = seed_5 * ratio_value_9 / temperature
-        sum_k_unit_9 = np.float64(sum_k_unit[i_6, i_6])
-        factor_76 = exp_sum_k_unit_own_3 * seed_5 * square_5 / ((temperature * temperature) * term_14)
-        factor_77 = -sum_norm_query_3 * square_5
-        factor_78 = exp_sum_k_unit_own_3 * seed_5 * ratio_value_9 / (temperature * term_14)
-        for d_65 in range(d):
-            sum_q_unit_2_2 = sum_q_unit_2[i_6, d_65]
-            k_unit_9 = np.float64(k_unit[i_6, d_65])
-            term_16 = 0.5 * np.float64(sum_q_unit[i_6, d_65]) + 0.5 * seed_5 * sum_q_unit_2_2 + factor_48 * k_unit_9
-            logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i_6, d_65]
-            q_unit_8 = np.float64(q_unit[i_6, d_65])
-            sum_norm_query_change = 0.5 * sum_norm_query_sensitivity[i_6, d_65] / (temperature * temperature) + factor_49 * term_16 + factor_50 * 0.5 * sum_norm_query_sensitivity_3[i_6, d_65] + factor_51 * ((-0.5) * logsumexp_sum_k_unit_centred_2 + (-0.5) * q_unit_8 * ratio_value_9) + factor_54 * (factor_52 * q_unit_8 + factor_53 * (-0.5) * logsumexp_sum_k_unit_centred_2) + factor_55 * (-0.5) * q_unit_8  # -q_unit*sum_norm_query_sensitivity_4*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/(2*temperature) + seed*sum_norm_query_sensitivity_2*(-logsumexp_sum_k_unit_centred/2 - q_unit*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/2)/temperature + seed*sum_norm_query_sensitivity_3/(2*temperature) + seed*sum_norm_query_sensitivity_5*(-exp_sum_k_unit*logsumexp_sum_k_unit_centred/(2*(rest_sum_k_unit + 1)) - q_unit*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1)*ratio(1, sqrt(scaled_query)*positive_part(peak_query)))/temperature + sum_norm_query_sensitivity/(2*temperature**2) + (k_unit*seed*(exp_sum_k_unit/(2*(rest_sum_k_unit + 1)) - 1) + seed*sum_q_unit_2/2 + sum_q_unit/2)*ratio(1, sqrt(scaled_query)*positive_part(peak_query))/temperature
-            q_6 = np.float64(query[argmax_sum_k_unit_4, d_65])
-            ratio_value_10 = _ratio(q_6, factor_56)
-            logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, d_65]
-            sum_q_unit_2_3 = sum_q_unit_2[argmax_sum_k_unit_4, d_65]
-            k_6 = np.float64(key[argmax_sum_k_unit_4, d_65])
-            ratio_value_12 = _ratio(k_6, factor_63)
-            term_18 = 0.5 * np.float64(sum_q_unit[argmax_sum_k_unit_4, d_65]) + factor_62 * 0.5 * sum_q_unit_2_3 + factor_64 * ratio_value_12
-            hessian_query[i_6, d_65] = ((factor_57 * (ratio_value_10 * ratio_value_10) + factor_58 * 0.5 * sum_q_unit_sensitivity_own_joint[argmax_sum_k_unit_4, d_65] + factor_58 * 0.5 * sum_norm_query_sensitivity_6_own[argmax_sum_k_unit_4, d_65] * ratio_value_10 + factor_60 * 0.5 * (sum_q_unit_2_sensitivity_own[argmax_sum_k_unit_4, d_65] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2_3) + factor_61 - square_4 * ratio_value_10 * (term_18 / temperature - sum_norm_query_2 * ratio_value_10) - (0.5 * sum_norm_query_sensitivity[argmax_sum_k_unit_4, d_65] / (temperature * temperature) + factor_65 * term_18 + factor_66 * 0.5 * sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, d_65] + factor_67 * ((-0.5) * logsumexp_sum_k_unit_centred_3 + (-0.5) * ratio_value_11 * ratio_value_10) + factor_70 * (factor_68 * ratio_value_10 + factor_69 * (-0.5) * logsumexp_sum_k_unit_centred_3) + factor_71 * (-0.5) * ratio_value_10) * ratio_value_11 * ratio_value_10 + factor_72 * (-0.5) * logsumexp_sum_k_unit_centred_3 * ratio_value_12) if i_6 == argmax_sum_k_unit_4 else (factor_73 * (q_unit_8 * q_unit_8) + factor_74 * 0.5 * sum_q_unit_sensitivity_own_joint[i_6, d_65] + factor_75 * 0.5 * (sum_q_unit_2_sensitivity_own[i_6, d_65] - logsumexp_sum_k_unit_centred_2 * sum_q_unit_2_2) + factor_74 * 0.5 * q_unit_8 * sum_norm_query_sensitivity_6_own[i_6, d_65] + factor_76 * 0.5 * k_unit_9 * (k_unit_9 + q_unit_8 * np.float64(sum_k_unit[i_6, argmax_sum_k_unit_4]) - ratio_value_12 - q_unit_8 * sum_k_unit_9) + factor_77 - sum_norm_query_change * q_unit_8 * ratio_value_9 - q_unit_8 * square_5 * (term_16 / temperature - sum_norm_query_3 * q_unit_8) - q_unit_8 * sum_norm_query_change_2[i_6, d_65] * ratio_value_9 + factor_78 * (-0.5) * k_unit_9 * logsumexp_sum_k_unit_centred_2))
+                sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
+                sum_q_unit[i, f_7] = sum_q_unit_now
+                q_unit_5 = np.float64(q_unit[i, f_7])
+                sum_norm_query_now += q_unit_5 * (sum_q_unit_now + factor_32 * np.float64(k_unit[i, f_7]))
+                sum_norm_query_sensitivity_4_now += q_unit_5 * sum_q_unit_now
+            sum_norm_query[i] = sum_norm_query_now
+            sum_norm_query_sensitivity_4[i] = sum_norm_query_sensitivity_4_now
+            peak_query_4 = peak_query[i]
+            factor_34 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_4)
+            ratio_value_8 = _ratio(1.0, factor_34)
+            sum_k_unit_entry_1_3 = sum_k_unit_entry_1[i]
+            factor_35 = exp_sum_k_unit_2_own_2 * ratio_value_8 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2_3))
+            factor_36 = -ratio_value_8 * term_10 / temperature
+            factor_37 = exp_sum_k_unit_own_2 / (temperature * term_9)
+            sum_norm_query_sensitivity_7 = sum_norm_query_sensitivity[i]
+            factor_38 = seed_5 * sum_norm_query_sensitivity_7
+            factor_39 = seed_5 / temperature
+            factor_40 = -sum_norm_query_sensitivity_4_now * ratio_value_8
+            for d_56 in range(d):
+                sum_q_unit_2 = sum_q_unit[i, d_56]
+                k_unit_6 = np.float64(k_unit[i, d_56])
+                factor_33 = factor_32 * k_unit_6
+                q_unit_6 = np.float64(q_unit[i, d_56])
+                logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[i, d_56]
+                sum_norm_query_change_2[i, d_56] = sum_norm_query_sensitivity_3[i, d_56] + (sum_q_unit_2 + factor_33) * ratio_value_8 + factor_38 * (factor_35 * 0.5 * (k_unit_6 - sum_k_unit_entry_1_3 * q_unit_6) + factor_36 * q_unit_6 + factor_37 * (-0.5) * logsumexp_sum_k_unit_centred_3) + factor_39 * 0.5 * sum_norm_query_sensitivity_2[i, d_56] + factor_40 * q_unit_6
+                gradient_query[i, d_56] = (sum_q_unit_2 + factor_33 - sum_norm_query_now * q_unit_6) * ratio_value_8
+    sum_norm_key_sensitivity_2[:, :] = 0.0
+    sum_k_unit_2_sensitivity_own[:, :] = 0.0
+    factor_45 = loss_scale / temperature
+    factor_51 = loss_scale / (temperature * temperature)
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        for j_3 in range(start, stop):
+            row = j_3 - start
+            sum_norm_key_now = 0.0
+            sum_norm_key_sensitivity_3_now = 0.0
+            seed_6 = seed[j_3]
+            rest_sum_k_unit_5 = rest_sum_k_unit[j_3]
+            term_11 = 1.0 + rest_sum_k_unit_5
+            argmax_sum_k_unit_4 = argmax_sum_k_unit[j_3]
+            exp_sum_k_unit_own_3 = exp_sum_k_unit_own[j_3]
+            case = ((rest_sum_k_unit_5) if j_3 == argmax_sum_k_unit_4 else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own_3))
+            rest_sum_k_unit_2_4 = rest_sum_k_unit_2[j_3]
+            term_12 = 1.0 + rest_sum_k_unit_2_4
+            argmax_sum_k_unit_2_5 = argmax_sum_k_unit_2[j_3]
+            exp_sum_k_unit_2_own_3 = exp_sum_k_unit_2_own[j_3]
+            case_2 = ((rest_sum_k_unit_2_4) if j_3 == argmax_sum_k_unit_2_5 else (1.0 + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own_3))
+            term_13 = (-0.5) * case / term_11 + (-0.5) * case_2 / term_12
+            factor_41 = seed_6 * term_13 / temperature
+            factor_42 = math.sqrt(scaled_query[argmax_sum_k_unit_4]) * _positive_part(peak_query[argmax_sum_k_unit_4])
+            ratio_value_9 = _ratio(1.0, factor_42)
+            sum_norm_query_2 = sum_norm_query[argmax_sum_k_unit_4]
+            square_4 = (ratio_value_9 * ratio_value_9)
+            factor_43 = sum_norm_query_2 * square_4
+            factor_44 = ratio_value_9 / (temperature * temperature)
+            case_3 = ((sample_weights[argmax_sum_k_unit_4]) if weighted else 1.0)
+            factor_46 = factor_45 * case_3 * ratio_value_9
+            factor_47 = math.sqrt(scaled_key[argmax_sum_k_unit_4]) * _positive_part(peak_key[argmax_sum_k_unit_4])
+            rest_sum_k_unit_6 = rest_sum_k_unit[argmax_sum_k_unit_4]
+            sum_k_unit_6 = np.float64(sum_k_unit[argmax_sum_k_unit_4, argmax_sum_k_unit_4])
+            factor_48 = sum_k_unit_6 / temperature
+            exp_difference_value = _exp_difference(factor_48, max_sum_k_unit[argmax_sum_k_unit_4])
+            case_4 = ((rest_sum_k_unit_6) if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_6 - exp_difference_value) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan)
+            factor_49 = factor_45 * square_4 * case_4 * case_3 / (1.0 + rest_sum_k_unit_6)
+            rest_sum_k_unit_2_5 = rest_sum_k_unit_2[argmax_sum_k_unit_4]
+            term_14 = 1.0 + rest_sum_k_unit_2_5
+            exp_difference_value_2 = _exp_difference(factor_48, max_sum_k_unit_2[argmax_sum_k_unit_4])
+            case_5 = ((rest_sum_k_unit_2_5) if argmax_sum_k_unit_4 == argmax_sum_k_unit_2[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_2_5 - exp_difference_value_2) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan)
+            factor_50 = factor_45 * square_4 * case_5 * case_3 / term_14
+            sum_norm_query_sensitivity_8 = sum_norm_query_sensitivity[argmax_sum_k_unit_4]
+            square_5 = (exp_difference_value_2 * exp_difference_value_2)
+            factor_52 = factor_51 * sum_norm_query_sensitivity_8 * square_5 * square_4 * case_3 / (term_14 * term_14)
+            factor_53 = factor_51 * square_4 * case_5 * case_3 * exp_difference_value_2 / (term_14 * term_14)
+            factor_54 = -sum_norm_query_2 * square_4
+            term_16 = (-0.5) * case_4 / (1.0 + rest_sum_k_unit_6) + (-0.5) * case_5 / term_14
+            factor_55 = factor_45 * case_3 * term_16
+            factor_56 = exp_difference_value_2 * ratio_value_9 / ((temperature * temperature) * term_14)
+            factor_57 = -ratio_value_9 * term_16 / temperature
+            factor_58 = exp_difference_value / (temperature * (1.0 + rest_sum_k_unit_6))
+            factor_59 = loss_scale * sum_norm_query_sensitivity_8 * case_3
+            factor_60 = factor_45 * case_3
+            factor_61 = -sum_norm_query_sensitivity_4[argmax_sum_k_unit_4] * ratio_value_9
+            factor_62 = factor_45 * case_3 * exp_difference_value * ratio_value_9 / (1.0 + rest_sum_k_unit_6)
+            factor_63 = factor_51 * sum_norm_query_sensitivity_8 * sum_k_unit_6 * square_5 * square_4 * case_3 / (term_14 * term_14)
+            ratio_value_12 = _ratio(1.0, math.sqrt(scaled_query[j_3]) * _positive_part(peak_query[j_3]))
+            sum_norm_query_3 = sum_norm_query[j_3]
+            square_7 = (ratio_value_12 * ratio_value_12)
+            factor_64 = sum_norm_query_3 * square_7
+            factor_65 = seed_6 * ratio_value_12 / temperature
+            factor_66 = ratio_value_12 / (temperature * temperature)
+            factor_67 = exp_sum_k_unit_own_3 * seed_6 * square_7 / ((temperature * temperature) * term_11)
+            factor_68 = seed_6 * square_7 * case / (temperature * term_11)
+            factor_69 = seed_6 * square_7 * case_2 / (temperature * term_12)
+            factor_70 = exp_sum_k_unit_own_3 * seed_6 * sum_k_unit_entry_2[j_3] * square_7 / ((temperature * temperature) * term_11)
+            sum_norm_query_sensitivity_9 = sum_norm_query_sensitivity[j_3]
+            square_8 = (exp_sum_k_unit_2_own_3 * exp_sum_k_unit_2_own_3)
+            factor_71 = seed_6 * sum_norm_query_sensitivity_9 * square_8 * square_7 / ((temperature * temperature) * (term_12 * term_12))
+            sum_k_unit_entry_1_4 = sum_k_unit_entry_1[j_3]
+            factor_72 = exp_sum_k_unit_2_own_3 * seed_6 * square_7 * case_2 / ((temperature * temperature) * (term_12 * term_12))
+            factor_73 = -sum_norm_query_3 * square_7
+            factor_74 = exp_sum_k_unit_own_3 * seed_6 * ratio_value_12 / (temperature * term_11)
+            factor_75 = exp_sum_k_unit_own_3 * seed_6 * sum_k_unit_entry_1_4 * square_7 / ((temperature * temperature) * term_11)
+            factor_76 = seed_6 * sum_k_unit_entry_1_4 * sum_norm_query_sensitivity_9 * square_8 * square_7 / ((temperature * temperature) * (term_12 * term_12))
+            for f_4 in range(d):
+                sum_k_unit_2_now = np.float64(sum_k_unit_2_product[j_3, f_4]) / temperature
+                sum_k_unit_2[j_3, f_4] = sum_k_unit_2_now
+                k_unit_7 = np.float64(k_unit[j_3, f_4])
+                q_unit_7 = np.float64(q_unit[j_3, f_4])
+                sum_norm_key_now += k_unit_7 * (sum_k_unit_2_now + factor_41 * q_unit_7)
+                sum_norm_key_sensitivity_3_now += k_unit_7 * sum_k_unit_2_now
+                q_6 = np.float64(query[argmax_sum_k_unit_4, f_4])
+                ratio_value_10 = _ratio(q_6, factor_42)
+                square_3 = (ratio_value_10 * ratio_value_10)
+                k_6 = np.float64(key[argmax_sum_k_unit_4, f_4])
+                ratio_value_11 = _ratio(k_6, factor_47)
+                term_15 = ratio_value_11 - sum_k_unit_6 * ratio_value_10
+                sum_q_unit_3 = sum_q_unit[argmax_sum_k_unit_4, f_4]
+                logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, f_4]
+                square_6 = (q_unit_7 * q_unit_7)
+                hessian_query[j_3, f_4] = ((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4] * ratio_value_9 + factor_43 * 2.0 * square_3 + factor_44 * 0.5 * sum_norm_query_sensitivity_5_own[argmax_sum_k_unit_4, f_4] * ratio_value_10 + factor_46 * 0.5 * sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4] + factor_49 * 0.5 * ratio_value_11 * ratio_value_10 + factor_50 * 0.5 * ratio_value_11 * ratio_value_10 + factor_52 * 0.5 * ratio_value_11 * ratio_value_10 + factor_53 * 0.5 * term_15 * ratio_value_11 + factor_54 - sum_q_unit_3 * square_4 * ratio_value_10 - (sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4] + (sum_q_unit_3 + factor_55 * ratio_value_11) * ratio_value_9 + factor_59 * (factor_56 * 0.5 * term_15 + factor_57 * ratio_value_10 + factor_58 * (-0.5) * logsumexp_sum_k_unit_centred_4) + factor_60 * 0.5 * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4] + factor_61 * ratio_value_10) * ratio_value_9 * ratio_value_10 + factor_44 * (-0.5) * sum_q_unit_sensitivity_3_own[argmax_sum_k_unit_4, f_4] + factor_62 * (-0.5) * logsumexp_sum_k_unit_centred_4 * ratio_value_11 + factor_63 * (-0.5) * square_3) if j_3 == argmax_sum_k_unit_4 else (sum_q_unit_sensitivity_2_own[j_3, f_4] * ratio_value_12 + factor_64 * 2.0 * square_6 + factor_65 * 0.5 * sum_q_unit_sensitivity_own[j_3, f_4] + factor_66 * 0.5 * q_unit_7 * sum_norm_query_sensitivity_5_own[j_3, f_4] + factor_67 * 0.5 * (k_unit_7 * k_unit_7) + factor_68 * 0.5 * k_unit_7 * q_unit_7 + factor_69 * 0.5 * k_unit_7 * q_unit_7 + factor_70 * 0.5 * k_unit_7 * q_unit_7 + factor_71 * 0.5 * k_unit_7 * q_unit_7 + factor_72 * 0.5 * k_unit_7 * (k_unit_7 - sum_k_unit_entry_1_4 * q_unit_7) + factor_73 - q_unit_7 * sum_q_unit[j_3, f_4] * square_7 - q_unit_7 * sum_norm_query_change[j_3, f_4] * ratio_value_12 - q_unit_7 * sum_norm_query_change_2[j_3, f_4] * ratio_value_12 + factor_66 * (-0.5) * sum_q_unit_sensitivity_3_own[j_3, f_4] + factor_74 * (-0.5) * k_unit_7 * logsumexp_sum_k_unit_centred[j_3, f_4] + factor_67 * (-0.5) * k_unit_7 * ratio_value_11 + factor_75 * (-0.5) * k_unit_7 * q_unit_7 + factor_76 * (-0.5) * square_6))
+            sum_norm_key[j_3] = sum_norm_key_now
+            sum_norm_key_sensitivity_3[j_3] = sum_norm_key_sensitivity_3_now
+            ratio_value_13 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
+            for d_11 in range(d):
+                gradient_key[j_3, d_11] = (sum_k_unit_2[j_3, d_11] + factor_41 * np.float64(q_unit[j_3, d_11]) - sum_norm_key_now * np.float64(k_unit[j_3, d_11])) * ratio_value_13
+        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
+        for j_3 in range(start, stop):
+            row = j_3 - start
+            seed_7 = seed[j_3]
+            rest_sum_k_unit_7 = rest_sum_k_unit[j_3]
+            term_17 = 1.0 + rest_sum_k_unit_7
+            factor_79 = seed_7 / ((temperature * temperature) * term_17)
+            for i in range(n):
+                sum_k_unit_again_2_2 = np.float64(sum_k_unit_again_2[row, i])
+                factor_77 = sum_k_unit_again_2_2 / temperature
+                exp_sum_k_unit_2_again_2 = _exp_difference(factor_77, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_again_2 = _exp_difference(factor_77, max_sum_k_unit[j_3])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                peak_key_3 = peak_key[i]
+                factor_78 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_3)
+                ratio_value_14 = _ratio(1.0, factor_78)
+                factor_80 = factor_79 * exp_sum_k_unit_again_2 * ratio_value_14
+                seed_8 = seed[i]
+                rest_sum_k_unit_2_6 = rest_sum_k_unit_2[i]
+                factor_81 = exp_sum_k_unit_2_again_2 * seed_8 / (temperature * (1.0 + rest_sum_k_unit_2_6))
+                for d_86 in range(d):
+                    q_unit_8 = np.float64(q_unit[j_3, d_86])
+                    k_unit_8 = np.float64(k_unit[i, d_86])
+                    term_18 = factor_80 * 0.5 * (q_unit_8 - k_unit_8 * sum_k_unit_again_2_2) + factor_81 * (-0.5) * logsumexp_sum_k_unit_2_centred[i, d_86]
+                    if j_3 != i:
+                        sum_norm_key_sensitivity_2[i, d_86] += sum_k_unit_again_2_2 * term_18
+                    if j_3 != i:
+                        sum_k_unit_2_sensitivity_own[i, d_86] += q_unit_8 * term_18
+    for j_3 in range(n):
+        seed_9 = seed[j_3]
+        rest_sum_k_unit_8 = rest_sum_k_unit[j_3]
+        term_19 = 1.0 + rest_sum_k_unit_8
+        argmax_sum_k_unit_5 = argmax_sum_k_unit[j_3]
+        exp_sum_k_unit_own_4 = exp_sum_k_unit_own[j_3]
+        case_6 = ((rest_sum_k_unit_8) if j_3 == argmax_sum_k_unit_5 else (1.0 + rest_sum_k_unit_8 - exp_sum_k_unit_own_4))
+        rest_sum_k_unit_2_7 = rest_sum_k_unit_2[j_3]
+        term_20 = 1.0 + rest_sum_k_unit_2_7
+        argmax_sum_k_unit_2_6 = argmax_sum_k_unit_2[j_3]
+        exp_sum_k_unit_2_own_4 = exp_sum_k_unit_2_own[j_3]
+        case_7 = ((rest_sum_k_unit_2_7) if j_3 == argmax_sum_k_unit_2_6 else (1.0 + rest_sum_k_unit_2_7 - exp_sum_k_unit_2_own_4))
+        term_21 = (-0.5) * case_6 / term_19 + (-0.5) * case_7 / term_20
+        factor_82 = seed_9 * term_21 / temperature
+        ratio_value_15 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
+        sum_k_unit_entry_1_5 = sum_k_unit_entry_1[j_3]
+        factor_83 = exp_sum_k_unit_own_4 * ratio_value_15 / ((temperature * temperature) * term_19)
+        factor_84 = -ratio_value_15 * term_21 / temperature
+        factor_85 = exp_sum_k_unit_2_own_4 / (temperature * term_20)
+        sum_norm_query_sensitivity_10 = sum_norm_query_sensitivity[j_3]
+        factor_86 = seed_9 * sum_norm_query_sensitivity_10
+        factor_87 = seed_9 / temperature
+        factor_88 = -sum_norm_key_sensitivity_3[j_3] * ratio_value_15
+        factor_89 = math.sqrt(scaled_key[argmax_sum_k_unit_2_6]) * _positive_part(peak_key[argmax_sum_k_unit_2_6])
+        ratio_value_16 = _ratio(1.0, factor_89)
+        sum_norm_key_2 = sum_norm_key[argmax_sum_k_unit_2_6]
+        square_10 = (ratio_value_16 * ratio_value_16)
+        factor_90 = sum_norm_key_2 * square_10
+        factor_91 = ratio_value_16 / (temperature * temperature)
+        case_8 = ((sample_weights[argmax_sum_k_unit_2_6]) if weighted else 1.0)
+        factor_92 = factor_45 * case_8 * ratio_value_16
+        factor_93 = math.sqrt(scaled_query[argmax_sum_k_unit_2_6]) * _positive_part(peak_query[argmax_sum_k_unit_2_6])
+        rest_sum_k_unit_9 = rest_sum_k_unit[argmax_sum_k_unit_2_6]
+        term_23 = 1.0 + rest_sum_k_unit_9
+        sum_k_unit_7 = np.float64(sum_k_unit[argmax_sum_k_unit_2_6, argmax_sum_k_unit_2_6])
+        factor_94 = sum_k_unit_7 / temperature
+        exp_difference_value_3 = _exp_difference(factor_94, max_sum_k_unit[argmax_sum_k_unit_2_6])
+        case_9 = ((rest_sum_k_unit_9) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit[argmax_sum_k_unit_2_6] else (1.0 + rest_sum_k_unit_9 - exp_difference_value_3) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else np.nan)
+        factor_95 = factor_45 * square_10 * case_9 * case_8 / term_23
+        rest_sum_k_unit_2_8 = rest_sum_k_unit_2[argmax_sum_k_unit_2_6]
+        exp_difference_value_4 = _exp_difference(factor_94, max_sum_k_unit_2[argmax_sum_k_unit_2_6])
+        case_10 = ((rest_sum_k_unit_2_8) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else (1.0 + rest_sum_k_unit_2_8 - exp_difference_value_4) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else np.nan)
+        factor_96 = factor_45 * square_10 * case_10 * case_8 / (1.0 + rest_sum_k_unit_2_8)
+        sum_norm_query_sensitivity_11 = sum_norm_query_sensitivity[argmax_sum_k_unit_2_6]
+        square_11 = (exp_difference_value_3 * exp_difference_value_3)
+        factor_97 = factor_51 * sum_norm_query_sensitivity_11 * square_11 * square_10 * case_8 / (term_23 * term_23)
+        factor_98 = factor_51 * square_10 * case_9 * case_8 * exp_difference_value_3 / (term_23 * term_23)
+        factor_99 = -sum_norm_key_2 * square_10
+        term_25 = (-0.5) * case_9 / term_23 + (-0.5) * case_10 / (1.0 + rest_sum_k_unit_2_8)
+        factor_100 = factor_45 * case_8 * term_25
+        factor_101 = exp_difference_value_3 * ratio_value_16 / ((temperature * temperature) * term_23)
+        factor_102 = -ratio_value_16 * term_25 / temperature
+        factor_103 = exp_difference_value_4 / (temperature * (1.0 + rest_sum_k_unit_2_8))
+        factor_104 = loss_scale * sum_norm_query_sensitivity_11 * case_8
+        factor_105 = factor_45 * case_8
+        factor_106 = -sum_norm_key_sensitivity_3[argmax_sum_k_unit_2_6] * ratio_value_16
+        factor_107 = factor_45 * case_8 * exp_difference_value_4 * ratio_value_16 / (1.0 + rest_sum_k_unit_2_8)
+        factor_108 = factor_51 * sum_norm_query_sensitivity_11 * sum_k_unit_7 * square_11 * square_10 * case_8 / (term_23 * term_23)
+        sum_norm_key_3 = sum_norm_key[j_3]
+        square_13 = (ratio_value_15 * ratio_value_15)
+        factor_109 = sum_norm_key_3 * square_13
+        factor_110 = seed_9 * ratio_value_15 / temperature
+        factor_111 = ratio_value_15 / (temperature * temperature)
+        factor_112 = exp_sum_k_unit_2_own_4 * seed_9 * square_13 / ((temperature * temperature) * term_20)
+        factor_113 = seed_9 * square_13 * case_6 / (temperature * term_19)
+        factor_114 = seed_9 * square_13 * case_7 / (temperature * term_20)
+        square_14 = (exp_sum_k_unit_own_4 * exp_sum_k_unit_own_4)
+        factor_115 = seed_9 * sum_norm_query_sensitivity_10 * square_14 * square_13 / ((temperature * temperature) * (term_19 * term_19))
+        factor_116 = exp_sum_k_unit_own_4 * seed_9 * square_13 * case_6 / ((temperature * temperature) * (term_19 * term_19))
+        factor_117 = exp_sum_k_unit_2_own_4 * seed_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_6, j_3]) * square_13 / ((temperature * temperature) * term_20)
+        factor_118 = -sum_norm_key_3 * square_13
+        factor_119 = exp_sum_k_unit_2_own_4 * seed_9 * ratio_value_15 / (temperature * term_20)
+        factor_120 = seed_9 * sum_k_unit_entry_1_5 * sum_norm_query_sensitivity_10 * square_14 * square_13 / ((temperature * temperature) * (term_19 * term_19))
+        factor_121 = exp_sum_k_unit_2_own_4 * seed_9 * sum_k_unit_entry_1_5 * square_13 / ((temperature * temperature) * term_20)
+        for d_86 in range(d):
+            sum_k_unit_2_2 = sum_k_unit_2[j_3, d_86]
+            q_unit_9 = np.float64(q_unit[j_3, d_86])
+            k_unit_9 = np.float64(k_unit[j_3, d_86])
+            term_22 = q_unit_9 - sum_k_unit_entry_1_5 * k_unit_9
+            logsumexp_sum_k_unit_2_centred_2 = logsumexp_sum_k_unit_2_centred[j_3, d_86]
+            sum_norm_key_change = sum_norm_key_sensitivity_2[j_3, d_86] + (sum_k_unit_2_2 + factor_82 * q_unit_9) * ratio_value_15 + factor_86 * (factor_83 * 0.5 * term_22 + factor_84 * k_unit_9 + factor_85 * (-0.5) * logsumexp_sum_k_unit_2_centred_2) + factor_87 * 0.5 * sum_norm_key_sensitivity[j_3, d_86] + factor_88 * k_unit_9  # -k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + seed*sum_norm_key_sensitivity/(2*temperature) + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature**2*(rest_sum_k_unit + 1)) - exp_sum_k_unit_2*logsumexp_sum_k_unit_2_centred/(2*temperature*(rest_sum_k_unit_2 + 1)) - k_unit*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature) + sum_norm_key_sensitivity_2 + (q_unit*seed*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))/temperature + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))
+            k_7 = np.float64(key[argmax_sum_k_unit_2_6, d_86])
+            ratio_value_17 = _ratio(k_7, factor_89)
+            square_9 = (ratio_value_17 * ratio_value_17)
+            q_7 = np.float64(query[argmax_sum_k_unit_2_6, d_86])
+            ratio_value_18 = _ratio(q_7, factor_93)
+            term_24 = ratio_value_18 - sum_k_unit_7 * ratio_value_17
+            sum_k_unit_2_3 = sum_k_unit_2[argmax_sum_k_unit_2_6, d_86]
+            logsumexp_sum_k_unit_2_centred_3 = logsumexp_sum_k_unit_2_centred[argmax_sum_k_unit_2_6, d_86]
+            square_12 = (k_unit_9 * k_unit_9)
+            hessian_key[j_3, d_86] = ((sum_k_unit_2_sensitivity_own[argmax_sum_k_unit_2_6, d_86] * ratio_value_16 + factor_90 * 2.0 * square_9 + factor_91 * 0.5 * sum_norm_key_sensitivity_4_own[argmax_sum_k_unit_2_6, d_86] * ratio_value_17 + factor_92 * 0.5 * sum_k_unit_2_sensitivity_3_own[argmax_sum_k_unit_2_6, d_86] + factor_95 * 0.5 * ratio_value_17 * ratio_value_18 + factor_96 * 0.5 * ratio_value_17 * ratio_value_18 + factor_97 * 0.5 * ratio_value_17 * ratio_value_18 + factor_98 * 0.5 * ratio_value_18 * term_24 + factor_99 - sum_k_unit_2_3 * square_10 * ratio_value_17 - (sum_norm_key_sensitivity_2[argmax_sum_k_unit_2_6, d_86] + (sum_k_unit_2_3 + factor_100 * ratio_value_18) * ratio_value_16 + factor_104 * (factor_101 * 0.5 * term_24 + factor_102 * ratio_value_17 + factor_103 * (-0.5) * logsumexp_sum_k_unit_2_centred_3) + factor_105 * 0.5 * sum_norm_key_sensitivity[argmax_sum_k_unit_2_6, d_86] + factor_106 * ratio_value_17) * ratio_value_16 * ratio_value_17 + factor_91 * (-0.5) * sum_k_unit_2_sensitivity_2_own[argmax_sum_k_unit_2_6, d_86] + factor_107 * (-0.5) * logsumexp_sum_k_unit_2_centred_3 * ratio_value_18 + factor_108 * (-0.5) * square_9) if j_3 == argmax_sum_k_unit_2_6 else (sum_k_unit_2_sensitivity_own[j_3, d_86] * ratio_value_15 + factor_109 * 2.0 * square_12 + factor_110 * 0.5 * sum_k_unit_2_sensitivity_3_own[j_3, d_86] + factor_111 * 0.5 * k_unit_9 * sum_norm_key_sensitivity_4_own[j_3, d_86] + factor_112 * 0.5 * (q_unit_9 * q_unit_9) + factor_113 * 0.5 * k_unit_9 * q_unit_9 + factor_114 * 0.5 * k_unit_9 * q_unit_9 + factor_115 * 0.5 * k_unit_9 * q_unit_9 + factor_116 * 0.5 * q_unit_9 * term_22 + factor_117 * 0.5 * k_unit_9 * q_unit_9 + factor_118 - sum_norm_key_change * k_unit_9 * ratio_value_15 - k_unit_9 * sum_k_unit_2_2 * square_13 - k_unit_9 * sum_norm_key_change_2[j_3, d_86] * ratio_value_15 + factor_111 * (-0.5) * sum_k_unit_2_sensitivity_2_own[j_3, d_86] + factor_119 * (-0.5) * logsumexp_sum_k_unit_2_centred_2 * q_unit_9 + factor_112 * (-0.5) * q_unit_9 * ratio_value_18 + factor_120 * (-0.5) * square_12 + factor_121 * (-0.5) * k_unit_9 * q_unit_9))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1662,10 +1807,15 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     seed = np.empty((n,))
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((block, n,), query.dtype)
+    sum_k_unit = np.empty((n, n,), query.dtype)
     exp_sum_k_unit = np.empty((n,))
-    sum_k_unit_2 = np.empty((block, n,), query.dtype)
-    exp_sum_k_unit_2 = np.empty((n,))
+    exponent_max_sum_k_unit_2 = np.empty((block, n,))
+    max_sum_k_unit_2 = np.empty((n,))
+    argmax_sum_k_unit_2 = np.empty((n,), np.int64)
+    rest_sum_k_unit_2 = np.empty((n,))
+    sum_k_unit_again = np.empty((block, n,), query.dtype)
+    exp_sum_k_unit_2 = np.empty((n, n,))
+    logsumexp_sum_k_unit_2_centred_2 = np.empty((n,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -1683,11 +1833,11 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 peak_query = magnitude_value_2
         scaled_key = 0.0
         scaled_query = 0.0
-        for f_159 in range(d):
-            k_2 = np.float64(key[i, f_159])
+        for f_143 in range(d):
+            k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key)
             scaled_key += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_159])
+            q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query)
             scaled_query += (ratio_value_2 * ratio_value_2)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
@@ -1697,91 +1847,85 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             k_unit[i, f_4] = _ratio(k_3, factor)
             q_3 = np.float64(query[i, f_4])
             q_unit[i, f_4] = _ratio(q_3, factor_2)
+    max_sum_k_unit_2[:] = 0.0
+    argmax_sum_k_unit_2[:] = 0.0
+    rest_sum_k_unit_2[:] = 0.0
     sum_temperature = 0.0
-    sum_temperature_2 = 0.0
     sum_temperature_3 = 0.0
-    sum_temperature_2_sensitivity = 0.0
-    sum_temperature_2_sensitivity_2 = 0.0
     sum_temperature_3_sensitivity = 0.0
     sum_temperature_3_sensitivity_2 = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
             max_sum_k_unit = -np.inf
             argmax_sum_k_unit = 0
             argmax_sum_k_unit_best = -np.inf
             for j_1 in range(n):
-                factor_3 = np.float64(sum_k_unit[row, j_1]) / temperature
+                factor_3 = np.float64(sum_k_unit[i, j_1]) / temperature
                 if factor_3 > max_sum_k_unit or factor_3 != factor_3:
                     max_sum_k_unit = factor_3
                 if factor_3 > argmax_sum_k_unit_best:
                     argmax_sum_k_unit_best = factor_3
                     argmax_sum_k_unit = j_1
+                exponent_max_sum_k_unit_2[row, j_1] = factor_3
             rest_sum_k_unit = 0.0
-            for j_161 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_161]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_161] = exp_sum_k_unit_now
-                if j_161 != argmax_sum_k_unit:
+            for j_145 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_145]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[j_145] = exp_sum_k_unit_now
+                if j_145 != argmax_sum_k_unit:
                     rest_sum_k_unit += exp_sum_k_unit_now
             seed_2 = seed[i]
-            sum_temperature += seed_2 * np.float64(sum_k_unit[row, i])
+            sum_temperature += seed_2 * np.float64(sum_k_unit[i, i])
             logsumexp_sum_k_unit_centred_2 = 0.0
             factor_4 = seed_2 / (1.0 + rest_sum_k_unit)
             factor_5 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
             factor_6 = seed_2 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
-            for j_37 in range(n):
-                exp_sum_k_unit_3 = exp_sum_k_unit[j_37]
-                sum_k_unit_3 = np.float64(sum_k_unit[row, j_37])
-                sum_temperature_3 += factor_4 * exp_sum_k_unit_3 * sum_k_unit_3
-                term = np.float64(sum_k_unit[row, argmax_sum_k_unit]) - sum_k_unit_3
-                if j_37 != argmax_sum_k_unit:
+            for j_28 in range(n):
+                exp_sum_k_unit_3 = exp_sum_k_unit[j_28]
+                sum_k_unit_2 = np.float64(sum_k_unit[i, j_28])
+                sum_temperature_3 += factor_4 * exp_sum_k_unit_3 * sum_k_unit_2
+                term = np.float64(sum_k_unit[i, argmax_sum_k_unit]) - sum_k_unit_2
+                if j_28 != argmax_sum_k_unit:
                     logsumexp_sum_k_unit_centred_2 += factor_5 * exp_sum_k_unit_3 * term
-                if j_37 != argmax_sum_k_unit:
-                    sum_temperature_3_sensitivity += factor_6 * exp_sum_k_unit_3 * sum_k_unit_3 * term
+                if j_28 != argmax_sum_k_unit:
+                    sum_temperature_3_sensitivity += factor_6 * exp_sum_k_unit_3 * sum_k_unit_2 * term
             factor_7 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
-            for j_141 in range(n):
-                sum_temperature_3_sensitivity_2 += factor_7 * exp_sum_k_unit[j_141] * np.float64(sum_k_unit[row, j_141])
-        _multiply(k_unit[start:stop], False, q_unit, True, sum_k_unit_2[: stop - start], False)
+            for j_128 in range(n):
+                sum_temperature_3_sensitivity_2 += factor_7 * exp_sum_k_unit[j_128] * np.float64(sum_k_unit[i, j_128])
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+    logsumexp_sum_k_unit_2_centred_2[:] = 0.0
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_k_unit_2 = -np.inf
-            argmax_sum_k_unit_2 = 0
-            argmax_sum_k_unit_2_best = -np.inf
-            for j_9 in range(n):
-                factor_8 = np.float64(sum_k_unit_2[row, j_9]) / temperature
-                if factor_8 > max_sum_k_unit_2 or factor_8 != factor_8:
-                    max_sum_k_unit_2 = factor_8
-                if factor_8 > argmax_sum_k_unit_2_best:
-                    argmax_sum_k_unit_2_best = factor_8
-                    argmax_sum_k_unit_2 = j_9
-            rest_sum_k_unit_2 = 0.0
-            for j_163 in range(n):
-                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[row, j_163]) / temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_2[j_163] = exp_sum_k_unit_2_now
-                if j_163 != argmax_sum_k_unit_2:
-                    rest_sum_k_unit_2 += exp_sum_k_unit_2_now
-            logsumexp_sum_k_unit_2_centred_2 = 0.0
-            seed_3 = seed[i]
-            factor_9 = seed_3 / (1.0 + rest_sum_k_unit_2)
-            factor_10 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2))
-            factor_11 = seed_3 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2))
-            for j_23 in range(n):
-                exp_sum_k_unit_2_2 = exp_sum_k_unit_2[j_23]
-                sum_k_unit_2_2 = np.float64(sum_k_unit_2[row, j_23])
-                sum_temperature_2 += factor_9 * exp_sum_k_unit_2_2 * sum_k_unit_2_2
-                term_2 = np.float64(sum_k_unit_2[row, argmax_sum_k_unit_2]) - sum_k_unit_2_2
-                if j_23 != argmax_sum_k_unit_2:
-                    logsumexp_sum_k_unit_2_centred_2 += factor_10 * exp_sum_k_unit_2_2 * term_2
-                if j_23 != argmax_sum_k_unit_2:
-                    sum_temperature_2_sensitivity += factor_11 * exp_sum_k_unit_2_2 * sum_k_unit_2_2 * term_2
-            factor_12 = logsumexp_sum_k_unit_2_centred_2 * seed_3 / (1.0 + rest_sum_k_unit_2)
-            for j_135 in range(n):
-                sum_temperature_2_sensitivity_2 += factor_12 * exp_sum_k_unit_2[j_135] * np.float64(sum_k_unit_2[row, j_135])
-    term_3 = sum_temperature + (-0.5) * sum_temperature_2 + (-0.5) * sum_temperature_3
-    parameter_gradient[0] += term_3 / (temperature * temperature)
-    parameter_hessian[0] += (-2.0) * term_3 / (temperature * temperature * temperature) + (-0.5) * (sum_temperature_2_sensitivity - sum_temperature_2_sensitivity_2) / (temperature * temperature) + (-0.5) * (sum_temperature_3_sensitivity - sum_temperature_3_sensitivity_2) / (temperature * temperature)
+            for i_in in range(n):
+                sum_k_unit_again_2 = np.float64(sum_k_unit_again[row, i_in])
+                exp_sum_k_unit_2_now = _exp_difference(sum_k_unit_again_2 / temperature, max_sum_k_unit_2[i_in])
+                exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
+                if i != argmax_sum_k_unit_2[i_in]:
+                    logsumexp_sum_k_unit_2_centred_2[i_in] += exp_sum_k_unit_2_now * (np.float64(sum_k_unit[argmax_sum_k_unit_2[i_in], i_in]) - sum_k_unit_again_2) / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_in]))
+    sum_temperature_2 = 0.0
+    sum_temperature_2_sensitivity = 0.0
+    sum_temperature_2_sensitivity_2 = 0.0
+    for i_21 in range(n):
+        seed_3 = seed[i_21]
+        factor_8 = seed_3 / (1.0 + rest_sum_k_unit_2[i_21])
+        argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_21]
+        factor_9 = seed_3 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_21]))
+        factor_10 = logsumexp_sum_k_unit_2_centred_2[i_21] * seed_3 / (1.0 + rest_sum_k_unit_2[i_21])
+        for j_22 in range(n):
+            exp_sum_k_unit_2_2 = exp_sum_k_unit_2[j_22, i_21]
+            sum_k_unit_3 = np.float64(sum_k_unit[j_22, i_21])
+            sum_temperature_2 += factor_8 * exp_sum_k_unit_2_2 * sum_k_unit_3
+            if j_22 != argmax_sum_k_unit_2_2:
+                sum_temperature_2_sensitivity += factor_9 * exp_sum_k_unit_2_2 * sum_k_unit_3 * (np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_21]) - sum_k_unit_3)
+            sum_temperature_2_sensitivity_2 += factor_10 * exp_sum_k_unit_2_2 * sum_k_unit_3
+    term_2 = sum_temperature + (-0.5) * sum_temperature_2 + (-0.5) * sum_temperature_3
+    parameter_gradient[0] += term_2 / (temperature * temperature)
+    parameter_hessian[0] += (-2.0) * term_2 / (temperature * temperature * temperature) + (-0.5) * (sum_temperature_2_sensitivity - sum_temperature_2_sensitivity_2) / (temperature * temperature) + (-0.5) * (sum_temperature_3_sensitivity - sum_temperature_3_sensitivity_2) / (temperature * temperature)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1798,46 +1942,60 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     peak_query = np.empty((n,))
     scaled_query = np.empty((n,))
     q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((block, n,), query.dtype)
-    argmax_sum_k_unit = np.empty((block,), np.int64)
+    sum_k_unit = np.empty((n, n,), query.dtype)
+    max_sum_k_unit = np.empty((n,))
+    argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((block, n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
-    sum_k_unit_2 = np.empty((block, n,), query.dtype)
-    argmax_sum_k_unit_2 = np.empty((block,), np.int64)
-    exp_sum_k_unit_2 = np.empty((block, n,), query.dtype)
-    rest_sum_k_unit_2 = np.empty((block,))
-    sum_k_unit_3_product = np.empty((block, d,), query.dtype)
-    sum_k_unit_3 = np.empty((n, d,))
-    sum_q_unit_right = np.empty((block, d,), query.dtype)
-    sum_q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit_4_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_4_right = np.empty((block, d,), query.dtype)
-    sum_k_unit_4 = np.empty((n, d,), query.dtype)
-    sum_q_unit_2_product = np.empty((block, d,), query.dtype)
-    sum_q_unit_2 = np.empty((n, d,))
+    exponent_max_sum_k_unit_2 = np.empty((block, n,))
+    max_sum_k_unit_2 = np.empty((n,))
+    argmax_sum_k_unit_2 = np.empty((n,), np.int64)
+    rest_sum_k_unit_2 = np.empty((n,))
+    sum_k_unit_again = np.empty((block, n,), query.dtype)
+    exp_sum_k_unit_2 = np.empty((n, n,))
+    exp_sum_k_unit_2_own = np.empty((n,))
+    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
+    sum_k_unit_2_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2 = np.empty((n, d,))
+    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_q_unit = np.empty((n, d,))
+    sum_norm_query = np.empty((n,))
+    sum_norm_key = np.empty((n,))
     norm_key_tangent = np.empty((n,))
     k_unit_tangent = np.empty((n, d,), query.dtype)
     norm_query_tangent = np.empty((n,))
     q_unit_tangent = np.empty((n, d,), query.dtype)
-    sum_k_unit_tangent_part1 = np.empty((block, n,), query.dtype)
-    sum_k_unit_tangent_part2 = np.empty((block, n,), query.dtype)
-    sum_k_unit_tangent = np.empty((n,))
-    sum_k_unit_2_tangent_part1 = np.empty((block, n,), query.dtype)
-    sum_k_unit_2_tangent_part2 = np.empty((block, n,), query.dtype)
-    sum_k_unit_2_tangent = np.empty((n,))
-    softmax_sum_k_unit_2_tangent = np.empty((block, n,), query.dtype)
-    sum_k_unit_3_tangent_part1 = np.empty((block, d,), query.dtype)
-    sum_k_unit_3_tangent_part2_product = np.empty((block, d,), query.dtype)
-    sum_k_unit_3_tangent = np.empty((n, d,))
-    sum_q_unit_tangent = np.empty((n, d,))
+    sum_k_unit_tangent_part1 = np.empty((n, n,), query.dtype)
+    sum_k_unit_tangent_part2 = np.empty((n, n,), query.dtype)
+    sum_k_unit_tangent = np.empty((n, n,))
+    logsumexp_sum_k_unit_2_tangent = np.empty((n,))
+    sum_k_unit_tangent_again_2 = np.empty((block, n,))
+    sum_k_unit_again_2 = np.empty((block, n,), query.dtype)
+    softmax_sum_k_unit_2_tangent = np.empty((n, n,))
+    softmax_sum_k_unit_2_tangent_own = np.empty((n,))
     softmax_sum_k_unit_tangent = np.empty((n,))
     softmax_sum_k_unit_tangent_own = np.empty((n,))
-    sum_k_unit_4_tangent = np.empty((n, d,))
-    sum_q_unit_2_tangent_part1_left = np.empty((block, n,), query.dtype)
-    sum_q_unit_2_tangent_part1 = np.empty((block, d,), query.dtype)
-    sum_q_unit_2_tangent_part2_product = np.empty((block, d,), query.dtype)
-    sum_q_unit_2_tangent = np.empty((n, d,))
+    sum_k_unit_2_tangent_part1_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_tangent_part1 = np.empty((n, d,))
+    sum_k_unit_2_tangent_part2_left = np.empty((block, n,), query.dtype)
+    sum_k_unit_2_tangent_part2_right = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_tangent_part2_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_tangent_part2 = np.empty((n, d,))
+    sum_k_unit_2_tangent_part3_left = np.empty((n, n,), query.dtype)
+    sum_k_unit_2_tangent_part3_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_tangent_part4_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_tangent_part4 = np.empty((n, d,))
+    sum_k_unit_2_tangent = np.empty((d,))
+    sum_q_unit_tangent_part1_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_tangent_part1 = np.empty((n, d,))
+    sum_q_unit_tangent_part2_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_tangent_part2 = np.empty((n, d,))
+    sum_q_unit_tangent_part3_right = np.empty((d, n,), query.dtype)
+    sum_q_unit_tangent_part3_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_tangent_part4_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_tangent_part4 = np.empty((n, d,))
+    sum_q_unit_tangent = np.empty((d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -1857,11 +2015,11 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
         scaled_query_now = 0.0
-        for f_159 in range(d):
-            k_2 = np.float64(key[i, f_159])
+        for f_143 in range(d):
+            k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key_now)
             scaled_key_now += (ratio_value * ratio_value)
-            q_2 = np.float64(query[i, f_159])
+            q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             scaled_query_now += (ratio_value_2 * ratio_value_2)
         scaled_key[i] = scaled_key_now
@@ -1881,6 +2039,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             norm_key_tangent_now += v_k * k_unit_now
             v_q = np.float64(direction_query[i, f_4])
             norm_query_tangent_now += v_q * q_unit_now
+            sum_k_unit_2_tangent_part2_right[i, f_4] = seed_now * q_unit_now
         norm_key_tangent[i] = norm_key_tangent_now
         norm_query_tangent[i] = norm_query_tangent_now
         ratio_value_3 = _ratio(1.0, factor)
@@ -1891,215 +2050,247 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             k_unit_tangent[i, f_4] = ratio_value_3 * (v_k_2 - norm_key_tangent_now * k_unit_2)
             v_q_2 = np.float64(direction_query[i, f_4])
             q_unit_2 = np.float64(q_unit[i, f_4])
-            q_unit_tangent_now = ratio_value_4 * (v_q_2 - norm_query_tangent_now * q_unit_2)
-            q_unit_tangent[i, f_4] = q_unit_tangent_now
+            q_unit_tangent[i, f_4] = ratio_value_4 * (v_q_2 - norm_query_tangent_now * q_unit_2)
+    max_sum_k_unit_2[:] = 0.0
+    argmax_sum_k_unit_2[:] = 0.0
+    rest_sum_k_unit_2[:] = 0.0
     sum_temperature = 0.0
-    sum_temperature_2 = 0.0
-    sum_q_unit[:, :] = 0.0
     sum_temperature_3 = 0.0
-    sum_k_unit_4[:, :] = 0.0
     sum_temperature_tangent = 0.0
-    sum_temperature_2_tangent = 0.0
-    sum_q_unit_tangent[:, :] = 0.0
     sum_temperature_3_tangent = 0.0
-    sum_k_unit_4_tangent[:, :] = 0.0
-    factor_7 = -direction_parameters[0] / (temperature * temperature)
+    sum_k_unit_2_tangent_part2_product[:, :] = 0.0
+    factor_5 = -direction_parameters[0] / (temperature * temperature)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
+        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_k_unit = -np.inf
+            max_sum_k_unit_now = -np.inf
             argmax_sum_k_unit_now = 0
             argmax_sum_k_unit_now_best = -np.inf
             for j_1 in range(n):
-                sum_k_unit_5 = np.float64(sum_k_unit[row, j_1])
-                factor_3 = sum_k_unit_5 / temperature
-                if factor_3 > max_sum_k_unit or factor_3 != factor_3:
-                    max_sum_k_unit = factor_3
+                sum_k_unit_3 = np.float64(sum_k_unit[i, j_1])
+                factor_3 = sum_k_unit_3 / temperature
+                if factor_3 > max_sum_k_unit_now or factor_3 != factor_3:
+                    max_sum_k_unit_now = factor_3
                 if factor_3 > argmax_sum_k_unit_now_best:
                     argmax_sum_k_unit_now_best = factor_3
                     argmax_sum_k_unit_now = j_1
-            argmax_sum_k_unit[row] = argmax_sum_k_unit_now
+                exponent_max_sum_k_unit_2[row, j_1] = factor_3
+            max_sum_k_unit[i] = max_sum_k_unit_now
+            argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
-            for j_161 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_161]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[row, j_161] = exp_sum_k_unit_now
-                if j_161 != argmax_sum_k_unit_now:
+            for j_145 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_145]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[row, j_145] = exp_sum_k_unit_now
+                if j_145 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now += exp_sum_k_unit_now
-                sum_k_unit_4_left[row, j_161] = ((exp_sum_k_unit_now) if i != j_161 else 0.0)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
-            exp_sum_k_unit_own[i] = exp_sum_k_unit[row, i]
+            exp_sum_k_unit_own_now = exp_sum_k_unit[row, i]
+            exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             seed_2 = seed[i]
-            sum_temperature += seed_2 * np.float64(sum_k_unit[row, i])
+            sum_temperature += seed_2 * np.float64(sum_k_unit[i, i])
             factor_4 = seed_2 / (1.0 + rest_sum_k_unit_now)
-            for j_37 in range(n):
-                sum_temperature_3 += factor_4 * exp_sum_k_unit[row, j_37] * np.float64(sum_k_unit[row, j_37])
-            for f_4 in range(d):
-                q_unit_3 = np.float64(q_unit[i, f_4])
-                sum_k_unit_4_right[row, f_4] = factor_4 * q_unit_3
-        _multiply(k_unit[start:stop], False, q_unit, True, sum_k_unit_2[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            max_sum_k_unit_2 = -np.inf
-            argmax_sum_k_unit_2_now = 0
-            argmax_sum_k_unit_2_now_best = -np.inf
-            for j_9 in range(n):
-                sum_k_unit_2_2 = np.float64(sum_k_unit_2[row, j_9])
-                factor_5 = sum_k_unit_2_2 / temperature
-                if factor_5 > max_sum_k_unit_2 or factor_5 != factor_5:
-                    max_sum_k_unit_2 = factor_5
-                if factor_5 > argmax_sum_k_unit_2_now_best:
-                    argmax_sum_k_unit_2_now_best = factor_5
-                    argmax_sum_k_unit_2_now = j_9
-            argmax_sum_k_unit_2[row] = argmax_sum_k_unit_2_now
-            rest_sum_k_unit_2_now = 0.0
-            for j_163 in range(n):
-                exp_sum_k_unit_2_now = _exp_difference(np.float64(sum_k_unit_2[row, j_163]) / temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_2[row, j_163] = exp_sum_k_unit_2_now
-                if j_163 != argmax_sum_k_unit_2_now:
-                    rest_sum_k_unit_2_now += exp_sum_k_unit_2_now
-            rest_sum_k_unit_2[row] = rest_sum_k_unit_2_now
-            seed_3 = seed[i]
-            factor_6 = seed_3 / (1.0 + rest_sum_k_unit_2_now)
-            for j_23 in range(n):
-                sum_temperature_2 += factor_6 * np.float64(exp_sum_k_unit_2[row, j_23]) * np.float64(sum_k_unit_2[row, j_23])
-            for f_7 in range(d):
-                k_unit_3 = np.float64(k_unit[i, f_7])
-                sum_q_unit_right[row, f_7] = factor_6 * k_unit_3
-        _multiply(exp_sum_k_unit_2[: stop - start], False, q_unit, False, sum_k_unit_3_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            term = 1.0 + rest_sum_k_unit_2[row]
-            for f_4 in range(d):
-                sum_k_unit_3[i, f_4] = np.float64(sum_k_unit_3_product[row, f_4]) / term
-        _multiply(exp_sum_k_unit_2[: stop - start], True, sum_q_unit_right[: stop - start], False, sum_q_unit, True)
-        _multiply(sum_k_unit_4_left[: stop - start], True, sum_k_unit_4_right[: stop - start], False, sum_k_unit_4, True)
-        _multiply(sum_k_unit_4_left[: stop - start], False, k_unit, False, sum_q_unit_2_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            term_2 = 1.0 + rest_sum_k_unit[i]
-            for f_7 in range(d):
-                sum_q_unit_2[i, f_7] = np.float64(sum_q_unit_2_product[row, f_7]) / term_2
-        _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[: stop - start], False)
-        _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[: stop - start], False)
+            for j_28 in range(n):
+                sum_temperature_3 += factor_4 * exp_sum_k_unit[row, j_28] * np.float64(sum_k_unit[i, j_28])
+        _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+        _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[start:stop], False)
+        _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[start:stop], False)
         for i in range(start, stop):
             row = i - start
             for j_1 in range(n):
-                sum_k_unit_tangent_now = np.float64(sum_k_unit_tangent_part1[row, j_1]) + np.float64(sum_k_unit_tangent_part2[row, j_1])
-                sum_k_unit_tangent[j_1] = sum_k_unit_tangent_now
+                sum_k_unit_tangent_now = np.float64(sum_k_unit_tangent_part1[i, j_1]) + np.float64(sum_k_unit_tangent_part2[i, j_1])
+                sum_k_unit_tangent[i, j_1] = sum_k_unit_tangent_now
             logsumexp_sum_k_unit_tangent = 0.0
-            term_3 = 1.0 + rest_sum_k_unit[i]
-            argmax_sum_k_unit_3 = argmax_sum_k_unit[row]
-            term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_7 * np.float64(sum_k_unit[row, argmax_sum_k_unit_3])
-            for j_145 in range(n):
-                logsumexp_sum_k_unit_tangent += exp_sum_k_unit[row, j_145] * (sum_k_unit_tangent[j_145] / temperature + factor_7 * np.float64(sum_k_unit[row, j_145]) - term_4) / term_3
-            seed_4 = seed[i]
-            sum_temperature_tangent += seed_4 * sum_k_unit_tangent[i]
+            rest_sum_k_unit_3 = rest_sum_k_unit[i]
+            term = 1.0 + rest_sum_k_unit_3
+            argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
+            term_2 = sum_k_unit_tangent[i, argmax_sum_k_unit_3] / temperature + factor_5 * np.float64(sum_k_unit[i, argmax_sum_k_unit_3])
+            for j_132 in range(n):
+                logsumexp_sum_k_unit_tangent += exp_sum_k_unit[row, j_132] * (sum_k_unit_tangent[i, j_132] / temperature + factor_5 * np.float64(sum_k_unit[i, j_132]) - term_2) / term
+            seed_3 = seed[i]
+            sum_temperature_tangent += seed_3 * sum_k_unit_tangent[i, i]
             for j_1 in range(n):
                 exp_sum_k_unit_3 = exp_sum_k_unit[row, j_1]
-                sum_k_unit_tangent_2 = sum_k_unit_tangent[j_1]
-                sum_k_unit_6 = np.float64(sum_k_unit[row, j_1])
-                softmax_sum_k_unit_tangent_now = exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_7 * sum_k_unit_6 - term_4)) / term_3
+                sum_k_unit_tangent_2 = sum_k_unit_tangent[i, j_1]
+                sum_k_unit_4 = np.float64(sum_k_unit[i, j_1])
+                softmax_sum_k_unit_tangent_now = exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_5 * sum_k_unit_4 - term_2)) / term
                 softmax_sum_k_unit_tangent[j_1] = softmax_sum_k_unit_tangent_now
-                sum_temperature_3_tangent += seed_4 * (softmax_sum_k_unit_tangent_now * sum_k_unit_6 + sum_k_unit_tangent_2 * exp_sum_k_unit_3 / term_3)
-                sum_q_unit_2_tangent_part1_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else 0.0)
-                factor_8 = exp_sum_k_unit_3 / term_3
-                for f_4 in range(d):
-                    q_unit_4 = np.float64(q_unit[i, f_4])
-                    if i != j_1:
-                        sum_k_unit_4_tangent[j_1, f_4] += seed_4 * (softmax_sum_k_unit_tangent_now * q_unit_4 + factor_8 * np.float64(q_unit_tangent[i, f_4]))
+                sum_temperature_3_tangent += seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + exp_sum_k_unit_3 * sum_k_unit_tangent_2 / term)
+                sum_k_unit_2_tangent_part2_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else 0.0)
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent[i]
-        _multiply(k_unit[start:stop], False, q_unit_tangent, True, sum_k_unit_2_tangent_part1[: stop - start], False)
-        _multiply(k_unit_tangent[start:stop], False, q_unit, True, sum_k_unit_2_tangent_part2[: stop - start], False)
+        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], True, sum_k_unit_2_tangent_part2_right[start:stop], False, sum_k_unit_2_tangent_part2_product, True)
+        _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            for j_9 in range(n):
-                sum_k_unit_2_tangent_now = np.float64(sum_k_unit_2_tangent_part1[row, j_9]) + np.float64(sum_k_unit_2_tangent_part2[row, j_9])
-                sum_k_unit_2_tangent[j_9] = sum_k_unit_2_tangent_now
-            logsumexp_sum_k_unit_2_tangent = 0.0
-            term_5 = 1.0 + rest_sum_k_unit_2[row]
-            argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[row]
-            term_6 = sum_k_unit_2_tangent[argmax_sum_k_unit_2_2] / temperature + factor_7 * np.float64(sum_k_unit_2[row, argmax_sum_k_unit_2_2])
-            for j_147 in range(n):
-                logsumexp_sum_k_unit_2_tangent += np.float64(exp_sum_k_unit_2[row, j_147]) * (sum_k_unit_2_tangent[j_147] / temperature + factor_7 * np.float64(sum_k_unit_2[row, j_147]) - term_6) / term_5
-            seed_5 = seed[i]
-            for j_9 in range(n):
-                exp_sum_k_unit_2_2 = np.float64(exp_sum_k_unit_2[row, j_9])
-                sum_k_unit_2_tangent_2 = sum_k_unit_2_tangent[j_9]
-                sum_k_unit_2_3 = np.float64(sum_k_unit_2[row, j_9])
-                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_2 * (-logsumexp_sum_k_unit_2_tangent + (sum_k_unit_2_tangent_2 / temperature + factor_7 * sum_k_unit_2_3 - term_6)) / term_5
-                softmax_sum_k_unit_2_tangent[row, j_9] = softmax_sum_k_unit_2_tangent_now
-                sum_temperature_2_tangent += seed_5 * (softmax_sum_k_unit_2_tangent_now * sum_k_unit_2_3 + sum_k_unit_2_tangent_2 * exp_sum_k_unit_2_2 / term_5)
-                factor_9 = exp_sum_k_unit_2_2 / term_5
-                for f_7 in range(d):
-                    k_unit_4 = np.float64(k_unit[i, f_7])
-                    sum_q_unit_tangent[j_9, f_7] += seed_5 * (k_unit_4 * softmax_sum_k_unit_2_tangent_now + factor_9 * np.float64(k_unit_tangent[i, f_7]))
-        _multiply(softmax_sum_k_unit_2_tangent[: stop - start], False, q_unit, False, sum_k_unit_3_tangent_part1[: stop - start], False)
-        _multiply(exp_sum_k_unit_2[: stop - start], False, q_unit_tangent, False, sum_k_unit_3_tangent_part2_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            term_7 = 1.0 + rest_sum_k_unit_2[row]
-            for f_4 in range(d):
-                sum_k_unit_3_tangent_part2 = np.float64(sum_k_unit_3_tangent_part2_product[row, f_4]) / term_7  # exp_sum_k_unit_2*q_unit_tangent/(rest_sum_k_unit_2 + 1) + q_unit*softmax_sum_k_unit_2_tangent
-                sum_k_unit_3_tangent[i, f_4] = sum_k_unit_3_tangent_part2 + np.float64(sum_k_unit_3_tangent_part1[row, f_4])
-        _multiply(sum_q_unit_2_tangent_part1_left[: stop - start], False, k_unit, False, sum_q_unit_2_tangent_part1[: stop - start], False)
-        _multiply(sum_k_unit_4_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_2_tangent_part2_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            term_8 = 1.0 + rest_sum_k_unit[i]
+            seed_4 = seed[i]
+            factor_6 = seed_4 / temperature
             for f_7 in range(d):
-                sum_q_unit_2_tangent_part2 = np.float64(sum_q_unit_2_tangent_part2_product[row, f_7]) / term_8  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
-                sum_q_unit_2_tangent[i, f_7] = sum_q_unit_2_tangent_part2 + np.float64(sum_q_unit_2_tangent_part1[row, f_7])
-    for i_6 in range(n):
-        sum_norm_query = 0.0
-        sum_norm_key = 0.0
-        sum_norm_query_tangent = 0.0
+                sum_q_unit_tangent_part2[i, f_7] = factor_6 * 0.5 * np.float64(sum_q_unit_tangent_part2_product[row, f_7])
+    sum_k_unit_2_product[:, :] = 0.0
+    logsumexp_sum_k_unit_2_tangent[:] = 0.0
+    sum_k_unit_2_tangent_part1_product[:, :] = 0.0
+    sum_k_unit_2_tangent_part4_product[:, :] = 0.0
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            max_sum_k_unit_3 = max_sum_k_unit[i]
+            seed_5 = seed[i]
+            rest_sum_k_unit_4 = rest_sum_k_unit[i]
+            factor_8 = seed_5 / (1.0 + rest_sum_k_unit_4)
+            for i_in in range(n):
+                sum_k_unit_again_3 = np.float64(sum_k_unit_again[row, i_in])
+                factor_7 = sum_k_unit_again_3 / temperature
+                exp_sum_k_unit_2_now = _exp_difference(factor_7, max_sum_k_unit_2[i_in])
+                exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
+                exp_sum_k_unit_again = _exp_difference(factor_7, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                sum_k_unit_2_left[row, i_in] = ((factor_8 * 0.5 * exp_sum_k_unit_again + 0.5 * seed[i_in] * exp_sum_k_unit_2_now / (1.0 + rest_sum_k_unit_2[i_in])) if i != i_in else 0.0)
+                sum_k_unit_tangent_again = np.float64(sum_k_unit_tangent_part1[i, i_in]) + np.float64(sum_k_unit_tangent_part2[i, i_in])  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
+                argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
+                logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (sum_k_unit_tangent_again / temperature + factor_5 * sum_k_unit_again_3 - sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in] / temperature + factor_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in])) / (1.0 + rest_sum_k_unit_2[i_in])
+            exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i, i]
+            exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
+            for f_4 in range(d):
+                sum_k_unit_2_tangent_part2[i, f_4] = 0.5 * np.float64(sum_k_unit_2_tangent_part2_product[i, f_4]) / temperature
+        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
+        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            sum_norm_query_now = 0.0
+            seed_6 = seed[i]
+            rest_sum_k_unit_5 = rest_sum_k_unit[i]
+            argmax_sum_k_unit_4 = argmax_sum_k_unit[i]
+            rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
+            argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
+            factor_9 = seed_6 * ((-0.5) * ((rest_sum_k_unit_5) if i == argmax_sum_k_unit_4 else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own[i])) / (1.0 + rest_sum_k_unit_5) + (-0.5) * ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_3 else (1.0 + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_own[i])) / (1.0 + rest_sum_k_unit_2_2)) / temperature
+            for f_7 in range(d):
+                sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
+                sum_q_unit[i, f_7] = sum_q_unit_now
+                sum_norm_query_now += np.float64(q_unit[i, f_7]) * (sum_q_unit_now + factor_9 * np.float64(k_unit[i, f_7]))
+            sum_norm_query[i] = sum_norm_query_now
+        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit_tangent[start:stop], False, sum_k_unit_2_tangent_part1_product, True)
+        _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part4_product, True)
+        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_tangent_part1_product[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            for f_7 in range(d):
+                sum_q_unit_tangent_part1[i, f_7] = np.float64(sum_q_unit_tangent_part1_product[row, f_7]) / temperature
+        _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part4_product[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            for f_7 in range(d):
+                sum_q_unit_tangent_part4[i, f_7] = factor_5 * np.float64(sum_q_unit_tangent_part4_product[row, f_7])
+    sum_temperature_2 = 0.0
+    sum_k_unit_2_tangent_part3_product[:, :] = 0.0
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        for i_21 in range(start, stop):
+            row = i_21 - start
+            seed_7 = seed[i_21]
+            rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i_21]
+            factor_10 = seed_7 / (1.0 + rest_sum_k_unit_2_3)
+            for j_22 in range(n):
+                sum_temperature_2 += factor_10 * exp_sum_k_unit_2[j_22, i_21] * np.float64(sum_k_unit[j_22, i_21])
+                sum_k_unit_tangent_again_2[row, j_22] = np.float64(sum_k_unit_tangent_part1[i_21, j_22]) + np.float64(sum_k_unit_tangent_part2[i_21, j_22])
+            sum_norm_key_now = 0.0
+            rest_sum_k_unit_6 = rest_sum_k_unit[i_21]
+            factor_11 = seed_7 * ((-0.5) * ((rest_sum_k_unit_6) if i_21 == argmax_sum_k_unit[i_21] else (1.0 + rest_sum_k_unit_6 - exp_sum_k_unit_own[i_21])) / (1.0 + rest_sum_k_unit_6) + (-0.5) * ((rest_sum_k_unit_2_3) if i_21 == argmax_sum_k_unit_2[i_21] else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i_21])) / (1.0 + rest_sum_k_unit_2_3)) / temperature
+            for f_4 in range(d):
+                sum_k_unit_2_now = np.float64(sum_k_unit_2_product[i_21, f_4]) / temperature
+                sum_k_unit_2[i_21, f_4] = sum_k_unit_2_now
+                sum_norm_key_now += np.float64(k_unit[i_21, f_4]) * (sum_k_unit_2_now + factor_11 * np.float64(q_unit[i_21, f_4]))
+                sum_k_unit_2_tangent_part1[i_21, f_4] = np.float64(sum_k_unit_2_tangent_part1_product[i_21, f_4]) / temperature
+                sum_k_unit_2_tangent_part4[i_21, f_4] = factor_5 * np.float64(sum_k_unit_2_tangent_part4_product[i_21, f_4])
+            sum_norm_key[i_21] = sum_norm_key_now
+        _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
+        for i_21 in range(start, stop):
+            row = i_21 - start
+            for i in range(n):
+                sum_k_unit_again_2_2 = np.float64(sum_k_unit_again_2[row, i])
+                exp_sum_k_unit_2_again_2 = _exp_difference(sum_k_unit_again_2_2 / temperature, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
+                rest_sum_k_unit_2_4 = rest_sum_k_unit_2[i]
+                argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
+                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (sum_k_unit_tangent_again_2[row, i] / temperature + factor_5 * sum_k_unit_again_2_2 - sum_k_unit_tangent[argmax_sum_k_unit_2_4, i] / temperature + factor_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_4, i]))) / (1.0 + rest_sum_k_unit_2_4)
+                softmax_sum_k_unit_2_tangent[i_21, i] = softmax_sum_k_unit_2_tangent_now
+                sum_k_unit_2_tangent_part3_left[i_21, i] = ((softmax_sum_k_unit_2_tangent_now) if i != i_21 else 0.0)
+            softmax_sum_k_unit_2_tangent_own[i_21] = softmax_sum_k_unit_2_tangent[i_21, i_21]
+        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part3_product, True)
+    sum_temperature_2_tangent = 0.0
+    for i_135 in range(n):
+        seed_8 = seed[i_135]
+        rest_sum_k_unit_2_5 = rest_sum_k_unit_2[i_135]
+        term_3 = 1.0 + rest_sum_k_unit_2_5
+        for j_136 in range(n):
+            sum_temperature_2_tangent += seed_8 * (softmax_sum_k_unit_2_tangent[j_136, i_135] * np.float64(sum_k_unit[j_136, i_135]) + exp_sum_k_unit_2[j_136, i_135] * sum_k_unit_tangent[j_136, i_135] / term_3)
         sum_norm_key_tangent = 0.0
-        seed_6 = seed[i_6]
-        term_9 = -1.0 + 0.5 * exp_sum_k_unit_own[i_6] / (1.0 + rest_sum_k_unit[i_6])
-        factor_10 = seed_6 * term_9
-        factor_11 = seed_6 / temperature
-        factor_12 = seed_6 * term_9 / temperature
-        softmax_sum_k_unit_tangent_own_2 = softmax_sum_k_unit_tangent_own[i_6]
-        factor_13 = seed_6 * softmax_sum_k_unit_tangent_own_2 / temperature
-        for f_56 in range(d):
-            q_unit_5 = np.float64(q_unit[i_6, f_56])
-            k_unit_5 = np.float64(k_unit[i_6, f_56])
-            term_10 = 0.5 * np.float64(sum_q_unit[i_6, f_56]) + 0.5 * seed_6 * sum_q_unit_2[i_6, f_56] + factor_10 * k_unit_5
-            sum_norm_query += q_unit_5 * term_10 / temperature
-            term_11 = 0.5 * np.float64(sum_k_unit_4[i_6, f_56]) + 0.5 * seed_6 * sum_k_unit_3[i_6, f_56] + factor_10 * q_unit_5
-            sum_norm_key += k_unit_5 * term_11 / temperature
-            q_unit_tangent_2 = np.float64(q_unit_tangent[i_6, f_56])
-            k_unit_tangent_2 = np.float64(k_unit_tangent[i_6, f_56])
-            factor_14 = factor_13 * 0.5 * k_unit_5 * q_unit_5
-            sum_norm_query_tangent += q_unit_tangent_2 * term_10 / temperature + 0.5 * q_unit_5 * sum_q_unit_tangent[i_6, f_56] / temperature + factor_11 * 0.5 * q_unit_5 * sum_q_unit_2_tangent[i_6, f_56] + factor_12 * k_unit_tangent_2 * q_unit_5 + factor_14 + factor_7 * q_unit_5 * term_10
-            sum_norm_key_tangent += k_unit_tangent_2 * term_11 / temperature + 0.5 * k_unit_5 * sum_k_unit_4_tangent[i_6, f_56] / temperature + factor_11 * 0.5 * k_unit_5 * sum_k_unit_3_tangent[i_6, f_56] + factor_12 * k_unit_5 * q_unit_tangent_2 + factor_14 + factor_7 * k_unit_5 * term_11
-        ratio_value_5 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
-        factor_15 = ratio_value_5 / temperature
-        factor_16 = seed_6 * ratio_value_5 / temperature
-        factor_17 = seed_6 * ratio_value_5 * term_9 / temperature
-        factor_18 = seed_6 * softmax_sum_k_unit_tangent_own_2 * ratio_value_5 / temperature
-        factor_19 = -sum_norm_query * ratio_value_5
-        factor_20 = -sum_norm_query_tangent * ratio_value_5
-        factor_21 = -norm_query_tangent[i_6] * (ratio_value_5 * ratio_value_5)
-        factor_22 = factor_7 * ratio_value_5
-        ratio_value_6 = _ratio(1.0, math.sqrt(scaled_key[i_6]) * _positive_part(peak_key[i_6]))
-        factor_23 = ratio_value_6 / temperature
-        factor_24 = seed_6 * ratio_value_6 / temperature
-        factor_25 = seed_6 * ratio_value_6 * term_9 / temperature
-        factor_26 = seed_6 * softmax_sum_k_unit_tangent_own_2 * ratio_value_6 / temperature
-        factor_27 = -sum_norm_key * ratio_value_6
-        factor_28 = -sum_norm_key_tangent * ratio_value_6
-        factor_29 = -norm_key_tangent[i_6] * (ratio_value_6 * ratio_value_6)
-        factor_30 = factor_7 * ratio_value_6
+        factor_12 = seed_8 / temperature
+        rest_sum_k_unit_7 = rest_sum_k_unit[i_135]
+        term_4 = (-0.5) * ((rest_sum_k_unit_7) if i_135 == argmax_sum_k_unit[i_135] else (1.0 + rest_sum_k_unit_7 - exp_sum_k_unit_own[i_135])) / (1.0 + rest_sum_k_unit_7) + (-0.5) * ((rest_sum_k_unit_2_5) if i_135 == argmax_sum_k_unit_2[i_135] else (1.0 + rest_sum_k_unit_2_5 - exp_sum_k_unit_2_own[i_135])) / term_3
+        factor_13 = seed_8 * term_4 / temperature
+        softmax_sum_k_unit_2_tangent_own_2 = softmax_sum_k_unit_2_tangent_own[i_135]
+        factor_14 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 / temperature
+        softmax_sum_k_unit_tangent_own_2 = softmax_sum_k_unit_tangent_own[i_135]
+        factor_15 = seed_8 * softmax_sum_k_unit_tangent_own_2 / temperature
+        factor_16 = factor_5 * seed_8 * term_4
+        for f_4 in range(d):
+            sum_k_unit_2_tangent_part3 = factor_12 * 0.5 * np.float64(sum_k_unit_2_tangent_part3_product[i_135, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+            sum_k_unit_2_tangent_now = sum_k_unit_2_tangent_part3 + sum_k_unit_2_tangent_part1[i_135, f_4] + sum_k_unit_2_tangent_part2[i_135, f_4] + sum_k_unit_2_tangent_part4[i_135, f_4]
+            sum_k_unit_2_tangent[f_4] = sum_k_unit_2_tangent_now
+            q_unit_3 = np.float64(q_unit[i_135, f_4])
+            k_unit_3 = np.float64(k_unit[i_135, f_4])
+            sum_norm_key_tangent += np.float64(k_unit_tangent[i_135, f_4]) * (sum_k_unit_2[i_135, f_4] + factor_13 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_13 * k_unit_3 * np.float64(q_unit_tangent[i_135, f_4]) + factor_14 * 0.5 * k_unit_3 * q_unit_3 + factor_15 * 0.5 * k_unit_3 * q_unit_3 + factor_16 * k_unit_3 * q_unit_3
+        ratio_value_5 = _ratio(1.0, math.sqrt(scaled_key[i_135]) * _positive_part(peak_key[i_135]))
+        factor_17 = seed_8 * ratio_value_5 * term_4 / temperature
+        factor_18 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 * ratio_value_5 / temperature
+        factor_19 = seed_8 * softmax_sum_k_unit_tangent_own_2 * ratio_value_5 / temperature
+        factor_20 = -sum_norm_key_tangent * ratio_value_5
+        sum_norm_key_2 = sum_norm_key[i_135]
+        factor_21 = -norm_key_tangent[i_135] * (ratio_value_5 * ratio_value_5)
+        factor_22 = -sum_norm_key_2 * ratio_value_5
+        factor_23 = factor_5 * seed_8 * ratio_value_5 * term_4
         for d_11 in range(d):
-            k_unit_tangent_3 = np.float64(k_unit_tangent[i_6, d_11])
-            k_unit_6 = np.float64(k_unit[i_6, d_11])
-            q_unit_tangent_3 = np.float64(q_unit_tangent[i_6, d_11])
-            q_unit_6 = np.float64(q_unit[i_6, d_11])
-            term_12 = 0.5 * np.float64(sum_q_unit[i_6, d_11]) + 0.5 * seed_6 * sum_q_unit_2[i_6, d_11] + factor_10 * k_unit_6
-            product_query[i_6, d_11] = factor_15 * 0.5 * sum_q_unit_tangent[i_6, d_11] + factor_16 * 0.5 * sum_q_unit_2_tangent[i_6, d_11] + factor_17 * k_unit_tangent_3 + factor_18 * 0.5 * k_unit_6 + factor_19 * q_unit_tangent_3 + factor_20 * q_unit_6 + factor_21 * (term_12 / temperature - sum_norm_query * q_unit_6) + factor_22 * term_12
-            term_13 = 0.5 * np.float64(sum_k_unit_4[i_6, d_11]) + 0.5 * seed_6 * sum_k_unit_3[i_6, d_11] + factor_10 * q_unit_6
-            product_key[i_6, d_11] = factor_23 * 0.5 * sum_k_unit_4_tangent[i_6, d_11] + factor_24 * 0.5 * sum_k_unit_3_tangent[i_6, d_11] + factor_25 * q_unit_tangent_3 + factor_26 * 0.5 * q_unit_6 + factor_27 * k_unit_tangent_3 + factor_28 * k_unit_6 + factor_29 * (term_13 / temperature - sum_norm_key * k_unit_6) + factor_30 * term_13
+            q_unit_4 = np.float64(q_unit[i_135, d_11])
+            k_unit_4 = np.float64(k_unit[i_135, d_11])
+            product_key[i_135, d_11] = sum_k_unit_2_tangent[d_11] * ratio_value_5 + factor_17 * np.float64(q_unit_tangent[i_135, d_11]) + factor_18 * 0.5 * q_unit_4 + factor_19 * 0.5 * q_unit_4 + factor_20 * k_unit_4 + factor_21 * (sum_k_unit_2[i_135, d_11] + factor_13 * q_unit_4 - sum_norm_key_2 * k_unit_4) + factor_22 * np.float64(k_unit_tangent[i_135, d_11]) + factor_23 * q_unit_4
+    for f_7 in range(d):
+        for j_140 in range(n):
+            sum_q_unit_tangent_part3_right[f_7, j_140] = seed[j_140] * np.float64(k_unit[j_140, f_7])
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(sum_k_unit_2_tangent_part3_left[start:stop], False, sum_q_unit_tangent_part3_right, True, sum_q_unit_tangent_part3_product[: stop - start], False)
+        for i_6 in range(start, stop):
+            row = i_6 - start
+            sum_norm_query_tangent = 0.0
+            seed_9 = seed[i_6]
+            rest_sum_k_unit_8 = rest_sum_k_unit[i_6]
+            rest_sum_k_unit_2_6 = rest_sum_k_unit_2[i_6]
+            term_5 = (-0.5) * ((rest_sum_k_unit_8) if i_6 == argmax_sum_k_unit[i_6] else (1.0 + rest_sum_k_unit_8 - exp_sum_k_unit_own[i_6])) / (1.0 + rest_sum_k_unit_8) + (-0.5) * ((rest_sum_k_unit_2_6) if i_6 == argmax_sum_k_unit_2[i_6] else (1.0 + rest_sum_k_unit_2_6 - exp_sum_k_unit_2_own[i_6])) / (1.0 + rest_sum_k_unit_2_6)
+            factor_24 = seed_9 * term_5 / temperature
+            softmax_sum_k_unit_2_tangent_own_3 = softmax_sum_k_unit_2_tangent_own[i_6]
+            factor_25 = seed_9 * softmax_sum_k_unit_2_tangent_own_3 / temperature
+            softmax_sum_k_unit_tangent_own_3 = softmax_sum_k_unit_tangent_own[i_6]
+            factor_26 = seed_9 * softmax_sum_k_unit_tangent_own_3 / temperature
+            factor_27 = factor_5 * seed_9 * term_5
+            for f_7 in range(d):
+                sum_q_unit_tangent_part3 = 0.5 * np.float64(sum_q_unit_tangent_part3_product[row, f_7]) / temperature  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+                sum_q_unit_tangent_now = sum_q_unit_tangent_part3 + sum_q_unit_tangent_part1[i_6, f_7] + sum_q_unit_tangent_part2[i_6, f_7] + sum_q_unit_tangent_part4[i_6, f_7]
+                sum_q_unit_tangent[f_7] = sum_q_unit_tangent_now
+                k_unit_5 = np.float64(k_unit[i_6, f_7])
+                q_unit_5 = np.float64(q_unit[i_6, f_7])
+                sum_norm_query_tangent += np.float64(q_unit_tangent[i_6, f_7]) * (sum_q_unit[i_6, f_7] + factor_24 * k_unit_5) + sum_q_unit_tangent_now * q_unit_5 + factor_24 * np.float64(k_unit_tangent[i_6, f_7]) * q_unit_5 + factor_25 * 0.5 * k_unit_5 * q_unit_5 + factor_26 * 0.5 * k_unit_5 * q_unit_5 + factor_27 * k_unit_5 * q_unit_5
+            ratio_value_6 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
+            factor_28 = seed_9 * ratio_value_6 * term_5 / temperature
+            factor_29 = seed_9 * softmax_sum_k_unit_2_tangent_own_3 * ratio_value_6 / temperature
+            factor_30 = seed_9 * softmax_sum_k_unit_tangent_own_3 * ratio_value_6 / temperature
+            factor_31 = -sum_norm_query_tangent * ratio_value_6
+            sum_norm_query_2 = sum_norm_query[i_6]
+            factor_32 = -norm_query_tangent[i_6] * (ratio_value_6 * ratio_value_6)
+            factor_33 = -sum_norm_query_2 * ratio_value_6
+            factor_34 = factor_5 * seed_9 * ratio_value_6 * term_5
+            for d_10 in range(d):
+                k_unit_6 = np.float64(k_unit[i_6, d_10])
+                q_unit_6 = np.float64(q_unit[i_6, d_10])
+                product_query[i_6, d_10] = sum_q_unit_tangent[d_10] * ratio_value_6 + factor_28 * np.float64(k_unit_tangent[i_6, d_10]) + factor_29 * 0.5 * k_unit_6 + factor_30 * 0.5 * k_unit_6 + factor_31 * q_unit_6 + factor_32 * (sum_q_unit[i_6, d_10] + factor_24 * k_unit_6 - sum_norm_query_2 * q_unit_6) + factor_33 * np.float64(q_unit_tangent[i_6, d_10]) + factor_34 * k_unit_6
     parameter_product[0] += sum_temperature_tangent / (temperature * temperature) + (-0.5) * sum_temperature_2_tangent / (temperature * temperature) + (-0.5) * sum_temperature_3_tangent / (temperature * temperature) + (-2.0) * direction_parameters[0] * (sum_temperature + (-0.5) * sum_temperature_2 + (-0.5) * sum_temperature_3) / (temperature * temperature * temperature)

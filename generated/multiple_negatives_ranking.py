@@ -508,6 +508,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     scaled_positive = np.empty((n,))
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((n, n,), anchor.dtype)
+    sum_a_unit_entry_1 = np.empty((n,))
     max_sum_a_unit = np.empty((n,))
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((n,))
@@ -579,6 +580,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
+            sum_a_unit_3 = np.float64(sum_a_unit[i, i])
+            sum_a_unit_entry_1[i] = sum_a_unit_3
             max_sum_a_unit_now = -np.inf
             argmax_sum_a_unit_now = 0
             argmax_sum_a_unit_now_best = -np.inf
@@ -604,7 +607,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             seed_2 = seed[i]
             term = 1.0 + rest_sum_a_unit_now
             factor_4 = seed_2 / term
-            sum_a_unit_3 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
+            sum_a_unit_4 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
             factor_5 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
             sum_norm_anchor_sensitivity_4 = sum_norm_anchor_sensitivity[i]
             peak_anchor_2 = peak_anchor[i]
@@ -615,33 +618,33 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 a_unit_2 = np.float64(a_unit[i, f_6])
                 sum_p_unit_right[row, f_6] = factor_4 * a_unit_2
                 p_4 = np.float64(positive[argmax_sum_a_unit_now, f_6])
-                sum_norm_anchor_change[i, f_6] = factor_7 * (np.float64(p_unit[i, f_6]) + a_unit_2 * sum_a_unit_3 - _ratio(p_4, factor_5) - a_unit_2 * np.float64(sum_a_unit[i, i]))
+                sum_norm_anchor_change[i, f_6] = factor_7 * (np.float64(p_unit[i, f_6]) + a_unit_2 * sum_a_unit_4 - _ratio(p_4, factor_5) - a_unit_2 * sum_a_unit_3)
             logsumexp_sum_a_unit_centred[i, :] = 0.0
             sum_norm_anchor_sensitivity_3[i, :] = 0.0
             sum_a_unit_2_sensitivity_own[i, :] = 0.0
             factor_8 = scale * ratio_value_3 / term
             factor_12 = seed_2 / (term * term)
             for j_52 in range(n):
-                sum_a_unit_4 = np.float64(sum_a_unit[i, j_52])
+                sum_a_unit_5 = np.float64(sum_a_unit[i, j_52])
                 exp_sum_a_unit_2 = exp_sum_a_unit[j_52]
                 factor_9 = factor_8 * exp_sum_a_unit_2
-                factor_10 = factor_8 * exp_sum_a_unit_2 * sum_a_unit_4
+                factor_10 = factor_8 * exp_sum_a_unit_2 * sum_a_unit_5
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_52]) * _positive_part(peak_positive[j_52]))
-                factor_11 = factor_4 * exp_sum_a_unit_2 * sum_a_unit_4 * ratio_value_4
-                factor_13 = factor_12 * sum_a_unit_4 * (exp_sum_a_unit_2 * exp_sum_a_unit_2) * ratio_value_4
+                factor_11 = factor_4 * exp_sum_a_unit_2 * sum_a_unit_5 * ratio_value_4
+                factor_13 = factor_12 * sum_a_unit_5 * (exp_sum_a_unit_2 * exp_sum_a_unit_2) * ratio_value_4
                 factor_14 = factor_12 * exp_sum_a_unit_2 * ((rest_sum_a_unit_now) if j_52 == argmax_sum_a_unit_now else (1.0 + rest_sum_a_unit_now - exp_sum_a_unit_2)) * ratio_value_4
                 for d_48 in range(d):
                     p_unit_2 = np.float64(p_unit[j_52, d_48])
                     a_unit_3 = np.float64(a_unit[i, d_48])
                     p_5 = np.float64(positive[argmax_sum_a_unit_now, d_48])
-                    term_2 = p_unit_2 + a_unit_3 * sum_a_unit_3 - _ratio(p_5, factor_5) - a_unit_3 * sum_a_unit_4
+                    term_2 = p_unit_2 + a_unit_3 * sum_a_unit_4 - _ratio(p_5, factor_5) - a_unit_3 * sum_a_unit_5
                     if j_52 != argmax_sum_a_unit_now:
                         logsumexp_sum_a_unit_centred[i, d_48] += factor_9 * term_2
                     if (i != j_52 and j_52 != argmax_sum_a_unit_now):
                         sum_norm_anchor_sensitivity_3[i, d_48] += factor_10 * term_2
                     if (i != j_52 and j_52 != argmax_sum_a_unit_now):
                         sum_a_unit_2_sensitivity_own[i, d_48] += factor_9 * p_unit_2 * term_2
-                    term_3 = a_unit_3 - p_unit_2 * sum_a_unit_4
+                    term_3 = a_unit_3 - p_unit_2 * sum_a_unit_5
                     if i != j_52:
                         sum_norm_positive_sensitivity[j_52, d_48] += factor_11 * term_3
                     if i != j_52:
@@ -718,7 +721,6 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         square_3 = (ratio_value_9 * ratio_value_9)
         factor_34 = sum_norm_anchor_3 * square_3
         factor_35 = scale * seed_4 * ratio_value_9
-        sum_a_unit_5 = np.float64(sum_a_unit[j_5, j_5])
         factor_36 = exp_sum_a_unit_own_3 * seed_4 * square * square_3 / term_6
         factor_37 = -sum_norm_anchor_3 * square_3
         factor_38 = -case_2 / term_6
@@ -739,10 +741,11 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             term_7 = sum_a_unit_2_2 + factor_27 * ratio_value_8
             logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
             sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
-            hessian_anchor[j_5, f_39] = ((factor_22 * (ratio_value_6 * ratio_value_6) + factor_24 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_25 - square_2 * (factor_28 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_32 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_29 * ratio_value_6 + factor_30 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_33 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_34 * (a_unit_6 * a_unit_6) + factor_35 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_36 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * sum_a_unit_5) + factor_37 - a_unit_6 * square_3 * (factor_39 * (sum_a_unit_2_3 + factor_38 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_40 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
+            hessian_anchor[j_5, f_39] = ((factor_22 * (ratio_value_6 * ratio_value_6) + factor_24 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_25 - square_2 * (factor_28 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_32 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_29 * ratio_value_6 + factor_30 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_33 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_34 * (a_unit_6 * a_unit_6) + factor_35 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_36 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * np.float64(sum_a_unit[j_5, j_5])) + factor_37 - a_unit_6 * square_3 * (factor_39 * (sum_a_unit_2_3 + factor_38 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_40 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         factor_41 = scale * ratio_value_10
         factor_42 = scale * case_2 / term_6
+        sum_a_unit_entry_1_2 = sum_a_unit_entry_1[j_5]
         factor_43 = exp_sum_a_unit_own_3 * square / term_6
         sum_norm_anchor_sensitivity_6 = sum_norm_anchor_sensitivity[j_5]
         factor_44 = seed_4 * sum_norm_anchor_sensitivity_6 * ratio_value_10
@@ -756,13 +759,13 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_50 = exp_sum_a_unit_own_3 * seed_4 * square * square_5 * case_2 / (term_6 * term_6)
         factor_51 = -sum_norm_positive * square_5
         factor_52 = -scale * square_5
-        factor_53 = -seed_4 * sum_norm_anchor_sensitivity_6 * sum_a_unit_5 * square * square_6 * square_5 / (term_6 * term_6)
+        factor_53 = -seed_4 * sum_a_unit_entry_1_2 * sum_norm_anchor_sensitivity_6 * square * square_6 * square_5 / (term_6 * term_6)
         for d_64 in range(d):
             sum_p_unit_3 = np.float64(sum_p_unit[j_5, d_64])
             a_unit_7 = np.float64(a_unit[j_5, d_64])
             term_8 = sum_p_unit_3 + factor_20 * a_unit_7
             p_unit_5 = np.float64(p_unit[j_5, d_64])
-            term_9 = a_unit_7 - p_unit_5 * sum_a_unit_5
+            term_9 = a_unit_7 - sum_a_unit_entry_1_2 * p_unit_5
             sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_64] * square + factor_41 * term_8 + factor_44 * (factor_42 * p_unit_5 + factor_43 * term_9) + factor_45 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
             gradient_positive[j_5, d_64] = (scale * term_8 - sum_norm_positive * p_unit_5) * ratio_value_10
             square_4 = (p_unit_5 * p_unit_5)
@@ -1918,6 +1921,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     scaled_positive = np.empty((n,))
     p_unit = np.empty((n, d,), anchor.dtype)
     sum_a_unit = np.empty((n, n,), anchor.dtype)
+    sum_a_unit_entry_1 = np.empty((n,))
     max_sum_a_unit = np.empty((n,))
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((block, n,))
@@ -2033,6 +2037,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
+            sum_a_unit_5 = np.float64(sum_a_unit[i, i])
+            sum_a_unit_entry_1[i] = sum_a_unit_5
             max_sum_a_unit_now = -np.inf
             argmax_sum_a_unit_now = 0
             argmax_sum_a_unit_now_best = -np.inf
@@ -2064,22 +2070,22 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_6 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_4 = _ratio(1.0, factor_6)
             factor_7 = ratio_value_4 / term
-            sum_a_unit_6 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
+            sum_a_unit_7 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
             factor_9 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
             factor_10 = scale * ratio_value_4 / term
             for j_96 in range(n):
-                sum_a_unit_5 = np.float64(sum_a_unit[i, j_96])
+                sum_a_unit_6 = np.float64(sum_a_unit[i, j_96])
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_96]
                 factor_8 = factor_7 * exp_sum_a_unit_3
                 factor_11 = factor_10 * exp_sum_a_unit_3
-                factor_12 = factor_10 * exp_sum_a_unit_3 * sum_a_unit_5
+                factor_12 = factor_10 * exp_sum_a_unit_3 * sum_a_unit_6
                 for d_94 in range(d):
                     p_unit_2 = np.float64(p_unit[j_96, d_94])
                     a_unit_2 = np.float64(a_unit[i, d_94])
-                    factor_5 = -a_unit_2 * sum_a_unit_5
+                    factor_5 = -a_unit_2 * sum_a_unit_6
                     logsumexp_sum_a_unit_sensitivity[i, d_94] += factor_8 * (p_unit_2 + factor_5)
                     p_4 = np.float64(positive[argmax_sum_a_unit_now, d_94])
-                    term_2 = p_unit_2 + a_unit_2 * sum_a_unit_6 - _ratio(p_4, factor_9) + factor_5
+                    term_2 = p_unit_2 + a_unit_2 * sum_a_unit_7 - _ratio(p_4, factor_9) + factor_5
                     if j_96 != argmax_sum_a_unit_now:
                         logsumexp_sum_a_unit_centred[i, d_94] += factor_11 * term_2
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
@@ -2121,8 +2127,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sigmoid_plus = (((1.0 / term_5)) if term_4 >= 0 else factor_14 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_16 = seed_2 * sigmoid_plus / term_6
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
-            sum_a_unit_7 = np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
+            sum_a_unit_8 = np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
             factor_17 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
+            sum_a_unit_9 = np.float64(sum_a_unit[i, i])
             exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
             sum_norm_anchor_sensitivity_7 = sum_norm_anchor_sensitivity[i]
             peak_anchor_3 = peak_anchor[i]
@@ -2134,7 +2141,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 sum_h_unit_right[row, f_30] = factor_15 * a_unit_3
                 sum_p_unit_right[row, f_30] = factor_16 * a_unit_3
                 p_5 = np.float64(positive[argmax_sum_a_unit_3, f_30])
-                sum_norm_anchor_change[i, f_30] = factor_19 * (np.float64(p_unit[i, f_30]) + a_unit_3 * sum_a_unit_7 - _ratio(p_5, factor_17) - a_unit_3 * np.float64(sum_a_unit[i, i]))
+                sum_norm_anchor_change[i, f_30] = factor_19 * (np.float64(p_unit[i, f_30]) + a_unit_3 * sum_a_unit_8 - _ratio(p_5, factor_17) - a_unit_3 * sum_a_unit_9)
             logsumexp_sum_a_unit_2_sensitivity[i, :] = 0.0
             logsumexp_sum_a_unit_2_centred[i, :] = 0.0
             sum_norm_anchor_sensitivity_4[i, :] = 0.0
@@ -2153,14 +2160,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 factor_22 = factor_21 * exp_sum_a_unit_2_2
                 factor_25 = factor_24 * exp_sum_a_unit_2_2
                 factor_26 = factor_24 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
-                sum_a_unit_8 = np.float64(sum_a_unit[i, j_98])
+                sum_a_unit_10 = np.float64(sum_a_unit[i, j_98])
                 exp_sum_a_unit_4 = exp_sum_a_unit[row, j_98]
                 ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_98]) * _positive_part(peak_positive[j_98]))
-                factor_27 = factor_16 * exp_sum_a_unit_4 * sum_a_unit_8 * ratio_value_6
+                factor_27 = factor_16 * exp_sum_a_unit_4 * sum_a_unit_10 * ratio_value_6
                 square_2 = (exp_sum_a_unit_4 * exp_sum_a_unit_4)
                 factor_30 = factor_29 * square_2 * ratio_value_6
                 factor_31 = factor_16 * exp_sum_a_unit_4 * ratio_value_6
-                factor_32 = factor_29 * sum_a_unit_8 * square_2 * ratio_value_6
+                factor_32 = factor_29 * sum_a_unit_10 * square_2 * ratio_value_6
                 ratio_value_7 = _ratio(1.0, math.sqrt(scaled_negative[j_98]) * _positive_part(peak_negative[j_98]))
                 factor_33 = factor_15 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * ratio_value_7
                 square_3 = (exp_sum_a_unit_2_2 * exp_sum_a_unit_2_2)
@@ -2180,7 +2187,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                         sum_norm_anchor_sensitivity_4[i, d_94] += factor_26 * term_7
                     if j_98 != argmax_sum_a_unit_2:
                         sum_a_unit_3_sensitivity_own[i, d_94] += factor_25 * h_unit_2 * term_7
-                    term_8 = a_unit_4 - np.float64(p_unit[j_98, d_94]) * sum_a_unit_8
+                    term_8 = a_unit_4 - np.float64(p_unit[j_98, d_94]) * sum_a_unit_10
                     if i != j_98:
                         sum_norm_positive_sensitivity[j_98, d_94] += factor_27 * term_8
                     if i != j_98:
@@ -2329,7 +2336,6 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_82 = exp_sum_a_unit_own_4 / term_17
         factor_83 = seed_4 * square * case_3 * case_7 * ratio_value_12
         factor_84 = -exp_sum_a_unit_own_4 / term_17
-        sum_a_unit_9 = np.float64(sum_a_unit[j_29, j_29])
         factor_85 = exp_sum_a_unit_own_4 * seed_4 * square * square_5 * case_3 / term_17
         factor_86 = -sum_norm_anchor_3 * square_5
         factor_87 = scale * seed_4
@@ -2356,9 +2362,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_3_4 = sum_a_unit_3[j_29, f_58]
             logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
             sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
-            hessian_anchor[j_29, f_58] = ((factor_54 * (ratio_value_9 * ratio_value_9) + factor_57 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_58 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_62 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_60 * ratio_value_11) + factor_62 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_63 * ratio_value_11) + factor_64 - square_4 * (factor_65 * term_23 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_66 * term_23 + factor_67 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_68 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_71 * (factor_69 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_70 * logsumexp_sum_a_unit_sensitivity_3) + factor_74 * term_24 + factor_75 * term_24 + factor_76 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_78 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_79 * (a_unit_8 * a_unit_8) + factor_80 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_81 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_83 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_82 * p_unit_4) + factor_83 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_84 * p_unit_4) + factor_85 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * sum_a_unit_9) + factor_86 - a_unit_8 * square_5 * (factor_87 * (p_unit_4 * term_20 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_88 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
+            hessian_anchor[j_29, f_58] = ((factor_54 * (ratio_value_9 * ratio_value_9) + factor_57 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_58 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_62 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_60 * ratio_value_11) + factor_62 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_63 * ratio_value_11) + factor_64 - square_4 * (factor_65 * term_23 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_66 * term_23 + factor_67 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_68 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_71 * (factor_69 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_70 * logsumexp_sum_a_unit_sensitivity_3) + factor_74 * term_24 + factor_75 * term_24 + factor_76 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_78 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_79 * (a_unit_8 * a_unit_8) + factor_80 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_81 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_83 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_82 * p_unit_4) + factor_83 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_84 * p_unit_4) + factor_85 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * np.float64(sum_a_unit[j_29, j_29])) + factor_86 - a_unit_8 * square_5 * (factor_87 * (p_unit_4 * term_20 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_88 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
         factor_89 = scale * ratio_value_13
+        sum_a_unit_entry_1_2 = sum_a_unit_entry_1[j_29]
         factor_90 = exp_sum_a_unit_own_4 * square * case_3 / term_17
         factor_91 = -scale * term_20
         sum_norm_anchor_sensitivity_9 = sum_norm_anchor_sensitivity[j_29]
@@ -2379,8 +2386,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_102 = -scale * ratio_value_13
         factor_103 = -scale * exp_sum_a_unit_own_4 * seed_4 * square_7 * case_3 / term_17
         factor_104 = -seed_4 * square * square_8 * square_7 * case_8 / (term_17 * term_17)
-        factor_105 = -exp_sum_a_unit_own_4 * seed_4 * sum_a_unit_9 * square * square_7 * case_3 / term_17
-        factor_106 = -seed_4 * sum_norm_anchor_sensitivity_9 * sum_a_unit_9 * square * square_8 * square_7 * case_8 / (term_17 * term_17)
+        factor_105 = -exp_sum_a_unit_own_4 * seed_4 * sum_a_unit_entry_1_2 * square * square_7 * case_3 / term_17
+        factor_106 = -seed_4 * sum_a_unit_entry_1_2 * sum_norm_anchor_sensitivity_9 * square * square_8 * square_7 * case_8 / (term_17 * term_17)
         factor_107 = square * ratio_value_14
         square_9 = (ratio_value_14 * ratio_value_14)
         factor_108 = sum_norm_negative * scale * square_9
@@ -2393,7 +2400,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             a_unit_9 = np.float64(a_unit[j_29, d_123])
             term_25 = sum_p_unit_3 + factor_52 * a_unit_9
             p_unit_5 = np.float64(p_unit[j_29, d_123])
-            term_26 = a_unit_9 - p_unit_5 * sum_a_unit_9
+            term_26 = a_unit_9 - sum_a_unit_entry_1_2 * p_unit_5
             sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_123] * square + factor_89 * term_25 + factor_92 * (factor_90 * term_26 + factor_91 * p_unit_5) + factor_93 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
             gradient_positive[j_29, d_123] = (scale * term_25 - sum_norm_positive * p_unit_5) * ratio_value_13
             sum_h_unit_2 = np.float64(sum_h_unit[j_29, d_123])
@@ -2585,18 +2592,20 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     peak_positive = np.empty((n,))
     scaled_positive = np.empty((n,))
     p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((n, n,), anchor.dtype)
+    sum_a_unit = np.empty((block, n,), anchor.dtype)
     max_sum_a_unit = np.empty((n,))
-    argmax_sum_a_unit = np.empty((n,), np.int64)
+    argmax_sum_a_unit = np.empty((block,), np.int64)
+    sum_a_unit_entry_2 = np.empty((n,))
     exp_sum_a_unit = np.empty((block, n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
     peak_negative = np.empty((n,))
     scaled_negative = np.empty((n,))
     h_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_2 = np.empty((n, n,), anchor.dtype)
+    sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
     max_sum_a_unit_2 = np.empty((n,))
-    argmax_sum_a_unit_2 = np.empty((n,), np.int64)
+    argmax_sum_a_unit_2 = np.empty((block,), np.int64)
+    sum_a_unit_2_entry_4 = np.empty((n,))
     exp_sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
     rest_sum_a_unit_2 = np.empty((n,))
     sum_a_unit_3_product = np.empty((block, d,), anchor.dtype)
@@ -2615,13 +2624,15 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     p_unit_tangent = np.empty((n, d,), anchor.dtype)
     sum_a_unit_tangent_part1 = np.empty((block, n,), anchor.dtype)
     sum_a_unit_tangent_part2 = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_tangent = np.empty((n, n,))
+    sum_a_unit_tangent = np.empty((block, n,))
+    sum_a_unit_tangent_entry_1 = np.empty((n,))
     logsumexp_sum_a_unit_tangent = np.empty((n,))
     norm_negative_tangent = np.empty((n,))
     h_unit_tangent = np.empty((n, d,), anchor.dtype)
     sum_a_unit_2_tangent_part1 = np.empty((block, n,), anchor.dtype)
     sum_a_unit_2_tangent_part2 = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_2_tangent = np.empty((n, n,))
+    sum_a_unit_2_tangent = np.empty((block, n,))
+    sum_a_unit_2_tangent_entry_3 = np.empty((n,))
     logsumexp_sum_a_unit_2_tangent = np.empty((n,))
     softmax_sum_a_unit_2_tangent = np.empty((block, n,), anchor.dtype)
     sum_a_unit_3_tangent_part1 = np.empty((block, d,), anchor.dtype)
@@ -2723,14 +2734,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     sum_p_unit_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
+        _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             max_sum_a_unit_now = -np.inf
             argmax_sum_a_unit_now = 0
             argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
-                sum_a_unit_5 = np.float64(sum_a_unit[i, j_8])
+                sum_a_unit_5 = np.float64(sum_a_unit[row, j_8])
                 factor_4 = scale * sum_a_unit_5
                 if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
                     max_sum_a_unit_now = factor_4
@@ -2738,10 +2749,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     argmax_sum_a_unit_now_best = factor_4
                     argmax_sum_a_unit_now = j_8
             max_sum_a_unit[i] = max_sum_a_unit_now
-            argmax_sum_a_unit[i] = argmax_sum_a_unit_now
+            argmax_sum_a_unit[row] = argmax_sum_a_unit_now
+            sum_a_unit_6 = np.float64(sum_a_unit[row, argmax_sum_a_unit_now])
+            sum_a_unit_entry_2[i] = sum_a_unit_6
             rest_sum_a_unit_now = 0.0
             for j_195 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_195]), max_sum_a_unit_now)
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)
                 exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
                 if j_195 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now += exp_sum_a_unit_now
@@ -2749,14 +2762,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[start:stop], False)
+        _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             max_sum_a_unit_2_now = -np.inf
             argmax_sum_a_unit_2_now = 0
             argmax_sum_a_unit_2_now_best = -np.inf
             for j_24 in range(n):
-                sum_a_unit_2_2 = np.float64(sum_a_unit_2[i, j_24])
+                sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_24])
                 factor_5 = scale * sum_a_unit_2_2
                 if factor_5 > max_sum_a_unit_2_now or factor_5 != factor_5:
                     max_sum_a_unit_2_now = factor_5
@@ -2764,10 +2777,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                     argmax_sum_a_unit_2_now_best = factor_5
                     argmax_sum_a_unit_2_now = j_24
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
-            argmax_sum_a_unit_2[i] = argmax_sum_a_unit_2_now
+            argmax_sum_a_unit_2[row] = argmax_sum_a_unit_2_now
+            sum_a_unit_2_3 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_now])
+            sum_a_unit_2_entry_4[i] = sum_a_unit_2_3
             rest_sum_a_unit_2_now = 0.0
             for j_198 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[i, j_198]), max_sum_a_unit_2_now)
+                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2_now)
                 exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
                 if j_198 != argmax_sum_a_unit_2_now:
                     rest_sum_a_unit_2_now += exp_sum_a_unit_2_now
@@ -2828,22 +2843,25 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_a_unit_tangent[i, j] = np.float64(sum_a_unit_tangent_part1[row, j]) + np.float64(sum_a_unit_tangent_part2[row, j])
+                sum_a_unit_tangent[row, j] = np.float64(sum_a_unit_tangent_part1[row, j]) + np.float64(sum_a_unit_tangent_part2[row, j])
+            argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
+            sum_a_unit_tangent_2 = sum_a_unit_tangent[row, argmax_sum_a_unit_3]
+            sum_a_unit_tangent_entry_1[i] = sum_a_unit_tangent_2
+            seed_4 = seed[i]
+            sum_scale_tangent += seed_4 * sum_a_unit_tangent[row, i]
             logsumexp_sum_a_unit_tangent_now = 0.0
             rest_sum_a_unit_5 = rest_sum_a_unit[i]
             term_7 = 1.0 + rest_sum_a_unit_5
-            argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
-            factor_11 = scale * sum_a_unit_tangent[i, argmax_sum_a_unit_3]
-            factor_12 = direction_parameters[0] * np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
+            factor_11 = scale * sum_a_unit_tangent_2
+            sum_a_unit_7 = np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
+            factor_12 = direction_parameters[0] * sum_a_unit_7
             term_8 = factor_11 + factor_12
             for j_177 in range(n):
-                logsumexp_sum_a_unit_tangent_now += exp_sum_a_unit[row, j_177] * (scale * sum_a_unit_tangent[i, j_177] + direction_parameters[0] * np.float64(sum_a_unit[i, j_177]) - term_8) / term_7
+                logsumexp_sum_a_unit_tangent_now += exp_sum_a_unit[row, j_177] * (scale * sum_a_unit_tangent[row, j_177] + direction_parameters[0] * np.float64(sum_a_unit[row, j_177]) - term_8) / term_7
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
-            seed_4 = seed[i]
-            sum_scale_tangent += seed_4 * sum_a_unit_tangent[i, i]
             for j_8 in range(n):
-                sum_a_unit_6 = np.float64(sum_a_unit[i, j_8])
-                softmax_sum_a_unit_tangent_now = exp_sum_a_unit[row, j_8] * (-logsumexp_sum_a_unit_tangent_now + (scale * sum_a_unit_tangent[i, j_8] + direction_parameters[0] * sum_a_unit_6 - term_8)) / term_7
+                sum_a_unit_8 = np.float64(sum_a_unit[row, j_8])
+                softmax_sum_a_unit_tangent_now = exp_sum_a_unit[row, j_8] * (-logsumexp_sum_a_unit_tangent_now + (scale * sum_a_unit_tangent[row, j_8] + direction_parameters[0] * sum_a_unit_8 - term_8)) / term_7
                 softmax_sum_a_unit_tangent[row, j_8] = softmax_sum_a_unit_tangent_now
                 sum_a_unit_4_tangent_part1_left[row, j_8] = ((softmax_sum_a_unit_tangent_now) if i != j_8 else 0.0)
             softmax_sum_a_unit_tangent_own_now = softmax_sum_a_unit_tangent[row, i]
@@ -2854,16 +2872,19 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             row = i - start
             for j_24 in range(n):
                 sum_a_unit_2_tangent_now = np.float64(sum_a_unit_2_tangent_part1[row, j_24]) + np.float64(sum_a_unit_2_tangent_part2[row, j_24])
-                sum_a_unit_2_tangent[i, j_24] = sum_a_unit_2_tangent_now
+                sum_a_unit_2_tangent[row, j_24] = sum_a_unit_2_tangent_now
+            argmax_sum_a_unit_2_2 = argmax_sum_a_unit_2[row]
+            sum_a_unit_2_tangent_2 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_2]
+            sum_a_unit_2_tangent_entry_3[i] = sum_a_unit_2_tangent_2
             logsumexp_sum_a_unit_2_tangent_now = 0.0
             rest_sum_a_unit_2_4 = rest_sum_a_unit_2[i]
             term_9 = 1.0 + rest_sum_a_unit_2_4
-            argmax_sum_a_unit_2_2 = argmax_sum_a_unit_2[i]
-            factor_13 = scale * sum_a_unit_2_tangent[i, argmax_sum_a_unit_2_2]
-            factor_14 = direction_parameters[0] * np.float64(sum_a_unit_2[i, argmax_sum_a_unit_2_2])
+            factor_13 = scale * sum_a_unit_2_tangent_2
+            sum_a_unit_2_4 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_2])
+            factor_14 = direction_parameters[0] * sum_a_unit_2_4
             term_10 = factor_13 + factor_14
             for j_180 in range(n):
-                logsumexp_sum_a_unit_2_tangent_now += np.float64(exp_sum_a_unit_2[row, j_180]) * (scale * sum_a_unit_2_tangent[i, j_180] + direction_parameters[0] * np.float64(sum_a_unit_2[i, j_180]) - term_10) / term_9
+                logsumexp_sum_a_unit_2_tangent_now += np.float64(exp_sum_a_unit_2[row, j_180]) * (scale * sum_a_unit_2_tangent[row, j_180] + direction_parameters[0] * np.float64(sum_a_unit_2[row, j_180]) - term_10) / term_9
             logsumexp_sum_a_unit_2_tangent[i] = logsumexp_sum_a_unit_2_tangent_now
             term_11 = logsumexp_sum_a_unit_2_tangent_now + factor_13 + factor_14
             max_sum_a_unit_5 = max_sum_a_unit[i]
@@ -2875,9 +2896,11 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_12 >= 0 else factor_15 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_16 = term_11 * sigmoid_plus_3 / term_9
             logsumexp_sum_a_unit_tangent_2 = logsumexp_sum_a_unit_tangent[i]
-            argmax_sum_a_unit_4 = argmax_sum_a_unit[i]
-            factor_17 = scale * sum_a_unit_tangent[i, argmax_sum_a_unit_4]
-            factor_18 = direction_parameters[0] * np.float64(sum_a_unit[i, argmax_sum_a_unit_4])
+            argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
+            sum_a_unit_tangent_3 = sum_a_unit_tangent[row, argmax_sum_a_unit_4]
+            factor_17 = scale * sum_a_unit_tangent_3
+            sum_a_unit_9 = np.float64(sum_a_unit[row, argmax_sum_a_unit_4])
+            factor_18 = direction_parameters[0] * sum_a_unit_9
             term_13 = logsumexp_sum_a_unit_tangent_2 + factor_17 + factor_18
             factor_19 = -term_13 * sigmoid_plus_3 / term_9
             seed_5 = seed[i]
@@ -2889,15 +2912,15 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_23 = seed_5 * sigmoid_plus_3
             for j_24 in range(n):
                 exp_sum_a_unit_2_2 = np.float64(exp_sum_a_unit_2[row, j_24])
-                sum_a_unit_2_tangent_2 = sum_a_unit_2_tangent[i, j_24]
-                sum_a_unit_2_3 = np.float64(sum_a_unit_2[i, j_24])
-                softmax_sum_a_unit_2_tangent_now = exp_sum_a_unit_2_2 * (-logsumexp_sum_a_unit_2_tangent_now + (scale * sum_a_unit_2_tangent_2 + direction_parameters[0] * sum_a_unit_2_3 - term_10)) / term_9
+                sum_a_unit_2_tangent_3 = sum_a_unit_2_tangent[row, j_24]
+                sum_a_unit_2_5 = np.float64(sum_a_unit_2[row, j_24])
+                softmax_sum_a_unit_2_tangent_now = exp_sum_a_unit_2_2 * (-logsumexp_sum_a_unit_2_tangent_now + (scale * sum_a_unit_2_tangent_3 + direction_parameters[0] * sum_a_unit_2_5 - term_10)) / term_9
                 softmax_sum_a_unit_2_tangent[row, j_24] = softmax_sum_a_unit_2_tangent_now
-                sum_scale_2_tangent += factor_20 * (softmax_sum_a_unit_2_tangent_now * sum_a_unit_2_3 + exp_sum_a_unit_2_2 * sum_a_unit_2_tangent_2 / term_9 + factor_16 * exp_sum_a_unit_2_2 * sum_a_unit_2_3 + factor_19 * exp_sum_a_unit_2_2 * sum_a_unit_2_3)
+                sum_scale_2_tangent += factor_20 * (softmax_sum_a_unit_2_tangent_now * sum_a_unit_2_5 + exp_sum_a_unit_2_2 * sum_a_unit_2_tangent_3 / term_9 + factor_16 * exp_sum_a_unit_2_2 * sum_a_unit_2_5 + factor_19 * exp_sum_a_unit_2_2 * sum_a_unit_2_5)
                 softmax_sum_a_unit_tangent_2 = softmax_sum_a_unit_tangent[row, j_24]
-                sum_a_unit_7 = np.float64(sum_a_unit[i, j_24])
+                sum_a_unit_10 = np.float64(sum_a_unit[row, j_24])
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_24]
-                sum_scale_3_tangent += factor_23 * (softmax_sum_a_unit_tangent_2 * sum_a_unit_7 + exp_sum_a_unit_3 * sum_a_unit_tangent[i, j_24] / term_14 + factor_21 * exp_sum_a_unit_3 * sum_a_unit_7 + factor_22 * exp_sum_a_unit_3 * sum_a_unit_7)
+                sum_scale_3_tangent += factor_23 * (softmax_sum_a_unit_tangent_2 * sum_a_unit_10 + exp_sum_a_unit_3 * sum_a_unit_tangent[row, j_24] / term_14 + factor_21 * exp_sum_a_unit_3 * sum_a_unit_10 + factor_22 * exp_sum_a_unit_3 * sum_a_unit_10)
                 factor_24 = exp_sum_a_unit_2_2 / term_9
                 factor_25 = factor_16 * exp_sum_a_unit_2_2
                 factor_26 = factor_19 * exp_sum_a_unit_2_2
@@ -2945,16 +2968,20 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_34 = scale * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4
             factor_35 = exp_sum_a_unit_own_3 / term_16
             logsumexp_sum_a_unit_tangent_3 = logsumexp_sum_a_unit_tangent[i]
-            argmax_sum_a_unit_5 = argmax_sum_a_unit[i]
-            factor_36 = scale * sum_a_unit_tangent[i, argmax_sum_a_unit_5]
-            factor_37 = direction_parameters[0] * np.float64(sum_a_unit[i, argmax_sum_a_unit_5])
+            argmax_sum_a_unit_5 = argmax_sum_a_unit[row]
+            sum_a_unit_tangent_4 = sum_a_unit_tangent[row, argmax_sum_a_unit_5]
+            factor_36 = scale * sum_a_unit_tangent_4
+            sum_a_unit_11 = np.float64(sum_a_unit[row, argmax_sum_a_unit_5])
+            factor_37 = direction_parameters[0] * sum_a_unit_11
             term_20 = logsumexp_sum_a_unit_tangent_3 + factor_36 + factor_37
             factor_38 = scale * term_20 * sigmoid_plus_4 * sigmoid_minus_4
             factor_39 = -exp_sum_a_unit_own_3 / term_16
             logsumexp_sum_a_unit_2_tangent_2 = logsumexp_sum_a_unit_2_tangent[i]
-            argmax_sum_a_unit_2_3 = argmax_sum_a_unit_2[i]
-            factor_40 = scale * sum_a_unit_2_tangent[i, argmax_sum_a_unit_2_3]
-            factor_41 = direction_parameters[0] * np.float64(sum_a_unit_2[i, argmax_sum_a_unit_2_3])
+            argmax_sum_a_unit_2_3 = argmax_sum_a_unit_2[row]
+            sum_a_unit_2_tangent_4 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_3]
+            factor_40 = scale * sum_a_unit_2_tangent_4
+            sum_a_unit_2_6 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_3])
+            factor_41 = direction_parameters[0] * sum_a_unit_2_6
             term_21 = logsumexp_sum_a_unit_2_tangent_2 + factor_40 + factor_41
             factor_42 = scale * term_21 * sigmoid_plus_4 * sigmoid_minus_4
             for f_3 in range(d):
@@ -3007,12 +3034,10 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         factor_57 = scale * seed_7 * term_24
         softmax_sum_a_unit_tangent_own_3 = softmax_sum_a_unit_tangent_own[j_29]
         factor_58 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
-        argmax_sum_a_unit_6 = argmax_sum_a_unit[j_29]
-        term_26 = logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent[j_29, argmax_sum_a_unit_6] + direction_parameters[0] * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_6])
+        term_26 = logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + direction_parameters[0] * sum_a_unit_entry_2[j_29]
         case_2 = ((factor_55) if term_23 >= 0 else ((1.0 / (1.0 + decay_value_5))) if term_23 < 0.0 else np.nan)
         factor_59 = scale * exp_sum_a_unit_own_4 * seed_7 * term_26 * case * case_2 / (1.0 + rest_sum_a_unit_8)
-        argmax_sum_a_unit_2_4 = argmax_sum_a_unit_2[j_29]
-        term_27 = logsumexp_sum_a_unit_2_tangent[j_29] + scale * sum_a_unit_2_tangent[j_29, argmax_sum_a_unit_2_4] + direction_parameters[0] * np.float64(sum_a_unit_2[j_29, argmax_sum_a_unit_2_4])
+        term_27 = logsumexp_sum_a_unit_2_tangent[j_29] + scale * sum_a_unit_2_tangent_entry_3[j_29] + direction_parameters[0] * sum_a_unit_2_entry_4[j_29]
         factor_60 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 / (1.0 + rest_sum_a_unit_8)
         for f_58 in range(d):
             h_unit_3 = np.float64(h_unit[j_29, f_58])
@@ -3676,15 +3701,17 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     seed = np.empty((n,))
-    sum_anchor = np.empty((n, n,), anchor.dtype)
+    sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,))
-    argmax_sum_anchor = np.empty((n,), np.int64)
+    argmax_sum_anchor = np.empty((block,), np.int64)
+    sum_anchor_entry_2 = np.empty((n,))
     exp_sum_anchor = np.empty((block, n,))
     exp_sum_anchor_own = np.empty((n,))
     rest_sum_anchor = np.empty((n,))
-    sum_anchor_2 = np.empty((n, n,), anchor.dtype)
+    sum_anchor_2 = np.empty((block, n,), anchor.dtype)
     max_sum_anchor_2 = np.empty((n,))
-    argmax_sum_anchor_2 = np.empty((n,), np.int64)
+    argmax_sum_anchor_2 = np.empty((block,), np.int64)
+    sum_anchor_2_entry_4 = np.empty((n,))
     exp_sum_anchor_2 = np.empty((block, n,), anchor.dtype)
     rest_sum_anchor_2 = np.empty((n,))
     sum_anchor_3_product = np.empty((block, d,), anchor.dtype)
@@ -3698,11 +3725,13 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     sum_positive = np.empty((n, d,), anchor.dtype)
     sum_anchor_tangent_part1 = np.empty((block, n,), anchor.dtype)
     sum_anchor_tangent_part2 = np.empty((block, n,), anchor.dtype)
-    sum_anchor_tangent = np.empty((n, n,))
+    sum_anchor_tangent = np.empty((block, n,))
+    sum_anchor_tangent_entry_1 = np.empty((n,))
     logsumexp_sum_anchor_tangent = np.empty((n,))
     sum_anchor_2_tangent_part1 = np.empty((block, n,), anchor.dtype)
     sum_anchor_2_tangent_part2 = np.empty((block, n,), anchor.dtype)
-    sum_anchor_2_tangent = np.empty((n, n,))
+    sum_anchor_2_tangent = np.empty((block, n,))
+    sum_anchor_2_tangent_entry_3 = np.empty((n,))
     logsumexp_sum_anchor_2_tangent = np.empty((n,))
     softmax_sum_anchor_2_tangent = np.empty((block, n,), anchor.dtype)
     sum_anchor_3_tangent_part1 = np.empty((block, d,), anchor.dtype)
@@ -3729,14 +3758,14 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
+        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             max_sum_anchor_now = -np.inf
             argmax_sum_anchor_now = 0
             argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
-                sum_anchor_5 = np.float64(sum_anchor[i, j_2])
+                sum_anchor_5 = np.float64(sum_anchor[row, j_2])
                 factor = scale * sum_anchor_5
                 if factor > max_sum_anchor_now or factor != factor:
                     max_sum_anchor_now = factor
@@ -3744,10 +3773,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     argmax_sum_anchor_now_best = factor
                     argmax_sum_anchor_now = j_2
             max_sum_anchor[i] = max_sum_anchor_now
-            argmax_sum_anchor[i] = argmax_sum_anchor_now
+            argmax_sum_anchor[row] = argmax_sum_anchor_now
+            sum_anchor_6 = np.float64(sum_anchor[row, argmax_sum_anchor_now])
+            sum_anchor_entry_2[i] = sum_anchor_6
             rest_sum_anchor_now = 0.0
             for j_109 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_109]), max_sum_anchor_now)
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)
                 exp_sum_anchor[row, j_109] = exp_sum_anchor_now
                 if j_109 != argmax_sum_anchor_now:
                     rest_sum_anchor_now += exp_sum_anchor_now
@@ -3755,14 +3786,14 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[start:stop], False)
+        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             max_sum_anchor_2_now = -np.inf
             argmax_sum_anchor_2_now = 0
             argmax_sum_anchor_2_now_best = -np.inf
             for j_6 in range(n):
-                sum_anchor_2_2 = np.float64(sum_anchor_2[i, j_6])
+                sum_anchor_2_2 = np.float64(sum_anchor_2[row, j_6])
                 factor_2 = scale * sum_anchor_2_2
                 if factor_2 > max_sum_anchor_2_now or factor_2 != factor_2:
                     max_sum_anchor_2_now = factor_2
@@ -3770,10 +3801,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     argmax_sum_anchor_2_now_best = factor_2
                     argmax_sum_anchor_2_now = j_6
             max_sum_anchor_2[i] = max_sum_anchor_2_now
-            argmax_sum_anchor_2[i] = argmax_sum_anchor_2_now
+            argmax_sum_anchor_2[row] = argmax_sum_anchor_2_now
+            sum_anchor_2_3 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_now])
+            sum_anchor_2_entry_4[i] = sum_anchor_2_3
             rest_sum_anchor_2_now = 0.0
             for j_111 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[i, j_111]), max_sum_anchor_2_now)
+                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2_now)
                 exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
                 if j_111 != argmax_sum_anchor_2_now:
                     rest_sum_anchor_2_now += exp_sum_anchor_2_now
@@ -3815,22 +3848,25 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_anchor_tangent[i, j] = np.float64(sum_anchor_tangent_part1[row, j]) + np.float64(sum_anchor_tangent_part2[row, j])
+                sum_anchor_tangent[row, j] = np.float64(sum_anchor_tangent_part1[row, j]) + np.float64(sum_anchor_tangent_part2[row, j])
+            argmax_sum_anchor_3 = argmax_sum_anchor[row]
+            sum_anchor_tangent_2 = sum_anchor_tangent[row, argmax_sum_anchor_3]
+            sum_anchor_tangent_entry_1[i] = sum_anchor_tangent_2
+            seed_3 = seed[i]
+            sum_scale_tangent += seed_3 * sum_anchor_tangent[row, i]
             logsumexp_sum_anchor_tangent_now = 0.0
             rest_sum_anchor_5 = rest_sum_anchor[i]
             term_4 = 1.0 + rest_sum_anchor_5
-            argmax_sum_anchor_3 = argmax_sum_anchor[i]
-            factor_6 = scale * sum_anchor_tangent[i, argmax_sum_anchor_3]
-            factor_7 = direction_parameters[0] * np.float64(sum_anchor[i, argmax_sum_anchor_3])
+            factor_6 = scale * sum_anchor_tangent_2
+            sum_anchor_7 = np.float64(sum_anchor[row, argmax_sum_anchor_3])
+            factor_7 = direction_parameters[0] * sum_anchor_7
             term_5 = factor_6 + factor_7
             for j_97 in range(n):
-                logsumexp_sum_anchor_tangent_now += exp_sum_anchor[row, j_97] * (scale * sum_anchor_tangent[i, j_97] + direction_parameters[0] * np.float64(sum_anchor[i, j_97]) - term_5) / term_4
+                logsumexp_sum_anchor_tangent_now += exp_sum_anchor[row, j_97] * (scale * sum_anchor_tangent[row, j_97] + direction_parameters[0] * np.float64(sum_anchor[row, j_97]) - term_5) / term_4
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
-            seed_3 = seed[i]
-            sum_scale_tangent += seed_3 * sum_anchor_tangent[i, i]
             for j_2 in range(n):
-                sum_anchor_6 = np.float64(sum_anchor[i, j_2])
-                softmax_sum_anchor_tangent_now = exp_sum_anchor[row, j_2] * (-logsumexp_sum_anchor_tangent_now + (scale * sum_anchor_tangent[i, j_2] + direction_parameters[0] * sum_anchor_6 - term_5)) / term_4
+                sum_anchor_8 = np.float64(sum_anchor[row, j_2])
+                softmax_sum_anchor_tangent_now = exp_sum_anchor[row, j_2] * (-logsumexp_sum_anchor_tangent_now + (scale * sum_anchor_tangent[row, j_2] + direction_parameters[0] * sum_anchor_8 - term_5)) / term_4
                 softmax_sum_anchor_tangent[row, j_2] = softmax_sum_anchor_tangent_now
                 sum_anchor_4_tangent_part1_left[row, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else 0.0)
             softmax_sum_anchor_tangent_own_now = softmax_sum_anchor_tangent[row, i]
@@ -3841,16 +3877,19 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             row = i - start
             for j_6 in range(n):
                 sum_anchor_2_tangent_now = np.float64(sum_anchor_2_tangent_part1[row, j_6]) + np.float64(sum_anchor_2_tangent_part2[row, j_6])
-                sum_anchor_2_tangent[i, j_6] = sum_anchor_2_tangent_now
+                sum_anchor_2_tangent[row, j_6] = sum_anchor_2_tangent_now
+            argmax_sum_anchor_2_2 = argmax_sum_anchor_2[row]
+            sum_anchor_2_tangent_2 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_2]
+            sum_anchor_2_tangent_entry_3[i] = sum_anchor_2_tangent_2
             logsumexp_sum_anchor_2_tangent_now = 0.0
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
             term_6 = 1.0 + rest_sum_anchor_2_3
-            argmax_sum_anchor_2_2 = argmax_sum_anchor_2[i]
-            factor_8 = scale * sum_anchor_2_tangent[i, argmax_sum_anchor_2_2]
-            factor_9 = direction_parameters[0] * np.float64(sum_anchor_2[i, argmax_sum_anchor_2_2])
+            factor_8 = scale * sum_anchor_2_tangent_2
+            sum_anchor_2_4 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_2])
+            factor_9 = direction_parameters[0] * sum_anchor_2_4
             term_7 = factor_8 + factor_9
             for j_99 in range(n):
-                logsumexp_sum_anchor_2_tangent_now += np.float64(exp_sum_anchor_2[row, j_99]) * (scale * sum_anchor_2_tangent[i, j_99] + direction_parameters[0] * np.float64(sum_anchor_2[i, j_99]) - term_7) / term_6
+                logsumexp_sum_anchor_2_tangent_now += np.float64(exp_sum_anchor_2[row, j_99]) * (scale * sum_anchor_2_tangent[row, j_99] + direction_parameters[0] * np.float64(sum_anchor_2[row, j_99]) - term_7) / term_6
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now
             term_8 = logsumexp_sum_anchor_2_tangent_now + factor_8 + factor_9
             max_sum_anchor_4 = max_sum_anchor[i]
@@ -3862,9 +3901,11 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_9 >= 0 else factor_10 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_11 = term_8 * sigmoid_plus_2 / term_6
             logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
-            argmax_sum_anchor_4 = argmax_sum_anchor[i]
-            factor_12 = scale * sum_anchor_tangent[i, argmax_sum_anchor_4]
-            factor_13 = direction_parameters[0] * np.float64(sum_anchor[i, argmax_sum_anchor_4])
+            argmax_sum_anchor_4 = argmax_sum_anchor[row]
+            sum_anchor_tangent_3 = sum_anchor_tangent[row, argmax_sum_anchor_4]
+            factor_12 = scale * sum_anchor_tangent_3
+            sum_anchor_9 = np.float64(sum_anchor[row, argmax_sum_anchor_4])
+            factor_13 = direction_parameters[0] * sum_anchor_9
             term_10 = logsumexp_sum_anchor_tangent_2 + factor_12 + factor_13
             factor_14 = -term_10 * sigmoid_plus_2 / term_6
             seed_4 = seed[i]
@@ -3876,15 +3917,15 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             factor_18 = seed_4 * sigmoid_plus_2
             for j_6 in range(n):
                 exp_sum_anchor_2_2 = np.float64(exp_sum_anchor_2[row, j_6])
-                sum_anchor_2_tangent_2 = sum_anchor_2_tangent[i, j_6]
-                sum_anchor_2_3 = np.float64(sum_anchor_2[i, j_6])
-                softmax_sum_anchor_2_tangent_now = exp_sum_anchor_2_2 * (-logsumexp_sum_anchor_2_tangent_now + (scale * sum_anchor_2_tangent_2 + direction_parameters[0] * sum_anchor_2_3 - term_7)) / term_6
+                sum_anchor_2_tangent_3 = sum_anchor_2_tangent[row, j_6]
+                sum_anchor_2_5 = np.float64(sum_anchor_2[row, j_6])
+                softmax_sum_anchor_2_tangent_now = exp_sum_anchor_2_2 * (-logsumexp_sum_anchor_2_tangent_now + (scale * sum_anchor_2_tangent_3 + direction_parameters[0] * sum_anchor_2_5 - term_7)) / term_6
                 softmax_sum_anchor_2_tangent[row, j_6] = softmax_sum_anchor_2_tangent_now
-                sum_scale_2_tangent += factor_15 * (softmax_sum_anchor_2_tangent_now * sum_anchor_2_3 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_2 / term_6 + factor_11 * exp_sum_anchor_2_2 * sum_anchor_2_3 + factor_14 * exp_sum_anchor_2_2 * sum_anchor_2_3)
+                sum_scale_2_tangent += factor_15 * (softmax_sum_anchor_2_tangent_now * sum_anchor_2_5 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_3 / term_6 + factor_11 * exp_sum_anchor_2_2 * sum_anchor_2_5 + factor_14 * exp_sum_anchor_2_2 * sum_anchor_2_5)
                 softmax_sum_anchor_tangent_2 = softmax_sum_anchor_tangent[row, j_6]
-                sum_anchor_7 = np.float64(sum_anchor[i, j_6])
+                sum_anchor_10 = np.float64(sum_anchor[row, j_6])
                 exp_sum_anchor_3 = exp_sum_anchor[row, j_6]
-                sum_scale_3_tangent += factor_18 * (softmax_sum_anchor_tangent_2 * sum_anchor_7 + exp_sum_anchor_3 * sum_anchor_tangent[i, j_6] / term_11 + factor_16 * exp_sum_anchor_3 * sum_anchor_7 + factor_17 * exp_sum_anchor_3 * sum_anchor_7)
+                sum_scale_3_tangent += factor_18 * (softmax_sum_anchor_tangent_2 * sum_anchor_10 + exp_sum_anchor_3 * sum_anchor_tangent[row, j_6] / term_11 + factor_16 * exp_sum_anchor_3 * sum_anchor_10 + factor_17 * exp_sum_anchor_3 * sum_anchor_10)
                 factor_19 = exp_sum_anchor_2_2 / term_6
                 factor_20 = factor_11 * exp_sum_anchor_2_2
                 factor_21 = factor_14 * exp_sum_anchor_2_2
@@ -3931,16 +3972,20 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             factor_29 = scale * softmax_sum_anchor_tangent_own_2 * sigmoid_plus_3
             factor_30 = exp_sum_anchor_own_2 / term_13
             logsumexp_sum_anchor_tangent_3 = logsumexp_sum_anchor_tangent[i]
-            argmax_sum_anchor_5 = argmax_sum_anchor[i]
-            factor_31 = scale * sum_anchor_tangent[i, argmax_sum_anchor_5]
-            factor_32 = direction_parameters[0] * np.float64(sum_anchor[i, argmax_sum_anchor_5])
+            argmax_sum_anchor_5 = argmax_sum_anchor[row]
+            sum_anchor_tangent_4 = sum_anchor_tangent[row, argmax_sum_anchor_5]
+            factor_31 = scale * sum_anchor_tangent_4
+            sum_anchor_11 = np.float64(sum_anchor[row, argmax_sum_anchor_5])
+            factor_32 = direction_parameters[0] * sum_anchor_11
             term_16 = logsumexp_sum_anchor_tangent_3 + factor_31 + factor_32
             factor_33 = scale * term_16 * sigmoid_plus_3 * sigmoid_minus_3
             factor_34 = -exp_sum_anchor_own_2 / term_13
             logsumexp_sum_anchor_2_tangent_2 = logsumexp_sum_anchor_2_tangent[i]
-            argmax_sum_anchor_2_3 = argmax_sum_anchor_2[i]
-            factor_35 = scale * sum_anchor_2_tangent[i, argmax_sum_anchor_2_3]
-            factor_36 = direction_parameters[0] * np.float64(sum_anchor_2[i, argmax_sum_anchor_2_3])
+            argmax_sum_anchor_2_3 = argmax_sum_anchor_2[row]
+            sum_anchor_2_tangent_4 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_3]
+            factor_35 = scale * sum_anchor_2_tangent_4
+            sum_anchor_2_6 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_3])
+            factor_36 = direction_parameters[0] * sum_anchor_2_6
             term_17 = logsumexp_sum_anchor_2_tangent_2 + factor_35 + factor_36
             factor_37 = scale * term_17 * sigmoid_plus_3 * sigmoid_minus_3
             for d_8 in range(d):
@@ -3968,21 +4013,13 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
         factor_41 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
         logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
-        argmax_sum_anchor_6 = argmax_sum_anchor[i]
-        factor_42 = scale * sum_anchor_tangent[i, argmax_sum_anchor_6]
-        factor_43 = direction_parameters[0] * np.float64(sum_anchor[i, argmax_sum_anchor_6])
-        term_20 = logsumexp_sum_anchor_tangent_4 + factor_42 + factor_43
         sigmoid_minus_4 = ((factor_38) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_44 = scale * exp_sum_anchor_own_3 * seed_6 * term_20 * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
+        factor_42 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
         logsumexp_sum_anchor_2_tangent_3 = logsumexp_sum_anchor_2_tangent[i]
-        argmax_sum_anchor_2_4 = argmax_sum_anchor_2[i]
-        factor_45 = scale * sum_anchor_2_tangent[i, argmax_sum_anchor_2_4]
-        factor_46 = direction_parameters[0] * np.float64(sum_anchor_2[i, argmax_sum_anchor_2_4])
-        term_21 = logsumexp_sum_anchor_2_tangent_3 + factor_45 + factor_46
-        factor_47 = -scale * exp_sum_anchor_own_3 * seed_6 * term_21 * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
+        factor_43 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
         for d_9 in range(d):
             a_3 = np.float64(anchor[i, d_9])
             v_a_2 = np.float64(direction_anchor[i, d_9])
-            product_positive[i, d_9] = scale * sum_positive_tangent[i, d_9] + direction_parameters[0] * (np.float64(sum_positive[i, d_9]) + factor_39 * a_3) + factor_40 * v_a_2 + factor_41 * a_3 + factor_44 * a_3 + factor_47 * a_3
+            product_positive[i, d_9] = scale * sum_positive_tangent[i, d_9] + direction_parameters[0] * (np.float64(sum_positive[i, d_9]) + factor_39 * a_3) + factor_40 * v_a_2 + factor_41 * a_3 + factor_42 * a_3 + factor_43 * a_3
             product_negative[i, d_9] = scale * sum_negative_tangent[i, d_9] + direction_parameters[0] * np.float64(sum_negative[i, d_9])
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from importlib import import_module
 from typing import Any
 
 import mpmath
@@ -17,6 +19,7 @@ from symloss.language.definition import Definition
 from symloss.program.hoisting import hoist
 from symloss.program.interpreter import interpret
 from symloss.program.statement import Program
+from symloss.rendering.primitives import _update_columns
 from symloss.stability.stabilise import lift
 from tests.unrolled import symbol, total
 
@@ -83,3 +86,25 @@ def test_derivatives_agree_with_the_unrolled_oracle(name: str) -> None:
                 ("product", sympy.diff(along, own)),
             ):
                 assert float(got[f"{kind}_{target}"][at]) == pytest.approx(number(truth), rel=1e-13, abs=1e-13)
+
+
+@pytest.mark.parametrize("kernel", ["value", "value_and_gradient"])
+def test_rows_and_columns_of_one_matrix_share_its_products(kernel: str) -> None:
+    """Both directions cost the similarity twice, as their logsumexp must be known first, and no transpose of it."""
+    text = inspect.getsource(getattr(import_module("symloss.generated.info_nce"), f"{kernel}_symmetric_true").py_func)
+    assert text.count("_multiply(") == {"value": 1, "value_and_gradient": 4}[kernel]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["rising", "falling"])
+def test_columns_brought_up_to_date_block_by_block(order: int) -> None:
+    """The largest entry may lie in any block; the sum of the others is that of exact arithmetic."""
+    exponents = order * np.linspace(-30.0, 2000.0, 60)[:, None] + np.array([0.0, 1e-3, -4.0])
+    exponents[7, 1] = exponents[:, 1].max() + 2.0
+    peak, winner, rest = np.zeros(3), np.zeros(3, np.int64), np.zeros(3)
+    for start in range(0, 60, 7):
+        _update_columns(exponents[start : start + 7], start, peak, winner, rest)
+    assert (peak == exponents.max(0)).all()
+    assert (winner == exponents.argmax(0)).all()
+    for k in range(3):
+        others = [mpmath.exp(mpmath.mpf(x) - mpmath.mpf(peak[k])) for x in np.delete(exponents[:, k], winner[k])]
+        assert rest[k] == pytest.approx(float(mpmath.fsum(others)), rel=1e-14)

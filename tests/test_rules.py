@@ -27,6 +27,7 @@ CASES = {
     "softplus": sympy.log(1 + sympy.exp(X)),
     "log_sigmoid": sympy.log(sigmoid(X)),
     "complement": 3 - 3 * P,
+    "mean_of_complements": P / 4 + 3 * sigmoid(X) / 4 - 1,
     "root_at_one": P - 3 * P**2 + 2 * P**3,
     "mirror": Y * sigmoid(X) + (1 - Y) * sigmoid(-X),
     "square_of_sign": S**2 * X,

@@ -14,6 +14,7 @@ import sympy
 
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
+from symloss.lowering.columns import by_columns, computed_again
 from symloss.lowering.items import Item, Operand, Product
 from symloss.program.terms import conjuncts
 
@@ -30,11 +31,11 @@ def contract(items: Iterable[Item], big: frozenset[str]) -> list[Item]:
     """
     found: list[Item] = []
     packed: dict[object, Access] = {}
-    for item in _with_diagonals(list(items), big):
+    for item in by_columns(_with_diagonals(list(items), big), big):
         parts = _split(item) if item.op == "sum" else [item]
         for part in parts:
             found += _lowered(part, big, packed) if part.op == "sum" else [part]
-    return found
+    return computed_again(found, big)
 
 
 def _with_diagonals(items: list[Item], big: frozenset[str]) -> list[Item]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy
 
 from symloss.language.axes import Size
-from symloss.lowering.nodes import Assign, Blocks, Kernel, Loop, Multiply, Node, Store, Update
+from symloss.lowering.nodes import Assign, Blocks, Columns, Kernel, Loop, Multiply, Node, Store, Update
 
 
 def cost(kernel: Kernel) -> sympy.Expr:
@@ -24,6 +24,8 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
             case Multiply():
                 axes = (*node.target.first, *node.target.second, *_summed(node))
                 total += 2 * sympy.prod([Size(a) for a in axes])
+            case Columns():
+                total += 5 * sympy.prod([Size(a) for a in node.axes])  # compare, and add an exponential
             case Assign() | Store():
                 total += sympy.count_ops(node.expression)
             case Update():

@@ -70,6 +70,8 @@ class Item:
         For such a sum: the entry it adds to, where that is not at `free` (a scatter).
     product : Product, optional
         What makes it a matrix product.
+    after : tuple of str
+        What must be complete before it, though it does not read it.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Item:
     order: tuple[Index, ...] = ()
     target: tuple[sympy.Expr, ...] = ()
     product: Product | None = None
+    after: tuple[str, ...] = ()
 
     def renamed(self, old: Index, new: Index) -> Item:
         """Return the item with one index replaced everywhere."""

@@ -104,6 +104,17 @@ class Multiply:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """The largest entry of each column, its row and the sum of the other exponentials, up to date with a block."""
+
+    block: str
+    peak: str
+    winner: str
+    rest: str
+    axes: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class Skip:
     """Zeros for the outputs of a sample that does not count, and on to the next sample."""
 
@@ -111,7 +122,7 @@ class Skip:
     zeros: tuple[Store, ...]
 
 
-Node = Assign | Begin | Update | Store | Buffer | Loop | Blocks | Multiply | Skip
+Node = Assign | Begin | Update | Store | Buffer | Loop | Blocks | Multiply | Columns | Skip
 
 
 @dataclass(frozen=True)

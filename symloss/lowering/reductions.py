@@ -129,28 +129,34 @@ def _rewrite(node: sympy.Basic, tables: _Tables) -> sympy.Basic:
         case Access():
             return node
         case sympy.Add() if (pair := _from_logsumexp(node, groups)) is not None:
-            total, entry, sign = pair
-            slots = [_rewrite(s, tables) for s in total.slots]
-            group = groups[total.name]
-            rest = node - sign * total + sign * entry
-            near = difference(_at(group.peak, slots), entry) + log1p(_at(group.rest, slots))
-            return sign * near + _rewrite(rest, tables)
+            totals, entry = pair
+            rest, near = node, sympy.S.Zero
+            for factor, total in totals:
+                slots = [_rewrite(s, tables) for s in total.slots]
+                group = groups[total.name]
+                rest += factor * (entry - total)
+                near += factor * (difference(_at(group.peak, slots), entry) + log1p(_at(group.rest, slots)))
+            return near + _rewrite(rest, tables)
         case _ if node.args:
             return node.func(*(_rewrite(a, tables) for a in node.args))
         case _:
             return node
 
 
-def _from_logsumexp(node: sympy.Add, groups: dict[str, _Group]) -> tuple[Access, sympy.Expr, int] | None:
-    """Return a logsumexp, an entry subtracted from it, and the sign of the pair, where a sum has such a pair."""
-    for sign in (1, -1):
-        totals = [a for a in (sign * t for t in node.args) if isinstance(a, Access) and a.name in groups]
-        for total in totals:
-            entries = [-sign * t for t in node.args]
-            plain = [e for e in entries if isinstance(e, Access) and e.name not in groups]
-            found = plain or [e for e in entries if _is_entry(e, total, groups[total.name].statement)]
-            if found:
-                return total, found[0], sign
+_Totals = tuple[tuple[sympy.Number, Access], ...]
+
+
+def _from_logsumexp(node: sympy.Add, groups: dict[str, _Group]) -> tuple[_Totals, sympy.Expr] | None:
+    """Return logsumexps with their factors, and an entry of each that is subtracted as often, where a sum has such."""
+    parts = [t.as_coeff_Mul() for t in node.args]
+    totals = tuple((c, a) for c, a in parts if isinstance(a, Access) and a.name in groups)
+    others = [(c, e) for c, e in parts if not (isinstance(e, Access) and e.name in groups)]
+    others.sort(key=lambda part: not isinstance(part[1], Access))  # a plain entry first
+    for chosen in (*((t,) for t in totals), totals):
+        for factor, entry in others:
+            every = all(isinstance(entry, Access) or _is_entry(entry, a, groups[a.name].statement) for _, a in chosen)
+            if chosen and every and sympy.Add(*(c for c, _ in chosen)) == -factor:
+                return chosen, entry
     return None
 
 

@@ -15,7 +15,21 @@ import sympy
 
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, Flag, LabelAccess
-from symloss.lowering.nodes import ROW, START, Assign, Begin, Blocks, Buffer, Loop, Multiply, Node, Skip, Store, Update
+from symloss.lowering.nodes import (
+    ROW,
+    START,
+    Assign,
+    Begin,
+    Blocks,
+    Buffer,
+    Columns,
+    Loop,
+    Multiply,
+    Node,
+    Skip,
+    Store,
+    Update,
+)
 
 
 @dataclass
@@ -165,7 +179,7 @@ class _Namer:
                     own = (START,) if isinstance(node, Blocks) else (node.index, ROW) if node.block else (node.index,)
                     scope.nodes.append(replace(node, body=self.block(node.body, own)))
                     self.depth |= dict.fromkeys(_written(node.body), depth)  # complete from here on
-                case Multiply():
+                case Multiply() | Columns():
                     scope.nodes.append(node)
                 case Update():
                     compared = node.op not in ("sum", "norm")  # written more than once
@@ -214,6 +228,8 @@ def _written(nodes: tuple[Node, ...]) -> Iterator[str]:
                 yield node.array
             case Multiply():
                 yield node.target.name
+            case Columns():
+                yield from (node.peak, node.winner, node.rest)
             case Loop() | Blocks():
                 yield from _written(node.body)
 

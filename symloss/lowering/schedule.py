@@ -15,6 +15,7 @@ import sympy
 
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
+from symloss.lowering.columns import STEPS, completed_late
 from symloss.lowering.contraction import matrices
 from symloss.lowering.items import Item, Operand
 from symloss.lowering.nodes import (
@@ -23,6 +24,7 @@ from symloss.lowering.nodes import (
     Begin,
     Blocks,
     Buffer,
+    Columns,
     Loop,
     Matrix,
     Multiply,
@@ -31,6 +33,7 @@ from symloss.lowering.nodes import (
     Store,
     Update,
 )
+from symloss.program.statement import accesses
 
 ALL = sympy.Symbol(":")
 """A whole axis, where zeros are stored."""
@@ -121,6 +124,9 @@ def _groups(items: Iterable[Item], depth: int) -> list[_Group]:
                 fused = bool(loops) and _same_iteration(read, producer, loops[0], depth)
                 barrier = groups[position].axis != "" and not fused
                 earliest = max(earliest, position + 1 if barrier else position)
+        for name in place.keys() & item.after:
+            position, producer = place[name]
+            earliest = max(earliest, position + completed_late(producer))
         axis = loops[0].axis.name if loops else ""
         spot = next((n for n in range(earliest, len(groups)) if groups[n].axis == axis), None)
         if spot is None:
@@ -144,16 +150,27 @@ def _segments(items: tuple[Item, ...]) -> list[tuple[Item, ...]]:
     for item in items:
         earliest = 0
         for name in (read.name for read in item.reads if read.name in place):
-            apart = item.product is not None or segments[place[name]][0].product is not None
+            apart = _takes_block(item) or _takes_block(segments[place[name]][0])
             earliest = max(earliest, place[name] + apart)
-        rows = (n for n in range(earliest, len(segments)) if segments[n][0].product is None)
-        spot = None if item.product is not None else next(rows, None)
+        spot = next((n for n in range(earliest, len(segments)) if _together(item, segments[n][0])), None)
         if spot is None:
             segments.append([])
             spot = len(segments) - 1
         segments[spot].append(item)
         place[item.name] = spot
     return [tuple(s) for s in segments]
+
+
+def _takes_block(item: Item) -> bool:
+    """Tell whether an item takes a block of rows at once: a matrix product, or a step for every column."""
+    return item.product is not None or item.op in STEPS
+
+
+def _together(item: Item, other: Item) -> bool:
+    """Tell whether two items may share a segment: a loop over rows, or one step for every column."""
+    if item.op in STEPS and other.op in STEPS:
+        return bool(item.body == other.body.xreplace(dict(zip(other.order, item.order, strict=True))))
+    return not _takes_block(item) and not _takes_block(other)
 
 
 def _storage(items: tuple[Item, ...]) -> _Storage:
@@ -181,7 +198,7 @@ def _storage(items: tuple[Item, ...]) -> _Storage:
                 for part in _crossing(_segments(aligned)):
                     kept[part] = 0
                 for segment in _segments(aligned):
-                    if segment[0].product is None:
+                    if not _takes_block(segment[0]):
                         visit(segment, 1)
             elif group.axis:
                 visit(_aligned(group.items, depth), depth + 1)
@@ -265,7 +282,10 @@ def _blocks(items: tuple[Item, ...], storage: _Storage, mask: sympy.Basic, per: 
     for segment in _segments(items):
         product = segment[0].product
         if product is None:
-            body.append(Loop(index, _nest(segment, 1, storage, mask, per), block=True))
+            columns = segment[0].op in STEPS
+            body.append(
+                _columns(segment) if columns else Loop(index, _nest(segment, 1, storage, mask, per), block=True)
+            )
             continue
         if index in product.rows:
             inside = inside or tuple(k.axis.name for k in product.rows if k != index)
@@ -279,6 +299,15 @@ def _blocks(items: tuple[Item, ...], storage: _Storage, mask: sympy.Basic, per: 
             )
         )  # fmt: skip
     return Blocks(index, inside, tuple(body))
+
+
+def _columns(items: tuple[Item, ...]) -> Columns:
+    """Return the step that brings what is known of every column up to date with a block of rows."""
+    names = {item.op: item.name for item in items}
+    (block,) = accesses(items[0].body)
+    rows, columns = (k.axis.name for k in items[0].order)
+    peak, winner, rest = (names[op] for op in STEPS)
+    return Columns(block.name, peak, winner, rest, (rows, columns))
 
 
 def _matrix(operand: Operand, index: Index, storage: _Storage) -> Matrix:

@@ -6,7 +6,9 @@ condition pins is no sum at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import permutations
 
 import sympy
 
@@ -67,13 +69,15 @@ class Builder:
 
     def add(self, statement: Statement) -> Access:
         """Add a statement, or find the one that is already there; return it at the statement's own slots."""
-        key = self._key(statement)
-        if key not in self._known:
-            self._known[key] = statement.name
-            self._taken.add(statement.name)
-            self.statements.append(statement)
-            self._units |= dict(filter(None, [_unit(statement)]))
-        return Access(self._known[key], *statement.free)
+        for free in _orders(statement):
+            known = self._known.get(self._key(replace(statement, free=free)))
+            if known is not None:
+                return Access(known, *free)
+        self._known[self._key(statement)] = statement.name
+        self._taken.add(statement.name)
+        self.statements.append(statement)
+        self._units |= dict(filter(None, [_unit(statement)]))
+        return Access(statement.name, *statement.free)
 
     def shared(self, node: sympy.Basic) -> sympy.Basic:
         """Return an expression with every quotient that a statement already holds read from there."""
@@ -151,6 +155,14 @@ class Builder:
     def _weights(self) -> frozenset[str]:
         """The softmax statements over a whole axis."""
         return frozenset(s.name for s in self.statements if s.op == "softmax" and s.where is sympy.true)
+
+
+def _orders(statement: Statement) -> Iterator[tuple[Index, ...]]:
+    """Yield orders of a statement's slots: its own, and for a sum all others, since a transpose is the same sum."""
+    yield statement.free
+    axes = [k.axis for k in statement.free]
+    if statement.op == "sum" and len(set(axes)) < len(axes):
+        yield from (free for free in permutations(statement.free) if free != statement.free)
 
 
 _Unit = tuple[tuple[str, str], tuple[str, tuple[sympy.Expr, ...], tuple[sympy.Expr, ...]]]

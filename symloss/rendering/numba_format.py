@@ -22,6 +22,7 @@ from symloss.lowering.nodes import (
     Begin,
     Blocks,
     Buffer,
+    Columns,
     Kernel,
     Loop,
     Matrix,
@@ -256,6 +257,10 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 left, right, target = operands
                 lines.append(f"{pad}_multiply({left}, {flags[0]}, {right}, {flags[1]}, {target}, {flags[2]})")
                 printer.used.add("_multiply")
+            case Columns():
+                known = f"{node.peak}, {node.winner}, {node.rest}"
+                lines.append(f"{pad}_update_columns({node.block}[: stop - start], start, {known})")
+                printer.used.add("_update_columns")
             case Update():
                 lines += _update(node, printer, pad)
             case Store():

@@ -102,8 +102,32 @@ def _multiply(left: Any, left_transposed: bool, right: Any, right_transposed: bo
     )  # fmt: skip
 
 
+def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any) -> None:
+    """Take rows into the largest entry of every column, its row, and the sum of the exponentials of the others."""
+    rows, columns = block.shape
+    top, at, others = block[0].copy(), np.full(columns, start), np.zeros(columns)
+    for row in range(1, rows):
+        for k in range(columns):
+            if block[row, k] > top[k] or block[row, k] != block[row, k]:
+                top[k] = block[row, k]
+                at[k] = start + row
+    for row in range(rows):
+        for k in range(columns):
+            if start + row != at[k]:
+                others[k] += _exp_difference(block[row, k], top[k])
+    for k in range(columns):
+        if start == 0:
+            peak[k], winner[k], rest[k] = top[k], at[k], others[k]
+        elif top[k] > peak[k] or top[k] != top[k]:
+            rest[k] = others[k] + (1.0 + rest[k]) * _exp_difference(peak[k], top[k])
+            peak[k], winner[k] = top[k], at[k]
+        else:
+            rest[k] += (1.0 + others[k]) * _exp_difference(top[k], peak[k])
+
+
 PRIMITIVES = (
     _positive_part, _step, _signum, _decay, _exp_difference, _power, _sigmoid_power, _magnified, _ratio, _multiply,
+    _update_columns,
 )  # fmt: skip
 
 

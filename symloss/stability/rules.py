@@ -159,6 +159,19 @@ def _complement(node: sympy.Expr, context: Context) -> sympy.Expr | None:
     return None
 
 
+def _complements(node: sympy.Expr, context: Context) -> sympy.Expr | None:
+    """Rewrite a weighted mean of probabilities, less 1, as that of what each lacks."""
+    if not isinstance(node, Add):
+        return None
+    constant, rest = node.as_coeff_Add()
+    parts = [t.as_coeff_Mul() for t in Add.make_args(rest)]
+    if len(parts) < 2 or Add(*(c for c, _ in parts)) != -constant:
+        return None
+    if not all(_is_probability(p, context) for _, p in parts):
+        return None
+    return Add(*(-c * _lack(p) for c, p in parts))
+
+
 def _root_at_one(node: sympy.Expr, context: Context) -> sympy.Expr | None:
     """Divide a polynomial in a probability p that vanishes at p = 1 by 1 - p."""
     if not isinstance(node, Add):
@@ -307,6 +320,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "complement", r"c - c\,p \to c\,(1 - p)", "1 - p cancels where p is near 1; the other side is known exactly",
         "Higham (2002), Accuracy and Stability of Numerical Algorithms, section 1.7", _complement,
+    ),
+    Rule(
+        "mean_of_complements", r"\sum_k c_k p_k - \sum_k c_k \to -\sum_k c_k (1 - p_k)",
+        "cancellation where every probability is near 1",
+        "Higham (2002), Accuracy and Stability of Numerical Algorithms, section 1.7", _complements,
     ),
     Rule(
         "root_at_one", r"f(p),\ f(1) = 0 \to (1 - p)\, g(p)", "cancellation where p is near 1",
