@@ -192,7 +192,7 @@ def statuses(definition: Definition) -> dict[str, str]:
 
 def test_claims_get_the_status_they_deserve() -> None:
     assert statuses(logistic) == {
-        "nonnegative": "proved", "convex": "proved", "lipschitz": "tested", "equals": "tested",
+        "nonnegative": "proved", "convex": "proved", "lipschitz": "tested", "equals": "proved",
         "not_convex": "claimed",  # no witness: never counts as holding
     }  # fmt: skip
     assert statuses(ramp) == {

@@ -81,6 +81,11 @@ def symmetric(first: str, second: str) -> Claim:
     return Claim("symmetric", f"symmetric in {first} and {second}", first, second)
 
 
+def falling_part(part: str, wrt: str, text: str, **options: bool) -> Claim:
+    """Claim that a named part of the formula never grows as another, an angle in [0, pi], does."""
+    return Claim("falling_part", text, wrt, part, settings=tuple(options.items()))
+
+
 def equals(other: str, settings: Settings | None = None, other_settings: Settings | None = None) -> Claim:
     """Claim that under `settings` the loss is the loss called `other` under `other_settings`."""
     mine, theirs = settings or {}, other_settings or {}

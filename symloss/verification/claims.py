@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 
 from symloss.language.claims import Claim
+from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
+from symloss.language.domains import Interval
 from symloss.verification.accuracy import full_settings
-from symloss.verification.claims_rules import prove
+from symloss.verification.claims_rules import options_of, prove
 from symloss.verification.oracle import Oracle, Undecided, oracle_of
+from symloss.verification.point import Point
+from symloss.verification.proof_falling import as_function
 from symloss.verification.quantities import split
 from symloss.verification.sampling import batches
 from symloss.verification.series import working
+from symloss.verification.tree import compile_formula
 
 Lookup = Callable[[str], Definition]
 
@@ -32,24 +37,57 @@ def check_claims(definition: Definition, lookup: Lookup, seed: int, count: int) 
 
 def _one(definition: Definition, claim: Claim, lookup: Lookup, seed: int, count: int) -> dict[str, str]:
     tried = 0
+    trials = _parts_tried if claim.kind == "falling_part" else _samples_tried
+    for holds, shown in trials(definition, claim, lookup, seed, count):
+        tried += 1
+        if claim.kind in WITNESSED and holds:
+            return _result(claim, "certified", "sign of a ball at a witness", shown)
+        if claim.kind not in WITNESSED and not holds:
+            return _result(claim, "refuted", "a point where it fails", shown)
+    if claim.kind in WITNESSED or not tried:
+        return _result(claim, "claimed", "no witness found", f"{tried} points, seed {seed}")
+    if method := prove(definition, claim, lookup):
+        return _result(claim, "proved", method, f"holds at {tried} points too, seed {seed}")
+    return _result(claim, "tested", "oracle on sampled points", f"{tried} points, seed {seed}")
+
+
+def _samples_tried(
+    definition: Definition, claim: Claim, lookup: Lookup, seed: int, count: int
+) -> Iterator[tuple[bool, str]]:
+    """Yield whether a claim holds at each sample that says something, and its inputs."""
     for oracle, place in _places(definition, dict(claim.settings), seed, count):
         with working(256, 2):
             try:
                 holds = _holds(definition, oracle, claim, lookup, place)
             except Undecided:
                 continue
-        if holds is None:
-            continue
-        tried += 1
-        if claim.kind in WITNESSED and holds:
-            return _result(claim, "certified", "sign of a ball at a witness", place.show())
-        if claim.kind not in WITNESSED and not holds:
-            return _result(claim, "refuted", "a point where it fails", place.show())
-    if claim.kind in WITNESSED or not tried:
-        return _result(claim, "claimed", "no witness found", f"{tried} points, seed {seed}")
-    if method := prove(definition, claim):
-        return _result(claim, "proved", method, f"holds at {tried} points too, seed {seed}")
-    return _result(claim, "tested", "oracle on sampled points", f"{tried} points, seed {seed}")
+        if holds is not None:
+            yield holds, place.show()
+
+
+def _parts_tried(
+    definition: Definition, claim: Claim, _lookup: Lookup, seed: int, count: int
+) -> Iterator[tuple[bool, str]]:
+    """Yield whether a part of the formula is no larger at the larger of two angles."""
+    formula = as_function(definition, claim.other, claim.wrt, options_of(claim))
+    if formula is None:
+        return
+    run, rng = compile_formula(formula), np.random.default_rng(seed)
+    for _ in range(count):
+        scalars = {a.name: _drawn(a, rng) for a in definition.parameters}
+        near, far = sorted(rng.uniform(0, np.pi, 2).tolist())
+        with working(256, 2):
+            low, high = (run(Point({}, scalars | {"angle": angle}, {}, {})) for angle in (far, near))
+        yield not bool(low > high), ", ".join(f"{n} = {v}" for n, v in {"angle": (near, far), **scalars}.items())
+
+
+def _drawn(argument: Argument, rng: np.random.Generator) -> float | bool:
+    if argument.kind == "flag":
+        return bool(rng.integers(2))
+    match argument.domain:
+        case Interval(low=low, high=high) if np.isfinite((low, high)).all():
+            return float(rng.uniform(low, high))
+    return float(argument.default)
 
 
 def _result(claim: Claim, status: str, method: str, evidence: str) -> dict[str, str]:
