@@ -177,6 +177,20 @@ def _dd_magnitude(x):
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -433,7 +447,6 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
     """The Hessian times a direction."""
     n = logit.shape[0]
     weighted = sample_weights.size > 0
-    shrunk_value = (0.0 * 5.421010862427522e-20)
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
@@ -447,7 +460,7 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
         factor_2 = decay_value / (1.0 + decay_value)
         p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
         sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        product_logit[i] = seed * (shrunk_value + (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20))
+        product_logit[i] = seed * (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -456,8 +469,10 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
     n = logit.shape[0]
     weighted = sample_weights.size > 0
     sum_label_smoothing = 0.0
+    sum_label_smoothing_lost = 0.0
     sum_pos_weight = 0.0
-    factor = 0.5 * label_smoothing
+    sum_pos_weight_lost = 0.0
+    factor_2 = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -467,9 +482,13 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
         log1p_value = math.log1p(_decay(z))
         softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
         softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
-        sum_label_smoothing += seed * ((-0.5 + y) * softplus_plus + pos_weight * softplus_minus * (0.5 - y))
-        t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-        sum_pos_weight += seed * t_1 * softplus_minus
+        factor = seed * ((-0.5 + y) * softplus_plus + pos_weight * softplus_minus * (0.5 - y))
+        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, factor)
+        t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+        factor_3 = seed * t_1 * softplus_minus
+        sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, factor_3)
+    sum_label_smoothing = _completed(sum_label_smoothing, sum_label_smoothing_lost)
+    sum_pos_weight = _completed(sum_pos_weight, sum_pos_weight_lost)
     parameter_gradient[0] += sum_pos_weight
     parameter_gradient[1] += sum_label_smoothing
     parameter_hessian[0] += 0.0
@@ -482,8 +501,10 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     n = logit.shape[0]
     weighted = sample_weights.size > 0
     sum_label_smoothing_tangent = 0.0
+    sum_label_smoothing_tangent_lost = 0.0
     sum_pos_weight_tangent = 0.0
-    factor_2 = 0.5 * label_smoothing
+    sum_pos_weight_tangent_lost = 0.0
+    factor_3 = 0.5 * label_smoothing
     term_3 = 1.0 - label_smoothing
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -498,10 +519,14 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
         term = 0.5 - y
         term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
         softplus_minus = math.log1p(decay_value) + _positive_part(-z)  # softplus(-logit)
-        sum_label_smoothing_tangent += seed * (v_z * term_2 + direction_parameters[0] * softplus_minus * term)
-        t_1 = factor_2 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
-        sum_pos_weight_tangent += seed * (direction_parameters[1] * softplus_minus * term - v_z * t_1 * sigmoid_minus)
+        factor_2 = seed * (v_z * term_2 + direction_parameters[0] * softplus_minus * term)
+        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_2)
+        t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
+        factor_4 = seed * (direction_parameters[1] * softplus_minus * term - v_z * t_1 * sigmoid_minus)
+        sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, factor_4)
         term_4 = 0.5 + y
-        product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(term_2, term_4 * p + pos_weight * term_4 * sigmoid_minus, y, z, pos_weight) + (v_z * (factor_2 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z) * 5.421010862427522e-20))
+        product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(term_2, term_4 * p + pos_weight * term_4 * sigmoid_minus, y, z, pos_weight) + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z) * 5.421010862427522e-20))
+    sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)
+    sum_pos_weight_tangent = _completed(sum_pos_weight_tangent, sum_pos_weight_tangent_lost)
     parameter_product[0] += sum_pos_weight_tangent
     parameter_product[1] += sum_label_smoothing_tangent

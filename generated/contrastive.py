@@ -53,6 +53,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -82,6 +96,7 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         peak_second = -np.inf
         squares_second = 0.0
+        squares_second_lost = 0.0
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
@@ -89,13 +104,18 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
             magnitude_value = abs(term)
             if magnitude_value > peak_second or magnitude_value != magnitude_value:
                 peak_second = magnitude_value
-            squares_second += (term * term)
+            square = (term * term)
+            squares_second, squares_second_lost = _plus(squares_second, squares_second_lost, square)
+        squares_second = _completed(squares_second, squares_second_lost)
         scaled_second = 0.0
+        scaled_second_lost = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
-            scaled_second += (ratio_value * ratio_value)
+            square_2 = (ratio_value * ratio_value)
+            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square_2)
+        scaled_second = _completed(scaled_second, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         positive_part_value = _positive_part(margin - math.sqrt(scaled_second) * _positive_part(peak_second))
         loss = ((0.5 * squares_second) if Y == 0 else 0.0 if Y == Y else np.nan) + ((0.5 * (positive_part_value * positive_part_value)) if Y != 0 else 0.0)
@@ -119,6 +139,7 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
         seed = sample_weight * loss_scale
         peak_second = -np.inf
         squares_second = 0.0
+        squares_second_lost = 0.0
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
@@ -126,13 +147,18 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
             magnitude_value = abs(term)
             if magnitude_value > peak_second or magnitude_value != magnitude_value:
                 peak_second = magnitude_value
-            squares_second += (term * term)
+            square = (term * term)
+            squares_second, squares_second_lost = _plus(squares_second, squares_second_lost, square)
+        squares_second = _completed(squares_second, squares_second_lost)
         scaled_second = 0.0
+        scaled_second_lost = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
-            scaled_second += (ratio_value * ratio_value)
+            square_2 = (ratio_value * ratio_value)
+            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square_2)
+        scaled_second = _completed(scaled_second, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
@@ -172,11 +198,14 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
             if magnitude_value > peak_second or magnitude_value != magnitude_value:
                 peak_second = magnitude_value
         scaled_second = 0.0
+        scaled_second_lost = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
-            scaled_second += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square)
+        scaled_second = _completed(scaled_second, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         power = math.sqrt(scaled_second)
@@ -198,9 +227,9 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
             ratio_value_2 = _ratio(a_3 - b_3, factor)
             gradient_first[i, d_2] = seed * ((2.0 * a_3 + (-2.0) * b_3) * case + case_2 * ratio_value_2)
             gradient_second[i, d_2] = seed * (case * (2.0 * b_3 + (-2.0) * a_3) - case_2 * ratio_value_2)
-            square = (ratio_value_2 * ratio_value_2)
-            hessian_first[i, d_2] = seed * (term_3 + square * term_2)
-            hessian_second[i, d_2] = seed * (term_3 - square * term_4)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            hessian_first[i, d_2] = seed * (term_3 + square_2 * term_2)
+            hessian_second[i, d_2] = seed * (term_3 - square_2 * term_4)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -220,12 +249,16 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
             if magnitude_value > peak_second or magnitude_value != magnitude_value:
                 peak_second = magnitude_value
         scaled_second = 0.0
+        scaled_second_lost = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
-            scaled_second += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square)
+        scaled_second = _completed(scaled_second, scaled_second_lost)
         norm_second_tangent = 0.0
+        norm_second_tangent_lost = 0.0
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
@@ -234,28 +267,30 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
             v_b = np.float64(direction_second[i, f_13])
             a_3 = np.float64(first[i, f_13])
             b_3 = np.float64(second[i, f_13])
-            norm_second_tangent += (v_a - v_b) * _ratio(a_3 - b_3, factor)
+            factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+            norm_second_tangent, norm_second_tangent_lost = _plus(norm_second_tangent, norm_second_tangent_lost, factor_2)
+        norm_second_tangent = _completed(norm_second_tangent, norm_second_tangent_lost)
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         term = margin - power * positive_part_value
         step_value = _step(term)
         case_2 = ((0.0) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else np.nan)
         ratio_value_2 = _ratio(1.0, factor)
-        factor_2 = -case_2 * ratio_value_2
-        term_2 = (-2.0) * case + factor_2
-        factor_3 = case_2 * ratio_value_2
-        term_3 = 2.0 * case + factor_3
+        factor_3 = -case_2 * ratio_value_2
+        term_2 = (-2.0) * case + factor_3
+        factor_4 = case_2 * ratio_value_2
+        term_3 = 2.0 * case + factor_4
         case_3 = ((0.0) if Y == 0 else ((step_value * step_value)) if Y == Y else np.nan)
-        factor_4 = norm_second_tangent * (case_3 + factor_2)
-        factor_5 = norm_second_tangent * (factor_3 - case_3)
+        factor_5 = norm_second_tangent * (case_3 + factor_3)
+        factor_6 = norm_second_tangent * (factor_4 - case_3)
         for d_2 in range(d):
             v_b_2 = np.float64(direction_second[i, d_2])
             v_a_2 = np.float64(direction_first[i, d_2])
             a_4 = np.float64(first[i, d_2])
             b_4 = np.float64(second[i, d_2])
             ratio_value_3 = _ratio(a_4 - b_4, factor)
-            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_4 * ratio_value_3)
-            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_5 * ratio_value_3)
+            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_5 * ratio_value_3)
+            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_6 * ratio_value_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -265,7 +300,9 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     d = first.shape[1]
     weighted = sample_weights.size > 0
     sum_margin = 0.0
+    sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
+    sum_margin_sensitivity_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -277,16 +314,23 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
             if magnitude_value > peak_second or magnitude_value != magnitude_value:
                 peak_second = magnitude_value
         scaled_second = 0.0
+        scaled_second_lost = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
-            scaled_second += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square)
+        scaled_second = _completed(scaled_second, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         term = margin - math.sqrt(scaled_second) * _positive_part(peak_second)
         step_value = _step(term)
-        sum_margin += seed * ((0.0) if Y == 0 else (_positive_part(term) * step_value) if Y == Y else np.nan)
-        sum_margin_sensitivity += seed * ((0.0) if Y == 0 else ((step_value * step_value)) if Y == Y else np.nan)
+        factor = seed * ((0.0) if Y == 0 else (_positive_part(term) * step_value) if Y == Y else np.nan)
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
+        factor_2 = seed * ((0.0) if Y == 0 else ((step_value * step_value)) if Y == Y else np.nan)
+        sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, factor_2)
+    sum_margin = _completed(sum_margin, sum_margin_lost)
+    sum_margin_sensitivity = _completed(sum_margin_sensitivity, sum_margin_sensitivity_lost)
     parameter_gradient[0] += sum_margin
     parameter_hessian[0] += sum_margin_sensitivity
 
@@ -298,6 +342,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     d = first.shape[1]
     weighted = sample_weights.size > 0
     sum_margin_tangent = 0.0
+    sum_margin_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -309,12 +354,16 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
             if magnitude_value > peak_second or magnitude_value != magnitude_value:
                 peak_second = magnitude_value
         scaled_second = 0.0
+        scaled_second_lost = 0.0
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
-            scaled_second += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square)
+        scaled_second = _completed(scaled_second, scaled_second_lost)
         norm_second_tangent = 0.0
+        norm_second_tangent_lost = 0.0
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
@@ -323,31 +372,35 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
             v_b = np.float64(direction_second[i, f_13])
             a_3 = np.float64(first[i, f_13])
             b_3 = np.float64(second[i, f_13])
-            norm_second_tangent += (v_a - v_b) * _ratio(a_3 - b_3, factor)
+            factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+            norm_second_tangent, norm_second_tangent_lost = _plus(norm_second_tangent, norm_second_tangent_lost, factor_2)
+        norm_second_tangent = _completed(norm_second_tangent, norm_second_tangent_lost)
         Y = np.float64(dissimilar[i])
         term = margin - power * positive_part_value
         step_value = _step(term)
-        square = (step_value * step_value)
-        case = ((0.0) if Y == 0 else (-square) if Y == Y else np.nan)
-        case_2 = ((0.0) if Y == 0 else square if Y == Y else np.nan)
-        sum_margin_tangent += seed * (norm_second_tangent * case + direction_parameters[0] * case_2)
+        square_2 = (step_value * step_value)
+        case = ((0.0) if Y == 0 else (-square_2) if Y == Y else np.nan)
+        case_2 = ((0.0) if Y == 0 else square_2 if Y == Y else np.nan)
+        factor_3 = seed * (norm_second_tangent * case + direction_parameters[0] * case_2)
+        sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, factor_3)
         case_3 = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         case_4 = ((0.0) if Y == 0 else (-_positive_part(term) * step_value) if Y == Y else np.nan)
         ratio_value_2 = _ratio(1.0, factor)
-        factor_2 = -case_4 * ratio_value_2
-        term_2 = (-2.0) * case_3 + factor_2
-        factor_3 = case_4 * ratio_value_2
-        term_3 = 2.0 * case_3 + factor_3
-        factor_4 = norm_second_tangent * (case_2 + factor_2)
-        factor_5 = direction_parameters[0] * case
-        factor_6 = norm_second_tangent * (factor_3 - case_2)
-        factor_7 = -direction_parameters[0] * case
+        factor_4 = -case_4 * ratio_value_2
+        term_2 = (-2.0) * case_3 + factor_4
+        factor_5 = case_4 * ratio_value_2
+        term_3 = 2.0 * case_3 + factor_5
+        factor_6 = norm_second_tangent * (case_2 + factor_4)
+        factor_7 = direction_parameters[0] * case
+        factor_8 = norm_second_tangent * (factor_5 - case_2)
+        factor_9 = -direction_parameters[0] * case
         for d_2 in range(d):
             v_b_2 = np.float64(direction_second[i, d_2])
             v_a_2 = np.float64(direction_first[i, d_2])
             a_4 = np.float64(first[i, d_2])
             b_4 = np.float64(second[i, d_2])
             ratio_value_3 = _ratio(a_4 - b_4, factor)
-            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_4 * ratio_value_3 + factor_5 * ratio_value_3)
-            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_6 * ratio_value_3 + factor_7 * ratio_value_3)
+            product_first[i, d_2] = seed * (v_b_2 * term_2 + v_a_2 * term_3 + factor_6 * ratio_value_3 + factor_7 * ratio_value_3)
+            product_second[i, d_2] = seed * (v_a_2 * term_2 + v_b_2 * term_3 + factor_8 * ratio_value_3 + factor_9 * ratio_value_3)
+    sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
     parameter_product[0] += sum_margin_tangent

@@ -110,6 +110,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
@@ -126,17 +140,23 @@ def value(probability, target, smooth, sample_weights, value_out):
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += p + t
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            term = p + t
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
         loss = 1.0 - _ratio(smooth + 2.0 * sum_probability, sum_probability_2 + smooth)
-        factor = loss * sample_weight
-        total += factor
+        factor_2 = loss * sample_weight
+        total += factor_2
         if wanted:
-            value_out[i] = factor
+            value_out[i] = factor_2
     return total
 
 
@@ -152,23 +172,29 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += p + t
-        term = sum_probability_2 + smooth
-        ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            term = p + t
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        term_2 = sum_probability_2 + smooth
+        ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
         loss = 1.0 - ratio_value
-        factor = loss * sample_weight
-        total += factor
+        factor_2 = loss * sample_weight
+        total += factor_2
         if wanted:
-            value_out[i] = factor
-        factor_2 = seed * _ratio(1.0, term)
+            value_out[i] = factor_2
+        factor_3 = seed * _ratio(1.0, term_2)
         for m_3 in range(m):
             t_2 = np.float64(target[i, m_3])
-            gradient_probability[i, m_3] = factor_2 * (ratio_value + (-2.0) * t_2)
+            gradient_probability[i, m_3] = factor_3 * (ratio_value + (-2.0) * t_2)
     return total
 
 
@@ -182,22 +208,28 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += p + t
-        term = sum_probability_2 + smooth
-        ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
-        ratio_value_2 = _ratio(1.0, term)
-        factor = seed * ratio_value_2
-        factor_2 = (-2.0) * ratio_value
-        factor_3 = seed * (ratio_value_2 * ratio_value_2)
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            term = p + t
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        term_2 = sum_probability_2 + smooth
+        ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
+        ratio_value_2 = _ratio(1.0, term_2)
+        factor_2 = seed * ratio_value_2
+        factor_3 = (-2.0) * ratio_value
+        factor_4 = seed * (ratio_value_2 * ratio_value_2)
         for m_3 in range(m):
             t_2 = np.float64(target[i, m_3])
-            gradient_probability[i, m_3] = factor * (ratio_value + (-2.0) * t_2)
-            hessian_probability[i, m_3] = factor_3 * (4.0 * t_2 + factor_2)
+            gradient_probability[i, m_3] = factor_2 * (ratio_value + (-2.0) * t_2)
+            hessian_probability[i, m_3] = factor_4 * (4.0 * t_2 + factor_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -210,25 +242,36 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         sum_probability_tangent = 0.0
+        sum_probability_tangent_lost = 0.0
         sum_probability_2_tangent = 0.0
+        sum_probability_2_tangent_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += p + t
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            term = p + t
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
             v_p = np.float64(direction_probability[i, q_1])
-            sum_probability_tangent += v_p * t
-            sum_probability_2_tangent += v_p
-        factor = 2.0 * sum_probability_tangent
-        term = sum_probability_2 + smooth
-        factor_2 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term)
-        ratio_value = _ratio(1.0, term)
-        factor_3 = seed * (ratio_value * ratio_value)
+            factor_2 = v_p * t
+            sum_probability_tangent, sum_probability_tangent_lost = _plus(sum_probability_tangent, sum_probability_tangent_lost, factor_2)
+            sum_probability_2_tangent, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent, sum_probability_2_tangent_lost, v_p)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        sum_probability_tangent = _completed(sum_probability_tangent, sum_probability_tangent_lost)
+        sum_probability_2_tangent = _completed(sum_probability_2_tangent, sum_probability_2_tangent_lost)
+        factor_3 = 2.0 * sum_probability_tangent
+        term_2 = sum_probability_2 + smooth
+        factor_4 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term_2)
+        ratio_value = _ratio(1.0, term_2)
+        factor_5 = seed * (ratio_value * ratio_value)
         for m_3 in range(m):
             t_2 = np.float64(target[i, m_3])
-            product_probability[i, m_3] = factor_3 * (factor + sum_probability_2_tangent * (2.0 * t_2 + factor_2))
+            product_probability[i, m_3] = factor_5 * (factor_3 + sum_probability_2_tangent * (2.0 * t_2 + factor_4))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -238,22 +281,34 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     sum_smooth = 0.0
+    sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
+    sum_smooth_sensitivity_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += p + t
-        term = sum_probability_2 + smooth
-        ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
-        ratio_value_2 = _ratio(1.0, term)
-        sum_smooth += seed * (-1.0 + ratio_value) * ratio_value_2
-        sum_smooth_sensitivity += seed * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            term = p + t
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        term_2 = sum_probability_2 + smooth
+        ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
+        ratio_value_2 = _ratio(1.0, term_2)
+        factor_2 = seed * (-1.0 + ratio_value) * ratio_value_2
+        sum_smooth, sum_smooth_lost = _plus(sum_smooth, sum_smooth_lost, factor_2)
+        factor_3 = seed * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
+        sum_smooth_sensitivity, sum_smooth_sensitivity_lost = _plus(sum_smooth_sensitivity, sum_smooth_sensitivity_lost, factor_3)
+    sum_smooth = _completed(sum_smooth, sum_smooth_lost)
+    sum_smooth_sensitivity = _completed(sum_smooth_sensitivity, sum_smooth_sensitivity_lost)
     parameter_gradient[0] += sum_smooth
     parameter_hessian[0] += sum_smooth_sensitivity
 
@@ -265,32 +320,46 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     sum_smooth_tangent = 0.0
+    sum_smooth_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         sum_probability_tangent = 0.0
+        sum_probability_tangent_lost = 0.0
         sum_probability_2_tangent = 0.0
+        sum_probability_2_tangent_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += p + t
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            term = p + t
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
             v_p = np.float64(direction_probability[i, q_1])
-            sum_probability_tangent += v_p * t
-            sum_probability_2_tangent += v_p
-        term = sum_probability_2 + smooth
-        ratio_value = _ratio(1.0, term)
+            factor_2 = v_p * t
+            sum_probability_tangent, sum_probability_tangent_lost = _plus(sum_probability_tangent, sum_probability_tangent_lost, factor_2)
+            sum_probability_2_tangent, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent, sum_probability_2_tangent_lost, v_p)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        sum_probability_tangent = _completed(sum_probability_tangent, sum_probability_tangent_lost)
+        sum_probability_2_tangent = _completed(sum_probability_2_tangent, sum_probability_2_tangent_lost)
+        term_2 = sum_probability_2 + smooth
+        ratio_value = _ratio(1.0, term_2)
         square = (ratio_value * ratio_value)
-        factor = 2.0 * sum_probability_tangent
-        factor_2 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term)
-        sum_smooth_tangent += seed * square * (factor + sum_probability_2_tangent * (1.0 + factor_2) + direction_parameters[0] * (2.0 + factor_2))
-        factor_4 = seed * square
+        factor_3 = 2.0 * sum_probability_tangent
+        factor_4 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term_2)
+        factor_5 = seed * square * (factor_3 + sum_probability_2_tangent * (1.0 + factor_4) + direction_parameters[0] * (2.0 + factor_4))
+        sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_5)
+        factor_7 = seed * square
         for m_3 in range(m):
             t_2 = np.float64(target[i, m_3])
-            factor_3 = 2.0 * t_2
-            product_probability[i, m_3] = factor_4 * (factor + sum_probability_2_tangent * (factor_3 + factor_2) + direction_parameters[0] * (1.0 + factor_3 + factor_2))
+            factor_6 = 2.0 * t_2
+            product_probability[i, m_3] = factor_7 * (factor_3 + sum_probability_2_tangent * (factor_6 + factor_4) + direction_parameters[0] * (1.0 + factor_6 + factor_4))
+    sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent
 
 
@@ -305,19 +374,28 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         sum_target = 0.0
+        sum_target_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += (p * p)
-            sum_target += (t * t)
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            square = (p * p)
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            square_2 = (t * t)
+            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        sum_target = _completed(sum_target, sum_target_lost)
         loss = 1.0 - _ratio(smooth + 2.0 * sum_probability, sum_probability_2 + sum_target + smooth)
-        factor = loss * sample_weight
-        total += factor
+        factor_2 = loss * sample_weight
+        total += factor_2
         if wanted:
-            value_out[i] = factor
+            value_out[i] = factor_2
     return total
 
 
@@ -333,26 +411,35 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         sum_target = 0.0
+        sum_target_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += (p * p)
-            sum_target += (t * t)
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            square = (p * p)
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            square_2 = (t * t)
+            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        sum_target = _completed(sum_target, sum_target_lost)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         loss = 1.0 - ratio_value
-        factor = loss * sample_weight
-        total += factor
+        factor_2 = loss * sample_weight
+        total += factor_2
         if wanted:
-            value_out[i] = factor
-        factor_2 = seed * _ratio(1.0, term)
+            value_out[i] = factor_2
+        factor_3 = seed * _ratio(1.0, term)
         for m_4 in range(m):
             p_2 = np.float64(probability[i, m_4])
             t_2 = np.float64(target[i, m_4])
-            gradient_probability[i, m_4] = factor_2 * (2.0 * p_2 * ratio_value + (-2.0) * t_2)
+            gradient_probability[i, m_4] = factor_3 * (2.0 * p_2 * ratio_value + (-2.0) * t_2)
     return total
 
 
@@ -366,25 +453,34 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         sum_target = 0.0
+        sum_target_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += (p * p)
-            sum_target += (t * t)
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            square = (p * p)
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            square_2 = (t * t)
+            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        sum_target = _completed(sum_target, sum_target_lost)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         ratio_value_2 = _ratio(1.0, term)
-        factor = seed * ratio_value_2
-        factor_2 = 2.0 * ratio_value_2 * ratio_value
-        square = (ratio_value_2 * ratio_value_2)
+        factor_2 = seed * ratio_value_2
+        factor_3 = 2.0 * ratio_value_2 * ratio_value
+        square_3 = (ratio_value_2 * ratio_value_2)
         for m_4 in range(m):
             p_2 = np.float64(probability[i, m_4])
             t_2 = np.float64(target[i, m_4])
-            gradient_probability[i, m_4] = factor * (2.0 * p_2 * ratio_value + (-2.0) * t_2)
-            hessian_probability[i, m_4] = seed * (factor_2 + 2.0 * p_2 * square * (2.0 * t_2 + (-4.0) * p_2 * ratio_value) + 4.0 * p_2 * t_2 * square)
+            gradient_probability[i, m_4] = factor_2 * (2.0 * p_2 * ratio_value + (-2.0) * t_2)
+            hessian_probability[i, m_4] = seed * (factor_3 + 2.0 * p_2 * square_3 * (2.0 * t_2 + (-4.0) * p_2 * ratio_value) + 4.0 * p_2 * t_2 * square_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -397,31 +493,46 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         sum_target = 0.0
+        sum_target_lost = 0.0
         sum_probability_tangent = 0.0
+        sum_probability_tangent_lost = 0.0
         sum_probability_2_tangent = 0.0
+        sum_probability_2_tangent_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += (p * p)
-            sum_target += (t * t)
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            square = (p * p)
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            square_2 = (t * t)
+            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
             v_p = np.float64(direction_probability[i, q_1])
-            sum_probability_tangent += v_p * t
-            sum_probability_2_tangent += v_p * p
+            factor_2 = v_p * t
+            sum_probability_tangent, sum_probability_tangent_lost = _plus(sum_probability_tangent, sum_probability_tangent_lost, factor_2)
+            factor_3 = v_p * p
+            sum_probability_2_tangent, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent, sum_probability_2_tangent_lost, factor_3)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        sum_target = _completed(sum_target, sum_target_lost)
+        sum_probability_tangent = _completed(sum_probability_tangent, sum_probability_tangent_lost)
+        sum_probability_2_tangent = _completed(sum_probability_2_tangent, sum_probability_2_tangent_lost)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         ratio_value_2 = _ratio(1.0, term)
-        square = (ratio_value_2 * ratio_value_2)
-        factor = sum_probability_2_tangent * square
-        factor_2 = ratio_value_2 * ratio_value
-        factor_3 = sum_probability_tangent * square
+        square_3 = (ratio_value_2 * ratio_value_2)
+        factor_4 = sum_probability_2_tangent * square_3
+        factor_5 = ratio_value_2 * ratio_value
+        factor_6 = sum_probability_tangent * square_3
         for m_4 in range(m):
             t_2 = np.float64(target[i, m_4])
             p_2 = np.float64(probability[i, m_4])
             v_p_2 = np.float64(direction_probability[i, m_4])
-            product_probability[i, m_4] = seed * (factor * 2.0 * (2.0 * t_2 + (-4.0) * p_2 * ratio_value) + factor_2 * 2.0 * v_p_2 + factor_3 * 4.0 * p_2)
+            product_probability[i, m_4] = seed * (factor_4 * 2.0 * (2.0 * t_2 + (-4.0) * p_2 * ratio_value) + factor_5 * 2.0 * v_p_2 + factor_6 * 4.0 * p_2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -431,24 +542,39 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     sum_smooth = 0.0
+    sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
+    sum_smooth_sensitivity_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         sum_target = 0.0
+        sum_target_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += (p * p)
-            sum_target += (t * t)
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            square = (p * p)
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            square_2 = (t * t)
+            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        sum_target = _completed(sum_target, sum_target_lost)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         ratio_value_2 = _ratio(1.0, term)
-        sum_smooth += seed * (-1.0 + ratio_value) * ratio_value_2
-        sum_smooth_sensitivity += seed * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
+        factor_2 = seed * (-1.0 + ratio_value) * ratio_value_2
+        sum_smooth, sum_smooth_lost = _plus(sum_smooth, sum_smooth_lost, factor_2)
+        factor_3 = seed * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
+        sum_smooth_sensitivity, sum_smooth_sensitivity_lost = _plus(sum_smooth_sensitivity, sum_smooth_sensitivity_lost, factor_3)
+    sum_smooth = _completed(sum_smooth, sum_smooth_lost)
+    sum_smooth_sensitivity = _completed(sum_smooth_sensitivity, sum_smooth_sensitivity_lost)
     parameter_gradient[0] += sum_smooth
     parameter_hessian[0] += sum_smooth_sensitivity
 
@@ -460,38 +586,56 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     sum_smooth_tangent = 0.0
+    sum_smooth_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         sum_probability = 0.0
+        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
+        sum_probability_2_lost = 0.0
         sum_target = 0.0
+        sum_target_lost = 0.0
         sum_probability_tangent = 0.0
+        sum_probability_tangent_lost = 0.0
         sum_probability_2_tangent = 0.0
+        sum_probability_2_tangent_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
-            sum_probability += p * t
-            sum_probability_2 += (p * p)
-            sum_target += (t * t)
+            factor = p * t
+            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            square = (p * p)
+            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            square_2 = (t * t)
+            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
             v_p = np.float64(direction_probability[i, q_1])
-            sum_probability_tangent += v_p * t
-            sum_probability_2_tangent += v_p * p
+            factor_2 = v_p * t
+            sum_probability_tangent, sum_probability_tangent_lost = _plus(sum_probability_tangent, sum_probability_tangent_lost, factor_2)
+            factor_3 = v_p * p
+            sum_probability_2_tangent, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent, sum_probability_2_tangent_lost, factor_3)
+        sum_probability = _completed(sum_probability, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+        sum_target = _completed(sum_target, sum_target_lost)
+        sum_probability_tangent = _completed(sum_probability_tangent, sum_probability_tangent_lost)
+        sum_probability_2_tangent = _completed(sum_probability_2_tangent, sum_probability_2_tangent_lost)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(1.0, term)
-        square = (ratio_value * ratio_value)
+        square_3 = (ratio_value * ratio_value)
         ratio_value_2 = _ratio(smooth + 2.0 * sum_probability, term)
-        factor = (-2.0) * ratio_value_2
-        sum_smooth_tangent += seed * square * (2.0 * sum_probability_tangent + direction_parameters[0] * (2.0 + factor) + 2.0 * sum_probability_2_tangent * (1.0 + factor))
+        factor_4 = (-2.0) * ratio_value_2
+        factor_5 = seed * square_3 * (2.0 * sum_probability_tangent + direction_parameters[0] * (2.0 + factor_4) + 2.0 * sum_probability_2_tangent * (1.0 + factor_4))
+        sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_5)
         term_2 = 1.0 - ratio_value_2
-        factor_3 = direction_parameters[0] * square
-        factor_4 = sum_probability_2_tangent * square
-        factor_5 = ratio_value * ratio_value_2
-        factor_6 = sum_probability_tangent * square
+        factor_7 = direction_parameters[0] * square_3
+        factor_8 = sum_probability_2_tangent * square_3
+        factor_9 = ratio_value * ratio_value_2
+        factor_10 = sum_probability_tangent * square_3
         for m_4 in range(m):
             t_2 = np.float64(target[i, m_4])
-            factor_2 = 2.0 * t_2
+            factor_6 = 2.0 * t_2
             p_2 = np.float64(probability[i, m_4])
             v_p_2 = np.float64(direction_probability[i, m_4])
-            product_probability[i, m_4] = seed * (factor_3 * (factor_2 + 2.0 * p_2 * term_2 + (-2.0) * p_2 * ratio_value_2) + factor_4 * 2.0 * (factor_2 + (-4.0) * p_2 * ratio_value_2) + factor_5 * 2.0 * v_p_2 + factor_6 * 4.0 * p_2)
+            product_probability[i, m_4] = seed * (factor_7 * (factor_6 + 2.0 * p_2 * term_2 + (-2.0) * p_2 * ratio_value_2) + factor_8 * 2.0 * (factor_6 + (-4.0) * p_2 * ratio_value_2) + factor_9 * 2.0 * v_p_2 + factor_10 * 4.0 * p_2)
+    sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent

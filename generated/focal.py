@@ -194,6 +194,20 @@ def _dd_softplus(x, e):
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -447,8 +461,11 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
     n = logit.shape[0]
     weighted = sample_weights.size > 0
     sum_alpha = 0.0
+    sum_alpha_lost = 0.0
     sum_gamma = 0.0
+    sum_gamma_lost = 0.0
     sum_gamma_sensitivity = 0.0
+    sum_gamma_sensitivity_lost = 0.0
     term_2 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -461,11 +478,17 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
         factor_2 = -z * term
         softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
         sigmoid_power_value = _sigmoid_power(factor_2, log1p_value, gamma)
-        sum_alpha += seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
+        factor_3 = seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
+        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, factor_3)
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        sum_gamma += -seed * softplus_plus * softplus_minus * alpha_t * sigmoid_power_value
-        sum_gamma_sensitivity += -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
+        factor_4 = -seed * softplus_plus * softplus_minus * alpha_t * sigmoid_power_value
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_4)
+        factor_5 = -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
+        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, factor_5)
+    sum_alpha = _completed(sum_alpha, sum_alpha_lost)
+    sum_gamma = _completed(sum_gamma, sum_gamma_lost)
+    sum_gamma_sensitivity = _completed(sum_gamma_sensitivity, sum_gamma_sensitivity_lost)
     parameter_gradient[0] += sum_gamma
     parameter_gradient[1] += sum_alpha
     parameter_hessian[0] += -sum_gamma_sensitivity
@@ -478,7 +501,9 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
     n = logit.shape[0]
     weighted = sample_weights.size > 0
     sum_alpha_tangent = 0.0
+    sum_alpha_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
+    sum_gamma_tangent_lost = 0.0
     term_3 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -499,13 +524,17 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         case = ((term) if alpha_given else 0.0)
         sigmoid_power_value = _sigmoid_power(factor_3, log1p_value, gamma)
-        sum_alpha_tangent += seed * (v_z * term * term_2 - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
+        factor_4 = seed * (v_z * term * term_2 - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_4)
         alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_4 = -softplus_minus * p_t
-        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_4) * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
+        factor_5 = -softplus_minus * p_t
+        factor_6 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_5) * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, factor_6)
         magnified_value = _magnified(p_t, factor)
-        factor_5 = -softplus_plus * term_2
-        factor_6 = -gamma * term_2
-        product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * _careful_733a24(factor_5 + factor_4, softplus_minus * p_t + factor_5, y, z, gamma) + (v_z * alpha_t * magnified_value * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_6, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_6, gamma, y, z) * 5.421010862427522e-20))
+        factor_7 = -softplus_plus * term_2
+        factor_8 = -gamma * term_2
+        product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * _careful_733a24(factor_7 + factor_5, softplus_minus * p_t + factor_7, y, z, gamma) + (v_z * alpha_t * magnified_value * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_8, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_8, gamma, y, z) * 5.421010862427522e-20))
+    sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
+    sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)
     parameter_product[0] += sum_gamma_tangent
     parameter_product[1] += sum_alpha_tangent

@@ -58,6 +58,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -131,10 +145,13 @@ def value(embedding, w, b, sample_weights, value_out):
                     peak_embedding = magnitude_value
                 sum_embedding_2[f_5] += x
             scaled_embedding = 0.0
+            scaled_embedding_lost = 0.0
             for f_209 in range(d):
                 x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding)
-                scaled_embedding += (ratio_value * ratio_value)
+                square = (ratio_value * ratio_value)
+                scaled_embedding, scaled_embedding_lost = _plus(scaled_embedding, scaled_embedding_lost, square)
+            scaled_embedding = _completed(scaled_embedding, scaled_embedding_lost)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
@@ -151,13 +168,19 @@ def value(embedding, w, b, sample_weights, value_out):
                 if magnitude_value_2 > peak_sum_embedding or magnitude_value_2 != magnitude_value_2:
                     peak_sum_embedding = magnitude_value_2
             scaled_sum_embedding = 0.0
+            scaled_sum_embedding_lost = 0.0
             for f_210 in range(d):
                 ratio_value_2 = _ratio(sum_embedding[f_210] / term, peak_sum_embedding)
-                scaled_sum_embedding += (ratio_value_2 * ratio_value_2)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                scaled_sum_embedding, scaled_sum_embedding_lost = _plus(scaled_sum_embedding, scaled_sum_embedding_lost, square_2)
+            scaled_sum_embedding = _completed(scaled_sum_embedding, scaled_sum_embedding_lost)
             sum_e_now = 0.0
+            sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
             for f_1 in range(d):
-                sum_e_now += np.float64(e[j, i, f_1]) * _ratio(sum_embedding[f_1] / term, factor_2)
+                factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[f_1] / term, factor_2)
+                sum_e_now, sum_e_now_lost = _plus(sum_e_now, sum_e_now_lost, factor_3)
+            sum_e_now = _completed(sum_e_now, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
         peak_c = -np.inf
         for f_13 in range(d):
@@ -167,12 +190,15 @@ def value(embedding, w, b, sample_weights, value_out):
             if magnitude_value_3 > peak_c or magnitude_value_3 != magnitude_value_3:
                 peak_c = magnitude_value_3
         scaled_c = 0.0
+        scaled_c_lost = 0.0
         for f_211 in range(d):
             ratio_value_3 = _ratio(c[f_211], peak_c)
-            scaled_c += (ratio_value_3 * ratio_value_3)
-        factor_3 = math.sqrt(scaled_c) * _positive_part(peak_c)
+            square_3 = (ratio_value_3 * ratio_value_3)
+            scaled_c, scaled_c_lost = _plus(scaled_c, scaled_c_lost, square_3)
+        scaled_c = _completed(scaled_c, scaled_c_lost)
+        factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
         for f_11 in range(d):
-            c_unit[j, f_11] = _ratio(c[f_11], factor_3)
+            c_unit[j, f_11] = _ratio(c[f_11], factor_4)
     total = 0.0
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
@@ -194,15 +220,17 @@ def value(embedding, w, b, sample_weights, value_out):
                         argmax_w_best = term_2
                         argmax_w = k_23
                 rest_w = 0.0
+                rest_w_lost = 0.0
                 for k_212 in range(s):
                     exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_212 else np.float64(sum_c_unit[row, i, k_212])), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
                     if k_212 != argmax_w:
-                        rest_w += exp_w
+                        rest_w, rest_w_lost = _plus(rest_w, rest_w_lost, exp_w)
+                rest_w = _completed(rest_w, rest_w_lost)
                 loss = (max_w - b_2) + math.log1p(rest_w) - w_2 * sum_e_2
-                factor_4 = loss * sample_weight[j, i]
-                total += factor_4
+                factor_5 = loss * sample_weight[j, i]
+                total += factor_5
                 if wanted:
-                    value_out[j, i] = factor_4
+                    value_out[j, i] = factor_5
     return total
 
 
@@ -243,6 +271,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_norm_embedding = np.empty((s, u,))
     gradient_embedding_part_1 = np.empty((d,))
     sum_w = 0.0
+    sum_w_lost = 0.0
     term = -1.0 + u
     for j in range(s):
         sum_embedding_2[:] = 0.0
@@ -260,10 +289,13 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now = 0.0
+            scaled_embedding_now_lost = 0.0
             for f_209 in range(d):
                 x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding_now)
-                scaled_embedding_now += (ratio_value * ratio_value)
+                square = (ratio_value * ratio_value)
+                scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square)
+            scaled_embedding_now = _completed(scaled_embedding_now, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_4 in range(d):
@@ -282,16 +314,23 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     peak_sum_embedding_now = magnitude_value_2
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now = 0.0
+            scaled_sum_embedding_now_lost = 0.0
             for f_210 in range(d):
                 ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
-                scaled_sum_embedding_now += (ratio_value_2 * ratio_value_2)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                scaled_sum_embedding_now, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now, scaled_sum_embedding_now_lost, square_2)
+            scaled_sum_embedding_now = _completed(scaled_sum_embedding_now, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now = 0.0
+            sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             for f_1 in range(d):
-                sum_e_now += np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                sum_e_now, sum_e_now_lost = _plus(sum_e_now, sum_e_now_lost, factor_3)
+            sum_e_now = _completed(sum_e_now, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
-            sum_w += seed_now * sum_e_now
+            factor_4 = seed_now * sum_e_now
+            sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_4)
         peak_c_now = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / u
@@ -301,18 +340,22 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 peak_c_now = magnitude_value_3
         peak_c[j] = peak_c_now
         scaled_c_now = 0.0
+        scaled_c_now_lost = 0.0
         for f_211 in range(d):
             ratio_value_3 = _ratio(c[f_211], peak_c_now)
-            scaled_c_now += (ratio_value_3 * ratio_value_3)
+            square_3 = (ratio_value_3 * ratio_value_3)
+            scaled_c_now, scaled_c_now_lost = _plus(scaled_c_now, scaled_c_now_lost, square_3)
+        scaled_c_now = _completed(scaled_c_now, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
-        factor_3 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        factor_5 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         for f_11 in range(d):
-            c_unit[j, f_11] = _ratio(c[f_11], factor_3)
+            c_unit[j, f_11] = _ratio(c[f_11], factor_5)
+    sum_w = _completed(sum_w, sum_w_lost)
     sum_c_unit_2[:, :] = 0.0
     total = 0.0
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
-    factor_7 = w_2 / term
+    factor_9 = w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -332,77 +375,91 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                         argmax_w_now = k_23
                 argmax_w[j, i] = argmax_w_now
                 rest_w_now = 0.0
+                rest_w_now_lost = 0.0
                 for k_212 in range(s):
                     exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else np.float64(sum_c_unit[j, i, k_212])), max_w)
                     exp_w[j, i, k_212] = exp_w_now
                     if k_212 != argmax_w_now:
-                        rest_w_now += exp_w_now
+                        rest_w_now, rest_w_now_lost = _plus(rest_w_now, rest_w_now_lost, exp_w_now)
                     sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
+                rest_w_now = _completed(rest_w_now, rest_w_now_lost)
                 rest_w[j, i] = rest_w_now
                 exp_w_entry_1[j, i] = exp_w[j, i, j]
                 loss = (max_w - b_2) + math.log1p(rest_w_now) - w_2 * sum_e_3
                 sample_weight_2 = sample_weight[j, i]
-                factor_4 = loss * sample_weight_2
-                total += factor_4
+                factor_6 = loss * sample_weight_2
+                total += factor_6
                 if wanted:
-                    value_out[j, i] = factor_4
+                    value_out[j, i] = factor_6
                 seed_2 = seed[j, i]
-                factor_5 = seed_2 / (1.0 + rest_w_now)
+                factor_7 = seed_2 / (1.0 + rest_w_now)
                 for f_11 in range(d):
-                    sum_c_unit_2_right[row, i, f_11] = factor_5 * np.float64(e[j, i, f_11])
+                    sum_c_unit_2_right[row, i, f_11] = factor_7 * np.float64(e[j, i, f_11])
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 for i_99 in range(u):
-                    factor_6 = math.sqrt(scaled_sum_embedding[j, i_99]) * _positive_part(peak_sum_embedding[j, i_99])
+                    factor_8 = math.sqrt(scaled_sum_embedding[j, i_99]) * _positive_part(peak_sum_embedding[j, i_99])
                     rest_w_2 = rest_w[j, i_99]
-                    factor_8 = factor_7 * seed[j, i_99] * ((rest_w_2) if j == argmax_w[j, i_99] else (1.0 + rest_w_2 - exp_w[j, i_99, j])) * _ratio(1.0, factor_6) / (1.0 + rest_w_2)
+                    factor_10 = factor_9 * seed[j, i_99] * ((rest_w_2) if j == argmax_w[j, i_99] else (1.0 + rest_w_2 - exp_w[j, i_99, j])) * _ratio(1.0, factor_8) / (1.0 + rest_w_2)
                     for d_24 in range(d):
                         if i != i_99:
-                            sum_embedding_3[j, i, d_24] += factor_8 * (-np.float64(e[j, i_99, d_24]) + sum_e[j, i_99] * _ratio(sum_embedding[j, i_99, d_24] / term, factor_6))
+                            sum_embedding_3[j, i, d_24] += factor_10 * (-np.float64(e[j, i_99, d_24]) + sum_e[j, i_99] * _ratio(sum_embedding[j, i_99, d_24] / term, factor_8))
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
                 sum_norm_embedding_now = 0.0
+                sum_norm_embedding_now_lost = 0.0
                 rest_w_3 = rest_w[j, i_3]
                 term_3 = 1.0 + rest_w_3
-                factor_9 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
-                factor_10 = -((rest_w_3) if j == argmax_w[j, i_3] else (1.0 + rest_w_3 - exp_w[j, i_3, j])) / term_3
-                factor_11 = w_2 * seed[j, i_3]
+                factor_11 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
+                factor_12 = -((rest_w_3) if j == argmax_w[j, i_3] else (1.0 + rest_w_3 - exp_w[j, i_3, j])) / term_3
+                factor_13 = w_2 * seed[j, i_3]
                 for f_4 in range(d):
                     sum_e_2_now = np.float64(sum_e_2_product[row, i_3, f_4]) / term_3
                     sum_e_2[j, i_3, f_4] = sum_e_2_now
-                    sum_norm_embedding_now += factor_11 * np.float64(e[j, i_3, f_4]) * (sum_e_2_now + factor_10 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_9))
+                    factor_14 = factor_13 * np.float64(e[j, i_3, f_4]) * (sum_e_2_now + factor_12 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_11))
+                    sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_14)
+                sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
     sum_w_2 = 0.0
+    sum_w_2_lost = 0.0
     sum_w_3 = 0.0
+    sum_w_3_lost = 0.0
     for i_40 in range(u):
         for k_41 in range(s):
             seed_3 = seed[k_41, i_40]
-            sum_w_2 += seed_3 * sum_e[k_41, i_40] * exp_w[k_41, i_40, k_41] / (1.0 + rest_w[k_41, i_40])
-            factor_12 = seed_3 / (1.0 + rest_w[k_41, i_40])
+            factor_15 = seed_3 * sum_e[k_41, i_40] * exp_w[k_41, i_40, k_41] / (1.0 + rest_w[k_41, i_40])
+            sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_15)
+            factor_16 = seed_3 / (1.0 + rest_w[k_41, i_40])
             for k_47 in range(s):
+                factor_17 = factor_16 * exp_w[k_41, i_40, k_47] * np.float64(sum_c_unit[k_41, i_40, k_47])
                 if k_41 != k_47:
-                    sum_w_3 += factor_12 * exp_w[k_41, i_40, k_47] * np.float64(sum_c_unit[k_41, i_40, k_47])
-    factor_13 = w_2 / u
+                    sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, factor_17)
+    sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
+    sum_w_3 = _completed(sum_w_3, sum_w_3_lost)
+    factor_19 = w_2 / u
     for k_10 in range(s):
         sum_norm_c = 0.0
+        sum_norm_c_lost = 0.0
         for f_74 in range(d):
-            sum_norm_c += np.float64(c_unit[k_10, f_74]) * np.float64(sum_c_unit_2[k_10, f_74])
-        factor_14 = factor_13 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
+            factor_18 = np.float64(c_unit[k_10, f_74]) * np.float64(sum_c_unit_2[k_10, f_74])
+            sum_norm_c, sum_norm_c_lost = _plus(sum_norm_c, sum_norm_c_lost, factor_18)
+        sum_norm_c = _completed(sum_norm_c, sum_norm_c_lost)
+        factor_20 = factor_19 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
-            gradient_embedding_part_1_now = factor_14 * (np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * np.float64(c_unit[k_10, d_24]))
+            gradient_embedding_part_1_now = factor_20 * (np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * np.float64(c_unit[k_10, d_24]))
             gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
         for i in range(u):
-            factor_15 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            factor_21 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_4 = rest_w[k_10, i]
-            factor_16 = -((rest_w_4) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_4 - exp_w_entry_1[k_10, i])) / (1.0 + rest_w_4)
+            factor_22 = -((rest_w_4) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_4 - exp_w_entry_1[k_10, i])) / (1.0 + rest_w_4)
             ratio_value_4 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_17 = w_2 * seed[k_10, i] * ratio_value_4
-            factor_18 = -sum_norm_embedding[k_10, i] * ratio_value_4
+            factor_23 = w_2 * seed[k_10, i] * ratio_value_4
+            factor_24 = -sum_norm_embedding[k_10, i] * ratio_value_4
             for d_24 in range(d):
-                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_17 * (sum_e_2[k_10, i, d_24] + factor_16 * _ratio(sum_embedding[k_10, i, d_24] / term, factor_15)) + factor_18 * np.float64(e[k_10, i, d_24])
+                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_23 * (sum_e_2[k_10, i, d_24] + factor_22 * _ratio(sum_embedding[k_10, i, d_24] / term, factor_21)) + factor_24 * np.float64(e[k_10, i, d_24])
     gradient_w[()] = sum_w_2 + sum_w_3 - sum_w
     gradient_b[()] = 0.0
     return total
@@ -467,9 +524,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for i_160 in range(u):
             sum_embedding_3_sensitivity_3_own_right[i, i_160] = ((1.0) if i != i_160 else 0.0)
     sum_w = 0.0
+    sum_w_lost = 0.0
     term = -1.0 + u
     w_2 = np.float64(w[()])
-    factor_3 = -w_2 / term
+    factor_5 = -w_2 / term
     for j in range(s):
         sum_embedding_2[:] = 0.0
         for i in range(u):
@@ -485,10 +543,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now = 0.0
+            scaled_embedding_now_lost = 0.0
             for f_209 in range(d):
                 x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding_now)
-                scaled_embedding_now += (ratio_value * ratio_value)
+                square = (ratio_value * ratio_value)
+                scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square)
+            scaled_embedding_now = _completed(scaled_embedding_now, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_4 in range(d):
@@ -507,22 +568,29 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     peak_sum_embedding_now = magnitude_value_2
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now = 0.0
+            scaled_sum_embedding_now_lost = 0.0
             for f_210 in range(d):
                 ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
-                scaled_sum_embedding_now += (ratio_value_2 * ratio_value_2)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                scaled_sum_embedding_now, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now, scaled_sum_embedding_now_lost, square_2)
+            scaled_sum_embedding_now = _completed(scaled_sum_embedding_now, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now = 0.0
+            sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             for f_1 in range(d):
-                sum_e_now += np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                sum_e_now, sum_e_now_lost = _plus(sum_e_now, sum_e_now_lost, factor_3)
+            sum_e_now = _completed(sum_e_now, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
-            sum_w += seed_now * sum_e_now
+            factor_4 = seed_now * sum_e_now
+            sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_4)
             ratio_value_4 = _ratio(1.0, factor_2)
-            factor_4 = factor_3 * seed_now * ratio_value_4
+            factor_6 = factor_5 * seed_now * ratio_value_4
             for d_24 in range(d):
                 e_2 = np.float64(e[j, i, d_24])
                 ratio_value_3 = _ratio(sum_embedding[j, i, d_24] / term, factor_2)
-                softmax_w_slope[j, i, d_24] = factor_4 * (-e_2 + sum_e_now * ratio_value_3)
+                softmax_w_slope[j, i, d_24] = factor_6 * (-e_2 + sum_e_now * ratio_value_3)
         peak_c_now = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / u
@@ -532,19 +600,23 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 peak_c_now = magnitude_value_3
         peak_c[j] = peak_c_now
         scaled_c_now = 0.0
+        scaled_c_now_lost = 0.0
         for f_211 in range(d):
             ratio_value_5 = _ratio(c[f_211], peak_c_now)
-            scaled_c_now += (ratio_value_5 * ratio_value_5)
+            square_3 = (ratio_value_5 * ratio_value_5)
+            scaled_c_now, scaled_c_now_lost = _plus(scaled_c_now, scaled_c_now_lost, square_3)
+        scaled_c_now = _completed(scaled_c_now, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
-        factor_5 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        factor_7 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         for f_11 in range(d):
-            c_unit[j, f_11] = _ratio(c[f_11], factor_5)
+            c_unit[j, f_11] = _ratio(c[f_11], factor_7)
+    sum_w = _completed(sum_w, sum_w_lost)
     sum_c_unit_2[:, :] = 0.0
     sum_norm_c_sensitivity[:, :] = 0.0
     sum_norm_c_sensitivity_4_own[:, :] = 0.0
     sum_c_unit_2_sensitivity_2_own_joint[:, :] = 0.0
     b_2 = np.float64(b[()])
-    factor_21 = w_2 / term
+    factor_24 = w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -564,114 +636,125 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         argmax_w_now = k_23
                 argmax_w[j, i] = argmax_w_now
                 rest_w_now = 0.0
+                rest_w_now_lost = 0.0
                 for k_212 in range(s):
                     exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else np.float64(sum_c_unit[j, i, k_212])), max_w)
                     exp_w[j, i, k_212] = exp_w_now
                     if k_212 != argmax_w_now:
-                        rest_w_now += exp_w_now
+                        rest_w_now, rest_w_now_lost = _plus(rest_w_now, rest_w_now_lost, exp_w_now)
                     sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
+                rest_w_now = _completed(rest_w_now, rest_w_now_lost)
                 rest_w[j, i] = rest_w_now
                 exp_w_2 = exp_w[j, i, j]
                 exp_w_entry_1[j, i] = exp_w_2
                 seed_2 = seed[j, i]
                 term_3 = 1.0 + rest_w_now
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
-                factor_6 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
-                ratio_value_6 = _ratio(1.0, factor_6)
+                factor_8 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
+                ratio_value_6 = _ratio(1.0, factor_8)
                 sum_embedding_3_sensitivity_3_own_left[row, i] = seed_2 * sum_e_3 * (ratio_value_6 * ratio_value_6) * ((rest_w_now) if j == argmax_w_now else (1.0 + rest_w_now - exp_w_2)) / term_3
-                factor_7 = seed_2 / term_3
+                factor_9 = seed_2 / term_3
                 for f_11 in range(d):
-                    sum_c_unit_2_right[row, i, f_11] = factor_7 * np.float64(e[j, i, f_11])
+                    sum_c_unit_2_right[row, i, f_11] = factor_9 * np.float64(e[j, i, f_11])
                 logsumexp_w_sensitivity[j, i, :] = 0.0
                 sum_norm_embedding_sensitivity[j, i, :] = 0.0
                 sum_e_2_sensitivity_own[j, i, :] = 0.0
                 logsumexp_w_sensitivity_2_now = 0.0
+                logsumexp_w_sensitivity_2_now_lost = 0.0
                 peak_embedding_2 = peak_embedding[j, i]
-                factor_8 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
-                ratio_value_7 = _ratio(1.0, factor_8)
-                factor_9 = ratio_value_7 / term_3
-                factor_11 = seed_2 / (term_3 * u)
-                factor_14 = seed_2 / ((term_3 * term_3) * u)
+                factor_10 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
+                ratio_value_7 = _ratio(1.0, factor_10)
+                factor_11 = ratio_value_7 / term_3
+                factor_13 = seed_2 / (term_3 * u)
+                factor_16 = seed_2 / ((term_3 * term_3) * u)
                 for k_114 in range(s):
                     sum_c_unit_3 = np.float64(sum_c_unit[j, i, k_114])
                     exp_w_3 = exp_w[j, i, k_114]
-                    factor_10 = factor_9 * exp_w_3
+                    factor_12 = factor_11 * exp_w_3
                     ratio_value_8 = _ratio(1.0, math.sqrt(scaled_c[k_114]) * _positive_part(peak_c[k_114]))
-                    factor_12 = factor_11 * exp_w_3 * sum_c_unit_3 * ratio_value_8
-                    factor_13 = factor_9 * exp_w_3 * sum_c_unit_3
-                    factor_15 = factor_14 * sum_c_unit_3 * (exp_w_3 * exp_w_3) * ratio_value_8
-                    factor_16 = factor_14 * exp_w_3 * ((rest_w_now) if k_114 == argmax_w_now else (1.0 + rest_w_now - exp_w_3)) * ratio_value_8
+                    factor_14 = factor_13 * exp_w_3 * sum_c_unit_3 * ratio_value_8
+                    factor_15 = factor_11 * exp_w_3 * sum_c_unit_3
+                    factor_17 = factor_16 * sum_c_unit_3 * (exp_w_3 * exp_w_3) * ratio_value_8
+                    factor_18 = factor_16 * exp_w_3 * ((rest_w_now) if k_114 == argmax_w_now else (1.0 + rest_w_now - exp_w_3)) * ratio_value_8
                     for d_109 in range(d):
                         c_unit_2 = np.float64(c_unit[k_114, d_109])
                         e_3 = np.float64(e[j, i, d_109])
                         term_4 = c_unit_2 - e_3 * sum_c_unit_3
                         if j != k_114:
-                            logsumexp_w_sensitivity[j, i, d_109] += factor_10 * term_4
+                            logsumexp_w_sensitivity[j, i, d_109] += factor_12 * term_4
                         term_5 = e_3 - c_unit_2 * sum_c_unit_3
                         if j != k_114:
-                            sum_norm_c_sensitivity[k_114, d_109] += factor_12 * term_5
+                            sum_norm_c_sensitivity[k_114, d_109] += factor_14 * term_5
                         if j != k_114:
-                            sum_norm_embedding_sensitivity[j, i, d_109] += factor_13 * term_4
+                            sum_norm_embedding_sensitivity[j, i, d_109] += factor_15 * term_4
                         if j != k_114:
-                            sum_e_2_sensitivity_own[j, i, d_109] += factor_10 * c_unit_2 * term_4
+                            sum_e_2_sensitivity_own[j, i, d_109] += factor_12 * c_unit_2 * term_4
                         if j != k_114:
-                            sum_norm_c_sensitivity_4_own[k_114, d_109] += factor_15 * term_5
+                            sum_norm_c_sensitivity_4_own[k_114, d_109] += factor_17 * term_5
                         if j != k_114:
-                            sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109] += factor_16 * e_3 * term_5
+                            sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109] += factor_18 * e_3 * term_5
+                    factor_19 = exp_w_3 * sum_c_unit_3 / term_3
                     if j != k_114:
-                        logsumexp_w_sensitivity_2_now += exp_w_3 * sum_c_unit_3 / term_3
+                        logsumexp_w_sensitivity_2_now, logsumexp_w_sensitivity_2_now_lost = _plus(logsumexp_w_sensitivity_2_now, logsumexp_w_sensitivity_2_now_lost, factor_19)
+                logsumexp_w_sensitivity_2_now = _completed(logsumexp_w_sensitivity_2_now, logsumexp_w_sensitivity_2_now_lost)
                 logsumexp_w_sensitivity_2[j, i] = logsumexp_w_sensitivity_2_now
                 sum_norm_embedding_sensitivity_2[j, i, :] = 0.0
-                factor_17 = -exp_w_2 * ratio_value_7 / term_3
-                factor_18 = w_2 / term_3
+                factor_20 = -exp_w_2 * ratio_value_7 / term_3
+                factor_21 = w_2 / term_3
                 for k_154 in range(s):
-                    factor_19 = factor_18 * exp_w[j, i, k_154] * np.float64(sum_c_unit[j, i, k_154])
+                    factor_22 = factor_21 * exp_w[j, i, k_154] * np.float64(sum_c_unit[j, i, k_154])
                     for d_109 in range(d):
                         e_4 = np.float64(e[j, i, d_109])
                         if j != k_154:
-                            sum_norm_embedding_sensitivity_2[j, i, d_109] += factor_19 * (-logsumexp_w_sensitivity[j, i, d_109] + factor_17 * (_ratio(sum_embedding[j, i, d_109] / term, factor_6) - sum_e_3 * e_4))
+                            sum_norm_embedding_sensitivity_2[j, i, d_109] += factor_22 * (-logsumexp_w_sensitivity[j, i, d_109] + factor_20 * (_ratio(sum_embedding[j, i, d_109] / term, factor_8) - sum_e_3 * e_4))
             for i in range(u):
                 sum_embedding_3[j, i, :] = 0.0
                 sum_embedding_3_sensitivity_2_own[j, i, :] = 0.0
                 for i_99 in range(u):
                     sum_e_4 = sum_e[j, i_99]
-                    factor_20 = math.sqrt(scaled_sum_embedding[j, i_99]) * _positive_part(peak_sum_embedding[j, i_99])
+                    factor_23 = math.sqrt(scaled_sum_embedding[j, i_99]) * _positive_part(peak_sum_embedding[j, i_99])
                     seed_3 = seed[j, i_99]
                     rest_w_2 = rest_w[j, i_99]
                     exp_w_4 = exp_w[j, i_99, j]
                     case = ((rest_w_2) if j == argmax_w[j, i_99] else (1.0 + rest_w_2 - exp_w_4))
-                    ratio_value_10 = _ratio(1.0, factor_20)
-                    factor_22 = factor_21 * seed_3 * case * ratio_value_10 / (1.0 + rest_w_2)
-                    square = (ratio_value_10 * ratio_value_10)
-                    factor_23 = seed_3 * square / (term * term)
-                    factor_24 = exp_w_4 * ratio_value_10 / ((1.0 + rest_w_2) * term)
-                    factor_25 = w_2 * case / (1.0 + rest_w_2)
+                    ratio_value_10 = _ratio(1.0, factor_23)
+                    factor_25 = factor_24 * seed_3 * case * ratio_value_10 / (1.0 + rest_w_2)
+                    square_4 = (ratio_value_10 * ratio_value_10)
+                    factor_26 = seed_3 * square_4 / (term * term)
+                    factor_27 = exp_w_4 * ratio_value_10 / ((1.0 + rest_w_2) * term)
+                    factor_28 = w_2 * case / (1.0 + rest_w_2)
                     for d_24 in range(d):
                         e_5 = np.float64(e[j, i_99, d_24])
-                        ratio_value_9 = _ratio(sum_embedding[j, i_99, d_24] / term, factor_20)
+                        ratio_value_9 = _ratio(sum_embedding[j, i_99, d_24] / term, factor_23)
                         if i != i_99:
-                            sum_embedding_3[j, i, d_24] += factor_22 * (-e_5 + sum_e_4 * ratio_value_9)
+                            sum_embedding_3[j, i, d_24] += factor_25 * (-e_5 + sum_e_4 * ratio_value_9)
                         term_6 = e_5 - sum_e_4 * ratio_value_9
                         if i != i_99:
-                            sum_embedding_3_sensitivity_2_own[j, i, d_24] += factor_25 * (factor_23 * ratio_value_9 * term_6 + factor_23 * ratio_value_9 * (e_5 + (-2.0) * sum_e_4 * ratio_value_9) + factor_24 * softmax_w_slope[j, i_99, d_24] * term_6)
+                            sum_embedding_3_sensitivity_2_own[j, i, d_24] += factor_28 * (factor_26 * ratio_value_9 * term_6 + factor_26 * ratio_value_9 * (e_5 + (-2.0) * sum_e_4 * ratio_value_9) + factor_27 * softmax_w_slope[j, i_99, d_24] * term_6)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
                 sum_norm_embedding_now = 0.0
+                sum_norm_embedding_now_lost = 0.0
                 sum_norm_embedding_sensitivity_3_now = 0.0
+                sum_norm_embedding_sensitivity_3_now_lost = 0.0
                 rest_w_3 = rest_w[j, i_3]
                 term_7 = 1.0 + rest_w_3
-                factor_26 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
-                factor_27 = -((rest_w_3) if j == argmax_w[j, i_3] else (1.0 + rest_w_3 - exp_w[j, i_3, j])) / term_7
-                factor_28 = w_2 * seed[j, i_3]
+                factor_29 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
+                factor_30 = -((rest_w_3) if j == argmax_w[j, i_3] else (1.0 + rest_w_3 - exp_w[j, i_3, j])) / term_7
+                factor_31 = w_2 * seed[j, i_3]
                 for f_4 in range(d):
                     sum_e_2_now = np.float64(sum_e_2_product[row, i_3, f_4]) / term_7
                     sum_e_2[j, i_3, f_4] = sum_e_2_now
                     e_6 = np.float64(e[j, i_3, f_4])
-                    sum_norm_embedding_now += factor_28 * e_6 * (sum_e_2_now + factor_27 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_26))
-                    sum_norm_embedding_sensitivity_3_now += e_6 * sum_e_2_now
+                    factor_32 = factor_31 * e_6 * (sum_e_2_now + factor_30 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_29))
+                    sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_32)
+                    factor_33 = e_6 * sum_e_2_now
+                    sum_norm_embedding_sensitivity_3_now, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now, sum_norm_embedding_sensitivity_3_now_lost, factor_33)
+                sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
+                sum_norm_embedding_sensitivity_3_now = _completed(sum_norm_embedding_sensitivity_3_now, sum_norm_embedding_sensitivity_3_now_lost)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
                 sum_norm_embedding_sensitivity_3[j, i_3] = sum_norm_embedding_sensitivity_3_now
         _multiply(sum_embedding_3_sensitivity_3_own_left[: stop - start], False, sum_embedding_3_sensitivity_3_own_right, True, sum_embedding_3_sensitivity_3_own[start:stop], False)
@@ -680,107 +763,122 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             row = j - start
             for i in range(u):
                 peak_sum_embedding_3 = peak_sum_embedding[j, i]
-                factor_29 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
+                factor_34 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
                 sum_e_5 = sum_e[j, i]
                 exp_w_5 = exp_w[j, i, j]
                 rest_w_4 = rest_w[j, i]
                 term_8 = 1.0 + rest_w_4
                 peak_embedding_3 = peak_embedding[j, i]
-                factor_30 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
-                ratio_value_12 = _ratio(1.0, factor_30)
-                factor_31 = -exp_w_5 * ratio_value_12 / term_8
-                factor_32 = w_2 / term_8
+                factor_35 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
+                ratio_value_12 = _ratio(1.0, factor_35)
+                factor_36 = -exp_w_5 * ratio_value_12 / term_8
+                factor_37 = w_2 / term_8
                 for d_24 in range(d):
-                    ratio_value_11 = _ratio(sum_embedding[j, i, d_24] / term, factor_29)
+                    ratio_value_11 = _ratio(sum_embedding[j, i, d_24] / term, factor_34)
                     e_7 = np.float64(e[j, i, d_24])
-                    sum_e_2_sensitivity_2_own[j, i, d_24] = factor_32 * np.float64(sum_e_2_sensitivity_2_own_product[row, i, d_24]) * (-logsumexp_w_sensitivity[j, i, d_24] + factor_31 * (ratio_value_11 - sum_e_5 * e_7))
+                    sum_e_2_sensitivity_2_own[j, i, d_24] = factor_37 * np.float64(sum_e_2_sensitivity_2_own_product[row, i, d_24]) * (-logsumexp_w_sensitivity[j, i, d_24] + factor_36 * (ratio_value_11 - sum_e_5 * e_7))
     sum_w_2 = 0.0
+    sum_w_2_lost = 0.0
     sum_w_3 = 0.0
+    sum_w_3_lost = 0.0
     sum_w_2_sensitivity = 0.0
+    sum_w_2_sensitivity_lost = 0.0
     sum_w_3_sensitivity_joint = 0.0
+    sum_w_3_sensitivity_joint_lost = 0.0
     for i_40 in range(u):
         for k_41 in range(s):
             seed_4 = seed[k_41, i_40]
             sum_e_6 = sum_e[k_41, i_40]
             exp_w_6 = exp_w[k_41, i_40, k_41]
             rest_w_5 = rest_w[k_41, i_40]
-            sum_w_2 += seed_4 * sum_e_6 * exp_w_6 / (1.0 + rest_w_5)
-            sum_w_2_sensitivity += seed_4 * sum_e_6 * exp_w_6 * (-logsumexp_w_sensitivity_2[k_41, i_40] + sum_e_6 * ((rest_w_5) if k_41 == argmax_w[k_41, i_40] else (1.0 + rest_w_5 - exp_w_6)) / (1.0 + rest_w_5)) / (1.0 + rest_w_5)
-            factor_33 = seed_4 / (1.0 + rest_w_5)
+            factor_38 = seed_4 * sum_e_6 * exp_w_6 / (1.0 + rest_w_5)
+            sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_38)
+            factor_39 = seed_4 * sum_e_6 * exp_w_6 * (-logsumexp_w_sensitivity_2[k_41, i_40] + sum_e_6 * ((rest_w_5) if k_41 == argmax_w[k_41, i_40] else (1.0 + rest_w_5 - exp_w_6)) / (1.0 + rest_w_5)) / (1.0 + rest_w_5)
+            sum_w_2_sensitivity, sum_w_2_sensitivity_lost = _plus(sum_w_2_sensitivity, sum_w_2_sensitivity_lost, factor_39)
+            factor_40 = seed_4 / (1.0 + rest_w_5)
             term_9 = -logsumexp_w_sensitivity_2[k_41, i_40] - sum_e_6 * exp_w_6 / (1.0 + rest_w_5)
             for k_47 in range(s):
                 exp_w_7 = exp_w[k_41, i_40, k_47]
                 sum_c_unit_4 = np.float64(sum_c_unit[k_41, i_40, k_47])
+                factor_41 = factor_40 * exp_w_7 * sum_c_unit_4
                 if k_41 != k_47:
-                    sum_w_3 += factor_33 * exp_w_7 * sum_c_unit_4
+                    sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, factor_41)
+                factor_42 = factor_40 * exp_w_7 * ((sum_c_unit_4 * sum_c_unit_4) + sum_c_unit_4 * term_9)
                 if k_41 != k_47:
-                    sum_w_3_sensitivity_joint += factor_33 * exp_w_7 * ((sum_c_unit_4 * sum_c_unit_4) + sum_c_unit_4 * term_9)
-    square_2 = (w_2 * w_2)
-    factor_34 = square_2 / u
-    factor_36 = w_2 / u
-    factor_38 = w_2 / (u * u)
-    factor_42 = -w_2 / u
-    factor_44 = -w_2 / (u * u)
-    factor_59 = w_2 / (term * term)
+                    sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost = _plus(sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost, factor_42)
+    sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
+    sum_w_3 = _completed(sum_w_3, sum_w_3_lost)
+    sum_w_2_sensitivity = _completed(sum_w_2_sensitivity, sum_w_2_sensitivity_lost)
+    sum_w_3_sensitivity_joint = _completed(sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost)
+    square_5 = (w_2 * w_2)
+    factor_44 = square_5 / u
+    factor_46 = w_2 / u
+    factor_48 = w_2 / (u * u)
+    factor_52 = -w_2 / u
+    factor_54 = -w_2 / (u * u)
+    factor_69 = w_2 / (term * term)
     for k_10 in range(s):
         sum_norm_c = 0.0
+        sum_norm_c_lost = 0.0
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-        factor_35 = factor_34 * ratio_value_13
+        factor_45 = factor_44 * ratio_value_13
         for f_74 in range(d):
             c_unit_3 = np.float64(c_unit[k_10, f_74])
-            sum_norm_c += c_unit_3 * np.float64(sum_c_unit_2[k_10, f_74])
-            hessian_embedding_part_1[f_74] = factor_35 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
-            hessian_embedding_part_2[f_74] = factor_35 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
-        factor_37 = factor_36 * ratio_value_13
-        square_3 = (ratio_value_13 * ratio_value_13)
-        factor_39 = factor_38 * sum_norm_c * square_3
-        factor_40 = ratio_value_13 / u
-        factor_41 = -sum_norm_c * ratio_value_13 / u
-        factor_43 = factor_42 * ratio_value_13
-        factor_45 = factor_44 * square_3
+            factor_43 = c_unit_3 * np.float64(sum_c_unit_2[k_10, f_74])
+            sum_norm_c, sum_norm_c_lost = _plus(sum_norm_c, sum_norm_c_lost, factor_43)
+            hessian_embedding_part_1[f_74] = factor_45 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
+            hessian_embedding_part_2[f_74] = factor_45 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
+        sum_norm_c = _completed(sum_norm_c, sum_norm_c_lost)
+        factor_47 = factor_46 * ratio_value_13
+        square_6 = (ratio_value_13 * ratio_value_13)
+        factor_49 = factor_48 * sum_norm_c * square_6
+        factor_50 = ratio_value_13 / u
+        factor_51 = -sum_norm_c * ratio_value_13 / u
+        factor_53 = factor_52 * ratio_value_13
+        factor_55 = factor_54 * square_6
         for d_24 in range(d):
             sum_c_unit_2_2 = np.float64(sum_c_unit_2[k_10, d_24])
             c_unit_4 = np.float64(c_unit[k_10, d_24])
             term_10 = sum_c_unit_2_2 - sum_norm_c * c_unit_4
-            gradient_embedding_part_1_now = factor_37 * term_10
+            gradient_embedding_part_1_now = factor_47 * term_10
             gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
-            hessian_embedding_part_3_now = factor_39 * (c_unit_4 * c_unit_4)
+            hessian_embedding_part_3_now = factor_49 * (c_unit_4 * c_unit_4)
             hessian_embedding_part_3[d_24] = hessian_embedding_part_3_now
-            hessian_embedding_part_4_now = factor_43 * c_unit_4 * (w_2 * sum_norm_c_sensitivity[k_10, d_24] + factor_40 * sum_c_unit_2_2 + factor_41 * c_unit_4)
+            hessian_embedding_part_4_now = factor_53 * c_unit_4 * (w_2 * sum_norm_c_sensitivity[k_10, d_24] + factor_50 * sum_c_unit_2_2 + factor_51 * c_unit_4)
             hessian_embedding_part_4[d_24] = hessian_embedding_part_4_now
-            hessian_embedding_part_5_now = factor_45 * c_unit_4 * term_10
+            hessian_embedding_part_5_now = factor_55 * c_unit_4 * term_10
             hessian_embedding_part_5[d_24] = hessian_embedding_part_5_now
-        factor_60 = factor_44 * sum_norm_c * square_3
+        factor_70 = factor_54 * sum_norm_c * square_6
         for i in range(u):
-            factor_46 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            factor_56 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_6 = rest_w[k_10, i]
             exp_w_entry_1_2 = exp_w_entry_1[k_10, i]
             case_2 = ((rest_w_6) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_6 - exp_w_entry_1_2))
-            factor_47 = -case_2 / (1.0 + rest_w_6)
+            factor_57 = -case_2 / (1.0 + rest_w_6)
             seed_5 = seed[k_10, i]
             ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_48 = w_2 * seed_5 * ratio_value_15
+            factor_58 = w_2 * seed_5 * ratio_value_15
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
-            factor_49 = -sum_norm_embedding_2 * ratio_value_15
-            square_4 = (ratio_value_15 * ratio_value_15)
-            factor_50 = sum_norm_embedding_2 * square_4
-            factor_51 = -w_2 * seed_5
+            factor_59 = -sum_norm_embedding_2 * ratio_value_15
+            square_7 = (ratio_value_15 * ratio_value_15)
+            factor_60 = sum_norm_embedding_2 * square_7
+            factor_61 = -w_2 * seed_5
             sum_e_7 = sum_e[k_10, i]
-            factor_52 = case_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_53 = exp_w_entry_1_2 * seed_5 * square_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_54 = exp_w_entry_1_2 * square_2 / (1.0 + rest_w_6)
-            factor_55 = w_2 * case_2 * ratio_value_15 / (1.0 + rest_w_6)
-            factor_56 = w_2 * ratio_value_15
-            factor_57 = -w_2 * sum_norm_embedding_sensitivity_3[k_10, i] * ratio_value_15
-            factor_58 = -seed_5 * ratio_value_15
-            term_13 = factor_59 * np.float64(sum_embedding_3_sensitivity_3_own[k_10, i]) - sum_norm_embedding_2 * square_4 + factor_60
+            factor_62 = case_2 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_63 = exp_w_entry_1_2 * seed_5 * square_5 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_64 = exp_w_entry_1_2 * square_5 / (1.0 + rest_w_6)
+            factor_65 = w_2 * case_2 * ratio_value_15 / (1.0 + rest_w_6)
+            factor_66 = w_2 * ratio_value_15
+            factor_67 = -w_2 * sum_norm_embedding_sensitivity_3[k_10, i] * ratio_value_15
+            factor_68 = -seed_5 * ratio_value_15
+            term_13 = factor_69 * np.float64(sum_embedding_3_sensitivity_3_own[k_10, i]) - sum_norm_embedding_2 * square_7 + factor_70
             for d_24 in range(d):
-                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_46)
-                term_11 = sum_e_2[k_10, i, d_24] + factor_47 * ratio_value_14
+                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_56)
+                term_11 = sum_e_2[k_10, i, d_24] + factor_57 * ratio_value_14
                 e_8 = np.float64(e[k_10, i, d_24])
-                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_48 * term_11 + factor_49 * e_8
-                term_12 = -logsumexp_w_sensitivity[k_10, i, d_24] + factor_52 * (ratio_value_14 - sum_e_7 * e_8)
-                hessian_embedding[k_10, i, d_24] = term_13 + hessian_embedding_part_1[d_24] + hessian_embedding_part_2[d_24] + hessian_embedding_part_3[d_24] + hessian_embedding_part_4[d_24] + hessian_embedding_part_5[d_24] + sum_embedding_3_sensitivity_2_own[k_10, i, d_24] + factor_50 * (e_8 * e_8) + e_8 * square_4 * (sum_norm_embedding_2 * e_8 + factor_51 * term_11) + factor_48 * (sum_e_2_sensitivity_2_own[k_10, i, d_24] + w_2 * sum_e_2_sensitivity_own[k_10, i, d_24]) + factor_53 * term_12 * ratio_value_14 + factor_58 * e_8 * (sum_norm_embedding_sensitivity[k_10, i, d_24] * square_2 + sum_e_7 * (factor_54 * term_12 + factor_55 * e_8) + w_2 * sum_norm_embedding_sensitivity_2[k_10, i, d_24] + factor_56 * term_11 + factor_57 * e_8)
+                gradient_embedding[k_10, i, d_24] = gradient_embedding_part_1[d_24] + sum_embedding_3[k_10, i, d_24] + factor_58 * term_11 + factor_59 * e_8
+                term_12 = -logsumexp_w_sensitivity[k_10, i, d_24] + factor_62 * (ratio_value_14 - sum_e_7 * e_8)
+                hessian_embedding[k_10, i, d_24] = term_13 + hessian_embedding_part_1[d_24] + hessian_embedding_part_2[d_24] + hessian_embedding_part_3[d_24] + hessian_embedding_part_4[d_24] + hessian_embedding_part_5[d_24] + sum_embedding_3_sensitivity_2_own[k_10, i, d_24] + factor_60 * (e_8 * e_8) + e_8 * square_7 * (sum_norm_embedding_2 * e_8 + factor_61 * term_11) + factor_58 * (sum_e_2_sensitivity_2_own[k_10, i, d_24] + w_2 * sum_e_2_sensitivity_own[k_10, i, d_24]) + factor_63 * term_12 * ratio_value_14 + factor_68 * e_8 * (sum_norm_embedding_sensitivity[k_10, i, d_24] * square_5 + sum_e_7 * (factor_64 * term_12 + factor_65 * e_8) + w_2 * sum_norm_embedding_sensitivity_2[k_10, i, d_24] + factor_66 * term_11 + factor_67 * e_8)
     gradient_w[()] = sum_w_2 + sum_w_3 - sum_w
     gradient_b[()] = 0.0
     hessian_w[()] = sum_w_2_sensitivity + sum_w_3_sensitivity_joint
@@ -845,6 +943,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     product_embedding_part_4 = np.empty((d,))
     product_embedding_part_5 = np.empty((d,))
     sum_w_tangent = 0.0
+    sum_w_tangent_lost = 0.0
     term = -1.0 + u
     for j in range(s):
         sum_embedding_2[:] = 0.0
@@ -864,19 +963,25 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_embedding_2_tangent[f_5] += v_x
             peak_embedding[j, i] = peak_embedding_now
             scaled_embedding_now = 0.0
+            scaled_embedding_now_lost = 0.0
             for f_209 in range(d):
                 x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding_now)
-                scaled_embedding_now += (ratio_value * ratio_value)
+                square = (ratio_value * ratio_value)
+                scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square)
+            scaled_embedding_now = _completed(scaled_embedding_now, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
             norm_embedding_tangent_now = 0.0
+            norm_embedding_tangent_now_lost = 0.0
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
                 e_now = _ratio(x_3, factor)
                 e[j, i, f_4] = e_now
                 v_x_2 = np.float64(direction_embedding[j, i, f_4])
-                norm_embedding_tangent_now += v_x_2 * e_now
+                factor_2 = v_x_2 * e_now
+                norm_embedding_tangent_now, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now, norm_embedding_tangent_now_lost, factor_2)
+            norm_embedding_tangent_now = _completed(norm_embedding_tangent_now, norm_embedding_tangent_now_lost)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
             sum_embedding[j, i, :] = 0.0
             sum_embedding_tangent[j, i, :] = 0.0
@@ -898,29 +1003,42 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * np.float64(e[j, i, f_7]))
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now = 0.0
+            scaled_sum_embedding_now_lost = 0.0
             for f_210 in range(d):
                 ratio_value_3 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
-                scaled_sum_embedding_now += (ratio_value_3 * ratio_value_3)
+                square_2 = (ratio_value_3 * ratio_value_3)
+                scaled_sum_embedding_now, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now, scaled_sum_embedding_now_lost, square_2)
+            scaled_sum_embedding_now = _completed(scaled_sum_embedding_now, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
             sum_e_now = 0.0
+            sum_e_now_lost = 0.0
             norm_sum_embedding_tangent_now = 0.0
-            factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
+            norm_sum_embedding_tangent_now_lost = 0.0
+            factor_3 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             for f_1 in range(d):
-                ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_2)
-                sum_e_now += np.float64(e[j, i, f_1]) * ratio_value_4
-                norm_sum_embedding_tangent_now += sum_embedding_tangent[j, i, f_1] * ratio_value_4
+                ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_3)
+                factor_4 = np.float64(e[j, i, f_1]) * ratio_value_4
+                sum_e_now, sum_e_now_lost = _plus(sum_e_now, sum_e_now_lost, factor_4)
+                factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
+                norm_sum_embedding_tangent_now, norm_sum_embedding_tangent_now_lost = _plus(norm_sum_embedding_tangent_now, norm_sum_embedding_tangent_now_lost, factor_5)
+            sum_e_now = _completed(sum_e_now, sum_e_now_lost)
+            norm_sum_embedding_tangent_now = _completed(norm_sum_embedding_tangent_now, norm_sum_embedding_tangent_now_lost)
             sum_e[j, i] = sum_e_now
             norm_sum_embedding_tangent[j, i] = norm_sum_embedding_tangent_now
             sum_e_tangent_now = 0.0
-            ratio_value_6 = _ratio(1.0, factor_2)
-            factor_3 = ratio_value_6 / term
-            factor_4 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
+            sum_e_tangent_now_lost = 0.0
+            ratio_value_6 = _ratio(1.0, factor_3)
+            factor_6 = ratio_value_6 / term
+            factor_7 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
             for f_191 in range(d):
-                ratio_value_5 = _ratio(sum_embedding[j, i, f_191] / term, factor_2)
+                ratio_value_5 = _ratio(sum_embedding[j, i, f_191] / term, factor_3)
                 e_2 = np.float64(e[j, i, f_191])
-                sum_e_tangent_now += np.float64(e_tangent[j, i, f_191]) * ratio_value_5 + factor_3 * e_2 * sum_embedding_tangent[j, i, f_191] + factor_4 * e_2 * ratio_value_5
+                term_2 = np.float64(e_tangent[j, i, f_191]) * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_191] + factor_7 * e_2 * ratio_value_5
+                sum_e_tangent_now, sum_e_tangent_now_lost = _plus(sum_e_tangent_now, sum_e_tangent_now_lost, term_2)
+            sum_e_tangent_now = _completed(sum_e_tangent_now, sum_e_tangent_now_lost)
             sum_e_tangent[j, i] = sum_e_tangent_now
-            sum_w_tangent += seed_now * sum_e_tangent_now
+            factor_8 = seed_now * sum_e_tangent_now
+            sum_w_tangent, sum_w_tangent_lost = _plus(sum_w_tangent, sum_w_tangent_lost, factor_8)
         peak_c_now = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / u
@@ -930,33 +1048,40 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 peak_c_now = magnitude_value_3
         peak_c[j] = peak_c_now
         scaled_c_now = 0.0
+        scaled_c_now_lost = 0.0
         for f_211 in range(d):
             ratio_value_7 = _ratio(c[f_211], peak_c_now)
-            scaled_c_now += (ratio_value_7 * ratio_value_7)
+            square_3 = (ratio_value_7 * ratio_value_7)
+            scaled_c_now, scaled_c_now_lost = _plus(scaled_c_now, scaled_c_now_lost, square_3)
+        scaled_c_now = _completed(scaled_c_now, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
         norm_c_tangent_now = 0.0
-        factor_5 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
+        norm_c_tangent_now_lost = 0.0
+        factor_9 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         for f_11 in range(d):
-            c_unit_now = _ratio(c[f_11], factor_5)
+            c_unit_now = _ratio(c[f_11], factor_9)
             c_unit[j, f_11] = c_unit_now
             sum_embedding_2_tangent_2 = sum_embedding_2_tangent[f_11]
-            norm_c_tangent_now += sum_embedding_2_tangent_2 * c_unit_now
+            factor_10 = sum_embedding_2_tangent_2 * c_unit_now
+            norm_c_tangent_now, norm_c_tangent_now_lost = _plus(norm_c_tangent_now, norm_c_tangent_now_lost, factor_10)
+        norm_c_tangent_now = _completed(norm_c_tangent_now, norm_c_tangent_now_lost)
         norm_c_tangent[j] = norm_c_tangent_now
-        factor_6 = _ratio(1.0, factor_5) / u
+        factor_11 = _ratio(1.0, factor_9) / u
         for f_11 in range(d):
             sum_embedding_2_tangent_3 = sum_embedding_2_tangent[f_11]
             c_unit_2 = np.float64(c_unit[j, f_11])
-            c_unit_tangent[j, f_11] = factor_6 * (sum_embedding_2_tangent_3 - norm_c_tangent_now * c_unit_2)
+            c_unit_tangent[j, f_11] = factor_11 * (sum_embedding_2_tangent_3 - norm_c_tangent_now * c_unit_2)
+    sum_w_tangent = _completed(sum_w_tangent, sum_w_tangent_lost)
     sum_c_unit_2[:, :] = 0.0
     sum_c_unit_2_tangent[:, :] = 0.0
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
     v_b = np.float64(direction_b[()])
     v_w = np.float64(direction_w[()])
-    factor_14 = v_w / term
-    factor_16 = w_2 / term
-    factor_18 = w_2 / (term * term)
-    factor_21 = -w_2 / term
+    factor_21 = v_w / term
+    factor_23 = w_2 / term
+    factor_25 = w_2 / (term * term)
+    factor_28 = -w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -969,47 +1094,52 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_e_3 = sum_e[j, i]
                 for k_23 in range(s):
                     case = ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
-                    term_2 = b_2 + w_2 * case
-                    if term_2 > max_w or term_2 != term_2:
-                        max_w = term_2
-                    if term_2 > argmax_w_now_best:
-                        argmax_w_now_best = term_2
+                    term_3 = b_2 + w_2 * case
+                    if term_3 > max_w or term_3 != term_3:
+                        max_w = term_3
+                    if term_3 > argmax_w_now_best:
+                        argmax_w_now_best = term_3
                         argmax_w_now = k_23
                 argmax_w[j, i] = argmax_w_now
                 rest_w_now = 0.0
+                rest_w_now_lost = 0.0
                 for k_212 in range(s):
                     exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else np.float64(sum_c_unit[j, i, k_212])), max_w)
                     exp_w[j, i, k_212] = exp_w_now
                     if k_212 != argmax_w_now:
-                        rest_w_now += exp_w_now
+                        rest_w_now, rest_w_now_lost = _plus(rest_w_now, rest_w_now_lost, exp_w_now)
                     sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
+                rest_w_now = _completed(rest_w_now, rest_w_now_lost)
                 rest_w[j, i] = rest_w_now
                 exp_w_entry_1[j, i] = exp_w[j, i, j]
                 seed_2 = seed[j, i]
-                factor_7 = seed_2 / (1.0 + rest_w_now)
+                factor_12 = seed_2 / (1.0 + rest_w_now)
                 for f_11 in range(d):
                     e_3 = np.float64(e[j, i, f_11])
-                    sum_c_unit_2_right[row, i, f_11] = factor_7 * e_3
+                    sum_c_unit_2_right[row, i, f_11] = factor_12 * e_3
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d)), False, sum_c_unit_2, True)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
                 sum_norm_embedding_now = 0.0
+                sum_norm_embedding_now_lost = 0.0
                 rest_w_2 = rest_w[j, i_3]
-                term_3 = 1.0 + rest_w_2
-                factor_8 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
+                term_4 = 1.0 + rest_w_2
+                factor_13 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
                 case_2 = ((rest_w_2) if j == argmax_w[j, i_3] else (1.0 + rest_w_2 - exp_w[j, i_3, j]))
-                factor_9 = -case_2 / term_3
+                factor_14 = -case_2 / term_4
                 seed_3 = seed[j, i_3]
-                factor_10 = w_2 * seed_3
+                factor_15 = w_2 * seed_3
                 for f_4 in range(d):
-                    sum_e_2_now = np.float64(sum_e_2_product[row, i_3, f_4]) / term_3
+                    sum_e_2_now = np.float64(sum_e_2_product[row, i_3, f_4]) / term_4
                     sum_e_2[j, i_3, f_4] = sum_e_2_now
                     e_4 = np.float64(e[j, i_3, f_4])
-                    ratio_value_8 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_8)
-                    term_4 = sum_e_2_now + factor_9 * ratio_value_8
-                    sum_norm_embedding_now += factor_10 * e_4 * term_4
+                    ratio_value_8 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_13)
+                    term_5 = sum_e_2_now + factor_14 * ratio_value_8
+                    factor_16 = factor_15 * e_4 * term_5
+                    sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_16)
+                sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
         _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), False)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), False)
@@ -1019,135 +1149,153 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 for k in range(s):
                     sum_c_unit_tangent[j, i, k] = np.float64(sum_c_unit_tangent_part1[row, i, k]) + np.float64(sum_c_unit_tangent_part2[row, i, k])
                 logsumexp_w_tangent = 0.0
-                term_5 = 1.0 + rest_w[j, i]
+                logsumexp_w_tangent_lost = 0.0
+                term_6 = 1.0 + rest_w[j, i]
                 sum_e_4 = sum_e[j, i]
                 sum_e_tangent_2 = sum_e_tangent[j, i]
-                factor_11 = w_2 * sum_e_tangent_2
+                factor_17 = w_2 * sum_e_tangent_2
                 argmax_w_2 = argmax_w[j, i]
-                term_6 = v_b + v_w * ((sum_e_4) if j == argmax_w_2 else np.float64(sum_c_unit[j, i, argmax_w_2])) + w_2 * sum_e_tangent_2 * ((1.0) if j == argmax_w_2 else 0.0) + w_2 * sum_c_unit_tangent[j, i, argmax_w_2] * ((0.0) if j == argmax_w_2 else 1.0)
+                term_7 = v_b + v_w * ((sum_e_4) if j == argmax_w_2 else np.float64(sum_c_unit[j, i, argmax_w_2])) + w_2 * sum_e_tangent_2 * ((1.0) if j == argmax_w_2 else 0.0) + w_2 * sum_c_unit_tangent[j, i, argmax_w_2] * ((0.0) if j == argmax_w_2 else 1.0)
                 for k_195 in range(s):
-                    logsumexp_w_tangent += exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else np.float64(sum_c_unit[j, i, k_195])) + factor_11 * ((1.0) if j == k_195 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((0.0) if j == k_195 else 1.0) - term_6) / term_5
+                    factor_18 = exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else np.float64(sum_c_unit[j, i, k_195])) + factor_17 * ((1.0) if j == k_195 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((0.0) if j == k_195 else 1.0) - term_7) / term_6
+                    logsumexp_w_tangent, logsumexp_w_tangent_lost = _plus(logsumexp_w_tangent, logsumexp_w_tangent_lost, factor_18)
+                logsumexp_w_tangent = _completed(logsumexp_w_tangent, logsumexp_w_tangent_lost)
                 seed_4 = seed[j, i]
                 for k_23 in range(s):
                     exp_w_2 = exp_w[j, i, k_23]
                     case_3 = ((sum_e_4) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
-                    softmax_w_tangent_now = exp_w_2 * (-logsumexp_w_tangent + (v_b + v_w * case_3 + factor_11 * ((1.0) if j == k_23 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_23] * ((0.0) if j == k_23 else 1.0) - term_6)) / term_5
+                    softmax_w_tangent_now = exp_w_2 * (-logsumexp_w_tangent + (v_b + v_w * case_3 + factor_17 * ((1.0) if j == k_23 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_23] * ((0.0) if j == k_23 else 1.0) - term_7)) / term_6
                     softmax_w_tangent[j, i, k_23] = softmax_w_tangent_now
                     sum_e_2_tangent_part1_left[row, i, k_23] = ((softmax_w_tangent_now) if j != k_23 else 0.0)
-                    factor_12 = exp_w_2 / term_5
+                    factor_19 = exp_w_2 / term_6
                     for f_11 in range(d):
                         e_5 = np.float64(e[j, i, f_11])
                         if j != k_23:
-                            sum_c_unit_2_tangent[k_23, f_11] += seed_4 * (e_5 * softmax_w_tangent_now + factor_12 * np.float64(e_tangent[j, i, f_11]))
+                            sum_c_unit_2_tangent[k_23, f_11] += seed_4 * (e_5 * softmax_w_tangent_now + factor_19 * np.float64(e_tangent[j, i, f_11]))
                 softmax_w_tangent_entry_2[j, i] = softmax_w_tangent[j, i, j]
             for i in range(u):
                 sum_embedding_3_tangent[j, i, :] = 0.0
                 for i_207 in range(u):
                     sum_e_5 = sum_e[j, i_207]
-                    factor_13 = math.sqrt(scaled_sum_embedding[j, i_207]) * _positive_part(peak_sum_embedding[j, i_207])
+                    factor_20 = math.sqrt(scaled_sum_embedding[j, i_207]) * _positive_part(peak_sum_embedding[j, i_207])
                     rest_w_3 = rest_w[j, i_207]
                     case_4 = ((rest_w_3) if j == argmax_w[j, i_207] else (1.0 + rest_w_3 - exp_w[j, i_207, j]))
-                    ratio_value_10 = _ratio(1.0, factor_13)
-                    factor_15 = factor_14 * case_4 * ratio_value_10 / (1.0 + rest_w_3)
-                    factor_17 = factor_16 * sum_e_tangent[j, i_207] * case_4 * ratio_value_10 / (1.0 + rest_w_3)
-                    square = (ratio_value_10 * ratio_value_10)
-                    factor_19 = factor_18 * norm_sum_embedding_tangent[j, i_207] * square * case_4 / (1.0 + rest_w_3)
-                    factor_20 = factor_18 * sum_e_5 * square * case_4 / (1.0 + rest_w_3)
-                    factor_22 = factor_21 * softmax_w_tangent[j, i_207, j] * ratio_value_10
-                    factor_23 = factor_21 * case_4 * ratio_value_10 / (1.0 + rest_w_3)
+                    ratio_value_10 = _ratio(1.0, factor_20)
+                    factor_22 = factor_21 * case_4 * ratio_value_10 / (1.0 + rest_w_3)
+                    factor_24 = factor_23 * sum_e_tangent[j, i_207] * case_4 * ratio_value_10 / (1.0 + rest_w_3)
+                    square_4 = (ratio_value_10 * ratio_value_10)
+                    factor_26 = factor_25 * norm_sum_embedding_tangent[j, i_207] * square_4 * case_4 / (1.0 + rest_w_3)
+                    factor_27 = factor_25 * sum_e_5 * square_4 * case_4 / (1.0 + rest_w_3)
+                    factor_29 = factor_28 * softmax_w_tangent[j, i_207, j] * ratio_value_10
+                    factor_30 = factor_28 * case_4 * ratio_value_10 / (1.0 + rest_w_3)
                     for d_24 in range(d):
                         e_6 = np.float64(e[j, i_207, d_24])
-                        ratio_value_9 = _ratio(sum_embedding[j, i_207, d_24] / term, factor_13)
-                        term_7 = -e_6 + sum_e_5 * ratio_value_9
+                        ratio_value_9 = _ratio(sum_embedding[j, i_207, d_24] / term, factor_20)
+                        term_8 = -e_6 + sum_e_5 * ratio_value_9
                         if i != i_207:
-                            sum_embedding_3_tangent[j, i, d_24] += seed[j, i_207] * (factor_15 * term_7 + factor_17 * ratio_value_9 + factor_19 * (e_6 + (-2.0) * sum_e_5 * ratio_value_9) + factor_20 * sum_embedding_tangent[j, i_207, d_24] + factor_22 * term_7 + factor_23 * np.float64(e_tangent[j, i_207, d_24]))
+                            sum_embedding_3_tangent[j, i, d_24] += seed[j, i_207] * (factor_22 * term_8 + factor_24 * ratio_value_9 + factor_26 * (e_6 + (-2.0) * sum_e_5 * ratio_value_9) + factor_27 * sum_embedding_tangent[j, i_207, d_24] + factor_29 * term_8 + factor_30 * np.float64(e_tangent[j, i_207, d_24]))
         _multiply(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit, False, sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d)), False)
         _multiply(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s)), False, c_unit_tangent, False, sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d)), False)
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
                 sum_norm_embedding_tangent_now = 0.0
+                sum_norm_embedding_tangent_now_lost = 0.0
                 rest_w_4 = rest_w[j, i_3]
-                term_8 = 1.0 + rest_w_4
+                term_9 = 1.0 + rest_w_4
                 seed_5 = seed[j, i_3]
-                factor_24 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
+                factor_31 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
                 case_5 = ((rest_w_4) if j == argmax_w[j, i_3] else (1.0 + rest_w_4 - exp_w[j, i_3, j]))
-                factor_25 = -case_5 / term_8
-                factor_26 = w_2 * softmax_w_tangent[j, i_3, j]
-                ratio_value_12 = _ratio(1.0, factor_24)
-                factor_27 = factor_16 * norm_sum_embedding_tangent[j, i_3] * case_5 * ratio_value_12 / term_8
-                factor_28 = factor_21 * case_5 * ratio_value_12 / term_8
+                factor_32 = -case_5 / term_9
+                factor_33 = w_2 * softmax_w_tangent[j, i_3, j]
+                ratio_value_12 = _ratio(1.0, factor_31)
+                factor_34 = factor_23 * norm_sum_embedding_tangent[j, i_3] * case_5 * ratio_value_12 / term_9
+                factor_35 = factor_28 * case_5 * ratio_value_12 / term_9
                 for f_4 in range(d):
-                    sum_e_2_tangent_part2 = np.float64(sum_e_2_tangent_part2_product[row, i_3, f_4]) / term_8  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
+                    sum_e_2_tangent_part2 = np.float64(sum_e_2_tangent_part2_product[row, i_3, f_4]) / term_9  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
                     sum_e_2_tangent_now = sum_e_2_tangent_part2 + np.float64(sum_e_2_tangent_part1[row, i_3, f_4])
                     sum_e_2_tangent[j, i_3, f_4] = sum_e_2_tangent_now
                     e_7 = np.float64(e[j, i_3, f_4])
-                    ratio_value_11 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_24)
-                    term_9 = sum_e_2[j, i_3, f_4] + factor_25 * ratio_value_11
-                    sum_norm_embedding_tangent_now += seed_5 * (v_w * e_7 * term_9 + w_2 * np.float64(e_tangent[j, i_3, f_4]) * term_9 + w_2 * e_7 * sum_e_2_tangent_now + factor_26 * e_7 * ratio_value_11 + factor_27 * e_7 * ratio_value_11 + factor_28 * e_7 * sum_embedding_tangent[j, i_3, f_4])
+                    ratio_value_11 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_31)
+                    term_10 = sum_e_2[j, i_3, f_4] + factor_32 * ratio_value_11
+                    factor_36 = seed_5 * (v_w * e_7 * term_10 + w_2 * np.float64(e_tangent[j, i_3, f_4]) * term_10 + w_2 * e_7 * sum_e_2_tangent_now + factor_33 * e_7 * ratio_value_11 + factor_34 * e_7 * ratio_value_11 + factor_35 * e_7 * sum_embedding_tangent[j, i_3, f_4])
+                    sum_norm_embedding_tangent_now, sum_norm_embedding_tangent_now_lost = _plus(sum_norm_embedding_tangent_now, sum_norm_embedding_tangent_now_lost, factor_36)
+                sum_norm_embedding_tangent_now = _completed(sum_norm_embedding_tangent_now, sum_norm_embedding_tangent_now_lost)
                 sum_norm_embedding_tangent[j, i_3] = sum_norm_embedding_tangent_now
-    factor_29 = w_2 / u
-    factor_32 = -w_2 / u
-    factor_35 = -w_2 / (u * u)
+    factor_38 = w_2 / u
+    factor_41 = -w_2 / u
+    factor_44 = -w_2 / (u * u)
     for k_10 in range(s):
         sum_norm_c = 0.0
+        sum_norm_c_lost = 0.0
         sum_norm_c_tangent = 0.0
+        sum_norm_c_tangent_lost = 0.0
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
-        factor_30 = factor_29 * ratio_value_13
+        factor_39 = factor_38 * ratio_value_13
         for f_74 in range(d):
             c_unit_3 = np.float64(c_unit[k_10, f_74])
             sum_c_unit_2_2 = np.float64(sum_c_unit_2[k_10, f_74])
-            sum_norm_c += c_unit_3 * sum_c_unit_2_2
+            factor_37 = c_unit_3 * sum_c_unit_2_2
+            sum_norm_c, sum_norm_c_lost = _plus(sum_norm_c, sum_norm_c_lost, factor_37)
             sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_74]
-            sum_norm_c_tangent += c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_74]) * sum_c_unit_2_2
-            product_embedding_part_2[f_74] = factor_30 * sum_c_unit_2_tangent_2
-        factor_31 = ratio_value_13 / u
-        factor_33 = factor_32 * sum_norm_c * ratio_value_13
-        factor_34 = factor_32 * sum_norm_c_tangent * ratio_value_13
-        factor_36 = factor_35 * norm_c_tangent[k_10] * (ratio_value_13 * ratio_value_13)
+            term_11 = c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_74]) * sum_c_unit_2_2
+            sum_norm_c_tangent, sum_norm_c_tangent_lost = _plus(sum_norm_c_tangent, sum_norm_c_tangent_lost, term_11)
+            product_embedding_part_2[f_74] = factor_39 * sum_c_unit_2_tangent_2
+        sum_norm_c = _completed(sum_norm_c, sum_norm_c_lost)
+        sum_norm_c_tangent = _completed(sum_norm_c_tangent, sum_norm_c_tangent_lost)
+        factor_40 = ratio_value_13 / u
+        factor_42 = factor_41 * sum_norm_c * ratio_value_13
+        factor_43 = factor_41 * sum_norm_c_tangent * ratio_value_13
+        factor_45 = factor_44 * norm_c_tangent[k_10] * (ratio_value_13 * ratio_value_13)
         for d_24 in range(d):
             c_unit_4 = np.float64(c_unit[k_10, d_24])
-            term_10 = np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * c_unit_4
-            product_embedding_part_1_now = factor_31 * term_10
+            term_12 = np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * c_unit_4
+            product_embedding_part_1_now = factor_40 * term_12
             product_embedding_part_1[d_24] = product_embedding_part_1_now
-            product_embedding_part_3_now = factor_33 * np.float64(c_unit_tangent[k_10, d_24])
+            product_embedding_part_3_now = factor_42 * np.float64(c_unit_tangent[k_10, d_24])
             product_embedding_part_3[d_24] = product_embedding_part_3_now
-            product_embedding_part_4_now = factor_34 * c_unit_4
+            product_embedding_part_4_now = factor_43 * c_unit_4
             product_embedding_part_4[d_24] = product_embedding_part_4_now
-            product_embedding_part_5_now = factor_36 * term_10
+            product_embedding_part_5_now = factor_45 * term_12
             product_embedding_part_5[d_24] = product_embedding_part_5_now
         for i in range(u):
-            factor_37 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
+            factor_46 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             rest_w_5 = rest_w[k_10, i]
             case_6 = ((rest_w_5) if k_10 == argmax_w[k_10, i] else (1.0 + rest_w_5 - exp_w_entry_1[k_10, i]))
-            factor_38 = -case_6 / (1.0 + rest_w_5)
+            factor_47 = -case_6 / (1.0 + rest_w_5)
             seed_6 = seed[k_10, i]
             ratio_value_15 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_39 = seed_6 * ratio_value_15
+            factor_48 = seed_6 * ratio_value_15
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
-            factor_40 = -w_2 * seed_6
-            factor_41 = norm_embedding_tangent[k_10, i] * (ratio_value_15 * ratio_value_15)
-            factor_42 = w_2 * seed_6 * ratio_value_15
-            factor_43 = w_2 * seed_6 * softmax_w_tangent_entry_2[k_10, i] * ratio_value_15
-            ratio_value_16 = _ratio(1.0, factor_37)
-            factor_44 = factor_16 * norm_sum_embedding_tangent[k_10, i] * seed_6 * case_6 * ratio_value_15 * ratio_value_16 / (1.0 + rest_w_5)
-            factor_45 = -sum_norm_embedding_2 * ratio_value_15
-            factor_46 = -sum_norm_embedding_tangent[k_10, i] * ratio_value_15
-            factor_47 = factor_21 * seed_6 * case_6 * ratio_value_15 * ratio_value_16 / (1.0 + rest_w_5)
+            factor_49 = -w_2 * seed_6
+            factor_50 = norm_embedding_tangent[k_10, i] * (ratio_value_15 * ratio_value_15)
+            factor_51 = w_2 * seed_6 * ratio_value_15
+            factor_52 = w_2 * seed_6 * softmax_w_tangent_entry_2[k_10, i] * ratio_value_15
+            ratio_value_16 = _ratio(1.0, factor_46)
+            factor_53 = factor_23 * norm_sum_embedding_tangent[k_10, i] * seed_6 * case_6 * ratio_value_15 * ratio_value_16 / (1.0 + rest_w_5)
+            factor_54 = -sum_norm_embedding_2 * ratio_value_15
+            factor_55 = -sum_norm_embedding_tangent[k_10, i] * ratio_value_15
+            factor_56 = factor_28 * seed_6 * case_6 * ratio_value_15 * ratio_value_16 / (1.0 + rest_w_5)
             for d_24 in range(d):
-                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_37)
-                term_11 = sum_e_2[k_10, i, d_24] + factor_38 * ratio_value_14
+                ratio_value_14 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_46)
+                term_13 = sum_e_2[k_10, i, d_24] + factor_47 * ratio_value_14
                 e_8 = np.float64(e[k_10, i, d_24])
-                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + v_w * (product_embedding_part_1[d_24] + factor_39 * term_11) + factor_41 * (sum_norm_embedding_2 * e_8 + factor_40 * term_11) + factor_42 * sum_e_2_tangent[k_10, i, d_24] + factor_43 * ratio_value_14 + factor_44 * ratio_value_14 + factor_45 * np.float64(e_tangent[k_10, i, d_24]) + factor_46 * e_8 + factor_47 * sum_embedding_tangent[k_10, i, d_24]
+                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + v_w * (product_embedding_part_1[d_24] + factor_48 * term_13) + factor_50 * (sum_norm_embedding_2 * e_8 + factor_49 * term_13) + factor_51 * sum_e_2_tangent[k_10, i, d_24] + factor_52 * ratio_value_14 + factor_53 * ratio_value_14 + factor_54 * np.float64(e_tangent[k_10, i, d_24]) + factor_55 * e_8 + factor_56 * sum_embedding_tangent[k_10, i, d_24]
     sum_w_2_tangent = 0.0
+    sum_w_2_tangent_lost = 0.0
     sum_w_3_tangent = 0.0
+    sum_w_3_tangent_lost = 0.0
     for i_198 in range(u):
         for k_199 in range(s):
             seed_7 = seed[k_199, i_198]
-            sum_w_2_tangent += seed_7 * (sum_e[k_199, i_198] * softmax_w_tangent[k_199, i_198, k_199] + sum_e_tangent[k_199, i_198] * exp_w[k_199, i_198, k_199] / (1.0 + rest_w[k_199, i_198]))
-            term_12 = 1.0 + rest_w[k_199, i_198]
+            factor_57 = seed_7 * (sum_e[k_199, i_198] * softmax_w_tangent[k_199, i_198, k_199] + sum_e_tangent[k_199, i_198] * exp_w[k_199, i_198, k_199] / (1.0 + rest_w[k_199, i_198]))
+            sum_w_2_tangent, sum_w_2_tangent_lost = _plus(sum_w_2_tangent, sum_w_2_tangent_lost, factor_57)
+            term_14 = 1.0 + rest_w[k_199, i_198]
             for k_202 in range(s):
+                factor_58 = seed_7 * (softmax_w_tangent[k_199, i_198, k_202] * np.float64(sum_c_unit[k_199, i_198, k_202]) + exp_w[k_199, i_198, k_202] * sum_c_unit_tangent[k_199, i_198, k_202] / term_14)
                 if k_199 != k_202:
-                    sum_w_3_tangent += seed_7 * (softmax_w_tangent[k_199, i_198, k_202] * np.float64(sum_c_unit[k_199, i_198, k_202]) + exp_w[k_199, i_198, k_202] * sum_c_unit_tangent[k_199, i_198, k_202] / term_12)
+                    sum_w_3_tangent, sum_w_3_tangent_lost = _plus(sum_w_3_tangent, sum_w_3_tangent_lost, factor_58)
+    sum_w_2_tangent = _completed(sum_w_2_tangent, sum_w_2_tangent_lost)
+    sum_w_3_tangent = _completed(sum_w_3_tangent, sum_w_3_tangent_lost)
     product_w[()] = sum_w_2_tangent + sum_w_3_tangent - sum_w_tangent
     product_b[()] = 0.0

@@ -52,6 +52,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -153,12 +167,15 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
     n = score.shape[0]
     weighted = sample_weights.size > 0
     sum_margin = 0.0
+    sum_margin_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         s = np.float64(score[i])
         y = np.float64(target[i])
-        sum_margin += seed * _step(margin - s * y)
+        factor = seed * _step(margin - s * y)
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
+    sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin
     parameter_hessian[0] += 0.0
 

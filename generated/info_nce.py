@@ -117,6 +117,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -210,14 +224,20 @@ def value(query, key, temperature, sample_weights, value_out):
             if magnitude_value_2 > peak_query or magnitude_value_2 != magnitude_value_2:
                 peak_query = magnitude_value_2
         scaled_key = 0.0
+        scaled_key_lost = 0.0
         scaled_query = 0.0
+        scaled_query_lost = 0.0
         for f_101 in range(d):
             k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key)
-            scaled_key += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key, scaled_key_lost = _plus(scaled_key, scaled_key_lost, square)
             q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query)
-            scaled_query += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query, scaled_query_lost = _plus(scaled_query, scaled_query_lost, square_2)
+        scaled_key = _completed(scaled_key, scaled_key_lost)
+        scaled_query = _completed(scaled_query, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
         for f_3 in range(d):
@@ -242,10 +262,12 @@ def value(query, key, temperature, sample_weights, value_out):
                     argmax_sum_k_unit_best = factor_3
                     argmax_sum_k_unit = j_8
             rest_sum_k_unit = 0.0
+            rest_sum_k_unit_lost = 0.0
             for j_103 in range(n):
                 exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 if j_103 != argmax_sum_k_unit:
-                    rest_sum_k_unit += exp_sum_k_unit
+                    rest_sum_k_unit, rest_sum_k_unit_lost = _plus(rest_sum_k_unit, rest_sum_k_unit_lost, exp_sum_k_unit)
+            rest_sum_k_unit = _completed(rest_sum_k_unit, rest_sum_k_unit_lost)
             loss = (max_sum_k_unit - np.float64(sum_k_unit[row, i]) / temperature) + math.log1p(rest_sum_k_unit)
             factor_4 = loss * sample_weight[i]
             total += factor_4
@@ -299,14 +321,20 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
+        scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
+        scaled_query_now_lost = 0.0
         for f_101 in range(d):
             k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key_now)
-            scaled_key_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
             q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query_now)
-            scaled_query_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
+        scaled_key_now = _completed(scaled_key_now, scaled_key_now_lost)
+        scaled_query_now = _completed(scaled_query_now, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
@@ -336,12 +364,14 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                     argmax_sum_k_unit_now = j_8
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
+            rest_sum_k_unit_now_lost = 0.0
             for j_103 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_103] = exp_sum_k_unit_now
                 if j_103 != argmax_sum_k_unit_now:
-                    rest_sum_k_unit_now += exp_sum_k_unit_now
+                    rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
                 sum_k_unit_2_left[row, j_103] = ((exp_sum_k_unit_now) if i != j_103 else 0.0)
+            rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -360,6 +390,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         for i in range(start, stop):
             row = i - start
             sum_norm_query = 0.0
+            sum_norm_query_lost = 0.0
             rest_sum_k_unit_2 = rest_sum_k_unit[i]
             term = 1.0 + rest_sum_k_unit_2
             argmax_sum_k_unit_2 = argmax_sum_k_unit[i]
@@ -370,23 +401,28 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             for f_6 in range(d):
                 sum_q_unit_now = np.float64(sum_q_unit_product[row, f_6]) / term
                 sum_q_unit[f_6] = sum_q_unit_now
-                sum_norm_query += factor_7 * np.float64(q_unit[i, f_6]) * (sum_q_unit_now + factor_6 * np.float64(k_unit[i, f_6]))
+                factor_8 = factor_7 * np.float64(q_unit[i, f_6]) * (sum_q_unit_now + factor_6 * np.float64(k_unit[i, f_6]))
+                sum_norm_query, sum_norm_query_lost = _plus(sum_norm_query, sum_norm_query_lost, factor_8)
+            sum_norm_query = _completed(sum_norm_query, sum_norm_query_lost)
             peak_query_2 = peak_query[i]
-            factor_8 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
-            ratio_value_3 = _ratio(1.0, factor_8)
+            factor_9 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
+            ratio_value_3 = _ratio(1.0, factor_9)
             for d_9 in range(d):
                 gradient_query[i, d_9] = ratio_value_3 * (factor_7 * (sum_q_unit[d_9] + factor_6 * np.float64(k_unit[i, d_9])) - sum_norm_query * np.float64(q_unit[i, d_9]))
     for j_2 in range(n):
         sum_norm_key = 0.0
+        sum_norm_key_lost = 0.0
         seed_4 = seed[j_2]
         rest_sum_k_unit_3 = rest_sum_k_unit[j_2]
         case_2 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit[j_2] else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own[j_2]))
-        factor_9 = -seed_4 * case_2 / (1.0 + rest_sum_k_unit_3)
+        factor_10 = -seed_4 * case_2 / (1.0 + rest_sum_k_unit_3)
         for f_46 in range(d):
-            sum_norm_key += np.float64(k_unit[j_2, f_46]) * (np.float64(sum_k_unit_2[j_2, f_46]) + factor_9 * np.float64(q_unit[j_2, f_46])) / temperature
+            factor_11 = np.float64(k_unit[j_2, f_46]) * (np.float64(sum_k_unit_2[j_2, f_46]) + factor_10 * np.float64(q_unit[j_2, f_46])) / temperature
+            sum_norm_key, sum_norm_key_lost = _plus(sum_norm_key, sum_norm_key_lost, factor_11)
+        sum_norm_key = _completed(sum_norm_key, sum_norm_key_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
         for d_10 in range(d):
-            gradient_key[j_2, d_10] = ratio_value_4 * ((np.float64(sum_k_unit_2[j_2, d_10]) + factor_9 * np.float64(q_unit[j_2, d_10])) / temperature - sum_norm_key * np.float64(k_unit[j_2, d_10]))
+            gradient_key[j_2, d_10] = ratio_value_4 * ((np.float64(sum_k_unit_2[j_2, d_10]) + factor_10 * np.float64(q_unit[j_2, d_10])) / temperature - sum_norm_key * np.float64(k_unit[j_2, d_10]))
     return total
 
 
@@ -445,17 +481,24 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
+        scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
+        scaled_query_now_lost = 0.0
         for f_101 in range(d):
             k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key_now)
-            scaled_key_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
             q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query_now)
-            scaled_query_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
+        scaled_key_now = _completed(scaled_key_now, scaled_key_now_lost)
+        scaled_query_now = _completed(scaled_query_now, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
         sum_norm_query_sensitivity_now = 0.0
+        sum_norm_query_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
         for f_3 in range(d):
@@ -465,7 +508,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             q_3 = np.float64(query[i, f_3])
             q_unit_now = _ratio(q_3, factor_2)
             q_unit[i, f_3] = q_unit_now
-            sum_norm_query_sensitivity_now += k_unit_now * q_unit_now
+            factor_3 = k_unit_now * q_unit_now
+            sum_norm_query_sensitivity_now, sum_norm_query_sensitivity_now_lost = _plus(sum_norm_query_sensitivity_now, sum_norm_query_sensitivity_now_lost, factor_3)
+        sum_norm_query_sensitivity_now = _completed(sum_norm_query_sensitivity_now, sum_norm_query_sensitivity_now_lost)
         sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
     sum_k_unit_2[:, :] = 0.0
     sum_norm_key_sensitivity[:, :] = 0.0
@@ -482,190 +527,204 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             argmax_sum_k_unit_now = 0
             argmax_sum_k_unit_now_best = -np.inf
             for j_8 in range(n):
-                factor_3 = np.float64(sum_k_unit[i, j_8]) / temperature
-                if factor_3 > max_sum_k_unit_now or factor_3 != factor_3:
-                    max_sum_k_unit_now = factor_3
-                if factor_3 > argmax_sum_k_unit_now_best:
-                    argmax_sum_k_unit_now_best = factor_3
+                factor_4 = np.float64(sum_k_unit[i, j_8]) / temperature
+                if factor_4 > max_sum_k_unit_now or factor_4 != factor_4:
+                    max_sum_k_unit_now = factor_4
+                if factor_4 > argmax_sum_k_unit_now_best:
+                    argmax_sum_k_unit_now_best = factor_4
                     argmax_sum_k_unit_now = j_8
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
+            rest_sum_k_unit_now_lost = 0.0
             for j_103 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_103]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_103] = exp_sum_k_unit_now
                 if j_103 != argmax_sum_k_unit_now:
-                    rest_sum_k_unit_now += exp_sum_k_unit_now
+                    rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
                 sum_k_unit_2_left[row, j_103] = ((exp_sum_k_unit_now) if i != j_103 else 0.0)
+            rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             seed_2 = seed[i]
             term = 1.0 + rest_sum_k_unit_now
-            factor_4 = seed_2 / term
+            factor_5 = seed_2 / term
             sum_k_unit_4 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
-            factor_5 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
+            factor_6 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
             sum_norm_query_sensitivity_4 = sum_norm_query_sensitivity[i]
             peak_query_2 = peak_query[i]
-            factor_6 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
-            ratio_value_3 = _ratio(1.0, factor_6)
-            factor_7 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_4 * ratio_value_3 / ((temperature * temperature) * term)
+            factor_7 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
+            ratio_value_3 = _ratio(1.0, factor_7)
+            factor_8 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_4 * ratio_value_3 / ((temperature * temperature) * term)
             for f_3 in range(d):
                 q_unit_2 = np.float64(q_unit[i, f_3])
-                sum_k_unit_2_right[row, f_3] = factor_4 * q_unit_2
+                sum_k_unit_2_right[row, f_3] = factor_5 * q_unit_2
                 k_unit_2 = np.float64(k_unit[i, f_3])
                 k_4 = np.float64(key[argmax_sum_k_unit_now, f_3])
-                sum_norm_query_change[i, f_3] = factor_7 * (k_unit_2 + q_unit_2 * sum_k_unit_4 - _ratio(k_4, factor_5) - q_unit_2 * sum_k_unit_3)
+                sum_norm_query_change[i, f_3] = factor_8 * (k_unit_2 + q_unit_2 * sum_k_unit_4 - _ratio(k_4, factor_6) - q_unit_2 * sum_k_unit_3)
             logsumexp_sum_k_unit_centred[i, :] = 0.0
             sum_norm_query_sensitivity_3[i, :] = 0.0
             sum_q_unit_sensitivity_own[i, :] = 0.0
-            factor_8 = ratio_value_3 / (temperature * term)
-            factor_12 = seed_2 / (term * term)
+            factor_9 = ratio_value_3 / (temperature * term)
+            factor_13 = seed_2 / (term * term)
             for j_52 in range(n):
                 sum_k_unit_5 = np.float64(sum_k_unit[i, j_52])
                 exp_sum_k_unit_2 = exp_sum_k_unit[j_52]
-                factor_9 = factor_8 * exp_sum_k_unit_2
-                factor_10 = factor_8 * exp_sum_k_unit_2 * sum_k_unit_5
+                factor_10 = factor_9 * exp_sum_k_unit_2
+                factor_11 = factor_9 * exp_sum_k_unit_2 * sum_k_unit_5
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_52]) * _positive_part(peak_key[j_52]))
-                factor_11 = factor_4 * exp_sum_k_unit_2 * sum_k_unit_5 * ratio_value_4
-                factor_13 = factor_12 * sum_k_unit_5 * (exp_sum_k_unit_2 * exp_sum_k_unit_2) * ratio_value_4
-                factor_14 = factor_12 * exp_sum_k_unit_2 * ((rest_sum_k_unit_now) if j_52 == argmax_sum_k_unit_now else (1.0 + rest_sum_k_unit_now - exp_sum_k_unit_2)) * ratio_value_4
+                factor_12 = factor_5 * exp_sum_k_unit_2 * sum_k_unit_5 * ratio_value_4
+                factor_14 = factor_13 * sum_k_unit_5 * (exp_sum_k_unit_2 * exp_sum_k_unit_2) * ratio_value_4
+                factor_15 = factor_13 * exp_sum_k_unit_2 * ((rest_sum_k_unit_now) if j_52 == argmax_sum_k_unit_now else (1.0 + rest_sum_k_unit_now - exp_sum_k_unit_2)) * ratio_value_4
                 for d_48 in range(d):
                     k_unit_3 = np.float64(k_unit[j_52, d_48])
                     q_unit_3 = np.float64(q_unit[i, d_48])
                     k_5 = np.float64(key[argmax_sum_k_unit_now, d_48])
-                    term_2 = k_unit_3 + q_unit_3 * sum_k_unit_4 - _ratio(k_5, factor_5) - q_unit_3 * sum_k_unit_5
+                    term_2 = k_unit_3 + q_unit_3 * sum_k_unit_4 - _ratio(k_5, factor_6) - q_unit_3 * sum_k_unit_5
                     if j_52 != argmax_sum_k_unit_now:
-                        logsumexp_sum_k_unit_centred[i, d_48] += factor_9 * term_2
+                        logsumexp_sum_k_unit_centred[i, d_48] += factor_10 * term_2
                     if (i != j_52 and j_52 != argmax_sum_k_unit_now):
-                        sum_norm_query_sensitivity_3[i, d_48] += factor_10 * term_2
+                        sum_norm_query_sensitivity_3[i, d_48] += factor_11 * term_2
                     if (i != j_52 and j_52 != argmax_sum_k_unit_now):
-                        sum_q_unit_sensitivity_own[i, d_48] += factor_9 * k_unit_3 * term_2
+                        sum_q_unit_sensitivity_own[i, d_48] += factor_10 * k_unit_3 * term_2
                     term_3 = q_unit_3 - k_unit_3 * sum_k_unit_5
                     if i != j_52:
-                        sum_norm_key_sensitivity[j_52, d_48] += factor_11 * term_3
+                        sum_norm_key_sensitivity[j_52, d_48] += factor_12 * term_3
                     if i != j_52:
-                        sum_norm_key_sensitivity_3_own[j_52, d_48] += factor_13 * term_3
+                        sum_norm_key_sensitivity_3_own[j_52, d_48] += factor_14 * term_3
                     if i != j_52:
-                        sum_k_unit_2_sensitivity_own_joint[j_52, d_48] += factor_14 * q_unit_3 * term_3
+                        sum_k_unit_2_sensitivity_own_joint[j_52, d_48] += factor_15 * q_unit_3 * term_3
         _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now = 0.0
+            sum_norm_query_now_lost = 0.0
             sum_norm_query_sensitivity_2_now = 0.0
+            sum_norm_query_sensitivity_2_now_lost = 0.0
             rest_sum_k_unit_2 = rest_sum_k_unit[i]
             term_4 = 1.0 + rest_sum_k_unit_2
             argmax_sum_k_unit_2 = argmax_sum_k_unit[i]
             exp_sum_k_unit_own_2 = exp_sum_k_unit_own[i]
             case = ((rest_sum_k_unit_2) if i == argmax_sum_k_unit_2 else (1.0 + rest_sum_k_unit_2 - exp_sum_k_unit_own_2))
-            factor_15 = -case / term_4
+            factor_16 = -case / term_4
             seed_3 = seed[i]
-            factor_16 = seed_3 / temperature
+            factor_17 = seed_3 / temperature
             for f_6 in range(d):
                 sum_q_unit_now = np.float64(sum_q_unit_product[row, f_6]) / term_4
                 sum_q_unit[i, f_6] = sum_q_unit_now
                 q_unit_4 = np.float64(q_unit[i, f_6])
-                sum_norm_query_now += factor_16 * q_unit_4 * (sum_q_unit_now + factor_15 * np.float64(k_unit[i, f_6]))
-                sum_norm_query_sensitivity_2_now += q_unit_4 * sum_q_unit_now
+                factor_18 = factor_17 * q_unit_4 * (sum_q_unit_now + factor_16 * np.float64(k_unit[i, f_6]))
+                sum_norm_query_now, sum_norm_query_now_lost = _plus(sum_norm_query_now, sum_norm_query_now_lost, factor_18)
+                factor_19 = q_unit_4 * sum_q_unit_now
+                sum_norm_query_sensitivity_2_now, sum_norm_query_sensitivity_2_now_lost = _plus(sum_norm_query_sensitivity_2_now, sum_norm_query_sensitivity_2_now_lost, factor_19)
+            sum_norm_query_now = _completed(sum_norm_query_now, sum_norm_query_now_lost)
+            sum_norm_query_sensitivity_2_now = _completed(sum_norm_query_sensitivity_2_now, sum_norm_query_sensitivity_2_now_lost)
             sum_norm_query[i] = sum_norm_query_now
             sum_norm_query_sensitivity_2[i] = sum_norm_query_sensitivity_2_now
             peak_query_3 = peak_query[i]
-            factor_17 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
-            ratio_value_5 = _ratio(1.0, factor_17)
+            factor_20 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
+            ratio_value_5 = _ratio(1.0, factor_20)
             sum_norm_query_sensitivity_5 = sum_norm_query_sensitivity[i]
-            factor_18 = case * ratio_value_5 / term_4
-            factor_19 = -exp_sum_k_unit_own_2 / term_4
+            factor_21 = case * ratio_value_5 / term_4
+            factor_22 = -exp_sum_k_unit_own_2 / term_4
             for d_48 in range(d):
                 logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i, d_48]
                 q_unit_5 = np.float64(q_unit[i, d_48])
-                term_5 = sum_q_unit[i, d_48] + factor_15 * np.float64(k_unit[i, d_48])
-                sum_norm_query_change_2[i, d_48] = factor_16 * (sum_norm_query_sensitivity_3[i, d_48] + sum_norm_query_sensitivity_2_now * (-logsumexp_sum_k_unit_centred_2 - q_unit_5 * ratio_value_5) + sum_norm_query_sensitivity_5 * (factor_18 * q_unit_5 + factor_19 * logsumexp_sum_k_unit_centred_2) + term_5 * ratio_value_5)
-                gradient_query[i, d_48] = ratio_value_5 * (factor_16 * term_5 - sum_norm_query_now * q_unit_5)
-    factor_23 = loss_scale / temperature
-    factor_31 = -loss_scale / temperature
+                term_5 = sum_q_unit[i, d_48] + factor_16 * np.float64(k_unit[i, d_48])
+                sum_norm_query_change_2[i, d_48] = factor_17 * (sum_norm_query_sensitivity_3[i, d_48] + sum_norm_query_sensitivity_2_now * (-logsumexp_sum_k_unit_centred_2 - q_unit_5 * ratio_value_5) + sum_norm_query_sensitivity_5 * (factor_21 * q_unit_5 + factor_22 * logsumexp_sum_k_unit_centred_2) + term_5 * ratio_value_5)
+                gradient_query[i, d_48] = ratio_value_5 * (factor_17 * term_5 - sum_norm_query_now * q_unit_5)
+    factor_28 = loss_scale / temperature
+    factor_36 = -loss_scale / temperature
     for j_2 in range(n):
         sum_norm_key = 0.0
+        sum_norm_key_lost = 0.0
         sum_norm_key_sensitivity_2 = 0.0
+        sum_norm_key_sensitivity_2_lost = 0.0
         seed_4 = seed[j_2]
         rest_sum_k_unit_3 = rest_sum_k_unit[j_2]
         term_6 = 1.0 + rest_sum_k_unit_3
         argmax_sum_k_unit_3 = argmax_sum_k_unit[j_2]
         exp_sum_k_unit_own_3 = exp_sum_k_unit_own[j_2]
         case_2 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_3))
-        factor_20 = -seed_4 * case_2 / term_6
-        factor_21 = math.sqrt(scaled_query[argmax_sum_k_unit_3]) * _positive_part(peak_query[argmax_sum_k_unit_3])
+        factor_23 = -seed_4 * case_2 / term_6
+        factor_26 = math.sqrt(scaled_query[argmax_sum_k_unit_3]) * _positive_part(peak_query[argmax_sum_k_unit_3])
         sum_norm_query_2 = sum_norm_query[argmax_sum_k_unit_3]
-        ratio_value_7 = _ratio(1.0, factor_21)
-        square = (ratio_value_7 * ratio_value_7)
-        factor_22 = sum_norm_query_2 * square
+        ratio_value_7 = _ratio(1.0, factor_26)
+        square_3 = (ratio_value_7 * ratio_value_7)
+        factor_27 = sum_norm_query_2 * square_3
         case_3 = ((sample_weights[argmax_sum_k_unit_3]) if weighted else 1.0)
-        factor_24 = factor_23 * case_3 * ratio_value_7
-        factor_25 = -sum_norm_query_2 * square
-        factor_26 = math.sqrt(scaled_key[argmax_sum_k_unit_3]) * _positive_part(peak_key[argmax_sum_k_unit_3])
+        factor_29 = factor_28 * case_3 * ratio_value_7
+        factor_30 = -sum_norm_query_2 * square_3
+        factor_31 = math.sqrt(scaled_key[argmax_sum_k_unit_3]) * _positive_part(peak_key[argmax_sum_k_unit_3])
         rest_sum_k_unit_4 = rest_sum_k_unit[argmax_sum_k_unit_3]
         exp_difference_value = _exp_difference(np.float64(sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3]) / temperature, max_sum_k_unit[argmax_sum_k_unit_3])
         case_4 = ((rest_sum_k_unit_4) if argmax_sum_k_unit_3 == argmax_sum_k_unit[argmax_sum_k_unit_3] else (1.0 + rest_sum_k_unit_4 - exp_difference_value) if argmax_sum_k_unit_3 == argmax_sum_k_unit_3 else np.nan)
-        factor_27 = -case_4 / (1.0 + rest_sum_k_unit_4)
-        factor_28 = factor_23 * case_3
-        factor_29 = case_4 * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
-        factor_30 = -exp_difference_value / (1.0 + rest_sum_k_unit_4)
-        factor_32 = factor_31 * case_3 * ratio_value_7
-        factor_33 = factor_31 * case_3 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
+        factor_32 = -case_4 / (1.0 + rest_sum_k_unit_4)
+        factor_33 = factor_28 * case_3
+        factor_34 = case_4 * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
+        factor_35 = -exp_difference_value / (1.0 + rest_sum_k_unit_4)
+        factor_37 = factor_36 * case_3 * ratio_value_7
+        factor_38 = factor_36 * case_3 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
         sum_norm_query_3 = sum_norm_query[j_2]
         ratio_value_9 = _ratio(1.0, math.sqrt(scaled_query[j_2]) * _positive_part(peak_query[j_2]))
-        square_2 = (ratio_value_9 * ratio_value_9)
-        factor_34 = sum_norm_query_3 * square_2
-        factor_35 = seed_4 * ratio_value_9 / temperature
-        factor_36 = exp_sum_k_unit_own_3 * seed_4 * square_2 / ((temperature * temperature) * term_6)
-        factor_37 = -sum_norm_query_3 * square_2
-        factor_38 = -case_2 / term_6
-        factor_39 = seed_4 / temperature
-        factor_40 = -exp_sum_k_unit_own_3 * seed_4 * ratio_value_9 / (temperature * term_6)
+        square_4 = (ratio_value_9 * ratio_value_9)
+        factor_39 = sum_norm_query_3 * square_4
+        factor_40 = seed_4 * ratio_value_9 / temperature
+        factor_41 = exp_sum_k_unit_own_3 * seed_4 * square_4 / ((temperature * temperature) * term_6)
+        factor_42 = -sum_norm_query_3 * square_4
+        factor_43 = -case_2 / term_6
+        factor_44 = seed_4 / temperature
+        factor_45 = -exp_sum_k_unit_own_3 * seed_4 * ratio_value_9 / (temperature * term_6)
         for f_46 in range(d):
             k_unit_4 = np.float64(k_unit[j_2, f_46])
             sum_k_unit_2_2 = np.float64(sum_k_unit_2[j_2, f_46])
             q_unit_6 = np.float64(q_unit[j_2, f_46])
-            sum_norm_key += k_unit_4 * (sum_k_unit_2_2 + factor_20 * q_unit_6) / temperature
-            sum_norm_key_sensitivity_2 += k_unit_4 * sum_k_unit_2_2
+            factor_24 = k_unit_4 * (sum_k_unit_2_2 + factor_23 * q_unit_6) / temperature
+            sum_norm_key, sum_norm_key_lost = _plus(sum_norm_key, sum_norm_key_lost, factor_24)
+            factor_25 = k_unit_4 * sum_k_unit_2_2
+            sum_norm_key_sensitivity_2, sum_norm_key_sensitivity_2_lost = _plus(sum_norm_key_sensitivity_2, sum_norm_key_sensitivity_2_lost, factor_25)
             q_4 = np.float64(query[argmax_sum_k_unit_3, f_46])
-            ratio_value_6 = _ratio(q_4, factor_21)
+            ratio_value_6 = _ratio(q_4, factor_26)
             logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_3, f_46]
             sum_q_unit_2 = sum_q_unit[argmax_sum_k_unit_3, f_46]
             k_6 = np.float64(key[argmax_sum_k_unit_3, f_46])
-            ratio_value_8 = _ratio(k_6, factor_26)
-            term_7 = sum_q_unit_2 + factor_27 * ratio_value_8
+            ratio_value_8 = _ratio(k_6, factor_31)
+            term_7 = sum_q_unit_2 + factor_32 * ratio_value_8
             logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
             sum_q_unit_3 = sum_q_unit[j_2, f_46]
-            hessian_query[j_2, f_46] = ((factor_22 * (ratio_value_6 * ratio_value_6) + factor_24 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_25 - square * (factor_28 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_32 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_29 * ratio_value_6 + factor_30 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_33 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_34 * (q_unit_6 * q_unit_6) + factor_35 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_36 * k_unit_4 * (k_unit_4 + q_unit_6 * np.float64(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * np.float64(sum_k_unit[j_2, j_2])) + factor_37 - q_unit_6 * square_2 * (factor_39 * (sum_q_unit_3 + factor_38 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_40 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
+            hessian_query[j_2, f_46] = ((factor_27 * (ratio_value_6 * ratio_value_6) + factor_29 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_30 - square_3 * (factor_33 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_37 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_34 * ratio_value_6 + factor_35 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_38 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_39 * (q_unit_6 * q_unit_6) + factor_40 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_41 * k_unit_4 * (k_unit_4 + q_unit_6 * np.float64(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * np.float64(sum_k_unit[j_2, j_2])) + factor_42 - q_unit_6 * square_4 * (factor_44 * (sum_q_unit_3 + factor_43 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_45 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
+        sum_norm_key = _completed(sum_norm_key, sum_norm_key_lost)
+        sum_norm_key_sensitivity_2 = _completed(sum_norm_key_sensitivity_2, sum_norm_key_sensitivity_2_lost)
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
-        factor_41 = ratio_value_10 / temperature
-        factor_42 = case_2 / (temperature * term_6)
+        factor_46 = ratio_value_10 / temperature
+        factor_47 = case_2 / (temperature * term_6)
         sum_k_unit_entry_1_2 = sum_k_unit_entry_1[j_2]
-        factor_43 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_6)
+        factor_48 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_6)
         sum_norm_query_sensitivity_6 = sum_norm_query_sensitivity[j_2]
-        factor_44 = seed_4 * sum_norm_query_sensitivity_6 * ratio_value_10
-        factor_45 = -sum_norm_key_sensitivity_2 * ratio_value_10 / temperature
-        factor_46 = ratio_value_10 / (temperature * temperature)
-        square_4 = (ratio_value_10 * ratio_value_10)
-        factor_47 = sum_norm_key * square_4
-        factor_48 = seed_4 * square_4 * case_2 / (temperature * term_6)
-        square_5 = (exp_sum_k_unit_own_3 * exp_sum_k_unit_own_3)
-        factor_49 = seed_4 * sum_norm_query_sensitivity_6 * square_5 * square_4 / ((temperature * temperature) * (term_6 * term_6))
-        factor_50 = exp_sum_k_unit_own_3 * seed_4 * square_4 * case_2 / ((temperature * temperature) * (term_6 * term_6))
-        factor_51 = -sum_norm_key * square_4
-        factor_52 = -square_4 / temperature
-        factor_53 = -seed_4 * sum_k_unit_entry_1_2 * sum_norm_query_sensitivity_6 * square_5 * square_4 / ((temperature * temperature) * (term_6 * term_6))
+        factor_49 = seed_4 * sum_norm_query_sensitivity_6 * ratio_value_10
+        factor_50 = -sum_norm_key_sensitivity_2 * ratio_value_10 / temperature
+        factor_51 = ratio_value_10 / (temperature * temperature)
+        square_6 = (ratio_value_10 * ratio_value_10)
+        factor_52 = sum_norm_key * square_6
+        factor_53 = seed_4 * square_6 * case_2 / (temperature * term_6)
+        square_7 = (exp_sum_k_unit_own_3 * exp_sum_k_unit_own_3)
+        factor_54 = seed_4 * sum_norm_query_sensitivity_6 * square_7 * square_6 / ((temperature * temperature) * (term_6 * term_6))
+        factor_55 = exp_sum_k_unit_own_3 * seed_4 * square_6 * case_2 / ((temperature * temperature) * (term_6 * term_6))
+        factor_56 = -sum_norm_key * square_6
+        factor_57 = -square_6 / temperature
+        factor_58 = -seed_4 * sum_k_unit_entry_1_2 * sum_norm_query_sensitivity_6 * square_7 * square_6 / ((temperature * temperature) * (term_6 * term_6))
         for d_64 in range(d):
             sum_k_unit_2_3 = np.float64(sum_k_unit_2[j_2, d_64])
             q_unit_7 = np.float64(q_unit[j_2, d_64])
-            term_8 = sum_k_unit_2_3 + factor_20 * q_unit_7
+            term_8 = sum_k_unit_2_3 + factor_23 * q_unit_7
             k_unit_5 = np.float64(k_unit[j_2, d_64])
             term_9 = q_unit_7 - sum_k_unit_entry_1_2 * k_unit_5
-            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_64] / (temperature * temperature) + factor_41 * term_8 + factor_44 * (factor_42 * k_unit_5 + factor_43 * term_9) + factor_45 * k_unit_5  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(temperature*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
+            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_64] / (temperature * temperature) + factor_46 * term_8 + factor_49 * (factor_47 * k_unit_5 + factor_48 * term_9) + factor_50 * k_unit_5  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(temperature*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
             gradient_key[j_2, d_64] = ratio_value_10 * (term_8 / temperature - sum_norm_key * k_unit_5)
-            square_3 = (k_unit_5 * k_unit_5)
-            hessian_key[j_2, d_64] = factor_46 * sum_k_unit_2_sensitivity_own_joint[j_2, d_64] + factor_47 * 2.0 * square_3 + factor_46 * k_unit_5 * sum_norm_key_sensitivity_3_own[j_2, d_64] + factor_48 * k_unit_5 * q_unit_7 + factor_49 * k_unit_5 * q_unit_7 + factor_50 * q_unit_7 * term_9 + factor_51 - sum_norm_key_change * k_unit_5 * ratio_value_10 + factor_52 * k_unit_5 * sum_k_unit_2_3 + factor_53 * square_3
+            square_5 = (k_unit_5 * k_unit_5)
+            hessian_key[j_2, d_64] = factor_51 * sum_k_unit_2_sensitivity_own_joint[j_2, d_64] + factor_52 * 2.0 * square_5 + factor_51 * k_unit_5 * sum_norm_key_sensitivity_3_own[j_2, d_64] + factor_53 * k_unit_5 * q_unit_7 + factor_54 * k_unit_5 * q_unit_7 + factor_55 * q_unit_7 * term_9 + factor_56 - sum_norm_key_change * k_unit_5 * ratio_value_10 + factor_57 * k_unit_5 * sum_k_unit_2_3 + factor_58 * square_5
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -696,14 +755,20 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
             if magnitude_value_2 > peak_query or magnitude_value_2 != magnitude_value_2:
                 peak_query = magnitude_value_2
         scaled_key = 0.0
+        scaled_key_lost = 0.0
         scaled_query = 0.0
+        scaled_query_lost = 0.0
         for f_101 in range(d):
             k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key)
-            scaled_key += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key, scaled_key_lost = _plus(scaled_key, scaled_key_lost, square)
             q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query)
-            scaled_query += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query, scaled_query_lost = _plus(scaled_query, scaled_query_lost, square_2)
+        scaled_key = _completed(scaled_key, scaled_key_lost)
+        scaled_query = _completed(scaled_query, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
         for f_3 in range(d):
@@ -712,9 +777,13 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
             q_3 = np.float64(query[i, f_3])
             q_unit[i, f_3] = _ratio(q_3, factor_2)
     sum_temperature = 0.0
+    sum_temperature_lost = 0.0
     sum_temperature_2 = 0.0
+    sum_temperature_2_lost = 0.0
     sum_temperature_2_sensitivity = 0.0
+    sum_temperature_2_sensitivity_lost = 0.0
     sum_temperature_2_sensitivity_2 = 0.0
+    sum_temperature_2_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
@@ -731,29 +800,42 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     argmax_sum_k_unit_best = factor_3
                     argmax_sum_k_unit = j_8
             rest_sum_k_unit = 0.0
+            rest_sum_k_unit_lost = 0.0
             for j_103 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_103] = exp_sum_k_unit_now
                 if j_103 != argmax_sum_k_unit:
-                    rest_sum_k_unit += exp_sum_k_unit_now
+                    rest_sum_k_unit, rest_sum_k_unit_lost = _plus(rest_sum_k_unit, rest_sum_k_unit_lost, exp_sum_k_unit_now)
+            rest_sum_k_unit = _completed(rest_sum_k_unit, rest_sum_k_unit_lost)
             seed_2 = seed[i]
-            sum_temperature += seed_2 * np.float64(sum_k_unit[row, i])
+            factor_4 = seed_2 * np.float64(sum_k_unit[row, i])
+            sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)
             logsumexp_sum_k_unit_centred_2 = 0.0
-            factor_4 = seed_2 / (1.0 + rest_sum_k_unit)
-            factor_5 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
-            factor_6 = seed_2 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
+            logsumexp_sum_k_unit_centred_2_lost = 0.0
+            factor_5 = seed_2 / (1.0 + rest_sum_k_unit)
+            factor_7 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
+            factor_9 = seed_2 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
             for j_20 in range(n):
                 exp_sum_k_unit_2 = exp_sum_k_unit[j_20]
                 sum_k_unit_2 = np.float64(sum_k_unit[row, j_20])
-                sum_temperature_2 += factor_4 * exp_sum_k_unit_2 * sum_k_unit_2
+                factor_6 = factor_5 * exp_sum_k_unit_2 * sum_k_unit_2
+                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, factor_6)
                 term = np.float64(sum_k_unit[row, argmax_sum_k_unit]) - sum_k_unit_2
+                factor_8 = factor_7 * exp_sum_k_unit_2 * term
                 if j_20 != argmax_sum_k_unit:
-                    logsumexp_sum_k_unit_centred_2 += factor_5 * exp_sum_k_unit_2 * term
+                    logsumexp_sum_k_unit_centred_2, logsumexp_sum_k_unit_centred_2_lost = _plus(logsumexp_sum_k_unit_centred_2, logsumexp_sum_k_unit_centred_2_lost, factor_8)
+                factor_10 = factor_9 * exp_sum_k_unit_2 * sum_k_unit_2 * term
                 if j_20 != argmax_sum_k_unit:
-                    sum_temperature_2_sensitivity += factor_6 * exp_sum_k_unit_2 * sum_k_unit_2 * term
-            factor_7 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
+                    sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, factor_10)
+            logsumexp_sum_k_unit_centred_2 = _completed(logsumexp_sum_k_unit_centred_2, logsumexp_sum_k_unit_centred_2_lost)
+            factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
             for j_89 in range(n):
-                sum_temperature_2_sensitivity_2 += factor_7 * exp_sum_k_unit[j_89] * np.float64(sum_k_unit[row, j_89])
+                factor_12 = factor_11 * exp_sum_k_unit[j_89] * np.float64(sum_k_unit[row, j_89])
+                sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, factor_12)
+    sum_temperature = _completed(sum_temperature, sum_temperature_lost)
+    sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
+    sum_temperature_2_sensitivity = _completed(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost)
+    sum_temperature_2_sensitivity_2 = _completed(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost)
     term_2 = sum_temperature - sum_temperature_2
     parameter_gradient[0] += term_2 / (temperature * temperature)
     parameter_hessian[0] += -(sum_temperature_2_sensitivity - sum_temperature_2_sensitivity_2) / (temperature * temperature) + (-2.0) * term_2 / (temperature * temperature * temperature)
@@ -816,18 +898,26 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
+        scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
+        scaled_query_now_lost = 0.0
         for f_101 in range(d):
             k_2 = np.float64(key[i, f_101])
             ratio_value = _ratio(k_2, peak_key_now)
-            scaled_key_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
             q_2 = np.float64(query[i, f_101])
             ratio_value_2 = _ratio(q_2, peak_query_now)
-            scaled_query_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
+        scaled_key_now = _completed(scaled_key_now, scaled_key_now_lost)
+        scaled_query_now = _completed(scaled_query_now, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
         norm_key_tangent_now = 0.0
+        norm_key_tangent_now_lost = 0.0
         norm_query_tangent_now = 0.0
+        norm_query_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
         for f_3 in range(d):
@@ -838,9 +928,13 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             q_unit_now = _ratio(q_3, factor_2)
             q_unit[i, f_3] = q_unit_now
             v_k = np.float64(direction_key[i, f_3])
-            norm_key_tangent_now += v_k * k_unit_now
+            factor_3 = v_k * k_unit_now
+            norm_key_tangent_now, norm_key_tangent_now_lost = _plus(norm_key_tangent_now, norm_key_tangent_now_lost, factor_3)
             v_q = np.float64(direction_query[i, f_3])
-            norm_query_tangent_now += v_q * q_unit_now
+            factor_4 = v_q * q_unit_now
+            norm_query_tangent_now, norm_query_tangent_now_lost = _plus(norm_query_tangent_now, norm_query_tangent_now_lost, factor_4)
+        norm_key_tangent_now = _completed(norm_key_tangent_now, norm_key_tangent_now_lost)
+        norm_query_tangent_now = _completed(norm_query_tangent_now, norm_query_tangent_now_lost)
         norm_key_tangent[i] = norm_key_tangent_now
         norm_query_tangent[i] = norm_query_tangent_now
         ratio_value_3 = _ratio(1.0, factor)
@@ -854,12 +948,16 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             q_unit_tangent_now = ratio_value_4 * (v_q_2 - norm_query_tangent_now * q_unit_2)
             q_unit_tangent[i, f_3] = q_unit_tangent_now
     sum_temperature = 0.0
+    sum_temperature_lost = 0.0
     sum_temperature_2 = 0.0
+    sum_temperature_2_lost = 0.0
     sum_k_unit_2[:, :] = 0.0
     sum_temperature_tangent = 0.0
+    sum_temperature_tangent_lost = 0.0
     sum_temperature_2_tangent = 0.0
+    sum_temperature_2_tangent_lost = 0.0
     sum_k_unit_2_tangent[:, :] = 0.0
-    factor_7 = -direction_parameters[0] / (temperature * temperature)
+    factor_12 = -direction_parameters[0] / (temperature * temperature)
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
@@ -870,50 +968,57 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             argmax_sum_k_unit_now_best = -np.inf
             for j_8 in range(n):
                 sum_k_unit_3 = np.float64(sum_k_unit[row, j_8])
-                factor_3 = sum_k_unit_3 / temperature
-                if factor_3 > max_sum_k_unit or factor_3 != factor_3:
-                    max_sum_k_unit = factor_3
-                if factor_3 > argmax_sum_k_unit_now_best:
-                    argmax_sum_k_unit_now_best = factor_3
+                factor_5 = sum_k_unit_3 / temperature
+                if factor_5 > max_sum_k_unit or factor_5 != factor_5:
+                    max_sum_k_unit = factor_5
+                if factor_5 > argmax_sum_k_unit_now_best:
+                    argmax_sum_k_unit_now_best = factor_5
                     argmax_sum_k_unit_now = j_8
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
+            rest_sum_k_unit_now_lost = 0.0
             for j_103 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[row, j_103] = exp_sum_k_unit_now
                 if j_103 != argmax_sum_k_unit_now:
-                    rest_sum_k_unit_now += exp_sum_k_unit_now
+                    rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
                 sum_k_unit_2_left[row, j_103] = ((exp_sum_k_unit_now) if i != j_103 else 0.0)
+            rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[row, i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             seed_2 = seed[i]
-            sum_temperature += seed_2 * np.float64(sum_k_unit[row, i])
-            factor_4 = seed_2 / (1.0 + rest_sum_k_unit_now)
+            factor_6 = seed_2 * np.float64(sum_k_unit[row, i])
+            sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
+            factor_7 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for j_20 in range(n):
-                sum_temperature_2 += factor_4 * exp_sum_k_unit[row, j_20] * np.float64(sum_k_unit[row, j_20])
+                factor_8 = factor_7 * exp_sum_k_unit[row, j_20] * np.float64(sum_k_unit[row, j_20])
+                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, factor_8)
             for f_3 in range(d):
                 q_unit_3 = np.float64(q_unit[i, f_3])
-                sum_k_unit_2_right[row, f_3] = factor_4 * q_unit_3
+                sum_k_unit_2_right[row, f_3] = factor_7 * q_unit_3
         _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now = 0.0
+            sum_norm_query_now_lost = 0.0
             rest_sum_k_unit_2 = rest_sum_k_unit[i]
             term = 1.0 + rest_sum_k_unit_2
             argmax_sum_k_unit_2 = argmax_sum_k_unit[i]
             case = ((rest_sum_k_unit_2) if i == argmax_sum_k_unit_2 else (1.0 + rest_sum_k_unit_2 - exp_sum_k_unit_own[i]))
-            factor_5 = -case / term
+            factor_9 = -case / term
             seed_3 = seed[i]
-            factor_6 = seed_3 / temperature
+            factor_10 = seed_3 / temperature
             for f_6 in range(d):
                 sum_q_unit_now = np.float64(sum_q_unit_product[row, f_6]) / term
                 sum_q_unit[row, f_6] = sum_q_unit_now
                 q_unit_4 = np.float64(q_unit[i, f_6])
                 k_unit_3 = np.float64(k_unit[i, f_6])
-                term_2 = sum_q_unit_now + factor_5 * k_unit_3
-                sum_norm_query_now += factor_6 * q_unit_4 * term_2
+                term_2 = sum_q_unit_now + factor_9 * k_unit_3
+                factor_11 = factor_10 * q_unit_4 * term_2
+                sum_norm_query_now, sum_norm_query_now_lost = _plus(sum_norm_query_now, sum_norm_query_now_lost, factor_11)
+            sum_norm_query_now = _completed(sum_norm_query_now, sum_norm_query_now_lost)
             sum_norm_query[row] = sum_norm_query_now
         _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[: stop - start], False)
         _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[: stop - start], False)
@@ -922,27 +1027,32 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             for j in range(n):
                 sum_k_unit_tangent[j] = np.float64(sum_k_unit_tangent_part1[row, j]) + np.float64(sum_k_unit_tangent_part2[row, j])
             logsumexp_sum_k_unit_tangent = 0.0
+            logsumexp_sum_k_unit_tangent_lost = 0.0
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
             term_3 = 1.0 + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
-            term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_7 * np.float64(sum_k_unit[row, argmax_sum_k_unit_3])
+            term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_12 * np.float64(sum_k_unit[row, argmax_sum_k_unit_3])
             for j_93 in range(n):
-                logsumexp_sum_k_unit_tangent += exp_sum_k_unit[row, j_93] * (sum_k_unit_tangent[j_93] / temperature + factor_7 * np.float64(sum_k_unit[row, j_93]) - term_4) / term_3
+                factor_13 = exp_sum_k_unit[row, j_93] * (sum_k_unit_tangent[j_93] / temperature + factor_12 * np.float64(sum_k_unit[row, j_93]) - term_4) / term_3
+                logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost, factor_13)
+            logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost)
             seed_4 = seed[i]
-            sum_temperature_tangent += seed_4 * sum_k_unit_tangent[i]
+            factor_14 = seed_4 * sum_k_unit_tangent[i]
+            sum_temperature_tangent, sum_temperature_tangent_lost = _plus(sum_temperature_tangent, sum_temperature_tangent_lost, factor_14)
             for j_8 in range(n):
                 exp_sum_k_unit_2 = exp_sum_k_unit[row, j_8]
                 sum_k_unit_tangent_2 = sum_k_unit_tangent[j_8]
                 sum_k_unit_4 = np.float64(sum_k_unit[row, j_8])
-                softmax_sum_k_unit_tangent_now = exp_sum_k_unit_2 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_7 * sum_k_unit_4 - term_4)) / term_3
+                softmax_sum_k_unit_tangent_now = exp_sum_k_unit_2 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_12 * sum_k_unit_4 - term_4)) / term_3
                 softmax_sum_k_unit_tangent[j_8] = softmax_sum_k_unit_tangent_now
-                sum_temperature_2_tangent += seed_4 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + sum_k_unit_tangent_2 * exp_sum_k_unit_2 / term_3)
+                factor_15 = seed_4 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + sum_k_unit_tangent_2 * exp_sum_k_unit_2 / term_3)
+                sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, factor_15)
                 sum_q_unit_tangent_part1_left[row, j_8] = ((softmax_sum_k_unit_tangent_now) if i != j_8 else 0.0)
-                factor_8 = exp_sum_k_unit_2 / term_3
+                factor_16 = exp_sum_k_unit_2 / term_3
                 for f_3 in range(d):
                     q_unit_5 = np.float64(q_unit[i, f_3])
                     if i != j_8:
-                        sum_k_unit_2_tangent[j_8, f_3] += seed_4 * (softmax_sum_k_unit_tangent_now * q_unit_5 + factor_8 * np.float64(q_unit_tangent[i, f_3]))
+                        sum_k_unit_2_tangent[j_8, f_3] += seed_4 * (softmax_sum_k_unit_tangent_now * q_unit_5 + factor_16 * np.float64(q_unit_tangent[i, f_3]))
             softmax_sum_k_unit_tangent_own_now = softmax_sum_k_unit_tangent[i]
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent_own_now
         _multiply(sum_q_unit_tangent_part1_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part1[: stop - start], False)
@@ -950,70 +1060,83 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         for i in range(start, stop):
             row = i - start
             sum_norm_query_tangent = 0.0
+            sum_norm_query_tangent_lost = 0.0
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
             term_5 = 1.0 + rest_sum_k_unit_4
             seed_5 = seed[i]
             argmax_sum_k_unit_4 = argmax_sum_k_unit[i]
             case_2 = ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_4 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own[i]))
-            factor_9 = -case_2 / term_5
+            factor_17 = -case_2 / term_5
             softmax_sum_k_unit_tangent_own_2 = softmax_sum_k_unit_tangent_own[i]
-            factor_10 = softmax_sum_k_unit_tangent_own_2 / temperature
-            factor_11 = -case_2 / (temperature * term_5)
+            factor_18 = softmax_sum_k_unit_tangent_own_2 / temperature
+            factor_19 = -case_2 / (temperature * term_5)
             for f_6 in range(d):
                 sum_q_unit_tangent_part2 = np.float64(sum_q_unit_tangent_part2_product[row, f_6]) / term_5  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
                 sum_q_unit_tangent_now = sum_q_unit_tangent_part2 + np.float64(sum_q_unit_tangent_part1[row, f_6])
                 sum_q_unit_tangent[f_6] = sum_q_unit_tangent_now
                 k_unit_4 = np.float64(k_unit[i, f_6])
-                term_6 = sum_q_unit[row, f_6] + factor_9 * k_unit_4
+                term_6 = sum_q_unit[row, f_6] + factor_17 * k_unit_4
                 q_unit_6 = np.float64(q_unit[i, f_6])
-                sum_norm_query_tangent += seed_5 * (np.float64(q_unit_tangent[i, f_6]) * term_6 / temperature + sum_q_unit_tangent_now * q_unit_6 / temperature + factor_10 * k_unit_4 * q_unit_6 + factor_7 * q_unit_6 * term_6 + factor_11 * np.float64(k_unit_tangent[i, f_6]) * q_unit_6)
+                factor_20 = seed_5 * (np.float64(q_unit_tangent[i, f_6]) * term_6 / temperature + sum_q_unit_tangent_now * q_unit_6 / temperature + factor_18 * k_unit_4 * q_unit_6 + factor_12 * q_unit_6 * term_6 + factor_19 * np.float64(k_unit_tangent[i, f_6]) * q_unit_6)
+                sum_norm_query_tangent, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent, sum_norm_query_tangent_lost, factor_20)
+            sum_norm_query_tangent = _completed(sum_norm_query_tangent, sum_norm_query_tangent_lost)
             peak_query_2 = peak_query[i]
-            factor_12 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
-            ratio_value_5 = _ratio(1.0, factor_12)
-            factor_13 = seed_5 * ratio_value_5 / temperature
-            factor_14 = seed_5 * softmax_sum_k_unit_tangent_own_2 * ratio_value_5 / temperature
-            factor_15 = -sum_norm_query_tangent * ratio_value_5
-            factor_16 = seed_5 / temperature
+            factor_21 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
+            ratio_value_5 = _ratio(1.0, factor_21)
+            factor_22 = seed_5 * ratio_value_5 / temperature
+            factor_23 = seed_5 * softmax_sum_k_unit_tangent_own_2 * ratio_value_5 / temperature
+            factor_24 = -sum_norm_query_tangent * ratio_value_5
+            factor_25 = seed_5 / temperature
             sum_norm_query_2 = sum_norm_query[row]
             norm_query_tangent_2 = norm_query_tangent[i]
-            factor_17 = -norm_query_tangent_2 * (ratio_value_5 * ratio_value_5)
-            factor_18 = -sum_norm_query_2 * ratio_value_5
-            factor_19 = factor_7 * seed_5 * ratio_value_5
-            factor_20 = -seed_5 * case_2 * ratio_value_5 / (temperature * term_5)
+            factor_26 = -norm_query_tangent_2 * (ratio_value_5 * ratio_value_5)
+            factor_27 = -sum_norm_query_2 * ratio_value_5
+            factor_28 = factor_12 * seed_5 * ratio_value_5
+            factor_29 = -seed_5 * case_2 * ratio_value_5 / (temperature * term_5)
             for d_9 in range(d):
                 k_unit_5 = np.float64(k_unit[i, d_9])
                 q_unit_7 = np.float64(q_unit[i, d_9])
-                term_7 = sum_q_unit[row, d_9] + factor_9 * k_unit_5
-                product_query[i, d_9] = factor_13 * sum_q_unit_tangent[d_9] + factor_14 * k_unit_5 + factor_15 * q_unit_7 + factor_17 * (factor_16 * term_7 - sum_norm_query_2 * q_unit_7) + factor_18 * np.float64(q_unit_tangent[i, d_9]) + factor_19 * term_7 + factor_20 * np.float64(k_unit_tangent[i, d_9])
+                term_7 = sum_q_unit[row, d_9] + factor_17 * k_unit_5
+                product_query[i, d_9] = factor_22 * sum_q_unit_tangent[d_9] + factor_23 * k_unit_5 + factor_24 * q_unit_7 + factor_26 * (factor_25 * term_7 - sum_norm_query_2 * q_unit_7) + factor_27 * np.float64(q_unit_tangent[i, d_9]) + factor_28 * term_7 + factor_29 * np.float64(k_unit_tangent[i, d_9])
+    sum_temperature = _completed(sum_temperature, sum_temperature_lost)
+    sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
+    sum_temperature_tangent = _completed(sum_temperature_tangent, sum_temperature_tangent_lost)
+    sum_temperature_2_tangent = _completed(sum_temperature_2_tangent, sum_temperature_2_tangent_lost)
     for j_2 in range(n):
         sum_norm_key = 0.0
+        sum_norm_key_lost = 0.0
         sum_norm_key_tangent = 0.0
+        sum_norm_key_tangent_lost = 0.0
         seed_6 = seed[j_2]
         rest_sum_k_unit_5 = rest_sum_k_unit[j_2]
         case_3 = ((rest_sum_k_unit_5) if j_2 == argmax_sum_k_unit[j_2] else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own[j_2]))
-        factor_21 = -seed_6 * case_3 / (1.0 + rest_sum_k_unit_5)
+        factor_30 = -seed_6 * case_3 / (1.0 + rest_sum_k_unit_5)
         softmax_sum_k_unit_tangent_own_3 = softmax_sum_k_unit_tangent_own[j_2]
-        factor_22 = seed_6 * softmax_sum_k_unit_tangent_own_3 / temperature
-        factor_23 = -seed_6 * case_3 / (temperature * (1.0 + rest_sum_k_unit_5))
+        factor_32 = seed_6 * softmax_sum_k_unit_tangent_own_3 / temperature
+        factor_33 = -seed_6 * case_3 / (temperature * (1.0 + rest_sum_k_unit_5))
         for f_46 in range(d):
             k_unit_6 = np.float64(k_unit[j_2, f_46])
             q_unit_8 = np.float64(q_unit[j_2, f_46])
-            term_8 = np.float64(sum_k_unit_2[j_2, f_46]) + factor_21 * q_unit_8
-            sum_norm_key += k_unit_6 * term_8 / temperature
-            sum_norm_key_tangent += np.float64(k_unit_tangent[j_2, f_46]) * term_8 / temperature + k_unit_6 * sum_k_unit_2_tangent[j_2, f_46] / temperature + factor_22 * k_unit_6 * q_unit_8 + factor_7 * k_unit_6 * term_8 + factor_23 * k_unit_6 * np.float64(q_unit_tangent[j_2, f_46])
+            term_8 = np.float64(sum_k_unit_2[j_2, f_46]) + factor_30 * q_unit_8
+            factor_31 = k_unit_6 * term_8 / temperature
+            sum_norm_key, sum_norm_key_lost = _plus(sum_norm_key, sum_norm_key_lost, factor_31)
+            term_9 = np.float64(k_unit_tangent[j_2, f_46]) * term_8 / temperature + k_unit_6 * sum_k_unit_2_tangent[j_2, f_46] / temperature + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * np.float64(q_unit_tangent[j_2, f_46])
+            sum_norm_key_tangent, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent, sum_norm_key_tangent_lost, term_9)
+        sum_norm_key = _completed(sum_norm_key, sum_norm_key_lost)
+        sum_norm_key_tangent = _completed(sum_norm_key_tangent, sum_norm_key_tangent_lost)
         ratio_value_6 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
-        factor_24 = ratio_value_6 / temperature
-        factor_25 = seed_6 * softmax_sum_k_unit_tangent_own_3 * ratio_value_6 / temperature
-        factor_26 = -sum_norm_key * ratio_value_6
-        factor_27 = -sum_norm_key_tangent * ratio_value_6
-        factor_28 = -norm_key_tangent[j_2] * (ratio_value_6 * ratio_value_6)
-        factor_29 = factor_7 * ratio_value_6
-        factor_30 = -seed_6 * case_3 * ratio_value_6 / (temperature * (1.0 + rest_sum_k_unit_5))
+        factor_34 = ratio_value_6 / temperature
+        factor_35 = seed_6 * softmax_sum_k_unit_tangent_own_3 * ratio_value_6 / temperature
+        factor_36 = -sum_norm_key * ratio_value_6
+        factor_37 = -sum_norm_key_tangent * ratio_value_6
+        factor_38 = -norm_key_tangent[j_2] * (ratio_value_6 * ratio_value_6)
+        factor_39 = factor_12 * ratio_value_6
+        factor_40 = -seed_6 * case_3 * ratio_value_6 / (temperature * (1.0 + rest_sum_k_unit_5))
         for d_10 in range(d):
             q_unit_9 = np.float64(q_unit[j_2, d_10])
             k_unit_7 = np.float64(k_unit[j_2, d_10])
-            term_9 = np.float64(sum_k_unit_2[j_2, d_10]) + factor_21 * q_unit_9
-            product_key[j_2, d_10] = factor_24 * sum_k_unit_2_tangent[j_2, d_10] + factor_25 * q_unit_9 + factor_26 * np.float64(k_unit_tangent[j_2, d_10]) + factor_27 * k_unit_7 + factor_28 * (term_9 / temperature - sum_norm_key * k_unit_7) + factor_29 * term_9 + factor_30 * np.float64(q_unit_tangent[j_2, d_10])
+            term_10 = np.float64(sum_k_unit_2[j_2, d_10]) + factor_30 * q_unit_9
+            product_key[j_2, d_10] = factor_34 * sum_k_unit_2_tangent[j_2, d_10] + factor_35 * q_unit_9 + factor_36 * np.float64(k_unit_tangent[j_2, d_10]) + factor_37 * k_unit_7 + factor_38 * (term_10 / temperature - sum_norm_key * k_unit_7) + factor_39 * term_10 + factor_40 * np.float64(q_unit_tangent[j_2, d_10])
     parameter_product[0] += sum_temperature_tangent / (temperature * temperature) - sum_temperature_2_tangent / (temperature * temperature) + (-2.0) * direction_parameters[0] * (sum_temperature - sum_temperature_2) / (temperature * temperature * temperature)
 
 
@@ -1051,14 +1174,20 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
             if magnitude_value_2 > peak_query or magnitude_value_2 != magnitude_value_2:
                 peak_query = magnitude_value_2
         scaled_key = 0.0
+        scaled_key_lost = 0.0
         scaled_query = 0.0
+        scaled_query_lost = 0.0
         for f_143 in range(d):
             k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key)
-            scaled_key += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key, scaled_key_lost = _plus(scaled_key, scaled_key_lost, square)
             q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query)
-            scaled_query += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query, scaled_query_lost = _plus(scaled_query, scaled_query_lost, square_2)
+        scaled_key = _completed(scaled_key, scaled_key_lost)
+        scaled_query = _completed(scaled_query, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
         for f_4 in range(d):
@@ -1089,10 +1218,12 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             max_sum_k_unit[i] = max_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
+            rest_sum_k_unit_now_lost = 0.0
             for j_145 in range(n):
                 exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_145]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 if j_145 != argmax_sum_k_unit:
-                    rest_sum_k_unit_now += exp_sum_k_unit
+                    rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit)
+            rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     total = 0.0
@@ -1161,14 +1292,20 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
+        scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
+        scaled_query_now_lost = 0.0
         for f_143 in range(d):
             k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key_now)
-            scaled_key_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
             q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query_now)
-            scaled_query_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
+        scaled_key_now = _completed(scaled_key_now, scaled_key_now_lost)
+        scaled_query_now = _completed(scaled_query_now, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
@@ -1202,11 +1339,13 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
+            rest_sum_k_unit_now_lost = 0.0
             for j_145 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_145]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_145] = exp_sum_k_unit_now
                 if j_145 != argmax_sum_k_unit_now:
-                    rest_sum_k_unit_now += exp_sum_k_unit_now
+                    rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
+            rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -1243,6 +1382,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         for i in range(start, stop):
             row = i - start
             sum_norm_query = 0.0
+            sum_norm_query_lost = 0.0
             seed_3 = seed[i]
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
@@ -1252,26 +1392,31 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             for f_7 in range(d):
                 sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
                 sum_q_unit[f_7] = sum_q_unit_now
-                sum_norm_query += np.float64(q_unit[i, f_7]) * (sum_q_unit_now + factor_8 * np.float64(k_unit[i, f_7]))
+                factor_9 = np.float64(q_unit[i, f_7]) * (sum_q_unit_now + factor_8 * np.float64(k_unit[i, f_7]))
+                sum_norm_query, sum_norm_query_lost = _plus(sum_norm_query, sum_norm_query_lost, factor_9)
+            sum_norm_query = _completed(sum_norm_query, sum_norm_query_lost)
             peak_query_2 = peak_query[i]
-            factor_9 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
-            ratio_value_3 = _ratio(1.0, factor_9)
+            factor_10 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
+            ratio_value_3 = _ratio(1.0, factor_10)
             for d_10 in range(d):
                 gradient_query[i, d_10] = (sum_q_unit[d_10] + factor_8 * np.float64(k_unit[i, d_10]) - sum_norm_query * np.float64(q_unit[i, d_10])) * ratio_value_3
     for j_3 in range(n):
         sum_norm_key = 0.0
+        sum_norm_key_lost = 0.0
         seed_4 = seed[j_3]
         rest_sum_k_unit_5 = rest_sum_k_unit[j_3]
         rest_sum_k_unit_2_4 = rest_sum_k_unit_2[j_3]
         term_2 = (-0.5) * ((rest_sum_k_unit_5) if j_3 == argmax_sum_k_unit[j_3] else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own[j_3])) / (1.0 + rest_sum_k_unit_5) + (-0.5) * ((rest_sum_k_unit_2_4) if j_3 == argmax_sum_k_unit_2[j_3] else (1.0 + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own[j_3])) / (1.0 + rest_sum_k_unit_2_4)
-        factor_10 = seed_4 * term_2 / temperature
+        factor_11 = seed_4 * term_2 / temperature
         for f_4 in range(d):
             sum_k_unit_2_now = np.float64(sum_k_unit_2_product[j_3, f_4]) / temperature
             sum_k_unit_2[f_4] = sum_k_unit_2_now
-            sum_norm_key += np.float64(k_unit[j_3, f_4]) * (sum_k_unit_2_now + factor_10 * np.float64(q_unit[j_3, f_4]))
+            factor_12 = np.float64(k_unit[j_3, f_4]) * (sum_k_unit_2_now + factor_11 * np.float64(q_unit[j_3, f_4]))
+            sum_norm_key, sum_norm_key_lost = _plus(sum_norm_key, sum_norm_key_lost, factor_12)
+        sum_norm_key = _completed(sum_norm_key, sum_norm_key_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
         for d_11 in range(d):
-            gradient_key[j_3, d_11] = (sum_k_unit_2[d_11] + factor_10 * np.float64(q_unit[j_3, d_11]) - sum_norm_key * np.float64(k_unit[j_3, d_11])) * ratio_value_4
+            gradient_key[j_3, d_11] = (sum_k_unit_2[d_11] + factor_11 * np.float64(q_unit[j_3, d_11]) - sum_norm_key * np.float64(k_unit[j_3, d_11])) * ratio_value_4
     return total
 
 
@@ -1350,17 +1495,24 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
+        scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
+        scaled_query_now_lost = 0.0
         for f_143 in range(d):
             k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key_now)
-            scaled_key_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
             q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query_now)
-            scaled_query_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
+        scaled_key_now = _completed(scaled_key_now, scaled_key_now_lost)
+        scaled_query_now = _completed(scaled_query_now, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
         sum_norm_query_sensitivity_now = 0.0
+        sum_norm_query_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
         for f_4 in range(d):
@@ -1370,7 +1522,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             q_3 = np.float64(query[i, f_4])
             q_unit_now = _ratio(q_3, factor_2)
             q_unit[i, f_4] = q_unit_now
-            sum_norm_query_sensitivity_now += k_unit_now * q_unit_now
+            factor_3 = k_unit_now * q_unit_now
+            sum_norm_query_sensitivity_now, sum_norm_query_sensitivity_now_lost = _plus(sum_norm_query_sensitivity_now, sum_norm_query_sensitivity_now_lost, factor_3)
+        sum_norm_query_sensitivity_now = _completed(sum_norm_query_sensitivity_now, sum_norm_query_sensitivity_now_lost)
         sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
     max_sum_k_unit_2[:] = 0.0
     argmax_sum_k_unit_2[:] = 0.0
@@ -1388,73 +1542,75 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_now = 0
             argmax_sum_k_unit_now_best = -np.inf
             for j_1 in range(n):
-                factor_3 = np.float64(sum_k_unit[i, j_1]) / temperature
-                if factor_3 > max_sum_k_unit_now or factor_3 != factor_3:
-                    max_sum_k_unit_now = factor_3
-                if factor_3 > argmax_sum_k_unit_now_best:
-                    argmax_sum_k_unit_now_best = factor_3
+                factor_4 = np.float64(sum_k_unit[i, j_1]) / temperature
+                if factor_4 > max_sum_k_unit_now or factor_4 != factor_4:
+                    max_sum_k_unit_now = factor_4
+                if factor_4 > argmax_sum_k_unit_now_best:
+                    argmax_sum_k_unit_now_best = factor_4
                     argmax_sum_k_unit_now = j_1
-                exponent_max_sum_k_unit_2[row, j_1] = factor_3
+                exponent_max_sum_k_unit_2[row, j_1] = factor_4
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             sum_k_unit_4 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
             sum_k_unit_entry_2[i] = sum_k_unit_4
             rest_sum_k_unit_now = 0.0
+            rest_sum_k_unit_now_lost = 0.0
             for j_145 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_145]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_145] = exp_sum_k_unit_now
                 if j_145 != argmax_sum_k_unit_now:
-                    rest_sum_k_unit_now += exp_sum_k_unit_now
+                    rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
+            rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             logsumexp_sum_k_unit_centred[i, :] = 0.0
             sum_norm_query_sensitivity_2[i, :] = 0.0
             sum_q_unit_sensitivity_own[i, :] = 0.0
-            factor_5 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
+            factor_6 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
             term_2 = 1.0 + rest_sum_k_unit_now
             peak_query_2 = peak_query[i]
-            factor_7 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
-            ratio_value_3 = _ratio(1.0, factor_7)
-            factor_8 = ratio_value_3 / (temperature * term_2)
+            factor_8 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
+            ratio_value_3 = _ratio(1.0, factor_8)
+            factor_9 = ratio_value_3 / (temperature * term_2)
             seed_2 = seed[i]
-            factor_11 = seed_2 / (term_2 * term_2)
+            factor_12 = seed_2 / (term_2 * term_2)
             for j_60 in range(n):
                 sum_k_unit_5 = np.float64(sum_k_unit[i, j_60])
                 exp_sum_k_unit_3 = exp_sum_k_unit[j_60]
-                factor_9 = factor_8 * exp_sum_k_unit_3
-                factor_10 = factor_8 * exp_sum_k_unit_3 * sum_k_unit_5
-                square = (exp_sum_k_unit_3 * exp_sum_k_unit_3)
+                factor_10 = factor_9 * exp_sum_k_unit_3
+                factor_11 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_5
+                square_3 = (exp_sum_k_unit_3 * exp_sum_k_unit_3)
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_60]) * _positive_part(peak_key[j_60]))
-                factor_12 = factor_11 * sum_k_unit_5 * square * ratio_value_4
-                factor_13 = factor_11 * square * ratio_value_4
+                factor_13 = factor_12 * sum_k_unit_5 * square_3 * ratio_value_4
+                factor_14 = factor_12 * square_3 * ratio_value_4
                 for d_56 in range(d):
                     k_unit_2 = np.float64(k_unit[j_60, d_56])
                     q_unit_2 = np.float64(q_unit[i, d_56])
-                    factor_4 = q_unit_2 * sum_k_unit_4
+                    factor_5 = q_unit_2 * sum_k_unit_4
                     k_4 = np.float64(key[argmax_sum_k_unit_now, d_56])
-                    factor_6 = -_ratio(k_4, factor_5)
-                    term = k_unit_2 + factor_4 + factor_6 - q_unit_2 * sum_k_unit_5
+                    factor_7 = -_ratio(k_4, factor_6)
+                    term = k_unit_2 + factor_5 + factor_7 - q_unit_2 * sum_k_unit_5
                     if j_60 != argmax_sum_k_unit_now:
-                        logsumexp_sum_k_unit_centred[i, d_56] += factor_9 * term
+                        logsumexp_sum_k_unit_centred[i, d_56] += factor_10 * term
                     if (i != j_60 and j_60 != argmax_sum_k_unit_now):
-                        sum_norm_query_sensitivity_2[i, d_56] += factor_10 * term
+                        sum_norm_query_sensitivity_2[i, d_56] += factor_11 * term
                     if (i != j_60 and j_60 != argmax_sum_k_unit_now):
-                        sum_q_unit_sensitivity_own[i, d_56] += factor_9 * k_unit_2 * term
+                        sum_q_unit_sensitivity_own[i, d_56] += factor_10 * k_unit_2 * term
                     term_3 = q_unit_2 - k_unit_2 * sum_k_unit_5
                     if i != j_60:
-                        sum_norm_key_sensitivity_4_own[j_60, d_56] += factor_12 * term_3
+                        sum_norm_key_sensitivity_4_own[j_60, d_56] += factor_13 * term_3
                     if i != j_60:
-                        sum_k_unit_2_sensitivity_2_own[j_60, d_56] += factor_13 * q_unit_2 * term_3
+                        sum_k_unit_2_sensitivity_2_own[j_60, d_56] += factor_14 * q_unit_2 * term_3
             sum_norm_query_sensitivity_5 = sum_norm_query_sensitivity[i]
-            factor_16 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_5 * ratio_value_3 / ((temperature * temperature) * term_2)
+            factor_17 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_5 * ratio_value_3 / ((temperature * temperature) * term_2)
             for d_56 in range(d):
                 k_unit_3 = np.float64(k_unit[i, d_56])
                 q_unit_3 = np.float64(q_unit[i, d_56])
-                factor_14 = q_unit_3 * sum_k_unit_4
+                factor_15 = q_unit_3 * sum_k_unit_4
                 k_5 = np.float64(key[argmax_sum_k_unit_now, d_56])
-                factor_15 = -_ratio(k_5, factor_5)
-                sum_norm_query_change[i, d_56] = factor_16 * 0.5 * (k_unit_3 + factor_14 + factor_15 - q_unit_3 * sum_k_unit_3)
+                factor_16 = -_ratio(k_5, factor_6)
+                sum_norm_query_change[i, d_56] = factor_17 * 0.5 * (k_unit_3 + factor_15 + factor_16 - q_unit_3 * sum_k_unit_3)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     sum_k_unit_2_product[:, :] = 0.0
     logsumexp_sum_k_unit_2_centred[:, :] = 0.0
@@ -1473,74 +1629,76 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             seed_3 = seed[i]
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
             term_4 = 1.0 + rest_sum_k_unit_3
-            factor_18 = seed_3 / term_4
+            factor_19 = seed_3 / term_4
             peak_query_3 = peak_query[i]
-            factor_19 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
-            ratio_value_5 = _ratio(1.0, factor_19)
-            factor_20 = ratio_value_5 / (temperature * temperature)
-            factor_22 = seed_3 / (temperature * term_4)
+            factor_20 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
+            ratio_value_5 = _ratio(1.0, factor_20)
+            factor_21 = ratio_value_5 / (temperature * temperature)
+            factor_23 = seed_3 / (temperature * term_4)
             for i_in in range(n):
                 sum_k_unit_again_3 = np.float64(sum_k_unit_again[row, i_in])
-                factor_17 = sum_k_unit_again_3 / temperature
-                exp_sum_k_unit_2_now = _exp_difference(factor_17, max_sum_k_unit_2[i_in])
+                factor_18 = sum_k_unit_again_3 / temperature
+                exp_sum_k_unit_2_now = _exp_difference(factor_18, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
-                exp_sum_k_unit_again = _exp_difference(factor_17, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_again = _exp_difference(factor_18, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 seed_4 = seed[i_in]
                 term_5 = 1.0 + rest_sum_k_unit_2[i_in]
-                sum_k_unit_2_left[row, i_in] = ((factor_18 * 0.5 * exp_sum_k_unit_again + 0.5 * exp_sum_k_unit_2_now * seed_4 / term_5) if i != i_in else 0.0)
-                factor_21 = factor_20 * exp_sum_k_unit_2_now * seed_4 / term_5
-                factor_23 = factor_22 * exp_sum_k_unit_again
-                square_2 = (exp_sum_k_unit_2_now * exp_sum_k_unit_2_now)
-                factor_24 = seed_4 * sum_k_unit_again_3 * square_2 * ratio_value_5 / (term_5 * term_5)
-                factor_25 = seed_4 * square_2 * ratio_value_5 / (term_5 * term_5)
+                sum_k_unit_2_left[row, i_in] = ((factor_19 * 0.5 * exp_sum_k_unit_again + 0.5 * exp_sum_k_unit_2_now * seed_4 / term_5) if i != i_in else 0.0)
+                factor_22 = factor_21 * exp_sum_k_unit_2_now * seed_4 / term_5
+                factor_24 = factor_23 * exp_sum_k_unit_again
+                square_4 = (exp_sum_k_unit_2_now * exp_sum_k_unit_2_now)
+                factor_25 = seed_4 * sum_k_unit_again_3 * square_4 * ratio_value_5 / (term_5 * term_5)
+                factor_26 = seed_4 * square_4 * ratio_value_5 / (term_5 * term_5)
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
-                factor_26 = math.sqrt(scaled_query[argmax_sum_k_unit_2_2]) * _positive_part(peak_query[argmax_sum_k_unit_2_2])
+                factor_27 = math.sqrt(scaled_query[argmax_sum_k_unit_2_2]) * _positive_part(peak_query[argmax_sum_k_unit_2_2])
                 ratio_value_6 = _ratio(1.0, math.sqrt(scaled_key[i_in]) * _positive_part(peak_key[i_in]))
-                factor_27 = exp_sum_k_unit_2_now * ratio_value_6 / (temperature * term_5)
-                factor_28 = exp_sum_k_unit_2_now * sum_k_unit_again_3 * ratio_value_6 / (temperature * term_5)
+                factor_28 = exp_sum_k_unit_2_now * ratio_value_6 / (temperature * term_5)
+                factor_29 = exp_sum_k_unit_2_now * sum_k_unit_again_3 * ratio_value_6 / (temperature * term_5)
                 for d_56 in range(d):
                     k_unit_4 = np.float64(k_unit[i_in, d_56])
                     q_unit_4 = np.float64(q_unit[i, d_56])
                     term_6 = k_unit_4 - q_unit_4 * sum_k_unit_again_3
                     logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i, d_56]
-                    term_7 = factor_21 * 0.5 * term_6 + factor_23 * (-0.5) * logsumexp_sum_k_unit_centred_2
+                    term_7 = factor_22 * 0.5 * term_6 + factor_24 * (-0.5) * logsumexp_sum_k_unit_centred_2
                     if i != i_in:
                         sum_norm_query_sensitivity_3[i, d_56] += sum_k_unit_again_3 * term_7
                     if i != i_in:
                         sum_q_unit_sensitivity_2_own[i, d_56] += k_unit_4 * term_7
                     if i != i_in:
-                        sum_norm_query_sensitivity_5_own[i, d_56] += factor_24 * term_6
+                        sum_norm_query_sensitivity_5_own[i, d_56] += factor_25 * term_6
                     if i != i_in:
-                        sum_q_unit_sensitivity_3_own[i, d_56] += factor_25 * k_unit_4 * term_6
+                        sum_q_unit_sensitivity_3_own[i, d_56] += factor_26 * k_unit_4 * term_6
                     q_4 = np.float64(query[argmax_sum_k_unit_2_2, d_56])
-                    term_8 = q_unit_4 + k_unit_4 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in]) - _ratio(q_4, factor_26) - k_unit_4 * sum_k_unit_again_3
+                    term_8 = q_unit_4 + k_unit_4 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in]) - _ratio(q_4, factor_27) - k_unit_4 * sum_k_unit_again_3
                     if i != argmax_sum_k_unit_2_2:
-                        logsumexp_sum_k_unit_2_centred[i_in, d_56] += factor_27 * term_8
+                        logsumexp_sum_k_unit_2_centred[i_in, d_56] += factor_28 * term_8
                     if (i != i_in and i != argmax_sum_k_unit_2_2):
-                        sum_norm_key_sensitivity[i_in, d_56] += factor_28 * term_8
+                        sum_norm_key_sensitivity[i_in, d_56] += factor_29 * term_8
                     if (i != i_in and i != argmax_sum_k_unit_2_2):
-                        sum_k_unit_2_sensitivity_3_own[i_in, d_56] += factor_27 * q_unit_4 * term_8
+                        sum_k_unit_2_sensitivity_3_own[i_in, d_56] += factor_28 * q_unit_4 * term_8
             exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i]
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
-            factor_29 = math.sqrt(scaled_query[argmax_sum_k_unit_2_3]) * _positive_part(peak_query[argmax_sum_k_unit_2_3])
+            factor_30 = math.sqrt(scaled_query[argmax_sum_k_unit_2_3]) * _positive_part(peak_query[argmax_sum_k_unit_2_3])
             sum_k_unit_entry_1_2 = sum_k_unit_entry_1[i]
             sum_norm_query_sensitivity_6 = sum_norm_query_sensitivity[i]
             rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
             peak_key_2 = peak_key[i]
-            factor_30 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_2)
-            ratio_value_7 = _ratio(1.0, factor_30)
-            factor_31 = exp_sum_k_unit_2_own_now * seed_3 * sum_norm_query_sensitivity_6 * ratio_value_7 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2_2))
+            factor_31 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_2)
+            ratio_value_7 = _ratio(1.0, factor_31)
+            factor_32 = exp_sum_k_unit_2_own_now * seed_3 * sum_norm_query_sensitivity_6 * ratio_value_7 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2_2))
             for d_86 in range(d):
                 k_unit_5 = np.float64(k_unit[i, d_86])
                 q_5 = np.float64(query[argmax_sum_k_unit_2_3, d_86])
-                sum_norm_key_change_2[i, d_86] = factor_31 * 0.5 * (np.float64(q_unit[i, d_86]) + k_unit_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_3, i]) - _ratio(q_5, factor_29) - sum_k_unit_entry_1_2 * k_unit_5)
+                sum_norm_key_change_2[i, d_86] = factor_32 * 0.5 * (np.float64(q_unit[i, d_86]) + k_unit_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_3, i]) - _ratio(q_5, factor_30) - sum_k_unit_entry_1_2 * k_unit_5)
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now = 0.0
+            sum_norm_query_now_lost = 0.0
             sum_norm_query_sensitivity_4_now = 0.0
+            sum_norm_query_sensitivity_4_now_lost = 0.0
             seed_5 = seed[i]
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
             term_9 = 1.0 + rest_sum_k_unit_4
@@ -1550,44 +1708,50 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
             exp_sum_k_unit_2_own_2 = exp_sum_k_unit_2_own[i]
             term_10 = (-0.5) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / term_9 + (-0.5) * ((rest_sum_k_unit_2_3) if i == argmax_sum_k_unit_2_4 else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own_2)) / (1.0 + rest_sum_k_unit_2_3)
-            factor_32 = seed_5 * term_10 / temperature
+            factor_33 = seed_5 * term_10 / temperature
             for f_7 in range(d):
                 sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
                 sum_q_unit[i, f_7] = sum_q_unit_now
                 q_unit_5 = np.float64(q_unit[i, f_7])
-                sum_norm_query_now += q_unit_5 * (sum_q_unit_now + factor_32 * np.float64(k_unit[i, f_7]))
-                sum_norm_query_sensitivity_4_now += q_unit_5 * sum_q_unit_now
+                factor_34 = q_unit_5 * (sum_q_unit_now + factor_33 * np.float64(k_unit[i, f_7]))
+                sum_norm_query_now, sum_norm_query_now_lost = _plus(sum_norm_query_now, sum_norm_query_now_lost, factor_34)
+                factor_35 = q_unit_5 * sum_q_unit_now
+                sum_norm_query_sensitivity_4_now, sum_norm_query_sensitivity_4_now_lost = _plus(sum_norm_query_sensitivity_4_now, sum_norm_query_sensitivity_4_now_lost, factor_35)
+            sum_norm_query_now = _completed(sum_norm_query_now, sum_norm_query_now_lost)
+            sum_norm_query_sensitivity_4_now = _completed(sum_norm_query_sensitivity_4_now, sum_norm_query_sensitivity_4_now_lost)
             sum_norm_query[i] = sum_norm_query_now
             sum_norm_query_sensitivity_4[i] = sum_norm_query_sensitivity_4_now
             peak_query_4 = peak_query[i]
-            factor_34 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_4)
-            ratio_value_8 = _ratio(1.0, factor_34)
+            factor_37 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_4)
+            ratio_value_8 = _ratio(1.0, factor_37)
             sum_k_unit_entry_1_3 = sum_k_unit_entry_1[i]
-            factor_35 = exp_sum_k_unit_2_own_2 * ratio_value_8 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2_3))
-            factor_36 = -ratio_value_8 * term_10 / temperature
-            factor_37 = exp_sum_k_unit_own_2 / (temperature * term_9)
+            factor_38 = exp_sum_k_unit_2_own_2 * ratio_value_8 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2_3))
+            factor_39 = -ratio_value_8 * term_10 / temperature
+            factor_40 = exp_sum_k_unit_own_2 / (temperature * term_9)
             sum_norm_query_sensitivity_7 = sum_norm_query_sensitivity[i]
-            factor_38 = seed_5 * sum_norm_query_sensitivity_7
-            factor_39 = seed_5 / temperature
-            factor_40 = -sum_norm_query_sensitivity_4_now * ratio_value_8
+            factor_41 = seed_5 * sum_norm_query_sensitivity_7
+            factor_42 = seed_5 / temperature
+            factor_43 = -sum_norm_query_sensitivity_4_now * ratio_value_8
             for d_56 in range(d):
                 sum_q_unit_2 = sum_q_unit[i, d_56]
                 k_unit_6 = np.float64(k_unit[i, d_56])
-                factor_33 = factor_32 * k_unit_6
+                factor_36 = factor_33 * k_unit_6
                 q_unit_6 = np.float64(q_unit[i, d_56])
                 logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[i, d_56]
-                sum_norm_query_change_2[i, d_56] = sum_norm_query_sensitivity_3[i, d_56] + (sum_q_unit_2 + factor_33) * ratio_value_8 + factor_38 * (factor_35 * 0.5 * (k_unit_6 - sum_k_unit_entry_1_3 * q_unit_6) + factor_36 * q_unit_6 + factor_37 * (-0.5) * logsumexp_sum_k_unit_centred_3) + factor_39 * 0.5 * sum_norm_query_sensitivity_2[i, d_56] + factor_40 * q_unit_6
-                gradient_query[i, d_56] = (sum_q_unit_2 + factor_33 - sum_norm_query_now * q_unit_6) * ratio_value_8
+                sum_norm_query_change_2[i, d_56] = sum_norm_query_sensitivity_3[i, d_56] + (sum_q_unit_2 + factor_36) * ratio_value_8 + factor_41 * (factor_38 * 0.5 * (k_unit_6 - sum_k_unit_entry_1_3 * q_unit_6) + factor_39 * q_unit_6 + factor_40 * (-0.5) * logsumexp_sum_k_unit_centred_3) + factor_42 * 0.5 * sum_norm_query_sensitivity_2[i, d_56] + factor_43 * q_unit_6
+                gradient_query[i, d_56] = (sum_q_unit_2 + factor_36 - sum_norm_query_now * q_unit_6) * ratio_value_8
     sum_norm_key_sensitivity_2[:, :] = 0.0
     sum_k_unit_2_sensitivity_own[:, :] = 0.0
-    factor_45 = loss_scale / temperature
-    factor_51 = loss_scale / (temperature * temperature)
+    factor_50 = loss_scale / temperature
+    factor_56 = loss_scale / (temperature * temperature)
     for start in range(0, n, block):
         stop = min(start + block, n)
         for j_3 in range(start, stop):
             row = j_3 - start
             sum_norm_key_now = 0.0
+            sum_norm_key_now_lost = 0.0
             sum_norm_key_sensitivity_3_now = 0.0
+            sum_norm_key_sensitivity_3_now_lost = 0.0
             seed_6 = seed[j_3]
             rest_sum_k_unit_5 = rest_sum_k_unit[j_3]
             term_11 = 1.0 + rest_sum_k_unit_5
@@ -1600,106 +1764,110 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             exp_sum_k_unit_2_own_3 = exp_sum_k_unit_2_own[j_3]
             case_2 = ((rest_sum_k_unit_2_4) if j_3 == argmax_sum_k_unit_2_5 else (1.0 + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own_3))
             term_13 = (-0.5) * case / term_11 + (-0.5) * case_2 / term_12
-            factor_41 = seed_6 * term_13 / temperature
-            factor_42 = math.sqrt(scaled_query[argmax_sum_k_unit_4]) * _positive_part(peak_query[argmax_sum_k_unit_4])
-            ratio_value_9 = _ratio(1.0, factor_42)
+            factor_44 = seed_6 * term_13 / temperature
+            factor_47 = math.sqrt(scaled_query[argmax_sum_k_unit_4]) * _positive_part(peak_query[argmax_sum_k_unit_4])
+            ratio_value_9 = _ratio(1.0, factor_47)
             sum_norm_query_2 = sum_norm_query[argmax_sum_k_unit_4]
-            square_4 = (ratio_value_9 * ratio_value_9)
-            factor_43 = sum_norm_query_2 * square_4
-            factor_44 = ratio_value_9 / (temperature * temperature)
+            square_6 = (ratio_value_9 * ratio_value_9)
+            factor_48 = sum_norm_query_2 * square_6
+            factor_49 = ratio_value_9 / (temperature * temperature)
             case_3 = ((sample_weights[argmax_sum_k_unit_4]) if weighted else 1.0)
-            factor_46 = factor_45 * case_3 * ratio_value_9
-            factor_47 = math.sqrt(scaled_key[argmax_sum_k_unit_4]) * _positive_part(peak_key[argmax_sum_k_unit_4])
+            factor_51 = factor_50 * case_3 * ratio_value_9
+            factor_52 = math.sqrt(scaled_key[argmax_sum_k_unit_4]) * _positive_part(peak_key[argmax_sum_k_unit_4])
             rest_sum_k_unit_6 = rest_sum_k_unit[argmax_sum_k_unit_4]
             sum_k_unit_6 = np.float64(sum_k_unit[argmax_sum_k_unit_4, argmax_sum_k_unit_4])
-            factor_48 = sum_k_unit_6 / temperature
-            exp_difference_value = _exp_difference(factor_48, max_sum_k_unit[argmax_sum_k_unit_4])
+            factor_53 = sum_k_unit_6 / temperature
+            exp_difference_value = _exp_difference(factor_53, max_sum_k_unit[argmax_sum_k_unit_4])
             case_4 = ((rest_sum_k_unit_6) if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_6 - exp_difference_value) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan)
-            factor_49 = factor_45 * square_4 * case_4 * case_3 / (1.0 + rest_sum_k_unit_6)
+            factor_54 = factor_50 * square_6 * case_4 * case_3 / (1.0 + rest_sum_k_unit_6)
             rest_sum_k_unit_2_5 = rest_sum_k_unit_2[argmax_sum_k_unit_4]
             term_14 = 1.0 + rest_sum_k_unit_2_5
-            exp_difference_value_2 = _exp_difference(factor_48, max_sum_k_unit_2[argmax_sum_k_unit_4])
+            exp_difference_value_2 = _exp_difference(factor_53, max_sum_k_unit_2[argmax_sum_k_unit_4])
             case_5 = ((rest_sum_k_unit_2_5) if argmax_sum_k_unit_4 == argmax_sum_k_unit_2[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_2_5 - exp_difference_value_2) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan)
-            factor_50 = factor_45 * square_4 * case_5 * case_3 / term_14
+            factor_55 = factor_50 * square_6 * case_5 * case_3 / term_14
             sum_norm_query_sensitivity_8 = sum_norm_query_sensitivity[argmax_sum_k_unit_4]
-            square_5 = (exp_difference_value_2 * exp_difference_value_2)
-            factor_52 = factor_51 * sum_norm_query_sensitivity_8 * square_5 * square_4 * case_3 / (term_14 * term_14)
-            factor_53 = factor_51 * square_4 * case_5 * case_3 * exp_difference_value_2 / (term_14 * term_14)
-            factor_54 = -sum_norm_query_2 * square_4
+            square_7 = (exp_difference_value_2 * exp_difference_value_2)
+            factor_57 = factor_56 * sum_norm_query_sensitivity_8 * square_7 * square_6 * case_3 / (term_14 * term_14)
+            factor_58 = factor_56 * square_6 * case_5 * case_3 * exp_difference_value_2 / (term_14 * term_14)
+            factor_59 = -sum_norm_query_2 * square_6
             term_16 = (-0.5) * case_4 / (1.0 + rest_sum_k_unit_6) + (-0.5) * case_5 / term_14
-            factor_55 = factor_45 * case_3 * term_16
-            factor_56 = exp_difference_value_2 * ratio_value_9 / ((temperature * temperature) * term_14)
-            factor_57 = -ratio_value_9 * term_16 / temperature
-            factor_58 = exp_difference_value / (temperature * (1.0 + rest_sum_k_unit_6))
-            factor_59 = loss_scale * sum_norm_query_sensitivity_8 * case_3
-            factor_60 = factor_45 * case_3
-            factor_61 = -sum_norm_query_sensitivity_4[argmax_sum_k_unit_4] * ratio_value_9
-            factor_62 = factor_45 * case_3 * exp_difference_value * ratio_value_9 / (1.0 + rest_sum_k_unit_6)
-            factor_63 = factor_51 * sum_norm_query_sensitivity_8 * sum_k_unit_6 * square_5 * square_4 * case_3 / (term_14 * term_14)
+            factor_60 = factor_50 * case_3 * term_16
+            factor_61 = exp_difference_value_2 * ratio_value_9 / ((temperature * temperature) * term_14)
+            factor_62 = -ratio_value_9 * term_16 / temperature
+            factor_63 = exp_difference_value / (temperature * (1.0 + rest_sum_k_unit_6))
+            factor_64 = loss_scale * sum_norm_query_sensitivity_8 * case_3
+            factor_65 = factor_50 * case_3
+            factor_66 = -sum_norm_query_sensitivity_4[argmax_sum_k_unit_4] * ratio_value_9
+            factor_67 = factor_50 * case_3 * exp_difference_value * ratio_value_9 / (1.0 + rest_sum_k_unit_6)
+            factor_68 = factor_56 * sum_norm_query_sensitivity_8 * sum_k_unit_6 * square_7 * square_6 * case_3 / (term_14 * term_14)
             ratio_value_12 = _ratio(1.0, math.sqrt(scaled_query[j_3]) * _positive_part(peak_query[j_3]))
             sum_norm_query_3 = sum_norm_query[j_3]
-            square_7 = (ratio_value_12 * ratio_value_12)
-            factor_64 = sum_norm_query_3 * square_7
-            factor_65 = seed_6 * ratio_value_12 / temperature
-            factor_66 = ratio_value_12 / (temperature * temperature)
-            factor_67 = exp_sum_k_unit_own_3 * seed_6 * square_7 / ((temperature * temperature) * term_11)
-            factor_68 = seed_6 * square_7 * case / (temperature * term_11)
-            factor_69 = seed_6 * square_7 * case_2 / (temperature * term_12)
-            factor_70 = exp_sum_k_unit_own_3 * seed_6 * sum_k_unit_entry_2[j_3] * square_7 / ((temperature * temperature) * term_11)
+            square_9 = (ratio_value_12 * ratio_value_12)
+            factor_69 = sum_norm_query_3 * square_9
+            factor_70 = seed_6 * ratio_value_12 / temperature
+            factor_71 = ratio_value_12 / (temperature * temperature)
+            factor_72 = exp_sum_k_unit_own_3 * seed_6 * square_9 / ((temperature * temperature) * term_11)
+            factor_73 = seed_6 * square_9 * case / (temperature * term_11)
+            factor_74 = seed_6 * square_9 * case_2 / (temperature * term_12)
+            factor_75 = exp_sum_k_unit_own_3 * seed_6 * sum_k_unit_entry_2[j_3] * square_9 / ((temperature * temperature) * term_11)
             sum_norm_query_sensitivity_9 = sum_norm_query_sensitivity[j_3]
-            square_8 = (exp_sum_k_unit_2_own_3 * exp_sum_k_unit_2_own_3)
-            factor_71 = seed_6 * sum_norm_query_sensitivity_9 * square_8 * square_7 / ((temperature * temperature) * (term_12 * term_12))
+            square_10 = (exp_sum_k_unit_2_own_3 * exp_sum_k_unit_2_own_3)
+            factor_76 = seed_6 * sum_norm_query_sensitivity_9 * square_10 * square_9 / ((temperature * temperature) * (term_12 * term_12))
             sum_k_unit_entry_1_4 = sum_k_unit_entry_1[j_3]
-            factor_72 = exp_sum_k_unit_2_own_3 * seed_6 * square_7 * case_2 / ((temperature * temperature) * (term_12 * term_12))
-            factor_73 = -sum_norm_query_3 * square_7
-            factor_74 = exp_sum_k_unit_own_3 * seed_6 * ratio_value_12 / (temperature * term_11)
-            factor_75 = exp_sum_k_unit_own_3 * seed_6 * sum_k_unit_entry_1_4 * square_7 / ((temperature * temperature) * term_11)
-            factor_76 = seed_6 * sum_k_unit_entry_1_4 * sum_norm_query_sensitivity_9 * square_8 * square_7 / ((temperature * temperature) * (term_12 * term_12))
+            factor_77 = exp_sum_k_unit_2_own_3 * seed_6 * square_9 * case_2 / ((temperature * temperature) * (term_12 * term_12))
+            factor_78 = -sum_norm_query_3 * square_9
+            factor_79 = exp_sum_k_unit_own_3 * seed_6 * ratio_value_12 / (temperature * term_11)
+            factor_80 = exp_sum_k_unit_own_3 * seed_6 * sum_k_unit_entry_1_4 * square_9 / ((temperature * temperature) * term_11)
+            factor_81 = seed_6 * sum_k_unit_entry_1_4 * sum_norm_query_sensitivity_9 * square_10 * square_9 / ((temperature * temperature) * (term_12 * term_12))
             for f_4 in range(d):
                 sum_k_unit_2_now = np.float64(sum_k_unit_2_product[j_3, f_4]) / temperature
                 sum_k_unit_2[j_3, f_4] = sum_k_unit_2_now
                 k_unit_7 = np.float64(k_unit[j_3, f_4])
                 q_unit_7 = np.float64(q_unit[j_3, f_4])
-                sum_norm_key_now += k_unit_7 * (sum_k_unit_2_now + factor_41 * q_unit_7)
-                sum_norm_key_sensitivity_3_now += k_unit_7 * sum_k_unit_2_now
+                factor_45 = k_unit_7 * (sum_k_unit_2_now + factor_44 * q_unit_7)
+                sum_norm_key_now, sum_norm_key_now_lost = _plus(sum_norm_key_now, sum_norm_key_now_lost, factor_45)
+                factor_46 = k_unit_7 * sum_k_unit_2_now
+                sum_norm_key_sensitivity_3_now, sum_norm_key_sensitivity_3_now_lost = _plus(sum_norm_key_sensitivity_3_now, sum_norm_key_sensitivity_3_now_lost, factor_46)
                 q_6 = np.float64(query[argmax_sum_k_unit_4, f_4])
-                ratio_value_10 = _ratio(q_6, factor_42)
-                square_3 = (ratio_value_10 * ratio_value_10)
+                ratio_value_10 = _ratio(q_6, factor_47)
+                square_5 = (ratio_value_10 * ratio_value_10)
                 k_6 = np.float64(key[argmax_sum_k_unit_4, f_4])
-                ratio_value_11 = _ratio(k_6, factor_47)
+                ratio_value_11 = _ratio(k_6, factor_52)
                 term_15 = ratio_value_11 - sum_k_unit_6 * ratio_value_10
                 sum_q_unit_3 = sum_q_unit[argmax_sum_k_unit_4, f_4]
                 logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, f_4]
-                square_6 = (q_unit_7 * q_unit_7)
-                hessian_query[j_3, f_4] = ((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4] * ratio_value_9 + factor_43 * 2.0 * square_3 + factor_44 * 0.5 * sum_norm_query_sensitivity_5_own[argmax_sum_k_unit_4, f_4] * ratio_value_10 + factor_46 * 0.5 * sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4] + factor_49 * 0.5 * ratio_value_11 * ratio_value_10 + factor_50 * 0.5 * ratio_value_11 * ratio_value_10 + factor_52 * 0.5 * ratio_value_11 * ratio_value_10 + factor_53 * 0.5 * term_15 * ratio_value_11 + factor_54 - sum_q_unit_3 * square_4 * ratio_value_10 - (sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4] + (sum_q_unit_3 + factor_55 * ratio_value_11) * ratio_value_9 + factor_59 * (factor_56 * 0.5 * term_15 + factor_57 * ratio_value_10 + factor_58 * (-0.5) * logsumexp_sum_k_unit_centred_4) + factor_60 * 0.5 * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4] + factor_61 * ratio_value_10) * ratio_value_9 * ratio_value_10 + factor_44 * (-0.5) * sum_q_unit_sensitivity_3_own[argmax_sum_k_unit_4, f_4] + factor_62 * (-0.5) * logsumexp_sum_k_unit_centred_4 * ratio_value_11 + factor_63 * (-0.5) * square_3) if j_3 == argmax_sum_k_unit_4 else (sum_q_unit_sensitivity_2_own[j_3, f_4] * ratio_value_12 + factor_64 * 2.0 * square_6 + factor_65 * 0.5 * sum_q_unit_sensitivity_own[j_3, f_4] + factor_66 * 0.5 * q_unit_7 * sum_norm_query_sensitivity_5_own[j_3, f_4] + factor_67 * 0.5 * (k_unit_7 * k_unit_7) + factor_68 * 0.5 * k_unit_7 * q_unit_7 + factor_69 * 0.5 * k_unit_7 * q_unit_7 + factor_70 * 0.5 * k_unit_7 * q_unit_7 + factor_71 * 0.5 * k_unit_7 * q_unit_7 + factor_72 * 0.5 * k_unit_7 * (k_unit_7 - sum_k_unit_entry_1_4 * q_unit_7) + factor_73 - q_unit_7 * sum_q_unit[j_3, f_4] * square_7 - q_unit_7 * sum_norm_query_change[j_3, f_4] * ratio_value_12 - q_unit_7 * sum_norm_query_change_2[j_3, f_4] * ratio_value_12 + factor_66 * (-0.5) * sum_q_unit_sensitivity_3_own[j_3, f_4] + factor_74 * (-0.5) * k_unit_7 * logsumexp_sum_k_unit_centred[j_3, f_4] + factor_67 * (-0.5) * k_unit_7 * ratio_value_11 + factor_75 * (-0.5) * k_unit_7 * q_unit_7 + factor_76 * (-0.5) * square_6))
+                square_8 = (q_unit_7 * q_unit_7)
+                hessian_query[j_3, f_4] = ((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4] * ratio_value_9 + factor_48 * 2.0 * square_5 + factor_49 * 0.5 * sum_norm_query_sensitivity_5_own[argmax_sum_k_unit_4, f_4] * ratio_value_10 + factor_51 * 0.5 * sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4] + factor_54 * 0.5 * ratio_value_11 * ratio_value_10 + factor_55 * 0.5 * ratio_value_11 * ratio_value_10 + factor_57 * 0.5 * ratio_value_11 * ratio_value_10 + factor_58 * 0.5 * term_15 * ratio_value_11 + factor_59 - sum_q_unit_3 * square_6 * ratio_value_10 - (sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4] + (sum_q_unit_3 + factor_60 * ratio_value_11) * ratio_value_9 + factor_64 * (factor_61 * 0.5 * term_15 + factor_62 * ratio_value_10 + factor_63 * (-0.5) * logsumexp_sum_k_unit_centred_4) + factor_65 * 0.5 * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4] + factor_66 * ratio_value_10) * ratio_value_9 * ratio_value_10 + factor_49 * (-0.5) * sum_q_unit_sensitivity_3_own[argmax_sum_k_unit_4, f_4] + factor_67 * (-0.5) * logsumexp_sum_k_unit_centred_4 * ratio_value_11 + factor_68 * (-0.5) * square_5) if j_3 == argmax_sum_k_unit_4 else (sum_q_unit_sensitivity_2_own[j_3, f_4] * ratio_value_12 + factor_69 * 2.0 * square_8 + factor_70 * 0.5 * sum_q_unit_sensitivity_own[j_3, f_4] + factor_71 * 0.5 * q_unit_7 * sum_norm_query_sensitivity_5_own[j_3, f_4] + factor_72 * 0.5 * (k_unit_7 * k_unit_7) + factor_73 * 0.5 * k_unit_7 * q_unit_7 + factor_74 * 0.5 * k_unit_7 * q_unit_7 + factor_75 * 0.5 * k_unit_7 * q_unit_7 + factor_76 * 0.5 * k_unit_7 * q_unit_7 + factor_77 * 0.5 * k_unit_7 * (k_unit_7 - sum_k_unit_entry_1_4 * q_unit_7) + factor_78 - q_unit_7 * sum_q_unit[j_3, f_4] * square_9 - q_unit_7 * sum_norm_query_change[j_3, f_4] * ratio_value_12 - q_unit_7 * sum_norm_query_change_2[j_3, f_4] * ratio_value_12 + factor_71 * (-0.5) * sum_q_unit_sensitivity_3_own[j_3, f_4] + factor_79 * (-0.5) * k_unit_7 * logsumexp_sum_k_unit_centred[j_3, f_4] + factor_72 * (-0.5) * k_unit_7 * ratio_value_11 + factor_80 * (-0.5) * k_unit_7 * q_unit_7 + factor_81 * (-0.5) * square_8))
+            sum_norm_key_now = _completed(sum_norm_key_now, sum_norm_key_now_lost)
+            sum_norm_key_sensitivity_3_now = _completed(sum_norm_key_sensitivity_3_now, sum_norm_key_sensitivity_3_now_lost)
             sum_norm_key[j_3] = sum_norm_key_now
             sum_norm_key_sensitivity_3[j_3] = sum_norm_key_sensitivity_3_now
             ratio_value_13 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
             for d_11 in range(d):
-                gradient_key[j_3, d_11] = (sum_k_unit_2[j_3, d_11] + factor_41 * np.float64(q_unit[j_3, d_11]) - sum_norm_key_now * np.float64(k_unit[j_3, d_11])) * ratio_value_13
+                gradient_key[j_3, d_11] = (sum_k_unit_2[j_3, d_11] + factor_44 * np.float64(q_unit[j_3, d_11]) - sum_norm_key_now * np.float64(k_unit[j_3, d_11])) * ratio_value_13
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
         for j_3 in range(start, stop):
             row = j_3 - start
             seed_7 = seed[j_3]
             rest_sum_k_unit_7 = rest_sum_k_unit[j_3]
             term_17 = 1.0 + rest_sum_k_unit_7
-            factor_79 = seed_7 / ((temperature * temperature) * term_17)
+            factor_84 = seed_7 / ((temperature * temperature) * term_17)
             for i in range(n):
                 sum_k_unit_again_2_2 = np.float64(sum_k_unit_again_2[row, i])
-                factor_77 = sum_k_unit_again_2_2 / temperature
-                exp_sum_k_unit_2_again_2 = _exp_difference(factor_77, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_again_2 = _exp_difference(factor_77, max_sum_k_unit[j_3])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                factor_82 = sum_k_unit_again_2_2 / temperature
+                exp_sum_k_unit_2_again_2 = _exp_difference(factor_82, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_again_2 = _exp_difference(factor_82, max_sum_k_unit[j_3])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 peak_key_3 = peak_key[i]
-                factor_78 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_3)
-                ratio_value_14 = _ratio(1.0, factor_78)
-                factor_80 = factor_79 * exp_sum_k_unit_again_2 * ratio_value_14
+                factor_83 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_3)
+                ratio_value_14 = _ratio(1.0, factor_83)
+                factor_85 = factor_84 * exp_sum_k_unit_again_2 * ratio_value_14
                 seed_8 = seed[i]
                 rest_sum_k_unit_2_6 = rest_sum_k_unit_2[i]
-                factor_81 = exp_sum_k_unit_2_again_2 * seed_8 / (temperature * (1.0 + rest_sum_k_unit_2_6))
+                factor_86 = exp_sum_k_unit_2_again_2 * seed_8 / (temperature * (1.0 + rest_sum_k_unit_2_6))
                 for d_86 in range(d):
                     q_unit_8 = np.float64(q_unit[j_3, d_86])
                     k_unit_8 = np.float64(k_unit[i, d_86])
-                    term_18 = factor_80 * 0.5 * (q_unit_8 - k_unit_8 * sum_k_unit_again_2_2) + factor_81 * (-0.5) * logsumexp_sum_k_unit_2_centred[i, d_86]
+                    term_18 = factor_85 * 0.5 * (q_unit_8 - k_unit_8 * sum_k_unit_again_2_2) + factor_86 * (-0.5) * logsumexp_sum_k_unit_2_centred[i, d_86]
                     if j_3 != i:
                         sum_norm_key_sensitivity_2[i, d_86] += sum_k_unit_again_2_2 * term_18
                     if j_3 != i:
@@ -1717,84 +1885,84 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         exp_sum_k_unit_2_own_4 = exp_sum_k_unit_2_own[j_3]
         case_7 = ((rest_sum_k_unit_2_7) if j_3 == argmax_sum_k_unit_2_6 else (1.0 + rest_sum_k_unit_2_7 - exp_sum_k_unit_2_own_4))
         term_21 = (-0.5) * case_6 / term_19 + (-0.5) * case_7 / term_20
-        factor_82 = seed_9 * term_21 / temperature
+        factor_87 = seed_9 * term_21 / temperature
         ratio_value_15 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
         sum_k_unit_entry_1_5 = sum_k_unit_entry_1[j_3]
-        factor_83 = exp_sum_k_unit_own_4 * ratio_value_15 / ((temperature * temperature) * term_19)
-        factor_84 = -ratio_value_15 * term_21 / temperature
-        factor_85 = exp_sum_k_unit_2_own_4 / (temperature * term_20)
+        factor_88 = exp_sum_k_unit_own_4 * ratio_value_15 / ((temperature * temperature) * term_19)
+        factor_89 = -ratio_value_15 * term_21 / temperature
+        factor_90 = exp_sum_k_unit_2_own_4 / (temperature * term_20)
         sum_norm_query_sensitivity_10 = sum_norm_query_sensitivity[j_3]
-        factor_86 = seed_9 * sum_norm_query_sensitivity_10
-        factor_87 = seed_9 / temperature
-        factor_88 = -sum_norm_key_sensitivity_3[j_3] * ratio_value_15
-        factor_89 = math.sqrt(scaled_key[argmax_sum_k_unit_2_6]) * _positive_part(peak_key[argmax_sum_k_unit_2_6])
-        ratio_value_16 = _ratio(1.0, factor_89)
+        factor_91 = seed_9 * sum_norm_query_sensitivity_10
+        factor_92 = seed_9 / temperature
+        factor_93 = -sum_norm_key_sensitivity_3[j_3] * ratio_value_15
+        factor_94 = math.sqrt(scaled_key[argmax_sum_k_unit_2_6]) * _positive_part(peak_key[argmax_sum_k_unit_2_6])
+        ratio_value_16 = _ratio(1.0, factor_94)
         sum_norm_key_2 = sum_norm_key[argmax_sum_k_unit_2_6]
-        square_10 = (ratio_value_16 * ratio_value_16)
-        factor_90 = sum_norm_key_2 * square_10
-        factor_91 = ratio_value_16 / (temperature * temperature)
+        square_12 = (ratio_value_16 * ratio_value_16)
+        factor_95 = sum_norm_key_2 * square_12
+        factor_96 = ratio_value_16 / (temperature * temperature)
         case_8 = ((sample_weights[argmax_sum_k_unit_2_6]) if weighted else 1.0)
-        factor_92 = factor_45 * case_8 * ratio_value_16
-        factor_93 = math.sqrt(scaled_query[argmax_sum_k_unit_2_6]) * _positive_part(peak_query[argmax_sum_k_unit_2_6])
+        factor_97 = factor_50 * case_8 * ratio_value_16
+        factor_98 = math.sqrt(scaled_query[argmax_sum_k_unit_2_6]) * _positive_part(peak_query[argmax_sum_k_unit_2_6])
         rest_sum_k_unit_9 = rest_sum_k_unit[argmax_sum_k_unit_2_6]
         term_23 = 1.0 + rest_sum_k_unit_9
         sum_k_unit_7 = np.float64(sum_k_unit[argmax_sum_k_unit_2_6, argmax_sum_k_unit_2_6])
-        factor_94 = sum_k_unit_7 / temperature
-        exp_difference_value_3 = _exp_difference(factor_94, max_sum_k_unit[argmax_sum_k_unit_2_6])
+        factor_99 = sum_k_unit_7 / temperature
+        exp_difference_value_3 = _exp_difference(factor_99, max_sum_k_unit[argmax_sum_k_unit_2_6])
         case_9 = ((rest_sum_k_unit_9) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit[argmax_sum_k_unit_2_6] else (1.0 + rest_sum_k_unit_9 - exp_difference_value_3) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else np.nan)
-        factor_95 = factor_45 * square_10 * case_9 * case_8 / term_23
+        factor_100 = factor_50 * square_12 * case_9 * case_8 / term_23
         rest_sum_k_unit_2_8 = rest_sum_k_unit_2[argmax_sum_k_unit_2_6]
-        exp_difference_value_4 = _exp_difference(factor_94, max_sum_k_unit_2[argmax_sum_k_unit_2_6])
+        exp_difference_value_4 = _exp_difference(factor_99, max_sum_k_unit_2[argmax_sum_k_unit_2_6])
         case_10 = ((rest_sum_k_unit_2_8) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else (1.0 + rest_sum_k_unit_2_8 - exp_difference_value_4) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else np.nan)
-        factor_96 = factor_45 * square_10 * case_10 * case_8 / (1.0 + rest_sum_k_unit_2_8)
+        factor_101 = factor_50 * square_12 * case_10 * case_8 / (1.0 + rest_sum_k_unit_2_8)
         sum_norm_query_sensitivity_11 = sum_norm_query_sensitivity[argmax_sum_k_unit_2_6]
-        square_11 = (exp_difference_value_3 * exp_difference_value_3)
-        factor_97 = factor_51 * sum_norm_query_sensitivity_11 * square_11 * square_10 * case_8 / (term_23 * term_23)
-        factor_98 = factor_51 * square_10 * case_9 * case_8 * exp_difference_value_3 / (term_23 * term_23)
-        factor_99 = -sum_norm_key_2 * square_10
+        square_13 = (exp_difference_value_3 * exp_difference_value_3)
+        factor_102 = factor_56 * sum_norm_query_sensitivity_11 * square_13 * square_12 * case_8 / (term_23 * term_23)
+        factor_103 = factor_56 * square_12 * case_9 * case_8 * exp_difference_value_3 / (term_23 * term_23)
+        factor_104 = -sum_norm_key_2 * square_12
         term_25 = (-0.5) * case_9 / term_23 + (-0.5) * case_10 / (1.0 + rest_sum_k_unit_2_8)
-        factor_100 = factor_45 * case_8 * term_25
-        factor_101 = exp_difference_value_3 * ratio_value_16 / ((temperature * temperature) * term_23)
-        factor_102 = -ratio_value_16 * term_25 / temperature
-        factor_103 = exp_difference_value_4 / (temperature * (1.0 + rest_sum_k_unit_2_8))
-        factor_104 = loss_scale * sum_norm_query_sensitivity_11 * case_8
-        factor_105 = factor_45 * case_8
-        factor_106 = -sum_norm_key_sensitivity_3[argmax_sum_k_unit_2_6] * ratio_value_16
-        factor_107 = factor_45 * case_8 * exp_difference_value_4 * ratio_value_16 / (1.0 + rest_sum_k_unit_2_8)
-        factor_108 = factor_51 * sum_norm_query_sensitivity_11 * sum_k_unit_7 * square_11 * square_10 * case_8 / (term_23 * term_23)
+        factor_105 = factor_50 * case_8 * term_25
+        factor_106 = exp_difference_value_3 * ratio_value_16 / ((temperature * temperature) * term_23)
+        factor_107 = -ratio_value_16 * term_25 / temperature
+        factor_108 = exp_difference_value_4 / (temperature * (1.0 + rest_sum_k_unit_2_8))
+        factor_109 = loss_scale * sum_norm_query_sensitivity_11 * case_8
+        factor_110 = factor_50 * case_8
+        factor_111 = -sum_norm_key_sensitivity_3[argmax_sum_k_unit_2_6] * ratio_value_16
+        factor_112 = factor_50 * case_8 * exp_difference_value_4 * ratio_value_16 / (1.0 + rest_sum_k_unit_2_8)
+        factor_113 = factor_56 * sum_norm_query_sensitivity_11 * sum_k_unit_7 * square_13 * square_12 * case_8 / (term_23 * term_23)
         sum_norm_key_3 = sum_norm_key[j_3]
-        square_13 = (ratio_value_15 * ratio_value_15)
-        factor_109 = sum_norm_key_3 * square_13
-        factor_110 = seed_9 * ratio_value_15 / temperature
-        factor_111 = ratio_value_15 / (temperature * temperature)
-        factor_112 = exp_sum_k_unit_2_own_4 * seed_9 * square_13 / ((temperature * temperature) * term_20)
-        factor_113 = seed_9 * square_13 * case_6 / (temperature * term_19)
-        factor_114 = seed_9 * square_13 * case_7 / (temperature * term_20)
-        square_14 = (exp_sum_k_unit_own_4 * exp_sum_k_unit_own_4)
-        factor_115 = seed_9 * sum_norm_query_sensitivity_10 * square_14 * square_13 / ((temperature * temperature) * (term_19 * term_19))
-        factor_116 = exp_sum_k_unit_own_4 * seed_9 * square_13 * case_6 / ((temperature * temperature) * (term_19 * term_19))
-        factor_117 = exp_sum_k_unit_2_own_4 * seed_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_6, j_3]) * square_13 / ((temperature * temperature) * term_20)
-        factor_118 = -sum_norm_key_3 * square_13
-        factor_119 = exp_sum_k_unit_2_own_4 * seed_9 * ratio_value_15 / (temperature * term_20)
-        factor_120 = seed_9 * sum_k_unit_entry_1_5 * sum_norm_query_sensitivity_10 * square_14 * square_13 / ((temperature * temperature) * (term_19 * term_19))
-        factor_121 = exp_sum_k_unit_2_own_4 * seed_9 * sum_k_unit_entry_1_5 * square_13 / ((temperature * temperature) * term_20)
+        square_15 = (ratio_value_15 * ratio_value_15)
+        factor_114 = sum_norm_key_3 * square_15
+        factor_115 = seed_9 * ratio_value_15 / temperature
+        factor_116 = ratio_value_15 / (temperature * temperature)
+        factor_117 = exp_sum_k_unit_2_own_4 * seed_9 * square_15 / ((temperature * temperature) * term_20)
+        factor_118 = seed_9 * square_15 * case_6 / (temperature * term_19)
+        factor_119 = seed_9 * square_15 * case_7 / (temperature * term_20)
+        square_16 = (exp_sum_k_unit_own_4 * exp_sum_k_unit_own_4)
+        factor_120 = seed_9 * sum_norm_query_sensitivity_10 * square_16 * square_15 / ((temperature * temperature) * (term_19 * term_19))
+        factor_121 = exp_sum_k_unit_own_4 * seed_9 * square_15 * case_6 / ((temperature * temperature) * (term_19 * term_19))
+        factor_122 = exp_sum_k_unit_2_own_4 * seed_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_6, j_3]) * square_15 / ((temperature * temperature) * term_20)
+        factor_123 = -sum_norm_key_3 * square_15
+        factor_124 = exp_sum_k_unit_2_own_4 * seed_9 * ratio_value_15 / (temperature * term_20)
+        factor_125 = seed_9 * sum_k_unit_entry_1_5 * sum_norm_query_sensitivity_10 * square_16 * square_15 / ((temperature * temperature) * (term_19 * term_19))
+        factor_126 = exp_sum_k_unit_2_own_4 * seed_9 * sum_k_unit_entry_1_5 * square_15 / ((temperature * temperature) * term_20)
         for d_86 in range(d):
             sum_k_unit_2_2 = sum_k_unit_2[j_3, d_86]
             q_unit_9 = np.float64(q_unit[j_3, d_86])
             k_unit_9 = np.float64(k_unit[j_3, d_86])
             term_22 = q_unit_9 - sum_k_unit_entry_1_5 * k_unit_9
             logsumexp_sum_k_unit_2_centred_2 = logsumexp_sum_k_unit_2_centred[j_3, d_86]
-            sum_norm_key_change = sum_norm_key_sensitivity_2[j_3, d_86] + (sum_k_unit_2_2 + factor_82 * q_unit_9) * ratio_value_15 + factor_86 * (factor_83 * 0.5 * term_22 + factor_84 * k_unit_9 + factor_85 * (-0.5) * logsumexp_sum_k_unit_2_centred_2) + factor_87 * 0.5 * sum_norm_key_sensitivity[j_3, d_86] + factor_88 * k_unit_9  # -k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + seed*sum_norm_key_sensitivity/(2*temperature) + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature**2*(rest_sum_k_unit + 1)) - exp_sum_k_unit_2*logsumexp_sum_k_unit_2_centred/(2*temperature*(rest_sum_k_unit_2 + 1)) - k_unit*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature) + sum_norm_key_sensitivity_2 + (q_unit*seed*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))/temperature + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))
+            sum_norm_key_change = sum_norm_key_sensitivity_2[j_3, d_86] + (sum_k_unit_2_2 + factor_87 * q_unit_9) * ratio_value_15 + factor_91 * (factor_88 * 0.5 * term_22 + factor_89 * k_unit_9 + factor_90 * (-0.5) * logsumexp_sum_k_unit_2_centred_2) + factor_92 * 0.5 * sum_norm_key_sensitivity[j_3, d_86] + factor_93 * k_unit_9  # -k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + seed*sum_norm_key_sensitivity/(2*temperature) + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature**2*(rest_sum_k_unit + 1)) - exp_sum_k_unit_2*logsumexp_sum_k_unit_2_centred/(2*temperature*(rest_sum_k_unit_2 + 1)) - k_unit*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature) + sum_norm_key_sensitivity_2 + (q_unit*seed*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))/temperature + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))
             k_7 = np.float64(key[argmax_sum_k_unit_2_6, d_86])
-            ratio_value_17 = _ratio(k_7, factor_89)
-            square_9 = (ratio_value_17 * ratio_value_17)
+            ratio_value_17 = _ratio(k_7, factor_94)
+            square_11 = (ratio_value_17 * ratio_value_17)
             q_7 = np.float64(query[argmax_sum_k_unit_2_6, d_86])
-            ratio_value_18 = _ratio(q_7, factor_93)
+            ratio_value_18 = _ratio(q_7, factor_98)
             term_24 = ratio_value_18 - sum_k_unit_7 * ratio_value_17
             sum_k_unit_2_3 = sum_k_unit_2[argmax_sum_k_unit_2_6, d_86]
             logsumexp_sum_k_unit_2_centred_3 = logsumexp_sum_k_unit_2_centred[argmax_sum_k_unit_2_6, d_86]
-            square_12 = (k_unit_9 * k_unit_9)
-            hessian_key[j_3, d_86] = ((sum_k_unit_2_sensitivity_own[argmax_sum_k_unit_2_6, d_86] * ratio_value_16 + factor_90 * 2.0 * square_9 + factor_91 * 0.5 * sum_norm_key_sensitivity_4_own[argmax_sum_k_unit_2_6, d_86] * ratio_value_17 + factor_92 * 0.5 * sum_k_unit_2_sensitivity_3_own[argmax_sum_k_unit_2_6, d_86] + factor_95 * 0.5 * ratio_value_17 * ratio_value_18 + factor_96 * 0.5 * ratio_value_17 * ratio_value_18 + factor_97 * 0.5 * ratio_value_17 * ratio_value_18 + factor_98 * 0.5 * ratio_value_18 * term_24 + factor_99 - sum_k_unit_2_3 * square_10 * ratio_value_17 - (sum_norm_key_sensitivity_2[argmax_sum_k_unit_2_6, d_86] + (sum_k_unit_2_3 + factor_100 * ratio_value_18) * ratio_value_16 + factor_104 * (factor_101 * 0.5 * term_24 + factor_102 * ratio_value_17 + factor_103 * (-0.5) * logsumexp_sum_k_unit_2_centred_3) + factor_105 * 0.5 * sum_norm_key_sensitivity[argmax_sum_k_unit_2_6, d_86] + factor_106 * ratio_value_17) * ratio_value_16 * ratio_value_17 + factor_91 * (-0.5) * sum_k_unit_2_sensitivity_2_own[argmax_sum_k_unit_2_6, d_86] + factor_107 * (-0.5) * logsumexp_sum_k_unit_2_centred_3 * ratio_value_18 + factor_108 * (-0.5) * square_9) if j_3 == argmax_sum_k_unit_2_6 else (sum_k_unit_2_sensitivity_own[j_3, d_86] * ratio_value_15 + factor_109 * 2.0 * square_12 + factor_110 * 0.5 * sum_k_unit_2_sensitivity_3_own[j_3, d_86] + factor_111 * 0.5 * k_unit_9 * sum_norm_key_sensitivity_4_own[j_3, d_86] + factor_112 * 0.5 * (q_unit_9 * q_unit_9) + factor_113 * 0.5 * k_unit_9 * q_unit_9 + factor_114 * 0.5 * k_unit_9 * q_unit_9 + factor_115 * 0.5 * k_unit_9 * q_unit_9 + factor_116 * 0.5 * q_unit_9 * term_22 + factor_117 * 0.5 * k_unit_9 * q_unit_9 + factor_118 - sum_norm_key_change * k_unit_9 * ratio_value_15 - k_unit_9 * sum_k_unit_2_2 * square_13 - k_unit_9 * sum_norm_key_change_2[j_3, d_86] * ratio_value_15 + factor_111 * (-0.5) * sum_k_unit_2_sensitivity_2_own[j_3, d_86] + factor_119 * (-0.5) * logsumexp_sum_k_unit_2_centred_2 * q_unit_9 + factor_112 * (-0.5) * q_unit_9 * ratio_value_18 + factor_120 * (-0.5) * square_12 + factor_121 * (-0.5) * k_unit_9 * q_unit_9))
+            square_14 = (k_unit_9 * k_unit_9)
+            hessian_key[j_3, d_86] = ((sum_k_unit_2_sensitivity_own[argmax_sum_k_unit_2_6, d_86] * ratio_value_16 + factor_95 * 2.0 * square_11 + factor_96 * 0.5 * sum_norm_key_sensitivity_4_own[argmax_sum_k_unit_2_6, d_86] * ratio_value_17 + factor_97 * 0.5 * sum_k_unit_2_sensitivity_3_own[argmax_sum_k_unit_2_6, d_86] + factor_100 * 0.5 * ratio_value_17 * ratio_value_18 + factor_101 * 0.5 * ratio_value_17 * ratio_value_18 + factor_102 * 0.5 * ratio_value_17 * ratio_value_18 + factor_103 * 0.5 * ratio_value_18 * term_24 + factor_104 - sum_k_unit_2_3 * square_12 * ratio_value_17 - (sum_norm_key_sensitivity_2[argmax_sum_k_unit_2_6, d_86] + (sum_k_unit_2_3 + factor_105 * ratio_value_18) * ratio_value_16 + factor_109 * (factor_106 * 0.5 * term_24 + factor_107 * ratio_value_17 + factor_108 * (-0.5) * logsumexp_sum_k_unit_2_centred_3) + factor_110 * 0.5 * sum_norm_key_sensitivity[argmax_sum_k_unit_2_6, d_86] + factor_111 * ratio_value_17) * ratio_value_16 * ratio_value_17 + factor_96 * (-0.5) * sum_k_unit_2_sensitivity_2_own[argmax_sum_k_unit_2_6, d_86] + factor_112 * (-0.5) * logsumexp_sum_k_unit_2_centred_3 * ratio_value_18 + factor_113 * (-0.5) * square_11) if j_3 == argmax_sum_k_unit_2_6 else (sum_k_unit_2_sensitivity_own[j_3, d_86] * ratio_value_15 + factor_114 * 2.0 * square_14 + factor_115 * 0.5 * sum_k_unit_2_sensitivity_3_own[j_3, d_86] + factor_116 * 0.5 * k_unit_9 * sum_norm_key_sensitivity_4_own[j_3, d_86] + factor_117 * 0.5 * (q_unit_9 * q_unit_9) + factor_118 * 0.5 * k_unit_9 * q_unit_9 + factor_119 * 0.5 * k_unit_9 * q_unit_9 + factor_120 * 0.5 * k_unit_9 * q_unit_9 + factor_121 * 0.5 * q_unit_9 * term_22 + factor_122 * 0.5 * k_unit_9 * q_unit_9 + factor_123 - sum_norm_key_change * k_unit_9 * ratio_value_15 - k_unit_9 * sum_k_unit_2_2 * square_15 - k_unit_9 * sum_norm_key_change_2[j_3, d_86] * ratio_value_15 + factor_116 * (-0.5) * sum_k_unit_2_sensitivity_2_own[j_3, d_86] + factor_124 * (-0.5) * logsumexp_sum_k_unit_2_centred_2 * q_unit_9 + factor_117 * (-0.5) * q_unit_9 * ratio_value_18 + factor_125 * (-0.5) * square_14 + factor_126 * (-0.5) * k_unit_9 * q_unit_9))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1832,14 +2000,20 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             if magnitude_value_2 > peak_query or magnitude_value_2 != magnitude_value_2:
                 peak_query = magnitude_value_2
         scaled_key = 0.0
+        scaled_key_lost = 0.0
         scaled_query = 0.0
+        scaled_query_lost = 0.0
         for f_143 in range(d):
             k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key)
-            scaled_key += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key, scaled_key_lost = _plus(scaled_key, scaled_key_lost, square)
             q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query)
-            scaled_query += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query, scaled_query_lost = _plus(scaled_query, scaled_query_lost, square_2)
+        scaled_key = _completed(scaled_key, scaled_key_lost)
+        scaled_query = _completed(scaled_query, scaled_query_lost)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
         for f_4 in range(d):
@@ -1851,9 +2025,13 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:] = 0.0
     sum_temperature = 0.0
+    sum_temperature_lost = 0.0
     sum_temperature_3 = 0.0
+    sum_temperature_3_lost = 0.0
     sum_temperature_3_sensitivity = 0.0
+    sum_temperature_3_sensitivity_lost = 0.0
     sum_temperature_3_sensitivity_2 = 0.0
+    sum_temperature_3_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
@@ -1871,30 +2049,43 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     argmax_sum_k_unit = j_1
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             rest_sum_k_unit = 0.0
+            rest_sum_k_unit_lost = 0.0
             for j_145 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_145]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_145] = exp_sum_k_unit_now
                 if j_145 != argmax_sum_k_unit:
-                    rest_sum_k_unit += exp_sum_k_unit_now
+                    rest_sum_k_unit, rest_sum_k_unit_lost = _plus(rest_sum_k_unit, rest_sum_k_unit_lost, exp_sum_k_unit_now)
+            rest_sum_k_unit = _completed(rest_sum_k_unit, rest_sum_k_unit_lost)
             seed_2 = seed[i]
-            sum_temperature += seed_2 * np.float64(sum_k_unit[i, i])
+            factor_4 = seed_2 * np.float64(sum_k_unit[i, i])
+            sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)
             logsumexp_sum_k_unit_centred_2 = 0.0
-            factor_4 = seed_2 / (1.0 + rest_sum_k_unit)
-            factor_5 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
-            factor_6 = seed_2 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
+            logsumexp_sum_k_unit_centred_2_lost = 0.0
+            factor_5 = seed_2 / (1.0 + rest_sum_k_unit)
+            factor_7 = 1.0 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
+            factor_9 = seed_2 / ((temperature * temperature) * (1.0 + rest_sum_k_unit))
             for j_28 in range(n):
                 exp_sum_k_unit_3 = exp_sum_k_unit[j_28]
                 sum_k_unit_2 = np.float64(sum_k_unit[i, j_28])
-                sum_temperature_3 += factor_4 * exp_sum_k_unit_3 * sum_k_unit_2
+                factor_6 = factor_5 * exp_sum_k_unit_3 * sum_k_unit_2
+                sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, factor_6)
                 term = np.float64(sum_k_unit[i, argmax_sum_k_unit]) - sum_k_unit_2
+                factor_8 = factor_7 * exp_sum_k_unit_3 * term
                 if j_28 != argmax_sum_k_unit:
-                    logsumexp_sum_k_unit_centred_2 += factor_5 * exp_sum_k_unit_3 * term
+                    logsumexp_sum_k_unit_centred_2, logsumexp_sum_k_unit_centred_2_lost = _plus(logsumexp_sum_k_unit_centred_2, logsumexp_sum_k_unit_centred_2_lost, factor_8)
+                factor_10 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_2 * term
                 if j_28 != argmax_sum_k_unit:
-                    sum_temperature_3_sensitivity += factor_6 * exp_sum_k_unit_3 * sum_k_unit_2 * term
-            factor_7 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
+                    sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost = _plus(sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost, factor_10)
+            logsumexp_sum_k_unit_centred_2 = _completed(logsumexp_sum_k_unit_centred_2, logsumexp_sum_k_unit_centred_2_lost)
+            factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
             for j_128 in range(n):
-                sum_temperature_3_sensitivity_2 += factor_7 * exp_sum_k_unit[j_128] * np.float64(sum_k_unit[i, j_128])
+                factor_12 = factor_11 * exp_sum_k_unit[j_128] * np.float64(sum_k_unit[i, j_128])
+                sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost = _plus(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost, factor_12)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
+    sum_temperature = _completed(sum_temperature, sum_temperature_lost)
+    sum_temperature_3 = _completed(sum_temperature_3, sum_temperature_3_lost)
+    sum_temperature_3_sensitivity = _completed(sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost)
+    sum_temperature_3_sensitivity_2 = _completed(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost)
     logsumexp_sum_k_unit_2_centred_2[:] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -1908,21 +2099,30 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 if i != argmax_sum_k_unit_2[i_in]:
                     logsumexp_sum_k_unit_2_centred_2[i_in] += exp_sum_k_unit_2_now * (np.float64(sum_k_unit[argmax_sum_k_unit_2[i_in], i_in]) - sum_k_unit_again_2) / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_in]))
     sum_temperature_2 = 0.0
+    sum_temperature_2_lost = 0.0
     sum_temperature_2_sensitivity = 0.0
+    sum_temperature_2_sensitivity_lost = 0.0
     sum_temperature_2_sensitivity_2 = 0.0
+    sum_temperature_2_sensitivity_2_lost = 0.0
     for i_21 in range(n):
         seed_3 = seed[i_21]
-        factor_8 = seed_3 / (1.0 + rest_sum_k_unit_2[i_21])
+        factor_13 = seed_3 / (1.0 + rest_sum_k_unit_2[i_21])
         argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_21]
-        factor_9 = seed_3 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_21]))
-        factor_10 = logsumexp_sum_k_unit_2_centred_2[i_21] * seed_3 / (1.0 + rest_sum_k_unit_2[i_21])
+        factor_15 = seed_3 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_21]))
+        factor_17 = logsumexp_sum_k_unit_2_centred_2[i_21] * seed_3 / (1.0 + rest_sum_k_unit_2[i_21])
         for j_22 in range(n):
             exp_sum_k_unit_2_2 = exp_sum_k_unit_2[j_22, i_21]
             sum_k_unit_3 = np.float64(sum_k_unit[j_22, i_21])
-            sum_temperature_2 += factor_8 * exp_sum_k_unit_2_2 * sum_k_unit_3
+            factor_14 = factor_13 * exp_sum_k_unit_2_2 * sum_k_unit_3
+            sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, factor_14)
+            factor_16 = factor_15 * exp_sum_k_unit_2_2 * sum_k_unit_3 * (np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_21]) - sum_k_unit_3)
             if j_22 != argmax_sum_k_unit_2_2:
-                sum_temperature_2_sensitivity += factor_9 * exp_sum_k_unit_2_2 * sum_k_unit_3 * (np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_21]) - sum_k_unit_3)
-            sum_temperature_2_sensitivity_2 += factor_10 * exp_sum_k_unit_2_2 * sum_k_unit_3
+                sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, factor_16)
+            factor_18 = factor_17 * exp_sum_k_unit_2_2 * sum_k_unit_3
+            sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, factor_18)
+    sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
+    sum_temperature_2_sensitivity = _completed(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost)
+    sum_temperature_2_sensitivity_2 = _completed(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost)
     term_2 = sum_temperature + (-0.5) * sum_temperature_2 + (-0.5) * sum_temperature_3
     parameter_gradient[0] += term_2 / (temperature * temperature)
     parameter_hessian[0] += (-2.0) * term_2 / (temperature * temperature * temperature) + (-0.5) * (sum_temperature_2_sensitivity - sum_temperature_2_sensitivity_2) / (temperature * temperature) + (-0.5) * (sum_temperature_3_sensitivity - sum_temperature_3_sensitivity_2) / (temperature * temperature)
@@ -2014,18 +2214,26 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
         scaled_key_now = 0.0
+        scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
+        scaled_query_now_lost = 0.0
         for f_143 in range(d):
             k_2 = np.float64(key[i, f_143])
             ratio_value = _ratio(k_2, peak_key_now)
-            scaled_key_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
             q_2 = np.float64(query[i, f_143])
             ratio_value_2 = _ratio(q_2, peak_query_now)
-            scaled_query_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
+        scaled_key_now = _completed(scaled_key_now, scaled_key_now_lost)
+        scaled_query_now = _completed(scaled_query_now, scaled_query_now_lost)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
         norm_key_tangent_now = 0.0
+        norm_key_tangent_now_lost = 0.0
         norm_query_tangent_now = 0.0
+        norm_query_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
         for f_4 in range(d):
@@ -2036,10 +2244,14 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             q_unit_now = _ratio(q_3, factor_2)
             q_unit[i, f_4] = q_unit_now
             v_k = np.float64(direction_key[i, f_4])
-            norm_key_tangent_now += v_k * k_unit_now
+            factor_3 = v_k * k_unit_now
+            norm_key_tangent_now, norm_key_tangent_now_lost = _plus(norm_key_tangent_now, norm_key_tangent_now_lost, factor_3)
             v_q = np.float64(direction_query[i, f_4])
-            norm_query_tangent_now += v_q * q_unit_now
+            factor_4 = v_q * q_unit_now
+            norm_query_tangent_now, norm_query_tangent_now_lost = _plus(norm_query_tangent_now, norm_query_tangent_now_lost, factor_4)
             sum_k_unit_2_tangent_part2_right[i, f_4] = seed_now * q_unit_now
+        norm_key_tangent_now = _completed(norm_key_tangent_now, norm_key_tangent_now_lost)
+        norm_query_tangent_now = _completed(norm_query_tangent_now, norm_query_tangent_now_lost)
         norm_key_tangent[i] = norm_key_tangent_now
         norm_query_tangent[i] = norm_query_tangent_now
         ratio_value_3 = _ratio(1.0, factor)
@@ -2055,11 +2267,15 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:] = 0.0
     sum_temperature = 0.0
+    sum_temperature_lost = 0.0
     sum_temperature_3 = 0.0
+    sum_temperature_3_lost = 0.0
     sum_temperature_tangent = 0.0
+    sum_temperature_tangent_lost = 0.0
     sum_temperature_3_tangent = 0.0
+    sum_temperature_3_tangent_lost = 0.0
     sum_k_unit_2_tangent_part2_product[:, :] = 0.0
-    factor_5 = -direction_parameters[0] / (temperature * temperature)
+    factor_9 = -direction_parameters[0] / (temperature * temperature)
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
@@ -2070,29 +2286,33 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_now_best = -np.inf
             for j_1 in range(n):
                 sum_k_unit_3 = np.float64(sum_k_unit[i, j_1])
-                factor_3 = sum_k_unit_3 / temperature
-                if factor_3 > max_sum_k_unit_now or factor_3 != factor_3:
-                    max_sum_k_unit_now = factor_3
-                if factor_3 > argmax_sum_k_unit_now_best:
-                    argmax_sum_k_unit_now_best = factor_3
+                factor_5 = sum_k_unit_3 / temperature
+                if factor_5 > max_sum_k_unit_now or factor_5 != factor_5:
+                    max_sum_k_unit_now = factor_5
+                if factor_5 > argmax_sum_k_unit_now_best:
+                    argmax_sum_k_unit_now_best = factor_5
                     argmax_sum_k_unit_now = j_1
-                exponent_max_sum_k_unit_2[row, j_1] = factor_3
+                exponent_max_sum_k_unit_2[row, j_1] = factor_5
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
+            rest_sum_k_unit_now_lost = 0.0
             for j_145 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_145]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[row, j_145] = exp_sum_k_unit_now
                 if j_145 != argmax_sum_k_unit_now:
-                    rest_sum_k_unit_now += exp_sum_k_unit_now
+                    rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
+            rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[row, i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             seed_2 = seed[i]
-            sum_temperature += seed_2 * np.float64(sum_k_unit[i, i])
-            factor_4 = seed_2 / (1.0 + rest_sum_k_unit_now)
+            factor_6 = seed_2 * np.float64(sum_k_unit[i, i])
+            sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
+            factor_7 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for j_28 in range(n):
-                sum_temperature_3 += factor_4 * exp_sum_k_unit[row, j_28] * np.float64(sum_k_unit[i, j_28])
+                factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * np.float64(sum_k_unit[i, j_28])
+                sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, factor_8)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
         _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[start:stop], False)
         _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[start:stop], False)
@@ -2102,21 +2322,26 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_k_unit_tangent_now = np.float64(sum_k_unit_tangent_part1[i, j_1]) + np.float64(sum_k_unit_tangent_part2[i, j_1])
                 sum_k_unit_tangent[i, j_1] = sum_k_unit_tangent_now
             logsumexp_sum_k_unit_tangent = 0.0
+            logsumexp_sum_k_unit_tangent_lost = 0.0
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
             term = 1.0 + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
-            term_2 = sum_k_unit_tangent[i, argmax_sum_k_unit_3] / temperature + factor_5 * np.float64(sum_k_unit[i, argmax_sum_k_unit_3])
+            term_2 = sum_k_unit_tangent[i, argmax_sum_k_unit_3] / temperature + factor_9 * np.float64(sum_k_unit[i, argmax_sum_k_unit_3])
             for j_132 in range(n):
-                logsumexp_sum_k_unit_tangent += exp_sum_k_unit[row, j_132] * (sum_k_unit_tangent[i, j_132] / temperature + factor_5 * np.float64(sum_k_unit[i, j_132]) - term_2) / term
+                factor_10 = exp_sum_k_unit[row, j_132] * (sum_k_unit_tangent[i, j_132] / temperature + factor_9 * np.float64(sum_k_unit[i, j_132]) - term_2) / term
+                logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost, factor_10)
+            logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost)
             seed_3 = seed[i]
-            sum_temperature_tangent += seed_3 * sum_k_unit_tangent[i, i]
+            factor_11 = seed_3 * sum_k_unit_tangent[i, i]
+            sum_temperature_tangent, sum_temperature_tangent_lost = _plus(sum_temperature_tangent, sum_temperature_tangent_lost, factor_11)
             for j_1 in range(n):
                 exp_sum_k_unit_3 = exp_sum_k_unit[row, j_1]
                 sum_k_unit_tangent_2 = sum_k_unit_tangent[i, j_1]
                 sum_k_unit_4 = np.float64(sum_k_unit[i, j_1])
-                softmax_sum_k_unit_tangent_now = exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_5 * sum_k_unit_4 - term_2)) / term
+                softmax_sum_k_unit_tangent_now = exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_9 * sum_k_unit_4 - term_2)) / term
                 softmax_sum_k_unit_tangent[j_1] = softmax_sum_k_unit_tangent_now
-                sum_temperature_3_tangent += seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + exp_sum_k_unit_3 * sum_k_unit_tangent_2 / term)
+                factor_12 = seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + exp_sum_k_unit_3 * sum_k_unit_tangent_2 / term)
+                sum_temperature_3_tangent, sum_temperature_3_tangent_lost = _plus(sum_temperature_3_tangent, sum_temperature_3_tangent_lost, factor_12)
                 sum_k_unit_2_tangent_part2_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else 0.0)
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent[i]
         _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], True, sum_k_unit_2_tangent_part2_right[start:stop], False, sum_k_unit_2_tangent_part2_product, True)
@@ -2124,9 +2349,13 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         for i in range(start, stop):
             row = i - start
             seed_4 = seed[i]
-            factor_6 = seed_4 / temperature
+            factor_13 = seed_4 / temperature
             for f_7 in range(d):
-                sum_q_unit_tangent_part2[i, f_7] = factor_6 * 0.5 * np.float64(sum_q_unit_tangent_part2_product[row, f_7])
+                sum_q_unit_tangent_part2[i, f_7] = factor_13 * 0.5 * np.float64(sum_q_unit_tangent_part2_product[row, f_7])
+    sum_temperature = _completed(sum_temperature, sum_temperature_lost)
+    sum_temperature_3 = _completed(sum_temperature_3, sum_temperature_3_lost)
+    sum_temperature_tangent = _completed(sum_temperature_tangent, sum_temperature_tangent_lost)
+    sum_temperature_3_tangent = _completed(sum_temperature_3_tangent, sum_temperature_3_tangent_lost)
     sum_k_unit_2_product[:, :] = 0.0
     logsumexp_sum_k_unit_2_tangent[:] = 0.0
     sum_k_unit_2_tangent_part1_product[:, :] = 0.0
@@ -2139,17 +2368,17 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             max_sum_k_unit_3 = max_sum_k_unit[i]
             seed_5 = seed[i]
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
-            factor_8 = seed_5 / (1.0 + rest_sum_k_unit_4)
+            factor_15 = seed_5 / (1.0 + rest_sum_k_unit_4)
             for i_in in range(n):
                 sum_k_unit_again_3 = np.float64(sum_k_unit_again[row, i_in])
-                factor_7 = sum_k_unit_again_3 / temperature
-                exp_sum_k_unit_2_now = _exp_difference(factor_7, max_sum_k_unit_2[i_in])
+                factor_14 = sum_k_unit_again_3 / temperature
+                exp_sum_k_unit_2_now = _exp_difference(factor_14, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
-                exp_sum_k_unit_again = _exp_difference(factor_7, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                sum_k_unit_2_left[row, i_in] = ((factor_8 * 0.5 * exp_sum_k_unit_again + 0.5 * seed[i_in] * exp_sum_k_unit_2_now / (1.0 + rest_sum_k_unit_2[i_in])) if i != i_in else 0.0)
+                exp_sum_k_unit_again = _exp_difference(factor_14, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                sum_k_unit_2_left[row, i_in] = ((factor_15 * 0.5 * exp_sum_k_unit_again + 0.5 * seed[i_in] * exp_sum_k_unit_2_now / (1.0 + rest_sum_k_unit_2[i_in])) if i != i_in else 0.0)
                 sum_k_unit_tangent_again = np.float64(sum_k_unit_tangent_part1[i, i_in]) + np.float64(sum_k_unit_tangent_part2[i, i_in])  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
-                logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (sum_k_unit_tangent_again / temperature + factor_5 * sum_k_unit_again_3 - sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in] / temperature + factor_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in])) / (1.0 + rest_sum_k_unit_2[i_in])
+                logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (sum_k_unit_tangent_again / temperature + factor_9 * sum_k_unit_again_3 - sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in] / temperature + factor_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in])) / (1.0 + rest_sum_k_unit_2[i_in])
             exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i, i]
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             for f_4 in range(d):
@@ -2159,16 +2388,19 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         for i in range(start, stop):
             row = i - start
             sum_norm_query_now = 0.0
+            sum_norm_query_now_lost = 0.0
             seed_6 = seed[i]
             rest_sum_k_unit_5 = rest_sum_k_unit[i]
             argmax_sum_k_unit_4 = argmax_sum_k_unit[i]
             rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
             argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
-            factor_9 = seed_6 * ((-0.5) * ((rest_sum_k_unit_5) if i == argmax_sum_k_unit_4 else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own[i])) / (1.0 + rest_sum_k_unit_5) + (-0.5) * ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_3 else (1.0 + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_own[i])) / (1.0 + rest_sum_k_unit_2_2)) / temperature
+            factor_16 = seed_6 * ((-0.5) * ((rest_sum_k_unit_5) if i == argmax_sum_k_unit_4 else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own[i])) / (1.0 + rest_sum_k_unit_5) + (-0.5) * ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_3 else (1.0 + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_own[i])) / (1.0 + rest_sum_k_unit_2_2)) / temperature
             for f_7 in range(d):
                 sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
                 sum_q_unit[i, f_7] = sum_q_unit_now
-                sum_norm_query_now += np.float64(q_unit[i, f_7]) * (sum_q_unit_now + factor_9 * np.float64(k_unit[i, f_7]))
+                factor_17 = np.float64(q_unit[i, f_7]) * (sum_q_unit_now + factor_16 * np.float64(k_unit[i, f_7]))
+                sum_norm_query_now, sum_norm_query_now_lost = _plus(sum_norm_query_now, sum_norm_query_now_lost, factor_17)
+            sum_norm_query_now = _completed(sum_norm_query_now, sum_norm_query_now_lost)
             sum_norm_query[i] = sum_norm_query_now
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit_tangent[start:stop], False, sum_k_unit_2_tangent_part1_product, True)
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part4_product, True)
@@ -2181,8 +2413,9 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         for i in range(start, stop):
             row = i - start
             for f_7 in range(d):
-                sum_q_unit_tangent_part4[i, f_7] = factor_5 * np.float64(sum_q_unit_tangent_part4_product[row, f_7])
+                sum_q_unit_tangent_part4[i, f_7] = factor_9 * np.float64(sum_q_unit_tangent_part4_product[row, f_7])
     sum_temperature_2 = 0.0
+    sum_temperature_2_lost = 0.0
     sum_k_unit_2_tangent_part3_product[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -2190,19 +2423,23 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             row = i_21 - start
             seed_7 = seed[i_21]
             rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i_21]
-            factor_10 = seed_7 / (1.0 + rest_sum_k_unit_2_3)
+            factor_18 = seed_7 / (1.0 + rest_sum_k_unit_2_3)
             for j_22 in range(n):
-                sum_temperature_2 += factor_10 * exp_sum_k_unit_2[j_22, i_21] * np.float64(sum_k_unit[j_22, i_21])
+                factor_19 = factor_18 * exp_sum_k_unit_2[j_22, i_21] * np.float64(sum_k_unit[j_22, i_21])
+                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, factor_19)
                 sum_k_unit_tangent_again_2[row, j_22] = np.float64(sum_k_unit_tangent_part1[i_21, j_22]) + np.float64(sum_k_unit_tangent_part2[i_21, j_22])
             sum_norm_key_now = 0.0
+            sum_norm_key_now_lost = 0.0
             rest_sum_k_unit_6 = rest_sum_k_unit[i_21]
-            factor_11 = seed_7 * ((-0.5) * ((rest_sum_k_unit_6) if i_21 == argmax_sum_k_unit[i_21] else (1.0 + rest_sum_k_unit_6 - exp_sum_k_unit_own[i_21])) / (1.0 + rest_sum_k_unit_6) + (-0.5) * ((rest_sum_k_unit_2_3) if i_21 == argmax_sum_k_unit_2[i_21] else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i_21])) / (1.0 + rest_sum_k_unit_2_3)) / temperature
+            factor_20 = seed_7 * ((-0.5) * ((rest_sum_k_unit_6) if i_21 == argmax_sum_k_unit[i_21] else (1.0 + rest_sum_k_unit_6 - exp_sum_k_unit_own[i_21])) / (1.0 + rest_sum_k_unit_6) + (-0.5) * ((rest_sum_k_unit_2_3) if i_21 == argmax_sum_k_unit_2[i_21] else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i_21])) / (1.0 + rest_sum_k_unit_2_3)) / temperature
             for f_4 in range(d):
                 sum_k_unit_2_now = np.float64(sum_k_unit_2_product[i_21, f_4]) / temperature
                 sum_k_unit_2[i_21, f_4] = sum_k_unit_2_now
-                sum_norm_key_now += np.float64(k_unit[i_21, f_4]) * (sum_k_unit_2_now + factor_11 * np.float64(q_unit[i_21, f_4]))
+                factor_21 = np.float64(k_unit[i_21, f_4]) * (sum_k_unit_2_now + factor_20 * np.float64(q_unit[i_21, f_4]))
+                sum_norm_key_now, sum_norm_key_now_lost = _plus(sum_norm_key_now, sum_norm_key_now_lost, factor_21)
                 sum_k_unit_2_tangent_part1[i_21, f_4] = np.float64(sum_k_unit_2_tangent_part1_product[i_21, f_4]) / temperature
-                sum_k_unit_2_tangent_part4[i_21, f_4] = factor_5 * np.float64(sum_k_unit_2_tangent_part4_product[i_21, f_4])
+                sum_k_unit_2_tangent_part4[i_21, f_4] = factor_9 * np.float64(sum_k_unit_2_tangent_part4_product[i_21, f_4])
+            sum_norm_key_now = _completed(sum_norm_key_now, sum_norm_key_now_lost)
             sum_norm_key[i_21] = sum_norm_key_now
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
         for i_21 in range(start, stop):
@@ -2212,48 +2449,55 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 exp_sum_k_unit_2_again_2 = _exp_difference(sum_k_unit_again_2_2 / temperature, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
                 rest_sum_k_unit_2_4 = rest_sum_k_unit_2[i]
                 argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
-                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (sum_k_unit_tangent_again_2[row, i] / temperature + factor_5 * sum_k_unit_again_2_2 - sum_k_unit_tangent[argmax_sum_k_unit_2_4, i] / temperature + factor_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_4, i]))) / (1.0 + rest_sum_k_unit_2_4)
+                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (sum_k_unit_tangent_again_2[row, i] / temperature + factor_9 * sum_k_unit_again_2_2 - sum_k_unit_tangent[argmax_sum_k_unit_2_4, i] / temperature + factor_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_4, i]))) / (1.0 + rest_sum_k_unit_2_4)
                 softmax_sum_k_unit_2_tangent[i_21, i] = softmax_sum_k_unit_2_tangent_now
                 sum_k_unit_2_tangent_part3_left[i_21, i] = ((softmax_sum_k_unit_2_tangent_now) if i != i_21 else 0.0)
             softmax_sum_k_unit_2_tangent_own[i_21] = softmax_sum_k_unit_2_tangent[i_21, i_21]
         _multiply(sum_k_unit_2_tangent_part3_left[start:stop], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part3_product, True)
+    sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
     sum_temperature_2_tangent = 0.0
+    sum_temperature_2_tangent_lost = 0.0
     for i_135 in range(n):
         seed_8 = seed[i_135]
         rest_sum_k_unit_2_5 = rest_sum_k_unit_2[i_135]
         term_3 = 1.0 + rest_sum_k_unit_2_5
         for j_136 in range(n):
-            sum_temperature_2_tangent += seed_8 * (softmax_sum_k_unit_2_tangent[j_136, i_135] * np.float64(sum_k_unit[j_136, i_135]) + exp_sum_k_unit_2[j_136, i_135] * sum_k_unit_tangent[j_136, i_135] / term_3)
+            factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_136, i_135] * np.float64(sum_k_unit[j_136, i_135]) + exp_sum_k_unit_2[j_136, i_135] * sum_k_unit_tangent[j_136, i_135] / term_3)
+            sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, factor_22)
         sum_norm_key_tangent = 0.0
-        factor_12 = seed_8 / temperature
+        sum_norm_key_tangent_lost = 0.0
+        factor_23 = seed_8 / temperature
         rest_sum_k_unit_7 = rest_sum_k_unit[i_135]
         term_4 = (-0.5) * ((rest_sum_k_unit_7) if i_135 == argmax_sum_k_unit[i_135] else (1.0 + rest_sum_k_unit_7 - exp_sum_k_unit_own[i_135])) / (1.0 + rest_sum_k_unit_7) + (-0.5) * ((rest_sum_k_unit_2_5) if i_135 == argmax_sum_k_unit_2[i_135] else (1.0 + rest_sum_k_unit_2_5 - exp_sum_k_unit_2_own[i_135])) / term_3
-        factor_13 = seed_8 * term_4 / temperature
+        factor_24 = seed_8 * term_4 / temperature
         softmax_sum_k_unit_2_tangent_own_2 = softmax_sum_k_unit_2_tangent_own[i_135]
-        factor_14 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 / temperature
+        factor_25 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 / temperature
         softmax_sum_k_unit_tangent_own_2 = softmax_sum_k_unit_tangent_own[i_135]
-        factor_15 = seed_8 * softmax_sum_k_unit_tangent_own_2 / temperature
-        factor_16 = factor_5 * seed_8 * term_4
+        factor_26 = seed_8 * softmax_sum_k_unit_tangent_own_2 / temperature
+        factor_27 = factor_9 * seed_8 * term_4
         for f_4 in range(d):
-            sum_k_unit_2_tangent_part3 = factor_12 * 0.5 * np.float64(sum_k_unit_2_tangent_part3_product[i_135, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+            sum_k_unit_2_tangent_part3 = factor_23 * 0.5 * np.float64(sum_k_unit_2_tangent_part3_product[i_135, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
             sum_k_unit_2_tangent_now = sum_k_unit_2_tangent_part3 + sum_k_unit_2_tangent_part1[i_135, f_4] + sum_k_unit_2_tangent_part2[i_135, f_4] + sum_k_unit_2_tangent_part4[i_135, f_4]
             sum_k_unit_2_tangent[f_4] = sum_k_unit_2_tangent_now
             q_unit_3 = np.float64(q_unit[i_135, f_4])
             k_unit_3 = np.float64(k_unit[i_135, f_4])
-            sum_norm_key_tangent += np.float64(k_unit_tangent[i_135, f_4]) * (sum_k_unit_2[i_135, f_4] + factor_13 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_13 * k_unit_3 * np.float64(q_unit_tangent[i_135, f_4]) + factor_14 * 0.5 * k_unit_3 * q_unit_3 + factor_15 * 0.5 * k_unit_3 * q_unit_3 + factor_16 * k_unit_3 * q_unit_3
+            term_5 = np.float64(k_unit_tangent[i_135, f_4]) * (sum_k_unit_2[i_135, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * np.float64(q_unit_tangent[i_135, f_4]) + factor_25 * 0.5 * k_unit_3 * q_unit_3 + factor_26 * 0.5 * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
+            sum_norm_key_tangent, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent, sum_norm_key_tangent_lost, term_5)
+        sum_norm_key_tangent = _completed(sum_norm_key_tangent, sum_norm_key_tangent_lost)
         ratio_value_5 = _ratio(1.0, math.sqrt(scaled_key[i_135]) * _positive_part(peak_key[i_135]))
-        factor_17 = seed_8 * ratio_value_5 * term_4 / temperature
-        factor_18 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 * ratio_value_5 / temperature
-        factor_19 = seed_8 * softmax_sum_k_unit_tangent_own_2 * ratio_value_5 / temperature
-        factor_20 = -sum_norm_key_tangent * ratio_value_5
+        factor_28 = seed_8 * ratio_value_5 * term_4 / temperature
+        factor_29 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 * ratio_value_5 / temperature
+        factor_30 = seed_8 * softmax_sum_k_unit_tangent_own_2 * ratio_value_5 / temperature
+        factor_31 = -sum_norm_key_tangent * ratio_value_5
         sum_norm_key_2 = sum_norm_key[i_135]
-        factor_21 = -norm_key_tangent[i_135] * (ratio_value_5 * ratio_value_5)
-        factor_22 = -sum_norm_key_2 * ratio_value_5
-        factor_23 = factor_5 * seed_8 * ratio_value_5 * term_4
+        factor_32 = -norm_key_tangent[i_135] * (ratio_value_5 * ratio_value_5)
+        factor_33 = -sum_norm_key_2 * ratio_value_5
+        factor_34 = factor_9 * seed_8 * ratio_value_5 * term_4
         for d_11 in range(d):
             q_unit_4 = np.float64(q_unit[i_135, d_11])
             k_unit_4 = np.float64(k_unit[i_135, d_11])
-            product_key[i_135, d_11] = sum_k_unit_2_tangent[d_11] * ratio_value_5 + factor_17 * np.float64(q_unit_tangent[i_135, d_11]) + factor_18 * 0.5 * q_unit_4 + factor_19 * 0.5 * q_unit_4 + factor_20 * k_unit_4 + factor_21 * (sum_k_unit_2[i_135, d_11] + factor_13 * q_unit_4 - sum_norm_key_2 * k_unit_4) + factor_22 * np.float64(k_unit_tangent[i_135, d_11]) + factor_23 * q_unit_4
+            product_key[i_135, d_11] = sum_k_unit_2_tangent[d_11] * ratio_value_5 + factor_28 * np.float64(q_unit_tangent[i_135, d_11]) + factor_29 * 0.5 * q_unit_4 + factor_30 * 0.5 * q_unit_4 + factor_31 * k_unit_4 + factor_32 * (sum_k_unit_2[i_135, d_11] + factor_24 * q_unit_4 - sum_norm_key_2 * k_unit_4) + factor_33 * np.float64(k_unit_tangent[i_135, d_11]) + factor_34 * q_unit_4
+    sum_temperature_2_tangent = _completed(sum_temperature_2_tangent, sum_temperature_2_tangent_lost)
     for f_7 in range(d):
         for j_140 in range(n):
             sum_q_unit_tangent_part3_right[f_7, j_140] = seed[j_140] * np.float64(k_unit[j_140, f_7])
@@ -2263,34 +2507,37 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         for i_6 in range(start, stop):
             row = i_6 - start
             sum_norm_query_tangent = 0.0
+            sum_norm_query_tangent_lost = 0.0
             seed_9 = seed[i_6]
             rest_sum_k_unit_8 = rest_sum_k_unit[i_6]
             rest_sum_k_unit_2_6 = rest_sum_k_unit_2[i_6]
-            term_5 = (-0.5) * ((rest_sum_k_unit_8) if i_6 == argmax_sum_k_unit[i_6] else (1.0 + rest_sum_k_unit_8 - exp_sum_k_unit_own[i_6])) / (1.0 + rest_sum_k_unit_8) + (-0.5) * ((rest_sum_k_unit_2_6) if i_6 == argmax_sum_k_unit_2[i_6] else (1.0 + rest_sum_k_unit_2_6 - exp_sum_k_unit_2_own[i_6])) / (1.0 + rest_sum_k_unit_2_6)
-            factor_24 = seed_9 * term_5 / temperature
+            term_6 = (-0.5) * ((rest_sum_k_unit_8) if i_6 == argmax_sum_k_unit[i_6] else (1.0 + rest_sum_k_unit_8 - exp_sum_k_unit_own[i_6])) / (1.0 + rest_sum_k_unit_8) + (-0.5) * ((rest_sum_k_unit_2_6) if i_6 == argmax_sum_k_unit_2[i_6] else (1.0 + rest_sum_k_unit_2_6 - exp_sum_k_unit_2_own[i_6])) / (1.0 + rest_sum_k_unit_2_6)
+            factor_35 = seed_9 * term_6 / temperature
             softmax_sum_k_unit_2_tangent_own_3 = softmax_sum_k_unit_2_tangent_own[i_6]
-            factor_25 = seed_9 * softmax_sum_k_unit_2_tangent_own_3 / temperature
+            factor_36 = seed_9 * softmax_sum_k_unit_2_tangent_own_3 / temperature
             softmax_sum_k_unit_tangent_own_3 = softmax_sum_k_unit_tangent_own[i_6]
-            factor_26 = seed_9 * softmax_sum_k_unit_tangent_own_3 / temperature
-            factor_27 = factor_5 * seed_9 * term_5
+            factor_37 = seed_9 * softmax_sum_k_unit_tangent_own_3 / temperature
+            factor_38 = factor_9 * seed_9 * term_6
             for f_7 in range(d):
                 sum_q_unit_tangent_part3 = 0.5 * np.float64(sum_q_unit_tangent_part3_product[row, f_7]) / temperature  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
                 sum_q_unit_tangent_now = sum_q_unit_tangent_part3 + sum_q_unit_tangent_part1[i_6, f_7] + sum_q_unit_tangent_part2[i_6, f_7] + sum_q_unit_tangent_part4[i_6, f_7]
                 sum_q_unit_tangent[f_7] = sum_q_unit_tangent_now
                 k_unit_5 = np.float64(k_unit[i_6, f_7])
                 q_unit_5 = np.float64(q_unit[i_6, f_7])
-                sum_norm_query_tangent += np.float64(q_unit_tangent[i_6, f_7]) * (sum_q_unit[i_6, f_7] + factor_24 * k_unit_5) + sum_q_unit_tangent_now * q_unit_5 + factor_24 * np.float64(k_unit_tangent[i_6, f_7]) * q_unit_5 + factor_25 * 0.5 * k_unit_5 * q_unit_5 + factor_26 * 0.5 * k_unit_5 * q_unit_5 + factor_27 * k_unit_5 * q_unit_5
+                term_7 = np.float64(q_unit_tangent[i_6, f_7]) * (sum_q_unit[i_6, f_7] + factor_35 * k_unit_5) + sum_q_unit_tangent_now * q_unit_5 + factor_35 * np.float64(k_unit_tangent[i_6, f_7]) * q_unit_5 + factor_36 * 0.5 * k_unit_5 * q_unit_5 + factor_37 * 0.5 * k_unit_5 * q_unit_5 + factor_38 * k_unit_5 * q_unit_5
+                sum_norm_query_tangent, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent, sum_norm_query_tangent_lost, term_7)
+            sum_norm_query_tangent = _completed(sum_norm_query_tangent, sum_norm_query_tangent_lost)
             ratio_value_6 = _ratio(1.0, math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
-            factor_28 = seed_9 * ratio_value_6 * term_5 / temperature
-            factor_29 = seed_9 * softmax_sum_k_unit_2_tangent_own_3 * ratio_value_6 / temperature
-            factor_30 = seed_9 * softmax_sum_k_unit_tangent_own_3 * ratio_value_6 / temperature
-            factor_31 = -sum_norm_query_tangent * ratio_value_6
+            factor_39 = seed_9 * ratio_value_6 * term_6 / temperature
+            factor_40 = seed_9 * softmax_sum_k_unit_2_tangent_own_3 * ratio_value_6 / temperature
+            factor_41 = seed_9 * softmax_sum_k_unit_tangent_own_3 * ratio_value_6 / temperature
+            factor_42 = -sum_norm_query_tangent * ratio_value_6
             sum_norm_query_2 = sum_norm_query[i_6]
-            factor_32 = -norm_query_tangent[i_6] * (ratio_value_6 * ratio_value_6)
-            factor_33 = -sum_norm_query_2 * ratio_value_6
-            factor_34 = factor_5 * seed_9 * ratio_value_6 * term_5
+            factor_43 = -norm_query_tangent[i_6] * (ratio_value_6 * ratio_value_6)
+            factor_44 = -sum_norm_query_2 * ratio_value_6
+            factor_45 = factor_9 * seed_9 * ratio_value_6 * term_6
             for d_10 in range(d):
                 k_unit_6 = np.float64(k_unit[i_6, d_10])
                 q_unit_6 = np.float64(q_unit[i_6, d_10])
-                product_query[i_6, d_10] = sum_q_unit_tangent[d_10] * ratio_value_6 + factor_28 * np.float64(k_unit_tangent[i_6, d_10]) + factor_29 * 0.5 * k_unit_6 + factor_30 * 0.5 * k_unit_6 + factor_31 * q_unit_6 + factor_32 * (sum_q_unit[i_6, d_10] + factor_24 * k_unit_6 - sum_norm_query_2 * q_unit_6) + factor_33 * np.float64(q_unit_tangent[i_6, d_10]) + factor_34 * k_unit_6
+                product_query[i_6, d_10] = sum_q_unit_tangent[d_10] * ratio_value_6 + factor_39 * np.float64(k_unit_tangent[i_6, d_10]) + factor_40 * 0.5 * k_unit_6 + factor_41 * 0.5 * k_unit_6 + factor_42 * q_unit_6 + factor_43 * (sum_q_unit[i_6, d_10] + factor_35 * k_unit_6 - sum_norm_query_2 * q_unit_6) + factor_44 * np.float64(q_unit_tangent[i_6, d_10]) + factor_45 * k_unit_6
     parameter_product[0] += sum_temperature_tangent / (temperature * temperature) + (-0.5) * sum_temperature_2_tangent / (temperature * temperature) + (-0.5) * sum_temperature_3_tangent / (temperature * temperature) + (-2.0) * direction_parameters[0] * (sum_temperature + (-0.5) * sum_temperature_2 + (-0.5) * sum_temperature_3) / (temperature * temperature * temperature)

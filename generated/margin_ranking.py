@@ -94,6 +94,20 @@ def _dd_multiply(x, y):
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -225,13 +239,16 @@ def parameter_gradient_and_hessian(first, second, target, margin, sample_weights
     n = first.shape[0]
     weighted = sample_weights.size > 0
     sum_margin = 0.0
+    sum_margin_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         y = np.float64(target[i])
         u = np.float64(first[i])
         v = np.float64(second[i])
-        sum_margin += seed * _step(margin - y * (u - v))
+        factor = seed * _step(margin - y * (u - v))
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
+    sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin
     parameter_hessian[0] += 0.0
 

@@ -237,6 +237,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -312,14 +326,20 @@ def value(anchor, positive, scale, sample_weights, value_out):
             if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
                 peak_positive = magnitude_value_2
         scaled_anchor = 0.0
+        scaled_anchor_lost = 0.0
         scaled_positive = 0.0
+        scaled_positive_lost = 0.0
         for f_101 in range(d):
             a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor)
-            scaled_anchor += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
             p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive)
-            scaled_positive += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
+        scaled_anchor = _completed(scaled_anchor, scaled_anchor_lost)
+        scaled_positive = _completed(scaled_positive, scaled_positive_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         for f_3 in range(d):
@@ -344,10 +364,12 @@ def value(anchor, positive, scale, sample_weights, value_out):
                     argmax_sum_a_unit_best = factor_3
                     argmax_sum_a_unit = j_8
             rest_sum_a_unit = 0.0
+            rest_sum_a_unit_lost = 0.0
             for j_103 in range(n):
                 exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                 if j_103 != argmax_sum_a_unit:
-                    rest_sum_a_unit += exp_sum_a_unit
+                    rest_sum_a_unit, rest_sum_a_unit_lost = _plus(rest_sum_a_unit, rest_sum_a_unit_lost, exp_sum_a_unit)
+            rest_sum_a_unit = _completed(rest_sum_a_unit, rest_sum_a_unit_lost)
             loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + math.log1p(rest_sum_a_unit)
             factor_4 = loss * sample_weight[i]
             total += factor_4
@@ -401,14 +423,20 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         scaled_anchor_now = 0.0
+        scaled_anchor_now_lost = 0.0
         scaled_positive_now = 0.0
+        scaled_positive_now_lost = 0.0
         for f_101 in range(d):
             a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor_now)
-            scaled_anchor_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
             p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
-            scaled_positive_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
+        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
@@ -439,12 +467,14 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                     argmax_sum_a_unit_now = j_8
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
+            rest_sum_a_unit_now_lost = 0.0
             for j_103 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)
                 exp_sum_a_unit[j_103] = exp_sum_a_unit_now
                 if j_103 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now += exp_sum_a_unit_now
+                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
                 sum_a_unit_2_left[row, j_103] = ((exp_sum_a_unit_now) if i != j_103 else 0.0)
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -462,6 +492,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor = 0.0
+            sum_norm_anchor_lost = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
@@ -472,24 +503,29 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             for f_3 in range(d):
                 sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term
                 sum_a_unit_2[f_3] = sum_a_unit_2_now
-                sum_norm_anchor += factor_7 * np.float64(a_unit[i, f_3]) * (sum_a_unit_2_now + factor_6 * np.float64(p_unit[i, f_3]))
+                factor_8 = factor_7 * np.float64(a_unit[i, f_3]) * (sum_a_unit_2_now + factor_6 * np.float64(p_unit[i, f_3]))
+                sum_norm_anchor, sum_norm_anchor_lost = _plus(sum_norm_anchor, sum_norm_anchor_lost, factor_8)
+            sum_norm_anchor = _completed(sum_norm_anchor, sum_norm_anchor_lost)
             peak_anchor_2 = peak_anchor[i]
-            factor_8 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_3 = _ratio(1.0, factor_8)
+            factor_9 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_3 = _ratio(1.0, factor_9)
             for d_9 in range(d):
                 gradient_anchor[i, d_9] = (factor_7 * (sum_a_unit_2[d_9] + factor_6 * np.float64(p_unit[i, d_9])) - sum_norm_anchor * np.float64(a_unit[i, d_9])) * ratio_value_3
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_5 in range(n):
         sum_norm_positive = 0.0
+        sum_norm_positive_lost = 0.0
         seed_4 = seed[j_5]
         rest_sum_a_unit_3 = rest_sum_a_unit[j_5]
         case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own[j_5]))
-        factor_9 = -seed_4 * case_2 / (1.0 + rest_sum_a_unit_3)
+        factor_10 = -seed_4 * case_2 / (1.0 + rest_sum_a_unit_3)
         for f_39 in range(d):
-            sum_norm_positive += scale * np.float64(p_unit[j_5, f_39]) * (np.float64(sum_p_unit[j_5, f_39]) + factor_9 * np.float64(a_unit[j_5, f_39]))
+            factor_11 = scale * np.float64(p_unit[j_5, f_39]) * (np.float64(sum_p_unit[j_5, f_39]) + factor_10 * np.float64(a_unit[j_5, f_39]))
+            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_11)
+        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         for d_10 in range(d):
-            gradient_positive[j_5, d_10] = (scale * (np.float64(sum_p_unit[j_5, d_10]) + factor_9 * np.float64(a_unit[j_5, d_10])) - sum_norm_positive * np.float64(p_unit[j_5, d_10])) * ratio_value_4
+            gradient_positive[j_5, d_10] = (scale * (np.float64(sum_p_unit[j_5, d_10]) + factor_10 * np.float64(a_unit[j_5, d_10])) - sum_norm_positive * np.float64(p_unit[j_5, d_10])) * ratio_value_4
     return total
 
 
@@ -548,17 +584,24 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         scaled_anchor_now = 0.0
+        scaled_anchor_now_lost = 0.0
         scaled_positive_now = 0.0
+        scaled_positive_now_lost = 0.0
         for f_101 in range(d):
             a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor_now)
-            scaled_anchor_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
             p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
-            scaled_positive_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
+        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         sum_norm_anchor_sensitivity_now = 0.0
+        sum_norm_anchor_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         for f_3 in range(d):
@@ -568,13 +611,15 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             p_3 = np.float64(positive[i, f_3])
             p_unit_now = _ratio(p_3, factor_2)
             p_unit[i, f_3] = p_unit_now
-            sum_norm_anchor_sensitivity_now += a_unit_now * p_unit_now
+            factor_3 = a_unit_now * p_unit_now
+            sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost = _plus(sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost, factor_3)
+        sum_norm_anchor_sensitivity_now = _completed(sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_p_unit[:, :] = 0.0
     sum_norm_positive_sensitivity[:, :] = 0.0
     sum_norm_positive_sensitivity_3_own[:, :] = 0.0
     sum_p_unit_sensitivity_own_joint[:, :] = 0.0
-    square = (scale * scale)
+    square_3 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
@@ -586,190 +631,204 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             argmax_sum_a_unit_now = 0
             argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
-                factor_3 = scale * np.float64(sum_a_unit[i, j_8])
-                if factor_3 > max_sum_a_unit_now or factor_3 != factor_3:
-                    max_sum_a_unit_now = factor_3
-                if factor_3 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_3
+                factor_4 = scale * np.float64(sum_a_unit[i, j_8])
+                if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
+                    max_sum_a_unit_now = factor_4
+                if factor_4 > argmax_sum_a_unit_now_best:
+                    argmax_sum_a_unit_now_best = factor_4
                     argmax_sum_a_unit_now = j_8
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
+            rest_sum_a_unit_now_lost = 0.0
             for j_103 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_103]), max_sum_a_unit_now)
                 exp_sum_a_unit[j_103] = exp_sum_a_unit_now
                 if j_103 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now += exp_sum_a_unit_now
+                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
                 sum_a_unit_2_left[row, j_103] = ((exp_sum_a_unit_now) if i != j_103 else 0.0)
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
             seed_2 = seed[i]
             term = 1.0 + rest_sum_a_unit_now
-            factor_4 = seed_2 / term
+            factor_5 = seed_2 / term
             sum_a_unit_4 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
-            factor_5 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
+            factor_6 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
             sum_norm_anchor_sensitivity_4 = sum_norm_anchor_sensitivity[i]
             peak_anchor_2 = peak_anchor[i]
-            factor_6 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_3 = _ratio(1.0, factor_6)
-            factor_7 = exp_sum_a_unit_own_now * seed_2 * sum_norm_anchor_sensitivity_4 * square * ratio_value_3 / term
+            factor_7 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_3 = _ratio(1.0, factor_7)
+            factor_8 = exp_sum_a_unit_own_now * seed_2 * sum_norm_anchor_sensitivity_4 * square_3 * ratio_value_3 / term
             for f_6 in range(d):
                 a_unit_2 = np.float64(a_unit[i, f_6])
-                sum_p_unit_right[row, f_6] = factor_4 * a_unit_2
+                sum_p_unit_right[row, f_6] = factor_5 * a_unit_2
                 p_4 = np.float64(positive[argmax_sum_a_unit_now, f_6])
-                sum_norm_anchor_change[i, f_6] = factor_7 * (np.float64(p_unit[i, f_6]) + a_unit_2 * sum_a_unit_4 - _ratio(p_4, factor_5) - a_unit_2 * sum_a_unit_3)
+                sum_norm_anchor_change[i, f_6] = factor_8 * (np.float64(p_unit[i, f_6]) + a_unit_2 * sum_a_unit_4 - _ratio(p_4, factor_6) - a_unit_2 * sum_a_unit_3)
             logsumexp_sum_a_unit_centred[i, :] = 0.0
             sum_norm_anchor_sensitivity_3[i, :] = 0.0
             sum_a_unit_2_sensitivity_own[i, :] = 0.0
-            factor_8 = scale * ratio_value_3 / term
-            factor_12 = seed_2 / (term * term)
+            factor_9 = scale * ratio_value_3 / term
+            factor_13 = seed_2 / (term * term)
             for j_52 in range(n):
                 sum_a_unit_5 = np.float64(sum_a_unit[i, j_52])
                 exp_sum_a_unit_2 = exp_sum_a_unit[j_52]
-                factor_9 = factor_8 * exp_sum_a_unit_2
-                factor_10 = factor_8 * exp_sum_a_unit_2 * sum_a_unit_5
+                factor_10 = factor_9 * exp_sum_a_unit_2
+                factor_11 = factor_9 * exp_sum_a_unit_2 * sum_a_unit_5
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_52]) * _positive_part(peak_positive[j_52]))
-                factor_11 = factor_4 * exp_sum_a_unit_2 * sum_a_unit_5 * ratio_value_4
-                factor_13 = factor_12 * sum_a_unit_5 * (exp_sum_a_unit_2 * exp_sum_a_unit_2) * ratio_value_4
-                factor_14 = factor_12 * exp_sum_a_unit_2 * ((rest_sum_a_unit_now) if j_52 == argmax_sum_a_unit_now else (1.0 + rest_sum_a_unit_now - exp_sum_a_unit_2)) * ratio_value_4
+                factor_12 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_5 * ratio_value_4
+                factor_14 = factor_13 * sum_a_unit_5 * (exp_sum_a_unit_2 * exp_sum_a_unit_2) * ratio_value_4
+                factor_15 = factor_13 * exp_sum_a_unit_2 * ((rest_sum_a_unit_now) if j_52 == argmax_sum_a_unit_now else (1.0 + rest_sum_a_unit_now - exp_sum_a_unit_2)) * ratio_value_4
                 for d_48 in range(d):
                     p_unit_2 = np.float64(p_unit[j_52, d_48])
                     a_unit_3 = np.float64(a_unit[i, d_48])
                     p_5 = np.float64(positive[argmax_sum_a_unit_now, d_48])
-                    term_2 = p_unit_2 + a_unit_3 * sum_a_unit_4 - _ratio(p_5, factor_5) - a_unit_3 * sum_a_unit_5
+                    term_2 = p_unit_2 + a_unit_3 * sum_a_unit_4 - _ratio(p_5, factor_6) - a_unit_3 * sum_a_unit_5
                     if j_52 != argmax_sum_a_unit_now:
-                        logsumexp_sum_a_unit_centred[i, d_48] += factor_9 * term_2
+                        logsumexp_sum_a_unit_centred[i, d_48] += factor_10 * term_2
                     if (i != j_52 and j_52 != argmax_sum_a_unit_now):
-                        sum_norm_anchor_sensitivity_3[i, d_48] += factor_10 * term_2
+                        sum_norm_anchor_sensitivity_3[i, d_48] += factor_11 * term_2
                     if (i != j_52 and j_52 != argmax_sum_a_unit_now):
-                        sum_a_unit_2_sensitivity_own[i, d_48] += factor_9 * p_unit_2 * term_2
+                        sum_a_unit_2_sensitivity_own[i, d_48] += factor_10 * p_unit_2 * term_2
                     term_3 = a_unit_3 - p_unit_2 * sum_a_unit_5
                     if i != j_52:
-                        sum_norm_positive_sensitivity[j_52, d_48] += factor_11 * term_3
+                        sum_norm_positive_sensitivity[j_52, d_48] += factor_12 * term_3
                     if i != j_52:
-                        sum_norm_positive_sensitivity_3_own[j_52, d_48] += factor_13 * term_3
+                        sum_norm_positive_sensitivity_3_own[j_52, d_48] += factor_14 * term_3
                     if i != j_52:
-                        sum_p_unit_sensitivity_own_joint[j_52, d_48] += factor_14 * a_unit_3 * term_3
+                        sum_p_unit_sensitivity_own_joint[j_52, d_48] += factor_15 * a_unit_3 * term_3
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = 0.0
+            sum_norm_anchor_now_lost = 0.0
             sum_norm_anchor_sensitivity_2_now = 0.0
+            sum_norm_anchor_sensitivity_2_now_lost = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term_4 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
             exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
             case = ((rest_sum_a_unit_2) if i == argmax_sum_a_unit_2 else (1.0 + rest_sum_a_unit_2 - exp_sum_a_unit_own_2))
-            factor_15 = -case / term_4
+            factor_16 = -case / term_4
             seed_3 = seed[i]
-            factor_16 = scale * seed_3
+            factor_17 = scale * seed_3
             for f_3 in range(d):
                 sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term_4
                 sum_a_unit_2[i, f_3] = sum_a_unit_2_now
                 a_unit_4 = np.float64(a_unit[i, f_3])
                 p_unit_3 = np.float64(p_unit[i, f_3])
-                sum_norm_anchor_now += factor_16 * a_unit_4 * (sum_a_unit_2_now + factor_15 * p_unit_3)
-                sum_norm_anchor_sensitivity_2_now += a_unit_4 * sum_a_unit_2_now
+                factor_18 = factor_17 * a_unit_4 * (sum_a_unit_2_now + factor_16 * p_unit_3)
+                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_18)
+                factor_19 = a_unit_4 * sum_a_unit_2_now
+                sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost, factor_19)
+            sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
+            sum_norm_anchor_sensitivity_2_now = _completed(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost)
             sum_norm_anchor[i] = sum_norm_anchor_now
             sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
             peak_anchor_3 = peak_anchor[i]
-            factor_17 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
-            ratio_value_5 = _ratio(1.0, factor_17)
+            factor_20 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
+            ratio_value_5 = _ratio(1.0, factor_20)
             sum_norm_anchor_sensitivity_5 = sum_norm_anchor_sensitivity[i]
-            factor_18 = case * ratio_value_5 / term_4
-            factor_19 = -exp_sum_a_unit_own_2 / term_4
+            factor_21 = case * ratio_value_5 / term_4
+            factor_22 = -exp_sum_a_unit_own_2 / term_4
             for d_48 in range(d):
                 logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[i, d_48]
                 a_unit_5 = np.float64(a_unit[i, d_48])
-                term_5 = sum_a_unit_2[i, d_48] + factor_15 * np.float64(p_unit[i, d_48])
-                sum_norm_anchor_change_2[i, d_48] = factor_16 * (sum_norm_anchor_sensitivity_3[i, d_48] + sum_norm_anchor_sensitivity_2_now * (-logsumexp_sum_a_unit_centred_2 - a_unit_5 * ratio_value_5) + sum_norm_anchor_sensitivity_5 * (factor_18 * a_unit_5 + factor_19 * logsumexp_sum_a_unit_centred_2) + term_5 * ratio_value_5)
-                gradient_anchor[i, d_48] = (factor_16 * term_5 - sum_norm_anchor_now * a_unit_5) * ratio_value_5
+                term_5 = sum_a_unit_2[i, d_48] + factor_16 * np.float64(p_unit[i, d_48])
+                sum_norm_anchor_change_2[i, d_48] = factor_17 * (sum_norm_anchor_sensitivity_3[i, d_48] + sum_norm_anchor_sensitivity_2_now * (-logsumexp_sum_a_unit_centred_2 - a_unit_5 * ratio_value_5) + sum_norm_anchor_sensitivity_5 * (factor_21 * a_unit_5 + factor_22 * logsumexp_sum_a_unit_centred_2) + term_5 * ratio_value_5)
+                gradient_anchor[i, d_48] = (factor_17 * term_5 - sum_norm_anchor_now * a_unit_5) * ratio_value_5
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
-    factor_23 = loss_scale * scale
-    factor_31 = -loss_scale * scale
+    factor_28 = loss_scale * scale
+    factor_36 = -loss_scale * scale
     for j_5 in range(n):
         sum_norm_positive = 0.0
+        sum_norm_positive_lost = 0.0
         sum_norm_positive_sensitivity_2 = 0.0
+        sum_norm_positive_sensitivity_2_lost = 0.0
         seed_4 = seed[j_5]
         rest_sum_a_unit_3 = rest_sum_a_unit[j_5]
         term_6 = 1.0 + rest_sum_a_unit_3
         argmax_sum_a_unit_3 = argmax_sum_a_unit[j_5]
         exp_sum_a_unit_own_3 = exp_sum_a_unit_own[j_5]
         case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit_3 else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own_3))
-        factor_20 = -seed_4 * case_2 / term_6
-        factor_21 = math.sqrt(scaled_anchor[argmax_sum_a_unit_3]) * _positive_part(peak_anchor[argmax_sum_a_unit_3])
+        factor_23 = -seed_4 * case_2 / term_6
+        factor_26 = math.sqrt(scaled_anchor[argmax_sum_a_unit_3]) * _positive_part(peak_anchor[argmax_sum_a_unit_3])
         sum_norm_anchor_2 = sum_norm_anchor[argmax_sum_a_unit_3]
-        ratio_value_7 = _ratio(1.0, factor_21)
-        square_2 = (ratio_value_7 * ratio_value_7)
-        factor_22 = sum_norm_anchor_2 * square_2
+        ratio_value_7 = _ratio(1.0, factor_26)
+        square_4 = (ratio_value_7 * ratio_value_7)
+        factor_27 = sum_norm_anchor_2 * square_4
         case_3 = ((sample_weights[argmax_sum_a_unit_3]) if weighted else 1.0)
-        factor_24 = factor_23 * case_3 * ratio_value_7
-        factor_25 = -sum_norm_anchor_2 * square_2
-        factor_26 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
+        factor_29 = factor_28 * case_3 * ratio_value_7
+        factor_30 = -sum_norm_anchor_2 * square_4
+        factor_31 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
         rest_sum_a_unit_4 = rest_sum_a_unit[argmax_sum_a_unit_3]
         exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3]), max_sum_a_unit[argmax_sum_a_unit_3])
         case_4 = ((rest_sum_a_unit_4) if argmax_sum_a_unit_3 == argmax_sum_a_unit[argmax_sum_a_unit_3] else (1.0 + rest_sum_a_unit_4 - exp_difference_value) if argmax_sum_a_unit_3 == argmax_sum_a_unit_3 else np.nan)
-        factor_27 = -case_4 / (1.0 + rest_sum_a_unit_4)
-        factor_28 = factor_23 * case_3
-        factor_29 = case_4 * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
-        factor_30 = -exp_difference_value / (1.0 + rest_sum_a_unit_4)
-        factor_32 = factor_31 * case_3 * ratio_value_7
-        factor_33 = factor_31 * case_3 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
+        factor_32 = -case_4 / (1.0 + rest_sum_a_unit_4)
+        factor_33 = factor_28 * case_3
+        factor_34 = case_4 * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
+        factor_35 = -exp_difference_value / (1.0 + rest_sum_a_unit_4)
+        factor_37 = factor_36 * case_3 * ratio_value_7
+        factor_38 = factor_36 * case_3 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
         sum_norm_anchor_3 = sum_norm_anchor[j_5]
         ratio_value_9 = _ratio(1.0, math.sqrt(scaled_anchor[j_5]) * _positive_part(peak_anchor[j_5]))
-        square_3 = (ratio_value_9 * ratio_value_9)
-        factor_34 = sum_norm_anchor_3 * square_3
-        factor_35 = scale * seed_4 * ratio_value_9
-        factor_36 = exp_sum_a_unit_own_3 * seed_4 * square * square_3 / term_6
-        factor_37 = -sum_norm_anchor_3 * square_3
-        factor_38 = -case_2 / term_6
-        factor_39 = scale * seed_4
-        factor_40 = -scale * exp_sum_a_unit_own_3 * seed_4 * ratio_value_9 / term_6
+        square_5 = (ratio_value_9 * ratio_value_9)
+        factor_39 = sum_norm_anchor_3 * square_5
+        factor_40 = scale * seed_4 * ratio_value_9
+        factor_41 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_5 / term_6
+        factor_42 = -sum_norm_anchor_3 * square_5
+        factor_43 = -case_2 / term_6
+        factor_44 = scale * seed_4
+        factor_45 = -scale * exp_sum_a_unit_own_3 * seed_4 * ratio_value_9 / term_6
         for f_39 in range(d):
             p_unit_4 = np.float64(p_unit[j_5, f_39])
             sum_p_unit_2 = np.float64(sum_p_unit[j_5, f_39])
             a_unit_6 = np.float64(a_unit[j_5, f_39])
-            sum_norm_positive += scale * p_unit_4 * (sum_p_unit_2 + factor_20 * a_unit_6)
-            sum_norm_positive_sensitivity_2 += p_unit_4 * sum_p_unit_2
+            factor_24 = scale * p_unit_4 * (sum_p_unit_2 + factor_23 * a_unit_6)
+            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_24)
+            factor_25 = p_unit_4 * sum_p_unit_2
+            sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost, factor_25)
             a_4 = np.float64(anchor[argmax_sum_a_unit_3, f_39])
-            ratio_value_6 = _ratio(a_4, factor_21)
+            ratio_value_6 = _ratio(a_4, factor_26)
             logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39]
             sum_a_unit_2_2 = sum_a_unit_2[argmax_sum_a_unit_3, f_39]
             p_6 = np.float64(positive[argmax_sum_a_unit_3, f_39])
-            ratio_value_8 = _ratio(p_6, factor_26)
-            term_7 = sum_a_unit_2_2 + factor_27 * ratio_value_8
+            ratio_value_8 = _ratio(p_6, factor_31)
+            term_7 = sum_a_unit_2_2 + factor_32 * ratio_value_8
             logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
             sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
-            hessian_anchor[j_5, f_39] = ((factor_22 * (ratio_value_6 * ratio_value_6) + factor_24 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_25 - square_2 * (factor_28 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_32 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_29 * ratio_value_6 + factor_30 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_33 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_34 * (a_unit_6 * a_unit_6) + factor_35 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_36 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * np.float64(sum_a_unit[j_5, j_5])) + factor_37 - a_unit_6 * square_3 * (factor_39 * (sum_a_unit_2_3 + factor_38 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_40 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
+            hessian_anchor[j_5, f_39] = ((factor_27 * (ratio_value_6 * ratio_value_6) + factor_29 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_30 - square_4 * (factor_33 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_37 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_34 * ratio_value_6 + factor_35 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_38 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_39 * (a_unit_6 * a_unit_6) + factor_40 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_41 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * np.float64(sum_a_unit[j_5, j_5])) + factor_42 - a_unit_6 * square_5 * (factor_44 * (sum_a_unit_2_3 + factor_43 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_45 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
+        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
+        sum_norm_positive_sensitivity_2 = _completed(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost)
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
-        factor_41 = scale * ratio_value_10
-        factor_42 = scale * case_2 / term_6
+        factor_46 = scale * ratio_value_10
+        factor_47 = scale * case_2 / term_6
         sum_a_unit_entry_1_2 = sum_a_unit_entry_1[j_5]
-        factor_43 = exp_sum_a_unit_own_3 * square / term_6
+        factor_48 = exp_sum_a_unit_own_3 * square_3 / term_6
         sum_norm_anchor_sensitivity_6 = sum_norm_anchor_sensitivity[j_5]
-        factor_44 = seed_4 * sum_norm_anchor_sensitivity_6 * ratio_value_10
-        factor_45 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_10
-        factor_46 = square * ratio_value_10
-        square_5 = (ratio_value_10 * ratio_value_10)
-        factor_47 = sum_norm_positive * square_5
-        factor_48 = scale * seed_4 * square_5 * case_2 / term_6
-        square_6 = (exp_sum_a_unit_own_3 * exp_sum_a_unit_own_3)
-        factor_49 = seed_4 * sum_norm_anchor_sensitivity_6 * square * square_6 * square_5 / (term_6 * term_6)
-        factor_50 = exp_sum_a_unit_own_3 * seed_4 * square * square_5 * case_2 / (term_6 * term_6)
-        factor_51 = -sum_norm_positive * square_5
-        factor_52 = -scale * square_5
-        factor_53 = -seed_4 * sum_a_unit_entry_1_2 * sum_norm_anchor_sensitivity_6 * square * square_6 * square_5 / (term_6 * term_6)
+        factor_49 = seed_4 * sum_norm_anchor_sensitivity_6 * ratio_value_10
+        factor_50 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_10
+        factor_51 = square_3 * ratio_value_10
+        square_7 = (ratio_value_10 * ratio_value_10)
+        factor_52 = sum_norm_positive * square_7
+        factor_53 = scale * seed_4 * square_7 * case_2 / term_6
+        square_8 = (exp_sum_a_unit_own_3 * exp_sum_a_unit_own_3)
+        factor_54 = seed_4 * sum_norm_anchor_sensitivity_6 * square_3 * square_8 * square_7 / (term_6 * term_6)
+        factor_55 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_7 * case_2 / (term_6 * term_6)
+        factor_56 = -sum_norm_positive * square_7
+        factor_57 = -scale * square_7
+        factor_58 = -seed_4 * sum_a_unit_entry_1_2 * sum_norm_anchor_sensitivity_6 * square_3 * square_8 * square_7 / (term_6 * term_6)
         for d_64 in range(d):
             sum_p_unit_3 = np.float64(sum_p_unit[j_5, d_64])
             a_unit_7 = np.float64(a_unit[j_5, d_64])
-            term_8 = sum_p_unit_3 + factor_20 * a_unit_7
+            term_8 = sum_p_unit_3 + factor_23 * a_unit_7
             p_unit_5 = np.float64(p_unit[j_5, d_64])
             term_9 = a_unit_7 - sum_a_unit_entry_1_2 * p_unit_5
-            sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_64] * square + factor_41 * term_8 + factor_44 * (factor_42 * p_unit_5 + factor_43 * term_9) + factor_45 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
+            sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_64] * square_3 + factor_46 * term_8 + factor_49 * (factor_47 * p_unit_5 + factor_48 * term_9) + factor_50 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
             gradient_positive[j_5, d_64] = (scale * term_8 - sum_norm_positive * p_unit_5) * ratio_value_10
-            square_4 = (p_unit_5 * p_unit_5)
-            hessian_positive[j_5, d_64] = factor_46 * sum_p_unit_sensitivity_own_joint[j_5, d_64] + factor_47 * 2.0 * square_4 + factor_46 * p_unit_5 * sum_norm_positive_sensitivity_3_own[j_5, d_64] + factor_48 * a_unit_7 * p_unit_5 + factor_49 * a_unit_7 * p_unit_5 + factor_50 * a_unit_7 * term_9 + factor_51 - sum_norm_positive_change * p_unit_5 * ratio_value_10 + factor_52 * p_unit_5 * sum_p_unit_3 + factor_53 * square_4
+            square_6 = (p_unit_5 * p_unit_5)
+            hessian_positive[j_5, d_64] = factor_51 * sum_p_unit_sensitivity_own_joint[j_5, d_64] + factor_52 * 2.0 * square_6 + factor_51 * p_unit_5 * sum_norm_positive_sensitivity_3_own[j_5, d_64] + factor_53 * a_unit_7 * p_unit_5 + factor_54 * a_unit_7 * p_unit_5 + factor_55 * a_unit_7 * term_9 + factor_56 - sum_norm_positive_change * p_unit_5 * ratio_value_10 + factor_57 * p_unit_5 * sum_p_unit_3 + factor_58 * square_6
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -800,14 +859,20 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
                 peak_positive = magnitude_value_2
         scaled_anchor = 0.0
+        scaled_anchor_lost = 0.0
         scaled_positive = 0.0
+        scaled_positive_lost = 0.0
         for f_101 in range(d):
             a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor)
-            scaled_anchor += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
             p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive)
-            scaled_positive += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
+        scaled_anchor = _completed(scaled_anchor, scaled_anchor_lost)
+        scaled_positive = _completed(scaled_positive, scaled_positive_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         for f_3 in range(d):
@@ -816,9 +881,13 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             p_3 = np.float64(positive[i, f_3])
             p_unit[i, f_3] = _ratio(p_3, factor_2)
     sum_scale = 0.0
+    sum_scale_lost = 0.0
     sum_scale_2 = 0.0
+    sum_scale_2_lost = 0.0
     sum_scale_2_sensitivity = 0.0
+    sum_scale_2_sensitivity_lost = 0.0
     sum_scale_2_sensitivity_2 = 0.0
+    sum_scale_2_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
@@ -835,28 +904,41 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     argmax_sum_a_unit_best = factor_3
                     argmax_sum_a_unit = j_8
             rest_sum_a_unit = 0.0
+            rest_sum_a_unit_lost = 0.0
             for j_103 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)
                 exp_sum_a_unit[j_103] = exp_sum_a_unit_now
                 if j_103 != argmax_sum_a_unit:
-                    rest_sum_a_unit += exp_sum_a_unit_now
+                    rest_sum_a_unit, rest_sum_a_unit_lost = _plus(rest_sum_a_unit, rest_sum_a_unit_lost, exp_sum_a_unit_now)
+            rest_sum_a_unit = _completed(rest_sum_a_unit, rest_sum_a_unit_lost)
             seed_2 = seed[i]
-            sum_scale += seed_2 * np.float64(sum_a_unit[row, i])
+            factor_4 = seed_2 * np.float64(sum_a_unit[row, i])
+            sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_4)
             logsumexp_sum_a_unit_centred_2 = 0.0
-            factor_4 = seed_2 / (1.0 + rest_sum_a_unit)
+            logsumexp_sum_a_unit_centred_2_lost = 0.0
+            factor_5 = seed_2 / (1.0 + rest_sum_a_unit)
             term = 1.0 + rest_sum_a_unit
             for j_20 in range(n):
                 exp_sum_a_unit_2 = exp_sum_a_unit[j_20]
                 sum_a_unit_2 = np.float64(sum_a_unit[row, j_20])
-                sum_scale_2 += factor_4 * exp_sum_a_unit_2 * sum_a_unit_2
+                factor_6 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2
+                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, factor_6)
                 term_2 = sum_a_unit_2 - np.float64(sum_a_unit[row, argmax_sum_a_unit])
+                factor_7 = exp_sum_a_unit_2 * term_2 / term
                 if j_20 != argmax_sum_a_unit:
-                    logsumexp_sum_a_unit_centred_2 += exp_sum_a_unit_2 * term_2 / term
+                    logsumexp_sum_a_unit_centred_2, logsumexp_sum_a_unit_centred_2_lost = _plus(logsumexp_sum_a_unit_centred_2, logsumexp_sum_a_unit_centred_2_lost, factor_7)
+                factor_8 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2 * term_2
                 if j_20 != argmax_sum_a_unit:
-                    sum_scale_2_sensitivity += factor_4 * exp_sum_a_unit_2 * sum_a_unit_2 * term_2
-            factor_5 = logsumexp_sum_a_unit_centred_2 * seed_2 / term
+                    sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_8)
+            logsumexp_sum_a_unit_centred_2 = _completed(logsumexp_sum_a_unit_centred_2, logsumexp_sum_a_unit_centred_2_lost)
+            factor_9 = logsumexp_sum_a_unit_centred_2 * seed_2 / term
             for j_89 in range(n):
-                sum_scale_2_sensitivity_2 += factor_5 * exp_sum_a_unit[j_89] * np.float64(sum_a_unit[row, j_89])
+                factor_10 = factor_9 * exp_sum_a_unit[j_89] * np.float64(sum_a_unit[row, j_89])
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_10)
+    sum_scale = _completed(sum_scale, sum_scale_lost)
+    sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
+    sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
+    sum_scale_2_sensitivity_2 = _completed(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost)
     parameter_gradient[0] += sum_scale_2 - sum_scale
     parameter_hessian[0] += sum_scale_2_sensitivity - sum_scale_2_sensitivity_2
 
@@ -918,18 +1000,26 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         scaled_anchor_now = 0.0
+        scaled_anchor_now_lost = 0.0
         scaled_positive_now = 0.0
+        scaled_positive_now_lost = 0.0
         for f_101 in range(d):
             a_2 = np.float64(anchor[i, f_101])
             ratio_value = _ratio(a_2, peak_anchor_now)
-            scaled_anchor_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
             p_2 = np.float64(positive[i, f_101])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
-            scaled_positive_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
+        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         norm_anchor_tangent_now = 0.0
+        norm_anchor_tangent_now_lost = 0.0
         norm_positive_tangent_now = 0.0
+        norm_positive_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         for f_3 in range(d):
@@ -940,9 +1030,13 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             p_unit_now = _ratio(p_3, factor_2)
             p_unit[i, f_3] = p_unit_now
             v_a = np.float64(direction_anchor[i, f_3])
-            norm_anchor_tangent_now += a_unit_now * v_a
+            factor_3 = a_unit_now * v_a
+            norm_anchor_tangent_now, norm_anchor_tangent_now_lost = _plus(norm_anchor_tangent_now, norm_anchor_tangent_now_lost, factor_3)
             v_p = np.float64(direction_positive[i, f_3])
-            norm_positive_tangent_now += v_p * p_unit_now
+            factor_4 = v_p * p_unit_now
+            norm_positive_tangent_now, norm_positive_tangent_now_lost = _plus(norm_positive_tangent_now, norm_positive_tangent_now_lost, factor_4)
+        norm_anchor_tangent_now = _completed(norm_anchor_tangent_now, norm_anchor_tangent_now_lost)
+        norm_positive_tangent_now = _completed(norm_positive_tangent_now, norm_positive_tangent_now_lost)
         norm_anchor_tangent[i] = norm_anchor_tangent_now
         norm_positive_tangent[i] = norm_positive_tangent_now
         ratio_value_3 = _ratio(1.0, factor)
@@ -958,7 +1052,9 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             p_unit_tangent[i, f_3] = p_unit_tangent_now
     sum_p_unit[:, :] = 0.0
     sum_scale_tangent = 0.0
+    sum_scale_tangent_lost = 0.0
     sum_scale_2_tangent = 0.0
+    sum_scale_2_tangent_lost = 0.0
     sum_p_unit_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -970,46 +1066,51 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 sum_a_unit_3 = np.float64(sum_a_unit[row, j_8])
-                factor_3 = scale * sum_a_unit_3
-                if factor_3 > max_sum_a_unit or factor_3 != factor_3:
-                    max_sum_a_unit = factor_3
-                if factor_3 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_3
+                factor_5 = scale * sum_a_unit_3
+                if factor_5 > max_sum_a_unit or factor_5 != factor_5:
+                    max_sum_a_unit = factor_5
+                if factor_5 > argmax_sum_a_unit_now_best:
+                    argmax_sum_a_unit_now_best = factor_5
                     argmax_sum_a_unit_now = j_8
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
+            rest_sum_a_unit_now_lost = 0.0
             for j_103 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)
                 exp_sum_a_unit[row, j_103] = exp_sum_a_unit_now
                 if j_103 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now += exp_sum_a_unit_now
+                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
                 sum_a_unit_2_left[row, j_103] = ((exp_sum_a_unit_now) if i != j_103 else 0.0)
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
             seed_2 = seed[i]
-            factor_4 = seed_2 / (1.0 + rest_sum_a_unit_now)
+            factor_6 = seed_2 / (1.0 + rest_sum_a_unit_now)
             for f_6 in range(d):
                 a_unit_3 = np.float64(a_unit[i, f_6])
-                sum_p_unit_right[row, f_6] = factor_4 * a_unit_3
+                sum_p_unit_right[row, f_6] = factor_6 * a_unit_3
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = 0.0
+            sum_norm_anchor_now_lost = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
             case = ((rest_sum_a_unit_2) if i == argmax_sum_a_unit_2 else (1.0 + rest_sum_a_unit_2 - exp_sum_a_unit_own[i]))
-            factor_5 = -case / term
+            factor_7 = -case / term
             seed_3 = seed[i]
-            factor_6 = scale * seed_3
+            factor_8 = scale * seed_3
             for f_3 in range(d):
                 sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term
                 sum_a_unit_2[row, f_3] = sum_a_unit_2_now
                 a_unit_4 = np.float64(a_unit[i, f_3])
                 p_unit_3 = np.float64(p_unit[i, f_3])
-                term_2 = sum_a_unit_2_now + factor_5 * p_unit_3
-                sum_norm_anchor_now += factor_6 * a_unit_4 * term_2
+                term_2 = sum_a_unit_2_now + factor_7 * p_unit_3
+                factor_9 = factor_8 * a_unit_4 * term_2
+                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_9)
+            sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
             sum_norm_anchor[row] = sum_norm_anchor_now
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
         _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
@@ -1019,27 +1120,32 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             for j in range(n):
                 sum_a_unit_tangent[j] = np.float64(sum_a_unit_tangent_part1[row, j]) + np.float64(sum_a_unit_tangent_part2[row, j])
             logsumexp_sum_a_unit_tangent = 0.0
+            logsumexp_sum_a_unit_tangent_lost = 0.0
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_3
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + direction_parameters[0] * np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
             for j_93 in range(n):
-                logsumexp_sum_a_unit_tangent += exp_sum_a_unit[row, j_93] * (scale * sum_a_unit_tangent[j_93] + direction_parameters[0] * np.float64(sum_a_unit[row, j_93]) - term_4) / term_3
+                factor_10 = exp_sum_a_unit[row, j_93] * (scale * sum_a_unit_tangent[j_93] + direction_parameters[0] * np.float64(sum_a_unit[row, j_93]) - term_4) / term_3
+                logsumexp_sum_a_unit_tangent, logsumexp_sum_a_unit_tangent_lost = _plus(logsumexp_sum_a_unit_tangent, logsumexp_sum_a_unit_tangent_lost, factor_10)
+            logsumexp_sum_a_unit_tangent = _completed(logsumexp_sum_a_unit_tangent, logsumexp_sum_a_unit_tangent_lost)
             seed_4 = seed[i]
-            sum_scale_tangent += seed_4 * sum_a_unit_tangent[i]
+            factor_11 = seed_4 * sum_a_unit_tangent[i]
+            sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_11)
             for j_8 in range(n):
                 exp_sum_a_unit_2 = exp_sum_a_unit[row, j_8]
                 sum_a_unit_tangent_2 = sum_a_unit_tangent[j_8]
                 sum_a_unit_4 = np.float64(sum_a_unit[row, j_8])
                 softmax_sum_a_unit_tangent_now = exp_sum_a_unit_2 * (-logsumexp_sum_a_unit_tangent + (scale * sum_a_unit_tangent_2 + direction_parameters[0] * sum_a_unit_4 - term_4)) / term_3
                 softmax_sum_a_unit_tangent[j_8] = softmax_sum_a_unit_tangent_now
-                sum_scale_2_tangent += seed_4 * (softmax_sum_a_unit_tangent_now * sum_a_unit_4 + sum_a_unit_tangent_2 * exp_sum_a_unit_2 / term_3)
+                factor_12 = seed_4 * (softmax_sum_a_unit_tangent_now * sum_a_unit_4 + sum_a_unit_tangent_2 * exp_sum_a_unit_2 / term_3)
+                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_12)
                 sum_a_unit_2_tangent_part1_left[row, j_8] = ((softmax_sum_a_unit_tangent_now) if i != j_8 else 0.0)
-                factor_7 = exp_sum_a_unit_2 / term_3
+                factor_13 = exp_sum_a_unit_2 / term_3
                 for f_6 in range(d):
                     a_unit_5 = np.float64(a_unit[i, f_6])
                     if i != j_8:
-                        sum_p_unit_tangent[j_8, f_6] += seed_4 * (softmax_sum_a_unit_tangent_now * a_unit_5 + factor_7 * np.float64(a_unit_tangent[i, f_6]))
+                        sum_p_unit_tangent[j_8, f_6] += seed_4 * (softmax_sum_a_unit_tangent_now * a_unit_5 + factor_13 * np.float64(a_unit_tangent[i, f_6]))
             softmax_sum_a_unit_tangent_own_now = softmax_sum_a_unit_tangent[i]
             softmax_sum_a_unit_tangent_own[i] = softmax_sum_a_unit_tangent_own_now
         _multiply(sum_a_unit_2_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_2_tangent_part1[: stop - start], False)
@@ -1047,70 +1153,81 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent = 0.0
+            sum_norm_anchor_tangent_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_5 = 1.0 + rest_sum_a_unit_4
             seed_5 = seed[i]
             argmax_sum_a_unit_4 = argmax_sum_a_unit[i]
             case_2 = ((rest_sum_a_unit_4) if i == argmax_sum_a_unit_4 else (1.0 + rest_sum_a_unit_4 - exp_sum_a_unit_own[i]))
-            factor_8 = -case_2 / term_5
+            factor_14 = -case_2 / term_5
             softmax_sum_a_unit_tangent_own_2 = softmax_sum_a_unit_tangent_own[i]
-            factor_9 = scale * softmax_sum_a_unit_tangent_own_2
-            factor_10 = -scale * case_2 / term_5
+            factor_15 = scale * softmax_sum_a_unit_tangent_own_2
+            factor_16 = -scale * case_2 / term_5
             for f_3 in range(d):
                 sum_a_unit_2_tangent_part2 = np.float64(sum_a_unit_2_tangent_part2_product[row, f_3]) / term_5  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                 sum_a_unit_2_tangent_now = sum_a_unit_2_tangent_part2 + np.float64(sum_a_unit_2_tangent_part1[row, f_3])
                 sum_a_unit_2_tangent[f_3] = sum_a_unit_2_tangent_now
                 p_unit_4 = np.float64(p_unit[i, f_3])
-                term_6 = sum_a_unit_2[row, f_3] + factor_8 * p_unit_4
+                term_6 = sum_a_unit_2[row, f_3] + factor_14 * p_unit_4
                 a_unit_6 = np.float64(a_unit[i, f_3])
-                sum_norm_anchor_tangent += seed_5 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_6 + scale * sum_a_unit_2_tangent_now * a_unit_6 + direction_parameters[0] * a_unit_6 * term_6 + factor_9 * a_unit_6 * p_unit_4 + factor_10 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]))
+                factor_17 = seed_5 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_6 + scale * sum_a_unit_2_tangent_now * a_unit_6 + direction_parameters[0] * a_unit_6 * term_6 + factor_15 * a_unit_6 * p_unit_4 + factor_16 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]))
+                sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost, factor_17)
+            sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost)
             peak_anchor_2 = peak_anchor[i]
-            factor_11 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_5 = _ratio(1.0, factor_11)
-            factor_12 = scale * seed_5 * ratio_value_5
-            factor_13 = direction_parameters[0] * seed_5 * ratio_value_5
-            factor_14 = scale * seed_5 * softmax_sum_a_unit_tangent_own_2 * ratio_value_5
-            factor_15 = -sum_norm_anchor_tangent * ratio_value_5
-            factor_16 = scale * seed_5
+            factor_18 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_5 = _ratio(1.0, factor_18)
+            factor_19 = scale * seed_5 * ratio_value_5
+            factor_20 = direction_parameters[0] * seed_5 * ratio_value_5
+            factor_21 = scale * seed_5 * softmax_sum_a_unit_tangent_own_2 * ratio_value_5
+            factor_22 = -sum_norm_anchor_tangent * ratio_value_5
+            factor_23 = scale * seed_5
             sum_norm_anchor_2 = sum_norm_anchor[row]
             norm_anchor_tangent_2 = norm_anchor_tangent[i]
-            factor_17 = -norm_anchor_tangent_2 * (ratio_value_5 * ratio_value_5)
-            factor_18 = -sum_norm_anchor_2 * ratio_value_5
-            factor_19 = -scale * seed_5 * case_2 * ratio_value_5 / term_5
+            factor_24 = -norm_anchor_tangent_2 * (ratio_value_5 * ratio_value_5)
+            factor_25 = -sum_norm_anchor_2 * ratio_value_5
+            factor_26 = -scale * seed_5 * case_2 * ratio_value_5 / term_5
             for d_9 in range(d):
                 p_unit_5 = np.float64(p_unit[i, d_9])
-                term_7 = sum_a_unit_2[row, d_9] + factor_8 * p_unit_5
+                term_7 = sum_a_unit_2[row, d_9] + factor_14 * p_unit_5
                 a_unit_7 = np.float64(a_unit[i, d_9])
-                product_anchor[i, d_9] = factor_12 * sum_a_unit_2_tangent[d_9] + factor_13 * term_7 + factor_14 * p_unit_5 + factor_15 * a_unit_7 + factor_17 * (factor_16 * term_7 - sum_norm_anchor_2 * a_unit_7) + factor_18 * np.float64(a_unit_tangent[i, d_9]) + factor_19 * np.float64(p_unit_tangent[i, d_9])
+                product_anchor[i, d_9] = factor_19 * sum_a_unit_2_tangent[d_9] + factor_20 * term_7 + factor_21 * p_unit_5 + factor_22 * a_unit_7 + factor_24 * (factor_23 * term_7 - sum_norm_anchor_2 * a_unit_7) + factor_25 * np.float64(a_unit_tangent[i, d_9]) + factor_26 * np.float64(p_unit_tangent[i, d_9])
+    sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
+    sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     for j_5 in range(n):
         sum_norm_positive = 0.0
+        sum_norm_positive_lost = 0.0
         sum_norm_positive_tangent = 0.0
+        sum_norm_positive_tangent_lost = 0.0
         seed_6 = seed[j_5]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_5]
         case_3 = ((rest_sum_a_unit_5) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_5 - exp_sum_a_unit_own[j_5]))
-        factor_20 = -seed_6 * case_3 / (1.0 + rest_sum_a_unit_5)
+        factor_27 = -seed_6 * case_3 / (1.0 + rest_sum_a_unit_5)
         softmax_sum_a_unit_tangent_own_3 = softmax_sum_a_unit_tangent_own[j_5]
-        factor_21 = scale * seed_6 * softmax_sum_a_unit_tangent_own_3
-        factor_22 = -scale * seed_6 * case_3 / (1.0 + rest_sum_a_unit_5)
+        factor_29 = scale * seed_6 * softmax_sum_a_unit_tangent_own_3
+        factor_30 = -scale * seed_6 * case_3 / (1.0 + rest_sum_a_unit_5)
         for f_39 in range(d):
             p_unit_6 = np.float64(p_unit[j_5, f_39])
             a_unit_8 = np.float64(a_unit[j_5, f_39])
-            term_8 = np.float64(sum_p_unit[j_5, f_39]) + factor_20 * a_unit_8
-            sum_norm_positive += scale * p_unit_6 * term_8
-            sum_norm_positive_tangent += scale * np.float64(p_unit_tangent[j_5, f_39]) * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + direction_parameters[0] * p_unit_6 * term_8 + factor_21 * a_unit_8 * p_unit_6 + factor_22 * np.float64(a_unit_tangent[j_5, f_39]) * p_unit_6
+            term_8 = np.float64(sum_p_unit[j_5, f_39]) + factor_27 * a_unit_8
+            factor_28 = scale * p_unit_6 * term_8
+            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_28)
+            term_9 = scale * np.float64(p_unit_tangent[j_5, f_39]) * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + direction_parameters[0] * p_unit_6 * term_8 + factor_29 * a_unit_8 * p_unit_6 + factor_30 * np.float64(a_unit_tangent[j_5, f_39]) * p_unit_6
+            sum_norm_positive_tangent, sum_norm_positive_tangent_lost = _plus(sum_norm_positive_tangent, sum_norm_positive_tangent_lost, term_9)
+        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
+        sum_norm_positive_tangent = _completed(sum_norm_positive_tangent, sum_norm_positive_tangent_lost)
         ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
-        factor_23 = scale * ratio_value_6
-        factor_24 = direction_parameters[0] * ratio_value_6
-        factor_25 = scale * seed_6 * softmax_sum_a_unit_tangent_own_3 * ratio_value_6
-        factor_26 = -sum_norm_positive * ratio_value_6
-        factor_27 = -sum_norm_positive_tangent * ratio_value_6
-        factor_28 = -norm_positive_tangent[j_5] * (ratio_value_6 * ratio_value_6)
-        factor_29 = -scale * seed_6 * case_3 * ratio_value_6 / (1.0 + rest_sum_a_unit_5)
+        factor_31 = scale * ratio_value_6
+        factor_32 = direction_parameters[0] * ratio_value_6
+        factor_33 = scale * seed_6 * softmax_sum_a_unit_tangent_own_3 * ratio_value_6
+        factor_34 = -sum_norm_positive * ratio_value_6
+        factor_35 = -sum_norm_positive_tangent * ratio_value_6
+        factor_36 = -norm_positive_tangent[j_5] * (ratio_value_6 * ratio_value_6)
+        factor_37 = -scale * seed_6 * case_3 * ratio_value_6 / (1.0 + rest_sum_a_unit_5)
         for d_10 in range(d):
             a_unit_9 = np.float64(a_unit[j_5, d_10])
-            term_9 = np.float64(sum_p_unit[j_5, d_10]) + factor_20 * a_unit_9
+            term_10 = np.float64(sum_p_unit[j_5, d_10]) + factor_27 * a_unit_9
             p_unit_7 = np.float64(p_unit[j_5, d_10])
-            product_positive[j_5, d_10] = factor_23 * sum_p_unit_tangent[j_5, d_10] + factor_24 * term_9 + factor_25 * a_unit_9 + factor_26 * np.float64(p_unit_tangent[j_5, d_10]) + factor_27 * p_unit_7 + factor_28 * (scale * term_9 - sum_norm_positive * p_unit_7) + factor_29 * np.float64(a_unit_tangent[j_5, d_10])
+            product_positive[j_5, d_10] = factor_31 * sum_p_unit_tangent[j_5, d_10] + factor_32 * term_10 + factor_33 * a_unit_9 + factor_34 * np.float64(p_unit_tangent[j_5, d_10]) + factor_35 * p_unit_7 + factor_36 * (scale * term_10 - sum_norm_positive * p_unit_7) + factor_37 * np.float64(a_unit_tangent[j_5, d_10])
     parameter_product[0] += sum_scale_2_tangent - sum_scale_tangent
 
 
@@ -1144,10 +1261,12 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                     argmax_sum_anchor_best = factor
                     argmax_sum_anchor = j_2
             rest_sum_anchor = 0.0
+            rest_sum_anchor_lost = 0.0
             for j_60 in range(n):
                 exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                 if j_60 != argmax_sum_anchor:
-                    rest_sum_anchor += exp_sum_anchor
+                    rest_sum_anchor, rest_sum_anchor_lost = _plus(rest_sum_anchor, rest_sum_anchor_lost, exp_sum_anchor)
+            rest_sum_anchor = _completed(rest_sum_anchor, rest_sum_anchor_lost)
             loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + math.log1p(rest_sum_anchor)
             factor_2 = loss * sample_weight[row]
             total += factor_2
@@ -1200,12 +1319,14 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                     argmax_sum_anchor_now = j_2
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
+            rest_sum_anchor_now_lost = 0.0
             for j_60 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)
                 exp_sum_anchor[j_60] = exp_sum_anchor_now
                 if j_60 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now += exp_sum_anchor_now
+                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
                 sum_anchor_2_left[row, j_60] = ((exp_sum_anchor_now) if i != j_60 else 0.0)
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1296,12 +1417,14 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
+            rest_sum_anchor_now_lost = 0.0
             for j_60 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_60]), max_sum_anchor_now)
                 exp_sum_anchor[j_60] = exp_sum_anchor_now
                 if j_60 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now += exp_sum_anchor_now
+                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
                 sum_anchor_2_left[row, j_60] = ((exp_sum_anchor_now) if i != j_60 else 0.0)
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1384,9 +1507,13 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     sum_anchor = np.empty((block, n,), anchor.dtype)
     exp_sum_anchor = np.empty((n,))
     sum_scale = 0.0
+    sum_scale_lost = 0.0
     sum_scale_2 = 0.0
+    sum_scale_2_lost = 0.0
     sum_scale_2_sensitivity = 0.0
+    sum_scale_2_sensitivity_lost = 0.0
     sum_scale_2_sensitivity_2 = 0.0
+    sum_scale_2_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -1408,28 +1535,41 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     argmax_sum_anchor_best = factor
                     argmax_sum_anchor = j_2
             rest_sum_anchor = 0.0
+            rest_sum_anchor_lost = 0.0
             for j_60 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)
                 exp_sum_anchor[j_60] = exp_sum_anchor_now
                 if j_60 != argmax_sum_anchor:
-                    rest_sum_anchor += exp_sum_anchor_now
+                    rest_sum_anchor, rest_sum_anchor_lost = _plus(rest_sum_anchor, rest_sum_anchor_lost, exp_sum_anchor_now)
+            rest_sum_anchor = _completed(rest_sum_anchor, rest_sum_anchor_lost)
             seed_2 = seed[row]
-            sum_scale += seed_2 * np.float64(sum_anchor[row, i])
+            factor_2 = seed_2 * np.float64(sum_anchor[row, i])
+            sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
             logsumexp_sum_anchor_centred_2 = 0.0
-            factor_2 = seed_2 / (1.0 + rest_sum_anchor)
+            logsumexp_sum_anchor_centred_2_lost = 0.0
+            factor_3 = seed_2 / (1.0 + rest_sum_anchor)
             term = 1.0 + rest_sum_anchor
             for j_14 in range(n):
                 exp_sum_anchor_2 = exp_sum_anchor[j_14]
                 sum_anchor_2 = np.float64(sum_anchor[row, j_14])
-                sum_scale_2 += factor_2 * exp_sum_anchor_2 * sum_anchor_2
+                factor_4 = factor_3 * exp_sum_anchor_2 * sum_anchor_2
+                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, factor_4)
                 term_2 = sum_anchor_2 - np.float64(sum_anchor[row, argmax_sum_anchor])
+                factor_5 = exp_sum_anchor_2 * term_2 / term
                 if j_14 != argmax_sum_anchor:
-                    logsumexp_sum_anchor_centred_2 += exp_sum_anchor_2 * term_2 / term
+                    logsumexp_sum_anchor_centred_2, logsumexp_sum_anchor_centred_2_lost = _plus(logsumexp_sum_anchor_centred_2, logsumexp_sum_anchor_centred_2_lost, factor_5)
+                factor_6 = factor_3 * exp_sum_anchor_2 * sum_anchor_2 * term_2
                 if j_14 != argmax_sum_anchor:
-                    sum_scale_2_sensitivity += factor_2 * exp_sum_anchor_2 * sum_anchor_2 * term_2
-            factor_3 = logsumexp_sum_anchor_centred_2 * seed_2 / term
+                    sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_6)
+            logsumexp_sum_anchor_centred_2 = _completed(logsumexp_sum_anchor_centred_2, logsumexp_sum_anchor_centred_2_lost)
+            factor_7 = logsumexp_sum_anchor_centred_2 * seed_2 / term
             for j_52 in range(n):
-                sum_scale_2_sensitivity_2 += factor_3 * exp_sum_anchor[j_52] * np.float64(sum_anchor[row, j_52])
+                factor_8 = factor_7 * exp_sum_anchor[j_52] * np.float64(sum_anchor[row, j_52])
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_8)
+    sum_scale = _completed(sum_scale, sum_scale_lost)
+    sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
+    sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
+    sum_scale_2_sensitivity_2 = _completed(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost)
     parameter_gradient[0] += sum_scale_2 - sum_scale
     parameter_hessian[0] += sum_scale_2_sensitivity - sum_scale_2_sensitivity_2
 
@@ -1463,7 +1603,9 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     sum_positive_tangent = np.empty((n, d,))
     sum_positive[:, :] = 0.0
     sum_scale_tangent = 0.0
+    sum_scale_tangent_lost = 0.0
     sum_scale_2_tangent = 0.0
+    sum_scale_2_tangent_lost = 0.0
     sum_positive_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -1488,12 +1630,14 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                     argmax_sum_anchor_now = j_2
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
+            rest_sum_anchor_now_lost = 0.0
             for j_60 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)
                 exp_sum_anchor[row, j_60] = exp_sum_anchor_now
                 if j_60 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now += exp_sum_anchor_now
+                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
                 sum_anchor_2_left[row, j_60] = ((exp_sum_anchor_now) if i != j_60 else 0.0)
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1518,28 +1662,33 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             for j in range(n):
                 sum_anchor_tangent[j] = np.float64(sum_anchor_tangent_part1[row, j]) + np.float64(sum_anchor_tangent_part2[row, j])
             logsumexp_sum_anchor_tangent = 0.0
+            logsumexp_sum_anchor_tangent_lost = 0.0
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term_2 = 1.0 + rest_sum_anchor_3
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             term_3 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + direction_parameters[0] * np.float64(sum_anchor[row, argmax_sum_anchor_2])
             for j_54 in range(n):
-                logsumexp_sum_anchor_tangent += exp_sum_anchor[row, j_54] * (scale * sum_anchor_tangent[j_54] + direction_parameters[0] * np.float64(sum_anchor[row, j_54]) - term_3) / term_2
+                factor_3 = exp_sum_anchor[row, j_54] * (scale * sum_anchor_tangent[j_54] + direction_parameters[0] * np.float64(sum_anchor[row, j_54]) - term_3) / term_2
+                logsumexp_sum_anchor_tangent, logsumexp_sum_anchor_tangent_lost = _plus(logsumexp_sum_anchor_tangent, logsumexp_sum_anchor_tangent_lost, factor_3)
+            logsumexp_sum_anchor_tangent = _completed(logsumexp_sum_anchor_tangent, logsumexp_sum_anchor_tangent_lost)
             seed_3 = seed[i]
-            sum_scale_tangent += seed_3 * sum_anchor_tangent[i]
+            factor_4 = seed_3 * sum_anchor_tangent[i]
+            sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_4)
             for j_2 in range(n):
                 exp_sum_anchor_2 = exp_sum_anchor[row, j_2]
                 sum_anchor_tangent_2 = sum_anchor_tangent[j_2]
                 sum_anchor_4 = np.float64(sum_anchor[row, j_2])
                 softmax_sum_anchor_tangent_now = exp_sum_anchor_2 * (-logsumexp_sum_anchor_tangent + (scale * sum_anchor_tangent_2 + direction_parameters[0] * sum_anchor_4 - term_3)) / term_2
                 softmax_sum_anchor_tangent[j_2] = softmax_sum_anchor_tangent_now
-                sum_scale_2_tangent += seed_3 * (softmax_sum_anchor_tangent_now * sum_anchor_4 + sum_anchor_tangent_2 * exp_sum_anchor_2 / term_2)
+                factor_5 = seed_3 * (softmax_sum_anchor_tangent_now * sum_anchor_4 + sum_anchor_tangent_2 * exp_sum_anchor_2 / term_2)
+                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_5)
                 sum_anchor_2_tangent_part1_left[row, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else 0.0)
-                factor_3 = exp_sum_anchor_2 / term_2
+                factor_6 = exp_sum_anchor_2 / term_2
                 for d_4 in range(d):
                     a_2 = np.float64(anchor[i, d_4])
                     v_a = np.float64(direction_anchor[i, d_4])
                     if i != j_2:
-                        sum_positive_tangent[j_2, d_4] += seed_3 * (softmax_sum_anchor_tangent_now * a_2 + factor_3 * v_a)
+                        sum_positive_tangent[j_2, d_4] += seed_3 * (softmax_sum_anchor_tangent_now * a_2 + factor_6 * v_a)
             softmax_sum_anchor_tangent_own_now = softmax_sum_anchor_tangent[i]
             softmax_sum_anchor_tangent_own[i] = softmax_sum_anchor_tangent_own_now
         _multiply(sum_anchor_2_tangent_part1_left[: stop - start], False, positive, False, sum_anchor_2_tangent_part1[: stop - start], False)
@@ -1551,29 +1700,31 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             seed_4 = seed[i]
             argmax_sum_anchor_3 = argmax_sum_anchor[i]
             case = ((rest_sum_anchor_4) if i == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_4 - exp_sum_anchor_own[i]))
-            factor_4 = -case / term_4
+            factor_7 = -case / term_4
             softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
-            factor_5 = scale * softmax_sum_anchor_tangent_own_2
-            factor_6 = -scale * case / term_4
+            factor_8 = scale * softmax_sum_anchor_tangent_own_2
+            factor_9 = -scale * case / term_4
             for d_3 in range(d):
                 sum_anchor_2_tangent_part2 = np.float64(sum_anchor_2_tangent_part2_product[row, d_3]) / term_4  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_2_tangent = sum_anchor_2_tangent_part2 + np.float64(sum_anchor_2_tangent_part1[row, d_3])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p = np.float64(positive[i, d_3])
                 v_p = np.float64(direction_positive[i, d_3])
-                product_anchor[i, d_3] = seed_4 * (sum_anchor_2_tangent * scale + direction_parameters[0] * (sum_anchor_2[row, d_3] + factor_4 * p) + factor_5 * p + factor_6 * v_p)
+                product_anchor[i, d_3] = seed_4 * (sum_anchor_2_tangent * scale + direction_parameters[0] * (sum_anchor_2[row, d_3] + factor_7 * p) + factor_8 * p + factor_9 * v_p)
+    sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
+    sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     for i in range(n):
         seed_5 = seed[i]
         rest_sum_anchor_5 = rest_sum_anchor[i]
         argmax_sum_anchor_4 = argmax_sum_anchor[i]
         case_2 = ((rest_sum_anchor_5) if i == argmax_sum_anchor_4 else (1.0 + rest_sum_anchor_5 - exp_sum_anchor_own[i]))
-        factor_7 = -seed_5 * case_2 / (1.0 + rest_sum_anchor_5)
+        factor_10 = -seed_5 * case_2 / (1.0 + rest_sum_anchor_5)
         softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
-        factor_8 = scale * seed_5 * softmax_sum_anchor_tangent_own_3
-        factor_9 = -scale * seed_5 * case_2 / (1.0 + rest_sum_anchor_5)
+        factor_11 = scale * seed_5 * softmax_sum_anchor_tangent_own_3
+        factor_12 = -scale * seed_5 * case_2 / (1.0 + rest_sum_anchor_5)
         for d_4 in range(d):
             a_3 = np.float64(anchor[i, d_4])
             v_a_2 = np.float64(direction_anchor[i, d_4])
-            product_positive[i, d_4] = scale * sum_positive_tangent[i, d_4] + direction_parameters[0] * (np.float64(sum_positive[i, d_4]) + factor_7 * a_3) + factor_8 * a_3 + factor_9 * v_a_2
+            product_positive[i, d_4] = scale * sum_positive_tangent[i, d_4] + direction_parameters[0] * (np.float64(sum_positive[i, d_4]) + factor_10 * a_3) + factor_11 * a_3 + factor_12 * v_a_2
     parameter_product[0] += sum_scale_2_tangent - sum_scale_tangent
 
 
@@ -1613,18 +1764,27 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
             if magnitude_value_3 > peak_negative or magnitude_value_3 != magnitude_value_3:
                 peak_negative = magnitude_value_3
         scaled_anchor = 0.0
+        scaled_anchor_lost = 0.0
         scaled_positive = 0.0
+        scaled_positive_lost = 0.0
         scaled_negative = 0.0
+        scaled_negative_lost = 0.0
         for f_193 in range(d):
             a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor)
-            scaled_anchor += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
             p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive)
-            scaled_positive += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
             h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative)
-            scaled_negative += (ratio_value_3 * ratio_value_3)
+            square_3 = (ratio_value_3 * ratio_value_3)
+            scaled_negative, scaled_negative_lost = _plus(scaled_negative, scaled_negative_lost, square_3)
+        scaled_anchor = _completed(scaled_anchor, scaled_anchor_lost)
+        scaled_positive = _completed(scaled_positive, scaled_positive_lost)
+        scaled_negative = _completed(scaled_negative, scaled_negative_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
@@ -1653,10 +1813,12 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     argmax_sum_a_unit = j_8
             max_sum_a_unit[row] = max_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
+            rest_sum_a_unit_now_lost = 0.0
             for j_195 in range(n):
                 exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                 if j_195 != argmax_sum_a_unit:
-                    rest_sum_a_unit_now += exp_sum_a_unit
+                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit)
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
@@ -1672,10 +1834,12 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     argmax_sum_a_unit_2_best = factor_5
                     argmax_sum_a_unit_2 = j_24
             rest_sum_a_unit_2 = 0.0
+            rest_sum_a_unit_2_lost = 0.0
             for j_198 in range(n):
                 exp_sum_a_unit_2 = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
                 if j_198 != argmax_sum_a_unit_2:
-                    rest_sum_a_unit_2 += exp_sum_a_unit_2
+                    rest_sum_a_unit_2, rest_sum_a_unit_2_lost = _plus(rest_sum_a_unit_2, rest_sum_a_unit_2_lost, exp_sum_a_unit_2)
+            rest_sum_a_unit_2 = _completed(rest_sum_a_unit_2, rest_sum_a_unit_2_lost)
             max_sum_a_unit_3 = max_sum_a_unit[row]
             log1p_value = math.log1p(rest_sum_a_unit[row])
             log1p_value_2 = math.log1p(rest_sum_a_unit_2)
@@ -1749,18 +1913,27 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
         scaled_anchor_now = 0.0
+        scaled_anchor_now_lost = 0.0
         scaled_positive_now = 0.0
+        scaled_positive_now_lost = 0.0
         scaled_negative_now = 0.0
+        scaled_negative_now_lost = 0.0
         for f_193 in range(d):
             a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor_now)
-            scaled_anchor_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
             p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
-            scaled_positive_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
             h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
-            scaled_negative_now += (ratio_value_3 * ratio_value_3)
+            square_3 = (ratio_value_3 * ratio_value_3)
+            scaled_negative_now, scaled_negative_now_lost = _plus(scaled_negative_now, scaled_negative_now_lost, square_3)
+        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
+        scaled_negative_now = _completed(scaled_negative_now, scaled_negative_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
@@ -1796,12 +1969,14 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                     argmax_sum_a_unit = j_8
             max_sum_a_unit[i] = max_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
+            rest_sum_a_unit_now_lost = 0.0
             for j_195 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)
                 exp_sum_a_unit[j_195] = exp_sum_a_unit_now
                 if j_195 != argmax_sum_a_unit:
-                    rest_sum_a_unit_now += exp_sum_a_unit_now
+                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
                 sum_a_unit_4_left[row, j_195] = ((exp_sum_a_unit_now) if i != j_195 else 0.0)
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -1820,11 +1995,13 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                     argmax_sum_a_unit_2 = j_24
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now = 0.0
+            rest_sum_a_unit_2_now_lost = 0.0
             for j_198 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2_now)
                 exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
                 if j_198 != argmax_sum_a_unit_2:
-                    rest_sum_a_unit_2_now += exp_sum_a_unit_2_now
+                    rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost, exp_sum_a_unit_2_now)
+            rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[i]
@@ -1861,6 +2038,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor = 0.0
+            sum_norm_anchor_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_4
             max_sum_a_unit_4 = max_sum_a_unit[i]
@@ -1879,30 +2057,38 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for f_3 in range(d):
                 sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_3
                 sum_a_unit_4[f_3] = sum_a_unit_4_now
-                sum_norm_anchor += factor_11 * np.float64(a_unit[i, f_3]) * (np.float64(p_unit[i, f_3]) * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
+                factor_12 = factor_11 * np.float64(a_unit[i, f_3]) * (np.float64(p_unit[i, f_3]) * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
+                sum_norm_anchor, sum_norm_anchor_lost = _plus(sum_norm_anchor, sum_norm_anchor_lost, factor_12)
+            sum_norm_anchor = _completed(sum_norm_anchor, sum_norm_anchor_lost)
             peak_anchor_2 = peak_anchor[i]
-            factor_12 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_4 = _ratio(1.0, factor_12)
+            factor_13 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_4 = _ratio(1.0, factor_13)
             for d_32 in range(d):
                 gradient_anchor[i, d_32] = (factor_11 * (np.float64(p_unit[i, d_32]) * term_5 + sum_a_unit_4[d_32] * sigmoid_plus_2 + sum_a_unit_3[row, d_32] * sigmoid_minus_2) - sum_norm_anchor * np.float64(a_unit[i, d_32])) * ratio_value_4
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_29 in range(n):
         sum_norm_negative = 0.0
+        sum_norm_negative_lost = 0.0
         sum_norm_positive = 0.0
+        sum_norm_positive_lost = 0.0
         seed_4 = seed[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
         term_6 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + math.log1p(rest_sum_a_unit_5) - math.log1p(rest_sum_a_unit_2[j_29])
         decay_value_3 = _decay(term_6)
         term_7 = -1.0 + exp_sum_a_unit_own[j_29] * (((1.0 / (1.0 + decay_value_3))) if term_6 >= 0 else (decay_value_3 / (1.0 + decay_value_3)) if term_6 < 0.0 else np.nan) / (1.0 + rest_sum_a_unit_5)
-        factor_13 = seed_4 * term_7
+        factor_15 = seed_4 * term_7
         for f_58 in range(d):
-            sum_norm_negative += np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
-            sum_norm_positive += scale * np.float64(p_unit[j_29, f_58]) * (np.float64(sum_p_unit[j_29, f_58]) + factor_13 * np.float64(a_unit[j_29, f_58]))
+            factor_14 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
+            sum_norm_negative, sum_norm_negative_lost = _plus(sum_norm_negative, sum_norm_negative_lost, factor_14)
+            factor_16 = scale * np.float64(p_unit[j_29, f_58]) * (np.float64(sum_p_unit[j_29, f_58]) + factor_15 * np.float64(a_unit[j_29, f_58]))
+            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_16)
+        sum_norm_negative = _completed(sum_norm_negative, sum_norm_negative_lost)
+        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
         ratio_value_5 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
-        factor_14 = scale * _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
+        factor_17 = scale * _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
         for d_33 in range(d):
-            gradient_positive[j_29, d_33] = (scale * (np.float64(sum_p_unit[j_29, d_33]) + factor_13 * np.float64(a_unit[j_29, d_33])) - sum_norm_positive * np.float64(p_unit[j_29, d_33])) * ratio_value_5
-            gradient_negative[j_29, d_33] = factor_14 * (np.float64(sum_h_unit[j_29, d_33]) - sum_norm_negative * np.float64(h_unit[j_29, d_33]))
+            gradient_positive[j_29, d_33] = (scale * (np.float64(sum_p_unit[j_29, d_33]) + factor_15 * np.float64(a_unit[j_29, d_33])) - sum_norm_positive * np.float64(p_unit[j_29, d_33])) * ratio_value_5
+            gradient_negative[j_29, d_33] = factor_17 * (np.float64(sum_h_unit[j_29, d_33]) - sum_norm_negative * np.float64(h_unit[j_29, d_33]))
     return total
 
 
@@ -1991,22 +2177,32 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
         scaled_anchor_now = 0.0
+        scaled_anchor_now_lost = 0.0
         scaled_positive_now = 0.0
+        scaled_positive_now_lost = 0.0
         scaled_negative_now = 0.0
+        scaled_negative_now_lost = 0.0
         for f_193 in range(d):
             a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor_now)
-            scaled_anchor_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
             p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
-            scaled_positive_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
             h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
-            scaled_negative_now += (ratio_value_3 * ratio_value_3)
+            square_3 = (ratio_value_3 * ratio_value_3)
+            scaled_negative_now, scaled_negative_now_lost = _plus(scaled_negative_now, scaled_negative_now_lost, square_3)
+        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
+        scaled_negative_now = _completed(scaled_negative_now, scaled_negative_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
         sum_norm_anchor_sensitivity_now = 0.0
+        sum_norm_anchor_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
@@ -2019,7 +2215,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             p_unit[i, f_3] = p_unit_now
             h_3 = np.float64(negative[i, f_3])
             h_unit[i, f_3] = _ratio(h_3, factor_3)
-            sum_norm_anchor_sensitivity_now += a_unit_now * p_unit_now
+            factor_4 = a_unit_now * p_unit_now
+            sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost = _plus(sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost, factor_4)
+        sum_norm_anchor_sensitivity_now = _completed(sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_h_unit[:, :] = 0.0
     sum_p_unit[:, :] = 0.0
@@ -2031,7 +2229,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     sum_h_unit_sensitivity_2_own[:, :] = 0.0
     sum_h_unit_sensitivity_own[:, :] = 0.0
     sum_norm_negative_sensitivity_2_own[:, :] = 0.0
-    square = (scale * scale)
+    square_4 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
@@ -2043,21 +2241,23 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_now = 0
             argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
-                factor_4 = scale * np.float64(sum_a_unit[i, j_8])
-                if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
-                    max_sum_a_unit_now = factor_4
-                if factor_4 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_4
+                factor_5 = scale * np.float64(sum_a_unit[i, j_8])
+                if factor_5 > max_sum_a_unit_now or factor_5 != factor_5:
+                    max_sum_a_unit_now = factor_5
+                if factor_5 > argmax_sum_a_unit_now_best:
+                    argmax_sum_a_unit_now_best = factor_5
                     argmax_sum_a_unit_now = j_8
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
+            rest_sum_a_unit_now_lost = 0.0
             for j_195 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_195]), max_sum_a_unit_now)
                 exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
                 if j_195 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now += exp_sum_a_unit_now
+                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
                 sum_a_unit_4_left[row, j_195] = ((exp_sum_a_unit_now) if i != j_195 else 0.0)
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -2067,31 +2267,31 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_4_sensitivity_own[i, :] = 0.0
             term = 1.0 + rest_sum_a_unit_now
             peak_anchor_2 = peak_anchor[i]
-            factor_6 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_4 = _ratio(1.0, factor_6)
-            factor_7 = ratio_value_4 / term
+            factor_7 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_4 = _ratio(1.0, factor_7)
+            factor_8 = ratio_value_4 / term
             sum_a_unit_7 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
-            factor_9 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
-            factor_10 = scale * ratio_value_4 / term
+            factor_10 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
+            factor_11 = scale * ratio_value_4 / term
             for j_96 in range(n):
                 sum_a_unit_6 = np.float64(sum_a_unit[i, j_96])
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_96]
-                factor_8 = factor_7 * exp_sum_a_unit_3
-                factor_11 = factor_10 * exp_sum_a_unit_3
-                factor_12 = factor_10 * exp_sum_a_unit_3 * sum_a_unit_6
+                factor_9 = factor_8 * exp_sum_a_unit_3
+                factor_12 = factor_11 * exp_sum_a_unit_3
+                factor_13 = factor_11 * exp_sum_a_unit_3 * sum_a_unit_6
                 for d_94 in range(d):
                     p_unit_2 = np.float64(p_unit[j_96, d_94])
                     a_unit_2 = np.float64(a_unit[i, d_94])
-                    factor_5 = -a_unit_2 * sum_a_unit_6
-                    logsumexp_sum_a_unit_sensitivity[i, d_94] += factor_8 * (p_unit_2 + factor_5)
+                    factor_6 = -a_unit_2 * sum_a_unit_6
+                    logsumexp_sum_a_unit_sensitivity[i, d_94] += factor_9 * (p_unit_2 + factor_6)
                     p_4 = np.float64(positive[argmax_sum_a_unit_now, d_94])
-                    term_2 = p_unit_2 + a_unit_2 * sum_a_unit_7 - _ratio(p_4, factor_9) + factor_5
+                    term_2 = p_unit_2 + a_unit_2 * sum_a_unit_7 - _ratio(p_4, factor_10) + factor_6
                     if j_96 != argmax_sum_a_unit_now:
-                        logsumexp_sum_a_unit_centred[i, d_94] += factor_11 * term_2
+                        logsumexp_sum_a_unit_centred[i, d_94] += factor_12 * term_2
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
-                        sum_norm_anchor_sensitivity_6[i, d_94] += factor_12 * term_2
+                        sum_norm_anchor_sensitivity_6[i, d_94] += factor_13 * term_2
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
-                        sum_a_unit_4_sensitivity_own[i, d_94] += factor_11 * p_unit_2 * term_2
+                        sum_a_unit_4_sensitivity_own[i, d_94] += factor_12 * p_unit_2 * term_2
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -2099,19 +2299,21 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_2 = 0
             argmax_sum_a_unit_2_best = -np.inf
             for j_24 in range(n):
-                factor_13 = scale * np.float64(sum_a_unit_2[row, j_24])
-                if factor_13 > max_sum_a_unit_2_now or factor_13 != factor_13:
-                    max_sum_a_unit_2_now = factor_13
-                if factor_13 > argmax_sum_a_unit_2_best:
-                    argmax_sum_a_unit_2_best = factor_13
+                factor_14 = scale * np.float64(sum_a_unit_2[row, j_24])
+                if factor_14 > max_sum_a_unit_2_now or factor_14 != factor_14:
+                    max_sum_a_unit_2_now = factor_14
+                if factor_14 > argmax_sum_a_unit_2_best:
+                    argmax_sum_a_unit_2_best = factor_14
                     argmax_sum_a_unit_2 = j_24
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now = 0.0
+            rest_sum_a_unit_2_now_lost = 0.0
             for j_198 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2_now)
                 exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
                 if j_198 != argmax_sum_a_unit_2:
-                    rest_sum_a_unit_2_now += exp_sum_a_unit_2_now
+                    rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost, exp_sum_a_unit_2_now)
+            rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
             term_3 = 1.0 + rest_sum_a_unit_2_now
@@ -2120,106 +2322,112 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             term_4 = max_sum_a_unit_3 - max_sum_a_unit_2_now + math.log1p(rest_sum_a_unit_3) - math.log1p(rest_sum_a_unit_2_now)
             decay_value = _decay(term_4)
             term_5 = 1.0 + decay_value
-            factor_14 = decay_value / term_5
-            sigmoid_minus = ((factor_14) if term_4 >= 0 else ((1.0 / term_5)) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            factor_15 = seed_2 * sigmoid_minus / term_3
+            factor_15 = decay_value / term_5
+            sigmoid_minus = ((factor_15) if term_4 >= 0 else ((1.0 / term_5)) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_16 = seed_2 * sigmoid_minus / term_3
             term_6 = 1.0 + rest_sum_a_unit_3
-            sigmoid_plus = (((1.0 / term_5)) if term_4 >= 0 else factor_14 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            factor_16 = seed_2 * sigmoid_plus / term_6
+            sigmoid_plus = (((1.0 / term_5)) if term_4 >= 0 else factor_15 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_17 = seed_2 * sigmoid_plus / term_6
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             sum_a_unit_8 = np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
-            factor_17 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
+            factor_18 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
             sum_a_unit_9 = np.float64(sum_a_unit[i, i])
             exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
             sum_norm_anchor_sensitivity_7 = sum_norm_anchor_sensitivity[i]
             peak_anchor_3 = peak_anchor[i]
-            factor_18 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
-            ratio_value_5 = _ratio(1.0, factor_18)
-            factor_19 = exp_sum_a_unit_own_2 * seed_2 * sum_norm_anchor_sensitivity_7 * square * sigmoid_plus * ratio_value_5 / term_6
+            factor_19 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
+            ratio_value_5 = _ratio(1.0, factor_19)
+            factor_20 = exp_sum_a_unit_own_2 * seed_2 * sum_norm_anchor_sensitivity_7 * square_4 * sigmoid_plus * ratio_value_5 / term_6
             for f_30 in range(d):
                 a_unit_3 = np.float64(a_unit[i, f_30])
-                sum_h_unit_right[row, f_30] = factor_15 * a_unit_3
-                sum_p_unit_right[row, f_30] = factor_16 * a_unit_3
+                sum_h_unit_right[row, f_30] = factor_16 * a_unit_3
+                sum_p_unit_right[row, f_30] = factor_17 * a_unit_3
                 p_5 = np.float64(positive[argmax_sum_a_unit_3, f_30])
-                sum_norm_anchor_change[i, f_30] = factor_19 * (np.float64(p_unit[i, f_30]) + a_unit_3 * sum_a_unit_8 - _ratio(p_5, factor_17) - a_unit_3 * sum_a_unit_9)
+                sum_norm_anchor_change[i, f_30] = factor_20 * (np.float64(p_unit[i, f_30]) + a_unit_3 * sum_a_unit_8 - _ratio(p_5, factor_18) - a_unit_3 * sum_a_unit_9)
             logsumexp_sum_a_unit_2_sensitivity[i, :] = 0.0
             logsumexp_sum_a_unit_2_centred[i, :] = 0.0
             sum_norm_anchor_sensitivity_4[i, :] = 0.0
             sum_a_unit_3_sensitivity_own[i, :] = 0.0
-            factor_21 = ratio_value_5 / term_3
-            factor_23 = math.sqrt(scaled_negative[argmax_sum_a_unit_2]) * _positive_part(peak_negative[argmax_sum_a_unit_2])
-            factor_24 = scale * ratio_value_5 / term_3
-            factor_28 = (decay_value * decay_value) / (term_5 * term_5)
-            case = (((1.0 / ((term_5 * term_5)))) if term_4 >= 0 else factor_28 if term_4 < 0.0 else np.nan)
-            factor_29 = -scale * seed_2 * case / (term_6 * term_6)
-            case_2 = ((factor_28) if term_4 >= 0 else ((1.0 / ((term_5 * term_5)))) if term_4 < 0.0 else np.nan)
-            factor_34 = -scale * seed_2 * case_2 / (term_3 * term_3)
+            factor_22 = ratio_value_5 / term_3
+            factor_24 = math.sqrt(scaled_negative[argmax_sum_a_unit_2]) * _positive_part(peak_negative[argmax_sum_a_unit_2])
+            factor_25 = scale * ratio_value_5 / term_3
+            factor_29 = (decay_value * decay_value) / (term_5 * term_5)
+            case = (((1.0 / ((term_5 * term_5)))) if term_4 >= 0 else factor_29 if term_4 < 0.0 else np.nan)
+            factor_30 = -scale * seed_2 * case / (term_6 * term_6)
+            case_2 = ((factor_29) if term_4 >= 0 else ((1.0 / ((term_5 * term_5)))) if term_4 < 0.0 else np.nan)
+            factor_35 = -scale * seed_2 * case_2 / (term_3 * term_3)
             for j_98 in range(n):
                 sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_98])
                 exp_sum_a_unit_2_2 = np.float64(exp_sum_a_unit_2[row, j_98])
-                factor_22 = factor_21 * exp_sum_a_unit_2_2
-                factor_25 = factor_24 * exp_sum_a_unit_2_2
-                factor_26 = factor_24 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
+                factor_23 = factor_22 * exp_sum_a_unit_2_2
+                factor_26 = factor_25 * exp_sum_a_unit_2_2
+                factor_27 = factor_25 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
                 sum_a_unit_10 = np.float64(sum_a_unit[i, j_98])
                 exp_sum_a_unit_4 = exp_sum_a_unit[row, j_98]
                 ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_98]) * _positive_part(peak_positive[j_98]))
-                factor_27 = factor_16 * exp_sum_a_unit_4 * sum_a_unit_10 * ratio_value_6
-                square_2 = (exp_sum_a_unit_4 * exp_sum_a_unit_4)
-                factor_30 = factor_29 * square_2 * ratio_value_6
-                factor_31 = factor_16 * exp_sum_a_unit_4 * ratio_value_6
-                factor_32 = factor_29 * sum_a_unit_10 * square_2 * ratio_value_6
+                factor_28 = factor_17 * exp_sum_a_unit_4 * sum_a_unit_10 * ratio_value_6
+                square_5 = (exp_sum_a_unit_4 * exp_sum_a_unit_4)
+                factor_31 = factor_30 * square_5 * ratio_value_6
+                factor_32 = factor_17 * exp_sum_a_unit_4 * ratio_value_6
+                factor_33 = factor_30 * sum_a_unit_10 * square_5 * ratio_value_6
                 ratio_value_7 = _ratio(1.0, math.sqrt(scaled_negative[j_98]) * _positive_part(peak_negative[j_98]))
-                factor_33 = factor_15 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * ratio_value_7
-                square_3 = (exp_sum_a_unit_2_2 * exp_sum_a_unit_2_2)
-                factor_35 = factor_34 * square_3 * ratio_value_7
-                factor_36 = factor_15 * exp_sum_a_unit_2_2 * ratio_value_7
-                factor_37 = factor_34 * sum_a_unit_2_2 * square_3 * ratio_value_7
+                factor_34 = factor_16 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * ratio_value_7
+                square_6 = (exp_sum_a_unit_2_2 * exp_sum_a_unit_2_2)
+                factor_36 = factor_35 * square_6 * ratio_value_7
+                factor_37 = factor_16 * exp_sum_a_unit_2_2 * ratio_value_7
+                factor_38 = factor_35 * sum_a_unit_2_2 * square_6 * ratio_value_7
                 for d_94 in range(d):
                     h_unit_2 = np.float64(h_unit[j_98, d_94])
                     a_unit_4 = np.float64(a_unit[i, d_94])
-                    factor_20 = -a_unit_4 * sum_a_unit_2_2
-                    logsumexp_sum_a_unit_2_sensitivity[i, d_94] += factor_22 * (h_unit_2 + factor_20)
+                    factor_21 = -a_unit_4 * sum_a_unit_2_2
+                    logsumexp_sum_a_unit_2_sensitivity[i, d_94] += factor_23 * (h_unit_2 + factor_21)
                     h_4 = np.float64(negative[argmax_sum_a_unit_2, d_94])
-                    term_7 = h_unit_2 + a_unit_4 * np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2]) - _ratio(h_4, factor_23) + factor_20
+                    term_7 = h_unit_2 + a_unit_4 * np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2]) - _ratio(h_4, factor_24) + factor_21
                     if j_98 != argmax_sum_a_unit_2:
-                        logsumexp_sum_a_unit_2_centred[i, d_94] += factor_25 * term_7
+                        logsumexp_sum_a_unit_2_centred[i, d_94] += factor_26 * term_7
                     if j_98 != argmax_sum_a_unit_2:
-                        sum_norm_anchor_sensitivity_4[i, d_94] += factor_26 * term_7
+                        sum_norm_anchor_sensitivity_4[i, d_94] += factor_27 * term_7
                     if j_98 != argmax_sum_a_unit_2:
-                        sum_a_unit_3_sensitivity_own[i, d_94] += factor_25 * h_unit_2 * term_7
+                        sum_a_unit_3_sensitivity_own[i, d_94] += factor_26 * h_unit_2 * term_7
                     term_8 = a_unit_4 - np.float64(p_unit[j_98, d_94]) * sum_a_unit_10
                     if i != j_98:
-                        sum_norm_positive_sensitivity[j_98, d_94] += factor_27 * term_8
+                        sum_norm_positive_sensitivity[j_98, d_94] += factor_28 * term_8
                     if i != j_98:
-                        sum_p_unit_sensitivity_2_own[j_98, d_94] += factor_30 * a_unit_4 * term_8
+                        sum_p_unit_sensitivity_2_own[j_98, d_94] += factor_31 * a_unit_4 * term_8
                     if i != j_98:
-                        sum_p_unit_sensitivity_own[j_98, d_94] += factor_31 * a_unit_4 * term_8
+                        sum_p_unit_sensitivity_own[j_98, d_94] += factor_32 * a_unit_4 * term_8
                     if i != j_98:
-                        sum_norm_positive_sensitivity_3_own[j_98, d_94] += factor_32 * term_8
+                        sum_norm_positive_sensitivity_3_own[j_98, d_94] += factor_33 * term_8
                     term_9 = a_unit_4 - h_unit_2 * sum_a_unit_2_2
-                    sum_norm_negative_sensitivity[j_98, d_94] += factor_33 * term_9
-                    sum_h_unit_sensitivity_2_own[j_98, d_94] += factor_35 * a_unit_4 * term_9
-                    sum_h_unit_sensitivity_own[j_98, d_94] += factor_36 * a_unit_4 * term_9
-                    sum_norm_negative_sensitivity_2_own[j_98, d_94] += factor_37 * term_9
+                    sum_norm_negative_sensitivity[j_98, d_94] += factor_34 * term_9
+                    sum_h_unit_sensitivity_2_own[j_98, d_94] += factor_36 * a_unit_4 * term_9
+                    sum_h_unit_sensitivity_own[j_98, d_94] += factor_37 * a_unit_4 * term_9
+                    sum_norm_negative_sensitivity_2_own[j_98, d_94] += factor_38 * term_9
         _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sensitivity_3_now = 0.0
+            sum_norm_anchor_sensitivity_3_now_lost = 0.0
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_10 = 1.0 + rest_sum_a_unit_2_2
             for f_3 in range(d):
                 sum_a_unit_3_now = np.float64(sum_a_unit_3_product[row, f_3]) / term_10
                 sum_a_unit_3[i, f_3] = sum_a_unit_3_now
                 a_unit_5 = np.float64(a_unit[i, f_3])
-                sum_norm_anchor_sensitivity_3_now += a_unit_5 * sum_a_unit_3_now
+                factor_39 = a_unit_5 * sum_a_unit_3_now
+                sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost = _plus(sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost, factor_39)
+            sum_norm_anchor_sensitivity_3_now = _completed(sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost)
             sum_norm_anchor_sensitivity_3[i] = sum_norm_anchor_sensitivity_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = 0.0
+            sum_norm_anchor_now_lost = 0.0
             sum_norm_anchor_sensitivity_2_now = 0.0
+            sum_norm_anchor_sensitivity_2_now_lost = 0.0
             sum_norm_anchor_sensitivity_5_now = 0.0
+            sum_norm_anchor_sensitivity_5_now_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_11 = 1.0 + rest_sum_a_unit_4
             exp_sum_a_unit_own_3 = exp_sum_a_unit_own[i]
@@ -2229,12 +2437,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             term_12 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + math.log1p(rest_sum_a_unit_4) - math.log1p(rest_sum_a_unit_2_3)
             decay_value_2 = _decay(term_12)
             term_13 = 1.0 + decay_value_2
-            factor_38 = decay_value_2 / term_13
-            sigmoid_plus_2 = (((1.0 / term_13)) if term_12 >= 0 else factor_38 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_40 = decay_value_2 / term_13
+            sigmoid_plus_2 = (((1.0 / term_13)) if term_12 >= 0 else factor_40 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_14 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_2 / term_11
-            sigmoid_minus_2 = ((factor_38) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_40) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
-            factor_39 = scale * seed_3
+            factor_41 = scale * seed_3
             for f_3 in range(d):
                 sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_11
                 sum_a_unit_4[i, f_3] = sum_a_unit_4_now
@@ -2242,43 +2450,52 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 p_unit_3 = np.float64(p_unit[i, f_3])
                 sum_a_unit_3_2 = sum_a_unit_3[i, f_3]
                 term_15 = p_unit_3 * term_14 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
-                sum_norm_anchor_now += factor_39 * a_unit_6 * term_15
-                a_unit_slope_now = factor_39 * term_15
+                factor_42 = factor_41 * a_unit_6 * term_15
+                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_42)
+                a_unit_slope_now = factor_41 * term_15
                 a_unit_slope[f_3] = a_unit_slope_now
-                sum_norm_anchor_sensitivity_2_now += a_unit_slope_now * a_unit_6
-                sum_norm_anchor_sensitivity_5_now += a_unit_6 * sum_a_unit_4_now
+                factor_43 = a_unit_slope_now * a_unit_6
+                sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost, factor_43)
+                factor_44 = a_unit_6 * sum_a_unit_4_now
+                sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost = _plus(sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost, factor_44)
+            sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
+            sum_norm_anchor_sensitivity_2_now = _completed(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost)
+            sum_norm_anchor_sensitivity_5_now = _completed(sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost)
             sum_norm_anchor[i] = sum_norm_anchor_now
             sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
             sum_norm_anchor_sensitivity_5[i] = sum_norm_anchor_sensitivity_5_now
             peak_anchor_4 = peak_anchor[i]
-            factor_40 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_4)
-            ratio_value_8 = _ratio(1.0, factor_40)
-            factor_41 = scale * seed_3 * sigmoid_minus_2
-            factor_42 = scale * seed_3 * sigmoid_plus_2
-            factor_43 = square * sigmoid_plus_2
-            factor_44 = -square * sigmoid_plus_2
-            factor_45 = seed_3 * sum_norm_anchor_sensitivity_3[i] * sigmoid_minus_2
-            factor_46 = square * sigmoid_minus_2
-            factor_47 = -square * sigmoid_minus_2
-            factor_48 = seed_3 * sum_norm_anchor_sensitivity_5_now * sigmoid_plus_2
+            factor_45 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_4)
+            ratio_value_8 = _ratio(1.0, factor_45)
+            factor_46 = scale * seed_3 * sigmoid_minus_2
+            factor_47 = scale * seed_3 * sigmoid_plus_2
+            factor_48 = square_4 * sigmoid_plus_2
+            factor_49 = -square_4 * sigmoid_plus_2
+            factor_50 = seed_3 * sum_norm_anchor_sensitivity_3[i] * sigmoid_minus_2
+            factor_51 = square_4 * sigmoid_minus_2
+            factor_52 = -square_4 * sigmoid_minus_2
+            factor_53 = seed_3 * sum_norm_anchor_sensitivity_5_now * sigmoid_plus_2
             sum_norm_anchor_sensitivity_8 = sum_norm_anchor_sensitivity[i]
-            factor_49 = exp_sum_a_unit_own_3 * seed_3 * sum_norm_anchor_sensitivity_8 * sigmoid_plus_2 / term_11
-            factor_50 = -sum_norm_anchor_sensitivity_2_now * ratio_value_8
+            factor_54 = exp_sum_a_unit_own_3 * seed_3 * sum_norm_anchor_sensitivity_8 * sigmoid_plus_2 / term_11
+            factor_55 = -sum_norm_anchor_sensitivity_2_now * ratio_value_8
             for d_94 in range(d):
                 logsumexp_sum_a_unit_2_sensitivity_2 = logsumexp_sum_a_unit_2_sensitivity[i, d_94]
                 logsumexp_sum_a_unit_sensitivity_2 = logsumexp_sum_a_unit_sensitivity[i, d_94]
-                term_16 = factor_46 * logsumexp_sum_a_unit_sensitivity_2 - scale * logsumexp_sum_a_unit_centred[i, d_94] + factor_47 * logsumexp_sum_a_unit_2_sensitivity_2
+                term_16 = factor_51 * logsumexp_sum_a_unit_sensitivity_2 - scale * logsumexp_sum_a_unit_centred[i, d_94] + factor_52 * logsumexp_sum_a_unit_2_sensitivity_2
                 a_unit_7 = np.float64(a_unit[i, d_94])
-                sum_norm_anchor_change_2[i, d_94] = a_unit_slope[d_94] * ratio_value_8 + factor_41 * sum_norm_anchor_sensitivity_4[i, d_94] + factor_42 * sum_norm_anchor_sensitivity_6[i, d_94] + factor_45 * (factor_43 * logsumexp_sum_a_unit_2_sensitivity_2 - scale * logsumexp_sum_a_unit_2_centred[i, d_94] + factor_44 * logsumexp_sum_a_unit_sensitivity_2) + factor_48 * term_16 + factor_49 * term_16 + factor_50 * a_unit_7
-                gradient_anchor[i, d_94] = (factor_39 * (np.float64(p_unit[i, d_94]) * term_14 + sum_a_unit_3[i, d_94] * sigmoid_minus_2 + sum_a_unit_4[i, d_94] * sigmoid_plus_2) - sum_norm_anchor_now * a_unit_7) * ratio_value_8
+                sum_norm_anchor_change_2[i, d_94] = a_unit_slope[d_94] * ratio_value_8 + factor_46 * sum_norm_anchor_sensitivity_4[i, d_94] + factor_47 * sum_norm_anchor_sensitivity_6[i, d_94] + factor_50 * (factor_48 * logsumexp_sum_a_unit_2_sensitivity_2 - scale * logsumexp_sum_a_unit_2_centred[i, d_94] + factor_49 * logsumexp_sum_a_unit_sensitivity_2) + factor_53 * term_16 + factor_54 * term_16 + factor_55 * a_unit_7
+                gradient_anchor[i, d_94] = (factor_41 * (np.float64(p_unit[i, d_94]) * term_14 + sum_a_unit_3[i, d_94] * sigmoid_minus_2 + sum_a_unit_4[i, d_94] * sigmoid_plus_2) - sum_norm_anchor_now * a_unit_7) * ratio_value_8
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
-    factor_56 = loss_scale * scale
-    factor_61 = loss_scale * square
-    factor_77 = -loss_scale * scale
+    factor_64 = loss_scale * scale
+    factor_69 = loss_scale * square_4
+    factor_85 = -loss_scale * scale
     for j_29 in range(n):
         sum_norm_negative = 0.0
+        sum_norm_negative_lost = 0.0
         sum_norm_positive = 0.0
+        sum_norm_positive_lost = 0.0
         sum_norm_positive_sensitivity_2 = 0.0
+        sum_norm_positive_sensitivity_2_lost = 0.0
         seed_4 = seed[j_29]
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
@@ -2286,130 +2503,136 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         term_18 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + math.log1p(rest_sum_a_unit_5) - math.log1p(rest_sum_a_unit_2[j_29])
         decay_value_3 = _decay(term_18)
         term_19 = 1.0 + decay_value_3
-        factor_51 = decay_value_3 / term_19
-        case_3 = (((1.0 / term_19)) if term_18 >= 0 else factor_51 if term_18 < 0.0 else np.nan)
+        factor_57 = decay_value_3 / term_19
+        case_3 = (((1.0 / term_19)) if term_18 >= 0 else factor_57 if term_18 < 0.0 else np.nan)
         term_20 = -1.0 + exp_sum_a_unit_own_4 * case_3 / term_17
-        factor_52 = seed_4 * term_20
+        factor_58 = seed_4 * term_20
         argmax_sum_a_unit_4 = argmax_sum_a_unit[j_29]
-        factor_53 = math.sqrt(scaled_anchor[argmax_sum_a_unit_4]) * _positive_part(peak_anchor[argmax_sum_a_unit_4])
+        factor_61 = math.sqrt(scaled_anchor[argmax_sum_a_unit_4]) * _positive_part(peak_anchor[argmax_sum_a_unit_4])
         sum_norm_anchor_2 = sum_norm_anchor[argmax_sum_a_unit_4]
-        ratio_value_10 = _ratio(1.0, factor_53)
-        square_4 = (ratio_value_10 * ratio_value_10)
-        factor_54 = sum_norm_anchor_2 * square_4
+        ratio_value_10 = _ratio(1.0, factor_61)
+        square_7 = (ratio_value_10 * ratio_value_10)
+        factor_62 = sum_norm_anchor_2 * square_7
         max_sum_a_unit_5 = max_sum_a_unit[argmax_sum_a_unit_4]
         rest_sum_a_unit_6 = rest_sum_a_unit[argmax_sum_a_unit_4]
         term_21 = max_sum_a_unit_5 - max_sum_a_unit_2[argmax_sum_a_unit_4] + math.log1p(rest_sum_a_unit_6) - math.log1p(rest_sum_a_unit_2[argmax_sum_a_unit_4])
         decay_value_4 = _decay(term_21)
-        factor_55 = decay_value_4 / (1.0 + decay_value_4)
-        case_4 = ((factor_55) if term_21 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_21 < 0.0 else np.nan)
+        factor_63 = decay_value_4 / (1.0 + decay_value_4)
+        case_4 = ((factor_63) if term_21 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_21 < 0.0 else np.nan)
         case_5 = ((sample_weights[argmax_sum_a_unit_4]) if weighted else 1.0)
-        factor_57 = factor_56 * case_4 * case_5 * ratio_value_10
-        case_6 = (((1.0 / (1.0 + decay_value_4))) if term_21 >= 0 else factor_55 if term_21 < 0.0 else np.nan)
-        factor_58 = factor_56 * case_6 * case_5 * ratio_value_10
-        factor_59 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
+        factor_65 = factor_64 * case_4 * case_5 * ratio_value_10
+        case_6 = (((1.0 / (1.0 + decay_value_4))) if term_21 >= 0 else factor_63 if term_21 < 0.0 else np.nan)
+        factor_66 = factor_64 * case_6 * case_5 * ratio_value_10
+        factor_67 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
         exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4]), max_sum_a_unit_5)
-        factor_60 = exp_difference_value / (1.0 + rest_sum_a_unit_6)
-        factor_62 = factor_61 * case_6 * case_4 * case_5 * ratio_value_10
-        factor_63 = -exp_difference_value / (1.0 + rest_sum_a_unit_6)
-        factor_64 = -sum_norm_anchor_2 * square_4
+        factor_68 = exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_70 = factor_69 * case_6 * case_4 * case_5 * ratio_value_10
+        factor_71 = -exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_72 = -sum_norm_anchor_2 * square_7
         term_22 = -1.0 + case_6 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
-        factor_65 = factor_56 * case_5
-        factor_66 = factor_56 * case_5 * ratio_value_10
-        factor_67 = factor_56 * case_4 * case_5
-        factor_68 = factor_56 * case_6 * case_5
-        factor_69 = square * case_6
-        factor_70 = -square * case_6
-        factor_71 = loss_scale * sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_4] * case_4 * case_5
-        factor_72 = square * case_4
-        factor_73 = -square * case_4
-        factor_74 = loss_scale * sum_norm_anchor_sensitivity_5[argmax_sum_a_unit_4] * case_6 * case_5
-        factor_75 = loss_scale * sum_norm_anchor_sensitivity[argmax_sum_a_unit_4] * case_6 * case_5 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
-        factor_76 = -sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_4] * ratio_value_10
-        factor_78 = factor_77 * case_6 * case_5 * exp_difference_value * ratio_value_10 / (1.0 + rest_sum_a_unit_6)
+        factor_73 = factor_64 * case_5
+        factor_74 = factor_64 * case_5 * ratio_value_10
+        factor_75 = factor_64 * case_4 * case_5
+        factor_76 = factor_64 * case_6 * case_5
+        factor_77 = square_4 * case_6
+        factor_78 = -square_4 * case_6
+        factor_79 = loss_scale * sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_4] * case_4 * case_5
+        factor_80 = square_4 * case_4
+        factor_81 = -square_4 * case_4
+        factor_82 = loss_scale * sum_norm_anchor_sensitivity_5[argmax_sum_a_unit_4] * case_6 * case_5
+        factor_83 = loss_scale * sum_norm_anchor_sensitivity[argmax_sum_a_unit_4] * case_6 * case_5 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_84 = -sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_4] * ratio_value_10
+        factor_86 = factor_85 * case_6 * case_5 * exp_difference_value * ratio_value_10 / (1.0 + rest_sum_a_unit_6)
         sum_norm_anchor_3 = sum_norm_anchor[j_29]
         ratio_value_12 = _ratio(1.0, math.sqrt(scaled_anchor[j_29]) * _positive_part(peak_anchor[j_29]))
-        square_5 = (ratio_value_12 * ratio_value_12)
-        factor_79 = sum_norm_anchor_3 * square_5
-        case_7 = ((factor_51) if term_18 >= 0 else ((1.0 / term_19)) if term_18 < 0.0 else np.nan)
-        factor_80 = scale * seed_4 * case_7 * ratio_value_12
-        factor_81 = scale * seed_4 * case_3 * ratio_value_12
-        factor_82 = exp_sum_a_unit_own_4 / term_17
-        factor_83 = seed_4 * square * case_3 * case_7 * ratio_value_12
-        factor_84 = -exp_sum_a_unit_own_4 / term_17
-        factor_85 = exp_sum_a_unit_own_4 * seed_4 * square * square_5 * case_3 / term_17
-        factor_86 = -sum_norm_anchor_3 * square_5
-        factor_87 = scale * seed_4
-        factor_88 = -scale * exp_sum_a_unit_own_4 * seed_4 * case_3 * ratio_value_12 / term_17
+        square_8 = (ratio_value_12 * ratio_value_12)
+        factor_87 = sum_norm_anchor_3 * square_8
+        case_7 = ((factor_57) if term_18 >= 0 else ((1.0 / term_19)) if term_18 < 0.0 else np.nan)
+        factor_88 = scale * seed_4 * case_7 * ratio_value_12
+        factor_89 = scale * seed_4 * case_3 * ratio_value_12
+        factor_90 = exp_sum_a_unit_own_4 / term_17
+        factor_91 = seed_4 * square_4 * case_3 * case_7 * ratio_value_12
+        factor_92 = -exp_sum_a_unit_own_4 / term_17
+        factor_93 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_8 * case_3 / term_17
+        factor_94 = -sum_norm_anchor_3 * square_8
+        factor_95 = scale * seed_4
+        factor_96 = -scale * exp_sum_a_unit_own_4 * seed_4 * case_3 * ratio_value_12 / term_17
         for f_58 in range(d):
-            sum_norm_negative += np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
+            factor_56 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
+            sum_norm_negative, sum_norm_negative_lost = _plus(sum_norm_negative, sum_norm_negative_lost, factor_56)
             p_unit_4 = np.float64(p_unit[j_29, f_58])
             sum_p_unit_2 = np.float64(sum_p_unit[j_29, f_58])
             a_unit_8 = np.float64(a_unit[j_29, f_58])
-            sum_norm_positive += scale * p_unit_4 * (sum_p_unit_2 + factor_52 * a_unit_8)
-            sum_norm_positive_sensitivity_2 += p_unit_4 * sum_p_unit_2
+            factor_59 = scale * p_unit_4 * (sum_p_unit_2 + factor_58 * a_unit_8)
+            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_59)
+            factor_60 = p_unit_4 * sum_p_unit_2
+            sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost, factor_60)
             a_4 = np.float64(anchor[argmax_sum_a_unit_4, f_58])
-            ratio_value_9 = _ratio(a_4, factor_53)
+            ratio_value_9 = _ratio(a_4, factor_61)
             logsumexp_sum_a_unit_2_centred_2 = logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58]
             sum_a_unit_3_3 = sum_a_unit_3[argmax_sum_a_unit_4, f_58]
             logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_4, f_58]
             sum_a_unit_4_2 = sum_a_unit_4[argmax_sum_a_unit_4, f_58]
             logsumexp_sum_a_unit_sensitivity_3 = logsumexp_sum_a_unit_sensitivity[argmax_sum_a_unit_4, f_58]
             p_6 = np.float64(positive[argmax_sum_a_unit_4, f_58])
-            ratio_value_11 = _ratio(p_6, factor_59)
+            ratio_value_11 = _ratio(p_6, factor_67)
             logsumexp_sum_a_unit_2_sensitivity_3 = logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58]
             term_23 = ratio_value_11 * term_22 + sum_a_unit_3_3 * case_4 + sum_a_unit_4_2 * case_6
-            term_24 = factor_72 * logsumexp_sum_a_unit_sensitivity_3 - scale * logsumexp_sum_a_unit_centred_2 + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3
+            term_24 = factor_80 * logsumexp_sum_a_unit_sensitivity_3 - scale * logsumexp_sum_a_unit_centred_2 + factor_81 * logsumexp_sum_a_unit_2_sensitivity_3
             sum_a_unit_3_4 = sum_a_unit_3[j_29, f_58]
             logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
             sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
-            hessian_anchor[j_29, f_58] = ((factor_54 * (ratio_value_9 * ratio_value_9) + factor_57 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_58 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_62 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_60 * ratio_value_11) + factor_62 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_63 * ratio_value_11) + factor_64 - square_4 * (factor_65 * term_23 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_66 * term_23 + factor_67 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_68 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_71 * (factor_69 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_70 * logsumexp_sum_a_unit_sensitivity_3) + factor_74 * term_24 + factor_75 * term_24 + factor_76 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_78 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_79 * (a_unit_8 * a_unit_8) + factor_80 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_81 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_83 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_82 * p_unit_4) + factor_83 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_84 * p_unit_4) + factor_85 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * np.float64(sum_a_unit[j_29, j_29])) + factor_86 - a_unit_8 * square_5 * (factor_87 * (p_unit_4 * term_20 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_88 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
+            hessian_anchor[j_29, f_58] = ((factor_62 * (ratio_value_9 * ratio_value_9) + factor_65 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_66 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_70 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_68 * ratio_value_11) + factor_70 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_71 * ratio_value_11) + factor_72 - square_7 * (factor_73 * term_23 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_74 * term_23 + factor_75 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_76 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_79 * (factor_77 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_78 * logsumexp_sum_a_unit_sensitivity_3) + factor_82 * term_24 + factor_83 * term_24 + factor_84 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_86 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_87 * (a_unit_8 * a_unit_8) + factor_88 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_89 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_91 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_90 * p_unit_4) + factor_91 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_92 * p_unit_4) + factor_93 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * np.float64(sum_a_unit[j_29, j_29])) + factor_94 - a_unit_8 * square_8 * (factor_95 * (p_unit_4 * term_20 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_96 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
+        sum_norm_negative = _completed(sum_norm_negative, sum_norm_negative_lost)
+        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
+        sum_norm_positive_sensitivity_2 = _completed(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost)
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
-        factor_89 = scale * ratio_value_13
+        factor_97 = scale * ratio_value_13
         sum_a_unit_entry_1_2 = sum_a_unit_entry_1[j_29]
-        factor_90 = exp_sum_a_unit_own_4 * square * case_3 / term_17
-        factor_91 = -scale * term_20
+        factor_98 = exp_sum_a_unit_own_4 * square_4 * case_3 / term_17
+        factor_99 = -scale * term_20
         sum_norm_anchor_sensitivity_9 = sum_norm_anchor_sensitivity[j_29]
-        factor_92 = seed_4 * sum_norm_anchor_sensitivity_9 * ratio_value_13
-        factor_93 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_13
+        factor_100 = seed_4 * sum_norm_anchor_sensitivity_9 * ratio_value_13
+        factor_101 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_13
         ratio_value_14 = _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
-        factor_94 = scale * ratio_value_14
-        factor_95 = square * ratio_value_13
-        square_7 = (ratio_value_13 * ratio_value_13)
-        factor_96 = sum_norm_positive * square_7
-        factor_97 = scale * seed_4 * square_7
-        factor_98 = exp_sum_a_unit_own_4 * seed_4 * square * square_7 * case_3 / term_17
-        square_8 = (exp_sum_a_unit_own_4 * exp_sum_a_unit_own_4)
+        factor_102 = scale * ratio_value_14
+        factor_103 = square_4 * ratio_value_13
+        square_10 = (ratio_value_13 * ratio_value_13)
+        factor_104 = sum_norm_positive * square_10
+        factor_105 = scale * seed_4 * square_10
+        factor_106 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_10 * case_3 / term_17
+        square_11 = (exp_sum_a_unit_own_4 * exp_sum_a_unit_own_4)
         case_8 = (((1.0 / ((term_19 * term_19)))) if term_18 >= 0 else ((decay_value_3 * decay_value_3) / (term_19 * term_19)) if term_18 < 0.0 else np.nan)
-        factor_99 = seed_4 * sum_norm_anchor_sensitivity_9 * square * square_8 * square_7 * case_8 / (term_17 * term_17)
-        factor_100 = -sum_norm_positive * square_7
-        factor_101 = -scale * square_7
-        factor_102 = -scale * ratio_value_13
-        factor_103 = -scale * exp_sum_a_unit_own_4 * seed_4 * square_7 * case_3 / term_17
-        factor_104 = -seed_4 * square * square_8 * square_7 * case_8 / (term_17 * term_17)
-        factor_105 = -exp_sum_a_unit_own_4 * seed_4 * sum_a_unit_entry_1_2 * square * square_7 * case_3 / term_17
-        factor_106 = -seed_4 * sum_a_unit_entry_1_2 * sum_norm_anchor_sensitivity_9 * square * square_8 * square_7 * case_8 / (term_17 * term_17)
-        factor_107 = square * ratio_value_14
-        square_9 = (ratio_value_14 * ratio_value_14)
-        factor_108 = sum_norm_negative * scale * square_9
-        factor_109 = -sum_norm_negative * scale * square_9
-        factor_110 = -scale * square_9
-        factor_111 = -sum_norm_negative * ratio_value_14
-        factor_112 = -scale * ratio_value_14
+        factor_107 = seed_4 * sum_norm_anchor_sensitivity_9 * square_4 * square_11 * square_10 * case_8 / (term_17 * term_17)
+        factor_108 = -sum_norm_positive * square_10
+        factor_109 = -scale * square_10
+        factor_110 = -scale * ratio_value_13
+        factor_111 = -scale * exp_sum_a_unit_own_4 * seed_4 * square_10 * case_3 / term_17
+        factor_112 = -seed_4 * square_4 * square_11 * square_10 * case_8 / (term_17 * term_17)
+        factor_113 = -exp_sum_a_unit_own_4 * seed_4 * sum_a_unit_entry_1_2 * square_4 * square_10 * case_3 / term_17
+        factor_114 = -seed_4 * sum_a_unit_entry_1_2 * sum_norm_anchor_sensitivity_9 * square_4 * square_11 * square_10 * case_8 / (term_17 * term_17)
+        factor_115 = square_4 * ratio_value_14
+        square_12 = (ratio_value_14 * ratio_value_14)
+        factor_116 = sum_norm_negative * scale * square_12
+        factor_117 = -sum_norm_negative * scale * square_12
+        factor_118 = -scale * square_12
+        factor_119 = -sum_norm_negative * ratio_value_14
+        factor_120 = -scale * ratio_value_14
         for d_123 in range(d):
             sum_p_unit_3 = np.float64(sum_p_unit[j_29, d_123])
             a_unit_9 = np.float64(a_unit[j_29, d_123])
-            term_25 = sum_p_unit_3 + factor_52 * a_unit_9
+            term_25 = sum_p_unit_3 + factor_58 * a_unit_9
             p_unit_5 = np.float64(p_unit[j_29, d_123])
             term_26 = a_unit_9 - sum_a_unit_entry_1_2 * p_unit_5
-            sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_123] * square + factor_89 * term_25 + factor_92 * (factor_90 * term_26 + factor_91 * p_unit_5) + factor_93 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
+            sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_123] * square_4 + factor_97 * term_25 + factor_100 * (factor_98 * term_26 + factor_99 * p_unit_5) + factor_101 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
             gradient_positive[j_29, d_123] = (scale * term_25 - sum_norm_positive * p_unit_5) * ratio_value_13
             sum_h_unit_2 = np.float64(sum_h_unit[j_29, d_123])
             h_unit_3 = np.float64(h_unit[j_29, d_123])
             term_27 = sum_h_unit_2 - sum_norm_negative * h_unit_3
-            gradient_negative[j_29, d_123] = factor_94 * term_27
-            square_6 = (p_unit_5 * p_unit_5)
-            hessian_positive[j_29, d_123] = factor_89 * sum_p_unit_sensitivity_2_own[j_29, d_123] + factor_95 * sum_p_unit_sensitivity_own[j_29, d_123] + factor_96 * 2.0 * square_6 + factor_97 * a_unit_9 * p_unit_5 + factor_98 * (a_unit_9 * a_unit_9) + factor_99 * a_unit_9 * p_unit_5 + factor_100 - sum_norm_positive_change * p_unit_5 * ratio_value_13 + factor_101 * p_unit_5 * sum_p_unit_3 + factor_102 * p_unit_5 * sum_norm_positive_sensitivity_3_own[j_29, d_123] + factor_103 * a_unit_9 * p_unit_5 + factor_104 * a_unit_9 * term_26 + factor_105 * a_unit_9 * p_unit_5 + factor_106 * square_6
-            hessian_negative[j_29, d_123] = factor_94 * sum_h_unit_sensitivity_2_own[j_29, d_123] + factor_107 * sum_h_unit_sensitivity_own[j_29, d_123] + factor_108 * (h_unit_3 * h_unit_3) + factor_109 + factor_110 * h_unit_3 * term_27 + factor_112 * h_unit_3 * (scale * sum_norm_negative_sensitivity[j_29, d_123] + sum_h_unit_2 * ratio_value_14 + factor_111 * h_unit_3) + factor_112 * h_unit_3 * sum_norm_negative_sensitivity_2_own[j_29, d_123]
+            gradient_negative[j_29, d_123] = factor_102 * term_27
+            square_9 = (p_unit_5 * p_unit_5)
+            hessian_positive[j_29, d_123] = factor_97 * sum_p_unit_sensitivity_2_own[j_29, d_123] + factor_103 * sum_p_unit_sensitivity_own[j_29, d_123] + factor_104 * 2.0 * square_9 + factor_105 * a_unit_9 * p_unit_5 + factor_106 * (a_unit_9 * a_unit_9) + factor_107 * a_unit_9 * p_unit_5 + factor_108 - sum_norm_positive_change * p_unit_5 * ratio_value_13 + factor_109 * p_unit_5 * sum_p_unit_3 + factor_110 * p_unit_5 * sum_norm_positive_sensitivity_3_own[j_29, d_123] + factor_111 * a_unit_9 * p_unit_5 + factor_112 * a_unit_9 * term_26 + factor_113 * a_unit_9 * p_unit_5 + factor_114 * square_9
+            hessian_negative[j_29, d_123] = factor_102 * sum_h_unit_sensitivity_2_own[j_29, d_123] + factor_115 * sum_h_unit_sensitivity_own[j_29, d_123] + factor_116 * (h_unit_3 * h_unit_3) + factor_117 + factor_118 * h_unit_3 * term_27 + factor_120 * h_unit_3 * (scale * sum_norm_negative_sensitivity[j_29, d_123] + sum_h_unit_2 * ratio_value_14 + factor_119 * h_unit_3) + factor_120 * h_unit_3 * sum_norm_negative_sensitivity_2_own[j_29, d_123]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2453,18 +2676,27 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             if magnitude_value_3 > peak_negative or magnitude_value_3 != magnitude_value_3:
                 peak_negative = magnitude_value_3
         scaled_anchor = 0.0
+        scaled_anchor_lost = 0.0
         scaled_positive = 0.0
+        scaled_positive_lost = 0.0
         scaled_negative = 0.0
+        scaled_negative_lost = 0.0
         for f_193 in range(d):
             a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor)
-            scaled_anchor += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
             p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive)
-            scaled_positive += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
             h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative)
-            scaled_negative += (ratio_value_3 * ratio_value_3)
+            square_3 = (ratio_value_3 * ratio_value_3)
+            scaled_negative, scaled_negative_lost = _plus(scaled_negative, scaled_negative_lost, square_3)
+        scaled_anchor = _completed(scaled_anchor, scaled_anchor_lost)
+        scaled_positive = _completed(scaled_positive, scaled_positive_lost)
+        scaled_negative = _completed(scaled_negative, scaled_negative_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
@@ -2476,12 +2708,19 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             h_3 = np.float64(negative[i, f_3])
             h_unit[i, f_3] = _ratio(h_3, factor_3)
     sum_scale = 0.0
+    sum_scale_lost = 0.0
     sum_scale_2 = 0.0
+    sum_scale_2_lost = 0.0
     sum_scale_3 = 0.0
+    sum_scale_3_lost = 0.0
     sum_scale_2_sensitivity = 0.0
+    sum_scale_2_sensitivity_lost = 0.0
     sum_scale_2_sensitivity_2 = 0.0
+    sum_scale_2_sensitivity_2_lost = 0.0
     sum_scale_3_sensitivity = 0.0
+    sum_scale_3_sensitivity_lost = 0.0
     sum_scale_3_sensitivity_2 = 0.0
+    sum_scale_3_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
@@ -2500,23 +2739,32 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             max_sum_a_unit[row] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
+            rest_sum_a_unit_now_lost = 0.0
             for j_195 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)
                 exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
                 if j_195 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now += exp_sum_a_unit_now
+                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
             seed_2 = seed[i]
-            sum_scale += seed_2 * np.float64(sum_a_unit[row, i])
+            factor_5 = seed_2 * np.float64(sum_a_unit[row, i])
+            sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_5)
             logsumexp_sum_a_unit_sensitivity_2_now = 0.0
+            logsumexp_sum_a_unit_sensitivity_2_now_lost = 0.0
             logsumexp_sum_a_unit_centred_2_now = 0.0
+            logsumexp_sum_a_unit_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_a_unit_now
             for j_160 in range(n):
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_160]
                 sum_a_unit_3 = np.float64(sum_a_unit[row, j_160])
-                logsumexp_sum_a_unit_sensitivity_2_now += exp_sum_a_unit_3 * sum_a_unit_3 / term
+                factor_6 = exp_sum_a_unit_3 * sum_a_unit_3 / term
+                logsumexp_sum_a_unit_sensitivity_2_now, logsumexp_sum_a_unit_sensitivity_2_now_lost = _plus(logsumexp_sum_a_unit_sensitivity_2_now, logsumexp_sum_a_unit_sensitivity_2_now_lost, factor_6)
+                factor_7 = exp_sum_a_unit_3 * (sum_a_unit_3 - np.float64(sum_a_unit[row, argmax_sum_a_unit_now])) / term
                 if j_160 != argmax_sum_a_unit_now:
-                    logsumexp_sum_a_unit_centred_2_now += exp_sum_a_unit_3 * (sum_a_unit_3 - np.float64(sum_a_unit[row, argmax_sum_a_unit_now])) / term
+                    logsumexp_sum_a_unit_centred_2_now, logsumexp_sum_a_unit_centred_2_now_lost = _plus(logsumexp_sum_a_unit_centred_2_now, logsumexp_sum_a_unit_centred_2_now_lost, factor_7)
+            logsumexp_sum_a_unit_sensitivity_2_now = _completed(logsumexp_sum_a_unit_sensitivity_2_now, logsumexp_sum_a_unit_sensitivity_2_now_lost)
+            logsumexp_sum_a_unit_centred_2_now = _completed(logsumexp_sum_a_unit_centred_2_now, logsumexp_sum_a_unit_centred_2_now_lost)
             logsumexp_sum_a_unit_sensitivity_2[row] = logsumexp_sum_a_unit_sensitivity_2_now
             logsumexp_sum_a_unit_centred_2[row] = logsumexp_sum_a_unit_centred_2_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
@@ -2526,54 +2774,75 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             argmax_sum_a_unit_2 = 0
             argmax_sum_a_unit_2_best = -np.inf
             for j_24 in range(n):
-                factor_5 = scale * np.float64(sum_a_unit_2[row, j_24])
-                if factor_5 > max_sum_a_unit_2 or factor_5 != factor_5:
-                    max_sum_a_unit_2 = factor_5
-                if factor_5 > argmax_sum_a_unit_2_best:
-                    argmax_sum_a_unit_2_best = factor_5
+                factor_8 = scale * np.float64(sum_a_unit_2[row, j_24])
+                if factor_8 > max_sum_a_unit_2 or factor_8 != factor_8:
+                    max_sum_a_unit_2 = factor_8
+                if factor_8 > argmax_sum_a_unit_2_best:
+                    argmax_sum_a_unit_2_best = factor_8
                     argmax_sum_a_unit_2 = j_24
             rest_sum_a_unit_2 = 0.0
+            rest_sum_a_unit_2_lost = 0.0
             for j_198 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2)
                 exp_sum_a_unit_2[j_198] = exp_sum_a_unit_2_now
                 if j_198 != argmax_sum_a_unit_2:
-                    rest_sum_a_unit_2 += exp_sum_a_unit_2_now
+                    rest_sum_a_unit_2, rest_sum_a_unit_2_lost = _plus(rest_sum_a_unit_2, rest_sum_a_unit_2_lost, exp_sum_a_unit_2_now)
+            rest_sum_a_unit_2 = _completed(rest_sum_a_unit_2, rest_sum_a_unit_2_lost)
             logsumexp_sum_a_unit_2_sensitivity_2 = 0.0
+            logsumexp_sum_a_unit_2_sensitivity_2_lost = 0.0
             logsumexp_sum_a_unit_2_centred_2 = 0.0
+            logsumexp_sum_a_unit_2_centred_2_lost = 0.0
             seed_3 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[row]
             rest_sum_a_unit_3 = rest_sum_a_unit[row]
             log1p_value = math.log1p(rest_sum_a_unit_3)
             log1p_value_2 = math.log1p(rest_sum_a_unit_2)
             decay_value = _decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2)
-            factor_6 = decay_value / (1.0 + decay_value)
-            case = ((factor_6) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay_value))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
-            factor_7 = seed_3 * case / (1.0 + rest_sum_a_unit_2)
-            case_2 = (((1.0 / (1.0 + decay_value))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else factor_6 if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
-            factor_8 = seed_3 * case_2 / (1.0 + rest_sum_a_unit_3)
+            factor_9 = decay_value / (1.0 + decay_value)
+            case = ((factor_9) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay_value))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            factor_10 = seed_3 * case / (1.0 + rest_sum_a_unit_2)
+            case_2 = (((1.0 / (1.0 + decay_value))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else factor_9 if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            factor_12 = seed_3 * case_2 / (1.0 + rest_sum_a_unit_3)
             term_2 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
             for j_45 in range(n):
                 exp_sum_a_unit_2_2 = exp_sum_a_unit_2[j_45]
                 sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_45])
-                sum_scale_2 += factor_7 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
+                factor_11 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
+                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, factor_11)
                 exp_sum_a_unit_4 = exp_sum_a_unit[row, j_45]
                 sum_a_unit_4 = np.float64(sum_a_unit[row, j_45])
-                sum_scale_3 += factor_8 * exp_sum_a_unit_4 * sum_a_unit_4
-                logsumexp_sum_a_unit_2_sensitivity_2 += exp_sum_a_unit_2_2 * sum_a_unit_2_2 / term_2
+                factor_13 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4
+                sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, factor_13)
+                factor_14 = exp_sum_a_unit_2_2 * sum_a_unit_2_2 / term_2
+                logsumexp_sum_a_unit_2_sensitivity_2, logsumexp_sum_a_unit_2_sensitivity_2_lost = _plus(logsumexp_sum_a_unit_2_sensitivity_2, logsumexp_sum_a_unit_2_sensitivity_2_lost, factor_14)
                 term_3 = sum_a_unit_2_2 - np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2])
+                factor_15 = exp_sum_a_unit_2_2 * term_3 / term_2
                 if j_45 != argmax_sum_a_unit_2:
-                    logsumexp_sum_a_unit_2_centred_2 += exp_sum_a_unit_2_2 * term_3 / term_2
+                    logsumexp_sum_a_unit_2_centred_2, logsumexp_sum_a_unit_2_centred_2_lost = _plus(logsumexp_sum_a_unit_2_centred_2, logsumexp_sum_a_unit_2_centred_2_lost, factor_15)
+                factor_16 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * term_3
                 if j_45 != argmax_sum_a_unit_2:
-                    sum_scale_2_sensitivity += factor_7 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * term_3
+                    sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_16)
+                factor_17 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4 * (sum_a_unit_4 - np.float64(sum_a_unit[row, argmax_sum_a_unit_3]))
                 if j_45 != argmax_sum_a_unit_3:
-                    sum_scale_3_sensitivity += factor_8 * exp_sum_a_unit_4 * sum_a_unit_4 * (sum_a_unit_4 - np.float64(sum_a_unit[row, argmax_sum_a_unit_3]))
+                    sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, factor_17)
+            logsumexp_sum_a_unit_2_sensitivity_2 = _completed(logsumexp_sum_a_unit_2_sensitivity_2, logsumexp_sum_a_unit_2_sensitivity_2_lost)
+            logsumexp_sum_a_unit_2_centred_2 = _completed(logsumexp_sum_a_unit_2_centred_2, logsumexp_sum_a_unit_2_centred_2_lost)
             logsumexp_sum_a_unit_sensitivity_2_2 = logsumexp_sum_a_unit_sensitivity_2[row]
-            factor_9 = seed_3 * case * (-logsumexp_sum_a_unit_2_centred_2 + logsumexp_sum_a_unit_2_sensitivity_2 * case_2 - logsumexp_sum_a_unit_sensitivity_2_2 * case_2) / term_2
-            factor_10 = seed_3 * case_2 * (-logsumexp_sum_a_unit_centred_2[row] + logsumexp_sum_a_unit_sensitivity_2_2 * case - logsumexp_sum_a_unit_2_sensitivity_2 * case) / (1.0 + rest_sum_a_unit_3)
+            factor_18 = seed_3 * case * (-logsumexp_sum_a_unit_2_centred_2 + logsumexp_sum_a_unit_2_sensitivity_2 * case_2 - logsumexp_sum_a_unit_sensitivity_2_2 * case_2) / term_2
+            factor_20 = seed_3 * case_2 * (-logsumexp_sum_a_unit_centred_2[row] + logsumexp_sum_a_unit_sensitivity_2_2 * case - logsumexp_sum_a_unit_2_sensitivity_2 * case) / (1.0 + rest_sum_a_unit_3)
             for j_167 in range(n):
-                sum_scale_2_sensitivity_2 += factor_9 * exp_sum_a_unit_2[j_167] * np.float64(sum_a_unit_2[row, j_167])
-                sum_scale_3_sensitivity_2 += factor_10 * exp_sum_a_unit[row, j_167] * np.float64(sum_a_unit[row, j_167])
+                factor_19 = factor_18 * exp_sum_a_unit_2[j_167] * np.float64(sum_a_unit_2[row, j_167])
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_19)
+                factor_21 = factor_20 * exp_sum_a_unit[row, j_167] * np.float64(sum_a_unit[row, j_167])
+                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, factor_21)
+    sum_scale = _completed(sum_scale, sum_scale_lost)
+    sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
+    sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
+    sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
+    sum_scale_2_sensitivity_2 = _completed(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost)
+    sum_scale_3_sensitivity = _completed(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost)
+    sum_scale_3_sensitivity_2 = _completed(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost)
     parameter_gradient[0] += sum_scale_2 + sum_scale_3 - sum_scale
     parameter_hessian[0] += sum_scale_2_sensitivity + sum_scale_2_sensitivity_2 + sum_scale_3_sensitivity + sum_scale_3_sensitivity_2
 
@@ -2670,24 +2939,36 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
         scaled_anchor_now = 0.0
+        scaled_anchor_now_lost = 0.0
         scaled_positive_now = 0.0
+        scaled_positive_now_lost = 0.0
         scaled_negative_now = 0.0
+        scaled_negative_now_lost = 0.0
         for f_193 in range(d):
             a_2 = np.float64(anchor[i, f_193])
             ratio_value = _ratio(a_2, peak_anchor_now)
-            scaled_anchor_now += (ratio_value * ratio_value)
+            square = (ratio_value * ratio_value)
+            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
             p_2 = np.float64(positive[i, f_193])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
-            scaled_positive_now += (ratio_value_2 * ratio_value_2)
+            square_2 = (ratio_value_2 * ratio_value_2)
+            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
             h_2 = np.float64(negative[i, f_193])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
-            scaled_negative_now += (ratio_value_3 * ratio_value_3)
+            square_3 = (ratio_value_3 * ratio_value_3)
+            scaled_negative_now, scaled_negative_now_lost = _plus(scaled_negative_now, scaled_negative_now_lost, square_3)
+        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
+        scaled_negative_now = _completed(scaled_negative_now, scaled_negative_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
         norm_anchor_tangent_now = 0.0
+        norm_anchor_tangent_now_lost = 0.0
         norm_positive_tangent_now = 0.0
+        norm_positive_tangent_now_lost = 0.0
         norm_negative_tangent_now = 0.0
+        norm_negative_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
@@ -2702,11 +2983,17 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             h_unit_now = _ratio(h_3, factor_3)
             h_unit[i, f_3] = h_unit_now
             v_a = np.float64(direction_anchor[i, f_3])
-            norm_anchor_tangent_now += a_unit_now * v_a
+            factor_4 = a_unit_now * v_a
+            norm_anchor_tangent_now, norm_anchor_tangent_now_lost = _plus(norm_anchor_tangent_now, norm_anchor_tangent_now_lost, factor_4)
             v_p = np.float64(direction_positive[i, f_3])
-            norm_positive_tangent_now += v_p * p_unit_now
+            factor_5 = v_p * p_unit_now
+            norm_positive_tangent_now, norm_positive_tangent_now_lost = _plus(norm_positive_tangent_now, norm_positive_tangent_now_lost, factor_5)
             v_h = np.float64(direction_negative[i, f_3])
-            norm_negative_tangent_now += v_h * h_unit_now
+            factor_6 = v_h * h_unit_now
+            norm_negative_tangent_now, norm_negative_tangent_now_lost = _plus(norm_negative_tangent_now, norm_negative_tangent_now_lost, factor_6)
+        norm_anchor_tangent_now = _completed(norm_anchor_tangent_now, norm_anchor_tangent_now_lost)
+        norm_positive_tangent_now = _completed(norm_positive_tangent_now, norm_positive_tangent_now_lost)
+        norm_negative_tangent_now = _completed(norm_negative_tangent_now, norm_negative_tangent_now_lost)
         norm_anchor_tangent[i] = norm_anchor_tangent_now
         norm_positive_tangent[i] = norm_positive_tangent_now
         norm_negative_tangent[i] = norm_negative_tangent_now
@@ -2728,9 +3015,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     sum_h_unit[:, :] = 0.0
     sum_p_unit[:, :] = 0.0
     sum_scale_tangent = 0.0
+    sum_scale_tangent_lost = 0.0
     sum_scale_2_tangent = 0.0
+    sum_scale_2_tangent_lost = 0.0
     sum_h_unit_tangent[:, :] = 0.0
     sum_scale_3_tangent = 0.0
+    sum_scale_3_tangent_lost = 0.0
     sum_p_unit_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -2742,23 +3032,25 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 sum_a_unit_5 = np.float64(sum_a_unit[row, j_8])
-                factor_4 = scale * sum_a_unit_5
-                if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
-                    max_sum_a_unit_now = factor_4
-                if factor_4 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_4
+                factor_7 = scale * sum_a_unit_5
+                if factor_7 > max_sum_a_unit_now or factor_7 != factor_7:
+                    max_sum_a_unit_now = factor_7
+                if factor_7 > argmax_sum_a_unit_now_best:
+                    argmax_sum_a_unit_now_best = factor_7
                     argmax_sum_a_unit_now = j_8
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             sum_a_unit_6 = np.float64(sum_a_unit[row, argmax_sum_a_unit_now])
             sum_a_unit_entry_2[i] = sum_a_unit_6
             rest_sum_a_unit_now = 0.0
+            rest_sum_a_unit_now_lost = 0.0
             for j_195 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)
                 exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
                 if j_195 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now += exp_sum_a_unit_now
+                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
                 sum_a_unit_4_left[row, j_195] = ((exp_sum_a_unit_now) if i != j_195 else 0.0)
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -2770,37 +3062,39 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_2_now_best = -np.inf
             for j_24 in range(n):
                 sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_24])
-                factor_5 = scale * sum_a_unit_2_2
-                if factor_5 > max_sum_a_unit_2_now or factor_5 != factor_5:
-                    max_sum_a_unit_2_now = factor_5
-                if factor_5 > argmax_sum_a_unit_2_now_best:
-                    argmax_sum_a_unit_2_now_best = factor_5
+                factor_8 = scale * sum_a_unit_2_2
+                if factor_8 > max_sum_a_unit_2_now or factor_8 != factor_8:
+                    max_sum_a_unit_2_now = factor_8
+                if factor_8 > argmax_sum_a_unit_2_now_best:
+                    argmax_sum_a_unit_2_now_best = factor_8
                     argmax_sum_a_unit_2_now = j_24
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             argmax_sum_a_unit_2[row] = argmax_sum_a_unit_2_now
             sum_a_unit_2_3 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_now])
             sum_a_unit_2_entry_4[i] = sum_a_unit_2_3
             rest_sum_a_unit_2_now = 0.0
+            rest_sum_a_unit_2_now_lost = 0.0
             for j_198 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2_now)
                 exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
                 if j_198 != argmax_sum_a_unit_2_now:
-                    rest_sum_a_unit_2_now += exp_sum_a_unit_2_now
+                    rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost, exp_sum_a_unit_2_now)
+            rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[i]
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term = max_sum_a_unit_3 - max_sum_a_unit_2_now + math.log1p(rest_sum_a_unit_3) - math.log1p(rest_sum_a_unit_2_now)
             decay_value = _decay(term)
-            factor_6 = decay_value / (1.0 + decay_value)
-            sigmoid_minus = ((factor_6) if term >= 0 else ((1.0 / (1.0 + decay_value))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            factor_7 = seed_2 * sigmoid_minus / (1.0 + rest_sum_a_unit_2_now)
-            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else factor_6 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            factor_8 = seed_2 * sigmoid_plus / (1.0 + rest_sum_a_unit_3)
+            factor_9 = decay_value / (1.0 + decay_value)
+            sigmoid_minus = ((factor_9) if term >= 0 else ((1.0 / (1.0 + decay_value))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_10 = seed_2 * sigmoid_minus / (1.0 + rest_sum_a_unit_2_now)
+            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else factor_9 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_11 = seed_2 * sigmoid_plus / (1.0 + rest_sum_a_unit_3)
             for f_30 in range(d):
                 a_unit_3 = np.float64(a_unit[i, f_30])
-                sum_h_unit_right[row, f_30] = factor_7 * a_unit_3
-                sum_p_unit_right[row, f_30] = factor_8 * a_unit_3
+                sum_h_unit_right[row, f_30] = factor_10 * a_unit_3
+                sum_p_unit_right[row, f_30] = factor_11 * a_unit_3
         _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -2814,6 +3108,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = 0.0
+            sum_norm_anchor_now_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_4
             exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
@@ -2822,12 +3117,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
             term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + math.log1p(rest_sum_a_unit_4) - math.log1p(rest_sum_a_unit_2_3)
             decay_value_2 = _decay(term_4)
-            factor_9 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_4 >= 0 else factor_9 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_12 = decay_value_2 / (1.0 + decay_value_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_4 >= 0 else factor_12 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = -1.0 + exp_sum_a_unit_own_2 * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_9) if term_4 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
-            factor_10 = scale * seed_3
+            factor_13 = scale * seed_3
             for f_3 in range(d):
                 sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_3
                 sum_a_unit_4[row, f_3] = sum_a_unit_4_now
@@ -2835,7 +3130,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 p_unit_3 = np.float64(p_unit[i, f_3])
                 sum_a_unit_3_2 = sum_a_unit_3[row, f_3]
                 term_6 = p_unit_3 * term_5 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
-                sum_norm_anchor_now += factor_10 * a_unit_4 * term_6
+                factor_14 = factor_13 * a_unit_4 * term_6
+                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_14)
+            sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
             sum_norm_anchor[row] = sum_norm_anchor_now
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
         _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
@@ -2848,16 +3145,20 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_tangent_2 = sum_a_unit_tangent[row, argmax_sum_a_unit_3]
             sum_a_unit_tangent_entry_1[i] = sum_a_unit_tangent_2
             seed_4 = seed[i]
-            sum_scale_tangent += seed_4 * sum_a_unit_tangent[row, i]
+            factor_15 = seed_4 * sum_a_unit_tangent[row, i]
+            sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_15)
             logsumexp_sum_a_unit_tangent_now = 0.0
+            logsumexp_sum_a_unit_tangent_now_lost = 0.0
             rest_sum_a_unit_5 = rest_sum_a_unit[i]
             term_7 = 1.0 + rest_sum_a_unit_5
-            factor_11 = scale * sum_a_unit_tangent_2
+            factor_16 = scale * sum_a_unit_tangent_2
             sum_a_unit_7 = np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
-            factor_12 = direction_parameters[0] * sum_a_unit_7
-            term_8 = factor_11 + factor_12
+            factor_17 = direction_parameters[0] * sum_a_unit_7
+            term_8 = factor_16 + factor_17
             for j_177 in range(n):
-                logsumexp_sum_a_unit_tangent_now += exp_sum_a_unit[row, j_177] * (scale * sum_a_unit_tangent[row, j_177] + direction_parameters[0] * np.float64(sum_a_unit[row, j_177]) - term_8) / term_7
+                factor_18 = exp_sum_a_unit[row, j_177] * (scale * sum_a_unit_tangent[row, j_177] + direction_parameters[0] * np.float64(sum_a_unit[row, j_177]) - term_8) / term_7
+                logsumexp_sum_a_unit_tangent_now, logsumexp_sum_a_unit_tangent_now_lost = _plus(logsumexp_sum_a_unit_tangent_now, logsumexp_sum_a_unit_tangent_now_lost, factor_18)
+            logsumexp_sum_a_unit_tangent_now = _completed(logsumexp_sum_a_unit_tangent_now, logsumexp_sum_a_unit_tangent_now_lost)
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
             for j_8 in range(n):
                 sum_a_unit_8 = np.float64(sum_a_unit[row, j_8])
@@ -2877,62 +3178,67 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_2_tangent_2 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_2]
             sum_a_unit_2_tangent_entry_3[i] = sum_a_unit_2_tangent_2
             logsumexp_sum_a_unit_2_tangent_now = 0.0
+            logsumexp_sum_a_unit_2_tangent_now_lost = 0.0
             rest_sum_a_unit_2_4 = rest_sum_a_unit_2[i]
             term_9 = 1.0 + rest_sum_a_unit_2_4
-            factor_13 = scale * sum_a_unit_2_tangent_2
+            factor_19 = scale * sum_a_unit_2_tangent_2
             sum_a_unit_2_4 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_2])
-            factor_14 = direction_parameters[0] * sum_a_unit_2_4
-            term_10 = factor_13 + factor_14
+            factor_20 = direction_parameters[0] * sum_a_unit_2_4
+            term_10 = factor_19 + factor_20
             for j_180 in range(n):
-                logsumexp_sum_a_unit_2_tangent_now += np.float64(exp_sum_a_unit_2[row, j_180]) * (scale * sum_a_unit_2_tangent[row, j_180] + direction_parameters[0] * np.float64(sum_a_unit_2[row, j_180]) - term_10) / term_9
+                factor_21 = np.float64(exp_sum_a_unit_2[row, j_180]) * (scale * sum_a_unit_2_tangent[row, j_180] + direction_parameters[0] * np.float64(sum_a_unit_2[row, j_180]) - term_10) / term_9
+                logsumexp_sum_a_unit_2_tangent_now, logsumexp_sum_a_unit_2_tangent_now_lost = _plus(logsumexp_sum_a_unit_2_tangent_now, logsumexp_sum_a_unit_2_tangent_now_lost, factor_21)
+            logsumexp_sum_a_unit_2_tangent_now = _completed(logsumexp_sum_a_unit_2_tangent_now, logsumexp_sum_a_unit_2_tangent_now_lost)
             logsumexp_sum_a_unit_2_tangent[i] = logsumexp_sum_a_unit_2_tangent_now
-            term_11 = logsumexp_sum_a_unit_2_tangent_now + factor_13 + factor_14
+            term_11 = logsumexp_sum_a_unit_2_tangent_now + factor_19 + factor_20
             max_sum_a_unit_5 = max_sum_a_unit[i]
             max_sum_a_unit_2_3 = max_sum_a_unit_2[i]
             rest_sum_a_unit_6 = rest_sum_a_unit[i]
             term_12 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + math.log1p(rest_sum_a_unit_6) - math.log1p(rest_sum_a_unit_2_4)
             decay_value_3 = _decay(term_12)
-            factor_15 = decay_value_3 / (1.0 + decay_value_3)
-            sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_12 >= 0 else factor_15 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            factor_16 = term_11 * sigmoid_plus_3 / term_9
+            factor_22 = decay_value_3 / (1.0 + decay_value_3)
+            sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_12 >= 0 else factor_22 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_23 = term_11 * sigmoid_plus_3 / term_9
             logsumexp_sum_a_unit_tangent_2 = logsumexp_sum_a_unit_tangent[i]
             argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_3 = sum_a_unit_tangent[row, argmax_sum_a_unit_4]
-            factor_17 = scale * sum_a_unit_tangent_3
+            factor_24 = scale * sum_a_unit_tangent_3
             sum_a_unit_9 = np.float64(sum_a_unit[row, argmax_sum_a_unit_4])
-            factor_18 = direction_parameters[0] * sum_a_unit_9
-            term_13 = logsumexp_sum_a_unit_tangent_2 + factor_17 + factor_18
-            factor_19 = -term_13 * sigmoid_plus_3 / term_9
+            factor_25 = direction_parameters[0] * sum_a_unit_9
+            term_13 = logsumexp_sum_a_unit_tangent_2 + factor_24 + factor_25
+            factor_26 = -term_13 * sigmoid_plus_3 / term_9
             seed_5 = seed[i]
-            sigmoid_minus_3 = ((factor_15) if term_12 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            factor_20 = seed_5 * sigmoid_minus_3
+            sigmoid_minus_3 = ((factor_22) if term_12 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_27 = seed_5 * sigmoid_minus_3
             term_14 = 1.0 + rest_sum_a_unit_6
-            factor_21 = term_13 * sigmoid_minus_3 / term_14
-            factor_22 = -term_11 * sigmoid_minus_3 / term_14
-            factor_23 = seed_5 * sigmoid_plus_3
+            factor_29 = term_13 * sigmoid_minus_3 / term_14
+            factor_30 = -term_11 * sigmoid_minus_3 / term_14
+            factor_31 = seed_5 * sigmoid_plus_3
             for j_24 in range(n):
                 exp_sum_a_unit_2_2 = np.float64(exp_sum_a_unit_2[row, j_24])
                 sum_a_unit_2_tangent_3 = sum_a_unit_2_tangent[row, j_24]
                 sum_a_unit_2_5 = np.float64(sum_a_unit_2[row, j_24])
                 softmax_sum_a_unit_2_tangent_now = exp_sum_a_unit_2_2 * (-logsumexp_sum_a_unit_2_tangent_now + (scale * sum_a_unit_2_tangent_3 + direction_parameters[0] * sum_a_unit_2_5 - term_10)) / term_9
                 softmax_sum_a_unit_2_tangent[row, j_24] = softmax_sum_a_unit_2_tangent_now
-                sum_scale_2_tangent += factor_20 * (softmax_sum_a_unit_2_tangent_now * sum_a_unit_2_5 + exp_sum_a_unit_2_2 * sum_a_unit_2_tangent_3 / term_9 + factor_16 * exp_sum_a_unit_2_2 * sum_a_unit_2_5 + factor_19 * exp_sum_a_unit_2_2 * sum_a_unit_2_5)
+                factor_28 = factor_27 * (softmax_sum_a_unit_2_tangent_now * sum_a_unit_2_5 + exp_sum_a_unit_2_2 * sum_a_unit_2_tangent_3 / term_9 + factor_23 * exp_sum_a_unit_2_2 * sum_a_unit_2_5 + factor_26 * exp_sum_a_unit_2_2 * sum_a_unit_2_5)
+                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_28)
                 softmax_sum_a_unit_tangent_2 = softmax_sum_a_unit_tangent[row, j_24]
                 sum_a_unit_10 = np.float64(sum_a_unit[row, j_24])
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_24]
-                sum_scale_3_tangent += factor_23 * (softmax_sum_a_unit_tangent_2 * sum_a_unit_10 + exp_sum_a_unit_3 * sum_a_unit_tangent[row, j_24] / term_14 + factor_21 * exp_sum_a_unit_3 * sum_a_unit_10 + factor_22 * exp_sum_a_unit_3 * sum_a_unit_10)
-                factor_24 = exp_sum_a_unit_2_2 / term_9
-                factor_25 = factor_16 * exp_sum_a_unit_2_2
-                factor_26 = factor_19 * exp_sum_a_unit_2_2
-                factor_27 = exp_sum_a_unit_3 / term_14
-                factor_28 = factor_21 * exp_sum_a_unit_3
-                factor_29 = factor_22 * exp_sum_a_unit_3
+                factor_32 = factor_31 * (softmax_sum_a_unit_tangent_2 * sum_a_unit_10 + exp_sum_a_unit_3 * sum_a_unit_tangent[row, j_24] / term_14 + factor_29 * exp_sum_a_unit_3 * sum_a_unit_10 + factor_30 * exp_sum_a_unit_3 * sum_a_unit_10)
+                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_32)
+                factor_33 = exp_sum_a_unit_2_2 / term_9
+                factor_34 = factor_23 * exp_sum_a_unit_2_2
+                factor_35 = factor_26 * exp_sum_a_unit_2_2
+                factor_36 = exp_sum_a_unit_3 / term_14
+                factor_37 = factor_29 * exp_sum_a_unit_3
+                factor_38 = factor_30 * exp_sum_a_unit_3
                 for f_30 in range(d):
                     a_unit_5 = np.float64(a_unit[i, f_30])
                     a_unit_tangent_2 = np.float64(a_unit_tangent[i, f_30])
-                    sum_h_unit_tangent[j_24, f_30] += factor_20 * (a_unit_5 * softmax_sum_a_unit_2_tangent_now + factor_24 * a_unit_tangent_2 + factor_25 * a_unit_5 + factor_26 * a_unit_5)
+                    sum_h_unit_tangent[j_24, f_30] += factor_27 * (a_unit_5 * softmax_sum_a_unit_2_tangent_now + factor_33 * a_unit_tangent_2 + factor_34 * a_unit_5 + factor_35 * a_unit_5)
                     if i != j_24:
-                        sum_p_unit_tangent[j_24, f_30] += factor_23 * (a_unit_5 * softmax_sum_a_unit_tangent_2 + factor_27 * a_unit_tangent_2 + factor_28 * a_unit_5 + factor_29 * a_unit_5)
+                        sum_p_unit_tangent[j_24, f_30] += factor_31 * (a_unit_5 * softmax_sum_a_unit_tangent_2 + factor_36 * a_unit_tangent_2 + factor_37 * a_unit_5 + factor_38 * a_unit_5)
         _multiply(softmax_sum_a_unit_2_tangent[: stop - start], False, h_unit, False, sum_a_unit_3_tangent_part1[: stop - start], False)
         _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit_tangent, False, sum_a_unit_3_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
@@ -2948,6 +3254,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent = 0.0
+            sum_norm_anchor_tangent_lost = 0.0
             rest_sum_a_unit_7 = rest_sum_a_unit[i]
             term_16 = 1.0 + rest_sum_a_unit_7
             seed_6 = seed[i]
@@ -2957,33 +3264,33 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_6 = rest_sum_a_unit_2[i]
             term_17 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + math.log1p(rest_sum_a_unit_7) - math.log1p(rest_sum_a_unit_2_6)
             decay_value_4 = _decay(term_17)
-            factor_30 = decay_value_4 / (1.0 + decay_value_4)
-            sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_17 >= 0 else factor_30 if term_17 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_39 = decay_value_4 / (1.0 + decay_value_4)
+            sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_17 >= 0 else factor_39 if term_17 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_18 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_4 / term_16
-            sigmoid_minus_4 = ((factor_30) if term_17 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_17 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            factor_31 = scale * term_18
-            factor_32 = scale * sigmoid_plus_4
-            factor_33 = scale * sigmoid_minus_4
+            sigmoid_minus_4 = ((factor_39) if term_17 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_17 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_40 = scale * term_18
+            factor_41 = scale * sigmoid_plus_4
+            factor_42 = scale * sigmoid_minus_4
             softmax_sum_a_unit_tangent_own_2 = softmax_sum_a_unit_tangent_own[i]
-            factor_34 = scale * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4
-            factor_35 = exp_sum_a_unit_own_3 / term_16
+            factor_43 = scale * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4
+            factor_44 = exp_sum_a_unit_own_3 / term_16
             logsumexp_sum_a_unit_tangent_3 = logsumexp_sum_a_unit_tangent[i]
             argmax_sum_a_unit_5 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_4 = sum_a_unit_tangent[row, argmax_sum_a_unit_5]
-            factor_36 = scale * sum_a_unit_tangent_4
+            factor_45 = scale * sum_a_unit_tangent_4
             sum_a_unit_11 = np.float64(sum_a_unit[row, argmax_sum_a_unit_5])
-            factor_37 = direction_parameters[0] * sum_a_unit_11
-            term_20 = logsumexp_sum_a_unit_tangent_3 + factor_36 + factor_37
-            factor_38 = scale * term_20 * sigmoid_plus_4 * sigmoid_minus_4
-            factor_39 = -exp_sum_a_unit_own_3 / term_16
+            factor_46 = direction_parameters[0] * sum_a_unit_11
+            term_20 = logsumexp_sum_a_unit_tangent_3 + factor_45 + factor_46
+            factor_47 = scale * term_20 * sigmoid_plus_4 * sigmoid_minus_4
+            factor_48 = -exp_sum_a_unit_own_3 / term_16
             logsumexp_sum_a_unit_2_tangent_2 = logsumexp_sum_a_unit_2_tangent[i]
             argmax_sum_a_unit_2_3 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_4 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_3]
-            factor_40 = scale * sum_a_unit_2_tangent_4
+            factor_49 = scale * sum_a_unit_2_tangent_4
             sum_a_unit_2_6 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_3])
-            factor_41 = direction_parameters[0] * sum_a_unit_2_6
-            term_21 = logsumexp_sum_a_unit_2_tangent_2 + factor_40 + factor_41
-            factor_42 = scale * term_21 * sigmoid_plus_4 * sigmoid_minus_4
+            factor_50 = direction_parameters[0] * sum_a_unit_2_6
+            term_21 = logsumexp_sum_a_unit_2_tangent_2 + factor_49 + factor_50
+            factor_51 = scale * term_21 * sigmoid_plus_4 * sigmoid_minus_4
             for f_3 in range(d):
                 sum_a_unit_4_tangent_part2 = np.float64(sum_a_unit_4_tangent_part2_product[row, f_3]) / term_16  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                 sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + np.float64(sum_a_unit_4_tangent_part1[row, f_3])
@@ -2993,86 +3300,103 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 sum_a_unit_4_2 = sum_a_unit_4[row, f_3]
                 term_19 = p_unit_4 * term_18 + sum_a_unit_3_3 * sigmoid_minus_4 + sum_a_unit_4_2 * sigmoid_plus_4
                 a_unit_6 = np.float64(a_unit[i, f_3])
-                sum_norm_anchor_tangent += seed_6 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_19 + direction_parameters[0] * a_unit_6 * term_19 + factor_31 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]) + factor_32 * sum_a_unit_4_tangent_now * a_unit_6 + factor_33 * a_unit_6 * sum_a_unit_3_tangent[row, f_3] + factor_34 * a_unit_6 * p_unit_4 + factor_38 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_35 * p_unit_4) + factor_42 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_39 * p_unit_4))
+                factor_52 = seed_6 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_19 + direction_parameters[0] * a_unit_6 * term_19 + factor_40 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]) + factor_41 * sum_a_unit_4_tangent_now * a_unit_6 + factor_42 * a_unit_6 * sum_a_unit_3_tangent[row, f_3] + factor_43 * a_unit_6 * p_unit_4 + factor_47 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_44 * p_unit_4) + factor_51 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_48 * p_unit_4))
+                sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost, factor_52)
+            sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost)
             peak_anchor_2 = peak_anchor[i]
-            factor_43 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_7 = _ratio(1.0, factor_43)
-            factor_44 = direction_parameters[0] * seed_6 * ratio_value_7
-            factor_45 = scale * seed_6 * ratio_value_7 * term_18
-            factor_46 = scale * seed_6 * sigmoid_plus_4 * ratio_value_7
-            factor_47 = scale * seed_6 * sigmoid_minus_4 * ratio_value_7
-            factor_48 = scale * seed_6 * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4 * ratio_value_7
-            factor_49 = scale * seed_6 * term_20 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
-            factor_50 = scale * seed_6 * term_21 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
-            factor_51 = -sum_norm_anchor_tangent * ratio_value_7
-            factor_52 = scale * seed_6
+            factor_53 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_7 = _ratio(1.0, factor_53)
+            factor_54 = direction_parameters[0] * seed_6 * ratio_value_7
+            factor_55 = scale * seed_6 * ratio_value_7 * term_18
+            factor_56 = scale * seed_6 * sigmoid_plus_4 * ratio_value_7
+            factor_57 = scale * seed_6 * sigmoid_minus_4 * ratio_value_7
+            factor_58 = scale * seed_6 * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4 * ratio_value_7
+            factor_59 = scale * seed_6 * term_20 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
+            factor_60 = scale * seed_6 * term_21 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
+            factor_61 = -sum_norm_anchor_tangent * ratio_value_7
+            factor_62 = scale * seed_6
             sum_norm_anchor_2 = sum_norm_anchor[row]
             norm_anchor_tangent_2 = norm_anchor_tangent[i]
-            factor_53 = -norm_anchor_tangent_2 * (ratio_value_7 * ratio_value_7)
-            factor_54 = -sum_norm_anchor_2 * ratio_value_7
+            factor_63 = -norm_anchor_tangent_2 * (ratio_value_7 * ratio_value_7)
+            factor_64 = -sum_norm_anchor_2 * ratio_value_7
             for d_32 in range(d):
                 p_unit_5 = np.float64(p_unit[i, d_32])
                 sum_a_unit_3_4 = sum_a_unit_3[row, d_32]
                 sum_a_unit_4_3 = sum_a_unit_4[row, d_32]
                 term_22 = p_unit_5 * term_18 + sum_a_unit_3_4 * sigmoid_minus_4 + sum_a_unit_4_3 * sigmoid_plus_4
                 a_unit_7 = np.float64(a_unit[i, d_32])
-                product_anchor[i, d_32] = factor_44 * term_22 + factor_45 * np.float64(p_unit_tangent[i, d_32]) + factor_46 * sum_a_unit_4_tangent[d_32] + factor_47 * sum_a_unit_3_tangent[row, d_32] + factor_48 * p_unit_5 + factor_49 * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_35 * p_unit_5) + factor_50 * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_39 * p_unit_5) + factor_51 * a_unit_7 + factor_53 * (factor_52 * term_22 - sum_norm_anchor_2 * a_unit_7) + factor_54 * np.float64(a_unit_tangent[i, d_32])
+                product_anchor[i, d_32] = factor_54 * term_22 + factor_55 * np.float64(p_unit_tangent[i, d_32]) + factor_56 * sum_a_unit_4_tangent[d_32] + factor_57 * sum_a_unit_3_tangent[row, d_32] + factor_58 * p_unit_5 + factor_59 * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_44 * p_unit_5) + factor_60 * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_48 * p_unit_5) + factor_61 * a_unit_7 + factor_63 * (factor_62 * term_22 - sum_norm_anchor_2 * a_unit_7) + factor_64 * np.float64(a_unit_tangent[i, d_32])
+    sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
+    sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
+    sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
     for j_29 in range(n):
         sum_norm_negative = 0.0
+        sum_norm_negative_lost = 0.0
         sum_norm_positive = 0.0
+        sum_norm_positive_lost = 0.0
         sum_norm_negative_tangent = 0.0
+        sum_norm_negative_tangent_lost = 0.0
         sum_norm_positive_tangent = 0.0
+        sum_norm_positive_tangent_lost = 0.0
         seed_7 = seed[j_29]
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_8 = rest_sum_a_unit[j_29]
         term_23 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + math.log1p(rest_sum_a_unit_8) - math.log1p(rest_sum_a_unit_2[j_29])
         decay_value_5 = _decay(term_23)
-        factor_55 = decay_value_5 / (1.0 + decay_value_5)
-        case = (((1.0 / (1.0 + decay_value_5))) if term_23 >= 0 else factor_55 if term_23 < 0.0 else np.nan)
+        factor_66 = decay_value_5 / (1.0 + decay_value_5)
+        case = (((1.0 / (1.0 + decay_value_5))) if term_23 >= 0 else factor_66 if term_23 < 0.0 else np.nan)
         term_24 = -1.0 + exp_sum_a_unit_own_4 * case / (1.0 + rest_sum_a_unit_8)
-        factor_56 = seed_7 * term_24
-        factor_57 = scale * seed_7 * term_24
+        factor_67 = seed_7 * term_24
+        factor_69 = scale * seed_7 * term_24
         softmax_sum_a_unit_tangent_own_3 = softmax_sum_a_unit_tangent_own[j_29]
-        factor_58 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
-        term_26 = logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + direction_parameters[0] * sum_a_unit_entry_2[j_29]
-        case_2 = ((factor_55) if term_23 >= 0 else ((1.0 / (1.0 + decay_value_5))) if term_23 < 0.0 else np.nan)
-        factor_59 = scale * exp_sum_a_unit_own_4 * seed_7 * term_26 * case * case_2 / (1.0 + rest_sum_a_unit_8)
-        term_27 = logsumexp_sum_a_unit_2_tangent[j_29] + scale * sum_a_unit_2_tangent_entry_3[j_29] + direction_parameters[0] * sum_a_unit_2_entry_4[j_29]
-        factor_60 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 / (1.0 + rest_sum_a_unit_8)
+        factor_70 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
+        term_27 = logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + direction_parameters[0] * sum_a_unit_entry_2[j_29]
+        case_2 = ((factor_66) if term_23 >= 0 else ((1.0 / (1.0 + decay_value_5))) if term_23 < 0.0 else np.nan)
+        factor_71 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 / (1.0 + rest_sum_a_unit_8)
+        term_28 = logsumexp_sum_a_unit_2_tangent[j_29] + scale * sum_a_unit_2_tangent_entry_3[j_29] + direction_parameters[0] * sum_a_unit_2_entry_4[j_29]
+        factor_72 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 / (1.0 + rest_sum_a_unit_8)
         for f_58 in range(d):
             h_unit_3 = np.float64(h_unit[j_29, f_58])
             sum_h_unit_2 = np.float64(sum_h_unit[j_29, f_58])
-            sum_norm_negative += h_unit_3 * sum_h_unit_2
+            factor_65 = h_unit_3 * sum_h_unit_2
+            sum_norm_negative, sum_norm_negative_lost = _plus(sum_norm_negative, sum_norm_negative_lost, factor_65)
             p_unit_6 = np.float64(p_unit[j_29, f_58])
             a_unit_8 = np.float64(a_unit[j_29, f_58])
-            term_25 = np.float64(sum_p_unit[j_29, f_58]) + factor_56 * a_unit_8
-            sum_norm_positive += scale * p_unit_6 * term_25
-            sum_norm_negative_tangent += h_unit_3 * sum_h_unit_tangent[j_29, f_58] + np.float64(h_unit_tangent[j_29, f_58]) * sum_h_unit_2
-            sum_norm_positive_tangent += scale * np.float64(p_unit_tangent[j_29, f_58]) * term_25 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + direction_parameters[0] * p_unit_6 * term_25 + factor_57 * np.float64(a_unit_tangent[j_29, f_58]) * p_unit_6 + factor_58 * a_unit_8 * p_unit_6 + factor_59 * a_unit_8 * p_unit_6 + factor_60 * a_unit_8 * p_unit_6
+            term_25 = np.float64(sum_p_unit[j_29, f_58]) + factor_67 * a_unit_8
+            factor_68 = scale * p_unit_6 * term_25
+            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_68)
+            term_26 = h_unit_3 * sum_h_unit_tangent[j_29, f_58] + np.float64(h_unit_tangent[j_29, f_58]) * sum_h_unit_2
+            sum_norm_negative_tangent, sum_norm_negative_tangent_lost = _plus(sum_norm_negative_tangent, sum_norm_negative_tangent_lost, term_26)
+            term_29 = scale * np.float64(p_unit_tangent[j_29, f_58]) * term_25 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + direction_parameters[0] * p_unit_6 * term_25 + factor_69 * np.float64(a_unit_tangent[j_29, f_58]) * p_unit_6 + factor_70 * a_unit_8 * p_unit_6 + factor_71 * a_unit_8 * p_unit_6 + factor_72 * a_unit_8 * p_unit_6
+            sum_norm_positive_tangent, sum_norm_positive_tangent_lost = _plus(sum_norm_positive_tangent, sum_norm_positive_tangent_lost, term_29)
+        sum_norm_negative = _completed(sum_norm_negative, sum_norm_negative_lost)
+        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
+        sum_norm_negative_tangent = _completed(sum_norm_negative_tangent, sum_norm_negative_tangent_lost)
+        sum_norm_positive_tangent = _completed(sum_norm_positive_tangent, sum_norm_positive_tangent_lost)
         ratio_value_8 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
-        factor_61 = scale * ratio_value_8
-        factor_62 = direction_parameters[0] * ratio_value_8
-        factor_63 = scale * seed_7 * ratio_value_8 * term_24
-        factor_64 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case * ratio_value_8
-        factor_65 = scale * exp_sum_a_unit_own_4 * seed_7 * term_26 * case * case_2 * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
-        factor_66 = -sum_norm_positive * ratio_value_8
-        factor_67 = -sum_norm_positive_tangent * ratio_value_8
-        factor_68 = -norm_positive_tangent[j_29] * (ratio_value_8 * ratio_value_8)
-        factor_69 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
+        factor_73 = scale * ratio_value_8
+        factor_74 = direction_parameters[0] * ratio_value_8
+        factor_75 = scale * seed_7 * ratio_value_8 * term_24
+        factor_76 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case * ratio_value_8
+        factor_77 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
+        factor_78 = -sum_norm_positive * ratio_value_8
+        factor_79 = -sum_norm_positive_tangent * ratio_value_8
+        factor_80 = -norm_positive_tangent[j_29] * (ratio_value_8 * ratio_value_8)
+        factor_81 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
         ratio_value_9 = _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
-        factor_70 = scale * ratio_value_9
-        factor_71 = direction_parameters[0] * ratio_value_9
-        factor_72 = -sum_norm_negative * scale * ratio_value_9
-        factor_73 = -sum_norm_negative_tangent * scale * ratio_value_9
-        factor_74 = -scale * norm_negative_tangent[j_29] * (ratio_value_9 * ratio_value_9)
+        factor_82 = scale * ratio_value_9
+        factor_83 = direction_parameters[0] * ratio_value_9
+        factor_84 = -sum_norm_negative * scale * ratio_value_9
+        factor_85 = -sum_norm_negative_tangent * scale * ratio_value_9
+        factor_86 = -scale * norm_negative_tangent[j_29] * (ratio_value_9 * ratio_value_9)
         for d_33 in range(d):
             a_unit_9 = np.float64(a_unit[j_29, d_33])
-            term_28 = np.float64(sum_p_unit[j_29, d_33]) + factor_56 * a_unit_9
+            term_30 = np.float64(sum_p_unit[j_29, d_33]) + factor_67 * a_unit_9
             p_unit_7 = np.float64(p_unit[j_29, d_33])
-            product_positive[j_29, d_33] = factor_61 * sum_p_unit_tangent[j_29, d_33] + factor_62 * term_28 + factor_63 * np.float64(a_unit_tangent[j_29, d_33]) + factor_64 * a_unit_9 + factor_65 * a_unit_9 + factor_66 * np.float64(p_unit_tangent[j_29, d_33]) + factor_67 * p_unit_7 + factor_68 * (scale * term_28 - sum_norm_positive * p_unit_7) + factor_69 * a_unit_9
+            product_positive[j_29, d_33] = factor_73 * sum_p_unit_tangent[j_29, d_33] + factor_74 * term_30 + factor_75 * np.float64(a_unit_tangent[j_29, d_33]) + factor_76 * a_unit_9 + factor_77 * a_unit_9 + factor_78 * np.float64(p_unit_tangent[j_29, d_33]) + factor_79 * p_unit_7 + factor_80 * (scale * term_30 - sum_norm_positive * p_unit_7) + factor_81 * a_unit_9
             h_unit_4 = np.float64(h_unit[j_29, d_33])
-            term_29 = np.float64(sum_h_unit[j_29, d_33]) - sum_norm_negative * h_unit_4
-            product_negative[j_29, d_33] = factor_70 * sum_h_unit_tangent[j_29, d_33] + factor_71 * term_29 + factor_72 * np.float64(h_unit_tangent[j_29, d_33]) + factor_73 * h_unit_4 + factor_74 * term_29
+            term_31 = np.float64(sum_h_unit[j_29, d_33]) - sum_norm_negative * h_unit_4
+            product_negative[j_29, d_33] = factor_82 * sum_h_unit_tangent[j_29, d_33] + factor_83 * term_31 + factor_84 * np.float64(h_unit_tangent[j_29, d_33]) + factor_85 * h_unit_4 + factor_86 * term_31
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent
 
 
@@ -3110,10 +3434,12 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     argmax_sum_anchor = j_2
             max_sum_anchor[row] = max_sum_anchor_now
             rest_sum_anchor_now = 0.0
+            rest_sum_anchor_now_lost = 0.0
             for j_109 in range(n):
                 exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                 if j_109 != argmax_sum_anchor:
-                    rest_sum_anchor_now += exp_sum_anchor
+                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor)
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[row] = rest_sum_anchor_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
@@ -3129,10 +3455,12 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     argmax_sum_anchor_2_best = factor_2
                     argmax_sum_anchor_2 = j_6
             rest_sum_anchor_2 = 0.0
+            rest_sum_anchor_2_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor_2 = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
                 if j_111 != argmax_sum_anchor_2:
-                    rest_sum_anchor_2 += exp_sum_anchor_2
+                    rest_sum_anchor_2, rest_sum_anchor_2_lost = _plus(rest_sum_anchor_2, rest_sum_anchor_2_lost, exp_sum_anchor_2)
+            rest_sum_anchor_2 = _completed(rest_sum_anchor_2, rest_sum_anchor_2_lost)
             max_sum_anchor_3 = max_sum_anchor[row]
             log1p_value = math.log1p(rest_sum_anchor[row])
             log1p_value_2 = math.log1p(rest_sum_anchor_2)
@@ -3197,12 +3525,14 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                     argmax_sum_anchor = j_2
             max_sum_anchor[i] = max_sum_anchor_now
             rest_sum_anchor_now = 0.0
+            rest_sum_anchor_now_lost = 0.0
             for j_109 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)
                 exp_sum_anchor[j_109] = exp_sum_anchor_now
                 if j_109 != argmax_sum_anchor:
-                    rest_sum_anchor_now += exp_sum_anchor_now
+                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
                 sum_anchor_4_left[row, j_109] = ((exp_sum_anchor_now) if i != j_109 else 0.0)
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3221,11 +3551,13 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                     argmax_sum_anchor_2 = j_6
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now = 0.0
+            rest_sum_anchor_2_now_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2_now)
                 exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
                 if j_111 != argmax_sum_anchor_2:
-                    rest_sum_anchor_2_now += exp_sum_anchor_2_now
+                    rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost, exp_sum_anchor_2_now)
+            rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
             max_sum_anchor_3 = max_sum_anchor[i]
@@ -3374,13 +3706,15 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
+            rest_sum_anchor_now_lost = 0.0
             for j_109 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_109]), max_sum_anchor_now)
                 exp_sum_anchor[row, j_109] = exp_sum_anchor_now
                 if j_109 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now += exp_sum_anchor_now
+                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
                 sum_anchor_4_left[row, j_109] = ((exp_sum_anchor_now) if i != j_109 else 0.0)
                 sum_positive_sensitivity_2_own_left[row, j_109] = (((exp_sum_anchor_now * exp_sum_anchor_now)) if i != j_109 else 0.0)
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = np.float64(exp_sum_anchor[row, i])
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3414,12 +3748,14 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                     argmax_sum_anchor_2 = j_6
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now = 0.0
+            rest_sum_anchor_2_now_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2_now)
                 exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
                 if j_111 != argmax_sum_anchor_2:
-                    rest_sum_anchor_2_now += exp_sum_anchor_2_now
+                    rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost, exp_sum_anchor_2_now)
                 sum_negative_sensitivity_2_own_left[row, j_111] = (exp_sum_anchor_2_now * exp_sum_anchor_2_now)
+            rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
             term_3 = 1.0 + rest_sum_anchor_2_now
@@ -3586,12 +3922,19 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     logsumexp_sum_anchor_sensitivity_2 = np.empty((block,))
     logsumexp_sum_anchor_centred_2 = np.empty((block,))
     sum_scale = 0.0
+    sum_scale_lost = 0.0
     sum_scale_2 = 0.0
+    sum_scale_2_lost = 0.0
     sum_scale_3 = 0.0
+    sum_scale_3_lost = 0.0
     sum_scale_2_sensitivity = 0.0
+    sum_scale_2_sensitivity_lost = 0.0
     sum_scale_2_sensitivity_2 = 0.0
+    sum_scale_2_sensitivity_2_lost = 0.0
     sum_scale_3_sensitivity = 0.0
+    sum_scale_3_sensitivity_lost = 0.0
     sum_scale_3_sensitivity_2 = 0.0
+    sum_scale_3_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -3615,23 +3958,32 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             max_sum_anchor[row] = max_sum_anchor_now
             argmax_sum_anchor[row] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
+            rest_sum_anchor_now_lost = 0.0
             for j_109 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)
                 exp_sum_anchor[row, j_109] = exp_sum_anchor_now
                 if j_109 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now += exp_sum_anchor_now
+                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[row] = rest_sum_anchor_now
             seed_2 = seed[row]
-            sum_scale += seed_2 * np.float64(sum_anchor[row, i])
+            factor_2 = seed_2 * np.float64(sum_anchor[row, i])
+            sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
             logsumexp_sum_anchor_sensitivity_2_now = 0.0
+            logsumexp_sum_anchor_sensitivity_2_now_lost = 0.0
             logsumexp_sum_anchor_centred_2_now = 0.0
+            logsumexp_sum_anchor_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_anchor_now
             for j_82 in range(n):
                 exp_sum_anchor_3 = exp_sum_anchor[row, j_82]
                 sum_anchor_3 = np.float64(sum_anchor[row, j_82])
-                logsumexp_sum_anchor_sensitivity_2_now += exp_sum_anchor_3 * sum_anchor_3 / term
+                factor_3 = exp_sum_anchor_3 * sum_anchor_3 / term
+                logsumexp_sum_anchor_sensitivity_2_now, logsumexp_sum_anchor_sensitivity_2_now_lost = _plus(logsumexp_sum_anchor_sensitivity_2_now, logsumexp_sum_anchor_sensitivity_2_now_lost, factor_3)
+                factor_4 = exp_sum_anchor_3 * (sum_anchor_3 - np.float64(sum_anchor[row, argmax_sum_anchor_now])) / term
                 if j_82 != argmax_sum_anchor_now:
-                    logsumexp_sum_anchor_centred_2_now += exp_sum_anchor_3 * (sum_anchor_3 - np.float64(sum_anchor[row, argmax_sum_anchor_now])) / term
+                    logsumexp_sum_anchor_centred_2_now, logsumexp_sum_anchor_centred_2_now_lost = _plus(logsumexp_sum_anchor_centred_2_now, logsumexp_sum_anchor_centred_2_now_lost, factor_4)
+            logsumexp_sum_anchor_sensitivity_2_now = _completed(logsumexp_sum_anchor_sensitivity_2_now, logsumexp_sum_anchor_sensitivity_2_now_lost)
+            logsumexp_sum_anchor_centred_2_now = _completed(logsumexp_sum_anchor_centred_2_now, logsumexp_sum_anchor_centred_2_now_lost)
             logsumexp_sum_anchor_sensitivity_2[row] = logsumexp_sum_anchor_sensitivity_2_now
             logsumexp_sum_anchor_centred_2[row] = logsumexp_sum_anchor_centred_2_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
@@ -3641,54 +3993,75 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             argmax_sum_anchor_2 = 0
             argmax_sum_anchor_2_best = -np.inf
             for j_6 in range(n):
-                factor_2 = scale * np.float64(sum_anchor_2[row, j_6])
-                if factor_2 > max_sum_anchor_2 or factor_2 != factor_2:
-                    max_sum_anchor_2 = factor_2
-                if factor_2 > argmax_sum_anchor_2_best:
-                    argmax_sum_anchor_2_best = factor_2
+                factor_5 = scale * np.float64(sum_anchor_2[row, j_6])
+                if factor_5 > max_sum_anchor_2 or factor_5 != factor_5:
+                    max_sum_anchor_2 = factor_5
+                if factor_5 > argmax_sum_anchor_2_best:
+                    argmax_sum_anchor_2_best = factor_5
                     argmax_sum_anchor_2 = j_6
             rest_sum_anchor_2 = 0.0
+            rest_sum_anchor_2_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2)
                 exp_sum_anchor_2[j_111] = exp_sum_anchor_2_now
                 if j_111 != argmax_sum_anchor_2:
-                    rest_sum_anchor_2 += exp_sum_anchor_2_now
+                    rest_sum_anchor_2, rest_sum_anchor_2_lost = _plus(rest_sum_anchor_2, rest_sum_anchor_2_lost, exp_sum_anchor_2_now)
+            rest_sum_anchor_2 = _completed(rest_sum_anchor_2, rest_sum_anchor_2_lost)
             logsumexp_sum_anchor_2_sensitivity = 0.0
+            logsumexp_sum_anchor_2_sensitivity_lost = 0.0
             logsumexp_sum_anchor_2_centred_2 = 0.0
+            logsumexp_sum_anchor_2_centred_2_lost = 0.0
             seed_3 = seed[row]
             max_sum_anchor_3 = max_sum_anchor[row]
             rest_sum_anchor_3 = rest_sum_anchor[row]
             log1p_value = math.log1p(rest_sum_anchor_3)
             log1p_value_2 = math.log1p(rest_sum_anchor_2)
             decay_value = _decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2)
-            factor_3 = decay_value / (1.0 + decay_value)
-            case = ((factor_3) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay_value))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
-            factor_4 = seed_3 * case / (1.0 + rest_sum_anchor_2)
-            case_2 = (((1.0 / (1.0 + decay_value))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else factor_3 if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
-            factor_5 = seed_3 * case_2 / (1.0 + rest_sum_anchor_3)
+            factor_6 = decay_value / (1.0 + decay_value)
+            case = ((factor_6) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay_value))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            factor_7 = seed_3 * case / (1.0 + rest_sum_anchor_2)
+            case_2 = (((1.0 / (1.0 + decay_value))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else factor_6 if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            factor_9 = seed_3 * case_2 / (1.0 + rest_sum_anchor_3)
             term_2 = 1.0 + rest_sum_anchor_2
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
             for j_21 in range(n):
                 exp_sum_anchor_2_2 = exp_sum_anchor_2[j_21]
                 sum_anchor_2_2 = np.float64(sum_anchor_2[row, j_21])
-                sum_scale_2 += factor_4 * exp_sum_anchor_2_2 * sum_anchor_2_2
+                factor_8 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2
+                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, factor_8)
                 exp_sum_anchor_4 = exp_sum_anchor[row, j_21]
                 sum_anchor_4 = np.float64(sum_anchor[row, j_21])
-                sum_scale_3 += factor_5 * exp_sum_anchor_4 * sum_anchor_4
-                logsumexp_sum_anchor_2_sensitivity += exp_sum_anchor_2_2 * sum_anchor_2_2 / term_2
+                factor_10 = factor_9 * exp_sum_anchor_4 * sum_anchor_4
+                sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, factor_10)
+                factor_11 = exp_sum_anchor_2_2 * sum_anchor_2_2 / term_2
+                logsumexp_sum_anchor_2_sensitivity, logsumexp_sum_anchor_2_sensitivity_lost = _plus(logsumexp_sum_anchor_2_sensitivity, logsumexp_sum_anchor_2_sensitivity_lost, factor_11)
                 term_3 = sum_anchor_2_2 - np.float64(sum_anchor_2[row, argmax_sum_anchor_2])
+                factor_12 = exp_sum_anchor_2_2 * term_3 / term_2
                 if j_21 != argmax_sum_anchor_2:
-                    logsumexp_sum_anchor_2_centred_2 += exp_sum_anchor_2_2 * term_3 / term_2
+                    logsumexp_sum_anchor_2_centred_2, logsumexp_sum_anchor_2_centred_2_lost = _plus(logsumexp_sum_anchor_2_centred_2, logsumexp_sum_anchor_2_centred_2_lost, factor_12)
+                factor_13 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2 * term_3
                 if j_21 != argmax_sum_anchor_2:
-                    sum_scale_2_sensitivity += factor_4 * exp_sum_anchor_2_2 * sum_anchor_2_2 * term_3
+                    sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_13)
+                factor_14 = factor_9 * exp_sum_anchor_4 * sum_anchor_4 * (sum_anchor_4 - np.float64(sum_anchor[row, argmax_sum_anchor_3]))
                 if j_21 != argmax_sum_anchor_3:
-                    sum_scale_3_sensitivity += factor_5 * exp_sum_anchor_4 * sum_anchor_4 * (sum_anchor_4 - np.float64(sum_anchor[row, argmax_sum_anchor_3]))
+                    sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, factor_14)
+            logsumexp_sum_anchor_2_sensitivity = _completed(logsumexp_sum_anchor_2_sensitivity, logsumexp_sum_anchor_2_sensitivity_lost)
+            logsumexp_sum_anchor_2_centred_2 = _completed(logsumexp_sum_anchor_2_centred_2, logsumexp_sum_anchor_2_centred_2_lost)
             logsumexp_sum_anchor_sensitivity_2_2 = logsumexp_sum_anchor_sensitivity_2[row]
-            factor_6 = seed_3 * case * (-logsumexp_sum_anchor_2_centred_2 + logsumexp_sum_anchor_2_sensitivity * case_2 - logsumexp_sum_anchor_sensitivity_2_2 * case_2) / term_2
-            factor_7 = seed_3 * case_2 * (-logsumexp_sum_anchor_centred_2[row] + logsumexp_sum_anchor_sensitivity_2_2 * case - logsumexp_sum_anchor_2_sensitivity * case) / (1.0 + rest_sum_anchor_3)
+            factor_15 = seed_3 * case * (-logsumexp_sum_anchor_2_centred_2 + logsumexp_sum_anchor_2_sensitivity * case_2 - logsumexp_sum_anchor_sensitivity_2_2 * case_2) / term_2
+            factor_17 = seed_3 * case_2 * (-logsumexp_sum_anchor_centred_2[row] + logsumexp_sum_anchor_sensitivity_2_2 * case - logsumexp_sum_anchor_2_sensitivity * case) / (1.0 + rest_sum_anchor_3)
             for j_89 in range(n):
-                sum_scale_2_sensitivity_2 += factor_6 * exp_sum_anchor_2[j_89] * np.float64(sum_anchor_2[row, j_89])
-                sum_scale_3_sensitivity_2 += factor_7 * exp_sum_anchor[row, j_89] * np.float64(sum_anchor[row, j_89])
+                factor_16 = factor_15 * exp_sum_anchor_2[j_89] * np.float64(sum_anchor_2[row, j_89])
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_16)
+                factor_18 = factor_17 * exp_sum_anchor[row, j_89] * np.float64(sum_anchor[row, j_89])
+                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, factor_18)
+    sum_scale = _completed(sum_scale, sum_scale_lost)
+    sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
+    sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
+    sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
+    sum_scale_2_sensitivity_2 = _completed(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost)
+    sum_scale_3_sensitivity = _completed(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost)
+    sum_scale_3_sensitivity_2 = _completed(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost)
     parameter_gradient[0] += sum_scale_2 + sum_scale_3 - sum_scale
     parameter_hessian[0] += sum_scale_2_sensitivity + sum_scale_2_sensitivity_2 + sum_scale_3_sensitivity + sum_scale_3_sensitivity_2
 
@@ -3747,9 +4120,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     sum_negative[:, :] = 0.0
     sum_positive[:, :] = 0.0
     sum_scale_tangent = 0.0
+    sum_scale_tangent_lost = 0.0
     sum_scale_2_tangent = 0.0
+    sum_scale_2_tangent_lost = 0.0
     sum_negative_tangent[:, :] = 0.0
     sum_scale_3_tangent = 0.0
+    sum_scale_3_tangent_lost = 0.0
     sum_positive_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -3777,12 +4153,14 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_6 = np.float64(sum_anchor[row, argmax_sum_anchor_now])
             sum_anchor_entry_2[i] = sum_anchor_6
             rest_sum_anchor_now = 0.0
+            rest_sum_anchor_now_lost = 0.0
             for j_109 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)
                 exp_sum_anchor[row, j_109] = exp_sum_anchor_now
                 if j_109 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now += exp_sum_anchor_now
+                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
                 sum_anchor_4_left[row, j_109] = ((exp_sum_anchor_now) if i != j_109 else 0.0)
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3805,11 +4183,13 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_2_3 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_now])
             sum_anchor_2_entry_4[i] = sum_anchor_2_3
             rest_sum_anchor_2_now = 0.0
+            rest_sum_anchor_2_now_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2_now)
                 exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
                 if j_111 != argmax_sum_anchor_2_now:
-                    rest_sum_anchor_2_now += exp_sum_anchor_2_now
+                    rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost, exp_sum_anchor_2_now)
+            rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
             max_sum_anchor_3 = max_sum_anchor[i]
@@ -3853,16 +4233,20 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_tangent_2 = sum_anchor_tangent[row, argmax_sum_anchor_3]
             sum_anchor_tangent_entry_1[i] = sum_anchor_tangent_2
             seed_3 = seed[i]
-            sum_scale_tangent += seed_3 * sum_anchor_tangent[row, i]
+            factor_6 = seed_3 * sum_anchor_tangent[row, i]
+            sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_6)
             logsumexp_sum_anchor_tangent_now = 0.0
+            logsumexp_sum_anchor_tangent_now_lost = 0.0
             rest_sum_anchor_5 = rest_sum_anchor[i]
             term_4 = 1.0 + rest_sum_anchor_5
-            factor_6 = scale * sum_anchor_tangent_2
+            factor_7 = scale * sum_anchor_tangent_2
             sum_anchor_7 = np.float64(sum_anchor[row, argmax_sum_anchor_3])
-            factor_7 = direction_parameters[0] * sum_anchor_7
-            term_5 = factor_6 + factor_7
+            factor_8 = direction_parameters[0] * sum_anchor_7
+            term_5 = factor_7 + factor_8
             for j_97 in range(n):
-                logsumexp_sum_anchor_tangent_now += exp_sum_anchor[row, j_97] * (scale * sum_anchor_tangent[row, j_97] + direction_parameters[0] * np.float64(sum_anchor[row, j_97]) - term_5) / term_4
+                factor_9 = exp_sum_anchor[row, j_97] * (scale * sum_anchor_tangent[row, j_97] + direction_parameters[0] * np.float64(sum_anchor[row, j_97]) - term_5) / term_4
+                logsumexp_sum_anchor_tangent_now, logsumexp_sum_anchor_tangent_now_lost = _plus(logsumexp_sum_anchor_tangent_now, logsumexp_sum_anchor_tangent_now_lost, factor_9)
+            logsumexp_sum_anchor_tangent_now = _completed(logsumexp_sum_anchor_tangent_now, logsumexp_sum_anchor_tangent_now_lost)
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
             for j_2 in range(n):
                 sum_anchor_8 = np.float64(sum_anchor[row, j_2])
@@ -3882,62 +4266,67 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_2_tangent_2 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_2]
             sum_anchor_2_tangent_entry_3[i] = sum_anchor_2_tangent_2
             logsumexp_sum_anchor_2_tangent_now = 0.0
+            logsumexp_sum_anchor_2_tangent_now_lost = 0.0
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
             term_6 = 1.0 + rest_sum_anchor_2_3
-            factor_8 = scale * sum_anchor_2_tangent_2
+            factor_10 = scale * sum_anchor_2_tangent_2
             sum_anchor_2_4 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_2])
-            factor_9 = direction_parameters[0] * sum_anchor_2_4
-            term_7 = factor_8 + factor_9
+            factor_11 = direction_parameters[0] * sum_anchor_2_4
+            term_7 = factor_10 + factor_11
             for j_99 in range(n):
-                logsumexp_sum_anchor_2_tangent_now += np.float64(exp_sum_anchor_2[row, j_99]) * (scale * sum_anchor_2_tangent[row, j_99] + direction_parameters[0] * np.float64(sum_anchor_2[row, j_99]) - term_7) / term_6
+                factor_12 = np.float64(exp_sum_anchor_2[row, j_99]) * (scale * sum_anchor_2_tangent[row, j_99] + direction_parameters[0] * np.float64(sum_anchor_2[row, j_99]) - term_7) / term_6
+                logsumexp_sum_anchor_2_tangent_now, logsumexp_sum_anchor_2_tangent_now_lost = _plus(logsumexp_sum_anchor_2_tangent_now, logsumexp_sum_anchor_2_tangent_now_lost, factor_12)
+            logsumexp_sum_anchor_2_tangent_now = _completed(logsumexp_sum_anchor_2_tangent_now, logsumexp_sum_anchor_2_tangent_now_lost)
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now
-            term_8 = logsumexp_sum_anchor_2_tangent_now + factor_8 + factor_9
+            term_8 = logsumexp_sum_anchor_2_tangent_now + factor_10 + factor_11
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             rest_sum_anchor_6 = rest_sum_anchor[i]
             term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + math.log1p(rest_sum_anchor_6) - math.log1p(rest_sum_anchor_2_3)
             decay_value_2 = _decay(term_9)
-            factor_10 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_9 >= 0 else factor_10 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            factor_11 = term_8 * sigmoid_plus_2 / term_6
+            factor_13 = decay_value_2 / (1.0 + decay_value_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_9 >= 0 else factor_13 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_14 = term_8 * sigmoid_plus_2 / term_6
             logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
             argmax_sum_anchor_4 = argmax_sum_anchor[row]
             sum_anchor_tangent_3 = sum_anchor_tangent[row, argmax_sum_anchor_4]
-            factor_12 = scale * sum_anchor_tangent_3
+            factor_15 = scale * sum_anchor_tangent_3
             sum_anchor_9 = np.float64(sum_anchor[row, argmax_sum_anchor_4])
-            factor_13 = direction_parameters[0] * sum_anchor_9
-            term_10 = logsumexp_sum_anchor_tangent_2 + factor_12 + factor_13
-            factor_14 = -term_10 * sigmoid_plus_2 / term_6
+            factor_16 = direction_parameters[0] * sum_anchor_9
+            term_10 = logsumexp_sum_anchor_tangent_2 + factor_15 + factor_16
+            factor_17 = -term_10 * sigmoid_plus_2 / term_6
             seed_4 = seed[i]
-            sigmoid_minus_2 = ((factor_10) if term_9 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            factor_15 = seed_4 * sigmoid_minus_2
+            sigmoid_minus_2 = ((factor_13) if term_9 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_18 = seed_4 * sigmoid_minus_2
             term_11 = 1.0 + rest_sum_anchor_6
-            factor_16 = term_10 * sigmoid_minus_2 / term_11
-            factor_17 = -term_8 * sigmoid_minus_2 / term_11
-            factor_18 = seed_4 * sigmoid_plus_2
+            factor_20 = term_10 * sigmoid_minus_2 / term_11
+            factor_21 = -term_8 * sigmoid_minus_2 / term_11
+            factor_22 = seed_4 * sigmoid_plus_2
             for j_6 in range(n):
                 exp_sum_anchor_2_2 = np.float64(exp_sum_anchor_2[row, j_6])
                 sum_anchor_2_tangent_3 = sum_anchor_2_tangent[row, j_6]
                 sum_anchor_2_5 = np.float64(sum_anchor_2[row, j_6])
                 softmax_sum_anchor_2_tangent_now = exp_sum_anchor_2_2 * (-logsumexp_sum_anchor_2_tangent_now + (scale * sum_anchor_2_tangent_3 + direction_parameters[0] * sum_anchor_2_5 - term_7)) / term_6
                 softmax_sum_anchor_2_tangent[row, j_6] = softmax_sum_anchor_2_tangent_now
-                sum_scale_2_tangent += factor_15 * (softmax_sum_anchor_2_tangent_now * sum_anchor_2_5 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_3 / term_6 + factor_11 * exp_sum_anchor_2_2 * sum_anchor_2_5 + factor_14 * exp_sum_anchor_2_2 * sum_anchor_2_5)
+                factor_19 = factor_18 * (softmax_sum_anchor_2_tangent_now * sum_anchor_2_5 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_3 / term_6 + factor_14 * exp_sum_anchor_2_2 * sum_anchor_2_5 + factor_17 * exp_sum_anchor_2_2 * sum_anchor_2_5)
+                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_19)
                 softmax_sum_anchor_tangent_2 = softmax_sum_anchor_tangent[row, j_6]
                 sum_anchor_10 = np.float64(sum_anchor[row, j_6])
                 exp_sum_anchor_3 = exp_sum_anchor[row, j_6]
-                sum_scale_3_tangent += factor_18 * (softmax_sum_anchor_tangent_2 * sum_anchor_10 + exp_sum_anchor_3 * sum_anchor_tangent[row, j_6] / term_11 + factor_16 * exp_sum_anchor_3 * sum_anchor_10 + factor_17 * exp_sum_anchor_3 * sum_anchor_10)
-                factor_19 = exp_sum_anchor_2_2 / term_6
-                factor_20 = factor_11 * exp_sum_anchor_2_2
-                factor_21 = factor_14 * exp_sum_anchor_2_2
-                factor_22 = exp_sum_anchor_3 / term_11
-                factor_23 = factor_16 * exp_sum_anchor_3
-                factor_24 = factor_17 * exp_sum_anchor_3
+                factor_23 = factor_22 * (softmax_sum_anchor_tangent_2 * sum_anchor_10 + exp_sum_anchor_3 * sum_anchor_tangent[row, j_6] / term_11 + factor_20 * exp_sum_anchor_3 * sum_anchor_10 + factor_21 * exp_sum_anchor_3 * sum_anchor_10)
+                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_23)
+                factor_24 = exp_sum_anchor_2_2 / term_6
+                factor_25 = factor_14 * exp_sum_anchor_2_2
+                factor_26 = factor_17 * exp_sum_anchor_2_2
+                factor_27 = exp_sum_anchor_3 / term_11
+                factor_28 = factor_20 * exp_sum_anchor_3
+                factor_29 = factor_21 * exp_sum_anchor_3
                 for d_10 in range(d):
                     a_2 = np.float64(anchor[i, d_10])
                     v_a = np.float64(direction_anchor[i, d_10])
-                    sum_negative_tangent[j_6, d_10] += factor_15 * (a_2 * softmax_sum_anchor_2_tangent_now + factor_19 * v_a + factor_20 * a_2 + factor_21 * a_2)
+                    sum_negative_tangent[j_6, d_10] += factor_18 * (a_2 * softmax_sum_anchor_2_tangent_now + factor_24 * v_a + factor_25 * a_2 + factor_26 * a_2)
                     if i != j_6:
-                        sum_positive_tangent[j_6, d_10] += factor_18 * (a_2 * softmax_sum_anchor_tangent_2 + factor_22 * v_a + factor_23 * a_2 + factor_24 * a_2)
+                        sum_positive_tangent[j_6, d_10] += factor_22 * (a_2 * softmax_sum_anchor_tangent_2 + factor_27 * v_a + factor_28 * a_2 + factor_29 * a_2)
         _multiply(softmax_sum_anchor_2_tangent[: stop - start], False, negative, False, sum_anchor_3_tangent_part1[: stop - start], False)
         _multiply(exp_sum_anchor_2[: stop - start], False, direction_negative, False, sum_anchor_3_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
@@ -3961,33 +4350,33 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
             term_14 = max_sum_anchor_5 - max_sum_anchor_2_3 + math.log1p(rest_sum_anchor_7) - math.log1p(rest_sum_anchor_2_5)
             decay_value_3 = _decay(term_14)
-            factor_25 = decay_value_3 / (1.0 + decay_value_3)
-            sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_14 >= 0 else factor_25 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_30 = decay_value_3 / (1.0 + decay_value_3)
+            sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_14 >= 0 else factor_30 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_15 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_3 / term_13
-            sigmoid_minus_3 = ((factor_25) if term_14 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            factor_26 = scale * sigmoid_plus_3
-            factor_27 = scale * term_15
-            factor_28 = scale * sigmoid_minus_3
+            sigmoid_minus_3 = ((factor_30) if term_14 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_31 = scale * sigmoid_plus_3
+            factor_32 = scale * term_15
+            factor_33 = scale * sigmoid_minus_3
             softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
-            factor_29 = scale * softmax_sum_anchor_tangent_own_2 * sigmoid_plus_3
-            factor_30 = exp_sum_anchor_own_2 / term_13
+            factor_34 = scale * softmax_sum_anchor_tangent_own_2 * sigmoid_plus_3
+            factor_35 = exp_sum_anchor_own_2 / term_13
             logsumexp_sum_anchor_tangent_3 = logsumexp_sum_anchor_tangent[i]
             argmax_sum_anchor_5 = argmax_sum_anchor[row]
             sum_anchor_tangent_4 = sum_anchor_tangent[row, argmax_sum_anchor_5]
-            factor_31 = scale * sum_anchor_tangent_4
+            factor_36 = scale * sum_anchor_tangent_4
             sum_anchor_11 = np.float64(sum_anchor[row, argmax_sum_anchor_5])
-            factor_32 = direction_parameters[0] * sum_anchor_11
-            term_16 = logsumexp_sum_anchor_tangent_3 + factor_31 + factor_32
-            factor_33 = scale * term_16 * sigmoid_plus_3 * sigmoid_minus_3
-            factor_34 = -exp_sum_anchor_own_2 / term_13
+            factor_37 = direction_parameters[0] * sum_anchor_11
+            term_16 = logsumexp_sum_anchor_tangent_3 + factor_36 + factor_37
+            factor_38 = scale * term_16 * sigmoid_plus_3 * sigmoid_minus_3
+            factor_39 = -exp_sum_anchor_own_2 / term_13
             logsumexp_sum_anchor_2_tangent_2 = logsumexp_sum_anchor_2_tangent[i]
             argmax_sum_anchor_2_3 = argmax_sum_anchor_2[row]
             sum_anchor_2_tangent_4 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_3]
-            factor_35 = scale * sum_anchor_2_tangent_4
+            factor_40 = scale * sum_anchor_2_tangent_4
             sum_anchor_2_6 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_3])
-            factor_36 = direction_parameters[0] * sum_anchor_2_6
-            term_17 = logsumexp_sum_anchor_2_tangent_2 + factor_35 + factor_36
-            factor_37 = scale * term_17 * sigmoid_plus_3 * sigmoid_minus_3
+            factor_41 = direction_parameters[0] * sum_anchor_2_6
+            term_17 = logsumexp_sum_anchor_2_tangent_2 + factor_40 + factor_41
+            factor_42 = scale * term_17 * sigmoid_plus_3 * sigmoid_minus_3
             for d_8 in range(d):
                 sum_anchor_4_tangent_part2 = np.float64(sum_anchor_4_tangent_part2_product[row, d_8]) / term_13  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_4_tangent = sum_anchor_4_tangent_part2 + np.float64(sum_anchor_4_tangent_part1[row, d_8])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
@@ -3995,7 +4384,10 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 sum_anchor_3_2 = sum_anchor_3[row, d_8]
                 sum_anchor_4_2 = sum_anchor_4[row, d_8]
                 v_p = np.float64(direction_positive[i, d_8])
-                product_anchor[i, d_8] = seed_5 * (direction_parameters[0] * (p * term_15 + sum_anchor_3_2 * sigmoid_minus_3 + sum_anchor_4_2 * sigmoid_plus_3) + factor_26 * sum_anchor_4_tangent + factor_27 * v_p + factor_28 * sum_anchor_3_tangent[row, d_8] + factor_29 * p + factor_33 * (sum_anchor_4_2 - sum_anchor_3_2 + factor_30 * p) + factor_37 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_34 * p))
+                product_anchor[i, d_8] = seed_5 * (direction_parameters[0] * (p * term_15 + sum_anchor_3_2 * sigmoid_minus_3 + sum_anchor_4_2 * sigmoid_plus_3) + factor_31 * sum_anchor_4_tangent + factor_32 * v_p + factor_33 * sum_anchor_3_tangent[row, d_8] + factor_34 * p + factor_38 * (sum_anchor_4_2 - sum_anchor_3_2 + factor_35 * p) + factor_42 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_39 * p))
+    sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
+    sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
+    sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
     for i in range(n):
         seed_6 = seed[i]
         exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
@@ -4005,21 +4397,21 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         rest_sum_anchor_2_6 = rest_sum_anchor_2[i]
         term_18 = max_sum_anchor_6 - max_sum_anchor_2_4 + math.log1p(rest_sum_anchor_8) - math.log1p(rest_sum_anchor_2_6)
         decay_value_4 = _decay(term_18)
-        factor_38 = decay_value_4 / (1.0 + decay_value_4)
-        sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_18 >= 0 else factor_38 if term_18 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        factor_43 = decay_value_4 / (1.0 + decay_value_4)
+        sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_18 >= 0 else factor_43 if term_18 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_19 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_4 / (1.0 + rest_sum_anchor_8)
-        factor_39 = seed_6 * term_19
-        factor_40 = scale * seed_6 * term_19
+        factor_44 = seed_6 * term_19
+        factor_45 = scale * seed_6 * term_19
         softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
-        factor_41 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
+        factor_46 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
         logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
-        sigmoid_minus_4 = ((factor_38) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_42 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
+        sigmoid_minus_4 = ((factor_43) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_47 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
         logsumexp_sum_anchor_2_tangent_3 = logsumexp_sum_anchor_2_tangent[i]
-        factor_43 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
+        factor_48 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
         for d_9 in range(d):
             a_3 = np.float64(anchor[i, d_9])
             v_a_2 = np.float64(direction_anchor[i, d_9])
-            product_positive[i, d_9] = scale * sum_positive_tangent[i, d_9] + direction_parameters[0] * (np.float64(sum_positive[i, d_9]) + factor_39 * a_3) + factor_40 * v_a_2 + factor_41 * a_3 + factor_42 * a_3 + factor_43 * a_3
+            product_positive[i, d_9] = scale * sum_positive_tangent[i, d_9] + direction_parameters[0] * (np.float64(sum_positive[i, d_9]) + factor_44 * a_3) + factor_45 * v_a_2 + factor_46 * a_3 + factor_47 * a_3 + factor_48 * a_3
             product_negative[i, d_9] = scale * sum_negative_tangent[i, d_9] + direction_parameters[0] * np.float64(sum_negative[i, d_9])
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent

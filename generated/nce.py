@@ -53,6 +53,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -77,14 +91,17 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         sum_noise_log_noise = 0.0
+        sum_noise_log_noise_lost = 0.0
         for q_1 in range(k):
             b = np.float64(noise_log_noise[i, q_1])
             v = np.float64(noise_score[i, q_1])
-            sum_noise_log_noise += -math.log1p(_decay(b - v + log_value)) - _positive_part(v - b + factor)
+            term = -math.log1p(_decay(b - v + log_value)) - _positive_part(v - b + factor)
+            sum_noise_log_noise, sum_noise_log_noise_lost = _plus(sum_noise_log_noise, sum_noise_log_noise_lost, term)
+        sum_noise_log_noise = _completed(sum_noise_log_noise, sum_noise_log_noise_lost)
         a = np.float64(data_log_noise[i])
         u = np.float64(data_score[i])
-        term = a - u + log_value
-        loss = -sum_noise_log_noise + math.log1p(_decay(term)) + _positive_part(term)
+        term_2 = a - u + log_value
+        loss = -sum_noise_log_noise + math.log1p(_decay(term_2)) + _positive_part(term_2)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -112,13 +129,16 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else (decay_value / (1.0 + decay_value)) if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         gradient_data_score[i] = -seed * sigmoid_plus
         sum_noise_log_noise = 0.0
+        sum_noise_log_noise_lost = 0.0
         for q_1 in range(k):
             b = np.float64(noise_log_noise[i, q_1])
             v = np.float64(noise_score[i, q_1])
             term_2 = b - v + log_value
             decay_value_2 = _decay(term_2)
-            sum_noise_log_noise += -math.log1p(decay_value_2) - _positive_part(v - b + factor)
+            term_3 = -math.log1p(decay_value_2) - _positive_part(v - b + factor)
+            sum_noise_log_noise, sum_noise_log_noise_lost = _plus(sum_noise_log_noise, sum_noise_log_noise_lost, term_3)
             gradient_noise_score[i, q_1] = seed * ((decay_value_2 / (1.0 + decay_value_2)) if term_2 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_2 < 0.0 else np.nan)
+        sum_noise_log_noise = _completed(sum_noise_log_noise, sum_noise_log_noise_lost)
         loss = -sum_noise_log_noise + math.log1p(decay_value) + _positive_part(term)
         factor_2 = loss * sample_weight
         total += factor_2

@@ -54,6 +54,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
@@ -86,11 +100,13 @@ def value(logits, label, epsilon, sample_weights, value_out):
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
             if k_10 != argmax_logits:
-                rest_logits += exp_logits
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         loss = epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits) + (max_logits - z_y) + math.log1p(rest_logits)
@@ -124,12 +140,14 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_10] = exp_logits_now
             if k_10 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -169,12 +187,14 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_10] = exp_logits_now
             if k_10 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -214,30 +234,35 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_10] = exp_logits_now
             if k_10 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         logsumexp_logits_tangent = 0.0
+        logsumexp_logits_tangent_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_8 in range(c):
             v_z = np.float64(direction_logits[i, k_8])
-            logsumexp_logits_tangent += exp_logits[k_8] * (v_z - v_z_2) / term
+            factor = exp_logits[k_8] * (v_z - v_z_2) / term
+            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         v_z_y = np.float64(direction_logits[i, y])
         term_2 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
-        factor = seed * (1.0 + epsilon + (-2.0) * epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) / term) * exp_difference_value * term_2 / term
+        factor_2 = seed * (1.0 + epsilon + (-2.0) * epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) / term) * exp_difference_value * term_2 / term
         term_3 = 1.0 + epsilon * exp_difference_value / term
-        factor_2 = epsilon * exp_difference_value * term_2 / term
-        factor_3 = seed / term
+        factor_3 = epsilon * exp_difference_value * term_2 / term
+        factor_4 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_3 * exp_logits[c_2] * (term_3 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)) + factor_2)))
+            product_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_4 * exp_logits[c_2] * (term_3 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)) + factor_3)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -247,6 +272,7 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     sum_epsilon = 0.0
+    sum_epsilon_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -261,14 +287,18 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
             if k_10 != argmax_logits:
-                rest_logits += exp_logits
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
-        sum_epsilon += seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
+        factor = seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
+        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, factor)
+    sum_epsilon = _completed(sum_epsilon, sum_epsilon_lost)
     parameter_gradient[0] += sum_epsilon
     parameter_hessian[0] += 0.0
 
@@ -281,6 +311,7 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
     weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_epsilon_tangent = 0.0
+    sum_epsilon_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -295,31 +326,38 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_10 in range(c):
             z_2 = np.float64(logits[i, k_10])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_10] = exp_logits_now
             if k_10 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         logsumexp_logits_tangent = 0.0
+        logsumexp_logits_tangent_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_8 in range(c):
             v_z = np.float64(direction_logits[i, k_8])
-            logsumexp_logits_tangent += exp_logits[k_8] * (v_z - v_z_2) / term
+            factor = exp_logits[k_8] * (v_z - v_z_2) / term
+            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         v_z_y = np.float64(direction_logits[i, y])
         term_2 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
-        sum_epsilon_tangent += seed * exp_difference_value * term_2 / term
+        factor_2 = seed * exp_difference_value * term_2 / term
+        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, factor_2)
         term_3 = 1.0 + rest_logits - exp_difference_value
         case = ((rest_logits) if argmax_logits == y else term_3 if argmax_logits == argmax_logits else np.nan)
-        factor = seed * (direction_parameters[0] * ((((rest_logits * rest_logits)) if argmax_logits == y else ((term_3 * term_3)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term) + (1.0 + epsilon + (-2.0) * epsilon * case / term) * exp_difference_value * term_2 / term)
+        factor_3 = seed * (direction_parameters[0] * ((((rest_logits * rest_logits)) if argmax_logits == y else ((term_3 * term_3)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term) + (1.0 + epsilon + (-2.0) * epsilon * case / term) * exp_difference_value * term_2 / term)
         term_4 = 1.0 + epsilon * exp_difference_value / term
         term_5 = direction_parameters[0] * exp_difference_value / term + epsilon * exp_difference_value * term_2 / term
-        factor_2 = seed / term
+        factor_4 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits[c_2] * (term_5 + term_4 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            product_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_4 * exp_logits[c_2] * (term_5 + term_4 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+    sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
     parameter_product[0] += -sum_epsilon_tangent

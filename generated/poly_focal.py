@@ -205,6 +205,20 @@ def _dd_softplus(x, e):
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -573,7 +587,6 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
     """The Hessian times a direction."""
     n = logit.shape[0]
     weighted = sample_weights.size > 0
-    shrunk_value = (0.0 * 5.421010862427522e-20)
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for i in range(n):
@@ -600,7 +613,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
         term_6 = p_t * magnitude_value + alpha_t
         factor_5 = term_6 * sigmoid_minus
         term_7 = factor_4 + sigmoid_minus * magnitude_value
-        product_logit[i] = seed * _sigmoid_power(factor, log1p_value, gamma) * (shrunk_value + (v_z * _magnified(p_t, factor_2) * _careful_dae89c(-epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus, gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20))
+        product_logit[i] = seed * _sigmoid_power(factor, log1p_value, gamma) * (v_z * _magnified(p_t, factor_2) * _careful_dae89c(-epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus, gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -609,9 +622,13 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     n = logit.shape[0]
     weighted = sample_weights.size > 0
     sum_alpha = 0.0
+    sum_alpha_lost = 0.0
     sum_epsilon = 0.0
+    sum_epsilon_lost = 0.0
     sum_gamma = 0.0
+    sum_gamma_lost = 0.0
     sum_gamma_sensitivity = 0.0
+    sum_gamma_sensitivity_lost = 0.0
     term_2 = 1.0 - alpha
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -625,14 +642,22 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
         factor_2 = -z * term
         softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
         sigmoid_power_value = _sigmoid_power(factor_2, log1p_value, gamma)
-        sum_alpha += seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
+        factor_3 = seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
+        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, factor_3)
         sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        sum_epsilon += seed * sigmoid_minus * sigmoid_power_value
+        factor_4 = seed * sigmoid_minus * sigmoid_power_value
+        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, factor_4)
         alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
         term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-        sum_gamma += -seed * term_3 * softplus_plus * sigmoid_power_value
-        sum_gamma_sensitivity += -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
+        factor_5 = -seed * term_3 * softplus_plus * sigmoid_power_value
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_5)
+        factor_6 = -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
+        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, factor_6)
+    sum_alpha = _completed(sum_alpha, sum_alpha_lost)
+    sum_epsilon = _completed(sum_epsilon, sum_epsilon_lost)
+    sum_gamma = _completed(sum_gamma, sum_gamma_lost)
+    sum_gamma_sensitivity = _completed(sum_gamma_sensitivity, sum_gamma_sensitivity_lost)
     parameter_gradient[0] += sum_gamma
     parameter_gradient[1] += sum_alpha
     parameter_gradient[2] += sum_epsilon
@@ -647,12 +672,15 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     n = logit.shape[0]
     weighted = sample_weights.size > 0
     sum_alpha_tangent = 0.0
+    sum_alpha_tangent_lost = 0.0
     sum_epsilon_tangent = 0.0
+    sum_epsilon_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
+    sum_gamma_tangent_lost = 0.0
     term_3 = -1.0 - gamma
     term_4 = 1.0 - alpha
     magnitude_value = abs(epsilon)
-    factor_7 = direction_parameters[2] * term_3
+    factor_10 = direction_parameters[2] * term_3
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -672,22 +700,28 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
         softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
         case = ((term) if alpha_given else 0.0)
         sigmoid_power_value = _sigmoid_power(factor_3, log1p_value, gamma)
-        sum_alpha_tangent += seed * (v_z * term * (-sigmoid_minus - gamma * softplus_minus * p_t) - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
-        sum_epsilon_tangent += seed * (v_z * term * p_t * term_3 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
+        factor_4 = seed * (v_z * term * (-sigmoid_minus - gamma * softplus_minus * p_t) - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_4)
+        factor_5 = seed * (v_z * term * p_t * term_3 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
+        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, factor_5)
         alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_4 = softplus_minus * alpha_t
-        term_5 = epsilon * sigmoid_minus + factor_4
-        factor_5 = -term_5 * p_t
+        factor_6 = softplus_minus * alpha_t
+        term_5 = epsilon * sigmoid_minus + factor_6
+        factor_7 = -term_5 * p_t
         term_6 = -alpha_t - epsilon * p_t
-        sum_gamma_tangent += seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_5 - softplus_plus * sigmoid_minus * term_6) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
+        factor_8 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_7 - softplus_plus * sigmoid_minus * term_6) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, factor_8)
         term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
         term_8 = p_t * magnitude_value + alpha_t
-        factor_6 = term_8 * sigmoid_minus
-        term_9 = factor_4 + sigmoid_minus * magnitude_value
-        term_10 = factor_6 + gamma * term_9 * p_t
+        factor_9 = term_8 * sigmoid_minus
+        term_9 = factor_6 + sigmoid_minus * magnitude_value
+        term_10 = factor_9 + gamma * term_9 * p_t
         magnified_value = _magnified(p_t, factor)
         case_2 = (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
-        product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * _careful_4391f0(factor_5 - softplus_plus * term_7, term_10 * softplus_plus + term_9 * p_t, epsilon, y, z, alpha, alpha_given, gamma) + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * _careful_dae89c(-epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus, gamma * term_10 + factor_6 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20) + (factor_7 * term * _magnified(p_t * sigmoid_minus, -abs(factor)) * 5.421010862427522e-20))
+        product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * _careful_4391f0(factor_7 - softplus_plus * term_7, term_10 * softplus_plus + term_9 * p_t, epsilon, y, z, alpha, alpha_given, gamma) + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * _careful_dae89c(-epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus, gamma * term_10 + factor_9 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor)) * 5.421010862427522e-20))
+    sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
+    sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
+    sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)
     parameter_product[0] += sum_gamma_tangent
     parameter_product[1] += sum_alpha_tangent
     parameter_product[2] += sum_epsilon_tangent

@@ -48,65 +48,23 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
-def _dd_sum(a: float, b: float):
-    """Return a + b and what rounding took from it."""
-    s = a + b
-    back = s - a
-    return s, (a - (s - back)) + (b - back)
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
 
 
 @njit(nogil=True, error_model="numpy")
-def _dd_product(a: float, b: float):
-    """Return a b and what rounding took from it; for factors below 1e290."""
-    p = a * b
-    t = 134217729.0 * a
-    a1 = t - (t - a)
-    a2 = a - a1
-    t = 134217729.0 * b
-    b1 = t - (t - b)
-    b2 = b - b1
-    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-@njit(nogil=True, error_model="numpy")
-def _dd_add(x, y):
-    """Return the sum of two pairs."""
-    s, e = _dd_sum(x[0], y[0])
-    t, f = _dd_sum(x[1], y[1])
-    s, e = _dd_sum(s, e + t)
-    return _dd_sum(s, e + f)
-
-
-@njit(nogil=True, error_model="numpy")
-def _dd_multiply(x, y):
-    """Return the product of two pairs."""
-    p, e = _dd_product(x[0], y[0])
-    return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
-
-
-@njit(nogil=True, error_model="numpy")
-def _dd_magnitude(x):
-    """Return abs(x)."""
-    return x if x[0] >= 0.0 else (-x[0], -x[1])
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
 
 
 @njit(nogil=True, error_model="numpy")
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
-
-
-@njit(nogil=True, error_model="numpy")
-def _careful_83e860(value, size, beta, target, prediction):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
-        return value
-    t1 = _dd_multiply((-0.5, 0.0), (beta, 0.0))
-    t2 = _dd_multiply((-1.0, 0.0), (target, 0.0))
-    t3 = _dd_add(t2, (prediction, 0.0))
-    t4 = _dd_magnitude(t3)
-    t5 = _dd_add(t1, t4)
-    return t5[0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -117,18 +75,17 @@ def value(prediction, target, beta, sample_weights, value_out):
     wanted = value_out.size > 0
     total = 0.0
     factor = (-0.5) * beta
-    factor_2 = 0.5 * beta
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         x = np.float64(prediction[i])
         y = np.float64(target[i])
         r = x - y  # prediction - target
         magnitude_value = abs(r)
-        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (_careful_83e860(magnitude_value + factor, factor_2 + magnitude_value, beta, y, x)) if beta < magnitude_value else np.nan)
-        factor_3 = loss * sample_weight
-        total += factor_3
+        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
+        factor_2 = loss * sample_weight
+        total += factor_2
         if wanted:
-            value_out[i] = factor_3
+            value_out[i] = factor_2
     return total
 
 
@@ -154,7 +111,6 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
     wanted = value_out.size > 0
     total = 0.0
     factor = (-0.5) * beta
-    factor_2 = 0.5 * beta
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -162,11 +118,11 @@ def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, val
         y = np.float64(target[i])
         r = x - y  # prediction - target
         magnitude_value = abs(r)
-        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (_careful_83e860(magnitude_value + factor, factor_2 + magnitude_value, beta, y, x)) if beta < magnitude_value else np.nan)
-        factor_3 = loss * sample_weight
-        total += factor_3
+        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
+        factor_2 = loss * sample_weight
+        total += factor_2
         if wanted:
-            value_out[i] = factor_3
+            value_out[i] = factor_2
         gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= magnitude_value else (_signum(r)) if beta < magnitude_value else np.nan)
     return total
 
@@ -221,7 +177,9 @@ def parameter_gradient_and_hessian(prediction, target, beta, sample_weights, los
     n = prediction.shape[0]
     weighted = sample_weights.size > 0
     sum_beta = 0.0
+    sum_beta_lost = 0.0
     sum_beta_sensitivity = 0.0
+    sum_beta_sensitivity_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -229,8 +187,12 @@ def parameter_gradient_and_hessian(prediction, target, beta, sample_weights, los
         y = np.float64(target[i])
         r = x - y  # prediction - target
         square = (r * r)
-        sum_beta += seed * (((-0.5) * square / (beta * beta)) if beta >= abs(r) else (-0.5) if beta < abs(r) else np.nan)
-        sum_beta_sensitivity += seed * ((square / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
+        factor = seed * (((-0.5) * square / (beta * beta)) if beta >= abs(r) else (-0.5) if beta < abs(r) else np.nan)
+        sum_beta, sum_beta_lost = _plus(sum_beta, sum_beta_lost, factor)
+        factor_2 = seed * ((square / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
+        sum_beta_sensitivity, sum_beta_sensitivity_lost = _plus(sum_beta_sensitivity, sum_beta_sensitivity_lost, factor_2)
+    sum_beta = _completed(sum_beta, sum_beta_lost)
+    sum_beta_sensitivity = _completed(sum_beta_sensitivity, sum_beta_sensitivity_lost)
     parameter_gradient[0] += sum_beta
     parameter_hessian[0] += sum_beta_sensitivity
 
@@ -241,6 +203,7 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
     n = prediction.shape[0]
     weighted = sample_weights.size > 0
     sum_beta_tangent = 0.0
+    sum_beta_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -249,6 +212,8 @@ def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, d
         r = x - y  # prediction - target
         v_x = np.float64(direction_prediction[i])
         case = (((-0.5) * (2.0 * x + (-2.0) * y) / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
-        sum_beta_tangent += seed * (direction_parameters[0] * (((r * r) / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * case)
+        factor = seed * (direction_parameters[0] * (((r * r) / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * case)
+        sum_beta_tangent, sum_beta_tangent_lost = _plus(sum_beta_tangent, sum_beta_tangent_lost, factor)
         product_prediction[i] = seed * (direction_parameters[0] * case + v_x * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan))
+    sum_beta_tangent = _completed(sum_beta_tangent, sum_beta_tangent_lost)
     parameter_product[0] += sum_beta_tangent

@@ -73,6 +73,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
@@ -92,7 +106,7 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
-    factor = label_smoothing / c
+    factor_2 = label_smoothing / c
     term = 1.0 - label_smoothing
     for i in range(n):
         y = label[i]
@@ -112,24 +126,29 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_17 in range(c):
             z_2 = np.float64(logits[i, k_17])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
             if k_17 != argmax_logits:
-                rest_logits += exp_logits
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         sum_logits = 0.0
+        sum_logits_lost = 0.0
         log1p_value = math.log1p(rest_logits)
         for k_2 in range(c):
             w = class_weight[k_2]
             z_3 = np.float64(logits[i, k_2])
-            sum_logits += w * ((max_logits - z_3) + log1p_value)
+            factor = w * ((max_logits - z_3) + log1p_value)
+            sum_logits, sum_logits_lost = _plus(sum_logits, sum_logits_lost, factor)
+        sum_logits = _completed(sum_logits, sum_logits_lost)
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
-        loss = factor * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
-        factor_2 = loss * sample_weight
-        total += factor_2
+        loss = factor_2 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
+        factor_3 = loss * sample_weight
+        total += factor_3
         if wanted:
-            value_out[i] = factor_2
+            value_out[i] = factor_3
     return total
 
 
@@ -142,14 +161,16 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
     wanted = value_out.size > 0
     exp_logits = np.empty((c,))
     sum_logsumexp_logits = 0.0
+    sum_logsumexp_logits_lost = 0.0
     for k_13 in range(c):
         w = class_weight[k_13]
-        sum_logsumexp_logits += w
+        sum_logsumexp_logits, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits, sum_logsumexp_logits_lost, w)
+    sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
     total = 0.0
-    factor = sum_logsumexp_logits * label_smoothing / c
-    factor_2 = -label_smoothing / c
+    factor_2 = sum_logsumexp_logits * label_smoothing / c
+    factor_3 = -label_smoothing / c
     term = 1.0 - label_smoothing
-    factor_5 = label_smoothing / c
+    factor_6 = label_smoothing / c
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
@@ -170,29 +191,34 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_17 in range(c):
             z_2 = np.float64(logits[i, k_17])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_17] = exp_logits_now
             if k_17 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         sum_logits = 0.0
+        sum_logits_lost = 0.0
         log1p_value = math.log1p(rest_logits)
         w_y = class_weight[y]
-        term_2 = w_y * term + factor
+        term_2 = w_y * term + factor_2
         z_y = np.float64(logits[i, y])
-        factor_3 = seed * (factor + factor_2 * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits))
-        factor_4 = term_2 / (1.0 + rest_logits)
+        factor_4 = seed * (factor_2 + factor_3 * w_y - term_2 * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits))
+        factor_5 = term_2 / (1.0 + rest_logits)
         for k_2 in range(c):
             w_2 = class_weight[k_2]
             z_3 = np.float64(logits[i, k_2])
-            sum_logits += w_2 * ((max_logits - z_3) + log1p_value)
-            gradient_logits[i, k_2] = ((factor_3) if k_2 == y else (seed * (factor_4 * exp_logits[k_2] + factor_2 * w_2)))
-        loss = factor_5 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
-        factor_6 = loss * sample_weight
-        total += factor_6
+            factor = w_2 * ((max_logits - z_3) + log1p_value)
+            sum_logits, sum_logits_lost = _plus(sum_logits, sum_logits_lost, factor)
+            gradient_logits[i, k_2] = ((factor_4) if k_2 == y else (seed * (factor_5 * exp_logits[k_2] + factor_3 * w_2)))
+        sum_logits = _completed(sum_logits, sum_logits_lost)
+        loss = factor_6 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
+        factor_7 = loss * sample_weight
+        total += factor_7
         if wanted:
-            value_out[i] = factor_6
+            value_out[i] = factor_7
     return total
 
 
@@ -204,9 +230,11 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
     weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_logsumexp_logits = 0.0
+    sum_logsumexp_logits_lost = 0.0
     for k_13 in range(c):
         w = class_weight[k_13]
-        sum_logsumexp_logits += w
+        sum_logsumexp_logits, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits, sum_logsumexp_logits_lost, w)
+    sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
     factor = sum_logsumexp_logits * label_smoothing / c
     factor_2 = -label_smoothing / c
     term_2 = 1.0 - label_smoothing
@@ -229,12 +257,14 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_17 in range(c):
             z_2 = np.float64(logits[i, k_17])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_17] = exp_logits_now
             if k_17 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         w_y = class_weight[y]
         term = 1.0 + rest_logits
         term_3 = w_y * term_2 + factor
@@ -260,108 +290,12 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
     weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_logsumexp_logits = 0.0
+    sum_logsumexp_logits_lost = 0.0
     for k_13 in range(c):
         w = class_weight[k_13]
-        sum_logsumexp_logits += w
+        sum_logsumexp_logits, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits, sum_logsumexp_logits_lost, w)
+    sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
     term_2 = 1.0 - label_smoothing
-    factor = sum_logsumexp_logits * label_smoothing / c
-    for i in range(n):
-        y = label[i]
-        if not (y != ignore_index or not ignore_index_given):
-            product_logits[i, :] = 0.0
-            continue
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_17] = exp_logits_now
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits_now
-        logsumexp_logits_tangent = 0.0
-        term = 1.0 + rest_logits
-        v_z_2 = np.float64(direction_logits[i, argmax_logits])
-        for k_14 in range(c):
-            v_z = np.float64(direction_logits[i, k_14])
-            logsumexp_logits_tangent += exp_logits[k_14] * (v_z - v_z_2) / term
-        w_y = class_weight[y]
-        term_3 = w_y * term_2 + factor
-        z_y = np.float64(logits[i, y])
-        v_z_y = np.float64(direction_logits[i, y])
-        factor_2 = seed * term_3 * _exp_difference(z_y, max_logits) * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term
-        factor_3 = seed * term_3 / term
-        for c_3 in range(c):
-            v_z_3 = np.float64(direction_logits[i, c_3])
-            product_logits[i, c_3] = ((factor_2) if c_3 == y else (factor_3 * exp_logits[c_3] * (-logsumexp_logits_tangent + (v_z_3 - v_z_2))))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
-    """Gradient and Hessian diagonal in the parameters, added to what is there."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    weighted = sample_weights.size > 0
-    sum_label_smoothing = 0.0
-    for i in range(n):
-        y = label[i]
-        if not (y != ignore_index or not ignore_index_given):
-            continue
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
-            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_17 != argmax_logits:
-                rest_logits += exp_logits
-        sum_logits = 0.0
-        log1p_value = math.log1p(rest_logits)
-        for k_2 in range(c):
-            w = class_weight[k_2]
-            z_3 = np.float64(logits[i, k_2])
-            sum_logits += w * ((max_logits - z_3) + log1p_value)
-        w_y = class_weight[y]
-        z_y = np.float64(logits[i, y])
-        sum_label_smoothing += seed * (sum_logits / c - w_y * ((max_logits - z_y) + log1p_value))
-    parameter_gradient[0] += sum_label_smoothing
-    parameter_hessian[0] += 0.0
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, direction_logits, direction_parameters, product_logits, parameter_product):
-    """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
-    n = logits.shape[0]
-    c = logits.shape[1]
-    weighted = sample_weights.size > 0
-    exp_logits = np.empty((c,))
-    sum_logsumexp_logits = 0.0
-    for k_13 in range(c):
-        w = class_weight[k_13]
-        sum_logsumexp_logits += w
-    sum_label_smoothing_tangent = 0.0
-    factor = sum_logsumexp_logits / c
-    term_4 = 1.0 - label_smoothing
     factor_2 = sum_logsumexp_logits * label_smoothing / c
     for i in range(n):
         y = label[i]
@@ -381,36 +315,160 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_17 in range(c):
             z_2 = np.float64(logits[i, k_17])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_17] = exp_logits_now
             if k_17 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         logsumexp_logits_tangent = 0.0
+        logsumexp_logits_tangent_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_14 in range(c):
             v_z = np.float64(direction_logits[i, k_14])
-            logsumexp_logits_tangent += exp_logits[k_14] * (v_z - v_z_2) / term
+            factor = exp_logits[k_14] * (v_z - v_z_2) / term
+            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
+        w_y = class_weight[y]
+        term_3 = w_y * term_2 + factor_2
+        z_y = np.float64(logits[i, y])
+        v_z_y = np.float64(direction_logits[i, y])
+        factor_3 = seed * term_3 * _exp_difference(z_y, max_logits) * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term
+        factor_4 = seed * term_3 / term
+        for c_3 in range(c):
+            v_z_3 = np.float64(direction_logits[i, c_3])
+            product_logits[i, c_3] = ((factor_3) if c_3 == y else (factor_4 * exp_logits[c_3] * (-logsumexp_logits_tangent + (v_z_3 - v_z_2))))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
+    """Gradient and Hessian diagonal in the parameters, added to what is there."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    sum_label_smoothing = 0.0
+    sum_label_smoothing_lost = 0.0
+    for i in range(n):
+        y = label[i]
+        if not (y != ignore_index or not ignore_index_given):
+            continue
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
+        max_logits = -np.inf
+        argmax_logits = 0
+        argmax_logits_best = -np.inf
+        for k_1 in range(c):
+            z = np.float64(logits[i, k_1])
+            if z > max_logits or z != z:
+                max_logits = z
+            if z > argmax_logits_best:
+                argmax_logits_best = z
+                argmax_logits = k_1
+        rest_logits = 0.0
+        rest_logits_lost = 0.0
+        for k_17 in range(c):
+            z_2 = np.float64(logits[i, k_17])
+            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+            if k_17 != argmax_logits:
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
+        sum_logits = 0.0
+        sum_logits_lost = 0.0
+        log1p_value = math.log1p(rest_logits)
+        for k_2 in range(c):
+            w = class_weight[k_2]
+            z_3 = np.float64(logits[i, k_2])
+            factor = w * ((max_logits - z_3) + log1p_value)
+            sum_logits, sum_logits_lost = _plus(sum_logits, sum_logits_lost, factor)
+        sum_logits = _completed(sum_logits, sum_logits_lost)
+        w_y = class_weight[y]
+        z_y = np.float64(logits[i, y])
+        factor_2 = seed * (sum_logits / c - w_y * ((max_logits - z_y) + log1p_value))
+        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, factor_2)
+    sum_label_smoothing = _completed(sum_label_smoothing, sum_label_smoothing_lost)
+    parameter_gradient[0] += sum_label_smoothing
+    parameter_hessian[0] += 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, direction_logits, direction_parameters, product_logits, parameter_product):
+    """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    exp_logits = np.empty((c,))
+    sum_logsumexp_logits = 0.0
+    sum_logsumexp_logits_lost = 0.0
+    for k_13 in range(c):
+        w = class_weight[k_13]
+        sum_logsumexp_logits, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits, sum_logsumexp_logits_lost, w)
+    sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
+    sum_label_smoothing_tangent = 0.0
+    sum_label_smoothing_tangent_lost = 0.0
+    factor_3 = sum_logsumexp_logits / c
+    term_4 = 1.0 - label_smoothing
+    factor_4 = sum_logsumexp_logits * label_smoothing / c
+    for i in range(n):
+        y = label[i]
+        if not (y != ignore_index or not ignore_index_given):
+            product_logits[i, :] = 0.0
+            continue
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed = sample_weight * loss_scale
+        max_logits = -np.inf
+        argmax_logits = 0
+        argmax_logits_best = -np.inf
+        for k_1 in range(c):
+            z = np.float64(logits[i, k_1])
+            if z > max_logits or z != z:
+                max_logits = z
+            if z > argmax_logits_best:
+                argmax_logits_best = z
+                argmax_logits = k_1
+        rest_logits = 0.0
+        rest_logits_lost = 0.0
+        for k_17 in range(c):
+            z_2 = np.float64(logits[i, k_17])
+            exp_logits_now = _exp_difference(z_2, max_logits)
+            exp_logits[k_17] = exp_logits_now
+            if k_17 != argmax_logits:
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
+        logsumexp_logits_tangent = 0.0
+        logsumexp_logits_tangent_lost = 0.0
+        term = 1.0 + rest_logits
+        v_z_2 = np.float64(direction_logits[i, argmax_logits])
+        for k_14 in range(c):
+            v_z = np.float64(direction_logits[i, k_14])
+            factor = exp_logits[k_14] * (v_z - v_z_2) / term
+            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
         sum_logits_tangent = 0.0
+        sum_logits_tangent_lost = 0.0
         term_2 = logsumexp_logits_tangent + v_z_2
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_3 = -w_y + factor
-        term_5 = w_y * term_4 + factor_2
+        term_3 = -w_y + factor_3
+        term_5 = w_y * term_4 + factor_4
         v_z_y = np.float64(direction_logits[i, y])
-        factor_3 = seed * (direction_parameters[0] * (factor - w_y / c - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) * term_3 / term) + term_5 * exp_difference_value * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term)
-        factor_4 = term_3 / term
-        factor_5 = term_5 / term
+        factor_5 = seed * (direction_parameters[0] * (factor_3 - w_y / c - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) * term_3 / term) + term_5 * exp_difference_value * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term)
+        factor_6 = term_3 / term
+        factor_7 = term_5 / term
         for k_15 in range(c):
             w_2 = class_weight[k_15]
             v_z_3 = np.float64(direction_logits[i, k_15])
-            sum_logits_tangent += w_2 * (term_2 - v_z_3)
+            factor_2 = w_2 * (term_2 - v_z_3)
+            sum_logits_tangent, sum_logits_tangent_lost = _plus(sum_logits_tangent, sum_logits_tangent_lost, factor_2)
             exp_logits_2 = exp_logits[k_15]
-            product_logits[i, k_15] = ((factor_3) if k_15 == y else (seed * (direction_parameters[0] * (factor_4 * exp_logits_2 - w_2 / c) + factor_5 * exp_logits_2 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
-        sum_label_smoothing_tangent += seed * (sum_logits_tangent / c + w_y * v_z_y - w_y * term_2)
+            product_logits[i, k_15] = ((factor_5) if k_15 == y else (seed * (direction_parameters[0] * (factor_6 * exp_logits_2 - w_2 / c) + factor_7 * exp_logits_2 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+        sum_logits_tangent = _completed(sum_logits_tangent, sum_logits_tangent_lost)
+        factor_8 = seed * (sum_logits_tangent / c + w_y * v_z_y - w_y * term_2)
+        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_8)
+    sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)
     parameter_product[0] += sum_label_smoothing_tangent
 
 

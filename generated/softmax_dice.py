@@ -55,6 +55,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
@@ -122,13 +136,16 @@ def value(logits, label, smooth, sample_weights, value_out):
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
         for k in range(c):
             sum_logsumexp_logits_2 = 0.0
+            sum_logsumexp_logits_2_lost = 0.0
             for q_4 in range(m):
-                sum_logsumexp_logits_2 += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                sum_logsumexp_logits_2, sum_logsumexp_logits_2_lost = _plus(sum_logsumexp_logits_2, sum_logsumexp_logits_2_lost, factor)
+            sum_logsumexp_logits_2 = _completed(sum_logsumexp_logits_2, sum_logsumexp_logits_2_lost)
             loss = 1.0 - _ratio(smooth + 2.0 * sum_logsumexp_logits[k], sum_logsumexp_logits_2 + smooth + sum_mask[k])
-            factor = loss * sample_weight[k]
-            total += factor
+            factor_2 = loss * sample_weight[k]
+            total += factor_2
             if wanted:
-                value_out[i, k] = factor
+                value_out[i, k] = factor_2
     return total
 
 
@@ -190,22 +207,25 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
         sum_logsumexp_logits_3[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
+            sum_logsumexp_logits_2_now_lost = 0.0
             for q_4 in range(m):
-                sum_logsumexp_logits_2_now += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
+            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
             ratio_value = _ratio(1.0, term)
             ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
-            factor = seed_2 * ratio_value * ratio_value_2
+            factor_2 = seed_2 * ratio_value * ratio_value_2
             for q_1 in range(m):
-                sum_logsumexp_logits_3[q_1] += factor * exp_logits[k, q_1] / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3[q_1] += factor_2 * exp_logits[k, q_1] / (1.0 + rest_logits[q_1])
             loss = 1.0 - ratio_value_2
             sample_weight_2 = sample_weight[k]
-            factor_2 = loss * sample_weight_2
-            total += factor_2
+            factor_3 = loss * sample_weight_2
+            total += factor_3
             if wanted:
-                value_out[i, k] = factor_2
+                value_out[i, k] = factor_3
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
             y_3 = label[i, m_5]
@@ -223,11 +243,11 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             term_3 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
             ratio_value_4 = _ratio(1.0, term_3)
             ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_3)
-            factor_3 = seed_3 * ratio_value_4 * ratio_value_5
+            factor_4 = seed_3 * ratio_value_4 * ratio_value_5
             for m_5 in range(m):
                 y_4 = label[i, m_5]
                 rest_logits_3 = rest_logits[m_5]
-                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits[k, m_5] * (gradient_logits_part_2[m_5] - sum_logsumexp_logits_3[m_5] + factor_3) / (1.0 + rest_logits_3)))
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits[k, m_5] * (gradient_logits_part_2[m_5] - sum_logsumexp_logits_3[m_5] + factor_4) / (1.0 + rest_logits_3)))
     return total
 
 
@@ -293,22 +313,25 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
         sum_logsumexp_logits_3_sensitivity_own[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
+            sum_logsumexp_logits_2_now_lost = 0.0
             for q_4 in range(m):
-                sum_logsumexp_logits_2_now += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
+            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
             ratio_value = _ratio(1.0, term)
             ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
-            factor = seed_2 * ratio_value * ratio_value_2
-            factor_2 = seed_2 * (ratio_value * ratio_value) * ratio_value_2
+            factor_2 = seed_2 * ratio_value * ratio_value_2
+            factor_3 = seed_2 * (ratio_value * ratio_value) * ratio_value_2
             for q_1 in range(m):
                 exp_logits_2 = exp_logits[k, q_1]
-                sum_logsumexp_logits_3[q_1] += factor * exp_logits_2 / (1.0 + rest_logits[q_1])
-                factor_3 = factor_2 * (-2.0) * exp_logits_2 / (1.0 + rest_logits[q_1])
-                sum_logsumexp_logits_2_slope[k, q_1] = factor_3
-                sum_logsumexp_logits_2_slope_3[k, q_1] = factor_3
-                sum_logsumexp_logits_3_sensitivity_own[q_1] += exp_logits_2 * factor_3 / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3[q_1] += factor_2 * exp_logits_2 / (1.0 + rest_logits[q_1])
+                factor_4 = factor_3 * (-2.0) * exp_logits_2 / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_2_slope[k, q_1] = factor_4
+                sum_logsumexp_logits_2_slope_3[k, q_1] = factor_4
+                sum_logsumexp_logits_3_sensitivity_own[q_1] += exp_logits_2 * factor_4 / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
             term_2 = 1.0 + rest_logits_2
@@ -324,18 +347,18 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_3)
             sum_logsumexp_logits_2_slope_2 = loss_scale * square * case * exp_difference_value * (2.0 * case_2 / term_2 + (-2.0) * ratio_value_4) / term_2  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
             sum_logsumexp_logits_3_2 = sum_logsumexp_logits_3[m_5]
-            factor_4 = loss_scale * case * ratio_value_3 * ratio_value_4
-            factor_5 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
-            factor_6 = (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_2
-            softmax_logits_slope = -sum_logsumexp_logits_3_2 + factor_4 + factor_5 + factor_6  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3
-            softmax_logits_slope_2_part_1[m_5] = factor_5
-            gradient_logits_part_1_now = exp_difference_value * (-sum_logsumexp_logits_3_2 + factor_4 + factor_6) / term_2
+            factor_5 = loss_scale * case * ratio_value_3 * ratio_value_4
+            factor_6 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
+            factor_7 = (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_2
+            softmax_logits_slope = -sum_logsumexp_logits_3_2 + factor_5 + factor_6 + factor_7  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3
+            softmax_logits_slope_2_part_1[m_5] = factor_6
+            gradient_logits_part_1_now = exp_difference_value * (-sum_logsumexp_logits_3_2 + factor_5 + factor_7) / term_2
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
-            gradient_logits_part_2[m_5] = factor_5
+            gradient_logits_part_2[m_5] = factor_6
             square_2 = (exp_difference_value * exp_difference_value)
             sum_logsumexp_logits_3_sensitivity_own_2 = sum_logsumexp_logits_3_sensitivity_own[m_5]
             power = (exp_difference_value * exp_difference_value * exp_difference_value)
-            hessian_logits_part_1_now = softmax_logits_slope * exp_difference_value / term_2 + sum_logsumexp_logits_2_slope_2 * exp_difference_value / term_2 + 2.0 * loss_scale * square_2 * square * case / (term_2 * term_2) - softmax_logits_slope * square_2 / (term_2 * term_2) - sum_logsumexp_logits_2_slope_2 * square_2 / (term_2 * term_2) - exp_difference_value * (-sum_logsumexp_logits_3_sensitivity_own_2 * exp_difference_value / term_2 + (-2.0) * loss_scale * power * square * case / (term_2 * term_2 * term_2) + (-2.0) * loss_scale * square_2 * square * case * ratio_value_4 / (term_2 * term_2)) / term_2 - square_2 * (-sum_logsumexp_logits_3_2 + factor_4) / (term_2 * term_2) + (-4.0) * loss_scale * power * square * case / (term_2 * term_2 * term_2)
+            hessian_logits_part_1_now = softmax_logits_slope * exp_difference_value / term_2 + sum_logsumexp_logits_2_slope_2 * exp_difference_value / term_2 + 2.0 * loss_scale * square_2 * square * case / (term_2 * term_2) - softmax_logits_slope * square_2 / (term_2 * term_2) - sum_logsumexp_logits_2_slope_2 * square_2 / (term_2 * term_2) - exp_difference_value * (-sum_logsumexp_logits_3_sensitivity_own_2 * exp_difference_value / term_2 + (-2.0) * loss_scale * power * square * case / (term_2 * term_2 * term_2) + (-2.0) * loss_scale * square_2 * square * case * ratio_value_4 / (term_2 * term_2)) / term_2 - square_2 * (-sum_logsumexp_logits_3_2 + factor_5) / (term_2 * term_2) + (-4.0) * loss_scale * power * square * case / (term_2 * term_2 * term_2)
             hessian_logits_part_1[m_5] = hessian_logits_part_1_now
             hessian_logits_part_2_now = (-2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
             hessian_logits_part_2[m_5] = hessian_logits_part_2_now
@@ -346,21 +369,21 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
             ratio_value_5 = _ratio(1.0, term_4)
             ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
-            factor_7 = seed_3 * ratio_value_5 * ratio_value_6
-            factor_8 = -seed_3 * ratio_value_5 * ratio_value_6
+            factor_8 = seed_3 * ratio_value_5 * ratio_value_6
+            factor_9 = -seed_3 * ratio_value_5 * ratio_value_6
             for m_5 in range(m):
                 sum_logsumexp_logits_3_3 = sum_logsumexp_logits_3[m_5]
-                softmax_logits_slope_2 = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3_3 + factor_7  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
+                softmax_logits_slope_2 = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3_3 + factor_8  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
                 y_4 = label[i, m_5]
                 exp_logits_3 = exp_logits[k, m_5]
                 rest_logits_3 = rest_logits[m_5]
                 term_5 = 1.0 + rest_logits_3
-                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (gradient_logits_part_2[m_5] - sum_logsumexp_logits_3_3 + factor_7) / term_5))
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (gradient_logits_part_2[m_5] - sum_logsumexp_logits_3_3 + factor_8) / term_5))
                 hessian_logits_part_2_2 = hessian_logits_part_2[m_5]
                 hessian_logits_part_3_2 = hessian_logits_part_3[m_5]
                 sum_logsumexp_logits_3_sensitivity_own_3 = sum_logsumexp_logits_3_sensitivity_own[m_5]
                 argmax_logits_3 = argmax_logits[m_5]
-                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_3 - sum_logsumexp_logits_2_slope[k, m_5] - ((rest_logits_3) if k == argmax_logits_3 else (1.0 + rest_logits_3 - exp_logits_3)) * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_3 - softmax_logits_slope_2 - sum_logsumexp_logits_2_slope[k, m_5] - sum_logsumexp_logits_2_slope_3[k, m_5] + factor_8) / term_5 + factor_8) / term_5))
+                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (exp_logits_3 * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_3 - sum_logsumexp_logits_2_slope[k, m_5] - ((rest_logits_3) if k == argmax_logits_3 else (1.0 + rest_logits_3 - exp_logits_3)) * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_3 + sum_logsumexp_logits_3_sensitivity_own_3 - softmax_logits_slope_2 - sum_logsumexp_logits_2_slope[k, m_5] - sum_logsumexp_logits_2_slope_3[k, m_5] + factor_9) / term_5 + factor_9) / term_5))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -424,21 +447,24 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         logsumexp_logits_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
+            sum_logsumexp_logits_2_now_lost = 0.0
             for q_4 in range(m):
                 exp_logits_2 = exp_logits[k, q_4]
-                sum_logsumexp_logits_2_now += exp_logits_2 / (1.0 + rest_logits[q_4])
+                factor = exp_logits_2 / (1.0 + rest_logits[q_4])
+                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
                 v_z = np.float64(direction_logits[i, k, q_4])
                 v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
                 logsumexp_logits_tangent[q_4] += exp_logits_2 * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
+            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
             ratio_value = _ratio(1.0, term)
             ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
-            factor = seed_2 * ratio_value * ratio_value_2
+            factor_2 = seed_2 * ratio_value * ratio_value_2
             for q_1 in range(m):
                 exp_logits_3 = exp_logits[k, q_1]
-                sum_logsumexp_logits_3[q_1] += factor * exp_logits_3 / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3[q_1] += factor_2 * exp_logits_3 / (1.0 + rest_logits[q_1])
         sum_logsumexp_logits_tangent[:] = 0.0
         for q_41 in range(m):
             y_3 = label[i, q_41]
@@ -455,16 +481,19 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         sum_logsumexp_logits_3_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = 0.0
+            sum_logsumexp_logits_2_tangent_now_lost = 0.0
             for q_42 in range(m):
                 v_z_4 = np.float64(direction_logits[i, k, q_42])
                 v_z_5 = np.float64(direction_logits[i, argmax_logits[q_42], q_42])
-                sum_logsumexp_logits_2_tangent_now += exp_logits[k, q_42] * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
+                factor_3 = exp_logits[k, q_42] * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
+                sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost, factor_3)
+            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             seed_3 = seed[k]
             term_3 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
             ratio_value_4 = _ratio(1.0, term_3)
             ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_3)
-            factor_2 = ratio_value_4 * ratio_value_5
+            factor_4 = ratio_value_4 * ratio_value_5
             sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
             square = (ratio_value_4 * ratio_value_4)
             term_4 = 2.0 * sum_logsumexp_logits_tangent_2 * square + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_5
@@ -472,7 +501,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 exp_logits_4 = exp_logits[k, q_1]
                 v_z_6 = np.float64(direction_logits[i, k, q_1])
                 v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_4 + factor_2 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_4 + factor_4 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
             y_4 = label[i, m_5]
@@ -497,7 +526,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
             ratio_value_8 = _ratio(1.0, term_6)
             ratio_value_9 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
-            factor_3 = seed_4 * ratio_value_8 * ratio_value_9
+            factor_5 = seed_4 * ratio_value_8 * ratio_value_9
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
             square_3 = (ratio_value_8 * ratio_value_8)
             sum_logsumexp_logits_2_tangent_2 = sum_logsumexp_logits_2_tangent[k]
@@ -508,7 +537,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 v_z_9 = np.float64(direction_logits[i, k, m_5])
                 argmax_logits_3 = argmax_logits[m_5]
                 v_z_10 = np.float64(direction_logits[i, argmax_logits_3, m_5])
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_7 + product_logits_part_3[m_5] + product_logits_part_4[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_10)) * (product_logits_part_2[m_5] - sum_logsumexp_logits_3[m_5] + factor_3)) / (1.0 + rest_logits_3)))
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_7 + product_logits_part_3[m_5] + product_logits_part_4[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_10)) * (product_logits_part_2[m_5] - sum_logsumexp_logits_3[m_5] + factor_5)) / (1.0 + rest_logits_3)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -526,7 +555,9 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     sum_logsumexp_logits = np.empty((c,))
     sum_mask = np.empty((c,))
     sum_smooth = 0.0
+    sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
+    sum_smooth_sensitivity_lost = 0.0
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
@@ -562,14 +593,21 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
         for k in range(c):
             sum_logsumexp_logits_2 = 0.0
+            sum_logsumexp_logits_2_lost = 0.0
             for q_4 in range(m):
-                sum_logsumexp_logits_2 += exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                sum_logsumexp_logits_2, sum_logsumexp_logits_2_lost = _plus(sum_logsumexp_logits_2, sum_logsumexp_logits_2_lost, factor)
+            sum_logsumexp_logits_2 = _completed(sum_logsumexp_logits_2, sum_logsumexp_logits_2_lost)
             seed_2 = seed[k]
             term = sum_logsumexp_logits_2 + smooth + sum_mask[k]
             ratio_value = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
             ratio_value_2 = _ratio(1.0, term)
-            sum_smooth += seed_2 * (-1.0 + ratio_value) * ratio_value_2
-            sum_smooth_sensitivity += seed_2 * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
+            factor_2 = seed_2 * (-1.0 + ratio_value) * ratio_value_2
+            sum_smooth, sum_smooth_lost = _plus(sum_smooth, sum_smooth_lost, factor_2)
+            factor_3 = seed_2 * (ratio_value_2 * ratio_value_2) * (2.0 + (-2.0) * ratio_value)
+            sum_smooth_sensitivity, sum_smooth_sensitivity_lost = _plus(sum_smooth_sensitivity, sum_smooth_sensitivity_lost, factor_3)
+    sum_smooth = _completed(sum_smooth, sum_smooth_lost)
+    sum_smooth_sensitivity = _completed(sum_smooth_sensitivity, sum_smooth_sensitivity_lost)
     parameter_gradient[0] += sum_smooth
     parameter_hessian[0] += sum_smooth_sensitivity
 
@@ -600,7 +638,8 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     product_logits_part_4 = np.empty((m,))
     product_logits_part_5 = np.empty((m,))
     sum_smooth_tangent = 0.0
-    factor_6 = loss_scale * direction_parameters[0]
+    sum_smooth_tangent_lost = 0.0
+    factor_9 = loss_scale * direction_parameters[0]
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
@@ -638,21 +677,24 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         logsumexp_logits_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
+            sum_logsumexp_logits_2_now_lost = 0.0
             for q_4 in range(m):
                 exp_logits_2 = exp_logits[k, q_4]
-                sum_logsumexp_logits_2_now += exp_logits_2 / (1.0 + rest_logits[q_4])
+                factor = exp_logits_2 / (1.0 + rest_logits[q_4])
+                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
                 v_z = np.float64(direction_logits[i, k, q_4])
                 v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
                 logsumexp_logits_tangent[q_4] += exp_logits_2 * (v_z - v_z_2) / (1.0 + rest_logits[q_4])
+            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
             ratio_value = _ratio(1.0, term)
             ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
-            factor = seed_2 * ratio_value * ratio_value_2
+            factor_2 = seed_2 * ratio_value * ratio_value_2
             for q_1 in range(m):
                 exp_logits_3 = exp_logits[k, q_1]
-                sum_logsumexp_logits_3[q_1] += factor * exp_logits_3 / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3[q_1] += factor_2 * exp_logits_3 / (1.0 + rest_logits[q_1])
         sum_logsumexp_logits_tangent[:] = 0.0
         for q_41 in range(m):
             y_3 = label[i, q_41]
@@ -670,10 +712,13 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         sum_logsumexp_logits_3_tangent[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = 0.0
+            sum_logsumexp_logits_2_tangent_now_lost = 0.0
             for q_42 in range(m):
                 v_z_4 = np.float64(direction_logits[i, k, q_42])
                 v_z_5 = np.float64(direction_logits[i, argmax_logits[q_42], q_42])
-                sum_logsumexp_logits_2_tangent_now += exp_logits[k, q_42] * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
+                factor_3 = exp_logits[k, q_42] * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
+                sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost, factor_3)
+            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             seed_3 = seed[k]
             term_3 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
@@ -681,16 +726,17 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             square = (ratio_value_4 * ratio_value_4)
             sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
             ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_3)
-            factor_2 = (-2.0) * ratio_value_5
-            term_4 = 1.0 + factor_2
-            sum_smooth_tangent += seed_3 * square * (2.0 * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * term_4 + direction_parameters[0] * (2.0 + factor_2))
-            factor_3 = ratio_value_4 * ratio_value_5
+            factor_4 = (-2.0) * ratio_value_5
+            term_4 = 1.0 + factor_4
+            factor_5 = seed_3 * square * (2.0 * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * term_4 + direction_parameters[0] * (2.0 + factor_4))
+            sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_5)
+            factor_6 = ratio_value_4 * ratio_value_5
             term_5 = 2.0 * sum_logsumexp_logits_tangent_2 * square + direction_parameters[0] * square * term_4 + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_5
             for q_1 in range(m):
                 exp_logits_4 = exp_logits[k, q_1]
                 v_z_6 = np.float64(direction_logits[i, k, q_1])
                 v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_5 + factor_3 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits_4 * (term_5 + factor_6 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
             y_4 = label[i, m_5]
@@ -706,9 +752,9 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             case_3 = ((rest_logits_2) if argmax_logits_2 == y_4 else (1.0 + rest_logits_2 - exp_difference_value_2) if argmax_logits_2 == argmax_logits_2 else np.nan)
             square_2 = (ratio_value_6 * ratio_value_6)
             sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
-            factor_4 = 2.0 * case_3 / (1.0 + rest_logits_2)
-            factor_5 = (-2.0) * ratio_value_7
-            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + loss_scale * case_2 * ratio_value_6 * ratio_value_7 + 2.0 * loss_scale * case_2 * exp_difference_value_2 * ratio_value_6 / (1.0 + rest_logits_2) + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_6 / (1.0 + rest_logits_2)) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (factor_4 + factor_5) + factor_6 * square_2 * (1.0 + factor_4 + factor_5) * case_2) * exp_difference_value_2 / (1.0 + rest_logits_2)
+            factor_7 = 2.0 * case_3 / (1.0 + rest_logits_2)
+            factor_8 = (-2.0) * ratio_value_7
+            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_y_2 - v_z_8)) * (-sum_logsumexp_logits_3[m_5] + loss_scale * case_2 * ratio_value_6 * ratio_value_7 + 2.0 * loss_scale * case_2 * exp_difference_value_2 * ratio_value_6 / (1.0 + rest_logits_2) + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_6 / (1.0 + rest_logits_2)) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (factor_7 + factor_8) + factor_9 * square_2 * (1.0 + factor_7 + factor_8) * case_2) * exp_difference_value_2 / (1.0 + rest_logits_2)
             product_logits_part_1[m_5] = product_logits_part_1_now
             product_logits_part_4_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (1.0 + rest_logits_2)
             product_logits_part_4[m_5] = product_logits_part_4_now
@@ -717,7 +763,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             term_7 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
             ratio_value_8 = _ratio(1.0, term_7)
             ratio_value_9 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_7)
-            factor_7 = seed_4 * ratio_value_8 * ratio_value_9
+            factor_10 = seed_4 * ratio_value_8 * ratio_value_9
             square_3 = (ratio_value_8 * ratio_value_8)
             term_8 = seed_4 * square_3 * (1.0 - ratio_value_9) - seed_4 * square_3 * ratio_value_9
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
@@ -729,5 +775,6 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 v_z_9 = np.float64(direction_logits[i, k, m_5])
                 argmax_logits_3 = argmax_logits[m_5]
                 v_z_10 = np.float64(direction_logits[i, argmax_logits_3, m_5])
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_9 + product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_10)) * (product_logits_part_2[m_5] - sum_logsumexp_logits_3[m_5] + factor_7) + direction_parameters[0] * (term_8 + product_logits_part_3[m_5])) / (1.0 + rest_logits_3)))
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_9 + product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (-logsumexp_logits_tangent[m_5] + (v_z_9 - v_z_10)) * (product_logits_part_2[m_5] - sum_logsumexp_logits_3[m_5] + factor_10) + direction_parameters[0] * (term_8 + product_logits_part_3[m_5])) / (1.0 + rest_logits_3)))
+    sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent

@@ -65,6 +65,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
@@ -105,11 +119,13 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
             if k_16 != argmax_logits:
-                rest_logits += exp_logits
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         loss = -alpha * _power(((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits), gamma) * (-(max_logits - z_y) - math.log1p(rest_logits))
@@ -144,12 +160,14 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_16] = exp_logits_now
             if k_16 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -195,12 +213,14 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_16] = exp_logits_now
             if k_16 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         term = -(max_logits - z_y) - math.log1p(rest_logits)
@@ -236,11 +256,11 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
-    factor_3 = alpha * gamma
+    factor_4 = alpha * gamma
     term_5 = -1.0 + gamma
     term_6 = -2.0 + gamma
     term_7 = 1.0 - gamma
-    factor_7 = -alpha * gamma
+    factor_8 = -alpha * gamma
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -255,38 +275,43 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_16] = exp_logits_now
             if k_16 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         logsumexp_logits_tangent = 0.0
+        logsumexp_logits_tangent_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_13 in range(c):
             v_z = np.float64(direction_logits[i, k_13])
-            logsumexp_logits_tangent += exp_logits[k_13] * (v_z - v_z_2) / term
+            factor = exp_logits[k_13] * (v_z - v_z_2) / term
+            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
         y = label[i]
         v_z_y = np.float64(direction_logits[i, y])
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
-        factor = -case / term
-        factor_2 = case / term
-        power_value = _power(factor_2, gamma)
+        factor_2 = -case / term
+        factor_3 = case / term
+        power_value = _power(factor_3, gamma)
         term_2 = logsumexp_logits_tangent + v_z_2
         term_3 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
         term_4 = -(max_logits - z_y) - math.log1p(rest_logits)
-        factor_4 = gamma * term_4
-        power_value_2 = _power(factor_2, term_5)
-        factor_5 = seed * (factor_3 * v_z_y * (1.0 + factor) * power_value + factor_3 * term_2 * power_value * (-1.0 + factor_2) + alpha * exp_difference_value * term_3 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * (factor_4 + factor - gamma * case * term_4 / term)) / term)
-        factor_6 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_4 / term)
-        term_8 = factor_3 * term_2 * exp_difference_value * power_value_2 / term + factor_3 * exp_difference_value * term_3 * (-power_value_2 - power_value_2 * term_4 - exp_difference_value * _power(factor_2, term_6) * term_7 * term_4 / term) / term + factor_7 * v_z_y * exp_difference_value * power_value_2 / term
-        factor_8 = seed / term
+        factor_5 = gamma * term_4
+        power_value_2 = _power(factor_3, term_5)
+        factor_6 = seed * (factor_4 * v_z_y * (1.0 + factor_2) * power_value + factor_4 * term_2 * power_value * (-1.0 + factor_3) + alpha * exp_difference_value * term_3 * ((1.0 + factor_5) * power_value - gamma * power_value_2 * (factor_5 + factor_2 - gamma * case * term_4 / term)) / term)
+        factor_7 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_4 / term)
+        term_8 = factor_4 * term_2 * exp_difference_value * power_value_2 / term + factor_4 * exp_difference_value * term_3 * (-power_value_2 - power_value_2 * term_4 - exp_difference_value * _power(factor_3, term_6) * term_7 * term_4 / term) / term + factor_8 * v_z_y * exp_difference_value * power_value_2 / term
+        factor_9 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_8 * exp_logits[c_2] * (term_8 + factor_6 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            product_logits[i, c_2] = ((factor_6) if c_2 == y else (factor_9 * exp_logits[c_2] * (term_8 + factor_7 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -296,8 +321,11 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     sum_alpha = 0.0
+    sum_alpha_lost = 0.0
     sum_gamma = 0.0
+    sum_gamma_lost = 0.0
     sum_gamma_sensitivity = 0.0
+    sum_gamma_sensitivity_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -312,20 +340,28 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
             if k_16 != argmax_logits:
-                rest_logits += exp_logits
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         factor = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
         power_value = _power(factor, gamma)
         term = -(max_logits - z_y) - math.log1p(rest_logits)
-        sum_alpha += seed * power_value * term
+        factor_2 = seed * power_value * term
+        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, factor_2)
         log_value = math.log(factor)
-        sum_gamma += seed * log_value * power_value * term
-        sum_gamma_sensitivity += seed * (log_value * log_value) * power_value * term
+        factor_3 = seed * log_value * power_value * term
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_3)
+        factor_4 = seed * (log_value * log_value) * power_value * term
+        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, factor_4)
+    sum_alpha = _completed(sum_alpha, sum_alpha_lost)
+    sum_gamma = _completed(sum_gamma, sum_gamma_lost)
+    sum_gamma_sensitivity = _completed(sum_gamma_sensitivity, sum_gamma_sensitivity_lost)
     parameter_gradient[0] += -sum_gamma * alpha
     parameter_gradient[1] += -sum_alpha
     parameter_hessian[0] += -sum_gamma_sensitivity * alpha
@@ -340,14 +376,17 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
     weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
     sum_gamma = 0.0
+    sum_gamma_lost = 0.0
     sum_alpha_tangent = 0.0
+    sum_alpha_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
+    sum_gamma_tangent_lost = 0.0
     term_4 = -1.0 + gamma
-    factor_6 = alpha * direction_parameters[0]
-    factor_7 = alpha * gamma
+    factor_10 = alpha * direction_parameters[0]
+    factor_11 = alpha * gamma
     term_8 = -2.0 + gamma
     term_9 = 1.0 - gamma
-    factor_10 = -alpha * gamma
+    factor_14 = -alpha * gamma
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -362,12 +401,14 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
                 argmax_logits_best = z
                 argmax_logits = k_1
         rest_logits = 0.0
+        rest_logits_lost = 0.0
         for k_16 in range(c):
             z_2 = np.float64(logits[i, k_16])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_16] = exp_logits_now
             if k_16 != argmax_logits:
-                rest_logits += exp_logits_now
+                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
+        rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -378,29 +419,38 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         factor_2 = -(max_logits - z_y)
         factor_3 = -math.log1p(rest_logits)
         term = factor_2 + factor_3
-        sum_gamma += seed * log_value * power_value * term
+        factor_4 = seed * log_value * power_value * term
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_4)
         logsumexp_logits_tangent = 0.0
+        logsumexp_logits_tangent_lost = 0.0
         term_2 = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         for k_13 in range(c):
             v_z = np.float64(direction_logits[i, k_13])
-            logsumexp_logits_tangent += exp_logits[k_13] * (v_z - v_z_2) / term_2
+            factor_5 = exp_logits[k_13] * (v_z - v_z_2) / term_2
+            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor_5)
+        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
         v_z_y = np.float64(direction_logits[i, y])
         term_3 = logsumexp_logits_tangent + v_z_2
         power_value_2 = _power(factor, term_4)
         term_5 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
-        sum_alpha_tangent += seed * (v_z_y * power_value + direction_parameters[0] * log_value * power_value * term - term_3 * power_value - gamma * exp_difference_value * power_value_2 * term_5 * term / term_2)
-        sum_gamma_tangent += seed * (v_z_y * log_value * power_value + direction_parameters[0] * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_5 * term / term_2 - term_3 * log_value * power_value)
-        factor_4 = gamma * term
-        factor_5 = -case / term_2
-        term_6 = factor_4 + factor_5 - gamma * case * term / term_2
-        factor_8 = seed * (direction_parameters[1] * power_value * term_6 + factor_6 * power_value * (log_value * term_6 + factor_2 + factor_3 - case * term / term_2) + factor_7 * v_z_y * (1.0 + factor_5) * power_value + factor_7 * term_3 * power_value * (-1.0 + factor) + alpha * exp_difference_value * term_5 * ((1.0 + factor_4) * power_value - gamma * power_value_2 * term_6) / term_2)
+        factor_6 = seed * (v_z_y * power_value + direction_parameters[0] * log_value * power_value * term - term_3 * power_value - gamma * exp_difference_value * power_value_2 * term_5 * term / term_2)
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_6)
+        factor_7 = seed * (v_z_y * log_value * power_value + direction_parameters[0] * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_5 * term / term_2 - term_3 * log_value * power_value)
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, factor_7)
+        factor_8 = gamma * term
+        factor_9 = -case / term_2
+        term_6 = factor_8 + factor_9 - gamma * case * term / term_2
+        factor_12 = seed * (direction_parameters[1] * power_value * term_6 + factor_10 * power_value * (log_value * term_6 + factor_2 + factor_3 - case * term / term_2) + factor_11 * v_z_y * (1.0 + factor_9) * power_value + factor_11 * term_3 * power_value * (-1.0 + factor) + alpha * exp_difference_value * term_5 * ((1.0 + factor_8) * power_value - gamma * power_value_2 * term_6) / term_2)
         term_7 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
-        factor_9 = alpha * term_7
-        term_10 = direction_parameters[1] * term_7 + factor_6 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_7 * term_3 * exp_difference_value * power_value_2 / term_2 + factor_7 * exp_difference_value * term_5 * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_8) * term_9 * term / term_2) / term_2 + factor_10 * v_z_y * exp_difference_value * power_value_2 / term_2
-        factor_11 = seed / term_2
+        factor_13 = alpha * term_7
+        term_10 = direction_parameters[1] * term_7 + factor_10 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_11 * term_3 * exp_difference_value * power_value_2 / term_2 + factor_11 * exp_difference_value * term_5 * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_8) * term_9 * term / term_2) / term_2 + factor_14 * v_z_y * exp_difference_value * power_value_2 / term_2
+        factor_15 = seed / term_2
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_11 * exp_logits[c_2] * (term_10 + factor_9 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            product_logits[i, c_2] = ((factor_12) if c_2 == y else (factor_15 * exp_logits[c_2] * (term_10 + factor_13 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+    sum_gamma = _completed(sum_gamma, sum_gamma_lost)
+    sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
+    sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)
     parameter_product[0] += -sum_gamma * direction_parameters[1] - sum_gamma_tangent * alpha
     parameter_product[1] += -sum_alpha_tangent

@@ -52,6 +52,20 @@ SPEC = {'abi': 2,
 
 
 @njit(nogil=True, error_model="numpy")
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy")
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -171,7 +185,9 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
     n = score.shape[0]
     weighted = sample_weights.size > 0
     sum_margin = 0.0
+    sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
+    sum_margin_sensitivity_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -179,8 +195,12 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
         y = np.float64(target[i])
         term = margin - s * y
         step_value = _step(term)
-        sum_margin += seed * _positive_part(term) * step_value
-        sum_margin_sensitivity += seed * (step_value * step_value)
+        factor = seed * _positive_part(term) * step_value
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
+        factor_2 = seed * (step_value * step_value)
+        sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, factor_2)
+    sum_margin = _completed(sum_margin, sum_margin_lost)
+    sum_margin_sensitivity = _completed(sum_margin_sensitivity, sum_margin_sensitivity_lost)
     parameter_gradient[0] += 2.0 * sum_margin
     parameter_hessian[0] += 2.0 * sum_margin_sensitivity
 
@@ -191,6 +211,7 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
     n = score.shape[0]
     weighted = sample_weights.size > 0
     sum_margin_tangent = 0.0
+    sum_margin_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -199,6 +220,8 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
         step_value = _step(margin - s * y)
         square = (step_value * step_value)
         v_s = np.float64(direction_score[i])
-        sum_margin_tangent += seed * square * (direction_parameters[0] - v_s * y)
+        factor = seed * square * (direction_parameters[0] - v_s * y)
+        sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, factor)
         product_score[i] = seed * square * (2.0 * v_s + (-2.0) * direction_parameters[0] * y)
+    sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
     parameter_product[0] += 2.0 * sum_margin_tangent

@@ -32,8 +32,15 @@ class Begin:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """A compensated sum after its loop: what rounding took is added back."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Update:
-    """One step of a reduction: `sum`, `max`, `min`, `norm`, `argmax`, `argmin`."""
+    """One step of a reduction: `sum`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`."""
 
     name: str
     op: str
@@ -122,7 +129,7 @@ class Skip:
     zeros: tuple[Store, ...]
 
 
-Node = Assign | Begin | Update | Store | Buffer | Loop | Blocks | Multiply | Columns | Skip
+Node = Assign | Begin | Finish | Update | Store | Buffer | Loop | Blocks | Multiply | Columns | Skip
 
 
 @dataclass(frozen=True)

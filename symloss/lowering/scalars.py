@@ -23,6 +23,7 @@ from symloss.lowering.nodes import (
     Blocks,
     Buffer,
     Columns,
+    Finish,
     Loop,
     Multiply,
     Node,
@@ -170,7 +171,7 @@ class _Namer:
                     expression = self._rebuild(node.expression) if node.expression.args else node.expression
                     scope.nodes.append(replace(node, expression=expression))
                     self.depth[node.name] = depth
-                case Begin() | Buffer():
+                case Begin() | Finish() | Buffer():
                     scope.nodes.append(node)
                     self.depth[node.name] = depth
                 case Loop() | Blocks():

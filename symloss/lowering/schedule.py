@@ -25,6 +25,7 @@ from symloss.lowering.nodes import (
     Blocks,
     Buffer,
     Columns,
+    Finish,
     Loop,
     Matrix,
     Multiply,
@@ -238,7 +239,7 @@ def _nest(
         index = aligned[0].loops[depth]
         nodes += [_begin(i, storage) for i in aligned if i.bound and i.prefix == depth and (not i.product or i.order)]
         if group.product and depth == 0:
-            nodes.append(_blocks(aligned, storage, mask, per))
+            nodes += [_blocks(aligned, storage, mask, per), *_finishes(aligned, depth, storage)]
             continue
         inner = list(_nest(aligned, depth + 1, storage, mask, per))
         if depth == 0 and per is not None and mask is not sympy.true and index.axis == per.axis:
@@ -249,8 +250,18 @@ def _nest(
             )
             inner.insert(0, Skip(sympy.Not(mask.xreplace({per: index})), zeros))
         nodes.append(Loop(index, tuple(inner)))
+        nodes += _finishes(aligned, depth, storage)
         nodes += _ends(aligned, depth, storage)
     return tuple(nodes)
+
+
+def _finishes(items: tuple[Item, ...], depth: int, storage: _Storage) -> list[Node]:
+    """Return what completes the compensated sums whose loop has just ended."""
+    return [
+        Finish(_local(item, storage))
+        for item in items
+        if item.bound and item.prefix == depth and not item.order and _operation(item) == "compensated"
+    ]
 
 
 def _ends(items: tuple[Item, ...], depth: int, storage: _Storage) -> list[Node]:
@@ -268,7 +279,12 @@ def _begin(item: Item, storage: _Storage) -> Node:
         rest = tuple(ALL for _ in item.free[item.prefix :])
         return Store(item.name, _slots(item, item.free[: item.prefix], storage) + rest, sympy.S.Zero)
     masked = "" if item.where is sympy.true else "_masked"
-    return Begin(_local(item, storage), item.op + masked)
+    return Begin(_local(item, storage), _operation(item) + masked)
+
+
+def _operation(item: Item) -> str:
+    """Return how a reduction is carried out; the total over samples is not what a derivative is computed from."""
+    return "compensated" if item.op == "sum" and item.name != "total" else item.op
 
 
 def _blocks(items: tuple[Item, ...], storage: _Storage, mask: sympy.Basic, per: Index | None) -> Blocks:
@@ -333,7 +349,7 @@ def _leaf(item: Item, storage: _Storage) -> Node:
         case "let":
             return Assign(item.name, body, item.comment)
         case _:
-            return Update(_local(item, storage), item.op, body, where, item.bound[0])
+            return Update(_local(item, storage), _operation(item), body, where, item.bound[0])
 
 
 def _local(item: Item, storage: _Storage) -> str:

@@ -23,6 +23,7 @@ from symloss.lowering.nodes import (
     Blocks,
     Buffer,
     Columns,
+    Finish,
     Kernel,
     Loop,
     Matrix,
@@ -35,7 +36,15 @@ from symloss.lowering.nodes import (
 from symloss.stability.careful import Recipe
 
 _REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
-_STARTS = {"sum": "0.0", "norm": "0.0", "max": "-np.inf", "min": "np.inf", "argmax": "0", "argmin": "0"}
+_STARTS = {
+    "sum": "0.0",
+    "compensated": "0.0",
+    "norm": "0.0",
+    "max": "-np.inf",
+    "min": "np.inf",
+    "argmax": "0",
+    "argmin": "0",
+}
 _CALLS = {
     "exp": "math.exp", "log": "math.log", "log1p": "math.log1p", "cos": "math.cos", "sin": "math.sin",
     "acos": "math.acos", "atan2": "math.atan2", "tanh": "math.tanh", "magnitude": "abs",
@@ -234,6 +243,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 operation, _, masked = node.op.partition("_")
                 searched = operation in ("argmax", "argmin")
                 lines.append(f"{pad}{node.name} = {'-1' if searched and masked else _STARTS[operation]}")
+                if operation == "compensated":
+                    lines.append(f"{pad}{node.name}_lost = 0.0")
                 if searched:
                     lines.append(f"{pad}{node.name}_best = {'-' if operation == 'argmax' else ''}np.inf")
             case Buffer():
@@ -261,6 +272,9 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 known = f"{node.peak}, {node.winner}, {node.rest}"
                 lines.append(f"{pad}_update_columns({node.block}[: stop - start], start, {known})")
                 printer.used.add("_update_columns")
+            case Finish():
+                lines.append(f"{pad}{node.name} = _completed({node.name}, {node.name}_lost)")
+                printer.used.add("_completed")
             case Update():
                 lines += _update(node, printer, pad)
             case Store():
@@ -307,6 +321,9 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
     match node.op:
         case "sum":
             lines.append(f"{pad}{node.name} += {value}")
+        case "compensated":
+            lines.append(f"{pad}{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {value})")
+            printer.used.add("_plus")
         case "max" | "min":
             relation = ">" if node.op == "max" else "<"
             lines.append(f"{pad}if {value} {relation} {node.name} or {value} != {value}:")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from symloss.rendering.double_double import OPERATIONS, _dd_product
+from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
 
 
 def _positive_part(x: float) -> float:
@@ -43,6 +43,18 @@ def _exp_difference(a: float, b: float) -> float:
     lost = (a - (d - back)) - (b + back)
     e = math.exp(d)
     return e + e * lost
+
+
+def _plus(total: float, lost: float, x: float) -> Pair:
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
 
 
 def _power(x: float, exponent: float) -> float:
@@ -126,8 +138,8 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any) -
 
 
 PRIMITIVES = (
-    _positive_part, _step, _signum, _decay, _exp_difference, _power, _sigmoid_power, _magnified, _ratio, _multiply,
-    _update_columns,
+    _plus, _completed, _positive_part, _step, _signum, _decay, _exp_difference, _power, _sigmoid_power, _magnified,
+    _ratio, _multiply, _update_columns,
 )  # fmt: skip
 
 

@@ -86,13 +86,36 @@ def carefully(definition: Definition, program: Program) -> Program:
     return replace(program, outputs=outputs)
 
 
-def _walked(node: sympy.Basic, known: Mapping[str, Range], signs: frozenset[str]) -> sympy.Basic:
+Facts = tuple[tuple[sympy.Expr, sympy.Expr], ...]
+"""Pairs of which the first is at least the second."""
+
+
+def _walked(node: sympy.Basic, known: Mapping[str, Range], signs: frozenset[str], facts: Facts = ()) -> sympy.Basic:
     if isinstance(node, Access) or not node.args:
         return node
-    if isinstance(node, sympy.Add) and _may_cancel(node, known, signs) and _can_repeat(node, known):
+    if isinstance(node, sympy.Piecewise):
+        cases = []
+        for value, condition in node.args:
+            cases.append((_walked(value, known, signs, facts), condition))
+            if isinstance(condition, sympy.Le | sympy.Lt | sympy.Ge | sympy.Gt):
+                facts = (*facts, (condition.lts, condition.gts))  # further cases: it does not hold
+        return sympy.Piecewise(*cases)
+    apart = isinstance(node, sympy.Add) and any(_far_apart(node, fact, known) for fact in facts)
+    if isinstance(node, sympy.Add) and not apart and _may_cancel(node, known, signs) and _can_repeat(node, known):
         leaves = _leaves(node)
         return careful(Recipe(_near_zero(node), leaves), node, _size(node, known), *leaves)
-    return node.func(*(_walked(a, known, signs) for a in node.args))
+    return node.func(*(_walked(a, known, signs, facts) for a in node.args))
+
+
+def _far_apart(node: sympy.Add, fact: tuple[sympy.Expr, sympy.Expr], known: Mapping[str, Range]) -> bool:
+    """Tell whether a difference a x - b y keeps a quarter of its terms' size where x is at least y, not negative."""
+    large, small = fact
+    parts = [t.as_coeff_Mul() for t in node.args]
+    weights = [(c, e) for wanted in (large, small) for c, e in parts if e == wanted]
+    if len(parts) != 2 or len(weights) != 2 or range_of(small, known)[0] < 0:
+        return False
+    (a, _), (b, _) = weights
+    return bool(a > 0 > b and 3 * a >= -5 * b)
 
 
 def _magnified(node: sympy.Basic) -> sympy.Basic:

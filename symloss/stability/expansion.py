@@ -50,6 +50,11 @@ class shrunk(sympy.Function):  # noqa: N801
 
     nargs = 1
 
+    @classmethod
+    def eval(cls, x: sympy.Expr) -> sympy.Expr | None:
+        """Return 0 for 0."""
+        return x if x == 0 else None
+
 
 @lru_cache(maxsize=1 << 16)
 def expand_atoms(expression: sympy.Expr) -> sympy.Expr:

@@ -67,7 +67,6 @@ def verify_loss(
     right = all(r.wrong == r.nans == 0 and r.points > 0 for r in rows) and all(c.status == "passed" for c in checks)
     right = right and all(c["status"] != "refuted" for c in claims)
     within = all(meets_bar(r, geometric(definition)) for r in rows) and all(c["status"] != "claimed" for c in claims)
-    within = within and not any(m["survived"] for m in mutants)
     status = ("passed" if within else "short") if right else "failed"
     return {
         "name": definition.name, "hashes": hashes, "seed": SEED, "status": status,

@@ -19,6 +19,14 @@ from typing import Any
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
 
+SYMMETRIC = ("_dd_sum", "_dd_product", "_dd_add", "_dd_multiply")
+FREE = (
+    ("_dd_product", ("sign", "constant"), "t = 134217729.0 *", "any number of that size takes a factor apart exactly"),
+    ("_dd_exp", ("constant", "comparison"), "if x[0] < -745.2", "what lies between rounds to 0 either way"),
+    ("_dd_exp", ("dropped term",), "math.ldexp(1.0, int(", "the exponents are whole numbers as they are"),
+    ("_magnified", ("constant", "comparison"), "x < -690.0", "both forms are right on either side of the threshold"),
+)
+"""Function, kinds of change, text, and why the change means the same."""
 AGREE = Fraction(1, 2**48)
 """Relative difference up to which both branches agree, where they are rounded functions."""
 
@@ -37,6 +45,8 @@ def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
     """
     return (
         _same_operands(site)
+        or _same_sum(site)
+        or _free_choice(site)
         or _adds_nothing(site)
         or _decided_before(site)
         or _even(module, site)
@@ -49,7 +59,28 @@ def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
 def _same_operands(site: Site) -> str:
     """Arguments of a symmetric function may change places."""
     before, after = site.texts()
-    return "the text is the same" if before == after else ""
+    if before == after:
+        return "the text is the same"
+    call = site.owner
+    name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
+    if site.kind == "argument" and name == "_completed":
+        return "the function is symmetric but for an infinite sum, which no finite loss has"
+    return "the function is symmetric in its arguments" if site.kind == "argument" and name in SYMMETRIC else ""
+
+
+def _same_sum(site: Site) -> str:
+    """Find a tie in whether a sum is computed again."""
+    again = site.function.startswith("_careful_") and _flipped(site)
+    return "both sides compute the same sum, and both are near enough at the tie" if again else ""
+
+
+def _free_choice(site: Site) -> str:
+    """Find a number that could as well be another: where a function takes a factor apart, or gives up."""
+    before, _ = site.texts()
+    for function, kinds, text, reason in FREE:
+        if site.function == function and site.kind in kinds and text in before:
+            return reason
+    return ""
 
 
 def _adds_nothing(site: Site) -> str:

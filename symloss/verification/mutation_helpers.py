@@ -16,8 +16,10 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
+from symloss.verification.mutation_pairs import PAIRS
 from symloss.verification.mutation_plain import Plain
 
+LEAST = float(np.finfo(np.float64).tiny)
 LARGEST = float(np.finfo(np.float64).max)
 REALS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 40.0, 700.0, 1e-300, 5e-324)
 SIGNED = (*REALS, *(-x for x in REALS), math.nan)
@@ -60,7 +62,37 @@ CONTRACTS: dict[str, tuple[Callable[..., Any], Points]] = {
         _power, _times((0.0, 5e-324, 1e-300, 0.5, 1.0, 2.0), (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5)),
     ),
     "_exp_difference": (_difference, DIFFERENCES),
+    "_completed": (
+        lambda total, lost: np.nansum([lost]) + total, _times((1.0, math.inf, -3.5, math.nan), (0.25, math.nan)),
+    ),
 }  # fmt: skip
+
+
+@dataclass(eq=False)
+class PairProbe:
+    """One function of pairs of floats on many points."""
+
+    module: Plain
+    name: str
+    masked: int = 0
+    usual: Any = field(default_factory=list)
+
+    def call(self, loss: Any) -> list[NDArray[Any]]:
+        """Return the pairs that the function gives on its points; the loss is not used."""
+        del loss
+        self.module.state["steps"] = 0
+        function = self.module.namespace[self.name]
+        with np.errstate(all="ignore"):
+            return [np.asarray([function(*point) for point in PAIRS[self.name].points], np.float64)]
+
+    def accepts(self, found: list[NDArray[Any]]) -> bool:
+        """Tell whether the pairs are as near to the truth as they should be."""
+        return PAIRS[self.name].accepts(found[0])
+
+    def distance(self, found: list[NDArray[Any]]) -> float:
+        """Return by how many units of the pairs' last place at most they differ from the unmutated function's."""
+        gap = np.abs((found[0] - self.usual[0]).sum(-1)) / np.maximum(np.abs(self.usual[0][:, 0]), LEAST)
+        return float(np.nan_to_num(gap).max() * 2.0**106)
 
 
 @dataclass(eq=False)
@@ -101,8 +133,10 @@ def _unit(numbers: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def helper_probes(module: Plain) -> Iterator[HelperProbe]:
+def helper_probes(module: Plain) -> Iterator[HelperProbe | PairProbe]:
     """Yield a probe for each function of a module that has a contract."""
     for name in module.functions:
+        if name in PAIRS:
+            yield PairProbe(module, name)
         if name in CONTRACTS:
             yield HelperProbe(module, name)

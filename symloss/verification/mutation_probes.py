@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symloss.language.definition import Definition
+from symloss.verification.crossings import crossings
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches
@@ -41,6 +42,8 @@ ENTRIES = 36
 """Entries of an array that are compared."""
 ALONE = 4
 """How many samples are also tried alone."""
+CROSSED = 6
+"""Samples beside whose labels zeros of derivatives are looked for."""
 CALM = 100.0
 """The largest number where derivatives in parameters, sums over all samples, are compared."""
 
@@ -293,6 +296,8 @@ def _situations(definition: Definition, seed: int) -> Iterator[Situation]:
             yield plain
         if number % 2 == 1 or first:
             yield Situation(written, batch, weights)
+        if first and (close := crossings(definition, batch, CROSSED)) is not None:
+            yield Situation(written, close, None)
         if first and plain.request.oracle.separable:
             calm = _calm_rows(plain)[:ALONE]
             for k in dict.fromkeys((*range(min(ALONE, shape[0])), *calm)):

@@ -1,0 +1,78 @@
+"""Where derivatives change sign: the inputs next to zeros of the gradient and Hessian, found by bisecting balls.
+
+A definition of one number per sample and a batch of points come in; out comes a batch in which one input has been moved
+to the floats on either side of a zero. There the terms of a formula cancel, and all of its digits are at stake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from symloss.language.definition import Definition
+from symloss.verification.oracle import Undecided, oracle_of
+from symloss.verification.quantities import Request, split
+from symloss.verification.sampling import Batch
+
+GRID = (-30.0, -7.0, -3.0, -1.5, -0.7, -0.3, -0.1, -0.01, 0.013, 0.11, 0.33, 0.73, 1.57, 3.1, 7.3, 31.0)
+ORDERS = (1, 2)
+TINY = 2.0**-90
+EVEN = 2.0**-20
+"""How far from a zero a further point lies, relatively."""
+
+
+def crossings(definition: Definition, batch: Batch, count: int) -> Batch | None:
+    """Return a batch of points next to zeros of derivatives, or None where there are none.
+
+    Parameters
+    ----------
+    definition : Definition
+        Of one number per sample.
+    batch : Batch
+        Labels, other inputs and parameters at which zeros are looked for.
+    count : int
+        How many samples of the batch are tried.
+    """
+    written = definition.chosen(batch.settings, batch.inputs)
+    if not written.elementwise:
+        return None
+    target = written.differentiable[0].name
+    rows: list[tuple[int, float]] = []
+    for k in range(min(count, len(batch.inputs[target]))):
+        for order in ORDERS:
+            for low, high in _zeros(written, batch, k, target, order):
+                rows += [(k, low), (k, high), (k, low - EVEN * abs(low))]
+    if not rows:
+        return None
+    places = [k for k, _ in rows]
+    moved = {name: x[places].copy() for name, x in batch.inputs.items()}
+    moved[target] = np.array([x for _, x in rows], moved[target].dtype)
+    return Batch(moved, batch.settings)
+
+
+def _zeros(definition: Definition, batch: Batch, k: int, target: str, order: int) -> Iterator[tuple[float, float]]:
+    """Yield adjacent floats between which a derivative changes sign and is not zero."""
+    one = {name: x[k : k + 1].astype(np.float64) for name, x in batch.inputs.items()}
+
+    def sign(x: float) -> int:
+        inputs = one | {target: np.array([x])}
+        request = Request(oracle_of(definition), *split(definition, inputs, batch.settings))
+        try:
+            ball = request.entry(target, (0,), order)[order]
+        except Undecided:
+            return 0
+        return 1 if ball > 0 else -1 if ball < 0 else 0
+
+    signs = [sign(x) for x in GRID]
+    for n in range(len(GRID) - 1):
+        if signs[n] * signs[n + 1] == -1:
+            low, high = GRID[n], GRID[n + 1]
+            while (middle := low + (high - low) / 2) not in (low, high):
+                found = sign(middle)
+                if found == 0:  # a kink or an exact zero: next to 0 most of all is lost
+                    yield (-TINY, TINY) if middle == 0 else (np.nextafter(middle, low), np.nextafter(middle, high))
+                    break
+                low, high = (middle, high) if found == signs[n] else (low, middle)
+            else:
+                yield low, high
