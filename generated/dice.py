@@ -139,24 +139,25 @@ def value(probability, target, smooth, sample_weights, value_out):
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
         sum_probability_2_lost = 0.0
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+        lack_probability = 0.0
+        lack_probability_lost = 0.0
+        for q_2 in range(m):
+            p = np.float64(probability[i, q_2])
+            t = np.float64(target[i, q_2])
             term = p + t
             sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
+            term_2 = t * (1.0 - p) + p * (1.0 - t)
+            lack_probability, lack_probability_lost = _plus(lack_probability, lack_probability_lost, term_2)
         sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        loss = 1.0 - _ratio(smooth + 2.0 * sum_probability, sum_probability_2 + smooth)
-        factor_2 = loss * sample_weight
-        total += factor_2
+        lack_probability = _completed(lack_probability, lack_probability_lost)
+        term_3 = sum_probability_2 + smooth
+        loss = ((1.0) if term_3 == 0 else (_ratio(lack_probability, term_3)) if term_3 == term_3 else np.nan)
+        factor = loss * sample_weight
+        total += factor
         if wanted:
-            value_out[i] = factor_2
+            value_out[i] = factor
     return total
 
 
@@ -175,6 +176,8 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
         sum_probability_lost = 0.0
         sum_probability_2 = 0.0
         sum_probability_2_lost = 0.0
+        lack_probability = 0.0
+        lack_probability_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
@@ -182,16 +185,19 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
             sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
             term = p + t
             sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
+            term_2 = t * (1.0 - p) + p * (1.0 - t)
+            lack_probability, lack_probability_lost = _plus(lack_probability, lack_probability_lost, term_2)
         sum_probability = _completed(sum_probability, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        term_2 = sum_probability_2 + smooth
-        ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
-        loss = 1.0 - ratio_value
+        lack_probability = _completed(lack_probability, lack_probability_lost)
+        term_3 = sum_probability_2 + smooth
+        loss = ((1.0) if term_3 == 0 else (_ratio(lack_probability, term_3)) if term_3 == term_3 else np.nan)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
             value_out[i] = factor_2
-        factor_3 = seed * _ratio(1.0, term_2)
+        ratio_value = _ratio(smooth + 2.0 * sum_probability, term_3)
+        factor_3 = seed * _ratio(1.0, term_3)
         for m_3 in range(m):
             t_2 = np.float64(target[i, m_3])
             gradient_probability[i, m_3] = factor_3 * (ratio_value + (-2.0) * t_2)
@@ -373,29 +379,31 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
         sum_probability_2 = 0.0
         sum_probability_2_lost = 0.0
         sum_target = 0.0
         sum_target_lost = 0.0
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+        lack_probability = 0.0
+        lack_probability_lost = 0.0
+        for q_2 in range(m):
+            p = np.float64(probability[i, q_2])
             square = (p * p)
             sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            t = np.float64(target[i, q_2])
             square_2 = (t * t)
             sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
+            term = p - t
+            square_3 = (term * term)
+            lack_probability, lack_probability_lost = _plus(lack_probability, lack_probability_lost, square_3)
         sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
         sum_target = _completed(sum_target, sum_target_lost)
-        loss = 1.0 - _ratio(smooth + 2.0 * sum_probability, sum_probability_2 + sum_target + smooth)
-        factor_2 = loss * sample_weight
-        total += factor_2
+        lack_probability = _completed(lack_probability, lack_probability_lost)
+        term_2 = sum_probability_2 + sum_target + smooth
+        loss = ((1.0) if term_2 == 0 else (_ratio(lack_probability, term_2)) if term_2 == term_2 else np.nan)
+        factor = loss * sample_weight
+        total += factor
         if wanted:
-            value_out[i] = factor_2
+            value_out[i] = factor
     return total
 
 
@@ -416,6 +424,8 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
         sum_probability_2_lost = 0.0
         sum_target = 0.0
         sum_target_lost = 0.0
+        lack_probability = 0.0
+        lack_probability_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
@@ -425,17 +435,21 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
             sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
             square_2 = (t * t)
             sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
+            term = p - t
+            square_3 = (term * term)
+            lack_probability, lack_probability_lost = _plus(lack_probability, lack_probability_lost, square_3)
         sum_probability = _completed(sum_probability, sum_probability_lost)
         sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
         sum_target = _completed(sum_target, sum_target_lost)
-        term = sum_probability_2 + sum_target + smooth
-        ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
-        loss = 1.0 - ratio_value
+        lack_probability = _completed(lack_probability, lack_probability_lost)
+        term_2 = sum_probability_2 + sum_target + smooth
+        loss = ((1.0) if term_2 == 0 else (_ratio(lack_probability, term_2)) if term_2 == term_2 else np.nan)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
             value_out[i] = factor_2
-        factor_3 = seed * _ratio(1.0, term)
+        ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
+        factor_3 = seed * _ratio(1.0, term_2)
         for m_4 in range(m):
             p_2 = np.float64(probability[i, m_4])
             t_2 = np.float64(target[i, m_4])

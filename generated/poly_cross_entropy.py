@@ -101,10 +101,10 @@ def value(logits, label, epsilon, sample_weights, value_out):
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_10 in range(c):
-            z_2 = np.float64(logits[i, k_10])
+        for k_12 in range(c):
+            z_2 = np.float64(logits[i, k_12])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_10 != argmax_logits:
+            if k_12 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
@@ -141,11 +141,11 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_10 in range(c):
-            z_2 = np.float64(logits[i, k_10])
+        for k_12 in range(c):
+            z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_10] = exp_logits_now
-            if k_10 != argmax_logits:
+            exp_logits[k_12] = exp_logits_now
+            if k_12 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         term = 1.0 + rest_logits
@@ -188,11 +188,11 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_10 in range(c):
-            z_2 = np.float64(logits[i, k_10])
+        for k_12 in range(c):
+            z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_10] = exp_logits_now
-            if k_10 != argmax_logits:
+            exp_logits[k_12] = exp_logits_now
+            if k_12 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         term = 1.0 + rest_logits
@@ -235,34 +235,37 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_10 in range(c):
-            z_2 = np.float64(logits[i, k_10])
+        for k_12 in range(c):
+            z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_10] = exp_logits_now
-            if k_10 != argmax_logits:
+            exp_logits[k_12] = exp_logits_now
+            if k_12 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
-        logsumexp_logits_tangent = 0.0
-        logsumexp_logits_tangent_lost = 0.0
+        logsumexp_logits_tangent_centred = 0.0
+        logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
-        for k_8 in range(c):
-            v_z = np.float64(direction_logits[i, k_8])
-            factor = exp_logits[k_8] * (v_z - v_z_2) / term
-            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
-        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
+        factor = -(v_z_2 - v_z_2)
+        for k_11 in range(c):
+            v_z = np.float64(direction_logits[i, k_11])
+            factor_2 = exp_logits[k_11] * ((v_z - v_z_2) + factor) / term
+            if k_11 != argmax_logits:
+                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_2)
+        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         v_z_y = np.float64(direction_logits[i, y])
-        term_2 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
-        factor_2 = seed * (1.0 + epsilon + (-2.0) * epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) / term) * exp_difference_value * term_2 / term
-        term_3 = 1.0 + epsilon * exp_difference_value / term
-        factor_3 = epsilon * exp_difference_value * term_2 / term
-        factor_4 = seed / term
+        case = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor) if argmax_logits == argmax_logits else np.nan)
+        factor_3 = seed * (1.0 + epsilon + (-2.0) * epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) / term) * case * exp_difference_value / term
+        term_2 = 1.0 + epsilon * exp_difference_value / term
+        term_3 = -logsumexp_logits_tangent_centred + factor
+        factor_4 = epsilon * case * exp_difference_value / term
+        factor_5 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_4 * exp_logits[c_2] * (term_3 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)) + factor_3)))
+            product_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_5 * exp_logits[c_2] * (term_2 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_3 + (v_z_3 - v_z_2))) + factor_4)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -288,10 +291,10 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_10 in range(c):
-            z_2 = np.float64(logits[i, k_10])
+        for k_12 in range(c):
+            z_2 = np.float64(logits[i, k_12])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_10 != argmax_logits:
+            if k_12 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
@@ -327,37 +330,48 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_10 in range(c):
-            z_2 = np.float64(logits[i, k_10])
+        for k_12 in range(c):
+            z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_10] = exp_logits_now
-            if k_10 != argmax_logits:
+            exp_logits[k_12] = exp_logits_now
+            if k_12 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         logsumexp_logits_tangent = 0.0
         logsumexp_logits_tangent_lost = 0.0
+        logsumexp_logits_tangent_centred = 0.0
+        logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
+        factor_2 = -(v_z_2 - v_z_2)
         for k_8 in range(c):
+            exp_logits_2 = exp_logits[k_8]
             v_z = np.float64(direction_logits[i, k_8])
-            factor = exp_logits[k_8] * (v_z - v_z_2) / term
+            difference_value = (v_z - v_z_2)
+            factor = exp_logits_2 * difference_value / term
             logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+            factor_3 = exp_logits_2 * (difference_value + factor_2) / term
+            if k_8 != argmax_logits:
+                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_3)
         logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
+        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         v_z_y = np.float64(direction_logits[i, y])
-        term_2 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
-        factor_2 = seed * exp_difference_value * term_2 / term
-        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, factor_2)
-        term_3 = 1.0 + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_3 if argmax_logits == argmax_logits else np.nan)
-        factor_3 = seed * (direction_parameters[0] * ((((rest_logits * rest_logits)) if argmax_logits == y else ((term_3 * term_3)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term) + (1.0 + epsilon + (-2.0) * epsilon * case / term) * exp_difference_value * term_2 / term)
-        term_4 = 1.0 + epsilon * exp_difference_value / term
-        term_5 = direction_parameters[0] * exp_difference_value / term + epsilon * exp_difference_value * term_2 / term
-        factor_4 = seed / term
+        difference_value_2 = (v_z_y - v_z_2)
+        factor_4 = seed * exp_difference_value * (-logsumexp_logits_tangent + difference_value_2) / term
+        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, factor_4)
+        term_2 = 1.0 + rest_logits - exp_difference_value
+        case = ((rest_logits) if argmax_logits == y else term_2 if argmax_logits == argmax_logits else np.nan)
+        case_2 = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + difference_value_2 + factor_2) if argmax_logits == argmax_logits else np.nan)
+        factor_5 = seed * (direction_parameters[0] * ((((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term) + (1.0 + epsilon + (-2.0) * epsilon * case / term) * case_2 * exp_difference_value / term)
+        term_3 = 1.0 + epsilon * exp_difference_value / term
+        term_4 = -logsumexp_logits_tangent_centred + factor_2
+        term_5 = direction_parameters[0] * exp_difference_value / term + epsilon * case_2 * exp_difference_value / term
+        factor_6 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_4 * exp_logits[c_2] * (term_5 + term_4 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            product_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_6 * exp_logits[c_2] * (term_5 + term_3 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_4 + (v_z_3 - v_z_2))))))
     sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
     parameter_product[0] += -sum_epsilon_tangent

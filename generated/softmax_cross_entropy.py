@@ -127,10 +127,10 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
+        for k_19 in range(c):
+            z_2 = np.float64(logits[i, k_19])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_17 != argmax_logits:
+            if k_19 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         sum_logits = 0.0
@@ -192,11 +192,11 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
+        for k_19 in range(c):
+            z_2 = np.float64(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_17] = exp_logits_now
-            if k_17 != argmax_logits:
+            exp_logits[k_19] = exp_logits_now
+            if k_19 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         sum_logits = 0.0
@@ -258,11 +258,11 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
+        for k_19 in range(c):
+            z_2 = np.float64(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_17] = exp_logits_now
-            if k_17 != argmax_logits:
+            exp_logits[k_19] = exp_logits_now
+            if k_19 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         w_y = class_weight[y]
@@ -296,7 +296,7 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         sum_logsumexp_logits, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits, sum_logsumexp_logits_lost, w)
     sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
     term_2 = 1.0 - label_smoothing
-    factor_2 = sum_logsumexp_logits * label_smoothing / c
+    factor_3 = sum_logsumexp_logits * label_smoothing / c
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
@@ -316,31 +316,34 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
+        for k_19 in range(c):
+            z_2 = np.float64(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_17] = exp_logits_now
-            if k_17 != argmax_logits:
+            exp_logits[k_19] = exp_logits_now
+            if k_19 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
-        logsumexp_logits_tangent = 0.0
-        logsumexp_logits_tangent_lost = 0.0
+        logsumexp_logits_tangent_centred = 0.0
+        logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
-        for k_14 in range(c):
-            v_z = np.float64(direction_logits[i, k_14])
-            factor = exp_logits[k_14] * (v_z - v_z_2) / term
-            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
-        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
+        factor = -(v_z_2 - v_z_2)
+        for k_18 in range(c):
+            v_z = np.float64(direction_logits[i, k_18])
+            factor_2 = exp_logits[k_18] * ((v_z - v_z_2) + factor) / term
+            if k_18 != argmax_logits:
+                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_2)
+        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
         w_y = class_weight[y]
-        term_3 = w_y * term_2 + factor_2
-        z_y = np.float64(logits[i, y])
+        term_3 = w_y * term_2 + factor_3
         v_z_y = np.float64(direction_logits[i, y])
-        factor_3 = seed * term_3 * _exp_difference(z_y, max_logits) * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term
-        factor_4 = seed * term_3 / term
+        z_y = np.float64(logits[i, y])
+        factor_4 = seed * term_3 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor) if argmax_logits == argmax_logits else np.nan) * _exp_difference(z_y, max_logits) / term
+        term_4 = -logsumexp_logits_tangent_centred + factor
+        factor_5 = seed * term_3 / term
         for c_3 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_3])
-            product_logits[i, c_3] = ((factor_3) if c_3 == y else (factor_4 * exp_logits[c_3] * (-logsumexp_logits_tangent + (v_z_3 - v_z_2))))
+            product_logits[i, c_3] = ((factor_4) if c_3 == y else (factor_5 * exp_logits[c_3] * ((-logsumexp_logits_tangent_centred) if c_3 == argmax_logits else (term_4 + (v_z_3 - v_z_2)))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -369,10 +372,10 @@ def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight,
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
+        for k_19 in range(c):
+            z_2 = np.float64(logits[i, k_19])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_17 != argmax_logits:
+            if k_19 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         sum_logits = 0.0
@@ -408,9 +411,9 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
     sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
     sum_label_smoothing_tangent = 0.0
     sum_label_smoothing_tangent_lost = 0.0
-    factor_3 = sum_logsumexp_logits / c
+    factor_5 = sum_logsumexp_logits / c
     term_4 = 1.0 - label_smoothing
-    factor_4 = sum_logsumexp_logits * label_smoothing / c
+    factor_6 = sum_logsumexp_logits * label_smoothing / c
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
@@ -430,44 +433,54 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_17 in range(c):
-            z_2 = np.float64(logits[i, k_17])
+        for k_19 in range(c):
+            z_2 = np.float64(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_17] = exp_logits_now
-            if k_17 != argmax_logits:
+            exp_logits[k_19] = exp_logits_now
+            if k_19 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         logsumexp_logits_tangent = 0.0
         logsumexp_logits_tangent_lost = 0.0
+        logsumexp_logits_tangent_centred = 0.0
+        logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
+        factor_2 = -(v_z_2 - v_z_2)
         for k_14 in range(c):
+            exp_logits_2 = exp_logits[k_14]
             v_z = np.float64(direction_logits[i, k_14])
-            factor = exp_logits[k_14] * (v_z - v_z_2) / term
+            difference_value = (v_z - v_z_2)
+            factor = exp_logits_2 * difference_value / term
             logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+            factor_3 = exp_logits_2 * (difference_value + factor_2) / term
+            if k_14 != argmax_logits:
+                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_3)
         logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
+        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
         sum_logits_tangent = 0.0
         sum_logits_tangent_lost = 0.0
         term_2 = logsumexp_logits_tangent + v_z_2
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_3 = -w_y + factor_3
-        term_5 = w_y * term_4 + factor_4
+        term_3 = -w_y + factor_5
+        term_5 = w_y * term_4 + factor_6
         v_z_y = np.float64(direction_logits[i, y])
-        factor_5 = seed * (direction_parameters[0] * (factor_3 - w_y / c - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) * term_3 / term) + term_5 * exp_difference_value * (-logsumexp_logits_tangent + (v_z_y - v_z_2)) / term)
-        factor_6 = term_3 / term
-        factor_7 = term_5 / term
+        factor_7 = seed * (direction_parameters[0] * (factor_5 - w_y / c - ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan) * term_3 / term) + term_5 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor_2) if argmax_logits == argmax_logits else np.nan) * exp_difference_value / term)
+        factor_8 = term_3 / term
+        term_6 = -logsumexp_logits_tangent_centred + factor_2
+        factor_9 = term_5 / term
         for k_15 in range(c):
             w_2 = class_weight[k_15]
             v_z_3 = np.float64(direction_logits[i, k_15])
-            factor_2 = w_2 * (term_2 - v_z_3)
-            sum_logits_tangent, sum_logits_tangent_lost = _plus(sum_logits_tangent, sum_logits_tangent_lost, factor_2)
-            exp_logits_2 = exp_logits[k_15]
-            product_logits[i, k_15] = ((factor_5) if k_15 == y else (seed * (direction_parameters[0] * (factor_6 * exp_logits_2 - w_2 / c) + factor_7 * exp_logits_2 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            factor_4 = w_2 * (term_2 - v_z_3)
+            sum_logits_tangent, sum_logits_tangent_lost = _plus(sum_logits_tangent, sum_logits_tangent_lost, factor_4)
+            exp_logits_3 = exp_logits[k_15]
+            product_logits[i, k_15] = ((factor_7) if k_15 == y else (seed * (direction_parameters[0] * (factor_8 * exp_logits_3 - w_2 / c) + factor_9 * exp_logits_3 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (term_6 + (v_z_3 - v_z_2))))))
         sum_logits_tangent = _completed(sum_logits_tangent, sum_logits_tangent_lost)
-        factor_8 = seed * (sum_logits_tangent / c + w_y * v_z_y - w_y * term_2)
-        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_8)
+        factor_10 = seed * (sum_logits_tangent / c + w_y * v_z_y - w_y * term_2)
+        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_10)
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)
     parameter_product[0] += sum_label_smoothing_tangent
 

@@ -120,10 +120,10 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_16 in range(c):
-            z_2 = np.float64(logits[i, k_16])
+        for k_18 in range(c):
+            z_2 = np.float64(logits[i, k_18])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_16 != argmax_logits:
+            if k_18 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
@@ -161,11 +161,11 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_16 in range(c):
-            z_2 = np.float64(logits[i, k_16])
+        for k_18 in range(c):
+            z_2 = np.float64(logits[i, k_18])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_16] = exp_logits_now
-            if k_16 != argmax_logits:
+            exp_logits[k_18] = exp_logits_now
+            if k_18 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
@@ -214,11 +214,11 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_16 in range(c):
-            z_2 = np.float64(logits[i, k_16])
+        for k_18 in range(c):
+            z_2 = np.float64(logits[i, k_18])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_16] = exp_logits_now
-            if k_16 != argmax_logits:
+            exp_logits[k_18] = exp_logits_now
+            if k_18 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
@@ -256,11 +256,11 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
-    factor_4 = alpha * gamma
-    term_5 = -1.0 + gamma
+    factor_6 = alpha * gamma
+    term_4 = -1.0 + gamma
     term_6 = -2.0 + gamma
     term_7 = 1.0 - gamma
-    factor_8 = -alpha * gamma
+    factor_10 = -alpha * gamma
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -276,42 +276,52 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_16 in range(c):
-            z_2 = np.float64(logits[i, k_16])
+        for k_18 in range(c):
+            z_2 = np.float64(logits[i, k_18])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_16] = exp_logits_now
-            if k_16 != argmax_logits:
+            exp_logits[k_18] = exp_logits_now
+            if k_18 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         logsumexp_logits_tangent = 0.0
         logsumexp_logits_tangent_lost = 0.0
+        logsumexp_logits_tangent_centred = 0.0
+        logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
+        factor_2 = -(v_z_2 - v_z_2)
         for k_13 in range(c):
+            exp_logits_2 = exp_logits[k_13]
             v_z = np.float64(direction_logits[i, k_13])
-            factor = exp_logits[k_13] * (v_z - v_z_2) / term
+            difference_value = (v_z - v_z_2)
+            factor = exp_logits_2 * difference_value / term
             logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+            factor_3 = exp_logits_2 * (difference_value + factor_2) / term
+            if k_13 != argmax_logits:
+                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_3)
         logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
+        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
         y = label[i]
         v_z_y = np.float64(direction_logits[i, y])
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
-        factor_2 = -case / term
-        factor_3 = case / term
-        power_value = _power(factor_3, gamma)
+        factor_4 = -case / term
+        factor_5 = case / term
+        power_value = _power(factor_5, gamma)
         term_2 = logsumexp_logits_tangent + v_z_2
-        term_3 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
-        term_4 = -(max_logits - z_y) - math.log1p(rest_logits)
-        factor_5 = gamma * term_4
-        power_value_2 = _power(factor_3, term_5)
-        factor_6 = seed * (factor_4 * v_z_y * (1.0 + factor_2) * power_value + factor_4 * term_2 * power_value * (-1.0 + factor_3) + alpha * exp_difference_value * term_3 * ((1.0 + factor_5) * power_value - gamma * power_value_2 * (factor_5 + factor_2 - gamma * case * term_4 / term)) / term)
-        factor_7 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_4 / term)
-        term_8 = factor_4 * term_2 * exp_difference_value * power_value_2 / term + factor_4 * exp_difference_value * term_3 * (-power_value_2 - power_value_2 * term_4 - exp_difference_value * _power(factor_3, term_6) * term_7 * term_4 / term) / term + factor_8 * v_z_y * exp_difference_value * power_value_2 / term
-        factor_9 = seed / term
+        case_2 = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor_2) if argmax_logits == argmax_logits else np.nan)
+        term_3 = -(max_logits - z_y) - math.log1p(rest_logits)
+        factor_7 = gamma * term_3
+        power_value_2 = _power(factor_5, term_4)
+        factor_8 = seed * (factor_6 * v_z_y * (1.0 + factor_4) * power_value + factor_6 * term_2 * power_value * (-1.0 + factor_5) + alpha * case_2 * exp_difference_value * ((1.0 + factor_7) * power_value - gamma * power_value_2 * (factor_7 + factor_4 - gamma * case * term_3 / term)) / term)
+        term_5 = -logsumexp_logits_tangent_centred + factor_2
+        factor_9 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_3 / term)
+        term_8 = factor_6 * term_2 * exp_difference_value * power_value_2 / term + factor_6 * case_2 * exp_difference_value * (-power_value_2 - power_value_2 * term_3 - exp_difference_value * _power(factor_5, term_6) * term_7 * term_3 / term) / term + factor_10 * v_z_y * exp_difference_value * power_value_2 / term
+        factor_11 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_6) if c_2 == y else (factor_9 * exp_logits[c_2] * (term_8 + factor_7 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            product_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_11 * exp_logits[c_2] * (term_8 + factor_9 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_5 + (v_z_3 - v_z_2))))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -341,10 +351,10 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_16 in range(c):
-            z_2 = np.float64(logits[i, k_16])
+        for k_18 in range(c):
+            z_2 = np.float64(logits[i, k_18])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_16 != argmax_logits:
+            if k_18 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
@@ -382,11 +392,11 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
     sum_gamma_tangent = 0.0
     sum_gamma_tangent_lost = 0.0
     term_4 = -1.0 + gamma
-    factor_10 = alpha * direction_parameters[0]
-    factor_11 = alpha * gamma
-    term_8 = -2.0 + gamma
-    term_9 = 1.0 - gamma
-    factor_14 = -alpha * gamma
+    factor_12 = alpha * direction_parameters[0]
+    factor_13 = alpha * gamma
+    term_9 = -2.0 + gamma
+    term_10 = 1.0 - gamma
+    factor_16 = -alpha * gamma
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -402,11 +412,11 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
                 argmax_logits = k_1
         rest_logits = 0.0
         rest_logits_lost = 0.0
-        for k_16 in range(c):
-            z_2 = np.float64(logits[i, k_16])
+        for k_18 in range(c):
+            z_2 = np.float64(logits[i, k_18])
             exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_16] = exp_logits_now
-            if k_16 != argmax_logits:
+            exp_logits[k_18] = exp_logits_now
+            if k_18 != argmax_logits:
                 rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
         rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
@@ -423,32 +433,44 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_4)
         logsumexp_logits_tangent = 0.0
         logsumexp_logits_tangent_lost = 0.0
+        logsumexp_logits_tangent_centred = 0.0
+        logsumexp_logits_tangent_centred_lost = 0.0
         term_2 = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
+        factor_6 = -(v_z_2 - v_z_2)
         for k_13 in range(c):
+            exp_logits_2 = exp_logits[k_13]
             v_z = np.float64(direction_logits[i, k_13])
-            factor_5 = exp_logits[k_13] * (v_z - v_z_2) / term_2
+            difference_value = (v_z - v_z_2)
+            factor_5 = exp_logits_2 * difference_value / term_2
             logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor_5)
+            factor_7 = exp_logits_2 * (difference_value + factor_6) / term_2
+            if k_13 != argmax_logits:
+                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_7)
         logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
+        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
         v_z_y = np.float64(direction_logits[i, y])
         term_3 = logsumexp_logits_tangent + v_z_2
         power_value_2 = _power(factor, term_4)
-        term_5 = -logsumexp_logits_tangent + (v_z_y - v_z_2)
-        factor_6 = seed * (v_z_y * power_value + direction_parameters[0] * log_value * power_value * term - term_3 * power_value - gamma * exp_difference_value * power_value_2 * term_5 * term / term_2)
-        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_6)
-        factor_7 = seed * (v_z_y * log_value * power_value + direction_parameters[0] * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_5 * term / term_2 - term_3 * log_value * power_value)
-        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, factor_7)
-        factor_8 = gamma * term
-        factor_9 = -case / term_2
-        term_6 = factor_8 + factor_9 - gamma * case * term / term_2
-        factor_12 = seed * (direction_parameters[1] * power_value * term_6 + factor_10 * power_value * (log_value * term_6 + factor_2 + factor_3 - case * term / term_2) + factor_11 * v_z_y * (1.0 + factor_9) * power_value + factor_11 * term_3 * power_value * (-1.0 + factor) + alpha * exp_difference_value * term_5 * ((1.0 + factor_8) * power_value - gamma * power_value_2 * term_6) / term_2)
-        term_7 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
-        factor_13 = alpha * term_7
-        term_10 = direction_parameters[1] * term_7 + factor_10 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_11 * term_3 * exp_difference_value * power_value_2 / term_2 + factor_11 * exp_difference_value * term_5 * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_8) * term_9 * term / term_2) / term_2 + factor_14 * v_z_y * exp_difference_value * power_value_2 / term_2
-        factor_15 = seed / term_2
+        difference_value_2 = (v_z_y - v_z_2)
+        term_5 = -logsumexp_logits_tangent + difference_value_2
+        factor_8 = seed * (v_z_y * power_value + direction_parameters[0] * log_value * power_value * term - term_3 * power_value - gamma * exp_difference_value * power_value_2 * term_5 * term / term_2)
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_8)
+        factor_9 = seed * (v_z_y * log_value * power_value + direction_parameters[0] * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-1.0 - gamma * log_value) * term_5 * term / term_2 - term_3 * log_value * power_value)
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, factor_9)
+        factor_10 = gamma * term
+        factor_11 = -case / term_2
+        term_6 = factor_10 + factor_11 - gamma * case * term / term_2
+        case_2 = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + difference_value_2 + factor_6) if argmax_logits == argmax_logits else np.nan)
+        factor_14 = seed * (direction_parameters[1] * power_value * term_6 + factor_12 * power_value * (log_value * term_6 + factor_2 + factor_3 - case * term / term_2) + factor_13 * v_z_y * (1.0 + factor_11) * power_value + factor_13 * term_3 * power_value * (-1.0 + factor) + alpha * case_2 * exp_difference_value * ((1.0 + factor_10) * power_value - gamma * power_value_2 * term_6) / term_2)
+        term_7 = -logsumexp_logits_tangent_centred + factor_6
+        term_8 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
+        factor_15 = alpha * term_8
+        term_11 = direction_parameters[1] * term_8 + factor_12 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_13 * term_3 * exp_difference_value * power_value_2 / term_2 + factor_13 * case_2 * exp_difference_value * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_9) * term_10 * term / term_2) / term_2 + factor_16 * v_z_y * exp_difference_value * power_value_2 / term_2
+        factor_17 = seed / term_2
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_12) if c_2 == y else (factor_15 * exp_logits[c_2] * (term_10 + factor_13 * (-logsumexp_logits_tangent + (v_z_3 - v_z_2)))))
+            product_logits[i, c_2] = ((factor_14) if c_2 == y else (factor_17 * exp_logits[c_2] * (term_11 + factor_15 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_7 + (v_z_3 - v_z_2))))))
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)

@@ -17,8 +17,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from symloss import pipeline
+from symloss.ablation import UnknownRule, effect
 from symloss.language.errors import DefinitionError
 
+ABLATED = 120
+"""Points for each dtype where a rule is left out."""
 SIGNS = {"passed": "✓", "short": "~", "failed": "✗", "stale": "✗"}
 
 
@@ -127,6 +130,24 @@ def _verify(names: Sequence[str], settings: Settings, full: bool, peers: bool = 
     return 1 if bad else 0
 
 
+def _without(rule: str, names: Sequence[str], settings: Settings) -> int:
+    """Tell what is worse without a rule; 1 where anything is."""
+    effects = []
+    with progress(settings, "verify") as report:
+        chosen = pipeline.select(names, settings.definitions)
+        for number, definition in enumerate(chosen):
+            report(definition.name, number, len(chosen))
+            effects.append(effect(definition, rule, ABLATED))
+        report("", len(chosen), len(chosen))
+    settings.data([dataclasses.asdict(e) for e in effects])
+    lines = [f"{e.loss} without {rule}: {line}" for e in effects for line in e.what]
+    for line in lines:
+        click.echo(line, err=True)
+    if not lines:
+        settings.say(f"nothing is worse without {rule}")
+    return 1 if lines else 0
+
+
 def _table(verdicts: Sequence[pipeline.Verdict]) -> Table:
     """Return the table of largest errors, in units of the last place."""
     table = Table("loss", "dtype", "value", "gradient", "Hessian", "product", "zeros", "claims", "", box=None)
@@ -183,10 +204,13 @@ def generate(names: tuple[str, ...], **options: Any) -> int:
 @cli.command()
 @click.argument("names", nargs=-1)
 @click.option("--full", is_flag=True, help="Ten times the points, and every mutant.")
+@click.option("--without", metavar="RULE", default="", help="Only tell what is worse without one stability rule.")
 @click.option("--peers", is_flag=True, help="Measure the other libraries that are installed too.")
 @common
-def verify(names: tuple[str, ...], full: bool, peers: bool, **options: Any) -> int:
+def verify(names: tuple[str, ...], full: bool, peers: bool, without: str, **options: Any) -> int:
     """Evidence files; exit 1 where anything fails."""
+    if without:
+        return _without(without, names, settings_of(options))
     return _verify(names, settings_of(options), full, peers)
 
 
@@ -249,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except click.exceptions.Abort:
         sys.exit(130)
-    except pipeline.UnknownLoss as error:
+    except (UnknownRule, pipeline.UnknownLoss) as error:
         click.echo(f"symloss: {error}", err=True)
         sys.exit(2)
     except (DefinitionError, pipeline.StaleOutput, RuntimeError) as error:

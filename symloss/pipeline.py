@@ -51,8 +51,10 @@ from symloss.rendering.scaffold import scaffold
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
 from symloss.site.build import DocsResult, build_site
-from symloss.stability import careful, expansion, extrema, rules
+from symloss.stability import careful, centring, expansion, extrema, quotients, rules
 from symloss.stability.careful import carefully
+from symloss.stability.centring import centred
+from symloss.stability.quotients import whole_quotients
 from symloss.stability.rules import Step
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
@@ -107,7 +109,8 @@ def derive(definition: Definition) -> Derived:
     program = hessian_diagonal(program)
     program = tangent(program, targets)
     folded = fold_outputs(definition, program)
-    kernels = lower(definition, carefully(definition, folded.program))
+    stable = whole_quotients(definition, centred(carefully(definition, folded.program)))
+    kernels = lower(definition, stable)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
     variants = tuple(map(derive, definition.variants))
     return Derived(definition, lifted.program, folded.program, kernels, trace, digest_of(definition), variants)
@@ -120,7 +123,9 @@ def digest_of(definition: Definition) -> str:
 
 def rules_digest() -> str:
     """Return the hash of the rule table, the other passes that make a program stable, and the atoms."""
-    text = "".join(inspect.getsource(module) for module in (rules, expansion, extrema, careful, atoms))
+    text = "".join(
+        inspect.getsource(module) for module in (rules, expansion, extrema, careful, centring, quotients, atoms)
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

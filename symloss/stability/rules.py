@@ -7,7 +7,9 @@ alike to values, gradients and Hessians, before and after differentiation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,6 +36,8 @@ class Context:
         Statements whose entries are softmax weights.
     logsumexps : frozenset of str
         Statements that are logarithms of sums of exponentials; differences with them stay together.
+    without : frozenset of str
+        Rules that are left out.
     """
 
     binary: frozenset[str] = frozenset()
@@ -41,6 +45,7 @@ class Context:
     predictions: frozenset[str] = frozenset()
     probabilities: frozenset[str] = frozenset()
     logsumexps: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -349,6 +354,24 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+_WITHOUT: ContextVar[frozenset[str]] = ContextVar("without", default=frozenset())
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """Derive without the rule of that name: what becomes worse then is what it is for."""
+    token = _WITHOUT.set(_WITHOUT.get() | {name})
+    try:
+        yield
+    finally:
+        _WITHOUT.reset(token)
+
+
+def left_out() -> frozenset[str]:
+    """Return the names of the rules that are not applied."""
+    return _WITHOUT.get()
+
+
 @dataclass(frozen=True)
 class Step:
     """One application of a rule, for the printed trace."""
@@ -396,6 +419,8 @@ def _rewritten(
         else expression.func(*arguments)
     )
     for rule in RULES:
+        if rule.name in context.without:
+            continue
         replacement = rule.apply(node, context)
         if replacement is not None and replacement != node and replacement not in past:
             found, further = _rewritten(replacement, context, past | {node})

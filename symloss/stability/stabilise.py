@@ -13,7 +13,7 @@ from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term
 from symloss.stability.extrema import inner_extrema
-from symloss.stability.rules import Context, Step, rewrite
+from symloss.stability.rules import Context, Step, left_out, rewrite
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ def context_of(definition: Definition, program: Program) -> Context:
         predictions=frozenset(a.name for a in definition.differentiable),
         probabilities=frozenset(s.name for s in program.statements if s.op == "softmax"),
         logsumexps=frozenset(s.name for s in program.statements if s.op == "logsumexp"),
+        without=left_out(),
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from symloss.language.definition import Definition
 from symloss.verification.condition import condition_number
+from symloss.verification.crossings import crossings
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches, geometric
@@ -33,6 +34,8 @@ ROUGH = {"float64": CLOSE, "float32": 1e-5}
 """The same where norms are: products of float32 matrices are added up in float32."""
 JUMP = 2.0**-52
 """Relative distance to a jump within which rounding the inputs' difference decides the side."""
+CROSSED = 12
+"""Elements of a batch beside whose labels zeros of derivatives are looked for."""
 ENTRIES = 4
 """How many entries of a row are compared."""
 
@@ -158,6 +161,8 @@ def accuracy(definition: Definition, loss: Any, seed: int, count: int) -> tuple[
         rng = np.random.default_rng(seed + 1)
         for batch in batches(definition, seed, count, dtype):
             _compare(definition, loss, batch, dtype, tallies, rng)
+            if (close := crossings(definition, batch, CROSSED)) is not None:
+                _compare(definition, loss, close, dtype, tallies, rng)
         rows += [t.row(dtype, q, wrt) for (q, wrt), t in tallies.items()]
     return tuple(rows)
 

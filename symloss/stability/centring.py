@@ -1,0 +1,86 @@
+"""A number less the mean that softmax weights give it: taken relative to that of the largest weight.
+
+``F(k) - sum_j p_j F(j)`` cancels where p_k is near 1. With t the largest weight it is ``F(k) - F(t) - D``, where
+``D = sum_j p_j (F(j) - F(t))`` leaves t out: at k = t only D is left, and no small weight is lost beside a large one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy
+
+from symloss.calculus.adjoint import winner_of
+from symloss.language.nodes import Access
+from symloss.program.building import Builder
+from symloss.program.statement import Program, Statement, accesses
+from symloss.program.terms import Term
+
+
+def centred(program: Program) -> Program:
+    """Take every number less its mean over softmax weights relative to the largest weight's.
+
+    Parameters
+    ----------
+    program : Program
+        Stable, with all derivatives.
+    """
+    builder = Builder(program)
+    weights = {s.name: s for s in program.statements if s.op == "softmax" and s.where is sympy.true}
+    means = {s.name: found for s in program.statements if (found := _mean(s, weights)) is not None}
+    if not means:
+        return program
+
+    def walk(node: sympy.Basic) -> sympy.Basic:
+        if isinstance(node, Access) or not node.args:
+            return node
+        node = node.func(*map(walk, node.args))
+        return _relative(node, means, builder) if isinstance(node, sympy.Add) else node
+
+    outputs = tuple(replace(o, terms=tuple(Term(t.where, walk(t.body)) for t in o.terms)) for o in program.outputs)
+    return replace(program, statements=tuple(builder.statements), outputs=outputs)
+
+
+_Mean = tuple[Statement, Statement, Access, sympy.Expr]
+"""The sum, the logsumexp's softmax statement, the weight as read, and what is weighed."""
+
+
+def _mean(statement: Statement, weights: dict[str, Statement]) -> _Mean | None:
+    """Return what a sum weighs, if it weighs with one whole set of softmax weights."""
+    if statement.op != "sum" or len(statement.bound) != 1 or statement.where is not sympy.true:
+        return None
+    found = [f for f in sympy.Mul.make_args(statement.body) if isinstance(f, Access) and f.name in weights]
+    if len(found) != 1 or found[0].slots[-1] != statement.bound[0]:
+        return None
+    (weight,) = found
+    weighed = statement.body / weight
+    if set(weight.slots[:-1]) - set(statement.free) or any(a.name in weights for a in accesses(weighed)):
+        return None
+    return statement, weights[weight.name], weight, weighed
+
+
+def _relative(node: sympy.Add, means: dict[str, _Mean], builder: Builder) -> sympy.Expr:
+    """Return a sum with each pair of F(k) and its mean taken relative to the largest weight's."""
+    reads = [(t, f) for t in node.args for f in sympy.Mul.make_args(t) if isinstance(f, Access) and f.name in means]
+    for term, read in reads:
+        factor = -term / read
+        statement, softmax, weight, weighed = means[read.name]
+        (own,) = statement.bound
+        at = dict(zip(statement.free, read.slots, strict=True))
+        slots = sorted({s for a in accesses(node) for s in a.slots}, key=sympy.default_sort_key)
+        number = weighed.xreplace(at)
+        place = next((s for s in slots if factor * number.xreplace({own: s}) in node.args), None)
+        if place is None:
+            continue
+        source = next(s for s in builder.statements if s.name == softmax.source)
+        top = builder.add(winner_of(source))
+        names = dict(zip(source.free, weight.slots[:-1], strict=True))
+        here = Access(top.name, *(names[k] for k in source.free))
+        other = builder.fresh_index(own)
+        away = (weight * (weighed - weighed.xreplace({own: here}))).xreplace({own: other})
+        _, rest = builder.total(f"{statement.name}_centred", (other,), sympy.Ne(other, here), away)
+        rest, there = rest.xreplace(at), here.xreplace(at)
+        gap = number.xreplace({own: place})
+        relative = sympy.Piecewise((-rest, sympy.Eq(place, there)), (gap - number.xreplace({own: there}) - rest, True))
+        return node - factor * gap - term + factor * relative
+    return node
