@@ -68,8 +68,12 @@ def effect(definition: Definition, rule: str, count: int) -> Effect:
         message = f"no rule {rule!r}; there are {', '.join(names)}"
         raise UnknownRule(message)
     usual = derive(definition)
-    with without(rule):
-        changed = derive(definition)
+    try:
+        with without(rule):
+            changed = derive(definition)
+        render(changed)
+    except (LookupError, TypeError, ValueError, NotImplementedError) as error:
+        return Effect(definition.name, rule, (f"no kernel: {type(error).__name__}: {error}",))
     if usual.kernels == changed.kernels and all(
         a.kernels == b.kernels for a, b in zip(usual.variants, changed.variants, strict=True)
     ):

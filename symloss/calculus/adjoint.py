@@ -19,6 +19,7 @@ from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term, merge
+from symloss.program.winners import has_winner, softmax_of, winner_of
 
 NAMED_PARTIAL = 40
 """Operations from which an adjoint read in several places becomes a statement of its own."""
@@ -158,23 +159,3 @@ class _Sweep:
             f"sum_{name}", rest, sympy.And(where.xreplace(renaming), deltas), body.xreplace(renaming)
         )
         self.found[name].append(Term(condition, total))
-
-
-def softmax_of(statement: Statement) -> Statement:
-    """Return the softmax weights of a logsumexp: its derivative."""
-    name = statement.name.replace("logsumexp", "softmax")
-    return Statement(
-        name, statement.free + statement.bound, "softmax", (), statement.body, statement.where, source=statement.name
-    )
-
-
-def has_winner(statement: Statement, winner: Access) -> sympy.Basic:
-    """Return the condition under which a maximum or minimum has a winner: its mask lets something through."""
-    return sympy.true if statement.where is sympy.true else sympy.Ge(winner, 0)
-
-
-def winner_of(statement: Statement) -> Statement:
-    """Return the index of the largest entry (of the smallest, for a minimum), the first of equals, -1 for no entry."""
-    if statement.op == "logsumexp":
-        statement = replace(statement, name=statement.name.replace("logsumexp", "max"), op="max")
-    return replace(statement, name=f"arg{statement.name}", op=f"arg{statement.op}", source=statement.name)

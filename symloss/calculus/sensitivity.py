@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import sympy
 
-from symloss.calculus.adjoint import has_winner, softmax_of, winner_of
 from symloss.calculus.joining import joined
 from symloss.calculus.partials import cases, partials
 from symloss.language.atoms import ratio
@@ -20,6 +19,7 @@ from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
 from symloss.program.terms import Term, merge, separated
+from symloss.program.winners import has_winner, softmax_of, winner_of
 
 Sensitivity = tuple[Statement, tuple[Term, ...]]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import sympy
 
-from symloss.calculus.adjoint import has_winner, softmax_of, winner_of
 from symloss.calculus.partials import partials
 from symloss.language.atoms import difference, ratio
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
 from symloss.program.terms import Term, merge
+from symloss.program.winners import has_winner, softmax_of, winner_of
 
 NAMED_TANGENT = 6
 """Operations from which a tangent becomes a statement of its own."""

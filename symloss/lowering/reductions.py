@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import sympy
 
-from symloss.calculus.adjoint import winner_of
 from symloss.language.atoms import complement, difference, magnitude, positive_part, ratio
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term
+from symloss.program.winners import winner_of
 from symloss.stability.expansion import log1p
 
 

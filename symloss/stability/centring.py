@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import sympy
 
-from symloss.calculus.adjoint import winner_of
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Program, Statement, accesses
 from symloss.program.terms import Term
+from symloss.program.winners import winner_of
 
 
 def centred(program: Program) -> Program:

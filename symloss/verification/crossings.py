@@ -18,7 +18,7 @@ from symloss.verification.sampling import Batch
 GRID = (-30.0, -7.0, -3.0, -1.5, -0.7, -0.3, -0.1, -0.01, 0.013, 0.11, 0.33, 0.73, 1.57, 3.1, 7.3, 31.0)
 ORDERS = (1, 2)
 TINY = 2.0**-90
-EVEN = 2.0**-20
+FURTHER = 2.0**-20
 """How far from a zero a further point lies, relatively."""
 
 
@@ -42,7 +42,7 @@ def crossings(definition: Definition, batch: Batch, count: int) -> Batch | None:
     for k in range(min(count, len(batch.inputs[target]))):
         for order in ORDERS:
             for low, high in _zeros(written, batch, k, target, order):
-                rows += [(k, low), (k, high), (k, low - EVEN * abs(low))]
+                rows += [(k, low), (k, high), (k, low - FURTHER * abs(low))]
     if not rows:
         return None
     places = [k for k, _ in rows]

@@ -230,7 +230,7 @@ class Probe:
             truth, unit = (a.copy() for a in situation.truth(quantity, name))
             with np.errstate(all="ignore"):
                 off = np.abs(usual - truth)
-                scale = max(1.0, float(np.nanmax(np.abs(truth), initial=0.0)))
+                scale = max(1.0, float(np.nan_to_num(np.abs(truth)).max(initial=0.0)))
                 bar = BAR + (MEAN_SLACK if situation.weights is not None else 0.0)
                 jump = (off > JUMP * scale) | (np.isnan(usual) & ~np.isnan(truth))
                 slack = np.maximum(bar * unit, np.where(jump, 0.0, 2 * off))
