@@ -18,7 +18,7 @@ import numpy as np
 
 from symloss.language.definition import Definition
 from symloss.verification.mutation_equivalent import why_equivalent
-from symloss.verification.mutation_helpers import HelperProbe, PairProbe, helper_probes
+from symloss.verification.mutation_helpers import HelperProbe, helper_probes
 from symloss.verification.mutation_plain import Plain, plain
 from symloss.verification.mutation_probes import Probe, probes
 from symloss.verification.mutation_sites import Site
@@ -95,15 +95,15 @@ class _Bench:
 
     def __init__(self, module: Plain, load: Callable[[ModuleType], Any], found: Iterable[Probe]) -> None:
         self.module, self.loss = module, load(module.module)
-        self.probes: list[Probe | HelperProbe | PairProbe] = [*helper_probes(module), *found]
-        self.reach: dict[tuple[str, int], list[Probe | HelperProbe | PairProbe]] = {}
+        self.probes: list[Probe | HelperProbe] = [*helper_probes(module), *found]
+        self.reach: dict[tuple[str, int], list[Probe | HelperProbe]] = {}
         for probe in self.probes:
             with module.traced() as lines:
                 probe.usual = probe.call(self.loss)
             for line in lines:
                 self.reach.setdefault(line, []).append(probe)
 
-    def reaching(self, site: Site) -> list[Probe | HelperProbe | PairProbe]:
+    def reaching(self, site: Site) -> list[Probe | HelperProbe]:
         """Return the probes that run the line of a site."""
         return self.reach.get((site.function, site.line), [])
 

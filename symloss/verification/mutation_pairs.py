@@ -28,7 +28,7 @@ def _pairs(numbers: tuple[float, ...]) -> list[tuple[float, float]]:
 
 
 @dataclass(frozen=True)
-class Contract:
+class PairContract:
     """What a function gives at its points.
 
     Parameters
@@ -60,6 +60,12 @@ class Contract:
                     return False
         return True
 
+    @staticmethod
+    def distance(found: np.ndarray[Any, Any], usual: np.ndarray[Any, Any]) -> float:
+        """Return by how many units of the pairs' last place at most two results differ."""
+        gap = np.abs((found - usual).sum(-1)) / np.maximum(np.abs(usual[:, 0]), np.finfo(np.float64).tiny)
+        return float(np.nan_to_num(gap).max() * 2.0**106)
+
 
 def _one(numbers: tuple[float, ...]) -> list[tuple[Any, ...]]:
     return [(x,) for x in _pairs(numbers)]
@@ -85,22 +91,24 @@ def _sums() -> list[tuple[Any, ...]]:
 
 
 FLOATS = list(itertools.product((*X, 1.5e16, -1e300), (*X, 2.5e-17)))
-PAIRS: dict[str, Contract] = {
-    "_plus": Contract(lambda total, lost, x: total + lost + x, _sums()),
-    "_dd_sum": Contract(lambda a, b: a + b, FLOATS, 0.0),
-    "_dd_product": Contract(lambda a, b: a * b, list(itertools.product((*X, 1.5e16), X)), 0.0),
-    "_dd_add": Contract(lambda x, y: x + y, [p for p in _two(X, WIDE) if p[0][0] != -p[1][0]]),
-    "_dd_multiply": Contract(lambda x, y: x * y, _two(X, WIDE)),
-    "_dd_divide": Contract(lambda x, y: x / y, _two(X, tuple(x for x in WIDE if x))),
-    "_dd_expm1": Contract(mpmath.expm1, _one((*NARROW, 0.5, -0.5))),
-    "_dd_exp": Contract(lambda x: mpmath.exp(x) if x > -745.2 else mpmath.mpf(0), _one((*WIDE, 709.6, -740.0, -745.3))),
-    "_dd_log": Contract(mpmath.log, _one(tuple(abs(x) + 1.5 for x in WIDE))),
-    "_dd_log1p": Contract(mpmath.log1p, _one(tuple(x for x in (*X, 0.9) if 0 <= x <= 1))),
-    "_dd_decay": Contract(lambda x: mpmath.exp(-abs(x)), _one(WIDE)),
-    "_dd_sigmoid": Contract(lambda x, _e: 1 / (1 + mpmath.exp(-x)), _with_decay(WIDE)),
-    "_dd_half_tanh": Contract(lambda x: mpmath.tanh(x / 2) / 2, _one((*NARROW, 0.5, -0.5))),
-    "_dd_softplus": Contract(lambda x, _e: mpmath.log1p(mpmath.exp(x)), _with_decay(WIDE)),
-    "_dd_positive_part": Contract(lambda x: max(x, mpmath.mpf(0)), _one(WIDE)),
-    "_dd_magnitude": Contract(abs, _one(WIDE)),
+PAIRS: dict[str, PairContract] = {
+    "_plus": PairContract(lambda total, lost, x: total + lost + x, _sums()),
+    "_dd_sum": PairContract(lambda a, b: a + b, FLOATS, 0.0),
+    "_dd_product": PairContract(lambda a, b: a * b, list(itertools.product((*X, 1.5e16), X)), 0.0),
+    "_dd_add": PairContract(lambda x, y: x + y, [p for p in _two(X, WIDE) if p[0][0] != -p[1][0]]),
+    "_dd_multiply": PairContract(lambda x, y: x * y, _two(X, WIDE)),
+    "_dd_divide": PairContract(lambda x, y: x / y, _two(X, tuple(x for x in WIDE if x))),
+    "_dd_expm1": PairContract(mpmath.expm1, _one((*NARROW, 0.5, -0.5))),
+    "_dd_exp": PairContract(
+        lambda x: mpmath.exp(x) if x > -745.2 else mpmath.mpf(0), _one((*WIDE, 709.6, -740.0, -745.3))
+    ),
+    "_dd_log": PairContract(mpmath.log, _one(tuple(abs(x) + 1.5 for x in WIDE))),
+    "_dd_log1p": PairContract(mpmath.log1p, _one(tuple(x for x in (*X, 0.9) if 0 <= x <= 1))),
+    "_dd_decay": PairContract(lambda x: mpmath.exp(-abs(x)), _one(WIDE)),
+    "_dd_sigmoid": PairContract(lambda x, _e: 1 / (1 + mpmath.exp(-x)), _with_decay(WIDE)),
+    "_dd_half_tanh": PairContract(lambda x: mpmath.tanh(x / 2) / 2, _one((*NARROW, 0.5, -0.5))),
+    "_dd_softplus": PairContract(lambda x, _e: mpmath.log1p(mpmath.exp(x)), _with_decay(WIDE)),
+    "_dd_positive_part": PairContract(lambda x: max(x, mpmath.mpf(0)), _one(WIDE)),
+    "_dd_magnitude": PairContract(abs, _one(WIDE)),
 }
 """By the name of the function."""
