@@ -203,7 +203,7 @@ def generate(names: tuple[str, ...], **options: Any) -> int:
 
 @cli.command()
 @click.argument("names", nargs=-1)
-@click.option("--full", is_flag=True, help="Ten times the points, and every mutant.")
+@click.option("--full", is_flag=True, help="Ten times the points, every mutant, every float32 of one prediction.")
 @click.option("--without", metavar="RULE", default="", help="Only tell what is worse without one stability rule.")
 @click.option("--peers", is_flag=True, help="Measure the other libraries that are installed too.")
 @common

@@ -58,6 +58,7 @@ from symloss.stability.quotients import whole_quotients
 from symloss.stability.rules import Step
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
+from symloss.verification.exhaustive import can_sweep, sweep
 from symloss.verification.mutation import SAMPLED, mutate_source
 from symloss.verification.peers import kept, measure
 
@@ -201,7 +202,7 @@ def verify(
     definitions, output : Path, optional
         The folders of definitions and of generated modules.
     full : bool
-        Ten times the points, and every mutant.
+        Ten times the points, every mutant, and every float32 where there is one prediction.
     check : bool
         Run nothing; a loss whose evidence is missing, stale or failed gets the status ``"stale"``.
     progress : callable
@@ -233,12 +234,23 @@ def verify(
         evidence = verify_loss(
             definition, loss, every.__getitem__, hashes, count=count, set_threads=set_threads,
             mutants=[outcome.row(SEED) for outcome in mutants], peers=_peers(definition, path, measured=peers),
+            exhaustive=_exhaustive(definition, loss, path, hashes["kernel"], swept=full, progress=progress),
         )  # fmt: skip
         write(evidence, path)
         rows, checks, claims, others = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims", "peers"))
         verdicts.append(Verdict(definition.name, evidence["status"], rows, checks, claims, path, others))
     progress("", len(chosen), len(chosen))
     return tuple(verdicts)
+
+
+def _exhaustive(
+    definition: Definition, loss: Loss, path: Path, kernel: str, *, swept: bool, progress: Progress
+) -> list[dict[str, Any]]:
+    """Return what a sweep over every float32 found: run now, or stored and still of this kernel."""
+    if swept and can_sweep(definition):
+        return sweep(definition, loss, path.with_suffix(".sweep"), kernel, progress)
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return list(stored.get("exhaustive", ())) if stored.get("hashes", {}).get("kernel") == kernel else []
 
 
 def _peers(definition: Definition, path: Path, *, measured: bool) -> list[dict[str, Any]]:

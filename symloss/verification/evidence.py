@@ -34,6 +34,7 @@ def verify_loss(
     set_threads: Callable[[int], None] | None = None,
     mutants: Sequence[dict[str, Any]] = (),
     peers: Sequence[dict[str, Any]] = (),
+    exhaustive: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Run the ladder for one loss and return the evidence.
 
@@ -54,8 +55,8 @@ def verify_loss(
         Points for each elementwise loss and dtype.
     set_threads : callable, optional
         To compare thread counts.
-    mutants, peers : sequences of dict
-        What mutation found, and what was measured of other libraries.
+    mutants, peers, exhaustive : sequences of dict
+        What mutation found, what was measured of other libraries, and what a sweep over all float32 inputs found.
     """
     rows = accuracy(definition, loss, SEED, count)
     checks = (
@@ -75,7 +76,7 @@ def verify_loss(
             "sympy": sympy.__version__, "flint": flint.__version__,
         },
         "accuracy": [_row(r) for r in rows], "checks": [asdict(c) for c in checks], "claims": claims,
-        "mutants": list(mutants), "peers": list(peers),
+        "mutants": list(mutants), "peers": list(peers), "exhaustive": list(exhaustive),
     }  # fmt: skip
 
 
