@@ -67,15 +67,19 @@ def _completed(total: float, lost: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def _positive_part(x: float) -> float:
-    """max(0, x); NaN stays NaN."""
-    return x if not x <= 0.0 else 0.0
+def _decay_of_sum(terms) -> float:
+    """exp(-|x|) of a sum, multiplied by what rounding took from the sum."""
+    total, lost = 0.0, 0.0
+    for x in terms:
+        total, lost = _plus(total, lost, x)
+    e = math.exp(-abs(total))
+    return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
 @njit(nogil=True, error_model="numpy")
-def _decay(x: float) -> float:
-    """exp(-|x|), in (0, 1]."""
-    return math.exp(-abs(x))
+def _positive_part(x: float) -> float:
+    """max(0, x); NaN stays NaN."""
+    return x if not x <= 0.0 else 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -93,15 +97,14 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
         sum_noise_log_noise = 0.0
         sum_noise_log_noise_lost = 0.0
         for q_1 in range(k):
-            b = np.float64(noise_log_noise[i, q_1])
             v = np.float64(noise_score[i, q_1])
-            term = -math.log1p(_decay(b - v + log_value)) - _positive_part(v - b + factor)
+            b = np.float64(noise_log_noise[i, q_1])
+            term = -math.log1p(_decay_of_sum((-v, b, log_value))) - _positive_part(v - b + factor)
             sum_noise_log_noise, sum_noise_log_noise_lost = _plus(sum_noise_log_noise, sum_noise_log_noise_lost, term)
         sum_noise_log_noise = _completed(sum_noise_log_noise, sum_noise_log_noise_lost)
-        a = np.float64(data_log_noise[i])
         u = np.float64(data_score[i])
-        term_2 = a - u + log_value
-        loss = -sum_noise_log_noise + math.log1p(_decay(term_2)) + _positive_part(term_2)
+        a = np.float64(data_log_noise[i])
+        loss = -sum_noise_log_noise + math.log1p(_decay_of_sum((-u, a, log_value))) + _positive_part(a - u + log_value)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -122,24 +125,23 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        a = np.float64(data_log_noise[i])
         u = np.float64(data_score[i])
+        a = np.float64(data_log_noise[i])
+        decay_of_sum_value = _decay_of_sum((-u, a, log_value))
         term = a - u + log_value
-        decay_value = _decay(term)
-        sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else (decay_value / (1.0 + decay_value)) if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
+        sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if term >= 0 else (decay_of_sum_value / (1.0 + decay_of_sum_value)) if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         gradient_data_score[i] = -seed * sigmoid_plus
         sum_noise_log_noise = 0.0
         sum_noise_log_noise_lost = 0.0
         for q_1 in range(k):
-            b = np.float64(noise_log_noise[i, q_1])
             v = np.float64(noise_score[i, q_1])
-            term_2 = b - v + log_value
-            decay_value_2 = _decay(term_2)
-            term_3 = -math.log1p(decay_value_2) - _positive_part(v - b + factor)
-            sum_noise_log_noise, sum_noise_log_noise_lost = _plus(sum_noise_log_noise, sum_noise_log_noise_lost, term_3)
-            gradient_noise_score[i, q_1] = seed * ((decay_value_2 / (1.0 + decay_value_2)) if term_2 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_2 < 0.0 else np.nan)
+            b = np.float64(noise_log_noise[i, q_1])
+            decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
+            term_2 = -math.log1p(decay_of_sum_value_2) - _positive_part(v - b + factor)
+            sum_noise_log_noise, sum_noise_log_noise_lost = _plus(sum_noise_log_noise, sum_noise_log_noise_lost, term_2)
+            gradient_noise_score[i, q_1] = seed * ((decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)
         sum_noise_log_noise = _completed(sum_noise_log_noise, sum_noise_log_noise_lost)
-        loss = -sum_noise_log_noise + math.log1p(decay_value) + _positive_part(term)
+        loss = -sum_noise_log_noise + math.log1p(decay_of_sum_value) + _positive_part(term)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -157,24 +159,22 @@ def gradient_and_hessian(data_score, noise_score, data_log_noise, noise_log_nois
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        a = np.float64(data_log_noise[i])
         u = np.float64(data_score[i])
-        term = a - u + log_value
-        decay_value = _decay(term)
-        factor = decay_value / (1.0 + decay_value)
-        sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else factor if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
+        a = np.float64(data_log_noise[i])
+        decay_of_sum_value = _decay_of_sum((-u, a, log_value))
+        factor = decay_of_sum_value / (1.0 + decay_of_sum_value)
+        sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         gradient_data_score[i] = -seed * sigmoid_plus
-        sigmoid_minus = ((factor) if term >= 0 else ((1.0 / (1.0 + decay_value))) if term < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
+        sigmoid_minus = ((factor) if a - u + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
         hessian_data_score[i] = seed * sigmoid_plus * sigmoid_minus
         for k_2 in range(k):
-            b = np.float64(noise_log_noise[i, k_2])
             v = np.float64(noise_score[i, k_2])
-            term_2 = b - v + log_value
-            decay_value_2 = _decay(term_2)
-            factor_2 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_minus_2 = ((factor_2) if term_2 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_2 < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
+            b = np.float64(noise_log_noise[i, k_2])
+            decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
+            factor_2 = decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)
+            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
             gradient_noise_score[i, k_2] = seed * sigmoid_minus_2
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_2 >= 0 else factor_2 if term_2 < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
             hessian_noise_score[i, k_2] = seed * sigmoid_plus_2 * sigmoid_minus_2
 
 
@@ -189,21 +189,19 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
         v_u = np.float64(direction_data_score[i])
-        a = np.float64(data_log_noise[i])
         u = np.float64(data_score[i])
-        term = a - u + log_value
-        decay_value = _decay(term)
-        factor = decay_value / (1.0 + decay_value)
-        sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else factor if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
-        sigmoid_minus = ((factor) if term >= 0 else ((1.0 / (1.0 + decay_value))) if term < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
+        a = np.float64(data_log_noise[i])
+        decay_of_sum_value = _decay_of_sum((-u, a, log_value))
+        factor = decay_of_sum_value / (1.0 + decay_of_sum_value)
+        sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
+        sigmoid_minus = ((factor) if a - u + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
         product_data_score[i] = seed * v_u * sigmoid_plus * sigmoid_minus
         for k_2 in range(k):
             v_v = np.float64(direction_noise_score[i, k_2])
-            b = np.float64(noise_log_noise[i, k_2])
             v = np.float64(noise_score[i, k_2])
-            term_2 = b - v + log_value
-            decay_value_2 = _decay(term_2)
-            factor_2 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_2 >= 0 else factor_2 if term_2 < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
-            sigmoid_minus_2 = ((factor_2) if term_2 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_2 < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
+            b = np.float64(noise_log_noise[i, k_2])
+            decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
+            factor_2 = decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
+            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
             product_noise_score[i, k_2] = seed * v_v * sigmoid_plus_2 * sigmoid_minus_2

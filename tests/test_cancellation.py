@@ -105,3 +105,18 @@ def test_the_command_tells_what_a_rule_is_for(capsys: pytest.CaptureFixture[str]
         main(["verify", "hinge", "--without", "kink_atoms"])
     assert stop.value.code == 1
     assert "hinge without kink_atoms: no kernel" in capsys.readouterr().err
+
+
+def test_the_exponential_of_a_sum_keeps_what_rounding_takes_from_it() -> None:
+    """The sum of two scores is off by up to half a unit of its last place, which the exponential makes 200."""
+    rng = np.random.default_rng(4)
+    inputs = {
+        "data_score": rng.uniform(300, 600, 8), "noise_score": rng.uniform(-600, -300, (8, 3)),
+        "data_log_noise": rng.uniform(-3, 0, 8), "noise_log_noise": rng.uniform(-3, 0, (8, 3)),
+    }  # fmt: skip
+    gradient = symloss.nce.gradient(*inputs.values(), reduction="sum")
+    request = Request(oracle_of(FOUND["nce"]), *split(FOUND["nce"], inputs, {}))
+    for name in ("data_score", "noise_score"):
+        found = getattr(gradient, name)
+        for at in np.ndindex(*found.shape):
+            assert found[at] == pytest.approx(float(request.entry(name, at, 1)[1]), rel=1e-15)

@@ -152,6 +152,9 @@ class NumbaPrinter(StrPrinter):
             return f"({left} - {right})"
         if type(node).__name__ == "shrunk":
             return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
+        if type(node).__name__ == "decay_of_sum":
+            self.used.add("_decay_of_sum")
+            return f"_decay_of_sum(({', '.join(self._print(a) for a in node.args)}))"
         call = _CALLS[type(node).__name__]
         if call.startswith("_"):
             self.used.add(call)

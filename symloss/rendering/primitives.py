@@ -57,6 +57,15 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
+def _decay_of_sum(terms: Any) -> float:
+    """exp(-|x|) of a sum, multiplied by what rounding took from the sum."""
+    total, lost = 0.0, 0.0
+    for x in terms:
+        total, lost = _plus(total, lost, x)
+    e = math.exp(-abs(total))
+    return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
+
+
 def _power(x: float, exponent: float) -> float:
     """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
     if exponent < 0.0:
@@ -138,8 +147,8 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any) -
 
 
 PRIMITIVES = (
-    _plus, _completed, _positive_part, _step, _signum, _decay, _exp_difference, _power, _sigmoid_power, _magnified,
-    _ratio, _multiply, _update_columns,
+    _plus, _completed, _decay_of_sum, _positive_part, _step, _signum, _decay, _exp_difference, _power, _sigmoid_power,
+    _magnified, _ratio, _multiply, _update_columns,
 )  # fmt: skip
 
 

@@ -81,6 +81,10 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_power": FloatContract(
         _power, _times((0.0, 5e-324, 1e-300, 0.5, 1.0, 2.0), (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5)),
     ),
+    "_decay_of_sum": FloatContract(
+        lambda terms: mpmath.exp(-abs(mpmath.fsum(map(mpmath.mpf, terms)))),
+        [(terms,) for terms in ((0.3, -0.1), (600.1, 0.3, -1e-3), (-500.7, 1.1, 2.2), (3.3, -3.3), (700.0, 60.0), (0.0, -2.5))],
+    ),
     "_exp_difference": FloatContract(_difference, DIFFERENCES),
     "_completed": FloatContract(
         lambda total, lost: np.nansum([lost]) + total, _times((1.0, math.inf, -3.5, math.nan), (0.25, math.nan)),
