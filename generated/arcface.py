@@ -1499,8 +1499,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     target_tangent = np.empty((block,))
     sum_w_unit_tangent_part1 = np.empty((block, c,), embedding.dtype)
     sum_w_unit_tangent_part2 = np.empty((block, c,), embedding.dtype)
-    sum_w_unit_tangent = np.empty((block, c,))
-    logsumexp_target_tangent = np.empty((block,))
+    sum_w_unit_tangent = np.empty((c,))
+    softmax_target_tangent = np.empty((block, c,))
     sum_w_unit_2_tangent = np.empty((c, d,))
     sum_x_unit_tangent_part1_left = np.empty((block, c,), embedding.dtype)
     sum_x_unit_tangent_part1 = np.empty((block, d,), embedding.dtype)
@@ -1562,7 +1562,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     factor_9 = -margin * sin_value
     cos_value_3 = math.cos(margin)
     term_7 = -sin_value - margin * cos_value_3
-    term_20 = margin * sin_value + (-2.0) * cos_value_3
+    term_19 = margin * sin_value + (-2.0) * cos_value_3
     factor_37 = -scale * direction_parameters[1]
     factor_68 = scale * direction_parameters[1]
     for start in range(0, n, block):
@@ -1804,9 +1804,9 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             row = i - start
             for k_92 in range(c):
                 sum_w_unit_tangent_now = np.float64(sum_w_unit_tangent_part1[row, k_92]) + np.float64(sum_w_unit_tangent_part2[row, k_92])
-                sum_w_unit_tangent[row, k_92] = sum_w_unit_tangent_now
-            logsumexp_target_tangent_now = 0.0
-            logsumexp_target_tangent_now_lost = 0.0
+                sum_w_unit_tangent[k_92] = sum_w_unit_tangent_now
+            logsumexp_target_tangent = 0.0
+            logsumexp_target_tangent_lost = 0.0
             rest_target_3 = rest_target[row]
             term_16 = 1.0 + rest_target_3
             target_4 = target[row]
@@ -1814,44 +1814,44 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             target_tangent_2 = target_tangent[row]
             factor_30 = scale * target_tangent_2
             argmax_target_3 = argmax_target[row]
-            term_17 = direction_parameters[0] * ((target_4) if argmax_target_3 == y_4 else np.float64(sum_w_unit[row, argmax_target_3]) if argmax_target_3 == argmax_target_3 else np.nan) + scale * target_tangent_2 * ((1.0) if argmax_target_3 == y_4 else 0.0 if argmax_target_3 == argmax_target_3 else np.nan) + scale * sum_w_unit_tangent[row, argmax_target_3] * ((0.0) if argmax_target_3 == y_4 else 1.0 if argmax_target_3 == argmax_target_3 else np.nan)
+            term_17 = direction_parameters[0] * ((target_4) if argmax_target_3 == y_4 else np.float64(sum_w_unit[row, argmax_target_3]) if argmax_target_3 == argmax_target_3 else np.nan) + scale * sum_w_unit_tangent[argmax_target_3] * ((0.0) if argmax_target_3 == y_4 else 1.0 if argmax_target_3 == argmax_target_3 else np.nan) + scale * target_tangent_2 * ((1.0) if argmax_target_3 == y_4 else 0.0 if argmax_target_3 == argmax_target_3 else np.nan)
             for k_342 in range(c):
-                factor_31 = exp_target[row, k_342] * (direction_parameters[0] * ((target_4) if k_342 == y_4 else np.float64(sum_w_unit[row, k_342])) + factor_30 * ((1.0) if k_342 == y_4 else 0.0) + scale * sum_w_unit_tangent[row, k_342] * ((0.0) if k_342 == y_4 else 1.0) - term_17) / term_16
-                logsumexp_target_tangent_now, logsumexp_target_tangent_now_lost = _plus(logsumexp_target_tangent_now, logsumexp_target_tangent_now_lost, factor_31)
-            logsumexp_target_tangent_now = _completed(logsumexp_target_tangent_now, logsumexp_target_tangent_now_lost)
-            logsumexp_target_tangent[row] = logsumexp_target_tangent_now
+                factor_31 = exp_target[row, k_342] * (direction_parameters[0] * ((target_4) if k_342 == y_4 else np.float64(sum_w_unit[row, k_342])) + scale * sum_w_unit_tangent[k_342] * ((0.0) if k_342 == y_4 else 1.0) + factor_30 * ((1.0) if k_342 == y_4 else 0.0) - term_17) / term_16
+                logsumexp_target_tangent, logsumexp_target_tangent_lost = _plus(logsumexp_target_tangent, logsumexp_target_tangent_lost, factor_31)
+            logsumexp_target_tangent = _completed(logsumexp_target_tangent, logsumexp_target_tangent_lost)
             seed_4 = seed[row]
             for k_92 in range(c):
                 exp_target_2 = exp_target[row, k_92]
                 sum_w_unit_6 = np.float64(sum_w_unit[row, k_92])
                 case_8 = ((target_4) if k_92 == y_4 else sum_w_unit_6)
-                sum_w_unit_tangent_2 = sum_w_unit_tangent[row, k_92]
-                softmax_target_tangent = exp_target_2 * (-logsumexp_target_tangent_now + (direction_parameters[0] * case_8 + factor_30 * ((1.0) if k_92 == y_4 else 0.0) + scale * sum_w_unit_tangent_2 * ((0.0) if k_92 == y_4 else 1.0) - term_17)) / term_16  # exp_target*(-logsumexp_target_tangent + difference(direction_scale*Piecewise((target, Eq(k_92, label)), (sum_w_unit, True)) + scale*sum_w_unit_tangent*Piecewise((0, Eq(k_92, label)), (1, True)) + scale*target_tangent*Piecewise((1, Eq(k_92, label)), (0, True)), direction_scale*Piecewise((target, Eq(argmax_target, label)), (sum_w_unit, True)) + scale*sum_w_unit_tangent*Piecewise((0, Eq(argmax_target, label)), (1, True)) + scale*target_tangent*Piecewise((1, Eq(argmax_target, label)), (0, True))))/(rest_target + 1)
-                factor_32 = seed_4 * (softmax_target_tangent * sum_w_unit_6 + exp_target_2 * sum_w_unit_tangent_2 / term_16)
+                sum_w_unit_tangent_2 = sum_w_unit_tangent[k_92]
+                softmax_target_tangent_now = exp_target_2 * (-logsumexp_target_tangent + (direction_parameters[0] * case_8 + scale * sum_w_unit_tangent_2 * ((0.0) if k_92 == y_4 else 1.0) + factor_30 * ((1.0) if k_92 == y_4 else 0.0) - term_17)) / term_16
+                softmax_target_tangent[row, k_92] = softmax_target_tangent_now
+                factor_32 = seed_4 * (softmax_target_tangent_now * sum_w_unit_6 + sum_w_unit_tangent_2 * exp_target_2 / term_16)
                 if k_92 != y_4:
                     sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_32)
-                sum_x_unit_tangent_part1_left[row, k_92] = ((softmax_target_tangent) if k_92 != y_4 else 0.0)
+                sum_x_unit_tangent_part1_left[row, k_92] = ((softmax_target_tangent_now) if k_92 != y_4 else 0.0)
                 factor_33 = exp_target_2 / term_16
                 for f_5 in range(d):
                     x_unit_6 = np.float64(x_unit[row, f_5])
                     x_unit_tangent_3 = np.float64(x_unit_tangent[row, f_5])
                     if k_92 != y_4:
-                        sum_w_unit_2_tangent[k_92, f_5] += seed_4 * (softmax_target_tangent * x_unit_6 + factor_33 * x_unit_tangent_3)
+                        sum_w_unit_2_tangent[k_92, f_5] += seed_4 * (softmax_target_tangent_now * x_unit_6 + factor_33 * x_unit_tangent_3)
+            softmax_target_tangent_y = softmax_target_tangent[row, y_4]
             max_target_3 = max_target[row]
             exp_difference_value_3 = _exp_difference(scale * target_4, max_target_3)
-            term_18 = -logsumexp_target_tangent_now + (factor_30 + direction_parameters[0] * target_4 - term_17)
-            factor_34 = seed_4 * (target_tangent_2 * exp_difference_value_3 / term_16 + target_4 * term_18 * exp_difference_value_3 / term_16)
+            factor_34 = seed_4 * (target_4 * softmax_target_tangent_y + target_tangent_2 * exp_difference_value_3 / term_16)
             sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_34)
             theta_4 = theta[row]
-            term_19 = margin + theta_4
-            factor_35 = -math.sin(term_19)
+            term_18 = margin + theta_4
+            factor_35 = -math.sin(term_18)
             case_9 = ((((factor_35) if theta_4 < factor_8 else 0.0 if theta_4 >= factor_8 else np.nan)) if easy_margin else (((factor_35) if theta_4 <= term_4 else term_7 if theta_4 > term_4 else np.nan)))
             case_10 = ((rest_target_3) if argmax_target_3 == y_4 else (1.0 + rest_target_3 - exp_difference_value_3) if argmax_target_3 == argmax_target_3 else np.nan)
-            cos_value_4 = math.cos(term_19)
+            cos_value_4 = math.cos(term_18)
             factor_36 = -cos_value_4
             theta_tangent_2 = theta_tangent[row]
             case_11 = ((((factor_36) if theta_4 < factor_8 else 0.0 if theta_4 >= factor_8 else np.nan)) if easy_margin else (((factor_36) if theta_4 <= term_4 else 0.0 if theta_4 > term_4 else np.nan)))
-            factor_38 = seed_4 * (scale * term_18 * case_9 * exp_difference_value_3 / term_16 - direction_parameters[0] * case_10 * case_9 / term_16 + factor_37 * case_10 * ((((factor_36) if theta_4 < factor_8 else 0.0 if theta_4 >= factor_8 else np.nan)) if easy_margin else (((factor_36) if theta_4 <= term_4 else term_20 if theta_4 > term_4 else np.nan))) / term_16 - scale * theta_tangent_2 * case_10 * case_11 / term_16)
+            factor_38 = seed_4 * (scale * softmax_target_tangent_y * case_9 - direction_parameters[0] * case_10 * case_9 / term_16 + factor_37 * case_10 * ((((factor_36) if theta_4 < factor_8 else 0.0 if theta_4 >= factor_8 else np.nan)) if easy_margin else (((factor_36) if theta_4 <= term_4 else term_19 if theta_4 > term_4 else np.nan))) / term_16 - scale * theta_tangent_2 * case_10 * case_11 / term_16)
             sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, factor_38)
             factor_39 = math.sqrt(scaled_weight[y_4]) * _positive_part(peak_weight[y_4])
             scaled_label_2_4 = scaled_label_2[row]
@@ -1865,11 +1865,11 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             peak_label_5 = peak_label[row]
             positive_part_value_8 = _positive_part(peak_label_5)
             factor_41 = power_8 * positive_part_value_8
-            term_21 = scaled_label_5 * (positive_part_value_8 * positive_part_value_8) + scaled_label_2_4 * (positive_part_value_7 * positive_part_value_7)
-            ratio_value_25 = _ratio(factor_41, term_21)
-            factor_42 = scale * term_18 * case_12 * exp_difference_value_3 * ratio_value_25 / term_16
+            term_20 = scaled_label_5 * (positive_part_value_8 * positive_part_value_8) + scaled_label_2_4 * (positive_part_value_7 * positive_part_value_7)
+            ratio_value_25 = _ratio(factor_41, term_20)
+            factor_42 = scale * softmax_target_tangent_y * case_12 * ratio_value_25
             norm_label_2_tangent_2 = norm_label_2_tangent[row]
-            ratio_value_26 = _ratio(1.0, term_21)
+            ratio_value_26 = _ratio(1.0, term_20)
             ratio_value_27 = _ratio(1.0, factor_40)
             factor_43 = scale * norm_label_2_tangent_2 * (2.0 * power_7 * positive_part_value_7 * ratio_value_26 + ratio_value_27) * case_10 * case_12 * ratio_value_25 / term_16
             factor_44 = -direction_parameters[0] * case_10 * case_12 * ratio_value_25 / term_16
@@ -1879,13 +1879,13 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_46 = -scale * theta_tangent_2 * case_10 * case_13 * ratio_value_25 / term_16
             factor_47 = -scale * case_10 * case_12 * ratio_value_27 * ratio_value_25 / term_16
             norm_label_tangent_2 = norm_label_tangent[row]
-            term_22 = 1.0 + (-2.0) * power_8 * positive_part_value_8 * ratio_value_25
-            factor_48 = -scale * norm_label_tangent_2 * case_10 * case_12 * ratio_value_26 * term_22 / term_16
+            term_21 = 1.0 + (-2.0) * power_8 * positive_part_value_8 * ratio_value_25
+            factor_48 = -scale * norm_label_tangent_2 * case_10 * case_12 * ratio_value_26 * term_21 / term_16
             norm_weight_tangent_y_2 = norm_weight_tangent[y_4]
             ratio_value_28 = _ratio(1.0, factor_39)
             factor_49 = -scale * case_10 * case_12 * ratio_value_27 * ratio_value_28 * ratio_value_25 / term_16
-            ratio_value_30 = _ratio(factor_40, term_21)
-            factor_50 = scale * term_18 * case_12 * exp_difference_value_3 * ratio_value_30 / term_16
+            ratio_value_30 = _ratio(factor_40, term_20)
+            factor_50 = scale * softmax_target_tangent_y * case_12 * ratio_value_30
             ratio_value_31 = _ratio(1.0, factor_41)
             factor_51 = scale * case_10 * case_12 * ratio_value_31 * ratio_value_28 * ratio_value_30 / term_16
             factor_52 = scale * norm_label_tangent_2 * (2.0 * power_8 * positive_part_value_8 * ratio_value_26 + ratio_value_31) * case_10 * case_12 * ratio_value_30 / term_16
@@ -1893,8 +1893,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_54 = factor_37 * case_10 * case_11 * ratio_value_30 / term_16
             factor_55 = -scale * theta_tangent_2 * case_10 * case_13 * ratio_value_30 / term_16
             factor_56 = -scale * case_10 * case_12 * ratio_value_31 * ratio_value_30 / term_16
-            term_24 = 1.0 + (-2.0) * power_7 * positive_part_value_7 * ratio_value_30
-            factor_57 = -scale * norm_label_2_tangent_2 * case_10 * case_12 * ratio_value_26 * term_24 / term_16
+            term_23 = 1.0 + (-2.0) * power_7 * positive_part_value_7 * ratio_value_30
+            factor_57 = -scale * norm_label_2_tangent_2 * case_10 * case_12 * ratio_value_26 * term_23 / term_16
             for f_5 in range(d):
                 x_unit_7 = np.float64(x_unit[row, f_5])
                 W_y_6 = np.float64(weight[y_4, f_5])
@@ -1902,10 +1902,10 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_24 = _ratio(x_unit_7 + ratio_value_23, factor_40)
                 x_unit_tangent_4 = np.float64(x_unit_tangent[row, f_5])
                 v_W_y_2 = np.float64(direction_weight[y_4, f_5])
-                term_23 = v_W_y_2 - norm_weight_tangent_y_2 * ratio_value_23
-                sum_w_unit_3_tangent[y_4, f_5] += seed_4 * (factor_42 * ratio_value_24 + factor_43 * ratio_value_24 + factor_44 * ratio_value_24 + factor_45 * ratio_value_24 + factor_46 * ratio_value_24 + factor_47 * x_unit_tangent_4 + factor_48 * ratio_value_24 + factor_49 * term_23)
+                term_22 = v_W_y_2 - norm_weight_tangent_y_2 * ratio_value_23
+                sum_w_unit_3_tangent[y_4, f_5] += seed_4 * (factor_42 * ratio_value_24 + factor_43 * ratio_value_24 + factor_44 * ratio_value_24 + factor_45 * ratio_value_24 + factor_46 * ratio_value_24 + factor_47 * x_unit_tangent_4 + factor_48 * ratio_value_24 + factor_49 * term_22)
                 ratio_value_29 = _ratio(x_unit_7 - ratio_value_23, factor_41)
-                sum_w_unit_4_tangent[y_4, f_5] += seed_4 * (factor_50 * ratio_value_29 + factor_51 * term_23 + factor_52 * ratio_value_29 + factor_53 * ratio_value_29 + factor_54 * ratio_value_29 + factor_55 * ratio_value_29 + factor_56 * x_unit_tangent_4 + factor_57 * ratio_value_29)
+                sum_w_unit_4_tangent[y_4, f_5] += seed_4 * (factor_50 * ratio_value_29 + factor_51 * term_22 + factor_52 * ratio_value_29 + factor_53 * ratio_value_29 + factor_54 * ratio_value_29 + factor_55 * ratio_value_29 + factor_56 * x_unit_tangent_4 + factor_57 * ratio_value_29)
         _multiply(sum_x_unit_tangent_part1_left[: stop - start], False, w_unit, False, sum_x_unit_tangent_part1[: stop - start], False)
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit_tangent, False, sum_x_unit_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
@@ -1913,7 +1913,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             sum_norm_embedding_tangent = 0.0
             sum_norm_embedding_tangent_lost = 0.0
             rest_target_4 = rest_target[row]
-            term_25 = 1.0 + rest_target_4
+            term_24 = 1.0 + rest_target_4
             seed_5 = seed[row]
             y_5 = label[i]
             factor_58 = math.sqrt(scaled_weight[y_5]) * _positive_part(peak_weight[y_5])
@@ -1928,70 +1928,68 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             exp_difference_value_4 = _exp_difference(scale * target_5, max_target_4)
             case_14 = ((rest_target_4) if argmax_target_4 == y_5 else (1.0 + rest_target_4 - exp_difference_value_4) if argmax_target_4 == argmax_target_4 else np.nan)
             theta_5 = theta[row]
-            term_27 = margin + theta_5
-            factor_60 = -math.sin(term_27)
+            term_26 = margin + theta_5
+            factor_60 = -math.sin(term_26)
             case_15 = ((((factor_60) if theta_5 < factor_8 else (-math.sin(theta_5)) if theta_5 >= factor_8 else np.nan)) if easy_margin else (((factor_60) if theta_5 <= term_4 else (-math.sin(theta_5)) if theta_5 > term_4 else np.nan)))
             scaled_label_6 = scaled_label[row]
             power_10 = math.sqrt(scaled_label_6)
             peak_label_6 = peak_label[row]
             positive_part_value_10 = _positive_part(peak_label_6)
             factor_61 = power_10 * positive_part_value_10
-            term_28 = scaled_label_6 * (positive_part_value_10 * positive_part_value_10) + scaled_label_2_5 * (positive_part_value_9 * positive_part_value_9)
-            ratio_value_34 = _ratio(factor_61, term_28)
-            factor_62 = case_14 * case_15 * ratio_value_34 / term_25
-            ratio_value_36 = _ratio(factor_59, term_28)
-            factor_63 = case_14 * case_15 * ratio_value_36 / term_25
-            target_tangent_3 = target_tangent[row]
-            term_31 = direction_parameters[0] * ((target_5) if argmax_target_4 == y_5 else np.float64(sum_w_unit[row, argmax_target_4]) if argmax_target_4 == argmax_target_4 else np.nan) + scale * target_tangent_3 * ((1.0) if argmax_target_4 == y_5 else 0.0 if argmax_target_4 == argmax_target_4 else np.nan) + scale * sum_w_unit_tangent[row, argmax_target_4] * ((0.0) if argmax_target_4 == y_5 else 1.0 if argmax_target_4 == argmax_target_4 else np.nan)
-            term_32 = -logsumexp_target_tangent[row] + (scale * target_tangent_3 + direction_parameters[0] * target_5 - term_31)
-            factor_64 = scale * term_32 * case_15 * exp_difference_value_4 / term_25
+            term_27 = scaled_label_6 * (positive_part_value_10 * positive_part_value_10) + scaled_label_2_5 * (positive_part_value_9 * positive_part_value_9)
+            ratio_value_34 = _ratio(factor_61, term_27)
+            factor_62 = case_14 * case_15 * ratio_value_34 / term_24
+            ratio_value_36 = _ratio(factor_59, term_27)
+            factor_63 = case_14 * case_15 * ratio_value_36 / term_24
+            softmax_target_tangent_y_2 = softmax_target_tangent[row, y_5]
+            factor_64 = scale * softmax_target_tangent_y_2 * case_15
             ratio_value_37 = _ratio(1.0, factor_59)
             factor_65 = 2.0 * ratio_value_37 * ratio_value_34
             ratio_value_38 = _ratio(1.0, factor_61)
-            factor_66 = scale * case_14 * case_15 * (factor_65 + (-2.0) * ratio_value_38 * ratio_value_36) / term_25
-            cos_value_6 = math.cos(term_27)
+            factor_66 = scale * case_14 * case_15 * (factor_65 + (-2.0) * ratio_value_38 * ratio_value_36) / term_24
+            cos_value_6 = math.cos(term_26)
             factor_67 = -cos_value_6
             case_16 = ((((factor_67) if theta_5 < factor_8 else 0.0 if theta_5 >= factor_8 else np.nan)) if easy_margin else (((factor_67) if theta_5 <= term_4 else 0.0 if theta_5 > term_4 else np.nan)))
-            factor_69 = factor_68 * case_14 * case_16 / term_25
+            factor_69 = factor_68 * case_14 * case_16 / term_24
             theta_tangent_3 = theta_tangent[row]
             cos_value_7 = math.cos(theta_5)
             case_17 = ((((factor_67) if theta_5 < factor_8 else (-cos_value_7) if theta_5 >= factor_8 else np.nan)) if easy_margin else (((factor_67) if theta_5 <= term_4 else (-cos_value_7) if theta_5 > term_4 else np.nan)))
-            factor_70 = scale * theta_tangent_3 * case_14 * case_17 / term_25
-            ratio_value_39 = _ratio(1.0, term_28)
-            term_34 = 1.0 + (-2.0) * power_9 * positive_part_value_9 * ratio_value_36
-            factor_71 = ratio_value_39 * term_34
+            factor_70 = scale * theta_tangent_3 * case_14 * case_17 / term_24
+            ratio_value_39 = _ratio(1.0, term_27)
+            term_31 = 1.0 + (-2.0) * power_9 * positive_part_value_9 * ratio_value_36
+            factor_71 = ratio_value_39 * term_31
             factor_72 = ratio_value_37 * ratio_value_34
             factor_73 = power_9 * positive_part_value_9 * ratio_value_39 * ratio_value_34
             norm_label_2_tangent_3 = norm_label_2_tangent[row]
-            factor_74 = scale * norm_label_2_tangent_3 * case_14 * case_15 / term_25
-            term_35 = 1.0 + (-2.0) * power_10 * positive_part_value_10 * ratio_value_34
-            factor_75 = ratio_value_39 * term_35
+            factor_74 = scale * norm_label_2_tangent_3 * case_14 * case_15 / term_24
+            term_32 = 1.0 + (-2.0) * power_10 * positive_part_value_10 * ratio_value_34
+            factor_75 = ratio_value_39 * term_32
             factor_76 = ratio_value_38 * ratio_value_36
             factor_77 = power_10 * positive_part_value_10 * ratio_value_39 * ratio_value_36
             norm_label_tangent_3 = norm_label_tangent[row]
-            factor_78 = scale * norm_label_tangent_3 * case_14 * case_15 / term_25
+            factor_78 = scale * norm_label_tangent_3 * case_14 * case_15 / term_24
             norm_weight_tangent_y_3 = norm_weight_tangent[y_5]
             ratio_value_40 = _ratio(1.0, factor_58)
-            factor_79 = scale * (2.0 * ratio_value_38 * ratio_value_36 + factor_65) * case_14 * case_15 * ratio_value_40 / term_25
+            factor_79 = scale * (2.0 * ratio_value_38 * ratio_value_36 + factor_65) * case_14 * case_15 * ratio_value_40 / term_24
             for f_8 in range(d):
-                sum_x_unit_tangent_part2 = np.float64(sum_x_unit_tangent_part2_product[row, f_8]) / term_25  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
+                sum_x_unit_tangent_part2 = np.float64(sum_x_unit_tangent_part2_product[row, f_8]) / term_24  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
                 sum_x_unit_tangent = sum_x_unit_tangent_part2 + np.float64(sum_x_unit_tangent_part1[row, f_8])  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
                 x_unit_8 = np.float64(x_unit[row, f_8])
                 W_y_7 = np.float64(weight[y_5, f_8])
                 ratio_value_32 = _ratio(W_y_7, factor_58)
-                term_26 = x_unit_8 + ratio_value_32
-                ratio_value_33 = _ratio(term_26, factor_59)
-                term_29 = x_unit_8 - ratio_value_32
-                ratio_value_35 = _ratio(term_29, factor_61)
-                term_30 = sum_x_unit[row, f_8] + factor_62 * 2.0 * ratio_value_33 + factor_63 * (-2.0) * ratio_value_35
+                term_25 = x_unit_8 + ratio_value_32
+                ratio_value_33 = _ratio(term_25, factor_59)
+                term_28 = x_unit_8 - ratio_value_32
+                ratio_value_35 = _ratio(term_28, factor_61)
+                term_29 = sum_x_unit[row, f_8] + factor_62 * 2.0 * ratio_value_33 + factor_63 * (-2.0) * ratio_value_35
                 x_unit_tangent_5 = np.float64(x_unit_tangent[row, f_8])
-                term_33 = 2.0 * ratio_value_34 * ratio_value_33 + (-2.0) * ratio_value_36 * ratio_value_35
+                term_30 = 2.0 * ratio_value_34 * ratio_value_33 + (-2.0) * ratio_value_36 * ratio_value_35
                 v_W_y_3 = np.float64(direction_weight[y_5, f_8])
-                adjoint_x_unit_tangent_now = seed_5 * (sum_x_unit_tangent * scale + direction_parameters[0] * term_30 + factor_64 * (2.0 * ratio_value_36 * ratio_value_35 + (-2.0) * ratio_value_34 * ratio_value_33) + factor_66 * x_unit_tangent_5 + factor_69 * term_33 + factor_70 * term_33 + factor_74 * (factor_71 * (-2.0) * ratio_value_35 + factor_72 * (-2.0) * ratio_value_33 + factor_73 * (-4.0) * ratio_value_33) + factor_78 * (factor_75 * 2.0 * ratio_value_33 + factor_76 * 2.0 * ratio_value_35 + factor_77 * 4.0 * ratio_value_35) + factor_79 * (v_W_y_3 - norm_weight_tangent_y_3 * ratio_value_32))
+                adjoint_x_unit_tangent_now = seed_5 * (sum_x_unit_tangent * scale + direction_parameters[0] * term_29 + factor_64 * (2.0 * ratio_value_36 * ratio_value_35 + (-2.0) * ratio_value_34 * ratio_value_33) + factor_66 * x_unit_tangent_5 + factor_69 * term_30 + factor_70 * term_30 + factor_74 * (factor_71 * (-2.0) * ratio_value_35 + factor_72 * (-2.0) * ratio_value_33 + factor_73 * (-4.0) * ratio_value_33) + factor_78 * (factor_75 * 2.0 * ratio_value_33 + factor_76 * 2.0 * ratio_value_35 + factor_77 * 4.0 * ratio_value_35) + factor_79 * (v_W_y_3 - norm_weight_tangent_y_3 * ratio_value_32))
                 adjoint_x_unit_tangent[f_8] = adjoint_x_unit_tangent_now
                 adjoint_x_unit_2 = adjoint_x_unit[row, f_8]
-                term_36 = adjoint_x_unit_tangent_now * x_unit_8 + adjoint_x_unit_2 * x_unit_tangent_5
-                sum_norm_embedding_tangent, sum_norm_embedding_tangent_lost = _plus(sum_norm_embedding_tangent, sum_norm_embedding_tangent_lost, term_36)
+                term_33 = adjoint_x_unit_tangent_now * x_unit_8 + adjoint_x_unit_2 * x_unit_tangent_5
+                sum_norm_embedding_tangent, sum_norm_embedding_tangent_lost = _plus(sum_norm_embedding_tangent, sum_norm_embedding_tangent_lost, term_33)
             sum_norm_embedding_tangent = _completed(sum_norm_embedding_tangent, sum_norm_embedding_tangent_lost)
             peak_embedding_2 = peak_embedding[row]
             factor_80 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
@@ -2016,11 +2014,11 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         for f_237 in range(d):
             w_unit_3 = np.float64(w_unit[k_4, f_237])
             sum_w_unit_2_2 = np.float64(sum_w_unit_2[k_4, f_237])
-            term_37 = scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3[k_4, f_237] + (-2.0) * sum_w_unit_4[k_4, f_237]
-            factor_84 = w_unit_3 * term_37
+            term_34 = scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3[k_4, f_237] + (-2.0) * sum_w_unit_4[k_4, f_237]
+            factor_84 = w_unit_3 * term_34
             sum_norm_weight, sum_norm_weight_lost = _plus(sum_norm_weight, sum_norm_weight_lost, factor_84)
-            term_38 = np.float64(w_unit_tangent[k_4, f_237]) * term_37 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + direction_parameters[0] * sum_w_unit_2_2 * w_unit_3 + (-2.0) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-2.0) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
-            sum_norm_weight_tangent, sum_norm_weight_tangent_lost = _plus(sum_norm_weight_tangent, sum_norm_weight_tangent_lost, term_38)
+            term_35 = np.float64(w_unit_tangent[k_4, f_237]) * term_34 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + direction_parameters[0] * sum_w_unit_2_2 * w_unit_3 + (-2.0) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-2.0) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
+            sum_norm_weight_tangent, sum_norm_weight_tangent_lost = _plus(sum_norm_weight_tangent, sum_norm_weight_tangent_lost, term_35)
         sum_norm_weight = _completed(sum_norm_weight, sum_norm_weight_lost)
         sum_norm_weight_tangent = _completed(sum_norm_weight_tangent, sum_norm_weight_tangent_lost)
         peak_weight_2 = peak_weight[k_4]

@@ -179,11 +179,11 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     sum_logsumexp_logits = np.empty((c,))
     sum_mask = np.empty((c,))
     sum_logsumexp_logits_2 = np.empty((c,))
+    sum_logsumexp_logits_3_weighed = np.empty((c,))
     sum_logsumexp_logits_3_centred = np.empty((m,))
     lack_logsumexp_logits = np.empty((c,))
     gradient_logits_part_1 = np.empty((m,))
     gradient_logits_part_2 = np.empty((m,))
-    gradient_logits_part_3 = np.empty((m,))
     total = 0.0
     for i in range(n):
         for k in range(c):
@@ -240,6 +240,8 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             lack_logsumexp_logits_2 = _completed(lack_logsumexp_logits_2, lack_logsumexp_logits_2_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
+            sum_logsumexp_logits_3_weighed_now = seed[k] * _ratio(1.0, term) * _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
+            sum_logsumexp_logits_3_weighed[k] = sum_logsumexp_logits_3_weighed_now
             loss = ((1.0) if term == 0 else (_ratio(lack_logsumexp_logits_2 + lack_logsumexp_logits[k], term)) if term == term else np.nan)
             sample_weight_2 = sample_weight[k]
             factor_2 = loss * sample_weight_2
@@ -248,14 +250,11 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                 value_out[i, k] = factor_2
         sum_logsumexp_logits_3_centred[:] = 0.0
         for a_47 in range(c):
-            term_2 = smooth + sum_logsumexp_logits_2[a_47] + sum_mask[a_47]
-            factor_3 = seed[a_47] * _ratio(1.0, term_2) * _ratio(smooth + 2.0 * sum_logsumexp_logits[a_47], term_2)
             for q_1 in range(m):
                 rest_logits_3 = rest_logits[q_1]
                 argmax_logits_4 = argmax_logits[q_1]
-                term_3 = smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4]
                 if a_47 != argmax_logits_4:
-                    sum_logsumexp_logits_3_centred[q_1] += exp_logits[a_47, q_1] * (factor_3 - loss_scale * ((sample_weights[i, argmax_logits_4]) if weighted else 1.0) * _ratio(1.0, term_3) * _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_4], term_3)) / (1.0 + rest_logits_3)
+                    sum_logsumexp_logits_3_centred[q_1] += exp_logits[a_47, q_1] * (sum_logsumexp_logits_3_weighed[a_47] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) / (1.0 + rest_logits_3)
         for m_5 in range(m):
             rest_logits_4 = rest_logits[m_5]
             y_4 = label[i, m_5]
@@ -263,23 +262,17 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             exp_difference_value = _exp_difference(z_y, max_logits[m_5])
             argmax_logits_5 = argmax_logits[m_5]
             case = ((sample_weights[i, y_4]) if weighted else 1.0)
-            term_4 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-            ratio_value = _ratio(1.0, term_4)
-            term_5 = smooth + sum_logsumexp_logits_2[argmax_logits_5] + sum_mask[argmax_logits_5]
-            factor_4 = -loss_scale * ((sample_weights[i, argmax_logits_5]) if weighted else 1.0) * _ratio(1.0, term_5) * _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_5], term_5)
-            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_5 == y_4 else (-sum_logsumexp_logits_3_centred[m_5] + loss_scale * case * ratio_value * _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_4) + factor_4) if argmax_logits_5 == argmax_logits_5 else np.nan) + (-2.0) * loss_scale * ((rest_logits_4) if argmax_logits_5 == y_4 else (1.0 + rest_logits_4 - exp_difference_value) if argmax_logits_5 == argmax_logits_5 else np.nan) * case * ratio_value / (1.0 + rest_logits_4)) / (1.0 + rest_logits_4)
+            ratio_value = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4])
+            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_5 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]) if argmax_logits_5 == argmax_logits_5 else np.nan) + (-2.0) * loss_scale * ((rest_logits_4) if argmax_logits_5 == y_4 else (1.0 + rest_logits_4 - exp_difference_value) if argmax_logits_5 == argmax_logits_5 else np.nan) * case * ratio_value / (1.0 + rest_logits_4)) / (1.0 + rest_logits_4)
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
             gradient_logits_part_2_now = 2.0 * loss_scale * case * exp_difference_value * ratio_value / (1.0 + rest_logits_4)
             gradient_logits_part_2[m_5] = gradient_logits_part_2_now
-            gradient_logits_part_3[m_5] = factor_4
         for k in range(c):
-            term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            factor_5 = seed[k] * _ratio(1.0, term_6) * _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 rest_logits_5 = rest_logits[m_5]
                 argmax_logits_6 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_6 else (gradient_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + factor_5))) / (1.0 + rest_logits_5)))
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_6 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_6]))) / (1.0 + rest_logits_5)))
     return total
 
 
@@ -306,15 +299,14 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     softmax_logits_slope_2_part_1 = np.empty((m,))
     softmax_logits_slope_2 = np.empty((c, m,))
     sum_logsumexp_logits_3_sensitivity_own = np.empty((m,))
+    sum_logsumexp_logits_3_weighed = np.empty((c,))
     sum_logsumexp_logits_3_centred = np.empty((m,))
     sum_logsumexp_logits_3_sensitivity_own_centred = np.empty((m,))
     gradient_logits_part_1 = np.empty((m,))
     gradient_logits_part_2 = np.empty((m,))
-    gradient_logits_part_3 = np.empty((m,))
     hessian_logits_part_1 = np.empty((m,))
     hessian_logits_part_2 = np.empty((m,))
     hessian_logits_part_3 = np.empty((m,))
-    hessian_logits_part_4 = np.empty((m,))
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
@@ -371,6 +363,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 sum_logsumexp_logits_2_slope[k, q_1] = factor_4
                 sum_logsumexp_logits_2_slope_3[k, q_1] = factor_4
                 sum_logsumexp_logits_3_sensitivity_own[q_1] += exp_logits_2 * factor_4 / (1.0 + rest_logits[q_1])
+            sum_logsumexp_logits_3_weighed[k] = factor_2
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
             term_2 = 1.0 + rest_logits_2
@@ -380,111 +373,82 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             square = (ratio_value_3 * ratio_value_3)
             case = ((sample_weights[i, y_3]) if weighted else 1.0)
             z_y = np.float64(logits[i, y_3, m_5])
-            max_logits_2 = max_logits[m_5]
-            exp_difference_value = _exp_difference(z_y, max_logits_2)
+            exp_difference_value = _exp_difference(z_y, max_logits[m_5])
             argmax_logits_2 = argmax_logits[m_5]
             case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan)
             ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_3)
             sum_logsumexp_logits_2_slope_2_now = loss_scale * square * case * exp_difference_value * (2.0 * case_2 / term_2 + (-2.0) * ratio_value_4) / term_2
             sum_logsumexp_logits_2_slope_2[m_5] = sum_logsumexp_logits_2_slope_2_now
-            factor_5 = loss_scale * case * ratio_value_3 * ratio_value_4
-            factor_6 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
-            factor_7 = (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_2
-            softmax_logits_slope_now = -sum_logsumexp_logits_3[m_5] + factor_5 + factor_6 + factor_7
+            factor_5 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
+            factor_6 = (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_2
+            softmax_logits_slope_now = -sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_3 * ratio_value_4 + factor_5 + factor_6
             softmax_logits_slope[m_5] = softmax_logits_slope_now
-            softmax_logits_slope_2_part_1[m_5] = factor_6
-            gradient_logits_part_2[m_5] = factor_6
-            case_3 = ((sample_weights[i, argmax_logits_2]) if weighted else 1.0)
-            term_4 = smooth + sum_logsumexp_logits_2[argmax_logits_2] + sum_mask[argmax_logits_2]
-            ratio_value_5 = _ratio(1.0, term_4)
-            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_2], term_4)
-            factor_8 = -loss_scale * case_3 * ratio_value_5 * ratio_value_6
-            gradient_logits_part_3[m_5] = factor_8
-            hessian_logits_part_2[m_5] = factor_8
-            hessian_logits_part_3_now = (-2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
-            hessian_logits_part_3[m_5] = hessian_logits_part_3_now
+            softmax_logits_slope_2_part_1[m_5] = factor_5
+            gradient_logits_part_2[m_5] = factor_5
+            hessian_logits_part_2_now = (-2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
+            hessian_logits_part_2[m_5] = hessian_logits_part_2_now
             square_2 = (exp_difference_value * exp_difference_value)
-            hessian_logits_part_4_now = 4.0 * loss_scale * square_2 * square * case / (term_2 * term_2)
-            hessian_logits_part_4[m_5] = hessian_logits_part_4_now
+            hessian_logits_part_3_now = 4.0 * loss_scale * square_2 * square * case / (term_2 * term_2)
+            hessian_logits_part_3[m_5] = hessian_logits_part_3_now
         sum_logsumexp_logits_3_centred[:] = 0.0
         sum_logsumexp_logits_3_sensitivity_own_centred[:] = 0.0
         for k in range(c):
             seed_3 = seed[k]
-            term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_7 = _ratio(1.0, term_5)
-            ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_5)
-            factor_9 = seed_3 * ratio_value_7 * ratio_value_8
+            term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_5 = _ratio(1.0, term_4)
+            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
+            factor_7 = seed_3 * ratio_value_5 * ratio_value_6
+            sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
             for m_5 in range(m):
-                softmax_logits_slope_2_now = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3[m_5] + factor_9
+                softmax_logits_slope_2_now = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3[m_5] + factor_7
                 softmax_logits_slope_2[k, m_5] = softmax_logits_slope_2_now
                 exp_logits_3 = exp_logits[k, m_5]
                 rest_logits_3 = rest_logits[m_5]
-                term_6 = 1.0 + rest_logits_3
+                term_5 = 1.0 + rest_logits_3
                 argmax_logits_3 = argmax_logits[m_5]
-                case_4 = ((sample_weights[i, argmax_logits_3]) if weighted else 1.0)
-                term_7 = smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3]
-                ratio_value_9 = _ratio(1.0, term_7)
-                ratio_value_10 = _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_3], term_7)
-                factor_10 = -loss_scale * case_4 * ratio_value_9 * ratio_value_10
                 if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_centred[m_5] += exp_logits_3 * (factor_9 + factor_10) / term_6
+                    sum_logsumexp_logits_3_centred[m_5] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / term_5
                 sum_logsumexp_logits_2_slope_4 = sum_logsumexp_logits_2_slope[k, m_5]
-                z_3 = np.float64(logits[i, argmax_logits_3, m_5])
-                max_logits_3 = max_logits[m_5]
-                factor_11 = 2.0 * loss_scale * (ratio_value_9 * ratio_value_9) * case_4 * _exp_difference(z_3, max_logits_3) * ratio_value_10 / term_6
                 if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_sensitivity_own_centred[m_5] += exp_logits_3 * (sum_logsumexp_logits_2_slope_4 + factor_11) / term_6
+                    sum_logsumexp_logits_3_sensitivity_own_centred[m_5] += exp_logits_3 * (sum_logsumexp_logits_2_slope_4 - sum_logsumexp_logits_2_slope[argmax_logits_3, m_5]) / term_5
         for m_5 in range(m):
             rest_logits_4 = rest_logits[m_5]
-            term_8 = 1.0 + rest_logits_4
+            term_6 = 1.0 + rest_logits_4
             y_4 = label[i, m_5]
             z_y_2 = np.float64(logits[i, y_4, m_5])
-            max_logits_4 = max_logits[m_5]
-            exp_difference_value_2 = _exp_difference(z_y_2, max_logits_4)
+            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
             argmax_logits_4 = argmax_logits[m_5]
+            case_3 = ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
+            case_4 = ((rest_logits_4) if argmax_logits_4 == y_4 else (1.0 + rest_logits_4 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else np.nan)
             case_5 = ((sample_weights[i, y_4]) if weighted else 1.0)
-            term_9 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-            ratio_value_11 = _ratio(1.0, term_9)
-            ratio_value_12 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_9)
-            factor_12 = loss_scale * case_5 * ratio_value_11 * ratio_value_12
-            case_6 = ((sample_weights[i, argmax_logits_4]) if weighted else 1.0)
-            term_10 = smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4]
-            ratio_value_13 = _ratio(1.0, term_10)
-            ratio_value_14 = _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_4], term_10)
-            factor_13 = -loss_scale * case_6 * ratio_value_13 * ratio_value_14
-            case_7 = ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_centred[m_5] + factor_12 + factor_13) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            case_8 = ((rest_logits_4) if argmax_logits_4 == y_4 else (1.0 + rest_logits_4 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            factor_14 = (-2.0) * loss_scale * case_8 * case_5 * ratio_value_11 / term_8
-            gradient_logits_part_1_now = exp_difference_value_2 * (case_7 + factor_14) / term_8
+            term_7 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
+            ratio_value_7 = _ratio(1.0, term_7)
+            factor_8 = (-2.0) * loss_scale * case_4 * case_5 * ratio_value_7 / term_6
+            gradient_logits_part_1_now = exp_difference_value_2 * (case_3 + factor_8) / term_6
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
             softmax_logits_slope_3 = softmax_logits_slope[m_5]
             sum_logsumexp_logits_2_slope_2_2 = sum_logsumexp_logits_2_slope_2[m_5]
             square_3 = (exp_difference_value_2 * exp_difference_value_2)
-            square_4 = (ratio_value_11 * ratio_value_11)
-            z_4 = np.float64(logits[i, argmax_logits_4, m_5])
-            factor_15 = 2.0 * loss_scale * (ratio_value_13 * ratio_value_13) * case_6 * _exp_difference(z_4, max_logits_4) * ratio_value_14 / term_8
+            square_4 = (ratio_value_7 * ratio_value_7)
             power = (exp_difference_value_2 * exp_difference_value_2 * exp_difference_value_2)
-            hessian_logits_part_1_now = softmax_logits_slope_3 * exp_difference_value_2 / term_8 + sum_logsumexp_logits_2_slope_2_2 * exp_difference_value_2 / term_8 + 2.0 * loss_scale * square_3 * square_4 * case_5 / (term_8 * term_8) - exp_difference_value_2 * (((-sum_logsumexp_logits_3_sensitivity_own_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_sensitivity_own_centred[m_5] + factor_15 + (-2.0) * loss_scale * square_4 * case_5 * exp_difference_value_2 * ratio_value_12 / term_8) if argmax_logits_4 == argmax_logits_4 else np.nan) * exp_difference_value_2 / term_8 + (-2.0) * loss_scale * power * square_4 * case_5 / (term_8 * term_8 * term_8)) / term_8 - softmax_logits_slope_3 * square_3 / (term_8 * term_8) - sum_logsumexp_logits_2_slope_2_2 * square_3 / (term_8 * term_8) - square_3 * case_7 / (term_8 * term_8) + (-4.0) * loss_scale * power * square_4 * case_5 / (term_8 * term_8 * term_8)
+            hessian_logits_part_1_now = softmax_logits_slope_3 * exp_difference_value_2 / term_6 + sum_logsumexp_logits_2_slope_2_2 * exp_difference_value_2 / term_6 + 2.0 * loss_scale * square_3 * square_4 * case_5 / (term_6 * term_6) - exp_difference_value_2 * (((-sum_logsumexp_logits_3_sensitivity_own_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_2_slope[y_4, m_5] - sum_logsumexp_logits_3_sensitivity_own_centred[m_5] - sum_logsumexp_logits_2_slope[argmax_logits_4, m_5]) if argmax_logits_4 == argmax_logits_4 else np.nan) * exp_difference_value_2 / term_6 + (-2.0) * loss_scale * power * square_4 * case_5 / (term_6 * term_6 * term_6)) / term_6 - softmax_logits_slope_3 * square_3 / (term_6 * term_6) - sum_logsumexp_logits_2_slope_2_2 * square_3 / (term_6 * term_6) - square_3 * case_3 / (term_6 * term_6) + (-4.0) * loss_scale * power * square_4 * case_5 / (term_6 * term_6 * term_6)
             hessian_logits_part_1[m_5] = hessian_logits_part_1_now
         for k in range(c):
-            seed_4 = seed[k]
-            term_12 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_15 = _ratio(1.0, term_12)
-            ratio_value_16 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_12)
-            factor_16 = seed_4 * ratio_value_15 * ratio_value_16
+            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 exp_logits_4 = exp_logits[k, m_5]
                 rest_logits_5 = rest_logits[m_5]
-                term_11 = 1.0 + rest_logits_5
+                term_8 = 1.0 + rest_logits_5
                 argmax_logits_5 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_5 else (exp_logits_4 * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (gradient_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + factor_16))) / term_11))
+                case_6 = ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_5 else (exp_logits_4 * (gradient_logits_part_2[m_5] + case_6) / term_8))
+                hessian_logits_part_2_2 = hessian_logits_part_2[m_5]
                 hessian_logits_part_3_2 = hessian_logits_part_3[m_5]
-                hessian_logits_part_4_2 = hessian_logits_part_4[m_5]
                 sum_logsumexp_logits_3_sensitivity_own_2 = sum_logsumexp_logits_3_sensitivity_own[m_5]
                 sum_logsumexp_logits_2_slope_5 = sum_logsumexp_logits_2_slope[k, m_5]
-                factor_17 = -((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (hessian_logits_part_2[m_5] - sum_logsumexp_logits_3_centred[m_5] + factor_16))
-                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_5 else (exp_logits_4 * (hessian_logits_part_3_2 + hessian_logits_part_4_2 + sum_logsumexp_logits_3_sensitivity_own_2 - sum_logsumexp_logits_2_slope_5 + factor_17 - ((rest_logits_5) if k == argmax_logits_5 else (1.0 + rest_logits_5 - exp_logits_4)) * (hessian_logits_part_3_2 + hessian_logits_part_4_2 + sum_logsumexp_logits_3_sensitivity_own_2 - softmax_logits_slope_2[k, m_5] - sum_logsumexp_logits_2_slope_5 - sum_logsumexp_logits_2_slope_3[k, m_5] + factor_17) / term_11) / term_11))
+                factor_9 = -case_6
+                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_5 else (exp_logits_4 * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_sensitivity_own_2 - sum_logsumexp_logits_2_slope_5 + factor_9 - ((rest_logits_5) if k == argmax_logits_5 else (1.0 + rest_logits_5 - exp_logits_4)) * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_sensitivity_own_2 - softmax_logits_slope_2[k, m_5] - sum_logsumexp_logits_2_slope_5 - sum_logsumexp_logits_2_slope_3[k, m_5] + factor_9) / term_8) / term_8))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -506,13 +470,13 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     sum_logsumexp_logits_tangent = np.empty((c,))
     sum_logsumexp_logits_2_tangent = np.empty((c,))
     sum_logsumexp_logits_3_tangent = np.empty((m,))
+    sum_logsumexp_logits_3_weighed = np.empty((c,))
     sum_logsumexp_logits_3_centred = np.empty((m,))
     logsumexp_logits_tangent_centred = np.empty((m,))
     product_logits_part_1 = np.empty((m,))
     product_logits_part_2 = np.empty((m,))
     product_logits_part_3 = np.empty((m,))
     product_logits_part_4 = np.empty((m,))
-    product_logits_part_5 = np.empty((m,))
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
@@ -563,6 +527,12 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                     logsumexp_logits_tangent_centred[q_4] += exp_logits_2 * (difference_value - (v_z_2 - v_z_2)) / (1.0 + rest_logits[q_4])
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
+            seed_2 = seed[k]
+            term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
+            ratio_value = _ratio(1.0, term)
+            ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
+            sum_logsumexp_logits_3_weighed_now = seed_2 * ratio_value * ratio_value_2
+            sum_logsumexp_logits_3_weighed[k] = sum_logsumexp_logits_3_weighed_now
         sum_logsumexp_logits_tangent[:] = 0.0
         for q_41 in range(m):
             y_3 = label[i, q_41]
@@ -574,21 +544,15 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             case = ((sample_weights[i, y_3]) if weighted else 1.0)
             z_y = np.float64(logits[i, y_3, q_41])
             exp_difference_value = _exp_difference(z_y, max_logits[q_41])
-            ratio_value = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
-            product_logits_part_2[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value / (1.0 + rest_logits[q_41])
-            term = smooth + sum_logsumexp_logits_2[argmax_logits_2] + sum_mask[argmax_logits_2]
-            product_logits_part_3[q_41] = -loss_scale * ((sample_weights[i, argmax_logits_2]) if weighted else 1.0) * _ratio(1.0, term) * _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_2], term)
-            product_logits_part_5[q_41] = 2.0 * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value_2 - (v_z_3 - v_z_3)) if argmax_logits_2 == argmax_logits_2 else np.nan) * case * exp_difference_value * ratio_value / (1.0 + rest_logits[q_41])
+            ratio_value_3 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
+            product_logits_part_2[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
+            product_logits_part_4[q_41] = 2.0 * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value_2 - (v_z_3 - v_z_3)) if argmax_logits_2 == argmax_logits_2 else np.nan) * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = 0.0
         sum_logsumexp_logits_3_centred[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = 0.0
             sum_logsumexp_logits_2_tangent_now_lost = 0.0
-            seed_2 = seed[k]
-            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_2 = _ratio(1.0, term_2)
-            ratio_value_3 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_2)
-            factor_3 = seed_2 * ratio_value_2 * ratio_value_3
+            sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
             for q_42 in range(m):
                 exp_logits_3 = exp_logits[k, q_42]
                 v_z_4 = np.float64(direction_logits[i, k, q_42])
@@ -596,58 +560,59 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
                 factor_2 = exp_logits_3 * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
                 sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost, factor_2)
-                term_3 = smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3]
                 if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (factor_3 - loss_scale * ((sample_weights[i, argmax_logits_3]) if weighted else 1.0) * _ratio(1.0, term_3) * _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_3], term_3)) / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
             sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
-            factor_4 = ratio_value_2 * ratio_value_3
+            seed_3 = seed[k]
+            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_4 = _ratio(1.0, term_2)
+            ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_2)
+            factor_3 = ratio_value_4 * ratio_value_5
             sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
-            square = (ratio_value_2 * ratio_value_2)
-            term_4 = 2.0 * sum_logsumexp_logits_tangent_2 * square + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_3
+            square = (ratio_value_4 * ratio_value_4)
+            term_3 = 2.0 * sum_logsumexp_logits_tangent_2 * square + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_5
             for q_1 in range(m):
                 v_z_6 = np.float64(direction_logits[i, k, q_1])
                 v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-                sum_logsumexp_logits_3_tangent[q_1] += seed_2 * exp_logits[k, q_1] * (term_4 + factor_4 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits[k, q_1] * (term_3 + factor_3 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
             y_4 = label[i, m_5]
             case_2 = ((sample_weights[i, y_4]) if weighted else 1.0)
             z_y_2 = np.float64(logits[i, y_4, m_5])
             exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
-            term_5 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-            ratio_value_4 = _ratio(1.0, term_5)
+            term_4 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
+            ratio_value_6 = _ratio(1.0, term_4)
             argmax_logits_4 = argmax_logits[m_5]
-            ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_5)
-            term_6 = smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4]
             case_3 = ((rest_logits_2) if argmax_logits_4 == y_4 else (1.0 + rest_logits_2 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else np.nan)
             v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
             v_z_8 = np.float64(direction_logits[i, argmax_logits_4, m_5])
-            factor_5 = -(v_z_8 - v_z_8)
-            square_2 = (ratio_value_4 * ratio_value_4)
+            factor_4 = -(v_z_8 - v_z_8)
+            square_2 = (ratio_value_6 * ratio_value_6)
             sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
-            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (2.0 * loss_scale * case_2 * exp_difference_value_2 * ratio_value_4 / (1.0 + rest_logits_2) + ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_centred[m_5] + loss_scale * case_2 * ratio_value_4 * ratio_value_5 - loss_scale * ((sample_weights[i, argmax_logits_4]) if weighted else 1.0) * _ratio(1.0, term_6) * _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_4], term_6)) if argmax_logits_4 == argmax_logits_4 else np.nan) + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_4 / (1.0 + rest_logits_2)) * ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_8) + factor_5) if argmax_logits_4 == argmax_logits_4 else np.nan) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (2.0 * case_3 / (1.0 + rest_logits_2) + (-2.0) * ratio_value_5)) * exp_difference_value_2 / (1.0 + rest_logits_2)
+            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (2.0 * loss_scale * case_2 * exp_difference_value_2 * ratio_value_6 / (1.0 + rest_logits_2) + ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan) + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_6 / (1.0 + rest_logits_2)) * ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_8) + factor_4) if argmax_logits_4 == argmax_logits_4 else np.nan) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (2.0 * case_3 / (1.0 + rest_logits_2) + (-2.0) * _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_4))) * exp_difference_value_2 / (1.0 + rest_logits_2)
             product_logits_part_1[m_5] = product_logits_part_1_now
-            product_logits_part_4_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (1.0 + rest_logits_2)
-            product_logits_part_4[m_5] = product_logits_part_4_now
+            product_logits_part_3_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (1.0 + rest_logits_2)
+            product_logits_part_3[m_5] = product_logits_part_3_now
         for k in range(c):
-            seed_3 = seed[k]
-            term_7 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_6 = _ratio(1.0, term_7)
-            ratio_value_7 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_7)
-            factor_6 = seed_3 * ratio_value_6 * ratio_value_7
+            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
+            seed_4 = seed[k]
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
-            square_3 = (ratio_value_6 * ratio_value_6)
+            term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_7 = _ratio(1.0, term_5)
+            square_3 = (ratio_value_7 * ratio_value_7)
             sum_logsumexp_logits_2_tangent_2 = sum_logsumexp_logits_2_tangent[k]
-            term_8 = 2.0 * seed_3 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_3 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_7
+            ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_5)
+            term_6 = 2.0 * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_8
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 rest_logits_3 = rest_logits[m_5]
                 argmax_logits_5 = argmax_logits[m_5]
                 v_z_9 = np.float64(direction_logits[i, k, m_5])
                 v_z_10 = np.float64(direction_logits[i, argmax_logits_5, m_5])
-                factor_7 = -(v_z_10 - v_z_10)
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_8 + product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (product_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (product_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + factor_6))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_9 - v_z_10) + factor_7))) / (1.0 + rest_logits_3)))
+                factor_5 = -(v_z_10 - v_z_10)
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_6 + product_logits_part_3[m_5] + product_logits_part_4[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (product_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_9 - v_z_10) + factor_5))) / (1.0 + rest_logits_3)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -741,6 +706,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     sum_logsumexp_logits_tangent = np.empty((c,))
     sum_logsumexp_logits_2_tangent = np.empty((c,))
     sum_logsumexp_logits_3_tangent = np.empty((m,))
+    sum_logsumexp_logits_3_weighed = np.empty((c,))
     sum_logsumexp_logits_3_centred = np.empty((m,))
     logsumexp_logits_tangent_centred = np.empty((m,))
     product_logits_part_1 = np.empty((m,))
@@ -748,10 +714,9 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     product_logits_part_3 = np.empty((m,))
     product_logits_part_4 = np.empty((m,))
     product_logits_part_5 = np.empty((m,))
-    product_logits_part_6 = np.empty((m,))
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
-    factor_10 = loss_scale * direction_parameters[0]
+    factor_9 = loss_scale * direction_parameters[0]
     for i in range(n):
         for k in range(c):
             sample_weight = ((sample_weights[i, k]) if weighted else 1.0)
@@ -802,6 +767,12 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                     logsumexp_logits_tangent_centred[q_4] += exp_logits_2 * (difference_value - (v_z_2 - v_z_2)) / (1.0 + rest_logits[q_4])
             sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
+            seed_2 = seed[k]
+            term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
+            ratio_value = _ratio(1.0, term)
+            ratio_value_2 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
+            sum_logsumexp_logits_3_weighed_now = seed_2 * ratio_value * ratio_value_2
+            sum_logsumexp_logits_3_weighed[k] = sum_logsumexp_logits_3_weighed_now
         sum_logsumexp_logits_tangent[:] = 0.0
         for q_41 in range(m):
             y_3 = label[i, q_41]
@@ -813,22 +784,16 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             case = ((sample_weights[i, y_3]) if weighted else 1.0)
             z_y = np.float64(logits[i, y_3, q_41])
             exp_difference_value = _exp_difference(z_y, max_logits[q_41])
-            ratio_value = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
-            product_logits_part_2[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value / (1.0 + rest_logits[q_41])
-            term = smooth + sum_logsumexp_logits_2[argmax_logits_2] + sum_mask[argmax_logits_2]
-            product_logits_part_3[q_41] = -loss_scale * ((sample_weights[i, argmax_logits_2]) if weighted else 1.0) * _ratio(1.0, term) * _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_2], term)
-            product_logits_part_4[q_41] = (-2.0) * loss_scale * (ratio_value * ratio_value) * case * exp_difference_value / (1.0 + rest_logits[q_41])
-            product_logits_part_6[q_41] = 2.0 * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value_2 - (v_z_3 - v_z_3)) if argmax_logits_2 == argmax_logits_2 else np.nan) * case * exp_difference_value * ratio_value / (1.0 + rest_logits[q_41])
+            ratio_value_3 = _ratio(1.0, smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
+            product_logits_part_2[q_41] = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
+            product_logits_part_3[q_41] = (-2.0) * loss_scale * (ratio_value_3 * ratio_value_3) * case * exp_difference_value / (1.0 + rest_logits[q_41])
+            product_logits_part_5[q_41] = 2.0 * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value_2 - (v_z_3 - v_z_3)) if argmax_logits_2 == argmax_logits_2 else np.nan) * case * exp_difference_value * ratio_value_3 / (1.0 + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = 0.0
         sum_logsumexp_logits_3_centred[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = 0.0
             sum_logsumexp_logits_2_tangent_now_lost = 0.0
-            seed_2 = seed[k]
-            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_2 = _ratio(1.0, term_2)
-            ratio_value_3 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_2)
-            factor_3 = seed_2 * ratio_value_2 * ratio_value_3
+            sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
             for q_42 in range(m):
                 exp_logits_3 = exp_logits[k, q_42]
                 v_z_4 = np.float64(direction_logits[i, k, q_42])
@@ -836,64 +801,65 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
                 factor_2 = exp_logits_3 * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
                 sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost, factor_2)
-                term_3 = smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3]
                 if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (factor_3 - loss_scale * ((sample_weights[i, argmax_logits_3]) if weighted else 1.0) * _ratio(1.0, term_3) * _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_3], term_3)) / (1.0 + rest_logits[q_42])
+                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
             sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
-            square = (ratio_value_2 * ratio_value_2)
+            seed_3 = seed[k]
+            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_4 = _ratio(1.0, term_2)
+            square = (ratio_value_4 * ratio_value_4)
             sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
-            factor_4 = (-2.0) * ratio_value_3
-            term_4 = 1.0 + factor_4
-            factor_5 = seed_2 * square * (2.0 * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * term_4 + direction_parameters[0] * (2.0 + factor_4))
-            sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_5)
-            factor_6 = ratio_value_2 * ratio_value_3
-            term_5 = 2.0 * sum_logsumexp_logits_tangent_2 * square + direction_parameters[0] * square * term_4 + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_3
+            ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_2)
+            factor_3 = (-2.0) * ratio_value_5
+            term_3 = 1.0 + factor_3
+            factor_4 = seed_3 * square * (2.0 * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * term_3 + direction_parameters[0] * (2.0 + factor_3))
+            sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_4)
+            factor_5 = ratio_value_4 * ratio_value_5
+            term_4 = 2.0 * sum_logsumexp_logits_tangent_2 * square + direction_parameters[0] * square * term_3 + (-2.0) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_5
             for q_1 in range(m):
                 v_z_6 = np.float64(direction_logits[i, k, q_1])
                 v_z_7 = np.float64(direction_logits[i, argmax_logits[q_1], q_1])
-                sum_logsumexp_logits_3_tangent[q_1] += seed_2 * exp_logits[k, q_1] * (term_5 + factor_6 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits[k, q_1] * (term_4 + factor_5 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
             y_4 = label[i, m_5]
             case_2 = ((sample_weights[i, y_4]) if weighted else 1.0)
             z_y_2 = np.float64(logits[i, y_4, m_5])
             exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
-            term_6 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-            ratio_value_4 = _ratio(1.0, term_6)
+            term_5 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
+            ratio_value_6 = _ratio(1.0, term_5)
             argmax_logits_4 = argmax_logits[m_5]
-            ratio_value_5 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_6)
-            term_7 = smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4]
             case_3 = ((rest_logits_2) if argmax_logits_4 == y_4 else (1.0 + rest_logits_2 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else np.nan)
             v_z_y_2 = np.float64(direction_logits[i, y_4, m_5])
             v_z_8 = np.float64(direction_logits[i, argmax_logits_4, m_5])
-            factor_7 = -(v_z_8 - v_z_8)
-            square_2 = (ratio_value_4 * ratio_value_4)
+            factor_6 = -(v_z_8 - v_z_8)
+            square_2 = (ratio_value_6 * ratio_value_6)
             sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
-            factor_8 = 2.0 * case_3 / (1.0 + rest_logits_2)
-            factor_9 = (-2.0) * ratio_value_5
-            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (2.0 * loss_scale * case_2 * exp_difference_value_2 * ratio_value_4 / (1.0 + rest_logits_2) + ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_centred[m_5] + loss_scale * case_2 * ratio_value_4 * ratio_value_5 - loss_scale * ((sample_weights[i, argmax_logits_4]) if weighted else 1.0) * _ratio(1.0, term_7) * _ratio(smooth + 2.0 * sum_logsumexp_logits[argmax_logits_4], term_7)) if argmax_logits_4 == argmax_logits_4 else np.nan) + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_4 / (1.0 + rest_logits_2)) * ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_8) + factor_7) if argmax_logits_4 == argmax_logits_4 else np.nan) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (factor_8 + factor_9) + factor_10 * square_2 * (1.0 + factor_8 + factor_9) * case_2) * exp_difference_value_2 / (1.0 + rest_logits_2)
+            factor_7 = 2.0 * case_3 / (1.0 + rest_logits_2)
+            factor_8 = (-2.0) * _ratio(smooth + 2.0 * sum_logsumexp_logits[y_4], term_5)
+            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (2.0 * loss_scale * case_2 * exp_difference_value_2 * ratio_value_6 / (1.0 + rest_logits_2) + ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan) + (-2.0) * loss_scale * case_3 * case_2 * ratio_value_6 / (1.0 + rest_logits_2)) * ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_8) + factor_6) if argmax_logits_4 == argmax_logits_4 else np.nan) + 2.0 * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (factor_7 + factor_8) + factor_9 * square_2 * (1.0 + factor_7 + factor_8) * case_2) * exp_difference_value_2 / (1.0 + rest_logits_2)
             product_logits_part_1[m_5] = product_logits_part_1_now
-            product_logits_part_5_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (1.0 + rest_logits_2)
-            product_logits_part_5[m_5] = product_logits_part_5_now
+            product_logits_part_4_now = (-2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (1.0 + rest_logits_2)
+            product_logits_part_4[m_5] = product_logits_part_4_now
         for k in range(c):
-            seed_3 = seed[k]
-            term_8 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_6 = _ratio(1.0, term_8)
-            ratio_value_7 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_8)
-            factor_11 = seed_3 * ratio_value_6 * ratio_value_7
-            square_3 = (ratio_value_6 * ratio_value_6)
-            term_9 = seed_3 * square_3 * (1.0 - ratio_value_7) - seed_3 * square_3 * ratio_value_7
+            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
+            seed_4 = seed[k]
+            term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_7 = _ratio(1.0, term_6)
+            square_3 = (ratio_value_7 * ratio_value_7)
+            ratio_value_8 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
+            term_7 = seed_4 * square_3 * (1.0 - ratio_value_8) - seed_4 * square_3 * ratio_value_8
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
             sum_logsumexp_logits_2_tangent_2 = sum_logsumexp_logits_2_tangent[k]
-            term_10 = 2.0 * seed_3 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_3 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_7
+            term_8 = 2.0 * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-2.0) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_8
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 rest_logits_3 = rest_logits[m_5]
                 argmax_logits_5 = argmax_logits[m_5]
                 v_z_9 = np.float64(direction_logits[i, k, m_5])
                 v_z_10 = np.float64(direction_logits[i, argmax_logits_5, m_5])
-                factor_12 = -(v_z_10 - v_z_10)
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_10 + product_logits_part_5[m_5] + product_logits_part_6[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (product_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (product_logits_part_3[m_5] - sum_logsumexp_logits_3_centred[m_5] + factor_11))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_9 - v_z_10) + factor_12)) + direction_parameters[0] * (term_9 + product_logits_part_4[m_5])) / (1.0 + rest_logits_3)))
+                factor_10 = -(v_z_10 - v_z_10)
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_8 + product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (product_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_9 - v_z_10) + factor_10)) + direction_parameters[0] * (term_7 + product_logits_part_3[m_5])) / (1.0 + rest_logits_3)))
     sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent

@@ -270,7 +270,7 @@ def test_the_oracle_shares_nothing_with_the_compiler() -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
         rooms = {name.split(".")[1] for name in names if name.startswith("symloss.")}
-        assert rooms <= {"language", "verification"}, path.name
+        assert rooms <= {"language", "verification", "peers"}, path.name  # peers: other libraries, nothing of ours
 
 
 def test_precision_is_left_as_it_was() -> None:

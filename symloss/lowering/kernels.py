@@ -221,11 +221,18 @@ def _outer_parts(node: sympy.Basic, item: Item, parts: dict[sympy.Expr, Access])
 
 
 def _inline_gathers(items: list[Item]) -> list[Item]:
-    """Compute a named value at a label where it is read, rather than store it for every index."""
+    """Compute a named value at a label where it is read, rather than store it for every index.
+
+    One that is costly and stored anyway is read, unless the label is of another sample: that would have to wait for it.
+    """
     lets = {item.name: item for item in items if item.op == "let" and item.free}
+    plain = {a.name for item in items for a in item.reads if not any(isinstance(s, Access) for s in a.slots)}
+    stored = {n for n, item in lets.items() if n in plain and sympy.count_ops(item.body) >= OUTER_PART}
 
     def walk(node: sympy.Basic) -> sympy.Basic:
         match node:
+            case Access() if node.name in stored and not isinstance(node.slots[0], Access):
+                return node
             case Access() if node.name in lets and any(isinstance(s, Access) for s in node.slots):
                 item = lets[node.name]
                 return walk(item.body.xreplace(dict(zip(item.free, node.slots, strict=True))))

@@ -41,6 +41,9 @@ def centred(program: Program) -> Program:
     return replace(program, statements=tuple(builder.statements), outputs=outputs)
 
 
+NAMED = 8
+"""Operations from which what is weighed becomes a statement of its own."""
+
 _Mean = tuple[Statement, Statement, Access, sympy.Expr]
 """The sum, the logsumexp's softmax statement, the weight as read, and what is weighed."""
 
@@ -64,14 +67,19 @@ def _relative(node: sympy.Add, means: dict[str, _Mean], builder: Builder) -> sym
     reads = [(t, f) for t in node.args for f in sympy.Mul.make_args(t) if isinstance(f, Access) and f.name in means]
     for term, read in reads:
         factor = -term / read
-        statement, softmax, weight, weighed = means[read.name]
+        statement, softmax, weight, given = means[read.name]
+        weighed = given
         (own,) = statement.bound
+        if sympy.count_ops(weighed) >= NAMED:  # as many as there are weights of one set, not of all
+            free = tuple(k for k in (*statement.free, own) if k in weighed.free_symbols)
+            weighed = builder.add(Statement(f"{statement.name}_weighed", free, "let", (), weighed))
         at = dict(zip(statement.free, read.slots, strict=True))
         slots = sorted({s for a in accesses(node) for s in a.slots}, key=sympy.default_sort_key)
-        number = weighed.xreplace(at)
-        place = next((s for s in slots if factor * number.xreplace({own: s}) in node.args), None)
+        found = {s: given.xreplace(at | {own: s}) for s in slots}
+        place = next((s for s in slots if factor * found[s] in node.args), None)
         if place is None:
             continue
+        number, gap = weighed.xreplace(at), found[place]
         source = next(s for s in builder.statements if s.name == softmax.source)
         top = builder.add(winner_of(source))
         names = dict(zip(source.free, weight.slots[:-1], strict=True))
@@ -80,7 +88,7 @@ def _relative(node: sympy.Add, means: dict[str, _Mean], builder: Builder) -> sym
         away = (weight * (weighed - weighed.xreplace({own: here}))).xreplace({own: other})
         _, rest = builder.total(f"{statement.name}_centred", (other,), sympy.Ne(other, here), away)
         rest, there = rest.xreplace(at), here.xreplace(at)
-        gap = number.xreplace({own: place})
-        relative = sympy.Piecewise((-rest, sympy.Eq(place, there)), (gap - number.xreplace({own: there}) - rest, True))
+        apart = number.xreplace({own: place}) - number.xreplace({own: there})
+        relative = sympy.Piecewise((-rest, sympy.Eq(place, there)), (apart - rest, True))
         return node - factor * gap - term + factor * relative
     return node
