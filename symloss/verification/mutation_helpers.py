@@ -83,7 +83,7 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     ),
     "_decay_of_sum": FloatContract(
         lambda terms: mpmath.exp(-abs(mpmath.fsum(map(mpmath.mpf, terms)))),
-        [((0.3, -0.1, 0.0),), ((600.1, 0.3, -1e-3),), ((-500.7, 1.1, 2.2),), ((3.3, -3.3, 0.0),), ((700.0, 60.0, 1.0),)],
+        [((0.3, -0.1),), ((600.1, 0.3, -1e-3),), ((-500.7, 1.1, 2.2),), ((3.3, -3.3),), ((700.0, 60.0, 1.0),)],
     ),
     "_exp_difference": FloatContract(_difference, DIFFERENCES),
     "_completed": FloatContract(
