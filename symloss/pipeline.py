@@ -26,7 +26,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,32 +215,56 @@ def verify(
     tuple of Verdict
         One for each loss.
     """
-    folder = output or OWN_OUTPUT
-    every = catalogue.find(definitions)
     chosen = select(names, definitions)
-    verdicts = []
+    if check:
+        return tuple(_fresh(d, output or OWN_OUTPUT) for d in chosen)
+    jobs = [(d.name, definitions, output, full, peers) for d in chosen]
+    if full or len(jobs) < 4:  # sweeps show their own progress; processes take longer to start
+        found = (_verify_one(*job, progress=progress) for job in jobs)
+        return tuple(_reported(found, chosen, progress))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        return tuple(_reported(pool.map(_verify_one, *zip(*jobs, strict=True)), chosen, progress))
+
+
+def _reported(found: Iterable[Verdict], chosen: Sequence[Definition], progress: Progress) -> Iterator[Verdict]:
+    """Yield verdicts, telling which loss is next."""
+    verdicts = iter(found)
     for number, definition in enumerate(chosen):
         progress(definition.name, number, len(chosen))
-        path, hashes = folder / "evidence" / f"{definition.name}.json", hashes_of(definition, folder)
-        if check:
-            why = stale(path, hashes)
-            status = "stale" if why else "passed"
-            verdicts.append(Verdict(definition.name, status, (), ({"check": "fresh", "detail": why},), (), path))
-            continue
-        loss = load(definition.name, package=None if output is None else folder)
-        count = 3000 if full else 300
-        mutants = (mutate_source(definition, (folder / f"{definition.name}.py").read_text(encoding="utf-8"),
-                                 lambda module: Loss(make_plan(module)), SEED, None if full else SAMPLED),)  # fmt: skip
-        evidence = verify_loss(
-            definition, loss, every.__getitem__, hashes, count=count, set_threads=set_threads,
-            mutants=[outcome.row(SEED) for outcome in mutants], peers=_peers(definition, path, measured=peers),
-            exhaustive=_exhaustive(definition, loss, path, hashes["kernel"], swept=full, progress=progress),
-        )  # fmt: skip
-        write(evidence, path)
-        rows, checks, claims, others = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims", "peers"))
-        verdicts.append(Verdict(definition.name, evidence["status"], rows, checks, claims, path, others))
+        yield next(verdicts)
     progress("", len(chosen), len(chosen))
-    return tuple(verdicts)
+
+
+def _fresh(definition: Definition, folder: Path) -> Verdict:
+    """Tell whether stored evidence speaks of what there is now."""
+    path = folder / "evidence" / f"{definition.name}.json"
+    why = stale(path, hashes_of(definition, folder))
+    return Verdict(definition.name, "stale" if why else "passed", (), ({"check": "fresh", "detail": why},), (), path)
+
+
+def _silent(_name: str, _done: int, _all: int) -> None:
+    """Show nothing: a process of its own has no terminal."""
+
+
+def _verify_one(
+    name: str, definitions: Path | None, output: Path | None, full: bool, peers: bool, progress: Progress = _silent
+) -> Verdict:
+    """Run the ladder for one loss and write its evidence."""
+    folder, every = output or OWN_OUTPUT, catalogue.find(definitions)
+    definition = every[name]
+    path, hashes = folder / "evidence" / f"{definition.name}.json", hashes_of(definition, folder)
+    loss = load(definition.name, package=None if output is None else folder)
+    text = (folder / f"{definition.name}.py").read_text(encoding="utf-8")
+    mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED)
+    evidence = verify_loss(
+        definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=set_threads,
+        mutants=[mutants.row(SEED)], peers=_peers(definition, path, measured=peers),
+        exhaustive=_exhaustive(definition, loss, path, hashes["kernel"], swept=full, progress=progress),
+    )  # fmt: skip
+    write(evidence, path)
+    rows, checks, claims, others = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims", "peers"))
+    return Verdict(definition.name, evidence["status"], rows, checks, claims, path, others)
 
 
 def _exhaustive(
