@@ -97,17 +97,15 @@ def _nonnegative(node: sympy.Expr, region: Constraints) -> bool:
             return bool(low >= -sympy.pi / 2 and high <= sympy.pi / 2)
     if node.is_number:
         return bool(node >= 0)
-    if isinstance(node, sympy.Add) and not any(_nonnegative(a, region) for a in (node,) if a.is_Atom):
-        if all(_nonnegative(a, region) for a in node.args):
-            return True
-        return _rising_from_zero(node, region)
+    if isinstance(node, sympy.Add) and all(_nonnegative(a, region) for a in node.args):
+        return True
     low, _ = _extent(node, region)
-    return bool(low >= 0)
+    return bool(low >= 0) or _rising_from_zero(node, region)
 
 
 def _rising_from_zero(node: sympy.Expr, region: Constraints) -> bool:
     """Tell whether a function of one parameter is at least 0 where that starts, and has a slope that is."""
-    if len(node.free_symbols) != 1:
+    if not isinstance(node, sympy.Add) or len(node.free_symbols) != 1:
         return False
     (m,) = node.free_symbols
     start, _ = _extent(m, region)
