@@ -166,8 +166,8 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now = 0.0
         scaled_weight_now_lost = 0.0
-        for f_354 in range(d):
-            W_2 = np.float64(weight[k_4, f_354])
+        for f_350 in range(d):
+            W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
             scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
@@ -195,8 +195,8 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                     peak_embedding = magnitude_value_2
             scaled_embedding = 0.0
             scaled_embedding_lost = 0.0
-            for f_355 in range(d):
-                x_2 = np.float64(embedding[i, f_355])
+            for f_351 in range(d):
+                x_2 = np.float64(embedding[i, f_351])
                 ratio_value_2 = _ratio(x_2, peak_embedding)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_embedding, scaled_embedding_lost = _plus(scaled_embedding, scaled_embedding_lost, square_2)
@@ -222,9 +222,9 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             scaled_label_lost = 0.0
             scaled_label_2 = 0.0
             scaled_label_2_lost = 0.0
-            for f_356 in range(d):
-                x_unit_2 = np.float64(x_unit[row, f_356])
-                W_y_2 = np.float64(weight[y, f_356])
+            for f_352 in range(d):
+                x_unit_2 = np.float64(x_unit[row, f_352])
+                W_y_2 = np.float64(weight[y, f_352])
                 ratio_value_4 = _ratio(W_y_2, factor_3)
                 ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
                 square_3 = (ratio_value_5 * ratio_value_5)
@@ -256,9 +256,9 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                     argmax_target = k_92
             rest_target = 0.0
             rest_target_lost = 0.0
-            for k_358 in range(c):
-                exp_target = _exp_difference(scale * ((target_2) if k_358 == y_2 else np.float64(sum_w_unit[row, k_358])), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_358, label)), (sum_w_unit, True)), max_target)
-                if k_358 != argmax_target:
+            for k_354 in range(c):
+                exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                if k_354 != argmax_target:
                     rest_target, rest_target_lost = _plus(rest_target, rest_target_lost, exp_target)
             rest_target = _completed(rest_target, rest_target_lost)
             loss = (max_target - scale * target_2) + math.log1p(rest_target)
@@ -313,8 +313,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now = 0.0
         scaled_weight_now_lost = 0.0
-        for f_354 in range(d):
-            W_2 = np.float64(weight[k_4, f_354])
+        for f_350 in range(d):
+            W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
             scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
@@ -348,8 +348,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             peak_embedding[row] = peak_embedding_now
             scaled_embedding_now = 0.0
             scaled_embedding_now_lost = 0.0
-            for f_355 in range(d):
-                x_2 = np.float64(embedding[i, f_355])
+            for f_351 in range(d):
+                x_2 = np.float64(embedding[i, f_351])
                 ratio_value_2 = _ratio(x_2, peak_embedding_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square_2)
@@ -380,9 +380,9 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             scaled_label_now_lost = 0.0
             scaled_label_2_now = 0.0
             scaled_label_2_now_lost = 0.0
-            for f_356 in range(d):
-                x_unit_2 = np.float64(x_unit[row, f_356])
-                W_y_2 = np.float64(weight[y, f_356])
+            for f_352 in range(d):
+                x_unit_2 = np.float64(x_unit[row, f_352])
+                W_y_2 = np.float64(weight[y, f_352])
                 ratio_value_4 = _ratio(W_y_2, factor_3)
                 ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
                 square_3 = (ratio_value_5 * ratio_value_5)
@@ -424,11 +424,11 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             argmax_target[row] = argmax_target_now
             rest_target_now = 0.0
             rest_target_now_lost = 0.0
-            for k_358 in range(c):
-                exp_target = _exp_difference(scale * ((target_2) if k_358 == y_2 else np.float64(sum_w_unit[row, k_358])), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_358, label)), (sum_w_unit, True)), max_target)
-                if k_358 != argmax_target_now:
+            for k_354 in range(c):
+                exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                if k_354 != argmax_target_now:
                     rest_target_now, rest_target_now_lost = _plus(rest_target_now, rest_target_now_lost, exp_target)
-                sum_w_unit_2_left[row, k_358] = ((exp_target) if k_358 != y_2 else 0.0)
+                sum_w_unit_2_left[row, k_354] = ((exp_target) if k_354 != y_2 else 0.0)
             rest_target_now = _completed(rest_target_now, rest_target_now_lost)
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
@@ -594,10 +594,10 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_norm_weight_sensitivity_6 = np.empty((block, c,), embedding.dtype)
     sum_norm_weight_sensitivity_8_left = np.empty((block, d,), embedding.dtype)
     sum_norm_weight_sensitivity_8 = np.empty((block, c,), embedding.dtype)
-    sum_norm_weight_sensitivity_12 = np.empty((c, d,))
+    sum_norm_weight_sensitivity_11 = np.empty((c, d,))
     sum_w_unit_3_sensitivity_3_own = np.empty((c,))
     sum_w_unit_4_sensitivity_3_own = np.empty((c,))
-    sum_norm_weight_sensitivity_11_own = np.empty((c, d,))
+    sum_w_unit_2_sensitivity_2_own = np.empty((c, d,))
     sum_norm_weight_sensitivity_5_own_part1 = np.empty((c, d,))
     sum_norm_weight_sensitivity_5_own_part2 = np.empty((c, d,))
     sum_norm_weight_sensitivity_5_own_part3 = np.empty((c, d,))
@@ -617,7 +617,6 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_3_sensitivity_own_joint_part9 = np.empty((c, d,))
     sum_w_unit_3_sensitivity_own_joint_part10 = np.empty((c, d,))
     sum_w_unit_3_sensitivity_own_joint = np.empty((d,))
-    sum_w_unit_2_sensitivity_own_joint = np.empty((c, d,))
     for k_4 in range(c):
         peak_weight_now = -np.inf
         for f_6 in range(d):
@@ -628,8 +627,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now = 0.0
         scaled_weight_now_lost = 0.0
-        for f_354 in range(d):
-            W_2 = np.float64(weight[k_4, f_354])
+        for f_350 in range(d):
+            W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
             scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
@@ -642,10 +641,10 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_2[:, :] = 0.0
     sum_w_unit_3[:, :] = 0.0
     sum_w_unit_4[:, :] = 0.0
-    sum_norm_weight_sensitivity_12[:, :] = 0.0
+    sum_norm_weight_sensitivity_11[:, :] = 0.0
     sum_w_unit_3_sensitivity_3_own[:] = 0.0
     sum_w_unit_4_sensitivity_3_own[:] = 0.0
-    sum_norm_weight_sensitivity_11_own[:, :] = 0.0
+    sum_w_unit_2_sensitivity_2_own[:, :] = 0.0
     sum_norm_weight_sensitivity_5_own_part1[:, :] = 0.0
     sum_norm_weight_sensitivity_5_own_part2[:, :] = 0.0
     sum_norm_weight_sensitivity_5_own_part3[:, :] = 0.0
@@ -662,7 +661,6 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_3_sensitivity_own_joint_part8[:, :] = 0.0
     sum_w_unit_3_sensitivity_own_joint_part9[:, :] = 0.0
     sum_w_unit_3_sensitivity_own_joint_part10[:, :] = 0.0
-    sum_w_unit_2_sensitivity_own_joint[:, :] = 0.0
     factor_6 = 0.5 * 3.141592653589793
     term_4 = 3.141592653589793 - margin
     factor_7 = -margin * math.sin(margin)
@@ -687,8 +685,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             peak_embedding[row] = peak_embedding_now
             scaled_embedding_now = 0.0
             scaled_embedding_now_lost = 0.0
-            for f_355 in range(d):
-                x_2 = np.float64(embedding[i, f_355])
+            for f_351 in range(d):
+                x_2 = np.float64(embedding[i, f_351])
                 ratio_value_2 = _ratio(x_2, peak_embedding_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square_2)
@@ -723,9 +721,9 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             scaled_label_now_lost = 0.0
             scaled_label_2_now = 0.0
             scaled_label_2_now_lost = 0.0
-            for f_356 in range(d):
-                x_unit_2 = np.float64(x_unit[row, f_356])
-                W_y_3 = np.float64(weight[y, f_356])
+            for f_352 in range(d):
+                x_unit_2 = np.float64(x_unit[row, f_352])
+                W_y_3 = np.float64(weight[y, f_352])
                 ratio_value_4 = _ratio(W_y_3, factor_2)
                 ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
                 square_4 = (ratio_value_5 * ratio_value_5)
@@ -827,12 +825,12 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target[row] = argmax_target_now
             rest_target_now = 0.0
             rest_target_now_lost = 0.0
-            for k_358 in range(c):
-                exp_target_now = _exp_difference(scale * ((target_2) if k_358 == y_2 else np.float64(sum_w_unit[row, k_358])), max_target_now)
-                exp_target[k_358] = exp_target_now
-                if k_358 != argmax_target_now:
+            for k_354 in range(c):
+                exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)
+                exp_target[k_354] = exp_target_now
+                if k_354 != argmax_target_now:
                     rest_target_now, rest_target_now_lost = _plus(rest_target_now, rest_target_now_lost, exp_target_now)
-                sum_w_unit_2_left[row, k_358] = ((exp_target_now) if k_358 != y_2 else 0.0)
+                sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
             rest_target_now = _completed(rest_target_now, rest_target_now_lost)
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
@@ -909,16 +907,16 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_31 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
             ratio_value_26 = _ratio(1.0, factor_31)
             factor_32 = ratio_value_26 / term_8
-            factor_36 = seed_2 / (term_8 * term_8)
+            factor_35 = seed_2 / (term_8 * term_8)
             for k_243 in range(c):
                 sum_w_unit_5 = np.float64(sum_w_unit[row, k_243])
                 exp_target_2 = exp_target[k_243]
                 factor_33 = factor_32 * exp_target_2
                 factor_34 = factor_32 * exp_target_2 * sum_w_unit_5
+                case_5 = ((rest_target_now) if k_243 == argmax_target_now else (1.0 + rest_target_now - exp_target_2))
                 ratio_value_27 = _ratio(1.0, math.sqrt(scaled_weight[k_243]) * _positive_part(peak_weight[k_243]))
-                factor_35 = factor_16 * exp_target_2 * sum_w_unit_5 * ratio_value_27
-                factor_37 = factor_36 * sum_w_unit_5 * (exp_target_2 * exp_target_2) * ratio_value_27
-                factor_38 = factor_36 * exp_target_2 * ((rest_target_now) if k_243 == argmax_target_now else (1.0 + rest_target_now - exp_target_2)) * ratio_value_27
+                factor_36 = factor_35 * exp_target_2 * sum_w_unit_5 * case_5 * ratio_value_27
+                factor_37 = factor_35 * exp_target_2 * case_5 * ratio_value_27
                 for d_239 in range(d):
                     w_unit_2 = np.float64(w_unit[k_243, d_239])
                     x_unit_6 = np.float64(x_unit[row, d_239])
@@ -931,11 +929,9 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                         sum_x_unit_sensitivity_own[row, d_239] += factor_33 * w_unit_2 * term_17
                     term_18 = x_unit_6 - sum_w_unit_5 * w_unit_2
                     if k_243 != y_2:
-                        sum_norm_weight_sensitivity_12[k_243, d_239] += factor_35 * term_18
+                        sum_norm_weight_sensitivity_11[k_243, d_239] += factor_36 * term_18
                     if k_243 != y_2:
-                        sum_norm_weight_sensitivity_11_own[k_243, d_239] += factor_37 * term_18
-                    if k_243 != y_2:
-                        sum_w_unit_2_sensitivity_own_joint[k_243, d_239] += factor_38 * x_unit_6 * term_18
+                        sum_w_unit_2_sensitivity_2_own[k_243, d_239] += factor_37 * x_unit_6 * term_18
             x_unit_slope_now = scale * seed_2 * case_2 * case_3 * (2.0 * ratio_value_25 * ratio_value_19 + (-2.0) * ratio_value_23 * ratio_value_21) / term_8
             x_unit_slope[row] = x_unit_slope_now
             w_unit_slope_now = -scale * seed_2 * case_2 * case_3 * ratio_value_25 * ratio_value_19 / term_8
@@ -945,22 +941,22 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             sum_w_unit_3_sensitivity_3_own[y_2] += w_unit_slope_now * ratio_value_24
             sum_w_unit_4_sensitivity_3_own[y_2] += w_unit_slope_2_now * ratio_value_24
             sum_norm_embedding_sensitivity_2[row, :] = 0.0
-            factor_39 = -exp_difference_value / term_8
-            factor_40 = scale / term_8
+            factor_38 = -exp_difference_value / term_8
+            factor_39 = scale / term_8
             for k_251 in range(c):
-                factor_41 = factor_40 * exp_target[k_251] * np.float64(sum_w_unit[row, k_251])
+                factor_40 = factor_39 * exp_target[k_251] * np.float64(sum_w_unit[row, k_251])
                 for d_239 in range(d):
                     target_change_3 = target_change[row, d_239]
                     if k_251 != y_2:
-                        sum_norm_embedding_sensitivity_2[row, d_239] += factor_41 * (-logsumexp_target_sensitivity[row, d_239] + factor_39 * target_change_3)
-            factor_42 = -w_unit_slope_now * ratio_value_24
-            factor_43 = -w_unit_slope_2_now * ratio_value_24
+                        sum_norm_embedding_sensitivity_2[row, d_239] += factor_40 * (-logsumexp_target_sensitivity[row, d_239] + factor_38 * target_change_3)
+            factor_41 = -w_unit_slope_now * ratio_value_24
+            factor_42 = -w_unit_slope_2_now * ratio_value_24
             for d_187 in range(d):
                 W_y_7 = np.float64(weight[y_2, d_187])
                 ratio_value_28 = _ratio(W_y_7, factor_17)
                 square_6 = (ratio_value_28 * ratio_value_28)
-                sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187] += factor_42 * square_6
-                sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187] += factor_43 * square_6
+                sum_w_unit_3_sensitivity_own_joint_part1[y_2, d_187] += factor_41 * square_6
+                sum_w_unit_3_sensitivity_own_joint_part2[y_2, d_187] += factor_42 * square_6
         _multiply(sum_w_unit_2_left[: stop - start], True, sum_w_unit_2_right[: stop - start], False, sum_w_unit_2, True)
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
@@ -970,87 +966,87 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             rest_target_2 = rest_target[row]
             term_19 = 1.0 + rest_target_2
             y_3 = label[i]
-            factor_44 = math.sqrt(scaled_weight[y_3]) * _positive_part(peak_weight[y_3])
+            factor_43 = math.sqrt(scaled_weight[y_3]) * _positive_part(peak_weight[y_3])
             scaled_label_2_3 = scaled_label_2[row]
             power_5 = math.sqrt(scaled_label_2_3)
             peak_label_2_3 = peak_label_2[row]
             positive_part_value_5 = _positive_part(peak_label_2_3)
-            factor_45 = power_5 * positive_part_value_5
+            factor_44 = power_5 * positive_part_value_5
             argmax_target_2 = argmax_target[row]
             target_3 = target[row]
             max_target_2 = max_target[row]
             exp_difference_value_2 = _exp_difference(scale * target_3, max_target_2)
-            case_5 = ((rest_target_2) if argmax_target_2 == y_3 else (1.0 + rest_target_2 - exp_difference_value_2) if argmax_target_2 == argmax_target_2 else np.nan)
+            case_6 = ((rest_target_2) if argmax_target_2 == y_3 else (1.0 + rest_target_2 - exp_difference_value_2) if argmax_target_2 == argmax_target_2 else np.nan)
             theta_3 = theta[row]
             term_21 = margin + theta_3
-            factor_46 = -math.sin(term_21)
-            case_6 = ((((factor_46) if theta_3 < factor_6 else (-math.sin(theta_3)) if theta_3 >= factor_6 else np.nan)) if easy_margin else (((factor_46) if theta_3 <= term_4 else (-math.sin(theta_3)) if theta_3 > term_4 else np.nan)))
+            factor_45 = -math.sin(term_21)
+            case_7 = ((((factor_45) if theta_3 < factor_6 else (-math.sin(theta_3)) if theta_3 >= factor_6 else np.nan)) if easy_margin else (((factor_45) if theta_3 <= term_4 else (-math.sin(theta_3)) if theta_3 > term_4 else np.nan)))
             scaled_label_4 = scaled_label[row]
             power_6 = math.sqrt(scaled_label_4)
             peak_label_4 = peak_label[row]
             positive_part_value_6 = _positive_part(peak_label_4)
-            factor_47 = power_6 * positive_part_value_6
+            factor_46 = power_6 * positive_part_value_6
             term_22 = scaled_label_4 * (positive_part_value_6 * positive_part_value_6) + scaled_label_2_3 * (positive_part_value_5 * positive_part_value_5)
-            ratio_value_30 = _ratio(factor_47, term_22)
-            factor_48 = case_5 * case_6 * ratio_value_30 / term_19
-            ratio_value_31 = _ratio(factor_45, term_22)
-            factor_49 = case_5 * case_6 * ratio_value_31 / term_19
+            ratio_value_30 = _ratio(factor_46, term_22)
+            factor_47 = case_6 * case_7 * ratio_value_30 / term_19
+            ratio_value_31 = _ratio(factor_44, term_22)
+            factor_48 = case_6 * case_7 * ratio_value_31 / term_19
             seed_3 = seed[row]
-            factor_50 = scale * seed_3
+            factor_49 = scale * seed_3
             for f_8 in range(d):
                 sum_x_unit = np.float64(sum_x_unit_product[row, f_8]) / term_19  # exp_target*w_unit/(rest_target + 1)
                 x_unit_7 = np.float64(x_unit[row, f_8])
                 W_y_8 = np.float64(weight[y_3, f_8])
-                ratio_value_29 = _ratio(W_y_8, factor_44)
+                ratio_value_29 = _ratio(W_y_8, factor_43)
                 term_20 = x_unit_7 + ratio_value_29
                 term_23 = x_unit_7 - ratio_value_29
-                adjoint_x_unit_now = factor_50 * (sum_x_unit + factor_48 * 2.0 * _ratio(term_20, factor_45) + factor_49 * (-2.0) * _ratio(term_23, factor_47))
+                adjoint_x_unit_now = factor_49 * (sum_x_unit + factor_47 * 2.0 * _ratio(term_20, factor_44) + factor_48 * (-2.0) * _ratio(term_23, factor_46))
                 adjoint_x_unit[row, f_8] = adjoint_x_unit_now
-                factor_51 = adjoint_x_unit_now * x_unit_7
-                sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_51)
+                factor_50 = adjoint_x_unit_now * x_unit_7
+                sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_50)
             sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
             sum_norm_embedding[row] = sum_norm_embedding_now
             peak_embedding_3 = peak_embedding[row]
-            factor_52 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_3)
-            ratio_value_32 = _ratio(1.0, factor_52)
-            factor_53 = seed_3 * square_7
-            factor_54 = case_5 / term_19
-            factor_55 = square_7 * case_6 * exp_difference_value_2 * ratio_value_31 / term_19
+            factor_51 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_3)
+            ratio_value_32 = _ratio(1.0, factor_51)
+            factor_52 = seed_3 * square_7
+            factor_53 = case_6 / term_19
+            factor_54 = square_7 * case_7 * exp_difference_value_2 * ratio_value_31 / term_19
             norm_label_2_sensitivity_3 = norm_label_2_sensitivity[row]
             ratio_value_35 = _ratio(1.0, term_22)
-            factor_56 = scale * (-2.0 + 4.0 * power_5 * positive_part_value_5 * ratio_value_31) * case_5 * case_6 * ratio_value_32 * ratio_value_35 / term_19
+            factor_55 = scale * (-2.0 + 4.0 * power_5 * positive_part_value_5 * ratio_value_31) * case_6 * case_7 * ratio_value_32 * ratio_value_35 / term_19
             norm_label_sensitivity_3 = norm_label_sensitivity[row]
-            ratio_value_37 = _ratio(1.0, factor_47)
-            factor_57 = scale * (2.0 * ratio_value_37 + 4.0 * power_6 * positive_part_value_6 * ratio_value_35) * case_5 * case_6 * ratio_value_32 * ratio_value_31 / term_19
+            ratio_value_37 = _ratio(1.0, factor_46)
+            factor_56 = scale * (2.0 * ratio_value_37 + 4.0 * power_6 * positive_part_value_6 * ratio_value_35) * case_6 * case_7 * ratio_value_32 * ratio_value_31 / term_19
             cos_value_5 = math.cos(term_21)
-            factor_58 = -cos_value_5
+            factor_57 = -cos_value_5
             cos_value_6 = math.cos(theta_3)
-            case_7 = ((((factor_58) if theta_3 < factor_6 else (-cos_value_6) if theta_3 >= factor_6 else np.nan)) if easy_margin else (((factor_58) if theta_3 <= term_4 else (-cos_value_6) if theta_3 > term_4 else np.nan)))
-            factor_59 = scale * case_5 * case_7 * ratio_value_31 / term_19
-            factor_60 = norm_label_sensitivity_3 * seed_3
-            factor_61 = scale * case_5 * case_7 * ratio_value_30 / term_19
-            factor_62 = scale * case_5 * case_6 * ratio_value_32 * ratio_value_35 * (2.0 + (-4.0) * power_6 * positive_part_value_6 * ratio_value_30) / term_19
-            ratio_value_38 = _ratio(1.0, factor_45)
-            factor_63 = scale * case_5 * case_6 * ratio_value_32 * ratio_value_30 * ((-2.0) * ratio_value_38 + (-4.0) * power_5 * positive_part_value_5 * ratio_value_35) / term_19
-            factor_64 = square_7 * case_6 * exp_difference_value_2 * ratio_value_30 / term_19
-            factor_65 = norm_label_2_sensitivity_3 * seed_3
+            case_8 = ((((factor_57) if theta_3 < factor_6 else (-cos_value_6) if theta_3 >= factor_6 else np.nan)) if easy_margin else (((factor_57) if theta_3 <= term_4 else (-cos_value_6) if theta_3 > term_4 else np.nan)))
+            factor_58 = scale * case_6 * case_8 * ratio_value_31 / term_19
+            factor_59 = norm_label_sensitivity_3 * seed_3
+            factor_60 = scale * case_6 * case_8 * ratio_value_30 / term_19
+            factor_61 = scale * case_6 * case_7 * ratio_value_32 * ratio_value_35 * (2.0 + (-4.0) * power_6 * positive_part_value_6 * ratio_value_30) / term_19
+            ratio_value_38 = _ratio(1.0, factor_44)
+            factor_62 = scale * case_6 * case_7 * ratio_value_32 * ratio_value_30 * ((-2.0) * ratio_value_38 + (-4.0) * power_5 * positive_part_value_5 * ratio_value_35) / term_19
+            factor_63 = square_7 * case_7 * exp_difference_value_2 * ratio_value_30 / term_19
+            factor_64 = norm_label_2_sensitivity_3 * seed_3
             x_unit_slope_2 = x_unit_slope[row]
-            factor_66 = x_unit_slope_2 * ratio_value_32
-            factor_67 = -sum_norm_embedding_now * ratio_value_32
-            factor_68 = -sum_norm_embedding_sensitivity_3[row] * x_unit_slope_2 * ratio_value_32
+            factor_65 = x_unit_slope_2 * ratio_value_32
+            factor_66 = -sum_norm_embedding_now * ratio_value_32
+            factor_67 = -sum_norm_embedding_sensitivity_3[row] * x_unit_slope_2 * ratio_value_32
             for d_239 in range(d):
                 adjoint_x_unit_2 = adjoint_x_unit[row, d_239]
                 target_change_4 = target_change[row, d_239]
-                term_24 = -logsumexp_target_sensitivity[row, d_239] + factor_54 * target_change_4
+                term_24 = -logsumexp_target_sensitivity[row, d_239] + factor_53 * target_change_4
                 x_unit_8 = np.float64(x_unit[row, d_239])
                 W_y_9 = np.float64(weight[y_3, d_239])
-                ratio_value_33 = _ratio(W_y_9, factor_44)
-                ratio_value_34 = _ratio(x_unit_8 + ratio_value_33, factor_45)
+                ratio_value_33 = _ratio(W_y_9, factor_43)
+                ratio_value_34 = _ratio(x_unit_8 + ratio_value_33, factor_44)
                 term_25 = ratio_value_34 - norm_label_2_sensitivity_3 * x_unit_8
-                ratio_value_36 = _ratio(x_unit_8 - ratio_value_33, factor_47)
+                ratio_value_36 = _ratio(x_unit_8 - ratio_value_33, factor_46)
                 term_26 = ratio_value_36 - norm_label_sensitivity_3 * x_unit_8
                 theta_change_3 = theta_change[row, d_239]
-                sum_norm_embedding_change[row, d_239] = adjoint_x_unit_2 * ratio_value_32 + factor_50 * sum_norm_embedding_sensitivity_2[row, d_239] + factor_53 * sum_norm_embedding_sensitivity[row, d_239] + factor_60 * (factor_55 * 2.0 * term_24 + factor_56 * term_25 + factor_57 * term_26 + factor_59 * (-2.0) * theta_change_3) + factor_65 * (factor_61 * 2.0 * theta_change_3 + factor_62 * term_26 + factor_63 * term_25 + factor_64 * (-2.0) * term_24) + factor_66 * x_unit_8 + factor_67 * x_unit_8 + factor_68 * x_unit_8
+                sum_norm_embedding_change[row, d_239] = adjoint_x_unit_2 * ratio_value_32 + factor_49 * sum_norm_embedding_sensitivity_2[row, d_239] + factor_52 * sum_norm_embedding_sensitivity[row, d_239] + factor_59 * (factor_54 * 2.0 * term_24 + factor_55 * term_25 + factor_56 * term_26 + factor_58 * (-2.0) * theta_change_3) + factor_64 * (factor_60 * 2.0 * theta_change_3 + factor_61 * term_26 + factor_62 * term_25 + factor_63 * (-2.0) * term_24) + factor_65 * x_unit_8 + factor_66 * x_unit_8 + factor_67 * x_unit_8
                 gradient_embedding[i, d_239] = ratio_value_32 * (adjoint_x_unit_2 - sum_norm_embedding_now * x_unit_8)
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_sensitivity_2_own_product[: stop - start], False)
         for i in range(start, stop):
@@ -1060,71 +1056,71 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             target_4 = target[row]
             max_target_3 = max_target[row]
             exp_difference_value_3 = _exp_difference(scale * target_4, max_target_3)
-            factor_69 = -exp_difference_value_3 / term_27
-            factor_70 = scale / term_27
+            factor_68 = -exp_difference_value_3 / term_27
+            factor_69 = scale / term_27
             seed_4 = seed[row]
-            factor_71 = scale * seed_4
+            factor_70 = scale * seed_4
             scaled_label_5 = scaled_label[row]
             power_7 = math.sqrt(scaled_label_5)
             peak_label_5 = peak_label[row]
             positive_part_value_7 = _positive_part(peak_label_5)
-            factor_72 = power_7 * positive_part_value_7
+            factor_71 = power_7 * positive_part_value_7
             scaled_label_2_4 = scaled_label_2[row]
             peak_label_2_4 = peak_label_2[row]
             positive_part_value_8 = _positive_part(peak_label_2_4)
             term_28 = scaled_label_5 * (positive_part_value_7 * positive_part_value_7) + scaled_label_2_4 * (positive_part_value_8 * positive_part_value_8)
-            ratio_value_39 = _ratio(factor_72, term_28)
+            ratio_value_39 = _ratio(factor_71, term_28)
             y_4 = label[i]
-            factor_73 = math.sqrt(scaled_weight[y_4]) * _positive_part(peak_weight[y_4])
+            factor_72 = math.sqrt(scaled_weight[y_4]) * _positive_part(peak_weight[y_4])
             power_8 = math.sqrt(scaled_label_2_4)
-            factor_74 = power_8 * positive_part_value_8
-            ratio_value_42 = _ratio(factor_74, term_28)
+            factor_73 = power_8 * positive_part_value_8
+            ratio_value_42 = _ratio(factor_73, term_28)
             argmax_target_3 = argmax_target[row]
-            case_8 = ((rest_target_3) if argmax_target_3 == y_4 else (1.0 + rest_target_3 - exp_difference_value_3) if argmax_target_3 == argmax_target_3 else np.nan)
+            case_9 = ((rest_target_3) if argmax_target_3 == y_4 else (1.0 + rest_target_3 - exp_difference_value_3) if argmax_target_3 == argmax_target_3 else np.nan)
             theta_4 = theta[row]
             term_29 = margin + theta_4
             cos_value_7 = math.cos(term_29)
-            factor_75 = -cos_value_7
+            factor_74 = -cos_value_7
             cos_value_8 = math.cos(theta_4)
-            case_9 = ((((factor_75) if theta_4 < factor_6 else (-cos_value_8) if theta_4 >= factor_6 else np.nan)) if easy_margin else (((factor_75) if theta_4 <= term_4 else (-cos_value_8) if theta_4 > term_4 else np.nan)))
-            factor_76 = scale * seed_4 * case_8 * case_9 / term_27
-            factor_77 = case_8 / term_27
-            factor_78 = -math.sin(term_29)
-            case_10 = ((((factor_78) if theta_4 < factor_6 else (-math.sin(theta_4)) if theta_4 >= factor_6 else np.nan)) if easy_margin else (((factor_78) if theta_4 <= term_4 else (-math.sin(theta_4)) if theta_4 > term_4 else np.nan)))
-            factor_79 = seed_4 * square_7 * case_10 * exp_difference_value_3 / term_27
+            case_10 = ((((factor_74) if theta_4 < factor_6 else (-cos_value_8) if theta_4 >= factor_6 else np.nan)) if easy_margin else (((factor_74) if theta_4 <= term_4 else (-cos_value_8) if theta_4 > term_4 else np.nan)))
+            factor_75 = scale * seed_4 * case_9 * case_10 / term_27
+            factor_76 = case_9 / term_27
+            factor_77 = -math.sin(term_29)
+            case_11 = ((((factor_77) if theta_4 < factor_6 else (-math.sin(theta_4)) if theta_4 >= factor_6 else np.nan)) if easy_margin else (((factor_77) if theta_4 <= term_4 else (-math.sin(theta_4)) if theta_4 > term_4 else np.nan)))
+            factor_78 = seed_4 * square_7 * case_11 * exp_difference_value_3 / term_27
             norm_label_2_sensitivity_4 = norm_label_2_sensitivity[row]
             ratio_value_44 = _ratio(1.0, term_28)
             term_30 = 1.0 + (-2.0) * power_8 * positive_part_value_8 * ratio_value_42
-            factor_80 = ratio_value_44 * term_30
-            ratio_value_45 = _ratio(1.0, factor_74)
-            factor_81 = ratio_value_45 * ratio_value_39
-            factor_82 = power_8 * positive_part_value_8 * ratio_value_44 * ratio_value_39
+            factor_79 = ratio_value_44 * term_30
+            ratio_value_45 = _ratio(1.0, factor_73)
+            factor_80 = ratio_value_45 * ratio_value_39
+            factor_81 = power_8 * positive_part_value_8 * ratio_value_44 * ratio_value_39
             peak_embedding_4 = peak_embedding[row]
-            factor_83 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_4)
-            ratio_value_46 = _ratio(1.0, factor_83)
-            factor_84 = scale * seed_4 * case_8 * case_10 * ratio_value_46 / term_27
+            factor_82 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_4)
+            ratio_value_46 = _ratio(1.0, factor_82)
+            factor_83 = scale * seed_4 * case_9 * case_11 * ratio_value_46 / term_27
             norm_label_sensitivity_4 = norm_label_sensitivity[row]
             term_31 = 1.0 + (-2.0) * power_7 * positive_part_value_7 * ratio_value_39
-            factor_85 = ratio_value_44 * term_31
-            ratio_value_47 = _ratio(1.0, factor_72)
-            factor_86 = ratio_value_47 * ratio_value_42
-            factor_87 = power_7 * positive_part_value_7 * ratio_value_44 * ratio_value_42
+            factor_84 = ratio_value_44 * term_31
+            ratio_value_47 = _ratio(1.0, factor_71)
+            factor_85 = ratio_value_47 * ratio_value_42
+            factor_86 = power_7 * positive_part_value_7 * ratio_value_44 * ratio_value_42
             x_unit_slope_3 = x_unit_slope[row]
-            factor_88 = -x_unit_slope_3 * ratio_value_46
+            factor_87 = -x_unit_slope_3 * ratio_value_46
             sum_norm_embedding_2 = sum_norm_embedding[row]
             square_9 = (ratio_value_46 * ratio_value_46)
-            factor_89 = sum_norm_embedding_2 * square_9
+            factor_88 = sum_norm_embedding_2 * square_9
             term_32 = x_unit_slope_3 * square_9 - sum_norm_embedding_2 * square_9
             for d_185 in range(d):
                 target_change_5 = target_change[row, d_185]
-                sum_x_unit_sensitivity_2_own = factor_70 * np.float64(sum_x_unit_sensitivity_2_own_product[row, d_185]) * (-logsumexp_target_sensitivity[row, d_185] + factor_69 * target_change_5)  # exp_target*scale*w_unit*(-exp_target*target_change/(rest_target + 1) - logsumexp_target_sensitivity)/(rest_target + 1)
+                sum_x_unit_sensitivity_2_own = factor_69 * np.float64(sum_x_unit_sensitivity_2_own_product[row, d_185]) * (-logsumexp_target_sensitivity[row, d_185] + factor_68 * target_change_5)  # exp_target*scale*w_unit*(-exp_target*target_change/(rest_target + 1) - logsumexp_target_sensitivity)/(rest_target + 1)
                 x_unit_9 = np.float64(x_unit[row, d_185])
                 W_y_10 = np.float64(weight[y_4, d_185])
-                ratio_value_40 = _ratio(W_y_10, factor_73)
-                ratio_value_41 = _ratio(x_unit_9 + ratio_value_40, factor_74)
-                ratio_value_43 = _ratio(x_unit_9 - ratio_value_40, factor_72)
+                ratio_value_40 = _ratio(W_y_10, factor_72)
+                ratio_value_41 = _ratio(x_unit_9 + ratio_value_40, factor_73)
+                ratio_value_43 = _ratio(x_unit_9 - ratio_value_40, factor_71)
                 square_8 = (x_unit_9 * x_unit_9)
-                hessian_embedding[i, d_185] = term_32 + (factor_71 * (sum_x_unit_sensitivity_2_own + scale * sum_x_unit_sensitivity_own[row, d_185]) + factor_76 * theta_change[row, d_185] * (2.0 * ratio_value_39 * ratio_value_41 + (-2.0) * ratio_value_42 * ratio_value_43) + factor_79 * (-logsumexp_target_sensitivity[row, d_185] + factor_77 * target_change_5) * (2.0 * ratio_value_42 * ratio_value_43 + (-2.0) * ratio_value_39 * ratio_value_41) + factor_84 * (ratio_value_41 - norm_label_2_sensitivity_4 * x_unit_9) * (factor_80 * (-2.0) * ratio_value_43 + factor_81 * (-2.0) * ratio_value_41 + factor_82 * (-4.0) * ratio_value_41) + factor_84 * (ratio_value_43 - norm_label_sensitivity_4 * x_unit_9) * (factor_85 * 2.0 * ratio_value_41 + factor_86 * 2.0 * ratio_value_43 + factor_87 * 4.0 * ratio_value_43) + factor_88 * square_8) * ratio_value_46 + factor_89 * square_8 - x_unit_9 * square_9 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) - sum_norm_embedding_change[row, d_185] * x_unit_9 * ratio_value_46
+                hessian_embedding[i, d_185] = term_32 + (factor_70 * (sum_x_unit_sensitivity_2_own + scale * sum_x_unit_sensitivity_own[row, d_185]) + factor_75 * theta_change[row, d_185] * (2.0 * ratio_value_39 * ratio_value_41 + (-2.0) * ratio_value_42 * ratio_value_43) + factor_78 * (-logsumexp_target_sensitivity[row, d_185] + factor_76 * target_change_5) * (2.0 * ratio_value_42 * ratio_value_43 + (-2.0) * ratio_value_39 * ratio_value_41) + factor_83 * (ratio_value_41 - norm_label_2_sensitivity_4 * x_unit_9) * (factor_79 * (-2.0) * ratio_value_43 + factor_80 * (-2.0) * ratio_value_41 + factor_81 * (-4.0) * ratio_value_41) + factor_83 * (ratio_value_43 - norm_label_sensitivity_4 * x_unit_9) * (factor_84 * 2.0 * ratio_value_41 + factor_85 * 2.0 * ratio_value_43 + factor_86 * 4.0 * ratio_value_43) + factor_87 * square_8) * ratio_value_46 + factor_88 * square_8 - x_unit_9 * square_9 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) - sum_norm_embedding_change[row, d_185] * x_unit_9 * ratio_value_46
         _multiply(softmax_target_slope[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity[: stop - start], False)
         _multiply(sum_norm_weight_sensitivity_3_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_3[: stop - start], False)
         _multiply(sum_norm_weight_sensitivity_4_left[: stop - start], False, w_unit, True, sum_norm_weight_sensitivity_4[: stop - start], False)
@@ -1133,40 +1129,40 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         for i in range(start, stop):
             row = i - start
             y_5 = label[i]
-            factor_90 = math.sqrt(scaled_weight[y_5]) * _positive_part(peak_weight[y_5])
+            factor_89 = math.sqrt(scaled_weight[y_5]) * _positive_part(peak_weight[y_5])
             w_unit_slope_3 = w_unit_slope[row]
             sum_norm_weight_sensitivity_4_y = np.float64(sum_norm_weight_sensitivity_4[row, y_5])
-            ratio_value_49 = _ratio(1.0, factor_90)
-            factor_91 = w_unit_slope_3 * sum_norm_weight_sensitivity_4_y * ratio_value_49
+            ratio_value_49 = _ratio(1.0, factor_89)
+            factor_90 = w_unit_slope_3 * sum_norm_weight_sensitivity_4_y * ratio_value_49
             theta_5 = theta[row]
             term_33 = margin + theta_5
             cos_value_9 = math.cos(term_33)
-            factor_92 = -cos_value_9
+            factor_91 = -cos_value_9
             cos_value_10 = math.cos(theta_5)
-            case_11 = ((((factor_92) if theta_5 < factor_6 else (-cos_value_10) if theta_5 >= factor_6 else np.nan)) if easy_margin else (((factor_92) if theta_5 <= term_4 else (-cos_value_10) if theta_5 > term_4 else np.nan)))
+            case_12 = ((((factor_91) if theta_5 < factor_6 else (-cos_value_10) if theta_5 >= factor_6 else np.nan)) if easy_margin else (((factor_91) if theta_5 <= term_4 else (-cos_value_10) if theta_5 > term_4 else np.nan)))
             scaled_label_6 = scaled_label[row]
             power_9 = math.sqrt(scaled_label_6)
             peak_label_6 = peak_label[row]
             positive_part_value_9 = _positive_part(peak_label_6)
-            factor_93 = power_9 * positive_part_value_9
+            factor_92 = power_9 * positive_part_value_9
             scaled_label_2_5 = scaled_label_2[row]
             peak_label_2_5 = peak_label_2[row]
             positive_part_value_10 = _positive_part(peak_label_2_5)
             term_34 = scaled_label_6 * (positive_part_value_9 * positive_part_value_9) + scaled_label_2_5 * (positive_part_value_10 * positive_part_value_10)
-            ratio_value_50 = _ratio(factor_93, term_34)
-            factor_94 = case_11 * ratio_value_50
+            ratio_value_50 = _ratio(factor_92, term_34)
+            factor_93 = case_12 * ratio_value_50
             norm_label_sensitivity_2_3 = norm_label_sensitivity_2[row]
-            factor_95 = -math.sin(term_33)
-            case_12 = ((((factor_95) if theta_5 < factor_6 else (-math.sin(theta_5)) if theta_5 >= factor_6 else np.nan)) if easy_margin else (((factor_95) if theta_5 <= term_4 else (-math.sin(theta_5)) if theta_5 > term_4 else np.nan)))
+            factor_94 = -math.sin(term_33)
+            case_13 = ((((factor_94) if theta_5 < factor_6 else (-math.sin(theta_5)) if theta_5 >= factor_6 else np.nan)) if easy_margin else (((factor_94) if theta_5 <= term_4 else (-math.sin(theta_5)) if theta_5 > term_4 else np.nan)))
             ratio_value_51 = _ratio(1.0, term_34)
             term_36 = 1.0 + (-2.0) * power_9 * positive_part_value_9 * ratio_value_50
-            factor_96 = case_12 * ratio_value_49 * ratio_value_51 * term_36
+            factor_95 = case_13 * ratio_value_49 * ratio_value_51 * term_36
             power_10 = math.sqrt(scaled_label_2_5)
-            factor_97 = power_10 * positive_part_value_10
+            factor_96 = power_10 * positive_part_value_10
             norm_label_2_sensitivity_2_3 = norm_label_2_sensitivity_2[row]
-            ratio_value_52 = _ratio(1.0, factor_97)
+            ratio_value_52 = _ratio(1.0, factor_96)
             term_38 = 2.0 * power_10 * positive_part_value_10 * ratio_value_51 + ratio_value_52
-            factor_98 = term_38 * case_12 * ratio_value_49 * ratio_value_50
+            factor_97 = term_38 * case_13 * ratio_value_49 * ratio_value_50
             seed_5 = seed[row]
             rest_target_4 = rest_target[row]
             term_39 = 1.0 + rest_target_4
@@ -1174,84 +1170,84 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             target_5 = target[row]
             max_target_4 = max_target[row]
             exp_difference_value_4 = _exp_difference(scale * target_5, max_target_4)
-            case_13 = ((rest_target_4) if argmax_target_4 == y_5 else (1.0 + rest_target_4 - exp_difference_value_4) if argmax_target_4 == argmax_target_4 else np.nan)
-            factor_99 = scale * seed_5 * np.float64(sum_norm_weight_sensitivity_3[row, y_5]) * case_13 / term_39
-            factor_100 = scale * np.float64(sum_norm_weight_sensitivity[row, y_5]) * case_13 * exp_difference_value_4 / (term_39 * term_39)
+            case_14 = ((rest_target_4) if argmax_target_4 == y_5 else (1.0 + rest_target_4 - exp_difference_value_4) if argmax_target_4 == argmax_target_4 else np.nan)
+            factor_98 = scale * seed_5 * np.float64(sum_norm_weight_sensitivity_3[row, y_5]) * case_14 / term_39
+            factor_99 = scale * np.float64(sum_norm_weight_sensitivity[row, y_5]) * case_14 * exp_difference_value_4 / (term_39 * term_39)
             w_unit_slope_2_2 = w_unit_slope_2[row]
-            factor_101 = w_unit_slope_2_2 * sum_norm_weight_sensitivity_4_y * ratio_value_49
-            ratio_value_53 = _ratio(factor_97, term_34)
-            factor_102 = case_11 * ratio_value_53
+            factor_100 = w_unit_slope_2_2 * sum_norm_weight_sensitivity_4_y * ratio_value_49
+            ratio_value_53 = _ratio(factor_96, term_34)
+            factor_101 = case_12 * ratio_value_53
             term_40 = 1.0 + (-2.0) * power_10 * positive_part_value_10 * ratio_value_53
-            factor_103 = case_12 * ratio_value_49 * ratio_value_51 * term_40
-            ratio_value_54 = _ratio(1.0, factor_93)
+            factor_102 = case_13 * ratio_value_49 * ratio_value_51 * term_40
+            ratio_value_54 = _ratio(1.0, factor_92)
             term_41 = 2.0 * power_9 * positive_part_value_9 * ratio_value_51 + ratio_value_54
-            factor_104 = term_41 * case_12 * ratio_value_49 * ratio_value_53
-            factor_105 = scale * seed_5 * np.float64(sum_norm_weight_sensitivity_8[row, y_5]) * case_13 / term_39
-            factor_106 = scale * np.float64(sum_norm_weight_sensitivity_6[row, y_5]) * case_13 * exp_difference_value_4 / (term_39 * term_39)
+            factor_103 = term_41 * case_13 * ratio_value_49 * ratio_value_53
+            factor_104 = scale * seed_5 * np.float64(sum_norm_weight_sensitivity_8[row, y_5]) * case_14 / term_39
+            factor_105 = scale * np.float64(sum_norm_weight_sensitivity_6[row, y_5]) * case_14 * exp_difference_value_4 / (term_39 * term_39)
             for d_187 in range(d):
                 W_y_11 = np.float64(weight[y_5, d_187])
-                ratio_value_48 = _ratio(W_y_11, factor_90)
-                sum_norm_weight_sensitivity_5_own_part1[y_5, d_187] += factor_91 * 2.0 * ratio_value_48
+                ratio_value_48 = _ratio(W_y_11, factor_89)
+                sum_norm_weight_sensitivity_5_own_part1[y_5, d_187] += factor_90 * 2.0 * ratio_value_48
                 theta_change_2_3 = theta_change_2[row, d_187]
                 x_unit_10 = np.float64(x_unit[row, d_187])
-                term_35 = norm_label_sensitivity_2_3 * ratio_value_48 - _ratio(x_unit_10 - ratio_value_48, factor_93)
-                term_37 = _ratio(x_unit_10 + ratio_value_48, factor_97) - norm_label_2_sensitivity_2_3 * ratio_value_48
-                sum_norm_weight_sensitivity_5_own_part2[y_5, d_187] += factor_99 * (factor_94 * 2.0 * theta_change_2_3 + factor_96 * 2.0 * term_35 + factor_98 * (-2.0) * term_37)
+                term_35 = norm_label_sensitivity_2_3 * ratio_value_48 - _ratio(x_unit_10 - ratio_value_48, factor_92)
+                term_37 = _ratio(x_unit_10 + ratio_value_48, factor_96) - norm_label_2_sensitivity_2_3 * ratio_value_48
+                sum_norm_weight_sensitivity_5_own_part2[y_5, d_187] += factor_98 * (factor_93 * 2.0 * theta_change_2_3 + factor_95 * 2.0 * term_35 + factor_97 * (-2.0) * term_37)
                 target_change_2_3 = target_change_2[row, d_187]
-                sum_norm_weight_sensitivity_5_own_part3[y_5, d_187] += factor_100 * (-2.0) * target_change_2_3
-                sum_norm_weight_sensitivity_9_own_part1[y_5, d_187] += factor_101 * 2.0 * ratio_value_48
-                sum_norm_weight_sensitivity_9_own_part2[y_5, d_187] += factor_105 * (factor_102 * 2.0 * theta_change_2_3 + factor_103 * 2.0 * term_37 + factor_104 * (-2.0) * term_35)
-                sum_norm_weight_sensitivity_9_own_part3[y_5, d_187] += factor_106 * (-2.0) * target_change_2_3
+                sum_norm_weight_sensitivity_5_own_part3[y_5, d_187] += factor_99 * (-2.0) * target_change_2_3
+                sum_norm_weight_sensitivity_9_own_part1[y_5, d_187] += factor_100 * 2.0 * ratio_value_48
+                sum_norm_weight_sensitivity_9_own_part2[y_5, d_187] += factor_104 * (factor_101 * 2.0 * theta_change_2_3 + factor_102 * 2.0 * term_37 + factor_103 * (-2.0) * term_35)
+                sum_norm_weight_sensitivity_9_own_part3[y_5, d_187] += factor_105 * (-2.0) * target_change_2_3
     for k_4 in range(c):
         sum_norm_weight = 0.0
         sum_norm_weight_lost = 0.0
+        sum_norm_weight_sensitivity_12 = 0.0
+        sum_norm_weight_sensitivity_12_lost = 0.0
         sum_norm_weight_sensitivity_13 = 0.0
         sum_norm_weight_sensitivity_13_lost = 0.0
         sum_norm_weight_sensitivity_14 = 0.0
         sum_norm_weight_sensitivity_14_lost = 0.0
-        sum_norm_weight_sensitivity_15 = 0.0
-        sum_norm_weight_sensitivity_15_lost = 0.0
         for f_237 in range(d):
             w_unit_3 = np.float64(w_unit[k_4, f_237])
             sum_w_unit_2_2 = np.float64(sum_w_unit_2[k_4, f_237])
             sum_w_unit_3_2 = sum_w_unit_3[k_4, f_237]
             sum_w_unit_4_2 = sum_w_unit_4[k_4, f_237]
-            factor_107 = w_unit_3 * (scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3_2 + (-2.0) * sum_w_unit_4_2)
-            sum_norm_weight, sum_norm_weight_lost = _plus(sum_norm_weight, sum_norm_weight_lost, factor_107)
-            factor_108 = sum_w_unit_3_2 * w_unit_3
+            factor_106 = w_unit_3 * (scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3_2 + (-2.0) * sum_w_unit_4_2)
+            sum_norm_weight, sum_norm_weight_lost = _plus(sum_norm_weight, sum_norm_weight_lost, factor_106)
+            factor_107 = sum_w_unit_3_2 * w_unit_3
+            sum_norm_weight_sensitivity_12, sum_norm_weight_sensitivity_12_lost = _plus(sum_norm_weight_sensitivity_12, sum_norm_weight_sensitivity_12_lost, factor_107)
+            factor_108 = sum_w_unit_4_2 * w_unit_3
             sum_norm_weight_sensitivity_13, sum_norm_weight_sensitivity_13_lost = _plus(sum_norm_weight_sensitivity_13, sum_norm_weight_sensitivity_13_lost, factor_108)
-            factor_109 = sum_w_unit_4_2 * w_unit_3
+            factor_109 = sum_w_unit_2_2 * w_unit_3
             sum_norm_weight_sensitivity_14, sum_norm_weight_sensitivity_14_lost = _plus(sum_norm_weight_sensitivity_14, sum_norm_weight_sensitivity_14_lost, factor_109)
-            factor_110 = sum_w_unit_2_2 * w_unit_3
-            sum_norm_weight_sensitivity_15, sum_norm_weight_sensitivity_15_lost = _plus(sum_norm_weight_sensitivity_15, sum_norm_weight_sensitivity_15_lost, factor_110)
             sum_norm_weight_sensitivity_5_own[f_237] = sum_norm_weight_sensitivity_5_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part3[k_4, f_237]
             sum_norm_weight_sensitivity_9_own[f_237] = sum_norm_weight_sensitivity_9_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part3[k_4, f_237]
             sum_w_unit_3_sensitivity_own_joint[f_237] = sum_w_unit_3_sensitivity_own_joint_part1[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part10[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part2[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part3[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part4[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part5[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part6[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part7[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part8[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part9[k_4, f_237]
         sum_norm_weight = _completed(sum_norm_weight, sum_norm_weight_lost)
+        sum_norm_weight_sensitivity_12 = _completed(sum_norm_weight_sensitivity_12, sum_norm_weight_sensitivity_12_lost)
         sum_norm_weight_sensitivity_13 = _completed(sum_norm_weight_sensitivity_13, sum_norm_weight_sensitivity_13_lost)
         sum_norm_weight_sensitivity_14 = _completed(sum_norm_weight_sensitivity_14, sum_norm_weight_sensitivity_14_lost)
-        sum_norm_weight_sensitivity_15 = _completed(sum_norm_weight_sensitivity_15, sum_norm_weight_sensitivity_15_lost)
         peak_weight_2 = peak_weight[k_4]
-        factor_111 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
-        ratio_value_55 = _ratio(1.0, factor_111)
+        factor_110 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
+        ratio_value_55 = _ratio(1.0, factor_110)
+        factor_114 = sum_norm_weight_sensitivity_12 * ratio_value_55
         factor_115 = sum_norm_weight_sensitivity_13 * ratio_value_55
-        factor_116 = sum_norm_weight_sensitivity_14 * ratio_value_55
-        factor_117 = -sum_norm_weight_sensitivity_15 * scale * ratio_value_55
+        factor_116 = -sum_norm_weight_sensitivity_14 * scale * ratio_value_55
         square_10 = (ratio_value_55 * ratio_value_55)
-        factor_118 = sum_norm_weight * square_10
-        factor_119 = square_7 * ratio_value_55
+        factor_117 = sum_norm_weight * square_10
+        factor_118 = square_7 * ratio_value_55
         sum_w_unit_3_sensitivity_3_own_2 = sum_w_unit_3_sensitivity_3_own[k_4]
         sum_w_unit_4_sensitivity_3_own_2 = sum_w_unit_4_sensitivity_3_own[k_4]
         term_43 = -sum_norm_weight * square_10 + (-2.0) * sum_w_unit_3_sensitivity_3_own_2 * ratio_value_55 + (-2.0) * sum_w_unit_4_sensitivity_3_own_2 * ratio_value_55
         for d_261 in range(d):
-            factor_112 = scale * np.float64(sum_w_unit_2[k_4, d_261])
-            factor_113 = (-2.0) * sum_w_unit_3[k_4, d_261]
-            factor_114 = (-2.0) * sum_w_unit_4[k_4, d_261]
+            factor_111 = scale * np.float64(sum_w_unit_2[k_4, d_261])
+            factor_112 = (-2.0) * sum_w_unit_3[k_4, d_261]
+            factor_113 = (-2.0) * sum_w_unit_4[k_4, d_261]
             w_unit_4 = np.float64(w_unit[k_4, d_261])
-            sum_norm_weight_change = sum_norm_weight_sensitivity_12[k_4, d_261] * square_7 + ratio_value_55 * (factor_112 + factor_113 + factor_114) + factor_115 * 2.0 * w_unit_4 + factor_116 * 2.0 * w_unit_4 + factor_117 * w_unit_4  # scale**2*sum_norm_weight_sensitivity_12 - scale*sum_norm_weight_sensitivity_15*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + 2*sum_norm_weight_sensitivity_13*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + 2*sum_norm_weight_sensitivity_14*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + (scale*sum_w_unit_2 - 2*sum_w_unit_3 - 2*sum_w_unit_4)*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight))
-            term_42 = factor_112 + factor_113 + factor_114 - sum_norm_weight * w_unit_4
+            sum_norm_weight_change = sum_norm_weight_sensitivity_11[k_4, d_261] * square_7 + ratio_value_55 * (factor_111 + factor_112 + factor_113) + factor_114 * 2.0 * w_unit_4 + factor_115 * 2.0 * w_unit_4 + factor_116 * w_unit_4  # scale**2*sum_norm_weight_sensitivity_11 - scale*sum_norm_weight_sensitivity_14*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + 2*sum_norm_weight_sensitivity_12*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + 2*sum_norm_weight_sensitivity_13*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + (scale*sum_w_unit_2 - 2*sum_w_unit_3 - 2*sum_w_unit_4)*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight))
+            term_42 = factor_111 + factor_112 + factor_113 - sum_norm_weight * w_unit_4
             gradient_weight[k_4, d_261] = ratio_value_55 * term_42
-            hessian_weight[k_4, d_261] = term_43 + factor_118 * (w_unit_4 * w_unit_4) + factor_119 * sum_w_unit_2_sensitivity_own_joint[k_4, d_261] + (-2.0) * sum_w_unit_3_sensitivity_own_joint[d_261] * ratio_value_55 - sum_norm_weight_change * w_unit_4 * ratio_value_55 - w_unit_4 * square_10 * term_42 - w_unit_4 * ratio_value_55 * (sum_norm_weight_sensitivity_5_own[d_261] + sum_norm_weight_sensitivity_9_own[d_261] - sum_norm_weight_sensitivity_11_own[k_4, d_261] * square_7 + (-2.0) * sum_w_unit_3_sensitivity_3_own_2 * w_unit_4 + (-2.0) * sum_w_unit_4_sensitivity_3_own_2 * w_unit_4)
+            hessian_weight[k_4, d_261] = term_43 + factor_117 * (w_unit_4 * w_unit_4) + factor_118 * sum_w_unit_2_sensitivity_2_own[k_4, d_261] + (-2.0) * sum_w_unit_3_sensitivity_own_joint[d_261] * ratio_value_55 - sum_norm_weight_change * w_unit_4 * ratio_value_55 - w_unit_4 * square_10 * term_42 - w_unit_4 * (sum_norm_weight_sensitivity_5_own[d_261] + sum_norm_weight_sensitivity_9_own[d_261] + (-2.0) * sum_w_unit_3_sensitivity_3_own_2 * w_unit_4 + (-2.0) * sum_w_unit_4_sensitivity_3_own_2 * w_unit_4) * ratio_value_55
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1282,8 +1278,8 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now = 0.0
         scaled_weight_now_lost = 0.0
-        for f_354 in range(d):
-            W_2 = np.float64(weight[k_4, f_354])
+        for f_350 in range(d):
+            W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
             scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
@@ -1330,8 +1326,8 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     peak_embedding = magnitude_value_2
             scaled_embedding = 0.0
             scaled_embedding_lost = 0.0
-            for f_355 in range(d):
-                x_2 = np.float64(embedding[i, f_355])
+            for f_351 in range(d):
+                x_2 = np.float64(embedding[i, f_351])
                 ratio_value_2 = _ratio(x_2, peak_embedding)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 scaled_embedding, scaled_embedding_lost = _plus(scaled_embedding, scaled_embedding_lost, square_2)
@@ -1357,9 +1353,9 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             scaled_label_lost = 0.0
             scaled_label_2 = 0.0
             scaled_label_2_lost = 0.0
-            for f_356 in range(d):
-                x_unit_2 = np.float64(x_unit[row, f_356])
-                W_y_2 = np.float64(weight[y, f_356])
+            for f_352 in range(d):
+                x_unit_2 = np.float64(x_unit[row, f_352])
+                W_y_2 = np.float64(weight[y, f_352])
                 ratio_value_4 = _ratio(W_y_2, factor_3)
                 ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
                 square_3 = (ratio_value_5 * ratio_value_5)
@@ -1398,10 +1394,10 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     argmax_target = k_92
             rest_target = 0.0
             rest_target_lost = 0.0
-            for k_358 in range(c):
-                exp_target_now = _exp_difference(scale * ((target_2) if k_358 == y_2 else np.float64(sum_w_unit[row, k_358])), max_target)
-                exp_target[k_358] = exp_target_now
-                if k_358 != argmax_target:
+            for k_354 in range(c):
+                exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target)
+                exp_target[k_354] = exp_target_now
+                if k_354 != argmax_target:
                     rest_target, rest_target_lost = _plus(rest_target, rest_target_lost, exp_target_now)
             rest_target = _completed(rest_target, rest_target_lost)
             seed_2 = seed[row]
@@ -1436,10 +1432,10 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             factor_17 = seed_2 * target_2 * exp_difference_value * (-logsumexp_target_sensitivity_2 + target_2 * case_2 / term_6) / term_6
             sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_17)
             term_7 = -logsumexp_target_sensitivity_2 - target_2 * exp_difference_value / term_6
-            for k_333 in range(c):
-                sum_w_unit_3 = np.float64(sum_w_unit[row, k_333])
-                factor_18 = factor_14 * exp_target[k_333] * ((sum_w_unit_3 * sum_w_unit_3) + sum_w_unit_3 * term_7)
-                if k_333 != y_2:
+            for k_329 in range(c):
+                sum_w_unit_3 = np.float64(sum_w_unit[row, k_329])
+                factor_18 = factor_14 * exp_target[k_329] * ((sum_w_unit_3 * sum_w_unit_3) + sum_w_unit_3 * term_7)
+                if k_329 != y_2:
                     sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost = _plus(sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost, factor_18)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
@@ -1518,8 +1514,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         peak_weight[k_4] = peak_weight_now
         scaled_weight_now = 0.0
         scaled_weight_now_lost = 0.0
-        for f_354 in range(d):
-            W_2 = np.float64(weight[k_4, f_354])
+        for f_350 in range(d):
+            W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
             scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
@@ -1581,8 +1577,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             peak_embedding[row] = peak_embedding_now
             scaled_embedding_now = 0.0
             scaled_embedding_now_lost = 0.0
-            for f_355 in range(d):
-                x_2 = np.float64(embedding[i, f_355])
+            for f_351 in range(d):
+                x_2 = np.float64(embedding[i, f_351])
                 ratio_value_3 = _ratio(x_2, peak_embedding_now)
                 square_2 = (ratio_value_3 * ratio_value_3)
                 scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square_2)
@@ -1621,9 +1617,9 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             scaled_label_2_now = 0.0
             scaled_label_2_now_lost = 0.0
             ratio_value_8 = _ratio(1.0, factor_3)
-            for f_356 in range(d):
-                x_unit_2 = np.float64(x_unit[row, f_356])
-                W_y_2 = np.float64(weight[y, f_356])
+            for f_352 in range(d):
+                x_unit_2 = np.float64(x_unit[row, f_352])
+                W_y_2 = np.float64(weight[y, f_352])
                 ratio_value_5 = _ratio(W_y_2, factor_4)
                 ratio_value_6 = _ratio(x_unit_2 - ratio_value_5, peak_label_now)
                 square_3 = (ratio_value_6 * ratio_value_6)
@@ -1631,8 +1627,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_7 = _ratio(x_unit_2 + ratio_value_5, peak_label_2_now)
                 square_4 = (ratio_value_7 * ratio_value_7)
                 scaled_label_2_now, scaled_label_2_now_lost = _plus(scaled_label_2_now, scaled_label_2_now_lost, square_4)
-                v_x_2 = np.float64(direction_embedding[i, f_356])
-                x_unit_tangent[row, f_356] = ratio_value_8 * (v_x_2 - norm_embedding_tangent_now * x_unit_2)
+                v_x_2 = np.float64(direction_embedding[i, f_352])
+                x_unit_tangent[row, f_352] = ratio_value_8 * (v_x_2 - norm_embedding_tangent_now * x_unit_2)
             scaled_label_now = _completed(scaled_label_now, scaled_label_now_lost)
             scaled_label_2_now = _completed(scaled_label_2_now, scaled_label_2_now_lost)
             scaled_label[row] = scaled_label_now
@@ -1656,12 +1652,12 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             norm_label_2_tangent_now_lost = 0.0
             ratio_value_10 = _ratio(1.0, factor_4)
             norm_weight_tangent_y = norm_weight_tangent[y]
-            for f_339 in range(d):
-                x_unit_3 = np.float64(x_unit[row, f_339])
-                W_y_3 = np.float64(weight[y, f_339])
+            for f_335 in range(d):
+                x_unit_3 = np.float64(x_unit[row, f_335])
+                W_y_3 = np.float64(weight[y, f_335])
                 ratio_value_9 = _ratio(W_y_3, factor_4)
-                x_unit_tangent_2 = np.float64(x_unit_tangent[row, f_339])
-                v_W_y = np.float64(direction_weight[y, f_339])
+                x_unit_tangent_2 = np.float64(x_unit_tangent[row, f_335])
+                v_W_y = np.float64(direction_weight[y, f_335])
                 term_5 = v_W_y - norm_weight_tangent_y * ratio_value_9
                 factor_10 = _ratio(x_unit_3 - ratio_value_9, factor_6) * (x_unit_tangent_2 - ratio_value_10 * term_5)
                 norm_label_tangent_now, norm_label_tangent_now_lost = _plus(norm_label_tangent_now, norm_label_tangent_now_lost, factor_10)
@@ -1704,12 +1700,12 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target[row] = argmax_target_now
             rest_target_now = 0.0
             rest_target_now_lost = 0.0
-            for k_358 in range(c):
-                exp_target_now = _exp_difference(scale * ((target_2) if k_358 == y_2 else np.float64(sum_w_unit[row, k_358])), max_target_now)
-                exp_target[row, k_358] = exp_target_now
-                if k_358 != argmax_target_now:
+            for k_354 in range(c):
+                exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)
+                exp_target[row, k_354] = exp_target_now
+                if k_354 != argmax_target_now:
                     rest_target_now, rest_target_now_lost = _plus(rest_target_now, rest_target_now_lost, exp_target_now)
-                sum_w_unit_2_left[row, k_358] = ((exp_target_now) if k_358 != y_2 else 0.0)
+                sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
             rest_target_now = _completed(rest_target_now, rest_target_now_lost)
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
@@ -1815,8 +1811,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_30 = scale * target_tangent_2
             argmax_target_3 = argmax_target[row]
             term_17 = direction_parameters[0] * ((target_4) if argmax_target_3 == y_4 else np.float64(sum_w_unit[row, argmax_target_3]) if argmax_target_3 == argmax_target_3 else np.nan) + scale * sum_w_unit_tangent[argmax_target_3] * ((0.0) if argmax_target_3 == y_4 else 1.0 if argmax_target_3 == argmax_target_3 else np.nan) + scale * target_tangent_2 * ((1.0) if argmax_target_3 == y_4 else 0.0 if argmax_target_3 == argmax_target_3 else np.nan)
-            for k_342 in range(c):
-                factor_31 = exp_target[row, k_342] * (direction_parameters[0] * ((target_4) if k_342 == y_4 else np.float64(sum_w_unit[row, k_342])) + scale * sum_w_unit_tangent[k_342] * ((0.0) if k_342 == y_4 else 1.0) + factor_30 * ((1.0) if k_342 == y_4 else 0.0) - term_17) / term_16
+            for k_338 in range(c):
+                factor_31 = exp_target[row, k_338] * (direction_parameters[0] * ((target_4) if k_338 == y_4 else np.float64(sum_w_unit[row, k_338])) + scale * sum_w_unit_tangent[k_338] * ((0.0) if k_338 == y_4 else 1.0) + factor_30 * ((1.0) if k_338 == y_4 else 0.0) - term_17) / term_16
                 logsumexp_target_tangent, logsumexp_target_tangent_lost = _plus(logsumexp_target_tangent, logsumexp_target_tangent_lost, factor_31)
             logsumexp_target_tangent = _completed(logsumexp_target_tangent, logsumexp_target_tangent_lost)
             seed_4 = seed[row]

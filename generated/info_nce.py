@@ -227,12 +227,12 @@ def value(query, key, temperature, sample_weights, value_out):
         scaled_key_lost = 0.0
         scaled_query = 0.0
         scaled_query_lost = 0.0
-        for f_101 in range(d):
-            k_2 = np.float64(key[i, f_101])
+        for f_97 in range(d):
+            k_2 = np.float64(key[i, f_97])
             ratio_value = _ratio(k_2, peak_key)
             square = (ratio_value * ratio_value)
             scaled_key, scaled_key_lost = _plus(scaled_key, scaled_key_lost, square)
-            q_2 = np.float64(query[i, f_101])
+            q_2 = np.float64(query[i, f_97])
             ratio_value_2 = _ratio(q_2, peak_query)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query, scaled_query_lost = _plus(scaled_query, scaled_query_lost, square_2)
@@ -263,9 +263,9 @@ def value(query, key, temperature, sample_weights, value_out):
                     argmax_sum_k_unit = j_8
             rest_sum_k_unit = 0.0
             rest_sum_k_unit_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                if j_103 != argmax_sum_k_unit:
+            for j_99 in range(n):
+                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                if j_99 != argmax_sum_k_unit:
                     rest_sum_k_unit, rest_sum_k_unit_lost = _plus(rest_sum_k_unit, rest_sum_k_unit_lost, exp_sum_k_unit)
             rest_sum_k_unit = _completed(rest_sum_k_unit, rest_sum_k_unit_lost)
             loss = (max_sum_k_unit - np.float64(sum_k_unit[row, i]) / temperature) + math.log1p(rest_sum_k_unit)
@@ -324,12 +324,12 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
         scaled_query_now_lost = 0.0
-        for f_101 in range(d):
-            k_2 = np.float64(key[i, f_101])
+        for f_97 in range(d):
+            k_2 = np.float64(key[i, f_97])
             ratio_value = _ratio(k_2, peak_key_now)
             square = (ratio_value * ratio_value)
             scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
-            q_2 = np.float64(query[i, f_101])
+            q_2 = np.float64(query[i, f_97])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
@@ -365,12 +365,12 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
             rest_sum_k_unit_now_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_103] = exp_sum_k_unit_now
-                if j_103 != argmax_sum_k_unit_now:
+            for j_99 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[j_99] = exp_sum_k_unit_now
+                if j_99 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
-                sum_k_unit_2_left[row, j_103] = ((exp_sum_k_unit_now) if i != j_103 else 0.0)
+                sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
@@ -461,8 +461,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     sum_norm_query_change_2 = np.empty((n, d,))
     sum_q_unit_sensitivity_own = np.empty((n, d,))
     sum_norm_key_sensitivity = np.empty((n, d,))
-    sum_norm_key_sensitivity_3_own = np.empty((n, d,))
-    sum_k_unit_2_sensitivity_own_joint = np.empty((n, d,))
+    sum_k_unit_2_sensitivity_own = np.empty((n, d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -484,12 +483,12 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
         scaled_query_now_lost = 0.0
-        for f_101 in range(d):
-            k_2 = np.float64(key[i, f_101])
+        for f_97 in range(d):
+            k_2 = np.float64(key[i, f_97])
             ratio_value = _ratio(k_2, peak_key_now)
             square = (ratio_value * ratio_value)
             scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
-            q_2 = np.float64(query[i, f_101])
+            q_2 = np.float64(query[i, f_97])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
@@ -514,8 +513,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
     sum_k_unit_2[:, :] = 0.0
     sum_norm_key_sensitivity[:, :] = 0.0
-    sum_norm_key_sensitivity_3_own[:, :] = 0.0
-    sum_k_unit_2_sensitivity_own_joint[:, :] = 0.0
+    sum_k_unit_2_sensitivity_own[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
@@ -537,12 +535,12 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
             rest_sum_k_unit_now_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_103]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[j_103] = exp_sum_k_unit_now
-                if j_103 != argmax_sum_k_unit_now:
+            for j_99 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_99]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[j_99] = exp_sum_k_unit_now
+                if j_99 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
-                sum_k_unit_2_left[row, j_103] = ((exp_sum_k_unit_now) if i != j_103 else 0.0)
+                sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
@@ -567,16 +565,16 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             sum_norm_query_sensitivity_3[i, :] = 0.0
             sum_q_unit_sensitivity_own[i, :] = 0.0
             factor_9 = ratio_value_3 / (temperature * term)
-            factor_13 = seed_2 / (term * term)
+            factor_12 = seed_2 / (term * term)
             for j_52 in range(n):
                 sum_k_unit_5 = np.float64(sum_k_unit[i, j_52])
                 exp_sum_k_unit_2 = exp_sum_k_unit[j_52]
                 factor_10 = factor_9 * exp_sum_k_unit_2
                 factor_11 = factor_9 * exp_sum_k_unit_2 * sum_k_unit_5
+                case = ((rest_sum_k_unit_now) if j_52 == argmax_sum_k_unit_now else (1.0 + rest_sum_k_unit_now - exp_sum_k_unit_2))
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_52]) * _positive_part(peak_key[j_52]))
-                factor_12 = factor_5 * exp_sum_k_unit_2 * sum_k_unit_5 * ratio_value_4
-                factor_14 = factor_13 * sum_k_unit_5 * (exp_sum_k_unit_2 * exp_sum_k_unit_2) * ratio_value_4
-                factor_15 = factor_13 * exp_sum_k_unit_2 * ((rest_sum_k_unit_now) if j_52 == argmax_sum_k_unit_now else (1.0 + rest_sum_k_unit_now - exp_sum_k_unit_2)) * ratio_value_4
+                factor_13 = factor_12 * exp_sum_k_unit_2 * sum_k_unit_5 * case * ratio_value_4
+                factor_14 = factor_12 * exp_sum_k_unit_2 * case * ratio_value_4
                 for d_48 in range(d):
                     k_unit_3 = np.float64(k_unit[j_52, d_48])
                     q_unit_3 = np.float64(q_unit[i, d_48])
@@ -590,11 +588,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                         sum_q_unit_sensitivity_own[i, d_48] += factor_10 * k_unit_3 * term_2
                     term_3 = q_unit_3 - k_unit_3 * sum_k_unit_5
                     if i != j_52:
-                        sum_norm_key_sensitivity[j_52, d_48] += factor_12 * term_3
+                        sum_norm_key_sensitivity[j_52, d_48] += factor_13 * term_3
                     if i != j_52:
-                        sum_norm_key_sensitivity_3_own[j_52, d_48] += factor_14 * term_3
-                    if i != j_52:
-                        sum_k_unit_2_sensitivity_own_joint[j_52, d_48] += factor_15 * q_unit_3 * term_3
+                        sum_k_unit_2_sensitivity_own[j_52, d_48] += factor_14 * q_unit_3 * term_3
         _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
@@ -607,36 +603,36 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             term_4 = 1.0 + rest_sum_k_unit_2
             argmax_sum_k_unit_2 = argmax_sum_k_unit[i]
             exp_sum_k_unit_own_2 = exp_sum_k_unit_own[i]
-            case = ((rest_sum_k_unit_2) if i == argmax_sum_k_unit_2 else (1.0 + rest_sum_k_unit_2 - exp_sum_k_unit_own_2))
-            factor_16 = -case / term_4
+            case_2 = ((rest_sum_k_unit_2) if i == argmax_sum_k_unit_2 else (1.0 + rest_sum_k_unit_2 - exp_sum_k_unit_own_2))
+            factor_15 = -case_2 / term_4
             seed_3 = seed[i]
-            factor_17 = seed_3 / temperature
+            factor_16 = seed_3 / temperature
             for f_6 in range(d):
                 sum_q_unit_now = np.float64(sum_q_unit_product[row, f_6]) / term_4
                 sum_q_unit[i, f_6] = sum_q_unit_now
                 q_unit_4 = np.float64(q_unit[i, f_6])
-                factor_18 = factor_17 * q_unit_4 * (sum_q_unit_now + factor_16 * np.float64(k_unit[i, f_6]))
-                sum_norm_query_now, sum_norm_query_now_lost = _plus(sum_norm_query_now, sum_norm_query_now_lost, factor_18)
-                factor_19 = q_unit_4 * sum_q_unit_now
-                sum_norm_query_sensitivity_2_now, sum_norm_query_sensitivity_2_now_lost = _plus(sum_norm_query_sensitivity_2_now, sum_norm_query_sensitivity_2_now_lost, factor_19)
+                factor_17 = factor_16 * q_unit_4 * (sum_q_unit_now + factor_15 * np.float64(k_unit[i, f_6]))
+                sum_norm_query_now, sum_norm_query_now_lost = _plus(sum_norm_query_now, sum_norm_query_now_lost, factor_17)
+                factor_18 = q_unit_4 * sum_q_unit_now
+                sum_norm_query_sensitivity_2_now, sum_norm_query_sensitivity_2_now_lost = _plus(sum_norm_query_sensitivity_2_now, sum_norm_query_sensitivity_2_now_lost, factor_18)
             sum_norm_query_now = _completed(sum_norm_query_now, sum_norm_query_now_lost)
             sum_norm_query_sensitivity_2_now = _completed(sum_norm_query_sensitivity_2_now, sum_norm_query_sensitivity_2_now_lost)
             sum_norm_query[i] = sum_norm_query_now
             sum_norm_query_sensitivity_2[i] = sum_norm_query_sensitivity_2_now
             peak_query_3 = peak_query[i]
-            factor_20 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
-            ratio_value_5 = _ratio(1.0, factor_20)
+            factor_19 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
+            ratio_value_5 = _ratio(1.0, factor_19)
             sum_norm_query_sensitivity_5 = sum_norm_query_sensitivity[i]
-            factor_21 = case * ratio_value_5 / term_4
-            factor_22 = -exp_sum_k_unit_own_2 / term_4
+            factor_20 = case_2 * ratio_value_5 / term_4
+            factor_21 = -exp_sum_k_unit_own_2 / term_4
             for d_48 in range(d):
                 logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i, d_48]
                 q_unit_5 = np.float64(q_unit[i, d_48])
-                term_5 = sum_q_unit[i, d_48] + factor_16 * np.float64(k_unit[i, d_48])
-                sum_norm_query_change_2[i, d_48] = factor_17 * (sum_norm_query_sensitivity_3[i, d_48] + sum_norm_query_sensitivity_2_now * (-logsumexp_sum_k_unit_centred_2 - q_unit_5 * ratio_value_5) + sum_norm_query_sensitivity_5 * (factor_21 * q_unit_5 + factor_22 * logsumexp_sum_k_unit_centred_2) + term_5 * ratio_value_5)
-                gradient_query[i, d_48] = ratio_value_5 * (factor_17 * term_5 - sum_norm_query_now * q_unit_5)
-    factor_28 = loss_scale / temperature
-    factor_36 = -loss_scale / temperature
+                term_5 = sum_q_unit[i, d_48] + factor_15 * np.float64(k_unit[i, d_48])
+                sum_norm_query_change_2[i, d_48] = factor_16 * (sum_norm_query_sensitivity_3[i, d_48] + sum_norm_query_sensitivity_2_now * (-logsumexp_sum_k_unit_centred_2 - q_unit_5 * ratio_value_5) + sum_norm_query_sensitivity_5 * (factor_20 * q_unit_5 + factor_21 * logsumexp_sum_k_unit_centred_2) + term_5 * ratio_value_5)
+                gradient_query[i, d_48] = ratio_value_5 * (factor_16 * term_5 - sum_norm_query_now * q_unit_5)
+    factor_27 = loss_scale / temperature
+    factor_35 = -loss_scale / temperature
     for j_2 in range(n):
         sum_norm_key = 0.0
         sum_norm_key_lost = 0.0
@@ -647,84 +643,75 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         term_6 = 1.0 + rest_sum_k_unit_3
         argmax_sum_k_unit_3 = argmax_sum_k_unit[j_2]
         exp_sum_k_unit_own_3 = exp_sum_k_unit_own[j_2]
-        case_2 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_3))
-        factor_23 = -seed_4 * case_2 / term_6
-        factor_26 = math.sqrt(scaled_query[argmax_sum_k_unit_3]) * _positive_part(peak_query[argmax_sum_k_unit_3])
+        case_3 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_3 - exp_sum_k_unit_own_3))
+        factor_22 = -seed_4 * case_3 / term_6
+        factor_25 = math.sqrt(scaled_query[argmax_sum_k_unit_3]) * _positive_part(peak_query[argmax_sum_k_unit_3])
         sum_norm_query_2 = sum_norm_query[argmax_sum_k_unit_3]
-        ratio_value_7 = _ratio(1.0, factor_26)
+        ratio_value_7 = _ratio(1.0, factor_25)
         square_3 = (ratio_value_7 * ratio_value_7)
-        factor_27 = sum_norm_query_2 * square_3
-        case_3 = ((sample_weights[argmax_sum_k_unit_3]) if weighted else 1.0)
-        factor_29 = factor_28 * case_3 * ratio_value_7
-        factor_30 = -sum_norm_query_2 * square_3
-        factor_31 = math.sqrt(scaled_key[argmax_sum_k_unit_3]) * _positive_part(peak_key[argmax_sum_k_unit_3])
+        factor_26 = sum_norm_query_2 * square_3
+        case_4 = ((sample_weights[argmax_sum_k_unit_3]) if weighted else 1.0)
+        factor_28 = factor_27 * case_4 * ratio_value_7
+        factor_29 = -sum_norm_query_2 * square_3
+        factor_30 = math.sqrt(scaled_key[argmax_sum_k_unit_3]) * _positive_part(peak_key[argmax_sum_k_unit_3])
         rest_sum_k_unit_4 = rest_sum_k_unit[argmax_sum_k_unit_3]
         exp_difference_value = _exp_difference(np.float64(sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3]) / temperature, max_sum_k_unit[argmax_sum_k_unit_3])
-        case_4 = ((rest_sum_k_unit_4) if argmax_sum_k_unit_3 == argmax_sum_k_unit[argmax_sum_k_unit_3] else (1.0 + rest_sum_k_unit_4 - exp_difference_value) if argmax_sum_k_unit_3 == argmax_sum_k_unit_3 else np.nan)
-        factor_32 = -case_4 / (1.0 + rest_sum_k_unit_4)
-        factor_33 = factor_28 * case_3
-        factor_34 = case_4 * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
-        factor_35 = -exp_difference_value / (1.0 + rest_sum_k_unit_4)
-        factor_37 = factor_36 * case_3 * ratio_value_7
-        factor_38 = factor_36 * case_3 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
+        case_5 = ((rest_sum_k_unit_4) if argmax_sum_k_unit_3 == argmax_sum_k_unit[argmax_sum_k_unit_3] else (1.0 + rest_sum_k_unit_4 - exp_difference_value) if argmax_sum_k_unit_3 == argmax_sum_k_unit_3 else np.nan)
+        factor_31 = -case_5 / (1.0 + rest_sum_k_unit_4)
+        factor_32 = factor_27 * case_4
+        factor_33 = case_5 * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
+        factor_34 = -exp_difference_value / (1.0 + rest_sum_k_unit_4)
+        factor_36 = factor_35 * case_4 * ratio_value_7
+        factor_37 = factor_35 * case_4 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_k_unit_4)
         sum_norm_query_3 = sum_norm_query[j_2]
         ratio_value_9 = _ratio(1.0, math.sqrt(scaled_query[j_2]) * _positive_part(peak_query[j_2]))
         square_4 = (ratio_value_9 * ratio_value_9)
-        factor_39 = sum_norm_query_3 * square_4
-        factor_40 = seed_4 * ratio_value_9 / temperature
-        factor_41 = exp_sum_k_unit_own_3 * seed_4 * square_4 / ((temperature * temperature) * term_6)
-        factor_42 = -sum_norm_query_3 * square_4
-        factor_43 = -case_2 / term_6
-        factor_44 = seed_4 / temperature
-        factor_45 = -exp_sum_k_unit_own_3 * seed_4 * ratio_value_9 / (temperature * term_6)
+        factor_38 = sum_norm_query_3 * square_4
+        factor_39 = seed_4 * ratio_value_9 / temperature
+        factor_40 = exp_sum_k_unit_own_3 * seed_4 * square_4 / ((temperature * temperature) * term_6)
+        factor_41 = -sum_norm_query_3 * square_4
+        factor_42 = -case_3 / term_6
+        factor_43 = seed_4 / temperature
+        factor_44 = -exp_sum_k_unit_own_3 * seed_4 * ratio_value_9 / (temperature * term_6)
         for f_46 in range(d):
             k_unit_4 = np.float64(k_unit[j_2, f_46])
             sum_k_unit_2_2 = np.float64(sum_k_unit_2[j_2, f_46])
             q_unit_6 = np.float64(q_unit[j_2, f_46])
-            factor_24 = k_unit_4 * (sum_k_unit_2_2 + factor_23 * q_unit_6) / temperature
-            sum_norm_key, sum_norm_key_lost = _plus(sum_norm_key, sum_norm_key_lost, factor_24)
-            factor_25 = k_unit_4 * sum_k_unit_2_2
-            sum_norm_key_sensitivity_2, sum_norm_key_sensitivity_2_lost = _plus(sum_norm_key_sensitivity_2, sum_norm_key_sensitivity_2_lost, factor_25)
+            factor_23 = k_unit_4 * (sum_k_unit_2_2 + factor_22 * q_unit_6) / temperature
+            sum_norm_key, sum_norm_key_lost = _plus(sum_norm_key, sum_norm_key_lost, factor_23)
+            factor_24 = k_unit_4 * sum_k_unit_2_2
+            sum_norm_key_sensitivity_2, sum_norm_key_sensitivity_2_lost = _plus(sum_norm_key_sensitivity_2, sum_norm_key_sensitivity_2_lost, factor_24)
             q_4 = np.float64(query[argmax_sum_k_unit_3, f_46])
-            ratio_value_6 = _ratio(q_4, factor_26)
+            ratio_value_6 = _ratio(q_4, factor_25)
             logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_3, f_46]
             sum_q_unit_2 = sum_q_unit[argmax_sum_k_unit_3, f_46]
             k_6 = np.float64(key[argmax_sum_k_unit_3, f_46])
-            ratio_value_8 = _ratio(k_6, factor_31)
-            term_7 = sum_q_unit_2 + factor_32 * ratio_value_8
+            ratio_value_8 = _ratio(k_6, factor_30)
+            term_7 = sum_q_unit_2 + factor_31 * ratio_value_8
             logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
             sum_q_unit_3 = sum_q_unit[j_2, f_46]
-            hessian_query[j_2, f_46] = ((factor_27 * (ratio_value_6 * ratio_value_6) + factor_29 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_30 - square_3 * (factor_33 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_37 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_34 * ratio_value_6 + factor_35 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_38 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_39 * (q_unit_6 * q_unit_6) + factor_40 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_41 * k_unit_4 * (k_unit_4 + q_unit_6 * np.float64(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * np.float64(sum_k_unit[j_2, j_2])) + factor_42 - q_unit_6 * square_4 * (factor_44 * (sum_q_unit_3 + factor_43 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_45 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
+            hessian_query[j_2, f_46] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_29 - square_3 * (factor_32 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_38 * (q_unit_6 * q_unit_6) + factor_39 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_40 * k_unit_4 * (k_unit_4 + q_unit_6 * np.float64(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * np.float64(sum_k_unit[j_2, j_2])) + factor_41 - q_unit_6 * square_4 * (factor_43 * (sum_q_unit_3 + factor_42 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_44 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
         sum_norm_key = _completed(sum_norm_key, sum_norm_key_lost)
         sum_norm_key_sensitivity_2 = _completed(sum_norm_key_sensitivity_2, sum_norm_key_sensitivity_2_lost)
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
-        factor_46 = ratio_value_10 / temperature
-        factor_47 = case_2 / (temperature * term_6)
-        sum_k_unit_entry_1_2 = sum_k_unit_entry_1[j_2]
-        factor_48 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_6)
-        sum_norm_query_sensitivity_6 = sum_norm_query_sensitivity[j_2]
-        factor_49 = seed_4 * sum_norm_query_sensitivity_6 * ratio_value_10
-        factor_50 = -sum_norm_key_sensitivity_2 * ratio_value_10 / temperature
-        factor_51 = ratio_value_10 / (temperature * temperature)
-        square_6 = (ratio_value_10 * ratio_value_10)
-        factor_52 = sum_norm_key * square_6
-        factor_53 = seed_4 * square_6 * case_2 / (temperature * term_6)
-        square_7 = (exp_sum_k_unit_own_3 * exp_sum_k_unit_own_3)
-        factor_54 = seed_4 * sum_norm_query_sensitivity_6 * square_7 * square_6 / ((temperature * temperature) * (term_6 * term_6))
-        factor_55 = exp_sum_k_unit_own_3 * seed_4 * square_6 * case_2 / ((temperature * temperature) * (term_6 * term_6))
-        factor_56 = -sum_norm_key * square_6
-        factor_57 = -square_6 / temperature
-        factor_58 = -seed_4 * sum_k_unit_entry_1_2 * sum_norm_query_sensitivity_6 * square_7 * square_6 / ((temperature * temperature) * (term_6 * term_6))
+        factor_45 = ratio_value_10 / temperature
+        factor_46 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_6)
+        factor_47 = seed_4 * sum_norm_query_sensitivity[j_2] * case_3 * ratio_value_10 / term_6
+        factor_48 = -sum_norm_key_sensitivity_2 * ratio_value_10 / temperature
+        square_5 = (ratio_value_10 * ratio_value_10)
+        factor_49 = sum_norm_key * square_5
+        factor_50 = ratio_value_10 / (temperature * temperature)
+        factor_51 = exp_sum_k_unit_own_3 * seed_4 * square_5 * case_3 / ((temperature * temperature) * (term_6 * term_6))
+        factor_52 = -sum_norm_key * square_5
         for d_64 in range(d):
-            sum_k_unit_2_3 = np.float64(sum_k_unit_2[j_2, d_64])
             q_unit_7 = np.float64(q_unit[j_2, d_64])
-            term_8 = sum_k_unit_2_3 + factor_23 * q_unit_7
+            term_8 = np.float64(sum_k_unit_2[j_2, d_64]) + factor_22 * q_unit_7
             k_unit_5 = np.float64(k_unit[j_2, d_64])
-            term_9 = q_unit_7 - sum_k_unit_entry_1_2 * k_unit_5
-            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_64] / (temperature * temperature) + factor_46 * term_8 + factor_49 * (factor_47 * k_unit_5 + factor_48 * term_9) + factor_50 * k_unit_5  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(temperature*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
-            gradient_key[j_2, d_64] = ratio_value_10 * (term_8 / temperature - sum_norm_key * k_unit_5)
-            square_5 = (k_unit_5 * k_unit_5)
-            hessian_key[j_2, d_64] = factor_51 * sum_k_unit_2_sensitivity_own_joint[j_2, d_64] + factor_52 * 2.0 * square_5 + factor_51 * k_unit_5 * sum_norm_key_sensitivity_3_own[j_2, d_64] + factor_53 * k_unit_5 * q_unit_7 + factor_54 * k_unit_5 * q_unit_7 + factor_55 * q_unit_7 * term_9 + factor_56 - sum_norm_key_change * k_unit_5 * ratio_value_10 + factor_57 * k_unit_5 * sum_k_unit_2_3 + factor_58 * square_5
+            term_9 = q_unit_7 - sum_k_unit_entry_1[j_2] * k_unit_5
+            sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_64] / (temperature * temperature) + factor_45 * term_8 + factor_47 * (k_unit_5 / temperature + factor_46 * term_9) + factor_48 * k_unit_5  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit/temperature)*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(rest_sum_k_unit + 1) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
+            term_10 = term_8 / temperature - sum_norm_key * k_unit_5
+            gradient_key[j_2, d_64] = ratio_value_10 * term_10
+            hessian_key[j_2, d_64] = factor_49 * (k_unit_5 * k_unit_5) + factor_50 * sum_k_unit_2_sensitivity_own[j_2, d_64] + factor_51 * q_unit_7 * term_9 + factor_52 - sum_norm_key_change * k_unit_5 * ratio_value_10 - k_unit_5 * square_5 * term_10
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -758,12 +745,12 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         scaled_key_lost = 0.0
         scaled_query = 0.0
         scaled_query_lost = 0.0
-        for f_101 in range(d):
-            k_2 = np.float64(key[i, f_101])
+        for f_97 in range(d):
+            k_2 = np.float64(key[i, f_97])
             ratio_value = _ratio(k_2, peak_key)
             square = (ratio_value * ratio_value)
             scaled_key, scaled_key_lost = _plus(scaled_key, scaled_key_lost, square)
-            q_2 = np.float64(query[i, f_101])
+            q_2 = np.float64(query[i, f_97])
             ratio_value_2 = _ratio(q_2, peak_query)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query, scaled_query_lost = _plus(scaled_query, scaled_query_lost, square_2)
@@ -801,10 +788,10 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     argmax_sum_k_unit = j_8
             rest_sum_k_unit = 0.0
             rest_sum_k_unit_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_103] = exp_sum_k_unit_now
-                if j_103 != argmax_sum_k_unit:
+            for j_99 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[j_99] = exp_sum_k_unit_now
+                if j_99 != argmax_sum_k_unit:
                     rest_sum_k_unit, rest_sum_k_unit_lost = _plus(rest_sum_k_unit, rest_sum_k_unit_lost, exp_sum_k_unit_now)
             rest_sum_k_unit = _completed(rest_sum_k_unit, rest_sum_k_unit_lost)
             seed_2 = seed[i]
@@ -829,8 +816,8 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, factor_10)
             logsumexp_sum_k_unit_centred_2 = _completed(logsumexp_sum_k_unit_centred_2, logsumexp_sum_k_unit_centred_2_lost)
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
-            for j_89 in range(n):
-                factor_12 = factor_11 * exp_sum_k_unit[j_89] * np.float64(sum_k_unit[row, j_89])
+            for j_85 in range(n):
+                factor_12 = factor_11 * exp_sum_k_unit[j_85] * np.float64(sum_k_unit[row, j_85])
                 sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, factor_12)
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
@@ -901,12 +888,12 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
         scaled_query_now_lost = 0.0
-        for f_101 in range(d):
-            k_2 = np.float64(key[i, f_101])
+        for f_97 in range(d):
+            k_2 = np.float64(key[i, f_97])
             ratio_value = _ratio(k_2, peak_key_now)
             square = (ratio_value * ratio_value)
             scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
-            q_2 = np.float64(query[i, f_101])
+            q_2 = np.float64(query[i, f_97])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
@@ -977,12 +964,12 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
             rest_sum_k_unit_now_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_103]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[row, j_103] = exp_sum_k_unit_now
-                if j_103 != argmax_sum_k_unit_now:
+            for j_99 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[row, j_99] = exp_sum_k_unit_now
+                if j_99 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
-                sum_k_unit_2_left[row, j_103] = ((exp_sum_k_unit_now) if i != j_103 else 0.0)
+                sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[row, i]
@@ -1032,8 +1019,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             term_3 = 1.0 + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_12 * np.float64(sum_k_unit[row, argmax_sum_k_unit_3])
-            for j_93 in range(n):
-                factor_13 = exp_sum_k_unit[row, j_93] * (sum_k_unit_tangent[j_93] / temperature + factor_12 * np.float64(sum_k_unit[row, j_93]) - term_4) / term_3
+            for j_89 in range(n):
+                factor_13 = exp_sum_k_unit[row, j_89] * (sum_k_unit_tangent[j_89] / temperature + factor_12 * np.float64(sum_k_unit[row, j_89]) - term_4) / term_3
                 logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost, factor_13)
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost)
             seed_4 = seed[i]
@@ -1177,12 +1164,12 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
         scaled_key_lost = 0.0
         scaled_query = 0.0
         scaled_query_lost = 0.0
-        for f_143 in range(d):
-            k_2 = np.float64(key[i, f_143])
+        for f_135 in range(d):
+            k_2 = np.float64(key[i, f_135])
             ratio_value = _ratio(k_2, peak_key)
             square = (ratio_value * ratio_value)
             scaled_key, scaled_key_lost = _plus(scaled_key, scaled_key_lost, square)
-            q_2 = np.float64(query[i, f_143])
+            q_2 = np.float64(query[i, f_135])
             ratio_value_2 = _ratio(q_2, peak_query)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query, scaled_query_lost = _plus(scaled_query, scaled_query_lost, square_2)
@@ -1219,9 +1206,9 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
             max_sum_k_unit[i] = max_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
             rest_sum_k_unit_now_lost = 0.0
-            for j_145 in range(n):
-                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_145]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                if j_145 != argmax_sum_k_unit:
+            for j_137 in range(n):
+                exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                if j_137 != argmax_sum_k_unit:
                     rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit)
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -1295,12 +1282,12 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
         scaled_query_now_lost = 0.0
-        for f_143 in range(d):
-            k_2 = np.float64(key[i, f_143])
+        for f_135 in range(d):
+            k_2 = np.float64(key[i, f_135])
             ratio_value = _ratio(k_2, peak_key_now)
             square = (ratio_value * ratio_value)
             scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
-            q_2 = np.float64(query[i, f_143])
+            q_2 = np.float64(query[i, f_135])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
@@ -1340,10 +1327,10 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
             rest_sum_k_unit_now_lost = 0.0
-            for j_145 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_145]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[j_145] = exp_sum_k_unit_now
-                if j_145 != argmax_sum_k_unit_now:
+            for j_137 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[j_137] = exp_sum_k_unit_now
+                if j_137 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -1465,8 +1452,6 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     sum_norm_query_change_2 = np.empty((n, d,))
     sum_q_unit_sensitivity_own = np.empty((n, d,))
     sum_q_unit_sensitivity_2_own = np.empty((n, d,))
-    sum_norm_query_sensitivity_5_own = np.empty((n, d,))
-    sum_q_unit_sensitivity_3_own = np.empty((n, d,))
     logsumexp_sum_k_unit_2_centred = np.empty((n, d,))
     sum_norm_key_sensitivity = np.empty((n, d,))
     sum_k_unit_again_2 = np.empty((block, n,), query.dtype)
@@ -1475,8 +1460,6 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     sum_norm_key_change_2 = np.empty((n, d,))
     sum_k_unit_2_sensitivity_3_own = np.empty((n, d,))
     sum_k_unit_2_sensitivity_own = np.empty((n, d,))
-    sum_norm_key_sensitivity_4_own = np.empty((n, d,))
-    sum_k_unit_2_sensitivity_2_own = np.empty((n, d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -1498,12 +1481,12 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
         scaled_query_now_lost = 0.0
-        for f_143 in range(d):
-            k_2 = np.float64(key[i, f_143])
+        for f_135 in range(d):
+            k_2 = np.float64(key[i, f_135])
             ratio_value = _ratio(k_2, peak_key_now)
             square = (ratio_value * ratio_value)
             scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
-            q_2 = np.float64(query[i, f_143])
+            q_2 = np.float64(query[i, f_135])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
@@ -1529,8 +1512,6 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     max_sum_k_unit_2[:] = 0.0
     argmax_sum_k_unit_2[:] = 0.0
     rest_sum_k_unit_2[:] = 0.0
-    sum_norm_key_sensitivity_4_own[:, :] = 0.0
-    sum_k_unit_2_sensitivity_2_own[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
@@ -1555,10 +1536,10 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             sum_k_unit_entry_2[i] = sum_k_unit_4
             rest_sum_k_unit_now = 0.0
             rest_sum_k_unit_now_lost = 0.0
-            for j_145 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_145]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[j_145] = exp_sum_k_unit_now
-                if j_145 != argmax_sum_k_unit_now:
+            for j_137 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[j_137] = exp_sum_k_unit_now
+                if j_137 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -1568,22 +1549,15 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             sum_norm_query_sensitivity_2[i, :] = 0.0
             sum_q_unit_sensitivity_own[i, :] = 0.0
             factor_6 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
-            term_2 = 1.0 + rest_sum_k_unit_now
             peak_query_2 = peak_query[i]
             factor_8 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
             ratio_value_3 = _ratio(1.0, factor_8)
-            factor_9 = ratio_value_3 / (temperature * term_2)
-            seed_2 = seed[i]
-            factor_12 = seed_2 / (term_2 * term_2)
+            factor_9 = ratio_value_3 / (temperature * (1.0 + rest_sum_k_unit_now))
             for j_60 in range(n):
                 sum_k_unit_5 = np.float64(sum_k_unit[i, j_60])
                 exp_sum_k_unit_3 = exp_sum_k_unit[j_60]
                 factor_10 = factor_9 * exp_sum_k_unit_3
                 factor_11 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_5
-                square_3 = (exp_sum_k_unit_3 * exp_sum_k_unit_3)
-                ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_60]) * _positive_part(peak_key[j_60]))
-                factor_13 = factor_12 * sum_k_unit_5 * square_3 * ratio_value_4
-                factor_14 = factor_12 * square_3 * ratio_value_4
                 for d_56 in range(d):
                     k_unit_2 = np.float64(k_unit[j_60, d_56])
                     q_unit_2 = np.float64(q_unit[i, d_56])
@@ -1597,20 +1571,16 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                         sum_norm_query_sensitivity_2[i, d_56] += factor_11 * term
                     if (i != j_60 and j_60 != argmax_sum_k_unit_now):
                         sum_q_unit_sensitivity_own[i, d_56] += factor_10 * k_unit_2 * term
-                    term_3 = q_unit_2 - k_unit_2 * sum_k_unit_5
-                    if i != j_60:
-                        sum_norm_key_sensitivity_4_own[j_60, d_56] += factor_13 * term_3
-                    if i != j_60:
-                        sum_k_unit_2_sensitivity_2_own[j_60, d_56] += factor_14 * q_unit_2 * term_3
+            seed_2 = seed[i]
             sum_norm_query_sensitivity_5 = sum_norm_query_sensitivity[i]
-            factor_17 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_5 * ratio_value_3 / ((temperature * temperature) * term_2)
+            factor_14 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_5 * ratio_value_3 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_now))
             for d_56 in range(d):
                 k_unit_3 = np.float64(k_unit[i, d_56])
                 q_unit_3 = np.float64(q_unit[i, d_56])
-                factor_15 = q_unit_3 * sum_k_unit_4
+                factor_12 = q_unit_3 * sum_k_unit_4
                 k_5 = np.float64(key[argmax_sum_k_unit_now, d_56])
-                factor_16 = -_ratio(k_5, factor_6)
-                sum_norm_query_change[i, d_56] = factor_17 * 0.5 * (k_unit_3 + factor_15 + factor_16 - q_unit_3 * sum_k_unit_3)
+                factor_13 = -_ratio(k_5, factor_6)
+                sum_norm_query_change[i, d_56] = factor_14 * 0.5 * (k_unit_3 + factor_12 + factor_13 - q_unit_3 * sum_k_unit_3)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     sum_k_unit_2_product[:, :] = 0.0
     logsumexp_sum_k_unit_2_centred[:, :] = 0.0
@@ -1623,74 +1593,65 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             row = i - start
             sum_norm_query_sensitivity_3[i, :] = 0.0
             sum_q_unit_sensitivity_2_own[i, :] = 0.0
-            sum_norm_query_sensitivity_5_own[i, :] = 0.0
-            sum_q_unit_sensitivity_3_own[i, :] = 0.0
             max_sum_k_unit_3 = max_sum_k_unit[i]
             seed_3 = seed[i]
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
-            term_4 = 1.0 + rest_sum_k_unit_3
-            factor_19 = seed_3 / term_4
+            factor_16 = seed_3 / (1.0 + rest_sum_k_unit_3)
             peak_query_3 = peak_query[i]
-            factor_20 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
-            ratio_value_5 = _ratio(1.0, factor_20)
-            factor_21 = ratio_value_5 / (temperature * temperature)
-            factor_23 = seed_3 / (temperature * term_4)
+            factor_17 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_3)
+            ratio_value_4 = _ratio(1.0, factor_17)
+            factor_18 = ratio_value_4 / (temperature * temperature)
+            factor_20 = seed_3 / (temperature * (1.0 + rest_sum_k_unit_3))
             for i_in in range(n):
                 sum_k_unit_again_3 = np.float64(sum_k_unit_again[row, i_in])
-                factor_18 = sum_k_unit_again_3 / temperature
-                exp_sum_k_unit_2_now = _exp_difference(factor_18, max_sum_k_unit_2[i_in])
+                factor_15 = sum_k_unit_again_3 / temperature
+                exp_sum_k_unit_2_now = _exp_difference(factor_15, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
-                exp_sum_k_unit_again = _exp_difference(factor_18, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                exp_sum_k_unit_again = _exp_difference(factor_15, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 seed_4 = seed[i_in]
-                term_5 = 1.0 + rest_sum_k_unit_2[i_in]
-                sum_k_unit_2_left[row, i_in] = ((factor_19 * 0.5 * exp_sum_k_unit_again + 0.5 * exp_sum_k_unit_2_now * seed_4 / term_5) if i != i_in else 0.0)
-                factor_22 = factor_21 * exp_sum_k_unit_2_now * seed_4 / term_5
-                factor_24 = factor_23 * exp_sum_k_unit_again
-                square_4 = (exp_sum_k_unit_2_now * exp_sum_k_unit_2_now)
-                factor_25 = seed_4 * sum_k_unit_again_3 * square_4 * ratio_value_5 / (term_5 * term_5)
-                factor_26 = seed_4 * square_4 * ratio_value_5 / (term_5 * term_5)
+                rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i_in]
+                term_2 = 1.0 + rest_sum_k_unit_2_2
+                sum_k_unit_2_left[row, i_in] = ((factor_16 * 0.5 * exp_sum_k_unit_again + 0.5 * exp_sum_k_unit_2_now * seed_4 / term_2) if i != i_in else 0.0)
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
-                factor_27 = math.sqrt(scaled_query[argmax_sum_k_unit_2_2]) * _positive_part(peak_query[argmax_sum_k_unit_2_2])
-                ratio_value_6 = _ratio(1.0, math.sqrt(scaled_key[i_in]) * _positive_part(peak_key[i_in]))
-                factor_28 = exp_sum_k_unit_2_now * ratio_value_6 / (temperature * term_5)
-                factor_29 = exp_sum_k_unit_2_now * sum_k_unit_again_3 * ratio_value_6 / (temperature * term_5)
+                factor_19 = factor_18 * exp_sum_k_unit_2_now * seed_4 * ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_2 else (1.0 + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_now)) / (term_2 * term_2)
+                factor_21 = factor_20 * exp_sum_k_unit_again
+                factor_22 = math.sqrt(scaled_query[argmax_sum_k_unit_2_2]) * _positive_part(peak_query[argmax_sum_k_unit_2_2])
+                ratio_value_5 = _ratio(1.0, math.sqrt(scaled_key[i_in]) * _positive_part(peak_key[i_in]))
+                factor_23 = exp_sum_k_unit_2_now * ratio_value_5 / (temperature * term_2)
+                factor_24 = exp_sum_k_unit_2_now * sum_k_unit_again_3 * ratio_value_5 / (temperature * term_2)
                 for d_56 in range(d):
                     k_unit_4 = np.float64(k_unit[i_in, d_56])
                     q_unit_4 = np.float64(q_unit[i, d_56])
-                    term_6 = k_unit_4 - q_unit_4 * sum_k_unit_again_3
                     logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i, d_56]
-                    term_7 = factor_22 * 0.5 * term_6 + factor_24 * (-0.5) * logsumexp_sum_k_unit_centred_2
+                    term_3 = factor_19 * 0.5 * (k_unit_4 - q_unit_4 * sum_k_unit_again_3) + factor_21 * (-0.5) * logsumexp_sum_k_unit_centred_2
                     if i != i_in:
-                        sum_norm_query_sensitivity_3[i, d_56] += sum_k_unit_again_3 * term_7
+                        sum_norm_query_sensitivity_3[i, d_56] += sum_k_unit_again_3 * term_3
                     if i != i_in:
-                        sum_q_unit_sensitivity_2_own[i, d_56] += k_unit_4 * term_7
-                    if i != i_in:
-                        sum_norm_query_sensitivity_5_own[i, d_56] += factor_25 * term_6
-                    if i != i_in:
-                        sum_q_unit_sensitivity_3_own[i, d_56] += factor_26 * k_unit_4 * term_6
+                        sum_q_unit_sensitivity_2_own[i, d_56] += k_unit_4 * term_3
                     q_4 = np.float64(query[argmax_sum_k_unit_2_2, d_56])
-                    term_8 = q_unit_4 + k_unit_4 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in]) - _ratio(q_4, factor_27) - k_unit_4 * sum_k_unit_again_3
+                    term_4 = q_unit_4 + k_unit_4 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in]) - _ratio(q_4, factor_22) - k_unit_4 * sum_k_unit_again_3
                     if i != argmax_sum_k_unit_2_2:
-                        logsumexp_sum_k_unit_2_centred[i_in, d_56] += factor_28 * term_8
+                        logsumexp_sum_k_unit_2_centred[i_in, d_56] += factor_23 * term_4
                     if (i != i_in and i != argmax_sum_k_unit_2_2):
-                        sum_norm_key_sensitivity[i_in, d_56] += factor_29 * term_8
+                        sum_norm_key_sensitivity[i_in, d_56] += factor_24 * term_4
                     if (i != i_in and i != argmax_sum_k_unit_2_2):
-                        sum_k_unit_2_sensitivity_3_own[i_in, d_56] += factor_28 * q_unit_4 * term_8
+                        sum_k_unit_2_sensitivity_3_own[i_in, d_56] += factor_23 * q_unit_4 * term_4
             exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i]
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
-            factor_30 = math.sqrt(scaled_query[argmax_sum_k_unit_2_3]) * _positive_part(peak_query[argmax_sum_k_unit_2_3])
+            factor_25 = math.sqrt(scaled_query[argmax_sum_k_unit_2_3]) * _positive_part(peak_query[argmax_sum_k_unit_2_3])
             sum_k_unit_entry_1_2 = sum_k_unit_entry_1[i]
             sum_norm_query_sensitivity_6 = sum_norm_query_sensitivity[i]
-            rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
+            rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i]
+            term_5 = 1.0 + rest_sum_k_unit_2_3
             peak_key_2 = peak_key[i]
-            factor_31 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_2)
-            ratio_value_7 = _ratio(1.0, factor_31)
-            factor_32 = exp_sum_k_unit_2_own_now * seed_3 * sum_norm_query_sensitivity_6 * ratio_value_7 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2_2))
-            for d_86 in range(d):
-                k_unit_5 = np.float64(k_unit[i, d_86])
-                q_5 = np.float64(query[argmax_sum_k_unit_2_3, d_86])
-                sum_norm_key_change_2[i, d_86] = factor_32 * 0.5 * (np.float64(q_unit[i, d_86]) + k_unit_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_3, i]) - _ratio(q_5, factor_30) - sum_k_unit_entry_1_2 * k_unit_5)
+            factor_26 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_2)
+            ratio_value_6 = _ratio(1.0, factor_26)
+            factor_27 = exp_sum_k_unit_2_own_now * seed_3 * sum_norm_query_sensitivity_6 * ratio_value_6 / ((temperature * temperature) * term_5)
+            for d_82 in range(d):
+                k_unit_5 = np.float64(k_unit[i, d_82])
+                q_5 = np.float64(query[argmax_sum_k_unit_2_3, d_82])
+                sum_norm_key_change_2[i, d_82] = factor_27 * 0.5 * (np.float64(q_unit[i, d_82]) + k_unit_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_3, i]) - _ratio(q_5, factor_25) - sum_k_unit_entry_1_2 * k_unit_5)
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
@@ -1701,49 +1662,50 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             sum_norm_query_sensitivity_4_now_lost = 0.0
             seed_5 = seed[i]
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
-            term_9 = 1.0 + rest_sum_k_unit_4
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             exp_sum_k_unit_own_2 = exp_sum_k_unit_own[i]
-            rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i]
+            rest_sum_k_unit_2_4 = rest_sum_k_unit_2[i]
+            term_6 = 1.0 + rest_sum_k_unit_2_4
             argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
             exp_sum_k_unit_2_own_2 = exp_sum_k_unit_2_own[i]
-            term_10 = (-0.5) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / term_9 + (-0.5) * ((rest_sum_k_unit_2_3) if i == argmax_sum_k_unit_2_4 else (1.0 + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own_2)) / (1.0 + rest_sum_k_unit_2_3)
-            factor_33 = seed_5 * term_10 / temperature
+            case = ((rest_sum_k_unit_2_4) if i == argmax_sum_k_unit_2_4 else (1.0 + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own_2))
+            term_7 = (-0.5) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (1.0 + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / (1.0 + rest_sum_k_unit_4) + (-0.5) * case / term_6
+            factor_28 = seed_5 * term_7 / temperature
             for f_7 in range(d):
                 sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
                 sum_q_unit[i, f_7] = sum_q_unit_now
                 q_unit_5 = np.float64(q_unit[i, f_7])
-                factor_34 = q_unit_5 * (sum_q_unit_now + factor_33 * np.float64(k_unit[i, f_7]))
-                sum_norm_query_now, sum_norm_query_now_lost = _plus(sum_norm_query_now, sum_norm_query_now_lost, factor_34)
-                factor_35 = q_unit_5 * sum_q_unit_now
-                sum_norm_query_sensitivity_4_now, sum_norm_query_sensitivity_4_now_lost = _plus(sum_norm_query_sensitivity_4_now, sum_norm_query_sensitivity_4_now_lost, factor_35)
+                factor_29 = q_unit_5 * (sum_q_unit_now + factor_28 * np.float64(k_unit[i, f_7]))
+                sum_norm_query_now, sum_norm_query_now_lost = _plus(sum_norm_query_now, sum_norm_query_now_lost, factor_29)
+                factor_30 = q_unit_5 * sum_q_unit_now
+                sum_norm_query_sensitivity_4_now, sum_norm_query_sensitivity_4_now_lost = _plus(sum_norm_query_sensitivity_4_now, sum_norm_query_sensitivity_4_now_lost, factor_30)
             sum_norm_query_now = _completed(sum_norm_query_now, sum_norm_query_now_lost)
             sum_norm_query_sensitivity_4_now = _completed(sum_norm_query_sensitivity_4_now, sum_norm_query_sensitivity_4_now_lost)
             sum_norm_query[i] = sum_norm_query_now
             sum_norm_query_sensitivity_4[i] = sum_norm_query_sensitivity_4_now
             peak_query_4 = peak_query[i]
-            factor_37 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_4)
-            ratio_value_8 = _ratio(1.0, factor_37)
+            factor_32 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_4)
+            ratio_value_7 = _ratio(1.0, factor_32)
             sum_k_unit_entry_1_3 = sum_k_unit_entry_1[i]
-            factor_38 = exp_sum_k_unit_2_own_2 * ratio_value_8 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2_3))
-            factor_39 = -ratio_value_8 * term_10 / temperature
-            factor_40 = exp_sum_k_unit_own_2 / (temperature * term_9)
+            factor_33 = exp_sum_k_unit_2_own_2 * case * ratio_value_7 / ((temperature * temperature) * (term_6 * term_6))
+            factor_34 = -ratio_value_7 * term_7 / temperature
+            factor_35 = exp_sum_k_unit_own_2 / (temperature * (1.0 + rest_sum_k_unit_4))
             sum_norm_query_sensitivity_7 = sum_norm_query_sensitivity[i]
-            factor_41 = seed_5 * sum_norm_query_sensitivity_7
-            factor_42 = seed_5 / temperature
-            factor_43 = -sum_norm_query_sensitivity_4_now * ratio_value_8
+            factor_36 = seed_5 * sum_norm_query_sensitivity_7
+            factor_37 = seed_5 / temperature
+            factor_38 = -sum_norm_query_sensitivity_4_now * ratio_value_7
             for d_56 in range(d):
                 sum_q_unit_2 = sum_q_unit[i, d_56]
                 k_unit_6 = np.float64(k_unit[i, d_56])
-                factor_36 = factor_33 * k_unit_6
+                factor_31 = factor_28 * k_unit_6
                 q_unit_6 = np.float64(q_unit[i, d_56])
                 logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[i, d_56]
-                sum_norm_query_change_2[i, d_56] = sum_norm_query_sensitivity_3[i, d_56] + (sum_q_unit_2 + factor_36) * ratio_value_8 + factor_41 * (factor_38 * 0.5 * (k_unit_6 - sum_k_unit_entry_1_3 * q_unit_6) + factor_39 * q_unit_6 + factor_40 * (-0.5) * logsumexp_sum_k_unit_centred_3) + factor_42 * 0.5 * sum_norm_query_sensitivity_2[i, d_56] + factor_43 * q_unit_6
-                gradient_query[i, d_56] = (sum_q_unit_2 + factor_36 - sum_norm_query_now * q_unit_6) * ratio_value_8
+                sum_norm_query_change_2[i, d_56] = sum_norm_query_sensitivity_3[i, d_56] + (sum_q_unit_2 + factor_31) * ratio_value_7 + factor_36 * (factor_33 * 0.5 * (k_unit_6 - sum_k_unit_entry_1_3 * q_unit_6) + factor_34 * q_unit_6 + factor_35 * (-0.5) * logsumexp_sum_k_unit_centred_3) + factor_37 * 0.5 * sum_norm_query_sensitivity_2[i, d_56] + factor_38 * q_unit_6
+                gradient_query[i, d_56] = (sum_q_unit_2 + factor_31 - sum_norm_query_now * q_unit_6) * ratio_value_7
     sum_norm_key_sensitivity_2[:, :] = 0.0
     sum_k_unit_2_sensitivity_own[:, :] = 0.0
-    factor_50 = loss_scale / temperature
-    factor_56 = loss_scale / (temperature * temperature)
+    factor_42 = loss_scale / temperature
+    factor_48 = loss_scale / (temperature * temperature)
     for start in range(0, n, block):
         stop = min(start + block, n)
         for j_3 in range(start, stop):
@@ -1754,215 +1716,181 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             sum_norm_key_sensitivity_3_now_lost = 0.0
             seed_6 = seed[j_3]
             rest_sum_k_unit_5 = rest_sum_k_unit[j_3]
-            term_11 = 1.0 + rest_sum_k_unit_5
+            term_8 = 1.0 + rest_sum_k_unit_5
             argmax_sum_k_unit_4 = argmax_sum_k_unit[j_3]
             exp_sum_k_unit_own_3 = exp_sum_k_unit_own[j_3]
-            case = ((rest_sum_k_unit_5) if j_3 == argmax_sum_k_unit_4 else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own_3))
-            rest_sum_k_unit_2_4 = rest_sum_k_unit_2[j_3]
-            term_12 = 1.0 + rest_sum_k_unit_2_4
+            case_2 = ((rest_sum_k_unit_5) if j_3 == argmax_sum_k_unit_4 else (1.0 + rest_sum_k_unit_5 - exp_sum_k_unit_own_3))
+            rest_sum_k_unit_2_5 = rest_sum_k_unit_2[j_3]
+            term_9 = 1.0 + rest_sum_k_unit_2_5
             argmax_sum_k_unit_2_5 = argmax_sum_k_unit_2[j_3]
             exp_sum_k_unit_2_own_3 = exp_sum_k_unit_2_own[j_3]
-            case_2 = ((rest_sum_k_unit_2_4) if j_3 == argmax_sum_k_unit_2_5 else (1.0 + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own_3))
-            term_13 = (-0.5) * case / term_11 + (-0.5) * case_2 / term_12
-            factor_44 = seed_6 * term_13 / temperature
-            factor_47 = math.sqrt(scaled_query[argmax_sum_k_unit_4]) * _positive_part(peak_query[argmax_sum_k_unit_4])
-            ratio_value_9 = _ratio(1.0, factor_47)
+            case_3 = ((rest_sum_k_unit_2_5) if j_3 == argmax_sum_k_unit_2_5 else (1.0 + rest_sum_k_unit_2_5 - exp_sum_k_unit_2_own_3))
+            term_10 = (-0.5) * case_2 / term_8 + (-0.5) * case_3 / term_9
+            factor_39 = seed_6 * term_10 / temperature
+            case_4 = ((sample_weights[argmax_sum_k_unit_4]) if weighted else 1.0)
+            factor_43 = factor_42 * case_4
+            factor_44 = math.sqrt(scaled_query[argmax_sum_k_unit_4]) * _positive_part(peak_query[argmax_sum_k_unit_4])
+            ratio_value_8 = _ratio(1.0, factor_44)
             sum_norm_query_2 = sum_norm_query[argmax_sum_k_unit_4]
-            square_6 = (ratio_value_9 * ratio_value_9)
-            factor_48 = sum_norm_query_2 * square_6
-            factor_49 = ratio_value_9 / (temperature * temperature)
-            case_3 = ((sample_weights[argmax_sum_k_unit_4]) if weighted else 1.0)
-            factor_51 = factor_50 * case_3 * ratio_value_9
-            factor_52 = math.sqrt(scaled_key[argmax_sum_k_unit_4]) * _positive_part(peak_key[argmax_sum_k_unit_4])
-            rest_sum_k_unit_6 = rest_sum_k_unit[argmax_sum_k_unit_4]
+            square_3 = (ratio_value_8 * ratio_value_8)
+            factor_45 = sum_norm_query_2 * square_3
+            factor_46 = math.sqrt(scaled_key[argmax_sum_k_unit_4]) * _positive_part(peak_key[argmax_sum_k_unit_4])
             sum_k_unit_6 = np.float64(sum_k_unit[argmax_sum_k_unit_4, argmax_sum_k_unit_4])
-            factor_53 = sum_k_unit_6 / temperature
-            exp_difference_value = _exp_difference(factor_53, max_sum_k_unit[argmax_sum_k_unit_4])
-            case_4 = ((rest_sum_k_unit_6) if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_6 - exp_difference_value) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan)
-            factor_54 = factor_50 * square_6 * case_4 * case_3 / (1.0 + rest_sum_k_unit_6)
-            rest_sum_k_unit_2_5 = rest_sum_k_unit_2[argmax_sum_k_unit_4]
-            term_14 = 1.0 + rest_sum_k_unit_2_5
-            exp_difference_value_2 = _exp_difference(factor_53, max_sum_k_unit_2[argmax_sum_k_unit_4])
-            case_5 = ((rest_sum_k_unit_2_5) if argmax_sum_k_unit_4 == argmax_sum_k_unit_2[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_2_5 - exp_difference_value_2) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan)
-            factor_55 = factor_50 * square_6 * case_5 * case_3 / term_14
-            sum_norm_query_sensitivity_8 = sum_norm_query_sensitivity[argmax_sum_k_unit_4]
-            square_7 = (exp_difference_value_2 * exp_difference_value_2)
-            factor_57 = factor_56 * sum_norm_query_sensitivity_8 * square_7 * square_6 * case_3 / (term_14 * term_14)
-            factor_58 = factor_56 * square_6 * case_5 * case_3 * exp_difference_value_2 / (term_14 * term_14)
-            factor_59 = -sum_norm_query_2 * square_6
-            term_16 = (-0.5) * case_4 / (1.0 + rest_sum_k_unit_6) + (-0.5) * case_5 / term_14
-            factor_60 = factor_50 * case_3 * term_16
-            factor_61 = exp_difference_value_2 * ratio_value_9 / ((temperature * temperature) * term_14)
-            factor_62 = -ratio_value_9 * term_16 / temperature
-            factor_63 = exp_difference_value / (temperature * (1.0 + rest_sum_k_unit_6))
-            factor_64 = loss_scale * sum_norm_query_sensitivity_8 * case_3
-            factor_65 = factor_50 * case_3
-            factor_66 = -sum_norm_query_sensitivity_4[argmax_sum_k_unit_4] * ratio_value_9
-            factor_67 = factor_50 * case_3 * exp_difference_value * ratio_value_9 / (1.0 + rest_sum_k_unit_6)
-            factor_68 = factor_56 * sum_norm_query_sensitivity_8 * sum_k_unit_6 * square_7 * square_6 * case_3 / (term_14 * term_14)
-            ratio_value_12 = _ratio(1.0, math.sqrt(scaled_query[j_3]) * _positive_part(peak_query[j_3]))
+            rest_sum_k_unit_2_6 = rest_sum_k_unit_2[argmax_sum_k_unit_4]
+            term_12 = 1.0 + rest_sum_k_unit_2_6
+            factor_47 = sum_k_unit_6 / temperature
+            exp_difference_value = _exp_difference(factor_47, max_sum_k_unit_2[argmax_sum_k_unit_4])
+            case_5 = ((rest_sum_k_unit_2_6) if argmax_sum_k_unit_4 == argmax_sum_k_unit_2[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_2_6 - exp_difference_value) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan)
+            factor_49 = factor_48 * square_3 * case_5 * case_4 * exp_difference_value / (term_12 * term_12)
+            factor_50 = -sum_norm_query_2 * square_3
+            rest_sum_k_unit_6 = rest_sum_k_unit[argmax_sum_k_unit_4]
+            exp_difference_value_2 = _exp_difference(factor_47, max_sum_k_unit[argmax_sum_k_unit_4])
+            term_13 = (-0.5) * ((rest_sum_k_unit_6) if argmax_sum_k_unit_4 == argmax_sum_k_unit[argmax_sum_k_unit_4] else (1.0 + rest_sum_k_unit_6 - exp_difference_value_2) if argmax_sum_k_unit_4 == argmax_sum_k_unit_4 else np.nan) / (1.0 + rest_sum_k_unit_6) + (-0.5) * case_5 / term_12
+            factor_51 = factor_42 * case_4 * term_13
+            factor_53 = case_5 * exp_difference_value * ratio_value_8 / ((temperature * temperature) * (term_12 * term_12))
+            factor_54 = -ratio_value_8 * term_13 / temperature
+            factor_55 = exp_difference_value_2 / (temperature * (1.0 + rest_sum_k_unit_6))
+            factor_56 = loss_scale * sum_norm_query_sensitivity[argmax_sum_k_unit_4] * case_4
+            factor_57 = -sum_norm_query_sensitivity_4[argmax_sum_k_unit_4] * ratio_value_8
+            factor_58 = factor_42 * case_4 * exp_difference_value_2 * ratio_value_8 / (1.0 + rest_sum_k_unit_6)
+            factor_59 = seed_6 / temperature
+            ratio_value_11 = _ratio(1.0, math.sqrt(scaled_query[j_3]) * _positive_part(peak_query[j_3]))
             sum_norm_query_3 = sum_norm_query[j_3]
-            square_9 = (ratio_value_12 * ratio_value_12)
-            factor_69 = sum_norm_query_3 * square_9
-            factor_70 = seed_6 * ratio_value_12 / temperature
-            factor_71 = ratio_value_12 / (temperature * temperature)
-            factor_72 = exp_sum_k_unit_own_3 * seed_6 * square_9 / ((temperature * temperature) * term_11)
-            factor_73 = seed_6 * square_9 * case / (temperature * term_11)
-            factor_74 = seed_6 * square_9 * case_2 / (temperature * term_12)
-            factor_75 = exp_sum_k_unit_own_3 * seed_6 * sum_k_unit_entry_2[j_3] * square_9 / ((temperature * temperature) * term_11)
-            sum_norm_query_sensitivity_9 = sum_norm_query_sensitivity[j_3]
-            square_10 = (exp_sum_k_unit_2_own_3 * exp_sum_k_unit_2_own_3)
-            factor_76 = seed_6 * sum_norm_query_sensitivity_9 * square_10 * square_9 / ((temperature * temperature) * (term_12 * term_12))
+            square_4 = (ratio_value_11 * ratio_value_11)
+            factor_60 = sum_norm_query_3 * square_4
             sum_k_unit_entry_1_4 = sum_k_unit_entry_1[j_3]
-            factor_77 = exp_sum_k_unit_2_own_3 * seed_6 * square_9 * case_2 / ((temperature * temperature) * (term_12 * term_12))
-            factor_78 = -sum_norm_query_3 * square_9
-            factor_79 = exp_sum_k_unit_own_3 * seed_6 * ratio_value_12 / (temperature * term_11)
-            factor_80 = exp_sum_k_unit_own_3 * seed_6 * sum_k_unit_entry_1_4 * square_9 / ((temperature * temperature) * term_11)
-            factor_81 = seed_6 * sum_k_unit_entry_1_4 * sum_norm_query_sensitivity_9 * square_10 * square_9 / ((temperature * temperature) * (term_12 * term_12))
+            factor_62 = exp_sum_k_unit_own_3 * seed_6 * square_4 / ((temperature * temperature) * term_8)
+            factor_63 = exp_sum_k_unit_2_own_3 * seed_6 * square_4 * case_3 / ((temperature * temperature) * (term_9 * term_9))
+            factor_64 = -sum_norm_query_3 * square_4
+            factor_65 = exp_sum_k_unit_own_3 * seed_6 * ratio_value_11 / (temperature * term_8)
             for f_4 in range(d):
                 sum_k_unit_2_now = np.float64(sum_k_unit_2_product[j_3, f_4]) / temperature
                 sum_k_unit_2[j_3, f_4] = sum_k_unit_2_now
                 k_unit_7 = np.float64(k_unit[j_3, f_4])
                 q_unit_7 = np.float64(q_unit[j_3, f_4])
-                factor_45 = k_unit_7 * (sum_k_unit_2_now + factor_44 * q_unit_7)
-                sum_norm_key_now, sum_norm_key_now_lost = _plus(sum_norm_key_now, sum_norm_key_now_lost, factor_45)
-                factor_46 = k_unit_7 * sum_k_unit_2_now
-                sum_norm_key_sensitivity_3_now, sum_norm_key_sensitivity_3_now_lost = _plus(sum_norm_key_sensitivity_3_now, sum_norm_key_sensitivity_3_now_lost, factor_46)
+                factor_40 = k_unit_7 * (sum_k_unit_2_now + factor_39 * q_unit_7)
+                sum_norm_key_now, sum_norm_key_now_lost = _plus(sum_norm_key_now, sum_norm_key_now_lost, factor_40)
+                factor_41 = k_unit_7 * sum_k_unit_2_now
+                sum_norm_key_sensitivity_3_now, sum_norm_key_sensitivity_3_now_lost = _plus(sum_norm_key_sensitivity_3_now, sum_norm_key_sensitivity_3_now_lost, factor_41)
                 q_6 = np.float64(query[argmax_sum_k_unit_4, f_4])
-                ratio_value_10 = _ratio(q_6, factor_47)
-                square_5 = (ratio_value_10 * ratio_value_10)
+                ratio_value_9 = _ratio(q_6, factor_44)
                 k_6 = np.float64(key[argmax_sum_k_unit_4, f_4])
-                ratio_value_11 = _ratio(k_6, factor_52)
-                term_15 = ratio_value_11 - sum_k_unit_6 * ratio_value_10
+                ratio_value_10 = _ratio(k_6, factor_46)
+                term_11 = ratio_value_10 - sum_k_unit_6 * ratio_value_9
                 sum_q_unit_3 = sum_q_unit[argmax_sum_k_unit_4, f_4]
+                factor_52 = factor_51 * ratio_value_10
                 logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, f_4]
-                square_8 = (q_unit_7 * q_unit_7)
-                hessian_query[j_3, f_4] = ((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4] * ratio_value_9 + factor_48 * 2.0 * square_5 + factor_49 * 0.5 * sum_norm_query_sensitivity_5_own[argmax_sum_k_unit_4, f_4] * ratio_value_10 + factor_51 * 0.5 * sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4] + factor_54 * 0.5 * ratio_value_11 * ratio_value_10 + factor_55 * 0.5 * ratio_value_11 * ratio_value_10 + factor_57 * 0.5 * ratio_value_11 * ratio_value_10 + factor_58 * 0.5 * term_15 * ratio_value_11 + factor_59 - sum_q_unit_3 * square_6 * ratio_value_10 - (sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4] + (sum_q_unit_3 + factor_60 * ratio_value_11) * ratio_value_9 + factor_64 * (factor_61 * 0.5 * term_15 + factor_62 * ratio_value_10 + factor_63 * (-0.5) * logsumexp_sum_k_unit_centred_4) + factor_65 * 0.5 * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4] + factor_66 * ratio_value_10) * ratio_value_9 * ratio_value_10 + factor_49 * (-0.5) * sum_q_unit_sensitivity_3_own[argmax_sum_k_unit_4, f_4] + factor_67 * (-0.5) * logsumexp_sum_k_unit_centred_4 * ratio_value_11 + factor_68 * (-0.5) * square_5) if j_3 == argmax_sum_k_unit_4 else (sum_q_unit_sensitivity_2_own[j_3, f_4] * ratio_value_12 + factor_69 * 2.0 * square_8 + factor_70 * 0.5 * sum_q_unit_sensitivity_own[j_3, f_4] + factor_71 * 0.5 * q_unit_7 * sum_norm_query_sensitivity_5_own[j_3, f_4] + factor_72 * 0.5 * (k_unit_7 * k_unit_7) + factor_73 * 0.5 * k_unit_7 * q_unit_7 + factor_74 * 0.5 * k_unit_7 * q_unit_7 + factor_75 * 0.5 * k_unit_7 * q_unit_7 + factor_76 * 0.5 * k_unit_7 * q_unit_7 + factor_77 * 0.5 * k_unit_7 * (k_unit_7 - sum_k_unit_entry_1_4 * q_unit_7) + factor_78 - q_unit_7 * sum_q_unit[j_3, f_4] * square_9 - q_unit_7 * sum_norm_query_change[j_3, f_4] * ratio_value_12 - q_unit_7 * sum_norm_query_change_2[j_3, f_4] * ratio_value_12 + factor_71 * (-0.5) * sum_q_unit_sensitivity_3_own[j_3, f_4] + factor_79 * (-0.5) * k_unit_7 * logsumexp_sum_k_unit_centred[j_3, f_4] + factor_72 * (-0.5) * k_unit_7 * ratio_value_11 + factor_80 * (-0.5) * k_unit_7 * q_unit_7 + factor_81 * (-0.5) * square_8))
+                factor_61 = -sum_k_unit_entry_1_4 * q_unit_7
+                hessian_query[j_3, f_4] = (((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4] + factor_43 * 0.5 * sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4]) * ratio_value_8 + factor_45 * (ratio_value_9 * ratio_value_9) + factor_49 * 0.5 * term_11 * ratio_value_10 + factor_50 - square_3 * (sum_q_unit_3 + factor_52 - sum_norm_query_2 * ratio_value_9) * ratio_value_9 - (sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4] + (sum_q_unit_3 + factor_52) * ratio_value_8 + factor_56 * (factor_53 * 0.5 * term_11 + factor_54 * ratio_value_9 + factor_55 * (-0.5) * logsumexp_sum_k_unit_centred_4) + factor_43 * 0.5 * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4] + factor_57 * ratio_value_9) * ratio_value_8 * ratio_value_9 + factor_58 * (-0.5) * logsumexp_sum_k_unit_centred_4 * ratio_value_10) if j_3 == argmax_sum_k_unit_4 else ((sum_q_unit_sensitivity_2_own[j_3, f_4] + factor_59 * 0.5 * sum_q_unit_sensitivity_own[j_3, f_4]) * ratio_value_11 + factor_60 * (q_unit_7 * q_unit_7) + factor_62 * 0.5 * k_unit_7 * (k_unit_7 + sum_k_unit_entry_2[j_3] * q_unit_7 - ratio_value_10 + factor_61) + factor_63 * 0.5 * k_unit_7 * (k_unit_7 + factor_61) + factor_64 - q_unit_7 * square_4 * (sum_q_unit[j_3, f_4] + factor_39 * k_unit_7 - sum_norm_query_3 * q_unit_7) - q_unit_7 * sum_norm_query_change[j_3, f_4] * ratio_value_11 - q_unit_7 * sum_norm_query_change_2[j_3, f_4] * ratio_value_11 + factor_65 * (-0.5) * k_unit_7 * logsumexp_sum_k_unit_centred[j_3, f_4]))
             sum_norm_key_now = _completed(sum_norm_key_now, sum_norm_key_now_lost)
             sum_norm_key_sensitivity_3_now = _completed(sum_norm_key_sensitivity_3_now, sum_norm_key_sensitivity_3_now_lost)
             sum_norm_key[j_3] = sum_norm_key_now
             sum_norm_key_sensitivity_3[j_3] = sum_norm_key_sensitivity_3_now
-            ratio_value_13 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
+            ratio_value_12 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
             for d_11 in range(d):
-                gradient_key[j_3, d_11] = (sum_k_unit_2[j_3, d_11] + factor_44 * np.float64(q_unit[j_3, d_11]) - sum_norm_key_now * np.float64(k_unit[j_3, d_11])) * ratio_value_13
+                gradient_key[j_3, d_11] = (sum_k_unit_2[j_3, d_11] + factor_39 * np.float64(q_unit[j_3, d_11]) - sum_norm_key_now * np.float64(k_unit[j_3, d_11])) * ratio_value_12
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
         for j_3 in range(start, stop):
             row = j_3 - start
-            seed_7 = seed[j_3]
             rest_sum_k_unit_7 = rest_sum_k_unit[j_3]
-            term_17 = 1.0 + rest_sum_k_unit_7
-            factor_84 = seed_7 / ((temperature * temperature) * term_17)
+            argmax_sum_k_unit_5 = argmax_sum_k_unit[j_3]
+            seed_7 = seed[j_3]
+            term_14 = 1.0 + rest_sum_k_unit_7
+            factor_68 = seed_7 / ((temperature * temperature) * (term_14 * term_14))
             for i in range(n):
                 sum_k_unit_again_2_2 = np.float64(sum_k_unit_again_2[row, i])
-                factor_82 = sum_k_unit_again_2_2 / temperature
-                exp_sum_k_unit_2_again_2 = _exp_difference(factor_82, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
-                exp_sum_k_unit_again_2 = _exp_difference(factor_82, max_sum_k_unit[j_3])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                factor_66 = sum_k_unit_again_2_2 / temperature
+                exp_sum_k_unit_2_again_2 = _exp_difference(factor_66, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
+                exp_sum_k_unit_again_2 = _exp_difference(factor_66, max_sum_k_unit[j_3])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 peak_key_3 = peak_key[i]
-                factor_83 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_3)
-                ratio_value_14 = _ratio(1.0, factor_83)
-                factor_85 = factor_84 * exp_sum_k_unit_again_2 * ratio_value_14
+                factor_67 = math.sqrt(scaled_key[i]) * _positive_part(peak_key_3)
+                ratio_value_13 = _ratio(1.0, factor_67)
+                factor_69 = factor_68 * exp_sum_k_unit_again_2 * ((rest_sum_k_unit_7) if i == argmax_sum_k_unit_5 else (1.0 + rest_sum_k_unit_7 - exp_sum_k_unit_again_2)) * ratio_value_13
                 seed_8 = seed[i]
-                rest_sum_k_unit_2_6 = rest_sum_k_unit_2[i]
-                factor_86 = exp_sum_k_unit_2_again_2 * seed_8 / (temperature * (1.0 + rest_sum_k_unit_2_6))
-                for d_86 in range(d):
-                    q_unit_8 = np.float64(q_unit[j_3, d_86])
-                    k_unit_8 = np.float64(k_unit[i, d_86])
-                    term_18 = factor_85 * 0.5 * (q_unit_8 - k_unit_8 * sum_k_unit_again_2_2) + factor_86 * (-0.5) * logsumexp_sum_k_unit_2_centred[i, d_86]
+                rest_sum_k_unit_2_7 = rest_sum_k_unit_2[i]
+                term_15 = 1.0 + rest_sum_k_unit_2_7
+                factor_70 = exp_sum_k_unit_2_again_2 * seed_8 / (temperature * term_15)
+                for d_82 in range(d):
+                    q_unit_8 = np.float64(q_unit[j_3, d_82])
+                    k_unit_8 = np.float64(k_unit[i, d_82])
+                    term_16 = factor_69 * 0.5 * (q_unit_8 - k_unit_8 * sum_k_unit_again_2_2) + factor_70 * (-0.5) * logsumexp_sum_k_unit_2_centred[i, d_82]
                     if j_3 != i:
-                        sum_norm_key_sensitivity_2[i, d_86] += sum_k_unit_again_2_2 * term_18
+                        sum_norm_key_sensitivity_2[i, d_82] += sum_k_unit_again_2_2 * term_16
                     if j_3 != i:
-                        sum_k_unit_2_sensitivity_own[i, d_86] += q_unit_8 * term_18
+                        sum_k_unit_2_sensitivity_own[i, d_82] += q_unit_8 * term_16
     for j_3 in range(n):
         seed_9 = seed[j_3]
         rest_sum_k_unit_8 = rest_sum_k_unit[j_3]
-        term_19 = 1.0 + rest_sum_k_unit_8
-        argmax_sum_k_unit_5 = argmax_sum_k_unit[j_3]
+        term_17 = 1.0 + rest_sum_k_unit_8
+        argmax_sum_k_unit_6 = argmax_sum_k_unit[j_3]
         exp_sum_k_unit_own_4 = exp_sum_k_unit_own[j_3]
-        case_6 = ((rest_sum_k_unit_8) if j_3 == argmax_sum_k_unit_5 else (1.0 + rest_sum_k_unit_8 - exp_sum_k_unit_own_4))
-        rest_sum_k_unit_2_7 = rest_sum_k_unit_2[j_3]
-        term_20 = 1.0 + rest_sum_k_unit_2_7
+        case_6 = ((rest_sum_k_unit_8) if j_3 == argmax_sum_k_unit_6 else (1.0 + rest_sum_k_unit_8 - exp_sum_k_unit_own_4))
+        rest_sum_k_unit_2_8 = rest_sum_k_unit_2[j_3]
+        term_18 = 1.0 + rest_sum_k_unit_2_8
         argmax_sum_k_unit_2_6 = argmax_sum_k_unit_2[j_3]
         exp_sum_k_unit_2_own_4 = exp_sum_k_unit_2_own[j_3]
-        case_7 = ((rest_sum_k_unit_2_7) if j_3 == argmax_sum_k_unit_2_6 else (1.0 + rest_sum_k_unit_2_7 - exp_sum_k_unit_2_own_4))
-        term_21 = (-0.5) * case_6 / term_19 + (-0.5) * case_7 / term_20
-        factor_87 = seed_9 * term_21 / temperature
-        ratio_value_15 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
+        case_7 = ((rest_sum_k_unit_2_8) if j_3 == argmax_sum_k_unit_2_6 else (1.0 + rest_sum_k_unit_2_8 - exp_sum_k_unit_2_own_4))
+        term_19 = (-0.5) * case_6 / term_17 + (-0.5) * case_7 / term_18
+        factor_71 = seed_9 * term_19 / temperature
+        ratio_value_14 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
         sum_k_unit_entry_1_5 = sum_k_unit_entry_1[j_3]
-        factor_88 = exp_sum_k_unit_own_4 * ratio_value_15 / ((temperature * temperature) * term_19)
-        factor_89 = -ratio_value_15 * term_21 / temperature
-        factor_90 = exp_sum_k_unit_2_own_4 / (temperature * term_20)
-        sum_norm_query_sensitivity_10 = sum_norm_query_sensitivity[j_3]
-        factor_91 = seed_9 * sum_norm_query_sensitivity_10
-        factor_92 = seed_9 / temperature
-        factor_93 = -sum_norm_key_sensitivity_3[j_3] * ratio_value_15
-        factor_94 = math.sqrt(scaled_key[argmax_sum_k_unit_2_6]) * _positive_part(peak_key[argmax_sum_k_unit_2_6])
-        ratio_value_16 = _ratio(1.0, factor_94)
-        sum_norm_key_2 = sum_norm_key[argmax_sum_k_unit_2_6]
-        square_12 = (ratio_value_16 * ratio_value_16)
-        factor_95 = sum_norm_key_2 * square_12
-        factor_96 = ratio_value_16 / (temperature * temperature)
+        factor_74 = exp_sum_k_unit_own_4 * case_6 * ratio_value_14 / ((temperature * temperature) * (term_17 * term_17))
+        factor_75 = -ratio_value_14 * term_19 / temperature
+        factor_76 = exp_sum_k_unit_2_own_4 / (temperature * term_18)
+        factor_77 = seed_9 * sum_norm_query_sensitivity[j_3]
+        factor_78 = seed_9 / temperature
+        factor_79 = -sum_norm_key_sensitivity_3[j_3] * ratio_value_14
         case_8 = ((sample_weights[argmax_sum_k_unit_2_6]) if weighted else 1.0)
-        factor_97 = factor_50 * case_8 * ratio_value_16
-        factor_98 = math.sqrt(scaled_query[argmax_sum_k_unit_2_6]) * _positive_part(peak_query[argmax_sum_k_unit_2_6])
-        rest_sum_k_unit_9 = rest_sum_k_unit[argmax_sum_k_unit_2_6]
-        term_23 = 1.0 + rest_sum_k_unit_9
+        factor_80 = factor_42 * case_8
+        factor_81 = math.sqrt(scaled_key[argmax_sum_k_unit_2_6]) * _positive_part(peak_key[argmax_sum_k_unit_2_6])
+        ratio_value_15 = _ratio(1.0, factor_81)
+        sum_norm_key_2 = sum_norm_key[argmax_sum_k_unit_2_6]
+        square_5 = (ratio_value_15 * ratio_value_15)
+        factor_82 = sum_norm_key_2 * square_5
+        factor_83 = math.sqrt(scaled_query[argmax_sum_k_unit_2_6]) * _positive_part(peak_query[argmax_sum_k_unit_2_6])
         sum_k_unit_7 = np.float64(sum_k_unit[argmax_sum_k_unit_2_6, argmax_sum_k_unit_2_6])
-        factor_99 = sum_k_unit_7 / temperature
-        exp_difference_value_3 = _exp_difference(factor_99, max_sum_k_unit[argmax_sum_k_unit_2_6])
+        rest_sum_k_unit_9 = rest_sum_k_unit[argmax_sum_k_unit_2_6]
+        term_22 = 1.0 + rest_sum_k_unit_9
+        factor_84 = sum_k_unit_7 / temperature
+        exp_difference_value_3 = _exp_difference(factor_84, max_sum_k_unit[argmax_sum_k_unit_2_6])
         case_9 = ((rest_sum_k_unit_9) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit[argmax_sum_k_unit_2_6] else (1.0 + rest_sum_k_unit_9 - exp_difference_value_3) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else np.nan)
-        factor_100 = factor_50 * square_12 * case_9 * case_8 / term_23
-        rest_sum_k_unit_2_8 = rest_sum_k_unit_2[argmax_sum_k_unit_2_6]
-        exp_difference_value_4 = _exp_difference(factor_99, max_sum_k_unit_2[argmax_sum_k_unit_2_6])
-        case_10 = ((rest_sum_k_unit_2_8) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else (1.0 + rest_sum_k_unit_2_8 - exp_difference_value_4) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else np.nan)
-        factor_101 = factor_50 * square_12 * case_10 * case_8 / (1.0 + rest_sum_k_unit_2_8)
-        sum_norm_query_sensitivity_11 = sum_norm_query_sensitivity[argmax_sum_k_unit_2_6]
-        square_13 = (exp_difference_value_3 * exp_difference_value_3)
-        factor_102 = factor_56 * sum_norm_query_sensitivity_11 * square_13 * square_12 * case_8 / (term_23 * term_23)
-        factor_103 = factor_56 * square_12 * case_9 * case_8 * exp_difference_value_3 / (term_23 * term_23)
-        factor_104 = -sum_norm_key_2 * square_12
-        term_25 = (-0.5) * case_9 / term_23 + (-0.5) * case_10 / (1.0 + rest_sum_k_unit_2_8)
-        factor_105 = factor_50 * case_8 * term_25
-        factor_106 = exp_difference_value_3 * ratio_value_16 / ((temperature * temperature) * term_23)
-        factor_107 = -ratio_value_16 * term_25 / temperature
-        factor_108 = exp_difference_value_4 / (temperature * (1.0 + rest_sum_k_unit_2_8))
-        factor_109 = loss_scale * sum_norm_query_sensitivity_11 * case_8
-        factor_110 = factor_50 * case_8
-        factor_111 = -sum_norm_key_sensitivity_3[argmax_sum_k_unit_2_6] * ratio_value_16
-        factor_112 = factor_50 * case_8 * exp_difference_value_4 * ratio_value_16 / (1.0 + rest_sum_k_unit_2_8)
-        factor_113 = factor_56 * sum_norm_query_sensitivity_11 * sum_k_unit_7 * square_13 * square_12 * case_8 / (term_23 * term_23)
+        factor_85 = factor_48 * square_5 * case_9 * case_8 * exp_difference_value_3 / (term_22 * term_22)
+        factor_86 = -sum_norm_key_2 * square_5
+        rest_sum_k_unit_2_9 = rest_sum_k_unit_2[argmax_sum_k_unit_2_6]
+        exp_difference_value_4 = _exp_difference(factor_84, max_sum_k_unit_2[argmax_sum_k_unit_2_6])
+        term_23 = (-0.5) * case_9 / term_22 + (-0.5) * ((rest_sum_k_unit_2_9) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2[argmax_sum_k_unit_2_6] else (1.0 + rest_sum_k_unit_2_9 - exp_difference_value_4) if argmax_sum_k_unit_2_6 == argmax_sum_k_unit_2_6 else np.nan) / (1.0 + rest_sum_k_unit_2_9)
+        factor_87 = factor_42 * case_8 * term_23
+        factor_89 = case_9 * exp_difference_value_3 * ratio_value_15 / ((temperature * temperature) * (term_22 * term_22))
+        factor_90 = -ratio_value_15 * term_23 / temperature
+        factor_91 = exp_difference_value_4 / (temperature * (1.0 + rest_sum_k_unit_2_9))
+        factor_92 = loss_scale * sum_norm_query_sensitivity[argmax_sum_k_unit_2_6] * case_8
+        factor_93 = -sum_norm_key_sensitivity_3[argmax_sum_k_unit_2_6] * ratio_value_15
+        factor_94 = factor_42 * case_8 * exp_difference_value_4 * ratio_value_15 / (1.0 + rest_sum_k_unit_2_9)
         sum_norm_key_3 = sum_norm_key[j_3]
-        square_15 = (ratio_value_15 * ratio_value_15)
-        factor_114 = sum_norm_key_3 * square_15
-        factor_115 = seed_9 * ratio_value_15 / temperature
-        factor_116 = ratio_value_15 / (temperature * temperature)
-        factor_117 = exp_sum_k_unit_2_own_4 * seed_9 * square_15 / ((temperature * temperature) * term_20)
-        factor_118 = seed_9 * square_15 * case_6 / (temperature * term_19)
-        factor_119 = seed_9 * square_15 * case_7 / (temperature * term_20)
-        square_16 = (exp_sum_k_unit_own_4 * exp_sum_k_unit_own_4)
-        factor_120 = seed_9 * sum_norm_query_sensitivity_10 * square_16 * square_15 / ((temperature * temperature) * (term_19 * term_19))
-        factor_121 = exp_sum_k_unit_own_4 * seed_9 * square_15 * case_6 / ((temperature * temperature) * (term_19 * term_19))
-        factor_122 = exp_sum_k_unit_2_own_4 * seed_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_6, j_3]) * square_15 / ((temperature * temperature) * term_20)
-        factor_123 = -sum_norm_key_3 * square_15
-        factor_124 = exp_sum_k_unit_2_own_4 * seed_9 * ratio_value_15 / (temperature * term_20)
-        factor_125 = seed_9 * sum_k_unit_entry_1_5 * sum_norm_query_sensitivity_10 * square_16 * square_15 / ((temperature * temperature) * (term_19 * term_19))
-        factor_126 = exp_sum_k_unit_2_own_4 * seed_9 * sum_k_unit_entry_1_5 * square_15 / ((temperature * temperature) * term_20)
-        for d_86 in range(d):
-            sum_k_unit_2_2 = sum_k_unit_2[j_3, d_86]
-            q_unit_9 = np.float64(q_unit[j_3, d_86])
-            k_unit_9 = np.float64(k_unit[j_3, d_86])
-            term_22 = q_unit_9 - sum_k_unit_entry_1_5 * k_unit_9
-            logsumexp_sum_k_unit_2_centred_2 = logsumexp_sum_k_unit_2_centred[j_3, d_86]
-            sum_norm_key_change = sum_norm_key_sensitivity_2[j_3, d_86] + (sum_k_unit_2_2 + factor_87 * q_unit_9) * ratio_value_15 + factor_91 * (factor_88 * 0.5 * term_22 + factor_89 * k_unit_9 + factor_90 * (-0.5) * logsumexp_sum_k_unit_2_centred_2) + factor_92 * 0.5 * sum_norm_key_sensitivity[j_3, d_86] + factor_93 * k_unit_9  # -k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + seed*sum_norm_key_sensitivity/(2*temperature) + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature**2*(rest_sum_k_unit + 1)) - exp_sum_k_unit_2*logsumexp_sum_k_unit_2_centred/(2*temperature*(rest_sum_k_unit_2 + 1)) - k_unit*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature) + sum_norm_key_sensitivity_2 + (q_unit*seed*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))/temperature + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))
-            k_7 = np.float64(key[argmax_sum_k_unit_2_6, d_86])
-            ratio_value_17 = _ratio(k_7, factor_94)
-            square_11 = (ratio_value_17 * ratio_value_17)
-            q_7 = np.float64(query[argmax_sum_k_unit_2_6, d_86])
-            ratio_value_18 = _ratio(q_7, factor_98)
-            term_24 = ratio_value_18 - sum_k_unit_7 * ratio_value_17
-            sum_k_unit_2_3 = sum_k_unit_2[argmax_sum_k_unit_2_6, d_86]
-            logsumexp_sum_k_unit_2_centred_3 = logsumexp_sum_k_unit_2_centred[argmax_sum_k_unit_2_6, d_86]
-            square_14 = (k_unit_9 * k_unit_9)
-            hessian_key[j_3, d_86] = ((sum_k_unit_2_sensitivity_own[argmax_sum_k_unit_2_6, d_86] * ratio_value_16 + factor_95 * 2.0 * square_11 + factor_96 * 0.5 * sum_norm_key_sensitivity_4_own[argmax_sum_k_unit_2_6, d_86] * ratio_value_17 + factor_97 * 0.5 * sum_k_unit_2_sensitivity_3_own[argmax_sum_k_unit_2_6, d_86] + factor_100 * 0.5 * ratio_value_17 * ratio_value_18 + factor_101 * 0.5 * ratio_value_17 * ratio_value_18 + factor_102 * 0.5 * ratio_value_17 * ratio_value_18 + factor_103 * 0.5 * ratio_value_18 * term_24 + factor_104 - sum_k_unit_2_3 * square_12 * ratio_value_17 - (sum_norm_key_sensitivity_2[argmax_sum_k_unit_2_6, d_86] + (sum_k_unit_2_3 + factor_105 * ratio_value_18) * ratio_value_16 + factor_109 * (factor_106 * 0.5 * term_24 + factor_107 * ratio_value_17 + factor_108 * (-0.5) * logsumexp_sum_k_unit_2_centred_3) + factor_110 * 0.5 * sum_norm_key_sensitivity[argmax_sum_k_unit_2_6, d_86] + factor_111 * ratio_value_17) * ratio_value_16 * ratio_value_17 + factor_96 * (-0.5) * sum_k_unit_2_sensitivity_2_own[argmax_sum_k_unit_2_6, d_86] + factor_112 * (-0.5) * logsumexp_sum_k_unit_2_centred_3 * ratio_value_18 + factor_113 * (-0.5) * square_11) if j_3 == argmax_sum_k_unit_2_6 else (sum_k_unit_2_sensitivity_own[j_3, d_86] * ratio_value_15 + factor_114 * 2.0 * square_14 + factor_115 * 0.5 * sum_k_unit_2_sensitivity_3_own[j_3, d_86] + factor_116 * 0.5 * k_unit_9 * sum_norm_key_sensitivity_4_own[j_3, d_86] + factor_117 * 0.5 * (q_unit_9 * q_unit_9) + factor_118 * 0.5 * k_unit_9 * q_unit_9 + factor_119 * 0.5 * k_unit_9 * q_unit_9 + factor_120 * 0.5 * k_unit_9 * q_unit_9 + factor_121 * 0.5 * q_unit_9 * term_22 + factor_122 * 0.5 * k_unit_9 * q_unit_9 + factor_123 - sum_norm_key_change * k_unit_9 * ratio_value_15 - k_unit_9 * sum_k_unit_2_2 * square_15 - k_unit_9 * sum_norm_key_change_2[j_3, d_86] * ratio_value_15 + factor_116 * (-0.5) * sum_k_unit_2_sensitivity_2_own[j_3, d_86] + factor_124 * (-0.5) * logsumexp_sum_k_unit_2_centred_2 * q_unit_9 + factor_117 * (-0.5) * q_unit_9 * ratio_value_18 + factor_125 * (-0.5) * square_14 + factor_126 * (-0.5) * k_unit_9 * q_unit_9))
+        square_6 = (ratio_value_14 * ratio_value_14)
+        factor_95 = sum_norm_key_3 * square_6
+        factor_96 = exp_sum_k_unit_2_own_4 * seed_9 * square_6 / ((temperature * temperature) * term_18)
+        factor_97 = exp_sum_k_unit_own_4 * seed_9 * square_6 * case_6 / ((temperature * temperature) * (term_17 * term_17))
+        factor_98 = -sum_norm_key_3 * square_6
+        factor_99 = exp_sum_k_unit_2_own_4 * seed_9 * ratio_value_14 / (temperature * term_18)
+        for d_82 in range(d):
+            sum_k_unit_2_2 = sum_k_unit_2[j_3, d_82]
+            q_unit_9 = np.float64(q_unit[j_3, d_82])
+            factor_72 = factor_71 * q_unit_9
+            k_unit_9 = np.float64(k_unit[j_3, d_82])
+            factor_73 = -sum_k_unit_entry_1_5 * k_unit_9
+            term_20 = q_unit_9 + factor_73
+            logsumexp_sum_k_unit_2_centred_2 = logsumexp_sum_k_unit_2_centred[j_3, d_82]
+            sum_norm_key_change = sum_norm_key_sensitivity_2[j_3, d_82] + (sum_k_unit_2_2 + factor_72) * ratio_value_14 + factor_77 * (factor_74 * 0.5 * term_20 + factor_75 * k_unit_9 + factor_76 * (-0.5) * logsumexp_sum_k_unit_2_centred_2) + factor_78 * 0.5 * sum_norm_key_sensitivity[j_3, d_82] + factor_79 * k_unit_9  # -k_unit*sum_norm_key_sensitivity_3*ratio(1, sqrt(scaled_key)*positive_part(peak_key)) + seed*sum_norm_key_sensitivity/(2*temperature) + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)*Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(2*temperature**2*(rest_sum_k_unit + 1)**2) - exp_sum_k_unit_2*logsumexp_sum_k_unit_2_centred/(2*temperature*(rest_sum_k_unit_2 + 1)) - k_unit*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature) + sum_norm_key_sensitivity_2 + (q_unit*seed*(-Piecewise((rest_sum_k_unit_2, Eq(j_3, argmax_sum_k_unit_2)), (-exp_sum_k_unit_2 + rest_sum_k_unit_2 + 1, True))/(2*(rest_sum_k_unit_2 + 1)) - Piecewise((rest_sum_k_unit, Eq(j_3, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(2*(rest_sum_k_unit + 1)))/temperature + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))
+            k_7 = np.float64(key[argmax_sum_k_unit_2_6, d_82])
+            ratio_value_16 = _ratio(k_7, factor_81)
+            q_7 = np.float64(query[argmax_sum_k_unit_2_6, d_82])
+            ratio_value_17 = _ratio(q_7, factor_83)
+            term_21 = ratio_value_17 - sum_k_unit_7 * ratio_value_16
+            sum_k_unit_2_3 = sum_k_unit_2[argmax_sum_k_unit_2_6, d_82]
+            factor_88 = factor_87 * ratio_value_17
+            logsumexp_sum_k_unit_2_centred_3 = logsumexp_sum_k_unit_2_centred[argmax_sum_k_unit_2_6, d_82]
+            hessian_key[j_3, d_82] = (((sum_k_unit_2_sensitivity_own[argmax_sum_k_unit_2_6, d_82] + factor_80 * 0.5 * sum_k_unit_2_sensitivity_3_own[argmax_sum_k_unit_2_6, d_82]) * ratio_value_15 + factor_82 * (ratio_value_16 * ratio_value_16) + factor_85 * 0.5 * ratio_value_17 * term_21 + factor_86 - square_5 * (sum_k_unit_2_3 + factor_88 - sum_norm_key_2 * ratio_value_16) * ratio_value_16 - (sum_norm_key_sensitivity_2[argmax_sum_k_unit_2_6, d_82] + (sum_k_unit_2_3 + factor_88) * ratio_value_15 + factor_92 * (factor_89 * 0.5 * term_21 + factor_90 * ratio_value_16 + factor_91 * (-0.5) * logsumexp_sum_k_unit_2_centred_3) + factor_80 * 0.5 * sum_norm_key_sensitivity[argmax_sum_k_unit_2_6, d_82] + factor_93 * ratio_value_16) * ratio_value_15 * ratio_value_16 + factor_94 * (-0.5) * logsumexp_sum_k_unit_2_centred_3 * ratio_value_17) if j_3 == argmax_sum_k_unit_2_6 else ((sum_k_unit_2_sensitivity_own[j_3, d_82] + factor_78 * 0.5 * sum_k_unit_2_sensitivity_3_own[j_3, d_82]) * ratio_value_14 + factor_95 * (k_unit_9 * k_unit_9) + factor_96 * 0.5 * q_unit_9 * (q_unit_9 + k_unit_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_6, j_3]) - ratio_value_17 + factor_73) + factor_97 * 0.5 * q_unit_9 * term_20 + factor_98 - sum_norm_key_change * k_unit_9 * ratio_value_14 - k_unit_9 * square_6 * (sum_k_unit_2_2 + factor_72 - sum_norm_key_3 * k_unit_9) - k_unit_9 * sum_norm_key_change_2[j_3, d_82] * ratio_value_14 + factor_99 * (-0.5) * logsumexp_sum_k_unit_2_centred_2 * q_unit_9))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2003,12 +1931,12 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         scaled_key_lost = 0.0
         scaled_query = 0.0
         scaled_query_lost = 0.0
-        for f_143 in range(d):
-            k_2 = np.float64(key[i, f_143])
+        for f_135 in range(d):
+            k_2 = np.float64(key[i, f_135])
             ratio_value = _ratio(k_2, peak_key)
             square = (ratio_value * ratio_value)
             scaled_key, scaled_key_lost = _plus(scaled_key, scaled_key_lost, square)
-            q_2 = np.float64(query[i, f_143])
+            q_2 = np.float64(query[i, f_135])
             ratio_value_2 = _ratio(q_2, peak_query)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query, scaled_query_lost = _plus(scaled_query, scaled_query_lost, square_2)
@@ -2050,10 +1978,10 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             rest_sum_k_unit = 0.0
             rest_sum_k_unit_lost = 0.0
-            for j_145 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_145]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_145] = exp_sum_k_unit_now
-                if j_145 != argmax_sum_k_unit:
+            for j_137 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit)
+                exp_sum_k_unit[j_137] = exp_sum_k_unit_now
+                if j_137 != argmax_sum_k_unit:
                     rest_sum_k_unit, rest_sum_k_unit_lost = _plus(rest_sum_k_unit, rest_sum_k_unit_lost, exp_sum_k_unit_now)
             rest_sum_k_unit = _completed(rest_sum_k_unit, rest_sum_k_unit_lost)
             seed_2 = seed[i]
@@ -2078,8 +2006,8 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost = _plus(sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost, factor_10)
             logsumexp_sum_k_unit_centred_2 = _completed(logsumexp_sum_k_unit_centred_2, logsumexp_sum_k_unit_centred_2_lost)
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (1.0 + rest_sum_k_unit)
-            for j_128 in range(n):
-                factor_12 = factor_11 * exp_sum_k_unit[j_128] * np.float64(sum_k_unit[i, j_128])
+            for j_120 in range(n):
+                factor_12 = factor_11 * exp_sum_k_unit[j_120] * np.float64(sum_k_unit[i, j_120])
                 sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost = _plus(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost, factor_12)
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
@@ -2217,12 +2145,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         scaled_key_now_lost = 0.0
         scaled_query_now = 0.0
         scaled_query_now_lost = 0.0
-        for f_143 in range(d):
-            k_2 = np.float64(key[i, f_143])
+        for f_135 in range(d):
+            k_2 = np.float64(key[i, f_135])
             ratio_value = _ratio(k_2, peak_key_now)
             square = (ratio_value * ratio_value)
             scaled_key_now, scaled_key_now_lost = _plus(scaled_key_now, scaled_key_now_lost, square)
-            q_2 = np.float64(query[i, f_143])
+            q_2 = np.float64(query[i, f_135])
             ratio_value_2 = _ratio(q_2, peak_query_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_query_now, scaled_query_now_lost = _plus(scaled_query_now, scaled_query_now_lost, square_2)
@@ -2297,10 +2225,10 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             rest_sum_k_unit_now = 0.0
             rest_sum_k_unit_now_lost = 0.0
-            for j_145 in range(n):
-                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_145]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[row, j_145] = exp_sum_k_unit_now
-                if j_145 != argmax_sum_k_unit_now:
+            for j_137 in range(n):
+                exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
+                exp_sum_k_unit[row, j_137] = exp_sum_k_unit_now
+                if j_137 != argmax_sum_k_unit_now:
                     rest_sum_k_unit_now, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now, rest_sum_k_unit_now_lost, exp_sum_k_unit_now)
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -2327,8 +2255,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             term = 1.0 + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             term_2 = sum_k_unit_tangent[i, argmax_sum_k_unit_3] / temperature + factor_9 * np.float64(sum_k_unit[i, argmax_sum_k_unit_3])
-            for j_132 in range(n):
-                factor_10 = exp_sum_k_unit[row, j_132] * (sum_k_unit_tangent[i, j_132] / temperature + factor_9 * np.float64(sum_k_unit[i, j_132]) - term_2) / term
+            for j_124 in range(n):
+                factor_10 = exp_sum_k_unit[row, j_124] * (sum_k_unit_tangent[i, j_124] / temperature + factor_9 * np.float64(sum_k_unit[i, j_124]) - term_2) / term
                 logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost, factor_10)
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent, logsumexp_sum_k_unit_tangent_lost)
             seed_3 = seed[i]
@@ -2457,50 +2385,50 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
     sum_temperature_2_tangent = 0.0
     sum_temperature_2_tangent_lost = 0.0
-    for i_135 in range(n):
-        seed_8 = seed[i_135]
-        rest_sum_k_unit_2_5 = rest_sum_k_unit_2[i_135]
+    for i_127 in range(n):
+        seed_8 = seed[i_127]
+        rest_sum_k_unit_2_5 = rest_sum_k_unit_2[i_127]
         term_3 = 1.0 + rest_sum_k_unit_2_5
-        for j_136 in range(n):
-            factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_136, i_135] * np.float64(sum_k_unit[j_136, i_135]) + exp_sum_k_unit_2[j_136, i_135] * sum_k_unit_tangent[j_136, i_135] / term_3)
+        for j_128 in range(n):
+            factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * np.float64(sum_k_unit[j_128, i_127]) + exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127] / term_3)
             sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, factor_22)
         sum_norm_key_tangent = 0.0
         sum_norm_key_tangent_lost = 0.0
         factor_23 = seed_8 / temperature
-        rest_sum_k_unit_7 = rest_sum_k_unit[i_135]
-        term_4 = (-0.5) * ((rest_sum_k_unit_7) if i_135 == argmax_sum_k_unit[i_135] else (1.0 + rest_sum_k_unit_7 - exp_sum_k_unit_own[i_135])) / (1.0 + rest_sum_k_unit_7) + (-0.5) * ((rest_sum_k_unit_2_5) if i_135 == argmax_sum_k_unit_2[i_135] else (1.0 + rest_sum_k_unit_2_5 - exp_sum_k_unit_2_own[i_135])) / term_3
+        rest_sum_k_unit_7 = rest_sum_k_unit[i_127]
+        term_4 = (-0.5) * ((rest_sum_k_unit_7) if i_127 == argmax_sum_k_unit[i_127] else (1.0 + rest_sum_k_unit_7 - exp_sum_k_unit_own[i_127])) / (1.0 + rest_sum_k_unit_7) + (-0.5) * ((rest_sum_k_unit_2_5) if i_127 == argmax_sum_k_unit_2[i_127] else (1.0 + rest_sum_k_unit_2_5 - exp_sum_k_unit_2_own[i_127])) / term_3
         factor_24 = seed_8 * term_4 / temperature
-        softmax_sum_k_unit_2_tangent_own_2 = softmax_sum_k_unit_2_tangent_own[i_135]
+        softmax_sum_k_unit_2_tangent_own_2 = softmax_sum_k_unit_2_tangent_own[i_127]
         factor_25 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 / temperature
-        softmax_sum_k_unit_tangent_own_2 = softmax_sum_k_unit_tangent_own[i_135]
+        softmax_sum_k_unit_tangent_own_2 = softmax_sum_k_unit_tangent_own[i_127]
         factor_26 = seed_8 * softmax_sum_k_unit_tangent_own_2 / temperature
         factor_27 = factor_9 * seed_8 * term_4
         for f_4 in range(d):
-            sum_k_unit_2_tangent_part3 = factor_23 * 0.5 * np.float64(sum_k_unit_2_tangent_part3_product[i_135, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
-            sum_k_unit_2_tangent_now = sum_k_unit_2_tangent_part3 + sum_k_unit_2_tangent_part1[i_135, f_4] + sum_k_unit_2_tangent_part2[i_135, f_4] + sum_k_unit_2_tangent_part4[i_135, f_4]
+            sum_k_unit_2_tangent_part3 = factor_23 * 0.5 * np.float64(sum_k_unit_2_tangent_part3_product[i_127, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+            sum_k_unit_2_tangent_now = sum_k_unit_2_tangent_part3 + sum_k_unit_2_tangent_part1[i_127, f_4] + sum_k_unit_2_tangent_part2[i_127, f_4] + sum_k_unit_2_tangent_part4[i_127, f_4]
             sum_k_unit_2_tangent[f_4] = sum_k_unit_2_tangent_now
-            q_unit_3 = np.float64(q_unit[i_135, f_4])
-            k_unit_3 = np.float64(k_unit[i_135, f_4])
-            term_5 = np.float64(k_unit_tangent[i_135, f_4]) * (sum_k_unit_2[i_135, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * np.float64(q_unit_tangent[i_135, f_4]) + factor_25 * 0.5 * k_unit_3 * q_unit_3 + factor_26 * 0.5 * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
+            q_unit_3 = np.float64(q_unit[i_127, f_4])
+            k_unit_3 = np.float64(k_unit[i_127, f_4])
+            term_5 = np.float64(k_unit_tangent[i_127, f_4]) * (sum_k_unit_2[i_127, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * np.float64(q_unit_tangent[i_127, f_4]) + factor_25 * 0.5 * k_unit_3 * q_unit_3 + factor_26 * 0.5 * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
             sum_norm_key_tangent, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent, sum_norm_key_tangent_lost, term_5)
         sum_norm_key_tangent = _completed(sum_norm_key_tangent, sum_norm_key_tangent_lost)
-        ratio_value_5 = _ratio(1.0, math.sqrt(scaled_key[i_135]) * _positive_part(peak_key[i_135]))
+        ratio_value_5 = _ratio(1.0, math.sqrt(scaled_key[i_127]) * _positive_part(peak_key[i_127]))
         factor_28 = seed_8 * ratio_value_5 * term_4 / temperature
         factor_29 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 * ratio_value_5 / temperature
         factor_30 = seed_8 * softmax_sum_k_unit_tangent_own_2 * ratio_value_5 / temperature
         factor_31 = -sum_norm_key_tangent * ratio_value_5
-        sum_norm_key_2 = sum_norm_key[i_135]
-        factor_32 = -norm_key_tangent[i_135] * (ratio_value_5 * ratio_value_5)
+        sum_norm_key_2 = sum_norm_key[i_127]
+        factor_32 = -norm_key_tangent[i_127] * (ratio_value_5 * ratio_value_5)
         factor_33 = -sum_norm_key_2 * ratio_value_5
         factor_34 = factor_9 * seed_8 * ratio_value_5 * term_4
         for d_11 in range(d):
-            q_unit_4 = np.float64(q_unit[i_135, d_11])
-            k_unit_4 = np.float64(k_unit[i_135, d_11])
-            product_key[i_135, d_11] = sum_k_unit_2_tangent[d_11] * ratio_value_5 + factor_28 * np.float64(q_unit_tangent[i_135, d_11]) + factor_29 * 0.5 * q_unit_4 + factor_30 * 0.5 * q_unit_4 + factor_31 * k_unit_4 + factor_32 * (sum_k_unit_2[i_135, d_11] + factor_24 * q_unit_4 - sum_norm_key_2 * k_unit_4) + factor_33 * np.float64(k_unit_tangent[i_135, d_11]) + factor_34 * q_unit_4
+            q_unit_4 = np.float64(q_unit[i_127, d_11])
+            k_unit_4 = np.float64(k_unit[i_127, d_11])
+            product_key[i_127, d_11] = sum_k_unit_2_tangent[d_11] * ratio_value_5 + factor_28 * np.float64(q_unit_tangent[i_127, d_11]) + factor_29 * 0.5 * q_unit_4 + factor_30 * 0.5 * q_unit_4 + factor_31 * k_unit_4 + factor_32 * (sum_k_unit_2[i_127, d_11] + factor_24 * q_unit_4 - sum_norm_key_2 * k_unit_4) + factor_33 * np.float64(k_unit_tangent[i_127, d_11]) + factor_34 * q_unit_4
     sum_temperature_2_tangent = _completed(sum_temperature_2_tangent, sum_temperature_2_tangent_lost)
     for f_7 in range(d):
-        for j_140 in range(n):
-            sum_q_unit_tangent_part3_right[f_7, j_140] = seed[j_140] * np.float64(k_unit[j_140, f_7])
+        for j_132 in range(n):
+            sum_q_unit_tangent_part3_right[f_7, j_132] = seed[j_132] * np.float64(k_unit[j_132, f_7])
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(sum_k_unit_2_tangent_part3_left[start:stop], False, sum_q_unit_tangent_part3_right, True, sum_q_unit_tangent_part3_product[: stop - start], False)

@@ -329,12 +329,12 @@ def value(anchor, positive, scale, sample_weights, value_out):
         scaled_anchor_lost = 0.0
         scaled_positive = 0.0
         scaled_positive_lost = 0.0
-        for f_101 in range(d):
-            a_2 = np.float64(anchor[i, f_101])
+        for f_97 in range(d):
+            a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor)
             square = (ratio_value * ratio_value)
             scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
-            p_2 = np.float64(positive[i, f_101])
+            p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
@@ -365,9 +365,9 @@ def value(anchor, positive, scale, sample_weights, value_out):
                     argmax_sum_a_unit = j_8
             rest_sum_a_unit = 0.0
             rest_sum_a_unit_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                if j_103 != argmax_sum_a_unit:
+            for j_99 in range(n):
+                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                if j_99 != argmax_sum_a_unit:
                     rest_sum_a_unit, rest_sum_a_unit_lost = _plus(rest_sum_a_unit, rest_sum_a_unit_lost, exp_sum_a_unit)
             rest_sum_a_unit = _completed(rest_sum_a_unit, rest_sum_a_unit_lost)
             loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + math.log1p(rest_sum_a_unit)
@@ -426,12 +426,12 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         scaled_anchor_now_lost = 0.0
         scaled_positive_now = 0.0
         scaled_positive_now_lost = 0.0
-        for f_101 in range(d):
-            a_2 = np.float64(anchor[i, f_101])
+        for f_97 in range(d):
+            a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
             scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
-            p_2 = np.float64(positive[i, f_101])
+            p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
@@ -468,12 +468,12 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
             rest_sum_a_unit_now_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)
-                exp_sum_a_unit[j_103] = exp_sum_a_unit_now
-                if j_103 != argmax_sum_a_unit_now:
+            for j_99 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
+                exp_sum_a_unit[j_99] = exp_sum_a_unit_now
+                if j_99 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
-                sum_a_unit_2_left[row, j_103] = ((exp_sum_a_unit_now) if i != j_103 else 0.0)
+                sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
@@ -564,8 +564,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     sum_norm_anchor_change_2 = np.empty((n, d,))
     sum_a_unit_2_sensitivity_own = np.empty((n, d,))
     sum_norm_positive_sensitivity = np.empty((n, d,))
-    sum_norm_positive_sensitivity_3_own = np.empty((n, d,))
-    sum_p_unit_sensitivity_own_joint = np.empty((n, d,))
+    sum_p_unit_sensitivity_own = np.empty((n, d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -587,12 +586,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         scaled_anchor_now_lost = 0.0
         scaled_positive_now = 0.0
         scaled_positive_now_lost = 0.0
-        for f_101 in range(d):
-            a_2 = np.float64(anchor[i, f_101])
+        for f_97 in range(d):
+            a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
             scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
-            p_2 = np.float64(positive[i, f_101])
+            p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
@@ -617,8 +616,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_p_unit[:, :] = 0.0
     sum_norm_positive_sensitivity[:, :] = 0.0
-    sum_norm_positive_sensitivity_3_own[:, :] = 0.0
-    sum_p_unit_sensitivity_own_joint[:, :] = 0.0
+    sum_p_unit_sensitivity_own[:, :] = 0.0
     square_3 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -641,12 +639,12 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
             rest_sum_a_unit_now_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_103]), max_sum_a_unit_now)
-                exp_sum_a_unit[j_103] = exp_sum_a_unit_now
-                if j_103 != argmax_sum_a_unit_now:
+            for j_99 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_99]), max_sum_a_unit_now)
+                exp_sum_a_unit[j_99] = exp_sum_a_unit_now
+                if j_99 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
-                sum_a_unit_2_left[row, j_103] = ((exp_sum_a_unit_now) if i != j_103 else 0.0)
+                sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
@@ -670,16 +668,16 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             sum_norm_anchor_sensitivity_3[i, :] = 0.0
             sum_a_unit_2_sensitivity_own[i, :] = 0.0
             factor_9 = scale * ratio_value_3 / term
-            factor_13 = seed_2 / (term * term)
+            factor_12 = seed_2 / (term * term)
             for j_52 in range(n):
                 sum_a_unit_5 = np.float64(sum_a_unit[i, j_52])
                 exp_sum_a_unit_2 = exp_sum_a_unit[j_52]
                 factor_10 = factor_9 * exp_sum_a_unit_2
                 factor_11 = factor_9 * exp_sum_a_unit_2 * sum_a_unit_5
+                case = ((rest_sum_a_unit_now) if j_52 == argmax_sum_a_unit_now else (1.0 + rest_sum_a_unit_now - exp_sum_a_unit_2))
                 ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_52]) * _positive_part(peak_positive[j_52]))
-                factor_12 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_5 * ratio_value_4
-                factor_14 = factor_13 * sum_a_unit_5 * (exp_sum_a_unit_2 * exp_sum_a_unit_2) * ratio_value_4
-                factor_15 = factor_13 * exp_sum_a_unit_2 * ((rest_sum_a_unit_now) if j_52 == argmax_sum_a_unit_now else (1.0 + rest_sum_a_unit_now - exp_sum_a_unit_2)) * ratio_value_4
+                factor_13 = factor_12 * exp_sum_a_unit_2 * sum_a_unit_5 * case * ratio_value_4
+                factor_14 = factor_12 * exp_sum_a_unit_2 * case * ratio_value_4
                 for d_48 in range(d):
                     p_unit_2 = np.float64(p_unit[j_52, d_48])
                     a_unit_3 = np.float64(a_unit[i, d_48])
@@ -693,11 +691,9 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                         sum_a_unit_2_sensitivity_own[i, d_48] += factor_10 * p_unit_2 * term_2
                     term_3 = a_unit_3 - p_unit_2 * sum_a_unit_5
                     if i != j_52:
-                        sum_norm_positive_sensitivity[j_52, d_48] += factor_12 * term_3
+                        sum_norm_positive_sensitivity[j_52, d_48] += factor_13 * term_3
                     if i != j_52:
-                        sum_norm_positive_sensitivity_3_own[j_52, d_48] += factor_14 * term_3
-                    if i != j_52:
-                        sum_p_unit_sensitivity_own_joint[j_52, d_48] += factor_15 * a_unit_3 * term_3
+                        sum_p_unit_sensitivity_own[j_52, d_48] += factor_14 * a_unit_3 * term_3
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -709,38 +705,38 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             term_4 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
             exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
-            case = ((rest_sum_a_unit_2) if i == argmax_sum_a_unit_2 else (1.0 + rest_sum_a_unit_2 - exp_sum_a_unit_own_2))
-            factor_16 = -case / term_4
+            case_2 = ((rest_sum_a_unit_2) if i == argmax_sum_a_unit_2 else (1.0 + rest_sum_a_unit_2 - exp_sum_a_unit_own_2))
+            factor_15 = -case_2 / term_4
             seed_3 = seed[i]
-            factor_17 = scale * seed_3
+            factor_16 = scale * seed_3
             for f_3 in range(d):
                 sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term_4
                 sum_a_unit_2[i, f_3] = sum_a_unit_2_now
                 a_unit_4 = np.float64(a_unit[i, f_3])
                 p_unit_3 = np.float64(p_unit[i, f_3])
-                factor_18 = factor_17 * a_unit_4 * (sum_a_unit_2_now + factor_16 * p_unit_3)
-                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_18)
-                factor_19 = a_unit_4 * sum_a_unit_2_now
-                sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost, factor_19)
+                factor_17 = factor_16 * a_unit_4 * (sum_a_unit_2_now + factor_15 * p_unit_3)
+                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_17)
+                factor_18 = a_unit_4 * sum_a_unit_2_now
+                sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost, factor_18)
             sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
             sum_norm_anchor_sensitivity_2_now = _completed(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost)
             sum_norm_anchor[i] = sum_norm_anchor_now
             sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
             peak_anchor_3 = peak_anchor[i]
-            factor_20 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
-            ratio_value_5 = _ratio(1.0, factor_20)
+            factor_19 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
+            ratio_value_5 = _ratio(1.0, factor_19)
             sum_norm_anchor_sensitivity_5 = sum_norm_anchor_sensitivity[i]
-            factor_21 = case * ratio_value_5 / term_4
-            factor_22 = -exp_sum_a_unit_own_2 / term_4
+            factor_20 = case_2 * ratio_value_5 / term_4
+            factor_21 = -exp_sum_a_unit_own_2 / term_4
             for d_48 in range(d):
                 logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[i, d_48]
                 a_unit_5 = np.float64(a_unit[i, d_48])
-                term_5 = sum_a_unit_2[i, d_48] + factor_16 * np.float64(p_unit[i, d_48])
-                sum_norm_anchor_change_2[i, d_48] = factor_17 * (sum_norm_anchor_sensitivity_3[i, d_48] + sum_norm_anchor_sensitivity_2_now * (-logsumexp_sum_a_unit_centred_2 - a_unit_5 * ratio_value_5) + sum_norm_anchor_sensitivity_5 * (factor_21 * a_unit_5 + factor_22 * logsumexp_sum_a_unit_centred_2) + term_5 * ratio_value_5)
-                gradient_anchor[i, d_48] = (factor_17 * term_5 - sum_norm_anchor_now * a_unit_5) * ratio_value_5
+                term_5 = sum_a_unit_2[i, d_48] + factor_15 * np.float64(p_unit[i, d_48])
+                sum_norm_anchor_change_2[i, d_48] = factor_16 * (sum_norm_anchor_sensitivity_3[i, d_48] + sum_norm_anchor_sensitivity_2_now * (-logsumexp_sum_a_unit_centred_2 - a_unit_5 * ratio_value_5) + sum_norm_anchor_sensitivity_5 * (factor_20 * a_unit_5 + factor_21 * logsumexp_sum_a_unit_centred_2) + term_5 * ratio_value_5)
+                gradient_anchor[i, d_48] = (factor_16 * term_5 - sum_norm_anchor_now * a_unit_5) * ratio_value_5
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
-    factor_28 = loss_scale * scale
-    factor_36 = -loss_scale * scale
+    factor_27 = loss_scale * scale
+    factor_35 = -loss_scale * scale
     for j_5 in range(n):
         sum_norm_positive = 0.0
         sum_norm_positive_lost = 0.0
@@ -751,84 +747,75 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         term_6 = 1.0 + rest_sum_a_unit_3
         argmax_sum_a_unit_3 = argmax_sum_a_unit[j_5]
         exp_sum_a_unit_own_3 = exp_sum_a_unit_own[j_5]
-        case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit_3 else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own_3))
-        factor_23 = -seed_4 * case_2 / term_6
-        factor_26 = math.sqrt(scaled_anchor[argmax_sum_a_unit_3]) * _positive_part(peak_anchor[argmax_sum_a_unit_3])
+        case_3 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit_3 else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own_3))
+        factor_22 = -seed_4 * case_3 / term_6
+        factor_25 = math.sqrt(scaled_anchor[argmax_sum_a_unit_3]) * _positive_part(peak_anchor[argmax_sum_a_unit_3])
         sum_norm_anchor_2 = sum_norm_anchor[argmax_sum_a_unit_3]
-        ratio_value_7 = _ratio(1.0, factor_26)
+        ratio_value_7 = _ratio(1.0, factor_25)
         square_4 = (ratio_value_7 * ratio_value_7)
-        factor_27 = sum_norm_anchor_2 * square_4
-        case_3 = ((sample_weights[argmax_sum_a_unit_3]) if weighted else 1.0)
-        factor_29 = factor_28 * case_3 * ratio_value_7
-        factor_30 = -sum_norm_anchor_2 * square_4
-        factor_31 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
+        factor_26 = sum_norm_anchor_2 * square_4
+        case_4 = ((sample_weights[argmax_sum_a_unit_3]) if weighted else 1.0)
+        factor_28 = factor_27 * case_4 * ratio_value_7
+        factor_29 = -sum_norm_anchor_2 * square_4
+        factor_30 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
         rest_sum_a_unit_4 = rest_sum_a_unit[argmax_sum_a_unit_3]
         exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3]), max_sum_a_unit[argmax_sum_a_unit_3])
-        case_4 = ((rest_sum_a_unit_4) if argmax_sum_a_unit_3 == argmax_sum_a_unit[argmax_sum_a_unit_3] else (1.0 + rest_sum_a_unit_4 - exp_difference_value) if argmax_sum_a_unit_3 == argmax_sum_a_unit_3 else np.nan)
-        factor_32 = -case_4 / (1.0 + rest_sum_a_unit_4)
-        factor_33 = factor_28 * case_3
-        factor_34 = case_4 * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
-        factor_35 = -exp_difference_value / (1.0 + rest_sum_a_unit_4)
-        factor_37 = factor_36 * case_3 * ratio_value_7
-        factor_38 = factor_36 * case_3 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
+        case_5 = ((rest_sum_a_unit_4) if argmax_sum_a_unit_3 == argmax_sum_a_unit[argmax_sum_a_unit_3] else (1.0 + rest_sum_a_unit_4 - exp_difference_value) if argmax_sum_a_unit_3 == argmax_sum_a_unit_3 else np.nan)
+        factor_31 = -case_5 / (1.0 + rest_sum_a_unit_4)
+        factor_32 = factor_27 * case_4
+        factor_33 = case_5 * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
+        factor_34 = -exp_difference_value / (1.0 + rest_sum_a_unit_4)
+        factor_36 = factor_35 * case_4 * ratio_value_7
+        factor_37 = factor_35 * case_4 * exp_difference_value * ratio_value_7 / (1.0 + rest_sum_a_unit_4)
         sum_norm_anchor_3 = sum_norm_anchor[j_5]
         ratio_value_9 = _ratio(1.0, math.sqrt(scaled_anchor[j_5]) * _positive_part(peak_anchor[j_5]))
         square_5 = (ratio_value_9 * ratio_value_9)
-        factor_39 = sum_norm_anchor_3 * square_5
-        factor_40 = scale * seed_4 * ratio_value_9
-        factor_41 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_5 / term_6
-        factor_42 = -sum_norm_anchor_3 * square_5
-        factor_43 = -case_2 / term_6
-        factor_44 = scale * seed_4
-        factor_45 = -scale * exp_sum_a_unit_own_3 * seed_4 * ratio_value_9 / term_6
+        factor_38 = sum_norm_anchor_3 * square_5
+        factor_39 = scale * seed_4 * ratio_value_9
+        factor_40 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_5 / term_6
+        factor_41 = -sum_norm_anchor_3 * square_5
+        factor_42 = -case_3 / term_6
+        factor_43 = scale * seed_4
+        factor_44 = -scale * exp_sum_a_unit_own_3 * seed_4 * ratio_value_9 / term_6
         for f_39 in range(d):
             p_unit_4 = np.float64(p_unit[j_5, f_39])
             sum_p_unit_2 = np.float64(sum_p_unit[j_5, f_39])
             a_unit_6 = np.float64(a_unit[j_5, f_39])
-            factor_24 = scale * p_unit_4 * (sum_p_unit_2 + factor_23 * a_unit_6)
-            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_24)
-            factor_25 = p_unit_4 * sum_p_unit_2
-            sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost, factor_25)
+            factor_23 = scale * p_unit_4 * (sum_p_unit_2 + factor_22 * a_unit_6)
+            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_23)
+            factor_24 = p_unit_4 * sum_p_unit_2
+            sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost, factor_24)
             a_4 = np.float64(anchor[argmax_sum_a_unit_3, f_39])
-            ratio_value_6 = _ratio(a_4, factor_26)
+            ratio_value_6 = _ratio(a_4, factor_25)
             logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39]
             sum_a_unit_2_2 = sum_a_unit_2[argmax_sum_a_unit_3, f_39]
             p_6 = np.float64(positive[argmax_sum_a_unit_3, f_39])
-            ratio_value_8 = _ratio(p_6, factor_31)
-            term_7 = sum_a_unit_2_2 + factor_32 * ratio_value_8
+            ratio_value_8 = _ratio(p_6, factor_30)
+            term_7 = sum_a_unit_2_2 + factor_31 * ratio_value_8
             logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
             sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
-            hessian_anchor[j_5, f_39] = ((factor_27 * (ratio_value_6 * ratio_value_6) + factor_29 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_30 - square_4 * (factor_33 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_37 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_34 * ratio_value_6 + factor_35 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_38 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_39 * (a_unit_6 * a_unit_6) + factor_40 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_41 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * np.float64(sum_a_unit[j_5, j_5])) + factor_42 - a_unit_6 * square_5 * (factor_44 * (sum_a_unit_2_3 + factor_43 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_45 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
+            hessian_anchor[j_5, f_39] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_29 - square_4 * (factor_32 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_38 * (a_unit_6 * a_unit_6) + factor_39 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_40 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * np.float64(sum_a_unit[j_5, j_5])) + factor_41 - a_unit_6 * square_5 * (factor_43 * (sum_a_unit_2_3 + factor_42 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_44 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
         sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
         sum_norm_positive_sensitivity_2 = _completed(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost)
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
-        factor_46 = scale * ratio_value_10
-        factor_47 = scale * case_2 / term_6
-        sum_a_unit_entry_1_2 = sum_a_unit_entry_1[j_5]
-        factor_48 = exp_sum_a_unit_own_3 * square_3 / term_6
-        sum_norm_anchor_sensitivity_6 = sum_norm_anchor_sensitivity[j_5]
-        factor_49 = seed_4 * sum_norm_anchor_sensitivity_6 * ratio_value_10
-        factor_50 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_10
-        factor_51 = square_3 * ratio_value_10
-        square_7 = (ratio_value_10 * ratio_value_10)
-        factor_52 = sum_norm_positive * square_7
-        factor_53 = scale * seed_4 * square_7 * case_2 / term_6
-        square_8 = (exp_sum_a_unit_own_3 * exp_sum_a_unit_own_3)
-        factor_54 = seed_4 * sum_norm_anchor_sensitivity_6 * square_3 * square_8 * square_7 / (term_6 * term_6)
-        factor_55 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_7 * case_2 / (term_6 * term_6)
-        factor_56 = -sum_norm_positive * square_7
-        factor_57 = -scale * square_7
-        factor_58 = -seed_4 * sum_a_unit_entry_1_2 * sum_norm_anchor_sensitivity_6 * square_3 * square_8 * square_7 / (term_6 * term_6)
+        factor_45 = scale * ratio_value_10
+        factor_46 = exp_sum_a_unit_own_3 * square_3 / term_6
+        factor_47 = seed_4 * sum_norm_anchor_sensitivity[j_5] * case_3 * ratio_value_10 / term_6
+        factor_48 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_10
+        square_6 = (ratio_value_10 * ratio_value_10)
+        factor_49 = sum_norm_positive * square_6
+        factor_50 = square_3 * ratio_value_10
+        factor_51 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_6 * case_3 / (term_6 * term_6)
+        factor_52 = -sum_norm_positive * square_6
         for d_64 in range(d):
-            sum_p_unit_3 = np.float64(sum_p_unit[j_5, d_64])
             a_unit_7 = np.float64(a_unit[j_5, d_64])
-            term_8 = sum_p_unit_3 + factor_23 * a_unit_7
+            term_8 = np.float64(sum_p_unit[j_5, d_64]) + factor_22 * a_unit_7
             p_unit_5 = np.float64(p_unit[j_5, d_64])
-            term_9 = a_unit_7 - sum_a_unit_entry_1_2 * p_unit_5
-            sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_64] * square_3 + factor_46 * term_8 + factor_49 * (factor_47 * p_unit_5 + factor_48 * term_9) + factor_50 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
-            gradient_positive[j_5, d_64] = (scale * term_8 - sum_norm_positive * p_unit_5) * ratio_value_10
-            square_6 = (p_unit_5 * p_unit_5)
-            hessian_positive[j_5, d_64] = factor_51 * sum_p_unit_sensitivity_own_joint[j_5, d_64] + factor_52 * 2.0 * square_6 + factor_51 * p_unit_5 * sum_norm_positive_sensitivity_3_own[j_5, d_64] + factor_53 * a_unit_7 * p_unit_5 + factor_54 * a_unit_7 * p_unit_5 + factor_55 * a_unit_7 * term_9 + factor_56 - sum_norm_positive_change * p_unit_5 * ratio_value_10 + factor_57 * p_unit_5 * sum_p_unit_3 + factor_58 * square_6
+            term_9 = a_unit_7 - sum_a_unit_entry_1[j_5] * p_unit_5
+            sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_64] * square_3 + factor_45 * term_8 + factor_47 * (scale * p_unit_5 + factor_46 * term_9) + factor_48 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale)*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))/(rest_sum_a_unit + 1)
+            term_10 = scale * term_8 - sum_norm_positive * p_unit_5
+            gradient_positive[j_5, d_64] = term_10 * ratio_value_10
+            hessian_positive[j_5, d_64] = factor_49 * (p_unit_5 * p_unit_5) + factor_50 * sum_p_unit_sensitivity_own[j_5, d_64] + factor_51 * a_unit_7 * term_9 + factor_52 - sum_norm_positive_change * p_unit_5 * ratio_value_10 - p_unit_5 * square_6 * term_10
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -862,12 +849,12 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         scaled_anchor_lost = 0.0
         scaled_positive = 0.0
         scaled_positive_lost = 0.0
-        for f_101 in range(d):
-            a_2 = np.float64(anchor[i, f_101])
+        for f_97 in range(d):
+            a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor)
             square = (ratio_value * ratio_value)
             scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
-            p_2 = np.float64(positive[i, f_101])
+            p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
@@ -905,10 +892,10 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     argmax_sum_a_unit = j_8
             rest_sum_a_unit = 0.0
             rest_sum_a_unit_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)
-                exp_sum_a_unit[j_103] = exp_sum_a_unit_now
-                if j_103 != argmax_sum_a_unit:
+            for j_99 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
+                exp_sum_a_unit[j_99] = exp_sum_a_unit_now
+                if j_99 != argmax_sum_a_unit:
                     rest_sum_a_unit, rest_sum_a_unit_lost = _plus(rest_sum_a_unit, rest_sum_a_unit_lost, exp_sum_a_unit_now)
             rest_sum_a_unit = _completed(rest_sum_a_unit, rest_sum_a_unit_lost)
             seed_2 = seed[i]
@@ -932,8 +919,8 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                     sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_8)
             logsumexp_sum_a_unit_centred_2 = _completed(logsumexp_sum_a_unit_centred_2, logsumexp_sum_a_unit_centred_2_lost)
             factor_9 = logsumexp_sum_a_unit_centred_2 * seed_2 / term
-            for j_89 in range(n):
-                factor_10 = factor_9 * exp_sum_a_unit[j_89] * np.float64(sum_a_unit[row, j_89])
+            for j_85 in range(n):
+                factor_10 = factor_9 * exp_sum_a_unit[j_85] * np.float64(sum_a_unit[row, j_85])
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_10)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
@@ -1003,12 +990,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         scaled_anchor_now_lost = 0.0
         scaled_positive_now = 0.0
         scaled_positive_now_lost = 0.0
-        for f_101 in range(d):
-            a_2 = np.float64(anchor[i, f_101])
+        for f_97 in range(d):
+            a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
             scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
-            p_2 = np.float64(positive[i, f_101])
+            p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
@@ -1075,12 +1062,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
             rest_sum_a_unit_now_lost = 0.0
-            for j_103 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_103]), max_sum_a_unit)
-                exp_sum_a_unit[row, j_103] = exp_sum_a_unit_now
-                if j_103 != argmax_sum_a_unit_now:
+            for j_99 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
+                exp_sum_a_unit[row, j_99] = exp_sum_a_unit_now
+                if j_99 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
-                sum_a_unit_2_left[row, j_103] = ((exp_sum_a_unit_now) if i != j_103 else 0.0)
+                sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
@@ -1125,8 +1112,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             term_3 = 1.0 + rest_sum_a_unit_3
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + direction_parameters[0] * np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
-            for j_93 in range(n):
-                factor_10 = exp_sum_a_unit[row, j_93] * (scale * sum_a_unit_tangent[j_93] + direction_parameters[0] * np.float64(sum_a_unit[row, j_93]) - term_4) / term_3
+            for j_89 in range(n):
+                factor_10 = exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * np.float64(sum_a_unit[row, j_89]) - term_4) / term_3
                 logsumexp_sum_a_unit_tangent, logsumexp_sum_a_unit_tangent_lost = _plus(logsumexp_sum_a_unit_tangent, logsumexp_sum_a_unit_tangent_lost, factor_10)
             logsumexp_sum_a_unit_tangent = _completed(logsumexp_sum_a_unit_tangent, logsumexp_sum_a_unit_tangent_lost)
             seed_4 = seed[i]
@@ -1262,9 +1249,9 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                     argmax_sum_anchor = j_2
             rest_sum_anchor = 0.0
             rest_sum_anchor_lost = 0.0
-            for j_60 in range(n):
-                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                if j_60 != argmax_sum_anchor:
+            for j_58 in range(n):
+                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                if j_58 != argmax_sum_anchor:
                     rest_sum_anchor, rest_sum_anchor_lost = _plus(rest_sum_anchor, rest_sum_anchor_lost, exp_sum_anchor)
             rest_sum_anchor = _completed(rest_sum_anchor, rest_sum_anchor_lost)
             loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + math.log1p(rest_sum_anchor)
@@ -1320,12 +1307,12 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
             rest_sum_anchor_now_lost = 0.0
-            for j_60 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)
-                exp_sum_anchor[j_60] = exp_sum_anchor_now
-                if j_60 != argmax_sum_anchor_now:
+            for j_58 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
+                exp_sum_anchor[j_58] = exp_sum_anchor_now
+                if j_58 != argmax_sum_anchor_now:
                     rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
-                sum_anchor_2_left[row, j_60] = ((exp_sum_anchor_now) if i != j_60 else 0.0)
+                sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
             rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
@@ -1389,11 +1376,11 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     sum_positive = np.empty((n, d,), anchor.dtype)
     logsumexp_sum_anchor_centred = np.empty((n, d,))
     sum_anchor_2_sensitivity_own = np.empty((n, d,))
-    sum_positive_sensitivity_own_joint_left = np.empty((block, n,), anchor.dtype)
-    sum_positive_sensitivity_own_joint_right = np.empty((block, d,), anchor.dtype)
-    sum_positive_sensitivity_own_joint = np.empty((n, d,), anchor.dtype)
+    sum_positive_sensitivity_own_left = np.empty((block, n,), anchor.dtype)
+    sum_positive_sensitivity_own_right = np.empty((block, d,), anchor.dtype)
+    sum_positive_sensitivity_own = np.empty((n, d,), anchor.dtype)
     sum_positive[:, :] = 0.0
-    sum_positive_sensitivity_own_joint[:, :] = 0.0
+    sum_positive_sensitivity_own[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -1418,12 +1405,12 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
             rest_sum_anchor_now_lost = 0.0
-            for j_60 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_60]), max_sum_anchor_now)
-                exp_sum_anchor[j_60] = exp_sum_anchor_now
-                if j_60 != argmax_sum_anchor_now:
+            for j_58 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_58]), max_sum_anchor_now)
+                exp_sum_anchor[j_58] = exp_sum_anchor_now
+                if j_58 != argmax_sum_anchor_now:
                     rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
-                sum_anchor_2_left[row, j_60] = ((exp_sum_anchor_now) if i != j_60 else 0.0)
+                sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
             rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
@@ -1436,7 +1423,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 a = np.float64(anchor[i, d_4])
                 sum_positive_right[row, d_4] = factor_2 * a
                 square = (a * a)
-                sum_positive_sensitivity_own_joint_right[row, d_4] = factor_3 * square
+                sum_positive_sensitivity_own_right[row, d_4] = factor_3 * square
             logsumexp_sum_anchor_centred[i, :] = 0.0
             sum_anchor_2_sensitivity_own[i, :] = 0.0
             factor_4 = scale / term
@@ -1451,7 +1438,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                         logsumexp_sum_anchor_centred[i, d_30] += factor_5 * term_2
                     if (i != j_33 and j_33 != argmax_sum_anchor_now):
                         sum_anchor_2_sensitivity_own[i, d_30] += factor_5 * p * term_2
-                sum_positive_sensitivity_own_joint_left[row, j_33] = ((exp_sum_anchor_2 * ((rest_sum_anchor_now) if j_33 == argmax_sum_anchor_now else (1.0 + rest_sum_anchor_now - exp_sum_anchor_2))) if i != j_33 else 0.0)
+                sum_positive_sensitivity_own_left[row, j_33] = ((exp_sum_anchor_2 * ((rest_sum_anchor_now) if j_33 == argmax_sum_anchor_now else (1.0 + rest_sum_anchor_now - exp_sum_anchor_2))) if i != j_33 else 0.0)
         _multiply(sum_anchor_2_left[: stop - start], False, positive, False, sum_anchor_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -1469,7 +1456,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 p_3 = np.float64(positive[i, d_3])
                 gradient_anchor[i, d_3] = factor_7 * (sum_anchor_2_now + factor_6 * p_3)
         _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(sum_positive_sensitivity_own_joint_left[: stop - start], True, sum_positive_sensitivity_own_joint_right[: stop - start], False, sum_positive_sensitivity_own_joint, True)
+        _multiply(sum_positive_sensitivity_own_left[: stop - start], True, sum_positive_sensitivity_own_right[: stop - start], False, sum_positive_sensitivity_own, True)
     factor_10 = loss_scale * scale
     square_2 = (scale * scale)
     for i in range(n):
@@ -1494,7 +1481,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             p_5 = np.float64(positive[i, d_4])
             hessian_anchor[i, d_4] = ((factor_11 * (sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_4] - logsumexp_sum_anchor_centred_2 * sum_anchor_2[argmax_sum_anchor_3, d_4] + factor_9 * logsumexp_sum_anchor_centred_2 * p_4)) if i == argmax_sum_anchor_3 else (seed_4 * (scale * (sum_anchor_2_sensitivity_own[i, d_4] - logsumexp_sum_anchor_centred_3 * sum_anchor_2[i, d_4]) + factor_12 * p_5 * (p_5 - p_4) + factor_13 * logsumexp_sum_anchor_centred_3 * p_5)))
             square_3 = (a_2 * a_2)
-            hessian_positive[i, d_4] = square_2 * (np.float64(sum_positive_sensitivity_own_joint[i, d_4]) + factor_14 * square_3)
+            hessian_positive[i, d_4] = square_2 * (np.float64(sum_positive_sensitivity_own[i, d_4]) + factor_14 * square_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1536,10 +1523,10 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     argmax_sum_anchor = j_2
             rest_sum_anchor = 0.0
             rest_sum_anchor_lost = 0.0
-            for j_60 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)
-                exp_sum_anchor[j_60] = exp_sum_anchor_now
-                if j_60 != argmax_sum_anchor:
+            for j_58 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
+                exp_sum_anchor[j_58] = exp_sum_anchor_now
+                if j_58 != argmax_sum_anchor:
                     rest_sum_anchor, rest_sum_anchor_lost = _plus(rest_sum_anchor, rest_sum_anchor_lost, exp_sum_anchor_now)
             rest_sum_anchor = _completed(rest_sum_anchor, rest_sum_anchor_lost)
             seed_2 = seed[row]
@@ -1563,8 +1550,8 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_6)
             logsumexp_sum_anchor_centred_2 = _completed(logsumexp_sum_anchor_centred_2, logsumexp_sum_anchor_centred_2_lost)
             factor_7 = logsumexp_sum_anchor_centred_2 * seed_2 / term
-            for j_52 in range(n):
-                factor_8 = factor_7 * exp_sum_anchor[j_52] * np.float64(sum_anchor[row, j_52])
+            for j_50 in range(n):
+                factor_8 = factor_7 * exp_sum_anchor[j_50] * np.float64(sum_anchor[row, j_50])
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_8)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
@@ -1631,12 +1618,12 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
             rest_sum_anchor_now_lost = 0.0
-            for j_60 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_60]), max_sum_anchor)
-                exp_sum_anchor[row, j_60] = exp_sum_anchor_now
-                if j_60 != argmax_sum_anchor_now:
+            for j_58 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
+                exp_sum_anchor[row, j_58] = exp_sum_anchor_now
+                if j_58 != argmax_sum_anchor_now:
                     rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
-                sum_anchor_2_left[row, j_60] = ((exp_sum_anchor_now) if i != j_60 else 0.0)
+                sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
             rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
@@ -1667,8 +1654,8 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             term_2 = 1.0 + rest_sum_anchor_3
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             term_3 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + direction_parameters[0] * np.float64(sum_anchor[row, argmax_sum_anchor_2])
-            for j_54 in range(n):
-                factor_3 = exp_sum_anchor[row, j_54] * (scale * sum_anchor_tangent[j_54] + direction_parameters[0] * np.float64(sum_anchor[row, j_54]) - term_3) / term_2
+            for j_52 in range(n):
+                factor_3 = exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * np.float64(sum_anchor[row, j_52]) - term_3) / term_2
                 logsumexp_sum_anchor_tangent, logsumexp_sum_anchor_tangent_lost = _plus(logsumexp_sum_anchor_tangent, logsumexp_sum_anchor_tangent_lost, factor_3)
             logsumexp_sum_anchor_tangent = _completed(logsumexp_sum_anchor_tangent, logsumexp_sum_anchor_tangent_lost)
             seed_3 = seed[i]
@@ -1769,16 +1756,16 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         scaled_positive_lost = 0.0
         scaled_negative = 0.0
         scaled_negative_lost = 0.0
-        for f_193 in range(d):
-            a_2 = np.float64(anchor[i, f_193])
+        for f_202 in range(d):
+            a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor)
             square = (ratio_value * ratio_value)
             scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
-            p_2 = np.float64(positive[i, f_193])
+            p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
-            h_2 = np.float64(negative[i, f_193])
+            h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative)
             square_3 = (ratio_value_3 * ratio_value_3)
             scaled_negative, scaled_negative_lost = _plus(scaled_negative, scaled_negative_lost, square_3)
@@ -1814,9 +1801,9 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
             max_sum_a_unit[row] = max_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
             rest_sum_a_unit_now_lost = 0.0
-            for j_195 in range(n):
-                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                if j_195 != argmax_sum_a_unit:
+            for j_204 in range(n):
+                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                if j_204 != argmax_sum_a_unit:
                     rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit)
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
@@ -1835,9 +1822,9 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     argmax_sum_a_unit_2 = j_24
             rest_sum_a_unit_2 = 0.0
             rest_sum_a_unit_2_lost = 0.0
-            for j_198 in range(n):
-                exp_sum_a_unit_2 = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
-                if j_198 != argmax_sum_a_unit_2:
+            for j_207 in range(n):
+                exp_sum_a_unit_2 = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
+                if j_207 != argmax_sum_a_unit_2:
                     rest_sum_a_unit_2, rest_sum_a_unit_2_lost = _plus(rest_sum_a_unit_2, rest_sum_a_unit_2_lost, exp_sum_a_unit_2)
             rest_sum_a_unit_2 = _completed(rest_sum_a_unit_2, rest_sum_a_unit_2_lost)
             max_sum_a_unit_3 = max_sum_a_unit[row]
@@ -1918,16 +1905,16 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         scaled_positive_now_lost = 0.0
         scaled_negative_now = 0.0
         scaled_negative_now_lost = 0.0
-        for f_193 in range(d):
-            a_2 = np.float64(anchor[i, f_193])
+        for f_202 in range(d):
+            a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
             scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
-            p_2 = np.float64(positive[i, f_193])
+            p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
-            h_2 = np.float64(negative[i, f_193])
+            h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
             square_3 = (ratio_value_3 * ratio_value_3)
             scaled_negative_now, scaled_negative_now_lost = _plus(scaled_negative_now, scaled_negative_now_lost, square_3)
@@ -1970,12 +1957,12 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             max_sum_a_unit[i] = max_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
             rest_sum_a_unit_now_lost = 0.0
-            for j_195 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)
-                exp_sum_a_unit[j_195] = exp_sum_a_unit_now
-                if j_195 != argmax_sum_a_unit:
+            for j_204 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
+                exp_sum_a_unit[j_204] = exp_sum_a_unit_now
+                if j_204 != argmax_sum_a_unit:
                     rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
-                sum_a_unit_4_left[row, j_195] = ((exp_sum_a_unit_now) if i != j_195 else 0.0)
+                sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
@@ -1996,10 +1983,10 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now = 0.0
             rest_sum_a_unit_2_now_lost = 0.0
-            for j_198 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2_now)
-                exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
-                if j_198 != argmax_sum_a_unit_2:
+            for j_207 in range(n):
+                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
+                exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
+                if j_207 != argmax_sum_a_unit_2:
                     rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost, exp_sum_a_unit_2_now)
             rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
@@ -2146,13 +2133,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     sum_a_unit_3_sensitivity_own = np.empty((n, d,))
     sum_a_unit_4_sensitivity_own = np.empty((n, d,))
     sum_norm_positive_sensitivity = np.empty((n, d,))
-    sum_p_unit_sensitivity_2_own = np.empty((n, d,))
-    sum_p_unit_sensitivity_own = np.empty((n, d,))
-    sum_norm_positive_sensitivity_3_own = np.empty((n, d,))
+    sum_norm_positive_sensitivity_4_own = np.empty((n, d,))
+    sum_p_unit_sensitivity_3_own_joint = np.empty((n, d,))
     sum_norm_negative_sensitivity = np.empty((n, d,))
-    sum_h_unit_sensitivity_2_own = np.empty((n, d,))
-    sum_h_unit_sensitivity_own = np.empty((n, d,))
-    sum_norm_negative_sensitivity_2_own = np.empty((n, d,))
+    sum_norm_negative_sensitivity_3_own = np.empty((n, d,))
+    sum_h_unit_sensitivity_3_own_joint = np.empty((n, d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
@@ -2182,16 +2167,16 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         scaled_positive_now_lost = 0.0
         scaled_negative_now = 0.0
         scaled_negative_now_lost = 0.0
-        for f_193 in range(d):
-            a_2 = np.float64(anchor[i, f_193])
+        for f_202 in range(d):
+            a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
             scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
-            p_2 = np.float64(positive[i, f_193])
+            p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
-            h_2 = np.float64(negative[i, f_193])
+            h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
             square_3 = (ratio_value_3 * ratio_value_3)
             scaled_negative_now, scaled_negative_now_lost = _plus(scaled_negative_now, scaled_negative_now_lost, square_3)
@@ -2222,13 +2207,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     sum_h_unit[:, :] = 0.0
     sum_p_unit[:, :] = 0.0
     sum_norm_positive_sensitivity[:, :] = 0.0
-    sum_p_unit_sensitivity_2_own[:, :] = 0.0
-    sum_p_unit_sensitivity_own[:, :] = 0.0
-    sum_norm_positive_sensitivity_3_own[:, :] = 0.0
+    sum_norm_positive_sensitivity_4_own[:, :] = 0.0
+    sum_p_unit_sensitivity_3_own_joint[:, :] = 0.0
     sum_norm_negative_sensitivity[:, :] = 0.0
-    sum_h_unit_sensitivity_2_own[:, :] = 0.0
-    sum_h_unit_sensitivity_own[:, :] = 0.0
-    sum_norm_negative_sensitivity_2_own[:, :] = 0.0
+    sum_norm_negative_sensitivity_3_own[:, :] = 0.0
+    sum_h_unit_sensitivity_3_own_joint[:, :] = 0.0
     square_4 = (scale * scale)
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -2251,12 +2234,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
             rest_sum_a_unit_now_lost = 0.0
-            for j_195 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_195]), max_sum_a_unit_now)
-                exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
-                if j_195 != argmax_sum_a_unit_now:
+            for j_204 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_204]), max_sum_a_unit_now)
+                exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
+                if j_204 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
-                sum_a_unit_4_left[row, j_195] = ((exp_sum_a_unit_now) if i != j_195 else 0.0)
+                sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
@@ -2308,10 +2291,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             rest_sum_a_unit_2_now = 0.0
             rest_sum_a_unit_2_now_lost = 0.0
-            for j_198 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2_now)
-                exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
-                if j_198 != argmax_sum_a_unit_2:
+            for j_207 in range(n):
+                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
+                exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
+                if j_207 != argmax_sum_a_unit_2:
                     rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost, exp_sum_a_unit_2_now)
             rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
@@ -2321,13 +2304,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term_4 = max_sum_a_unit_3 - max_sum_a_unit_2_now + math.log1p(rest_sum_a_unit_3) - math.log1p(rest_sum_a_unit_2_now)
             decay_value = _decay(term_4)
-            term_5 = 1.0 + decay_value
-            factor_15 = decay_value / term_5
-            sigmoid_minus = ((factor_15) if term_4 >= 0 else ((1.0 / term_5)) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_15 = decay_value / (1.0 + decay_value)
+            sigmoid_minus = ((factor_15) if term_4 >= 0 else ((1.0 / (1.0 + decay_value))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_16 = seed_2 * sigmoid_minus / term_3
-            term_6 = 1.0 + rest_sum_a_unit_3
-            sigmoid_plus = (((1.0 / term_5)) if term_4 >= 0 else factor_15 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            factor_17 = seed_2 * sigmoid_plus / term_6
+            term_5 = 1.0 + rest_sum_a_unit_3
+            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term_4 >= 0 else factor_15 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_17 = seed_2 * sigmoid_plus / term_5
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             sum_a_unit_8 = np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
             factor_18 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
@@ -2337,7 +2319,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             peak_anchor_3 = peak_anchor[i]
             factor_19 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_3)
             ratio_value_5 = _ratio(1.0, factor_19)
-            factor_20 = exp_sum_a_unit_own_2 * seed_2 * sum_norm_anchor_sensitivity_7 * square_4 * sigmoid_plus * ratio_value_5 / term_6
+            factor_20 = exp_sum_a_unit_own_2 * seed_2 * sum_norm_anchor_sensitivity_7 * square_4 * sigmoid_plus * ratio_value_5 / term_5
             for f_30 in range(d):
                 a_unit_3 = np.float64(a_unit[i, f_30])
                 sum_h_unit_right[row, f_30] = factor_16 * a_unit_3
@@ -2351,11 +2333,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_22 = ratio_value_5 / term_3
             factor_24 = math.sqrt(scaled_negative[argmax_sum_a_unit_2]) * _positive_part(peak_negative[argmax_sum_a_unit_2])
             factor_25 = scale * ratio_value_5 / term_3
-            factor_29 = (decay_value * decay_value) / (term_5 * term_5)
-            case = (((1.0 / ((term_5 * term_5)))) if term_4 >= 0 else factor_29 if term_4 < 0.0 else np.nan)
-            factor_30 = -scale * seed_2 * case / (term_6 * term_6)
-            case_2 = ((factor_29) if term_4 >= 0 else ((1.0 / ((term_5 * term_5)))) if term_4 < 0.0 else np.nan)
-            factor_35 = -scale * seed_2 * case_2 / (term_3 * term_3)
+            factor_28 = seed_2 * sigmoid_plus / (term_5 * term_5)
+            factor_30 = seed_2 * sigmoid_plus * sigmoid_minus / (term_5 * term_5)
+            factor_32 = sigmoid_minus / (term_5 * term_5)
+            factor_33 = seed_2 * sigmoid_plus
+            factor_35 = seed_2 * sigmoid_minus / (term_3 * term_3)
+            factor_37 = seed_2 * sigmoid_plus * sigmoid_minus / (term_3 * term_3)
+            factor_39 = sigmoid_plus / (term_3 * term_3)
+            factor_40 = seed_2 * sigmoid_minus
             for j_98 in range(n):
                 sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_98])
                 exp_sum_a_unit_2_2 = np.float64(exp_sum_a_unit_2[row, j_98])
@@ -2364,58 +2349,55 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 factor_27 = factor_25 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
                 sum_a_unit_10 = np.float64(sum_a_unit[i, j_98])
                 exp_sum_a_unit_4 = exp_sum_a_unit[row, j_98]
+                case = ((rest_sum_a_unit_3) if j_98 == argmax_sum_a_unit_3 else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_4))
                 ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_98]) * _positive_part(peak_positive[j_98]))
-                factor_28 = factor_17 * exp_sum_a_unit_4 * sum_a_unit_10 * ratio_value_6
+                factor_29 = factor_28 * exp_sum_a_unit_4 * sum_a_unit_10 * case * ratio_value_6
                 square_5 = (exp_sum_a_unit_4 * exp_sum_a_unit_4)
-                factor_31 = factor_30 * square_5 * ratio_value_6
-                factor_32 = factor_17 * exp_sum_a_unit_4 * ratio_value_6
-                factor_33 = factor_30 * sum_a_unit_10 * square_5 * ratio_value_6
+                factor_31 = factor_30 * sum_a_unit_10 * square_5 * ratio_value_6
+                factor_34 = factor_33 * (factor_32 * square_5 + exp_sum_a_unit_4 * case / (term_5 * term_5)) * ratio_value_6
+                case_2 = ((rest_sum_a_unit_2_now) if j_98 == argmax_sum_a_unit_2 else (1.0 + rest_sum_a_unit_2_now - exp_sum_a_unit_2_2))
                 ratio_value_7 = _ratio(1.0, math.sqrt(scaled_negative[j_98]) * _positive_part(peak_negative[j_98]))
-                factor_34 = factor_16 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * ratio_value_7
+                factor_36 = factor_35 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * case_2 * ratio_value_7
                 square_6 = (exp_sum_a_unit_2_2 * exp_sum_a_unit_2_2)
-                factor_36 = factor_35 * square_6 * ratio_value_7
-                factor_37 = factor_16 * exp_sum_a_unit_2_2 * ratio_value_7
-                factor_38 = factor_35 * sum_a_unit_2_2 * square_6 * ratio_value_7
+                factor_38 = factor_37 * sum_a_unit_2_2 * square_6 * ratio_value_7
+                factor_41 = factor_40 * (factor_39 * square_6 + exp_sum_a_unit_2_2 * case_2 / (term_3 * term_3)) * ratio_value_7
                 for d_94 in range(d):
                     h_unit_2 = np.float64(h_unit[j_98, d_94])
                     a_unit_4 = np.float64(a_unit[i, d_94])
                     factor_21 = -a_unit_4 * sum_a_unit_2_2
                     logsumexp_sum_a_unit_2_sensitivity[i, d_94] += factor_23 * (h_unit_2 + factor_21)
                     h_4 = np.float64(negative[argmax_sum_a_unit_2, d_94])
-                    term_7 = h_unit_2 + a_unit_4 * np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2]) - _ratio(h_4, factor_24) + factor_21
+                    term_6 = h_unit_2 + a_unit_4 * np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2]) - _ratio(h_4, factor_24) + factor_21
                     if j_98 != argmax_sum_a_unit_2:
-                        logsumexp_sum_a_unit_2_centred[i, d_94] += factor_26 * term_7
+                        logsumexp_sum_a_unit_2_centred[i, d_94] += factor_26 * term_6
                     if j_98 != argmax_sum_a_unit_2:
-                        sum_norm_anchor_sensitivity_4[i, d_94] += factor_27 * term_7
+                        sum_norm_anchor_sensitivity_4[i, d_94] += factor_27 * term_6
                     if j_98 != argmax_sum_a_unit_2:
-                        sum_a_unit_3_sensitivity_own[i, d_94] += factor_26 * h_unit_2 * term_7
-                    term_8 = a_unit_4 - np.float64(p_unit[j_98, d_94]) * sum_a_unit_10
+                        sum_a_unit_3_sensitivity_own[i, d_94] += factor_26 * h_unit_2 * term_6
+                    term_7 = a_unit_4 - np.float64(p_unit[j_98, d_94]) * sum_a_unit_10
                     if i != j_98:
-                        sum_norm_positive_sensitivity[j_98, d_94] += factor_28 * term_8
+                        sum_norm_positive_sensitivity[j_98, d_94] += factor_29 * term_7
                     if i != j_98:
-                        sum_p_unit_sensitivity_2_own[j_98, d_94] += factor_31 * a_unit_4 * term_8
+                        sum_norm_positive_sensitivity_4_own[j_98, d_94] += factor_31 * term_7
                     if i != j_98:
-                        sum_p_unit_sensitivity_own[j_98, d_94] += factor_32 * a_unit_4 * term_8
-                    if i != j_98:
-                        sum_norm_positive_sensitivity_3_own[j_98, d_94] += factor_33 * term_8
-                    term_9 = a_unit_4 - h_unit_2 * sum_a_unit_2_2
-                    sum_norm_negative_sensitivity[j_98, d_94] += factor_34 * term_9
-                    sum_h_unit_sensitivity_2_own[j_98, d_94] += factor_36 * a_unit_4 * term_9
-                    sum_h_unit_sensitivity_own[j_98, d_94] += factor_37 * a_unit_4 * term_9
-                    sum_norm_negative_sensitivity_2_own[j_98, d_94] += factor_38 * term_9
+                        sum_p_unit_sensitivity_3_own_joint[j_98, d_94] += factor_34 * a_unit_4 * term_7
+                    term_8 = a_unit_4 - h_unit_2 * sum_a_unit_2_2
+                    sum_norm_negative_sensitivity[j_98, d_94] += factor_36 * term_8
+                    sum_norm_negative_sensitivity_3_own[j_98, d_94] += factor_38 * term_8
+                    sum_h_unit_sensitivity_3_own_joint[j_98, d_94] += factor_41 * a_unit_4 * term_8
         _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sensitivity_3_now = 0.0
             sum_norm_anchor_sensitivity_3_now_lost = 0.0
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
-            term_10 = 1.0 + rest_sum_a_unit_2_2
+            term_9 = 1.0 + rest_sum_a_unit_2_2
             for f_3 in range(d):
-                sum_a_unit_3_now = np.float64(sum_a_unit_3_product[row, f_3]) / term_10
+                sum_a_unit_3_now = np.float64(sum_a_unit_3_product[row, f_3]) / term_9
                 sum_a_unit_3[i, f_3] = sum_a_unit_3_now
                 a_unit_5 = np.float64(a_unit[i, f_3])
-                factor_39 = a_unit_5 * sum_a_unit_3_now
-                sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost = _plus(sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost, factor_39)
+                factor_42 = a_unit_5 * sum_a_unit_3_now
+                sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost = _plus(sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost, factor_42)
             sum_norm_anchor_sensitivity_3_now = _completed(sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost)
             sum_norm_anchor_sensitivity_3[i] = sum_norm_anchor_sensitivity_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
@@ -2429,35 +2411,34 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sum_norm_anchor_sensitivity_5_now = 0.0
             sum_norm_anchor_sensitivity_5_now_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
-            term_11 = 1.0 + rest_sum_a_unit_4
+            term_10 = 1.0 + rest_sum_a_unit_4
             exp_sum_a_unit_own_3 = exp_sum_a_unit_own[i]
             max_sum_a_unit_4 = max_sum_a_unit[i]
             max_sum_a_unit_2_2 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
-            term_12 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + math.log1p(rest_sum_a_unit_4) - math.log1p(rest_sum_a_unit_2_3)
-            decay_value_2 = _decay(term_12)
-            term_13 = 1.0 + decay_value_2
-            factor_40 = decay_value_2 / term_13
-            sigmoid_plus_2 = (((1.0 / term_13)) if term_12 >= 0 else factor_40 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            term_14 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_2 / term_11
-            sigmoid_minus_2 = ((factor_40) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            term_11 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + math.log1p(rest_sum_a_unit_4) - math.log1p(rest_sum_a_unit_2_3)
+            decay_value_2 = _decay(term_11)
+            factor_43 = decay_value_2 / (1.0 + decay_value_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_11 >= 0 else factor_43 if term_11 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            term_12 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_2 / term_10
+            sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
-            factor_41 = scale * seed_3
+            factor_44 = scale * seed_3
             for f_3 in range(d):
-                sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_11
+                sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_10
                 sum_a_unit_4[i, f_3] = sum_a_unit_4_now
                 a_unit_6 = np.float64(a_unit[i, f_3])
                 p_unit_3 = np.float64(p_unit[i, f_3])
                 sum_a_unit_3_2 = sum_a_unit_3[i, f_3]
-                term_15 = p_unit_3 * term_14 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
-                factor_42 = factor_41 * a_unit_6 * term_15
-                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_42)
-                a_unit_slope_now = factor_41 * term_15
+                term_13 = p_unit_3 * term_12 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
+                factor_45 = factor_44 * a_unit_6 * term_13
+                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_45)
+                a_unit_slope_now = factor_44 * term_13
                 a_unit_slope[f_3] = a_unit_slope_now
-                factor_43 = a_unit_slope_now * a_unit_6
-                sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost, factor_43)
-                factor_44 = a_unit_6 * sum_a_unit_4_now
-                sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost = _plus(sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost, factor_44)
+                factor_46 = a_unit_slope_now * a_unit_6
+                sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost, factor_46)
+                factor_47 = a_unit_6 * sum_a_unit_4_now
+                sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost = _plus(sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost, factor_47)
             sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
             sum_norm_anchor_sensitivity_2_now = _completed(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost)
             sum_norm_anchor_sensitivity_5_now = _completed(sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost)
@@ -2465,30 +2446,30 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
             sum_norm_anchor_sensitivity_5[i] = sum_norm_anchor_sensitivity_5_now
             peak_anchor_4 = peak_anchor[i]
-            factor_45 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_4)
-            ratio_value_8 = _ratio(1.0, factor_45)
-            factor_46 = scale * seed_3 * sigmoid_minus_2
-            factor_47 = scale * seed_3 * sigmoid_plus_2
-            factor_48 = square_4 * sigmoid_plus_2
-            factor_49 = -square_4 * sigmoid_plus_2
-            factor_50 = seed_3 * sum_norm_anchor_sensitivity_3[i] * sigmoid_minus_2
-            factor_51 = square_4 * sigmoid_minus_2
-            factor_52 = -square_4 * sigmoid_minus_2
-            factor_53 = seed_3 * sum_norm_anchor_sensitivity_5_now * sigmoid_plus_2
+            factor_48 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_4)
+            ratio_value_8 = _ratio(1.0, factor_48)
+            factor_49 = scale * seed_3 * sigmoid_minus_2
+            factor_50 = scale * seed_3 * sigmoid_plus_2
+            factor_51 = square_4 * sigmoid_plus_2
+            factor_52 = -square_4 * sigmoid_plus_2
+            factor_53 = seed_3 * sum_norm_anchor_sensitivity_3[i] * sigmoid_minus_2
+            factor_54 = square_4 * sigmoid_minus_2
+            factor_55 = -square_4 * sigmoid_minus_2
+            factor_56 = seed_3 * sum_norm_anchor_sensitivity_5_now * sigmoid_plus_2
             sum_norm_anchor_sensitivity_8 = sum_norm_anchor_sensitivity[i]
-            factor_54 = exp_sum_a_unit_own_3 * seed_3 * sum_norm_anchor_sensitivity_8 * sigmoid_plus_2 / term_11
-            factor_55 = -sum_norm_anchor_sensitivity_2_now * ratio_value_8
+            factor_57 = exp_sum_a_unit_own_3 * seed_3 * sum_norm_anchor_sensitivity_8 * sigmoid_plus_2 / term_10
+            factor_58 = -sum_norm_anchor_sensitivity_2_now * ratio_value_8
             for d_94 in range(d):
                 logsumexp_sum_a_unit_2_sensitivity_2 = logsumexp_sum_a_unit_2_sensitivity[i, d_94]
                 logsumexp_sum_a_unit_sensitivity_2 = logsumexp_sum_a_unit_sensitivity[i, d_94]
-                term_16 = factor_51 * logsumexp_sum_a_unit_sensitivity_2 - scale * logsumexp_sum_a_unit_centred[i, d_94] + factor_52 * logsumexp_sum_a_unit_2_sensitivity_2
+                term_14 = factor_54 * logsumexp_sum_a_unit_sensitivity_2 - scale * logsumexp_sum_a_unit_centred[i, d_94] + factor_55 * logsumexp_sum_a_unit_2_sensitivity_2
                 a_unit_7 = np.float64(a_unit[i, d_94])
-                sum_norm_anchor_change_2[i, d_94] = a_unit_slope[d_94] * ratio_value_8 + factor_46 * sum_norm_anchor_sensitivity_4[i, d_94] + factor_47 * sum_norm_anchor_sensitivity_6[i, d_94] + factor_50 * (factor_48 * logsumexp_sum_a_unit_2_sensitivity_2 - scale * logsumexp_sum_a_unit_2_centred[i, d_94] + factor_49 * logsumexp_sum_a_unit_sensitivity_2) + factor_53 * term_16 + factor_54 * term_16 + factor_55 * a_unit_7
-                gradient_anchor[i, d_94] = (factor_41 * (np.float64(p_unit[i, d_94]) * term_14 + sum_a_unit_3[i, d_94] * sigmoid_minus_2 + sum_a_unit_4[i, d_94] * sigmoid_plus_2) - sum_norm_anchor_now * a_unit_7) * ratio_value_8
+                sum_norm_anchor_change_2[i, d_94] = a_unit_slope[d_94] * ratio_value_8 + factor_49 * sum_norm_anchor_sensitivity_4[i, d_94] + factor_50 * sum_norm_anchor_sensitivity_6[i, d_94] + factor_53 * (factor_51 * logsumexp_sum_a_unit_2_sensitivity_2 - scale * logsumexp_sum_a_unit_2_centred[i, d_94] + factor_52 * logsumexp_sum_a_unit_sensitivity_2) + factor_56 * term_14 + factor_57 * term_14 + factor_58 * a_unit_7
+                gradient_anchor[i, d_94] = (factor_44 * (np.float64(p_unit[i, d_94]) * term_12 + sum_a_unit_3[i, d_94] * sigmoid_minus_2 + sum_a_unit_4[i, d_94] * sigmoid_plus_2) - sum_norm_anchor_now * a_unit_7) * ratio_value_8
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
-    factor_64 = loss_scale * scale
-    factor_69 = loss_scale * square_4
-    factor_85 = -loss_scale * scale
+    factor_67 = loss_scale * scale
+    factor_72 = loss_scale * square_4
+    factor_88 = -loss_scale * scale
     for j_29 in range(n):
         sum_norm_negative = 0.0
         sum_norm_negative_lost = 0.0
@@ -2499,140 +2480,133 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         seed_4 = seed[j_29]
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
-        term_17 = 1.0 + rest_sum_a_unit_5
-        term_18 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + math.log1p(rest_sum_a_unit_5) - math.log1p(rest_sum_a_unit_2[j_29])
-        decay_value_3 = _decay(term_18)
-        term_19 = 1.0 + decay_value_3
-        factor_57 = decay_value_3 / term_19
-        case_3 = (((1.0 / term_19)) if term_18 >= 0 else factor_57 if term_18 < 0.0 else np.nan)
-        term_20 = -1.0 + exp_sum_a_unit_own_4 * case_3 / term_17
-        factor_58 = seed_4 * term_20
+        term_15 = 1.0 + rest_sum_a_unit_5
+        term_16 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + math.log1p(rest_sum_a_unit_5) - math.log1p(rest_sum_a_unit_2[j_29])
+        decay_value_3 = _decay(term_16)
+        factor_60 = decay_value_3 / (1.0 + decay_value_3)
+        case_3 = (((1.0 / (1.0 + decay_value_3))) if term_16 >= 0 else factor_60 if term_16 < 0.0 else np.nan)
+        term_17 = -1.0 + exp_sum_a_unit_own_4 * case_3 / term_15
+        factor_61 = seed_4 * term_17
         argmax_sum_a_unit_4 = argmax_sum_a_unit[j_29]
-        factor_61 = math.sqrt(scaled_anchor[argmax_sum_a_unit_4]) * _positive_part(peak_anchor[argmax_sum_a_unit_4])
+        factor_64 = math.sqrt(scaled_anchor[argmax_sum_a_unit_4]) * _positive_part(peak_anchor[argmax_sum_a_unit_4])
         sum_norm_anchor_2 = sum_norm_anchor[argmax_sum_a_unit_4]
-        ratio_value_10 = _ratio(1.0, factor_61)
+        ratio_value_10 = _ratio(1.0, factor_64)
         square_7 = (ratio_value_10 * ratio_value_10)
-        factor_62 = sum_norm_anchor_2 * square_7
+        factor_65 = sum_norm_anchor_2 * square_7
         max_sum_a_unit_5 = max_sum_a_unit[argmax_sum_a_unit_4]
         rest_sum_a_unit_6 = rest_sum_a_unit[argmax_sum_a_unit_4]
-        term_21 = max_sum_a_unit_5 - max_sum_a_unit_2[argmax_sum_a_unit_4] + math.log1p(rest_sum_a_unit_6) - math.log1p(rest_sum_a_unit_2[argmax_sum_a_unit_4])
-        decay_value_4 = _decay(term_21)
-        factor_63 = decay_value_4 / (1.0 + decay_value_4)
-        case_4 = ((factor_63) if term_21 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_21 < 0.0 else np.nan)
+        term_18 = max_sum_a_unit_5 - max_sum_a_unit_2[argmax_sum_a_unit_4] + math.log1p(rest_sum_a_unit_6) - math.log1p(rest_sum_a_unit_2[argmax_sum_a_unit_4])
+        decay_value_4 = _decay(term_18)
+        factor_66 = decay_value_4 / (1.0 + decay_value_4)
+        case_4 = ((factor_66) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_18 < 0.0 else np.nan)
         case_5 = ((sample_weights[argmax_sum_a_unit_4]) if weighted else 1.0)
-        factor_65 = factor_64 * case_4 * case_5 * ratio_value_10
-        case_6 = (((1.0 / (1.0 + decay_value_4))) if term_21 >= 0 else factor_63 if term_21 < 0.0 else np.nan)
-        factor_66 = factor_64 * case_6 * case_5 * ratio_value_10
-        factor_67 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
+        factor_68 = factor_67 * case_4 * case_5 * ratio_value_10
+        case_6 = (((1.0 / (1.0 + decay_value_4))) if term_18 >= 0 else factor_66 if term_18 < 0.0 else np.nan)
+        factor_69 = factor_67 * case_6 * case_5 * ratio_value_10
+        factor_70 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
         exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4]), max_sum_a_unit_5)
-        factor_68 = exp_difference_value / (1.0 + rest_sum_a_unit_6)
-        factor_70 = factor_69 * case_6 * case_4 * case_5 * ratio_value_10
-        factor_71 = -exp_difference_value / (1.0 + rest_sum_a_unit_6)
-        factor_72 = -sum_norm_anchor_2 * square_7
-        term_22 = -1.0 + case_6 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
-        factor_73 = factor_64 * case_5
-        factor_74 = factor_64 * case_5 * ratio_value_10
-        factor_75 = factor_64 * case_4 * case_5
-        factor_76 = factor_64 * case_6 * case_5
-        factor_77 = square_4 * case_6
-        factor_78 = -square_4 * case_6
-        factor_79 = loss_scale * sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_4] * case_4 * case_5
-        factor_80 = square_4 * case_4
-        factor_81 = -square_4 * case_4
-        factor_82 = loss_scale * sum_norm_anchor_sensitivity_5[argmax_sum_a_unit_4] * case_6 * case_5
-        factor_83 = loss_scale * sum_norm_anchor_sensitivity[argmax_sum_a_unit_4] * case_6 * case_5 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
-        factor_84 = -sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_4] * ratio_value_10
-        factor_86 = factor_85 * case_6 * case_5 * exp_difference_value * ratio_value_10 / (1.0 + rest_sum_a_unit_6)
+        factor_71 = exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_73 = factor_72 * case_6 * case_4 * case_5 * ratio_value_10
+        factor_74 = -exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_75 = -sum_norm_anchor_2 * square_7
+        term_19 = -1.0 + case_6 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_76 = factor_67 * case_5
+        factor_77 = factor_67 * case_5 * ratio_value_10
+        factor_78 = factor_67 * case_4 * case_5
+        factor_79 = factor_67 * case_6 * case_5
+        factor_80 = square_4 * case_6
+        factor_81 = -square_4 * case_6
+        factor_82 = loss_scale * sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_4] * case_4 * case_5
+        factor_83 = square_4 * case_4
+        factor_84 = -square_4 * case_4
+        factor_85 = loss_scale * sum_norm_anchor_sensitivity_5[argmax_sum_a_unit_4] * case_6 * case_5
+        factor_86 = loss_scale * sum_norm_anchor_sensitivity[argmax_sum_a_unit_4] * case_6 * case_5 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_87 = -sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_4] * ratio_value_10
+        factor_89 = factor_88 * case_6 * case_5 * exp_difference_value * ratio_value_10 / (1.0 + rest_sum_a_unit_6)
         sum_norm_anchor_3 = sum_norm_anchor[j_29]
         ratio_value_12 = _ratio(1.0, math.sqrt(scaled_anchor[j_29]) * _positive_part(peak_anchor[j_29]))
         square_8 = (ratio_value_12 * ratio_value_12)
-        factor_87 = sum_norm_anchor_3 * square_8
-        case_7 = ((factor_57) if term_18 >= 0 else ((1.0 / term_19)) if term_18 < 0.0 else np.nan)
-        factor_88 = scale * seed_4 * case_7 * ratio_value_12
-        factor_89 = scale * seed_4 * case_3 * ratio_value_12
-        factor_90 = exp_sum_a_unit_own_4 / term_17
-        factor_91 = seed_4 * square_4 * case_3 * case_7 * ratio_value_12
-        factor_92 = -exp_sum_a_unit_own_4 / term_17
-        factor_93 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_8 * case_3 / term_17
-        factor_94 = -sum_norm_anchor_3 * square_8
-        factor_95 = scale * seed_4
-        factor_96 = -scale * exp_sum_a_unit_own_4 * seed_4 * case_3 * ratio_value_12 / term_17
+        factor_90 = sum_norm_anchor_3 * square_8
+        case_7 = ((factor_60) if term_16 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_16 < 0.0 else np.nan)
+        factor_91 = scale * seed_4 * case_7 * ratio_value_12
+        factor_92 = scale * seed_4 * case_3 * ratio_value_12
+        factor_93 = exp_sum_a_unit_own_4 / term_15
+        factor_94 = seed_4 * square_4 * case_3 * case_7 * ratio_value_12
+        factor_95 = -exp_sum_a_unit_own_4 / term_15
+        factor_96 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_8 * case_3 / term_15
+        factor_97 = -sum_norm_anchor_3 * square_8
+        factor_98 = scale * seed_4
+        factor_99 = -scale * exp_sum_a_unit_own_4 * seed_4 * case_3 * ratio_value_12 / term_15
         for f_58 in range(d):
-            factor_56 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
-            sum_norm_negative, sum_norm_negative_lost = _plus(sum_norm_negative, sum_norm_negative_lost, factor_56)
+            factor_59 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
+            sum_norm_negative, sum_norm_negative_lost = _plus(sum_norm_negative, sum_norm_negative_lost, factor_59)
             p_unit_4 = np.float64(p_unit[j_29, f_58])
             sum_p_unit_2 = np.float64(sum_p_unit[j_29, f_58])
             a_unit_8 = np.float64(a_unit[j_29, f_58])
-            factor_59 = scale * p_unit_4 * (sum_p_unit_2 + factor_58 * a_unit_8)
-            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_59)
-            factor_60 = p_unit_4 * sum_p_unit_2
-            sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost, factor_60)
+            factor_62 = scale * p_unit_4 * (sum_p_unit_2 + factor_61 * a_unit_8)
+            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_62)
+            factor_63 = p_unit_4 * sum_p_unit_2
+            sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost, factor_63)
             a_4 = np.float64(anchor[argmax_sum_a_unit_4, f_58])
-            ratio_value_9 = _ratio(a_4, factor_61)
+            ratio_value_9 = _ratio(a_4, factor_64)
             logsumexp_sum_a_unit_2_centred_2 = logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58]
             sum_a_unit_3_3 = sum_a_unit_3[argmax_sum_a_unit_4, f_58]
             logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_4, f_58]
             sum_a_unit_4_2 = sum_a_unit_4[argmax_sum_a_unit_4, f_58]
             logsumexp_sum_a_unit_sensitivity_3 = logsumexp_sum_a_unit_sensitivity[argmax_sum_a_unit_4, f_58]
             p_6 = np.float64(positive[argmax_sum_a_unit_4, f_58])
-            ratio_value_11 = _ratio(p_6, factor_67)
+            ratio_value_11 = _ratio(p_6, factor_70)
             logsumexp_sum_a_unit_2_sensitivity_3 = logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58]
-            term_23 = ratio_value_11 * term_22 + sum_a_unit_3_3 * case_4 + sum_a_unit_4_2 * case_6
-            term_24 = factor_80 * logsumexp_sum_a_unit_sensitivity_3 - scale * logsumexp_sum_a_unit_centred_2 + factor_81 * logsumexp_sum_a_unit_2_sensitivity_3
+            term_20 = ratio_value_11 * term_19 + sum_a_unit_3_3 * case_4 + sum_a_unit_4_2 * case_6
+            term_21 = factor_83 * logsumexp_sum_a_unit_sensitivity_3 - scale * logsumexp_sum_a_unit_centred_2 + factor_84 * logsumexp_sum_a_unit_2_sensitivity_3
             sum_a_unit_3_4 = sum_a_unit_3[j_29, f_58]
             logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
             sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
-            hessian_anchor[j_29, f_58] = ((factor_62 * (ratio_value_9 * ratio_value_9) + factor_65 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_66 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_70 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_68 * ratio_value_11) + factor_70 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_71 * ratio_value_11) + factor_72 - square_7 * (factor_73 * term_23 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_74 * term_23 + factor_75 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_76 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_79 * (factor_77 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_78 * logsumexp_sum_a_unit_sensitivity_3) + factor_82 * term_24 + factor_83 * term_24 + factor_84 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_86 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_87 * (a_unit_8 * a_unit_8) + factor_88 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_89 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_91 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_90 * p_unit_4) + factor_91 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_92 * p_unit_4) + factor_93 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * np.float64(sum_a_unit[j_29, j_29])) + factor_94 - a_unit_8 * square_8 * (factor_95 * (p_unit_4 * term_20 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_96 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
+            hessian_anchor[j_29, f_58] = ((factor_65 * (ratio_value_9 * ratio_value_9) + factor_68 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_69 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_73 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_71 * ratio_value_11) + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_74 * ratio_value_11) + factor_75 - square_7 * (factor_76 * term_20 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_77 * term_20 + factor_78 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_79 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_82 * (factor_80 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_81 * logsumexp_sum_a_unit_sensitivity_3) + factor_85 * term_21 + factor_86 * term_21 + factor_87 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_89 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_90 * (a_unit_8 * a_unit_8) + factor_91 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_92 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_94 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_93 * p_unit_4) + factor_94 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_95 * p_unit_4) + factor_96 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * np.float64(sum_a_unit[j_29, j_29])) + factor_97 - a_unit_8 * square_8 * (factor_98 * (p_unit_4 * term_17 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_99 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
         sum_norm_negative = _completed(sum_norm_negative, sum_norm_negative_lost)
         sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
         sum_norm_positive_sensitivity_2 = _completed(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost)
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
-        factor_97 = scale * ratio_value_13
-        sum_a_unit_entry_1_2 = sum_a_unit_entry_1[j_29]
-        factor_98 = exp_sum_a_unit_own_4 * square_4 * case_3 / term_17
-        factor_99 = -scale * term_20
+        factor_100 = scale * ratio_value_13
+        case_8 = ((rest_sum_a_unit_5) if j_29 == argmax_sum_a_unit_4 else (1.0 + rest_sum_a_unit_5 - exp_sum_a_unit_own_4))
+        factor_101 = exp_sum_a_unit_own_4 * square_4 * case_3 * case_8 / (term_15 * term_15)
+        factor_102 = -scale * term_17
         sum_norm_anchor_sensitivity_9 = sum_norm_anchor_sensitivity[j_29]
-        factor_100 = seed_4 * sum_norm_anchor_sensitivity_9 * ratio_value_13
-        factor_101 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_13
+        factor_103 = seed_4 * sum_norm_anchor_sensitivity_9 * ratio_value_13
+        factor_104 = -sum_norm_positive_sensitivity_2 * scale * ratio_value_13
         ratio_value_14 = _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
-        factor_102 = scale * ratio_value_14
-        factor_103 = square_4 * ratio_value_13
-        square_10 = (ratio_value_13 * ratio_value_13)
-        factor_104 = sum_norm_positive * square_10
-        factor_105 = scale * seed_4 * square_10
-        factor_106 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_10 * case_3 / term_17
-        square_11 = (exp_sum_a_unit_own_4 * exp_sum_a_unit_own_4)
-        case_8 = (((1.0 / ((term_19 * term_19)))) if term_18 >= 0 else ((decay_value_3 * decay_value_3) / (term_19 * term_19)) if term_18 < 0.0 else np.nan)
-        factor_107 = seed_4 * sum_norm_anchor_sensitivity_9 * square_4 * square_11 * square_10 * case_8 / (term_17 * term_17)
-        factor_108 = -sum_norm_positive * square_10
-        factor_109 = -scale * square_10
-        factor_110 = -scale * ratio_value_13
-        factor_111 = -scale * exp_sum_a_unit_own_4 * seed_4 * square_10 * case_3 / term_17
-        factor_112 = -seed_4 * square_4 * square_11 * square_10 * case_8 / (term_17 * term_17)
-        factor_113 = -exp_sum_a_unit_own_4 * seed_4 * sum_a_unit_entry_1_2 * square_4 * square_10 * case_3 / term_17
-        factor_114 = -seed_4 * sum_a_unit_entry_1_2 * sum_norm_anchor_sensitivity_9 * square_4 * square_11 * square_10 * case_8 / (term_17 * term_17)
-        factor_115 = square_4 * ratio_value_14
-        square_12 = (ratio_value_14 * ratio_value_14)
-        factor_116 = sum_norm_negative * scale * square_12
-        factor_117 = -sum_norm_negative * scale * square_12
-        factor_118 = -scale * square_12
-        factor_119 = -sum_norm_negative * ratio_value_14
-        factor_120 = -scale * ratio_value_14
+        factor_105 = scale * ratio_value_14
+        square_9 = (ratio_value_13 * ratio_value_13)
+        factor_106 = sum_norm_positive * square_9
+        factor_107 = square_4 * ratio_value_13
+        square_10 = (exp_sum_a_unit_own_4 * exp_sum_a_unit_own_4)
+        factor_108 = seed_4 * square_4 * square_10 * square_9 * case_3 * case_7 / (term_15 * term_15)
+        factor_109 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_9 * case_3 * case_8 / (term_15 * term_15)
+        factor_110 = -sum_norm_positive * square_9
+        factor_111 = seed_4 * sum_norm_anchor_sensitivity_9 * square_10 * case_3 * case_7 * ratio_value_13 / (term_15 * term_15)
+        factor_112 = -square_4 * ratio_value_13
+        factor_113 = square_4 * ratio_value_14
+        square_11 = (ratio_value_14 * ratio_value_14)
+        factor_114 = sum_norm_negative * scale * square_11
+        factor_115 = -sum_norm_negative * scale * square_11
+        factor_116 = -scale * square_11
+        factor_117 = -sum_norm_negative * ratio_value_14
+        factor_118 = -scale * ratio_value_14
+        factor_119 = -square_4 * ratio_value_14
         for d_123 in range(d):
-            sum_p_unit_3 = np.float64(sum_p_unit[j_29, d_123])
             a_unit_9 = np.float64(a_unit[j_29, d_123])
-            term_25 = sum_p_unit_3 + factor_58 * a_unit_9
+            term_22 = np.float64(sum_p_unit[j_29, d_123]) + factor_61 * a_unit_9
             p_unit_5 = np.float64(p_unit[j_29, d_123])
-            term_26 = a_unit_9 - sum_a_unit_entry_1_2 * p_unit_5
-            sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_123] * square_4 + factor_97 * term_25 + factor_100 * (factor_98 * term_26 + factor_99 * p_unit_5) + factor_101 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
-            gradient_positive[j_29, d_123] = (scale * term_25 - sum_norm_positive * p_unit_5) * ratio_value_13
+            term_23 = a_unit_9 - sum_a_unit_entry_1[j_29] * p_unit_5
+            sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_123] * square_4 + factor_100 * term_22 + factor_103 * (factor_101 * term_23 + factor_102 * p_unit_5) + factor_104 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1)**2 - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
+            term_24 = scale * term_22 - sum_norm_positive * p_unit_5
+            gradient_positive[j_29, d_123] = term_24 * ratio_value_13
             sum_h_unit_2 = np.float64(sum_h_unit[j_29, d_123])
             h_unit_3 = np.float64(h_unit[j_29, d_123])
-            term_27 = sum_h_unit_2 - sum_norm_negative * h_unit_3
-            gradient_negative[j_29, d_123] = factor_102 * term_27
-            square_9 = (p_unit_5 * p_unit_5)
-            hessian_positive[j_29, d_123] = factor_97 * sum_p_unit_sensitivity_2_own[j_29, d_123] + factor_103 * sum_p_unit_sensitivity_own[j_29, d_123] + factor_104 * 2.0 * square_9 + factor_105 * a_unit_9 * p_unit_5 + factor_106 * (a_unit_9 * a_unit_9) + factor_107 * a_unit_9 * p_unit_5 + factor_108 - sum_norm_positive_change * p_unit_5 * ratio_value_13 + factor_109 * p_unit_5 * sum_p_unit_3 + factor_110 * p_unit_5 * sum_norm_positive_sensitivity_3_own[j_29, d_123] + factor_111 * a_unit_9 * p_unit_5 + factor_112 * a_unit_9 * term_26 + factor_113 * a_unit_9 * p_unit_5 + factor_114 * square_9
-            hessian_negative[j_29, d_123] = factor_102 * sum_h_unit_sensitivity_2_own[j_29, d_123] + factor_115 * sum_h_unit_sensitivity_own[j_29, d_123] + factor_116 * (h_unit_3 * h_unit_3) + factor_117 + factor_118 * h_unit_3 * term_27 + factor_120 * h_unit_3 * (scale * sum_norm_negative_sensitivity[j_29, d_123] + sum_h_unit_2 * ratio_value_14 + factor_119 * h_unit_3) + factor_120 * h_unit_3 * sum_norm_negative_sensitivity_2_own[j_29, d_123]
+            term_25 = sum_h_unit_2 - sum_norm_negative * h_unit_3
+            gradient_negative[j_29, d_123] = factor_105 * term_25
+            hessian_positive[j_29, d_123] = factor_106 * (p_unit_5 * p_unit_5) + factor_107 * sum_p_unit_sensitivity_3_own_joint[j_29, d_123] + factor_108 * a_unit_9 * term_23 + factor_109 * a_unit_9 * term_23 + factor_110 - sum_norm_positive_change * p_unit_5 * ratio_value_13 - p_unit_5 * square_9 * term_24 + factor_112 * p_unit_5 * (sum_norm_positive_sensitivity_4_own[j_29, d_123] + factor_111 * term_23)
+            hessian_negative[j_29, d_123] = factor_113 * sum_h_unit_sensitivity_3_own_joint[j_29, d_123] + factor_114 * (h_unit_3 * h_unit_3) + factor_115 + factor_116 * h_unit_3 * term_25 + factor_118 * h_unit_3 * (scale * sum_norm_negative_sensitivity[j_29, d_123] + sum_h_unit_2 * ratio_value_14 + factor_117 * h_unit_3) + factor_119 * h_unit_3 * sum_norm_negative_sensitivity_3_own[j_29, d_123]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2681,16 +2655,16 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         scaled_positive_lost = 0.0
         scaled_negative = 0.0
         scaled_negative_lost = 0.0
-        for f_193 in range(d):
-            a_2 = np.float64(anchor[i, f_193])
+        for f_202 in range(d):
+            a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor)
             square = (ratio_value * ratio_value)
             scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
-            p_2 = np.float64(positive[i, f_193])
+            p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
-            h_2 = np.float64(negative[i, f_193])
+            h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative)
             square_3 = (ratio_value_3 * ratio_value_3)
             scaled_negative, scaled_negative_lost = _plus(scaled_negative, scaled_negative_lost, square_3)
@@ -2740,10 +2714,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = 0.0
             rest_sum_a_unit_now_lost = 0.0
-            for j_195 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)
-                exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
-                if j_195 != argmax_sum_a_unit_now:
+            for j_204 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
+                exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
+                if j_204 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
@@ -2755,13 +2729,13 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             logsumexp_sum_a_unit_centred_2_now = 0.0
             logsumexp_sum_a_unit_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_a_unit_now
-            for j_160 in range(n):
-                exp_sum_a_unit_3 = exp_sum_a_unit[row, j_160]
-                sum_a_unit_3 = np.float64(sum_a_unit[row, j_160])
+            for j_169 in range(n):
+                exp_sum_a_unit_3 = exp_sum_a_unit[row, j_169]
+                sum_a_unit_3 = np.float64(sum_a_unit[row, j_169])
                 factor_6 = exp_sum_a_unit_3 * sum_a_unit_3 / term
                 logsumexp_sum_a_unit_sensitivity_2_now, logsumexp_sum_a_unit_sensitivity_2_now_lost = _plus(logsumexp_sum_a_unit_sensitivity_2_now, logsumexp_sum_a_unit_sensitivity_2_now_lost, factor_6)
                 factor_7 = exp_sum_a_unit_3 * (sum_a_unit_3 - np.float64(sum_a_unit[row, argmax_sum_a_unit_now])) / term
-                if j_160 != argmax_sum_a_unit_now:
+                if j_169 != argmax_sum_a_unit_now:
                     logsumexp_sum_a_unit_centred_2_now, logsumexp_sum_a_unit_centred_2_now_lost = _plus(logsumexp_sum_a_unit_centred_2_now, logsumexp_sum_a_unit_centred_2_now_lost, factor_7)
             logsumexp_sum_a_unit_sensitivity_2_now = _completed(logsumexp_sum_a_unit_sensitivity_2_now, logsumexp_sum_a_unit_sensitivity_2_now_lost)
             logsumexp_sum_a_unit_centred_2_now = _completed(logsumexp_sum_a_unit_centred_2_now, logsumexp_sum_a_unit_centred_2_now_lost)
@@ -2782,10 +2756,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                     argmax_sum_a_unit_2 = j_24
             rest_sum_a_unit_2 = 0.0
             rest_sum_a_unit_2_lost = 0.0
-            for j_198 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2)
-                exp_sum_a_unit_2[j_198] = exp_sum_a_unit_2_now
-                if j_198 != argmax_sum_a_unit_2:
+            for j_207 in range(n):
+                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)
+                exp_sum_a_unit_2[j_207] = exp_sum_a_unit_2_now
+                if j_207 != argmax_sum_a_unit_2:
                     rest_sum_a_unit_2, rest_sum_a_unit_2_lost = _plus(rest_sum_a_unit_2, rest_sum_a_unit_2_lost, exp_sum_a_unit_2_now)
             rest_sum_a_unit_2 = _completed(rest_sum_a_unit_2, rest_sum_a_unit_2_lost)
             logsumexp_sum_a_unit_2_sensitivity_2 = 0.0
@@ -2831,10 +2805,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             logsumexp_sum_a_unit_sensitivity_2_2 = logsumexp_sum_a_unit_sensitivity_2[row]
             factor_18 = seed_3 * case * (-logsumexp_sum_a_unit_2_centred_2 + logsumexp_sum_a_unit_2_sensitivity_2 * case_2 - logsumexp_sum_a_unit_sensitivity_2_2 * case_2) / term_2
             factor_20 = seed_3 * case_2 * (-logsumexp_sum_a_unit_centred_2[row] + logsumexp_sum_a_unit_sensitivity_2_2 * case - logsumexp_sum_a_unit_2_sensitivity_2 * case) / (1.0 + rest_sum_a_unit_3)
-            for j_167 in range(n):
-                factor_19 = factor_18 * exp_sum_a_unit_2[j_167] * np.float64(sum_a_unit_2[row, j_167])
+            for j_176 in range(n):
+                factor_19 = factor_18 * exp_sum_a_unit_2[j_176] * np.float64(sum_a_unit_2[row, j_176])
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_19)
-                factor_21 = factor_20 * exp_sum_a_unit[row, j_167] * np.float64(sum_a_unit[row, j_167])
+                factor_21 = factor_20 * exp_sum_a_unit[row, j_176] * np.float64(sum_a_unit[row, j_176])
                 sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, factor_21)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
@@ -2944,16 +2918,16 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         scaled_positive_now_lost = 0.0
         scaled_negative_now = 0.0
         scaled_negative_now_lost = 0.0
-        for f_193 in range(d):
-            a_2 = np.float64(anchor[i, f_193])
+        for f_202 in range(d):
+            a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
             scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
-            p_2 = np.float64(positive[i, f_193])
+            p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
             scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
-            h_2 = np.float64(negative[i, f_193])
+            h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
             square_3 = (ratio_value_3 * ratio_value_3)
             scaled_negative_now, scaled_negative_now_lost = _plus(scaled_negative_now, scaled_negative_now_lost, square_3)
@@ -3044,12 +3018,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_entry_2[i] = sum_a_unit_6
             rest_sum_a_unit_now = 0.0
             rest_sum_a_unit_now_lost = 0.0
-            for j_195 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_195]), max_sum_a_unit_now)
-                exp_sum_a_unit[row, j_195] = exp_sum_a_unit_now
-                if j_195 != argmax_sum_a_unit_now:
+            for j_204 in range(n):
+                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
+                exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
+                if j_204 != argmax_sum_a_unit_now:
                     rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
-                sum_a_unit_4_left[row, j_195] = ((exp_sum_a_unit_now) if i != j_195 else 0.0)
+                sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
@@ -3074,10 +3048,10 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_2_entry_4[i] = sum_a_unit_2_3
             rest_sum_a_unit_2_now = 0.0
             rest_sum_a_unit_2_now_lost = 0.0
-            for j_198 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_198]), max_sum_a_unit_2_now)
-                exp_sum_a_unit_2[row, j_198] = exp_sum_a_unit_2_now
-                if j_198 != argmax_sum_a_unit_2_now:
+            for j_207 in range(n):
+                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
+                exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
+                if j_207 != argmax_sum_a_unit_2_now:
                     rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost, exp_sum_a_unit_2_now)
             rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
@@ -3155,8 +3129,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_7 = np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
             factor_17 = direction_parameters[0] * sum_a_unit_7
             term_8 = factor_16 + factor_17
-            for j_177 in range(n):
-                factor_18 = exp_sum_a_unit[row, j_177] * (scale * sum_a_unit_tangent[row, j_177] + direction_parameters[0] * np.float64(sum_a_unit[row, j_177]) - term_8) / term_7
+            for j_186 in range(n):
+                factor_18 = exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * np.float64(sum_a_unit[row, j_186]) - term_8) / term_7
                 logsumexp_sum_a_unit_tangent_now, logsumexp_sum_a_unit_tangent_now_lost = _plus(logsumexp_sum_a_unit_tangent_now, logsumexp_sum_a_unit_tangent_now_lost, factor_18)
             logsumexp_sum_a_unit_tangent_now = _completed(logsumexp_sum_a_unit_tangent_now, logsumexp_sum_a_unit_tangent_now_lost)
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
@@ -3185,8 +3159,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_2_4 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_2])
             factor_20 = direction_parameters[0] * sum_a_unit_2_4
             term_10 = factor_19 + factor_20
-            for j_180 in range(n):
-                factor_21 = np.float64(exp_sum_a_unit_2[row, j_180]) * (scale * sum_a_unit_2_tangent[row, j_180] + direction_parameters[0] * np.float64(sum_a_unit_2[row, j_180]) - term_10) / term_9
+            for j_189 in range(n):
+                factor_21 = np.float64(exp_sum_a_unit_2[row, j_189]) * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * np.float64(sum_a_unit_2[row, j_189]) - term_10) / term_9
                 logsumexp_sum_a_unit_2_tangent_now, logsumexp_sum_a_unit_2_tangent_now_lost = _plus(logsumexp_sum_a_unit_2_tangent_now, logsumexp_sum_a_unit_2_tangent_now_lost, factor_21)
             logsumexp_sum_a_unit_2_tangent_now = _completed(logsumexp_sum_a_unit_2_tangent_now, logsumexp_sum_a_unit_2_tangent_now_lost)
             logsumexp_sum_a_unit_2_tangent[i] = logsumexp_sum_a_unit_2_tangent_now
@@ -3435,9 +3409,9 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             max_sum_anchor[row] = max_sum_anchor_now
             rest_sum_anchor_now = 0.0
             rest_sum_anchor_now_lost = 0.0
-            for j_109 in range(n):
-                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                if j_109 != argmax_sum_anchor:
+            for j_111 in range(n):
+                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                if j_111 != argmax_sum_anchor:
                     rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor)
             rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[row] = rest_sum_anchor_now
@@ -3456,9 +3430,9 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     argmax_sum_anchor_2 = j_6
             rest_sum_anchor_2 = 0.0
             rest_sum_anchor_2_lost = 0.0
-            for j_111 in range(n):
-                exp_sum_anchor_2 = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
-                if j_111 != argmax_sum_anchor_2:
+            for j_113 in range(n):
+                exp_sum_anchor_2 = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
+                if j_113 != argmax_sum_anchor_2:
                     rest_sum_anchor_2, rest_sum_anchor_2_lost = _plus(rest_sum_anchor_2, rest_sum_anchor_2_lost, exp_sum_anchor_2)
             rest_sum_anchor_2 = _completed(rest_sum_anchor_2, rest_sum_anchor_2_lost)
             max_sum_anchor_3 = max_sum_anchor[row]
@@ -3526,12 +3500,12 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             max_sum_anchor[i] = max_sum_anchor_now
             rest_sum_anchor_now = 0.0
             rest_sum_anchor_now_lost = 0.0
-            for j_109 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)
-                exp_sum_anchor[j_109] = exp_sum_anchor_now
-                if j_109 != argmax_sum_anchor:
+            for j_111 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
+                exp_sum_anchor[j_111] = exp_sum_anchor_now
+                if j_111 != argmax_sum_anchor:
                     rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
-                sum_anchor_4_left[row, j_109] = ((exp_sum_anchor_now) if i != j_109 else 0.0)
+                sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
             rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
@@ -3552,10 +3526,10 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now = 0.0
             rest_sum_anchor_2_now_lost = 0.0
-            for j_111 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2_now)
-                exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
-                if j_111 != argmax_sum_anchor_2:
+            for j_113 in range(n):
+                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
+                exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
+                if j_113 != argmax_sum_anchor_2:
                     rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost, exp_sum_anchor_2_now)
             rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
@@ -3667,22 +3641,16 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     logsumexp_sum_anchor_centred = np.empty((n, d,))
     sum_anchor_3_sensitivity_own = np.empty((n, d,))
     sum_anchor_4_sensitivity_own = np.empty((n, d,))
-    sum_positive_sensitivity_2_own_left = np.empty((block, n,), anchor.dtype)
-    sum_positive_sensitivity_2_own_right = np.empty((block, d,), anchor.dtype)
-    sum_positive_sensitivity_2_own_product = np.empty((n, d,), anchor.dtype)
-    sum_positive_sensitivity_own_right = np.empty((block, d,), anchor.dtype)
-    sum_positive_sensitivity_own = np.empty((n, d,), anchor.dtype)
-    sum_negative_sensitivity_2_own_left = np.empty((block, n,), anchor.dtype)
-    sum_negative_sensitivity_2_own_right = np.empty((block, d,), anchor.dtype)
-    sum_negative_sensitivity_2_own_product = np.empty((n, d,), anchor.dtype)
-    sum_negative_sensitivity_own_right = np.empty((block, d,), anchor.dtype)
-    sum_negative_sensitivity_own = np.empty((n, d,), anchor.dtype)
+    sum_positive_sensitivity_3_own_joint_left = np.empty((block, n,), anchor.dtype)
+    sum_positive_sensitivity_3_own_joint_right = np.empty((block, d,), anchor.dtype)
+    sum_positive_sensitivity_3_own_joint = np.empty((n, d,), anchor.dtype)
+    sum_negative_sensitivity_3_own_joint_left = np.empty((block, n,), anchor.dtype)
+    sum_negative_sensitivity_3_own_joint_right = np.empty((block, d,), anchor.dtype)
+    sum_negative_sensitivity_3_own_joint = np.empty((n, d,), anchor.dtype)
     sum_negative[:, :] = 0.0
     sum_positive[:, :] = 0.0
-    sum_positive_sensitivity_2_own_product[:, :] = 0.0
-    sum_positive_sensitivity_own[:, :] = 0.0
-    sum_negative_sensitivity_2_own_product[:, :] = 0.0
-    sum_negative_sensitivity_own[:, :] = 0.0
+    sum_positive_sensitivity_3_own_joint[:, :] = 0.0
+    sum_negative_sensitivity_3_own_joint[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -3707,13 +3675,12 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
             rest_sum_anchor_now_lost = 0.0
-            for j_109 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_109]), max_sum_anchor_now)
-                exp_sum_anchor[row, j_109] = exp_sum_anchor_now
-                if j_109 != argmax_sum_anchor_now:
+            for j_111 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_111]), max_sum_anchor_now)
+                exp_sum_anchor[row, j_111] = exp_sum_anchor_now
+                if j_111 != argmax_sum_anchor_now:
                     rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
-                sum_anchor_4_left[row, j_109] = ((exp_sum_anchor_now) if i != j_109 else 0.0)
-                sum_positive_sensitivity_2_own_left[row, j_109] = (((exp_sum_anchor_now * exp_sum_anchor_now)) if i != j_109 else 0.0)
+                sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
             rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = np.float64(exp_sum_anchor[row, i])
@@ -3749,12 +3716,11 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             rest_sum_anchor_2_now = 0.0
             rest_sum_anchor_2_now_lost = 0.0
-            for j_111 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2_now)
-                exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
-                if j_111 != argmax_sum_anchor_2:
+            for j_113 in range(n):
+                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
+                exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
+                if j_113 != argmax_sum_anchor_2:
                     rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost, exp_sum_anchor_2_now)
-                sum_negative_sensitivity_2_own_left[row, j_111] = (exp_sum_anchor_2_now * exp_sum_anchor_2_now)
             rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
@@ -3763,146 +3729,139 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term_4 = max_sum_anchor_3 - max_sum_anchor_2_now + math.log1p(rest_sum_anchor_3) - math.log1p(rest_sum_anchor_2_now)
             decay_value = _decay(term_4)
-            term_5 = 1.0 + decay_value
-            factor_5 = decay_value / term_5
-            sigmoid_minus = ((factor_5) if term_4 >= 0 else ((1.0 / term_5)) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_5 = decay_value / (1.0 + decay_value)
+            sigmoid_minus = ((factor_5) if term_4 >= 0 else ((1.0 / (1.0 + decay_value))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_6 = seed_2 * sigmoid_minus / term_3
-            term_6 = 1.0 + rest_sum_anchor_3
-            sigmoid_plus = (((1.0 / term_5)) if term_4 >= 0 else factor_5 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            factor_7 = seed_2 * sigmoid_plus / term_6
-            factor_8 = (decay_value * decay_value) / (term_5 * term_5)
-            case = (((1.0 / ((term_5 * term_5)))) if term_4 >= 0 else factor_8 if term_4 < 0.0 else np.nan)
-            factor_9 = seed_2 * case / (term_6 * term_6)
-            factor_10 = seed_2 * ((factor_8) if term_4 >= 0 else ((1.0 / ((term_5 * term_5)))) if term_4 < 0.0 else np.nan) / (term_3 * term_3)
+            term_5 = 1.0 + rest_sum_anchor_3
+            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term_4 >= 0 else factor_5 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_7 = seed_2 * sigmoid_plus / term_5
+            factor_8 = seed_2 * sigmoid_plus
+            factor_9 = seed_2 * sigmoid_minus
             for d_10 in range(d):
                 a = np.float64(anchor[i, d_10])
                 sum_negative_right[row, d_10] = factor_6 * a
                 sum_positive_right[row, d_10] = factor_7 * a
                 square = (a * a)
-                sum_positive_sensitivity_2_own_right[row, d_10] = factor_9 * square
-                sum_positive_sensitivity_own_right[row, d_10] = factor_7 * square
-                sum_negative_sensitivity_2_own_right[row, d_10] = factor_10 * square
-                sum_negative_sensitivity_own_right[row, d_10] = factor_6 * square
+                sum_positive_sensitivity_3_own_joint_right[row, d_10] = factor_8 * square
+                sum_negative_sensitivity_3_own_joint_right[row, d_10] = factor_9 * square
             logsumexp_sum_anchor_2_centred[i, :] = 0.0
             sum_anchor_3_sensitivity_own[i, :] = 0.0
-            factor_11 = scale / term_3
+            factor_10 = scale / term_3
+            factor_12 = sigmoid_minus / (term_5 * term_5)
+            argmax_sum_anchor_3 = argmax_sum_anchor[i]
+            factor_13 = sigmoid_plus / (term_3 * term_3)
             for j_55 in range(n):
                 exp_sum_anchor_2_2 = np.float64(exp_sum_anchor_2[row, j_55])
-                factor_12 = factor_11 * exp_sum_anchor_2_2
+                factor_11 = factor_10 * exp_sum_anchor_2_2
                 for d_51 in range(d):
                     h = np.float64(negative[j_55, d_51])
                     h_2 = np.float64(negative[argmax_sum_anchor_2, d_51])
-                    term_7 = h - h_2
+                    term_6 = h - h_2
                     if j_55 != argmax_sum_anchor_2:
-                        logsumexp_sum_anchor_2_centred[i, d_51] += factor_12 * term_7
+                        logsumexp_sum_anchor_2_centred[i, d_51] += factor_11 * term_6
                     if j_55 != argmax_sum_anchor_2:
-                        sum_anchor_3_sensitivity_own[i, d_51] += factor_12 * h * term_7
+                        sum_anchor_3_sensitivity_own[i, d_51] += factor_11 * h * term_6
+                exp_sum_anchor_4 = np.float64(exp_sum_anchor[row, j_55])
+                sum_positive_sensitivity_3_own_joint_left[row, j_55] = ((factor_12 * (exp_sum_anchor_4 * exp_sum_anchor_4) + exp_sum_anchor_4 * ((rest_sum_anchor_3) if j_55 == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_3 - exp_sum_anchor_4)) / (term_5 * term_5)) if i != j_55 else 0.0)
+                sum_negative_sensitivity_3_own_joint_left[row, j_55] = factor_13 * (exp_sum_anchor_2_2 * exp_sum_anchor_2_2) + exp_sum_anchor_2_2 * ((rest_sum_anchor_2_now) if j_55 == argmax_sum_anchor_2 else (1.0 + rest_sum_anchor_2_now - exp_sum_anchor_2_2)) / (term_3 * term_3)
         _multiply(exp_sum_anchor_2[: stop - start], False, negative, False, sum_anchor_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
-            term_8 = 1.0 + rest_sum_anchor_2_2
+            term_7 = 1.0 + rest_sum_anchor_2_2
             for d_8 in range(d):
-                sum_anchor_3_now = np.float64(sum_anchor_3_product[row, d_8]) / term_8
+                sum_anchor_3_now = np.float64(sum_anchor_3_product[row, d_8]) / term_7
                 sum_anchor_3[i, d_8] = sum_anchor_3_now
         _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
         _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = rest_sum_anchor[i]
-            term_9 = 1.0 + rest_sum_anchor_4
+            term_8 = 1.0 + rest_sum_anchor_4
             exp_sum_anchor_own_2 = exp_sum_anchor_own[i]
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
-            term_10 = max_sum_anchor_4 - max_sum_anchor_2_2 + math.log1p(rest_sum_anchor_4) - math.log1p(rest_sum_anchor_2_3)
-            decay_value_2 = _decay(term_10)
-            term_11 = 1.0 + decay_value_2
-            factor_13 = decay_value_2 / term_11
-            sigmoid_plus_2 = (((1.0 / term_11)) if term_10 >= 0 else factor_13 if term_10 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            term_12 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_2 / term_9
-            sigmoid_minus_2 = ((factor_13) if term_10 >= 0 else ((1.0 / term_11)) if term_10 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + math.log1p(rest_sum_anchor_4) - math.log1p(rest_sum_anchor_2_3)
+            decay_value_2 = _decay(term_9)
+            factor_14 = decay_value_2 / (1.0 + decay_value_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_9 >= 0 else factor_14 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_10 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_2 / term_8
+            sigmoid_minus_2 = ((factor_14) if term_9 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
-            factor_14 = scale * seed_3
+            factor_15 = scale * seed_3
             for d_8 in range(d):
-                sum_anchor_4_now = np.float64(sum_anchor_4_product[row, d_8]) / term_9
+                sum_anchor_4_now = np.float64(sum_anchor_4_product[row, d_8]) / term_8
                 sum_anchor_4[i, d_8] = sum_anchor_4_now
                 p_3 = np.float64(positive[i, d_8])
-                gradient_anchor[i, d_8] = factor_14 * (p_3 * term_12 + sum_anchor_3[i, d_8] * sigmoid_minus_2 + sum_anchor_4_now * sigmoid_plus_2)
+                gradient_anchor[i, d_8] = factor_15 * (p_3 * term_10 + sum_anchor_3[i, d_8] * sigmoid_minus_2 + sum_anchor_4_now * sigmoid_plus_2)
         _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
         _multiply(exp_sum_anchor[: stop - start], False, positive, False, logsumexp_sum_anchor_sensitivity_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_5 = rest_sum_anchor[i]
-            term_13 = 1.0 + rest_sum_anchor_5
+            term_11 = 1.0 + rest_sum_anchor_5
             for d_51 in range(d):
-                logsumexp_sum_anchor_sensitivity[i, d_51] = np.float64(logsumexp_sum_anchor_sensitivity_product[row, d_51]) / term_13
-        _multiply(sum_positive_sensitivity_2_own_left[: stop - start], True, sum_positive_sensitivity_2_own_right[: stop - start], False, sum_positive_sensitivity_2_own_product, True)
-        _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_sensitivity_own_right[: stop - start], False, sum_positive_sensitivity_own, True)
-        _multiply(sum_negative_sensitivity_2_own_left[: stop - start], True, sum_negative_sensitivity_2_own_right[: stop - start], False, sum_negative_sensitivity_2_own_product, True)
-        _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_sensitivity_own_right[: stop - start], False, sum_negative_sensitivity_own, True)
+                logsumexp_sum_anchor_sensitivity[i, d_51] = np.float64(logsumexp_sum_anchor_sensitivity_product[row, d_51]) / term_11
+        _multiply(sum_positive_sensitivity_3_own_joint_left[: stop - start], True, sum_positive_sensitivity_3_own_joint_right[: stop - start], False, sum_positive_sensitivity_3_own_joint, True)
+        _multiply(sum_negative_sensitivity_3_own_joint_left[: stop - start], True, sum_negative_sensitivity_3_own_joint_right[: stop - start], False, sum_negative_sensitivity_3_own_joint, True)
     square_2 = (scale * scale)
     for i in range(n):
         seed_4 = seed[i]
         exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
         rest_sum_anchor_6 = rest_sum_anchor[i]
-        term_14 = 1.0 + rest_sum_anchor_6
+        term_12 = 1.0 + rest_sum_anchor_6
         max_sum_anchor_5 = max_sum_anchor[i]
         max_sum_anchor_2_3 = max_sum_anchor_2[i]
         rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
-        term_15 = max_sum_anchor_5 - max_sum_anchor_2_3 + math.log1p(rest_sum_anchor_6) - math.log1p(rest_sum_anchor_2_4)
-        decay_value_3 = _decay(term_15)
-        term_16 = 1.0 + decay_value_3
-        factor_15 = decay_value_3 / term_16
-        sigmoid_plus_3 = (((1.0 / term_16)) if term_15 >= 0 else factor_15 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        term_17 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_3 / term_14
-        factor_16 = seed_4 * term_17
-        argmax_sum_anchor_3 = argmax_sum_anchor[i]
-        max_sum_anchor_6 = max_sum_anchor[argmax_sum_anchor_3]
-        rest_sum_anchor_7 = rest_sum_anchor[argmax_sum_anchor_3]
-        term_18 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_3] + math.log1p(rest_sum_anchor_7) - math.log1p(rest_sum_anchor_2[argmax_sum_anchor_3])
-        decay_value_4 = _decay(term_18)
-        factor_17 = decay_value_4 / (1.0 + decay_value_4)
-        sigmoid_minus_3 = ((factor_17) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_18 = scale * sigmoid_minus_3
-        sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_18 >= 0 else factor_17 if term_18 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        factor_19 = scale * sigmoid_plus_4
-        exp_difference_value = _exp_difference(scale * np.float64(sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3]), max_sum_anchor_6)
-        factor_20 = exp_difference_value / (1.0 + rest_sum_anchor_7)
-        factor_21 = square_2 * sigmoid_plus_4 * sigmoid_minus_3
-        factor_22 = -exp_difference_value / (1.0 + rest_sum_anchor_7)
-        factor_23 = -scale * sigmoid_plus_4 * exp_difference_value / (1.0 + rest_sum_anchor_7)
-        factor_24 = loss_scale * ((sample_weights[argmax_sum_anchor_3]) if weighted else 1.0)
-        sigmoid_minus_4 = ((factor_15) if term_15 >= 0 else ((1.0 / term_16)) if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_25 = scale * sigmoid_minus_4
-        factor_26 = scale * sigmoid_plus_3
-        factor_27 = exp_sum_anchor_own_3 / term_14
-        factor_28 = square_2 * sigmoid_plus_3 * sigmoid_minus_4
-        factor_29 = -exp_sum_anchor_own_3 / term_14
-        factor_30 = exp_sum_anchor_own_3 * square_2 * sigmoid_plus_3 / term_14
-        factor_31 = -scale * exp_sum_anchor_own_3 * sigmoid_plus_3 / term_14
-        factor_32 = exp_sum_anchor_own_3 * seed_4 * square_2 * sigmoid_plus_3 / term_14
-        factor_33 = (decay_value_3 * decay_value_3) / (term_16 * term_16)
-        case_2 = (((1.0 / ((term_16 * term_16)))) if term_15 >= 0 else factor_33 if term_15 < 0.0 else np.nan)
-        factor_34 = -seed_4 * square_2 * (exp_sum_anchor_own_3 * exp_sum_anchor_own_3) * case_2 / (term_14 * term_14)
+        term_13 = max_sum_anchor_5 - max_sum_anchor_2_3 + math.log1p(rest_sum_anchor_6) - math.log1p(rest_sum_anchor_2_4)
+        decay_value_3 = _decay(term_13)
+        factor_16 = decay_value_3 / (1.0 + decay_value_3)
+        sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_13 >= 0 else factor_16 if term_13 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        term_14 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_3 / term_12
+        factor_17 = seed_4 * term_14
+        argmax_sum_anchor_4 = argmax_sum_anchor[i]
+        max_sum_anchor_6 = max_sum_anchor[argmax_sum_anchor_4]
+        rest_sum_anchor_7 = rest_sum_anchor[argmax_sum_anchor_4]
+        term_15 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_4] + math.log1p(rest_sum_anchor_7) - math.log1p(rest_sum_anchor_2[argmax_sum_anchor_4])
+        decay_value_4 = _decay(term_15)
+        factor_18 = decay_value_4 / (1.0 + decay_value_4)
+        sigmoid_minus_3 = ((factor_18) if term_15 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_19 = scale * sigmoid_minus_3
+        sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_15 >= 0 else factor_18 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        factor_20 = scale * sigmoid_plus_4
+        exp_difference_value = _exp_difference(scale * np.float64(sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4]), max_sum_anchor_6)
+        factor_21 = exp_difference_value / (1.0 + rest_sum_anchor_7)
+        factor_22 = square_2 * sigmoid_plus_4 * sigmoid_minus_3
+        factor_23 = -exp_difference_value / (1.0 + rest_sum_anchor_7)
+        factor_24 = -scale * sigmoid_plus_4 * exp_difference_value / (1.0 + rest_sum_anchor_7)
+        factor_25 = loss_scale * ((sample_weights[argmax_sum_anchor_4]) if weighted else 1.0)
+        sigmoid_minus_4 = ((factor_16) if term_13 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_13 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_26 = scale * sigmoid_minus_4
+        factor_27 = scale * sigmoid_plus_3
+        factor_28 = exp_sum_anchor_own_3 / term_12
+        factor_29 = square_2 * sigmoid_plus_3 * sigmoid_minus_4
+        factor_30 = -exp_sum_anchor_own_3 / term_12
+        factor_31 = exp_sum_anchor_own_3 * square_2 * sigmoid_plus_3 / term_12
+        factor_32 = -scale * exp_sum_anchor_own_3 * sigmoid_plus_3 / term_12
+        factor_33 = seed_4 * (exp_sum_anchor_own_3 * exp_sum_anchor_own_3) * sigmoid_plus_3 * sigmoid_minus_4 / (term_12 * term_12)
+        factor_34 = exp_sum_anchor_own_3 * seed_4 * sigmoid_plus_3 * ((rest_sum_anchor_6) if i == argmax_sum_anchor_4 else (1.0 + rest_sum_anchor_6 - exp_sum_anchor_own_3)) / (term_12 * term_12)
         for d_9 in range(d):
-            sum_positive_sensitivity_2_own = -scale * np.float64(sum_positive_sensitivity_2_own_product[i, d_9])  # -anchor**2*exp_sum_anchor**2*scale*seed*sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))**2/(rest_sum_anchor + 1)**2
-            sum_negative_sensitivity_2_own = -scale * np.float64(sum_negative_sensitivity_2_own_product[i, d_9])  # -anchor**2*exp_sum_anchor_2**2*scale*seed*sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))**2/(rest_sum_anchor_2 + 1)**2
             a_2 = np.float64(anchor[i, d_9])
-            gradient_positive[i, d_9] = scale * (np.float64(sum_positive[i, d_9]) + factor_16 * a_2)
+            gradient_positive[i, d_9] = scale * (np.float64(sum_positive[i, d_9]) + factor_17 * a_2)
             gradient_negative[i, d_9] = scale * np.float64(sum_negative[i, d_9])
-            sum_anchor_3_2 = sum_anchor_3[argmax_sum_anchor_3, d_9]
-            logsumexp_sum_anchor_centred_2 = logsumexp_sum_anchor_centred[argmax_sum_anchor_3, d_9]
-            sum_anchor_4_2 = sum_anchor_4[argmax_sum_anchor_3, d_9]
-            p_4 = np.float64(positive[argmax_sum_anchor_3, d_9])
+            sum_anchor_3_2 = sum_anchor_3[argmax_sum_anchor_4, d_9]
+            logsumexp_sum_anchor_centred_2 = logsumexp_sum_anchor_centred[argmax_sum_anchor_4, d_9]
+            sum_anchor_4_2 = sum_anchor_4[argmax_sum_anchor_4, d_9]
+            p_4 = np.float64(positive[argmax_sum_anchor_4, d_9])
             sum_anchor_3_3 = sum_anchor_3[i, d_9]
             logsumexp_sum_anchor_centred_3 = logsumexp_sum_anchor_centred[i, d_9]
             sum_anchor_4_3 = sum_anchor_4[i, d_9]
             p_5 = np.float64(positive[i, d_9])
-            hessian_anchor[i, d_9] = ((factor_24 * (factor_18 * (sum_anchor_3_sensitivity_own[argmax_sum_anchor_3, d_9] - logsumexp_sum_anchor_2_centred[argmax_sum_anchor_3, d_9] * sum_anchor_3_2) + factor_19 * (sum_anchor_4_sensitivity_own[argmax_sum_anchor_3, d_9] - logsumexp_sum_anchor_centred_2 * sum_anchor_4_2) + factor_21 * logsumexp_sum_anchor_sensitivity[argmax_sum_anchor_3, d_9] * (sum_anchor_4_2 - sum_anchor_3_2 + factor_20 * p_4) + factor_21 * sum_anchor_3_2 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_22 * p_4) + factor_23 * logsumexp_sum_anchor_centred_2 * p_4)) if i == argmax_sum_anchor_3 else (seed_4 * (factor_25 * (sum_anchor_3_sensitivity_own[i, d_9] - logsumexp_sum_anchor_2_centred[i, d_9] * sum_anchor_3_3) + factor_26 * (sum_anchor_4_sensitivity_own[i, d_9] - logsumexp_sum_anchor_centred_3 * sum_anchor_4_3) + factor_28 * logsumexp_sum_anchor_sensitivity[i, d_9] * (sum_anchor_4_3 - sum_anchor_3_3 + factor_27 * p_5) + factor_28 * sum_anchor_3_3 * (sum_anchor_3_3 - sum_anchor_4_3 + factor_29 * p_5) + factor_30 * p_5 * (p_5 - p_4) + factor_31 * logsumexp_sum_anchor_centred_3 * p_5)))
+            hessian_anchor[i, d_9] = ((factor_25 * (factor_19 * (sum_anchor_3_sensitivity_own[argmax_sum_anchor_4, d_9] - logsumexp_sum_anchor_2_centred[argmax_sum_anchor_4, d_9] * sum_anchor_3_2) + factor_20 * (sum_anchor_4_sensitivity_own[argmax_sum_anchor_4, d_9] - logsumexp_sum_anchor_centred_2 * sum_anchor_4_2) + factor_22 * logsumexp_sum_anchor_sensitivity[argmax_sum_anchor_4, d_9] * (sum_anchor_4_2 - sum_anchor_3_2 + factor_21 * p_4) + factor_22 * sum_anchor_3_2 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_23 * p_4) + factor_24 * logsumexp_sum_anchor_centred_2 * p_4)) if i == argmax_sum_anchor_4 else (seed_4 * (factor_26 * (sum_anchor_3_sensitivity_own[i, d_9] - logsumexp_sum_anchor_2_centred[i, d_9] * sum_anchor_3_3) + factor_27 * (sum_anchor_4_sensitivity_own[i, d_9] - logsumexp_sum_anchor_centred_3 * sum_anchor_4_3) + factor_29 * logsumexp_sum_anchor_sensitivity[i, d_9] * (sum_anchor_4_3 - sum_anchor_3_3 + factor_28 * p_5) + factor_29 * sum_anchor_3_3 * (sum_anchor_3_3 - sum_anchor_4_3 + factor_30 * p_5) + factor_31 * p_5 * (p_5 - p_4) + factor_32 * logsumexp_sum_anchor_centred_3 * p_5)))
             square_3 = (a_2 * a_2)
-            hessian_positive[i, d_9] = sum_positive_sensitivity_2_own * scale + np.float64(sum_positive_sensitivity_own[i, d_9]) * square_2 + factor_32 * square_3 + factor_34 * square_3
-            hessian_negative[i, d_9] = sum_negative_sensitivity_2_own * scale + np.float64(sum_negative_sensitivity_own[i, d_9]) * square_2
+            hessian_positive[i, d_9] = square_2 * (np.float64(sum_positive_sensitivity_3_own_joint[i, d_9]) + factor_33 * square_3 + factor_34 * square_3)
+            hessian_negative[i, d_9] = np.float64(sum_negative_sensitivity_3_own_joint[i, d_9]) * square_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -3959,10 +3918,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             argmax_sum_anchor[row] = argmax_sum_anchor_now
             rest_sum_anchor_now = 0.0
             rest_sum_anchor_now_lost = 0.0
-            for j_109 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)
-                exp_sum_anchor[row, j_109] = exp_sum_anchor_now
-                if j_109 != argmax_sum_anchor_now:
+            for j_111 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
+                exp_sum_anchor[row, j_111] = exp_sum_anchor_now
+                if j_111 != argmax_sum_anchor_now:
                     rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
             rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[row] = rest_sum_anchor_now
@@ -3974,13 +3933,13 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             logsumexp_sum_anchor_centred_2_now = 0.0
             logsumexp_sum_anchor_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_anchor_now
-            for j_82 in range(n):
-                exp_sum_anchor_3 = exp_sum_anchor[row, j_82]
-                sum_anchor_3 = np.float64(sum_anchor[row, j_82])
+            for j_84 in range(n):
+                exp_sum_anchor_3 = exp_sum_anchor[row, j_84]
+                sum_anchor_3 = np.float64(sum_anchor[row, j_84])
                 factor_3 = exp_sum_anchor_3 * sum_anchor_3 / term
                 logsumexp_sum_anchor_sensitivity_2_now, logsumexp_sum_anchor_sensitivity_2_now_lost = _plus(logsumexp_sum_anchor_sensitivity_2_now, logsumexp_sum_anchor_sensitivity_2_now_lost, factor_3)
                 factor_4 = exp_sum_anchor_3 * (sum_anchor_3 - np.float64(sum_anchor[row, argmax_sum_anchor_now])) / term
-                if j_82 != argmax_sum_anchor_now:
+                if j_84 != argmax_sum_anchor_now:
                     logsumexp_sum_anchor_centred_2_now, logsumexp_sum_anchor_centred_2_now_lost = _plus(logsumexp_sum_anchor_centred_2_now, logsumexp_sum_anchor_centred_2_now_lost, factor_4)
             logsumexp_sum_anchor_sensitivity_2_now = _completed(logsumexp_sum_anchor_sensitivity_2_now, logsumexp_sum_anchor_sensitivity_2_now_lost)
             logsumexp_sum_anchor_centred_2_now = _completed(logsumexp_sum_anchor_centred_2_now, logsumexp_sum_anchor_centred_2_now_lost)
@@ -4001,10 +3960,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                     argmax_sum_anchor_2 = j_6
             rest_sum_anchor_2 = 0.0
             rest_sum_anchor_2_lost = 0.0
-            for j_111 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2)
-                exp_sum_anchor_2[j_111] = exp_sum_anchor_2_now
-                if j_111 != argmax_sum_anchor_2:
+            for j_113 in range(n):
+                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2)
+                exp_sum_anchor_2[j_113] = exp_sum_anchor_2_now
+                if j_113 != argmax_sum_anchor_2:
                     rest_sum_anchor_2, rest_sum_anchor_2_lost = _plus(rest_sum_anchor_2, rest_sum_anchor_2_lost, exp_sum_anchor_2_now)
             rest_sum_anchor_2 = _completed(rest_sum_anchor_2, rest_sum_anchor_2_lost)
             logsumexp_sum_anchor_2_sensitivity = 0.0
@@ -4050,10 +4009,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             logsumexp_sum_anchor_sensitivity_2_2 = logsumexp_sum_anchor_sensitivity_2[row]
             factor_15 = seed_3 * case * (-logsumexp_sum_anchor_2_centred_2 + logsumexp_sum_anchor_2_sensitivity * case_2 - logsumexp_sum_anchor_sensitivity_2_2 * case_2) / term_2
             factor_17 = seed_3 * case_2 * (-logsumexp_sum_anchor_centred_2[row] + logsumexp_sum_anchor_sensitivity_2_2 * case - logsumexp_sum_anchor_2_sensitivity * case) / (1.0 + rest_sum_anchor_3)
-            for j_89 in range(n):
-                factor_16 = factor_15 * exp_sum_anchor_2[j_89] * np.float64(sum_anchor_2[row, j_89])
+            for j_91 in range(n):
+                factor_16 = factor_15 * exp_sum_anchor_2[j_91] * np.float64(sum_anchor_2[row, j_91])
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_16)
-                factor_18 = factor_17 * exp_sum_anchor[row, j_89] * np.float64(sum_anchor[row, j_89])
+                factor_18 = factor_17 * exp_sum_anchor[row, j_91] * np.float64(sum_anchor[row, j_91])
                 sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, factor_18)
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
@@ -4154,12 +4113,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_entry_2[i] = sum_anchor_6
             rest_sum_anchor_now = 0.0
             rest_sum_anchor_now_lost = 0.0
-            for j_109 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_109]), max_sum_anchor_now)
-                exp_sum_anchor[row, j_109] = exp_sum_anchor_now
-                if j_109 != argmax_sum_anchor_now:
+            for j_111 in range(n):
+                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
+                exp_sum_anchor[row, j_111] = exp_sum_anchor_now
+                if j_111 != argmax_sum_anchor_now:
                     rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
-                sum_anchor_4_left[row, j_109] = ((exp_sum_anchor_now) if i != j_109 else 0.0)
+                sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
             rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
@@ -4184,10 +4143,10 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_2_entry_4[i] = sum_anchor_2_3
             rest_sum_anchor_2_now = 0.0
             rest_sum_anchor_2_now_lost = 0.0
-            for j_111 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_111]), max_sum_anchor_2_now)
-                exp_sum_anchor_2[row, j_111] = exp_sum_anchor_2_now
-                if j_111 != argmax_sum_anchor_2_now:
+            for j_113 in range(n):
+                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
+                exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
+                if j_113 != argmax_sum_anchor_2_now:
                     rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost, exp_sum_anchor_2_now)
             rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
@@ -4243,8 +4202,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_7 = np.float64(sum_anchor[row, argmax_sum_anchor_3])
             factor_8 = direction_parameters[0] * sum_anchor_7
             term_5 = factor_7 + factor_8
-            for j_97 in range(n):
-                factor_9 = exp_sum_anchor[row, j_97] * (scale * sum_anchor_tangent[row, j_97] + direction_parameters[0] * np.float64(sum_anchor[row, j_97]) - term_5) / term_4
+            for j_99 in range(n):
+                factor_9 = exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[row, j_99] + direction_parameters[0] * np.float64(sum_anchor[row, j_99]) - term_5) / term_4
                 logsumexp_sum_anchor_tangent_now, logsumexp_sum_anchor_tangent_now_lost = _plus(logsumexp_sum_anchor_tangent_now, logsumexp_sum_anchor_tangent_now_lost, factor_9)
             logsumexp_sum_anchor_tangent_now = _completed(logsumexp_sum_anchor_tangent_now, logsumexp_sum_anchor_tangent_now_lost)
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
@@ -4273,8 +4232,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_2_4 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_2])
             factor_11 = direction_parameters[0] * sum_anchor_2_4
             term_7 = factor_10 + factor_11
-            for j_99 in range(n):
-                factor_12 = np.float64(exp_sum_anchor_2[row, j_99]) * (scale * sum_anchor_2_tangent[row, j_99] + direction_parameters[0] * np.float64(sum_anchor_2[row, j_99]) - term_7) / term_6
+            for j_101 in range(n):
+                factor_12 = np.float64(exp_sum_anchor_2[row, j_101]) * (scale * sum_anchor_2_tangent[row, j_101] + direction_parameters[0] * np.float64(sum_anchor_2[row, j_101]) - term_7) / term_6
                 logsumexp_sum_anchor_2_tangent_now, logsumexp_sum_anchor_2_tangent_now_lost = _plus(logsumexp_sum_anchor_2_tangent_now, logsumexp_sum_anchor_2_tangent_now_lost, factor_12)
             logsumexp_sum_anchor_2_tangent_now = _completed(logsumexp_sum_anchor_2_tangent_now, logsumexp_sum_anchor_2_tangent_now_lost)
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now

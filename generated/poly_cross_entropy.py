@@ -202,15 +202,15 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         term_2 = 1.0 + rest_logits - exp_difference_value
         case = ((rest_logits) if argmax_logits == y else term_2 if argmax_logits == argmax_logits else np.nan)
         factor = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term - epsilon * case / term)
-        factor_2 = seed * (1.0 + epsilon * exp_difference_value / term) / term
+        term_3 = 1.0 + epsilon * exp_difference_value / term
+        factor_2 = seed * term_3 / term
         factor_3 = seed * (1.0 + epsilon + (-2.0) * epsilon * case / term) * case * exp_difference_value / (term * term)
-        factor_4 = -epsilon * exp_difference_value / term
-        factor_5 = -(-1.0 + (-2.0) * epsilon * exp_difference_value / term) / term
-        factor_6 = seed / term
+        factor_4 = term_3 / (term * term)
+        factor_5 = -epsilon * exp_difference_value / (term * term * term)
         for c_2 in range(c):
             exp_logits_2 = exp_logits[c_2]
             gradient_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits_2))
-            hessian_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_6 * exp_logits_2 * (factor_4 + factor_5 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2)))))
+            hessian_logits[i, c_2] = ((factor_3) if c_2 == y else (seed * (factor_4 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2)) + factor_5 * (exp_logits_2 * exp_logits_2))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

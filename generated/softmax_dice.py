@@ -125,12 +125,12 @@ def value(logits, label, smooth, sample_weights, value_out):
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
-        for a_64 in range(c):
+        for a_56 in range(c):
             for q_1 in range(m):
-                z_2 = np.float64(logits[i, a_64, q_1])
+                z_2 = np.float64(logits[i, a_56, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_64, q_1] = exp_logits_now
-                if a_64 != argmax_logits[q_1]:
+                exp_logits[a_56, q_1] = exp_logits_now
+                if a_56 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
@@ -148,10 +148,10 @@ def value(logits, label, smooth, sample_weights, value_out):
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             lack_logsumexp_logits_2[k] = lack_logsumexp_logits_2_now
         lack_logsumexp_logits[:] = 0.0
-        for q_61 in range(m):
-            y_3 = label[i, q_61]
-            rest_logits_2 = rest_logits[q_61]
-            lack_logsumexp_logits[y_3] += ((rest_logits_2) if argmax_logits[q_61] == y_3 else (1.0 + rest_logits_2 - exp_logits[y_3, q_61]) if argmax_logits[q_61] == argmax_logits[q_61] else np.nan) / (1.0 + rest_logits_2)
+        for q_53 in range(m):
+            y_3 = label[i, q_53]
+            rest_logits_2 = rest_logits[q_53]
+            lack_logsumexp_logits[y_3] += ((rest_logits_2) if argmax_logits[q_53] == y_3 else (1.0 + rest_logits_2 - exp_logits[y_3, q_53]) if argmax_logits[q_53] == argmax_logits[q_53] else np.nan) / (1.0 + rest_logits_2)
         for k in range(c):
             term = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
             loss = ((1.0) if term == 0 else (_ratio(lack_logsumexp_logits[k] + lack_logsumexp_logits_2[k], term)) if term == term else np.nan)
@@ -208,13 +208,13 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
-        for a_64 in range(c):
+        for a_56 in range(c):
             for q_1 in range(m):
-                z_2 = np.float64(logits[i, a_64, q_1])
+                z_2 = np.float64(logits[i, a_56, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_64, q_1] = exp_logits_now
+                exp_logits[a_56, q_1] = exp_logits_now
                 argmax_logits_2 = argmax_logits[q_1]
-                if a_64 != argmax_logits_2:
+                if a_56 != argmax_logits_2:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         lack_logsumexp_logits[:] = 0.0
@@ -293,15 +293,12 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     sum_logsumexp_logits_2 = np.empty((c,))
     sum_logsumexp_logits_3 = np.empty((m,))
     sum_logsumexp_logits_2_slope = np.empty((c, m,))
-    sum_logsumexp_logits_2_slope_2 = np.empty((m,))
-    softmax_logits_slope = np.empty((m,))
+    sum_logsumexp_logits_3_sensitivity = np.empty((c, m,))
     sum_logsumexp_logits_2_slope_3 = np.empty((c, m,))
     softmax_logits_slope_2_part_1 = np.empty((m,))
-    softmax_logits_slope_2 = np.empty((c, m,))
-    sum_logsumexp_logits_3_sensitivity_own = np.empty((m,))
+    sum_logsumexp_logits_3_sensitivity_2_own = np.empty((c, m,))
     sum_logsumexp_logits_3_weighed = np.empty((c,))
     sum_logsumexp_logits_3_centred = np.empty((m,))
-    sum_logsumexp_logits_3_sensitivity_own_centred = np.empty((m,))
     gradient_logits_part_1 = np.empty((m,))
     gradient_logits_part_2 = np.empty((m,))
     hessian_logits_part_1 = np.empty((m,))
@@ -329,19 +326,18 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
-        for a_64 in range(c):
+        for a_56 in range(c):
             for q_1 in range(m):
-                z_2 = np.float64(logits[i, a_64, q_1])
+                z_2 = np.float64(logits[i, a_56, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_64, q_1] = exp_logits_now
-                if a_64 != argmax_logits[q_1]:
+                exp_logits[a_56, q_1] = exp_logits_now
+                if a_56 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
         sum_logsumexp_logits_3[:] = 0.0
-        sum_logsumexp_logits_3_sensitivity_own[:] = 0.0
         for k in range(c):
             sum_logsumexp_logits_2_now = 0.0
             sum_logsumexp_logits_2_now_lost = 0.0
@@ -362,93 +358,69 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 factor_4 = factor_3 * (-2.0) * exp_logits_2 / (1.0 + rest_logits[q_1])
                 sum_logsumexp_logits_2_slope[k, q_1] = factor_4
                 sum_logsumexp_logits_2_slope_3[k, q_1] = factor_4
-                sum_logsumexp_logits_3_sensitivity_own[q_1] += exp_logits_2 * factor_4 / (1.0 + rest_logits[q_1])
             sum_logsumexp_logits_3_weighed[k] = factor_2
+        sum_logsumexp_logits_3_centred[:] = 0.0
+        for k_30 in range(c):
+            sum_logsumexp_logits_3_sensitivity[k_30, :] = 0.0
+            sum_logsumexp_logits_3_sensitivity_2_own[k_30, :] = 0.0
+            for a_32 in range(c):
+                term_2 = smooth + sum_logsumexp_logits_2[a_32] + sum_mask[a_32]
+                factor_5 = seed[a_32] * _ratio(1.0, term_2) * _ratio(smooth + 2.0 * sum_logsumexp_logits[a_32], term_2)
+                for q_1 in range(m):
+                    exp_logits_3 = exp_logits[a_32, q_1]
+                    if a_32 != k_30:
+                        sum_logsumexp_logits_3_sensitivity[k_30, q_1] += factor_5 * exp_logits_3 / (1.0 + rest_logits[q_1])
+                    if a_32 != k_30:
+                        sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1] += exp_logits_3 * sum_logsumexp_logits_2_slope[a_32, q_1] / (1.0 + rest_logits[q_1])
+            for q_1 in range(m):
+                if k_30 != argmax_logits[q_1]:
+                    sum_logsumexp_logits_3_centred[q_1] += exp_logits[k_30, q_1] * (sum_logsumexp_logits_3_weighed[k_30] - sum_logsumexp_logits_3_weighed[argmax_logits[q_1]]) / (1.0 + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
-            term_2 = 1.0 + rest_logits_2
+            term_3 = 1.0 + rest_logits_2
             y_3 = label[i, m_5]
-            term_3 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
-            ratio_value_3 = _ratio(1.0, term_3)
+            term_4 = smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3]
+            ratio_value_3 = _ratio(1.0, term_4)
             square = (ratio_value_3 * ratio_value_3)
             case = ((sample_weights[i, y_3]) if weighted else 1.0)
             z_y = np.float64(logits[i, y_3, m_5])
             exp_difference_value = _exp_difference(z_y, max_logits[m_5])
             argmax_logits_2 = argmax_logits[m_5]
-            case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else (1.0 + rest_logits_2 - exp_difference_value) if argmax_logits_2 == argmax_logits_2 else np.nan)
-            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_3)
-            sum_logsumexp_logits_2_slope_2_now = loss_scale * square * case * exp_difference_value * (2.0 * case_2 / term_2 + (-2.0) * ratio_value_4) / term_2
-            sum_logsumexp_logits_2_slope_2[m_5] = sum_logsumexp_logits_2_slope_2_now
-            factor_5 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
-            factor_6 = (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_2
-            softmax_logits_slope_now = -sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_3 * ratio_value_4 + factor_5 + factor_6
-            softmax_logits_slope[m_5] = softmax_logits_slope_now
-            softmax_logits_slope_2_part_1[m_5] = factor_5
-            gradient_logits_part_2[m_5] = factor_5
-            hessian_logits_part_2_now = (-2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_2
-            hessian_logits_part_2[m_5] = hessian_logits_part_2_now
+            term_5 = 1.0 + rest_logits_2 - exp_difference_value
+            case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_5 if argmax_logits_2 == argmax_logits_2 else np.nan)
+            ratio_value_4 = _ratio(smooth + 2.0 * sum_logsumexp_logits[y_3], term_4)
+            sum_logsumexp_logits_2_slope_2 = loss_scale * square * case * exp_difference_value * (2.0 * case_2 / term_3 + (-2.0) * ratio_value_4) / term_3  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
+            factor_6 = 2.0 * loss_scale * case * exp_difference_value * ratio_value_3 / term_3
+            factor_7 = (-2.0) * loss_scale * case_2 * case * ratio_value_3 / term_3
+            softmax_logits_slope = -sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_3 * ratio_value_4 + factor_6 + factor_7  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3
+            softmax_logits_slope_2_part_1[m_5] = factor_6
+            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_2 == y_3 else (sum_logsumexp_logits_3_weighed[y_3] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_2]) if argmax_logits_2 == argmax_logits_2 else np.nan) + factor_7) / term_3
+            gradient_logits_part_1[m_5] = gradient_logits_part_1_now
+            gradient_logits_part_2[m_5] = factor_6
             square_2 = (exp_difference_value * exp_difference_value)
-            hessian_logits_part_3_now = 4.0 * loss_scale * square_2 * square * case / (term_2 * term_2)
+            hessian_logits_part_1_now = sum_logsumexp_logits_3_sensitivity[y_3, m_5] * square_2 / (term_3 * term_3) + sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5] * square_2 / (term_3 * term_3) + softmax_logits_slope * case_2 * exp_difference_value / (term_3 * term_3) + sum_logsumexp_logits_2_slope_2 * case_2 * exp_difference_value / (term_3 * term_3) + 2.0 * loss_scale * square_2 * square * (((rest_logits_2 * rest_logits_2)) if argmax_logits_2 == y_3 else ((term_5 * term_5)) if argmax_logits_2 == argmax_logits_2 else np.nan) * case / (term_3 * term_3 * term_3 * term_3) - sum_logsumexp_logits_2_slope[y_3, m_5] * square_2 * case_2 / (term_3 * term_3 * term_3) - loss_scale * square_2 * case_2 * case * ratio_value_3 * ratio_value_4 / (term_3 * term_3 * term_3)
+            hessian_logits_part_1[m_5] = hessian_logits_part_1_now
+            hessian_logits_part_2_now = (-2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (term_3 * term_3 * term_3)
+            hessian_logits_part_2[m_5] = hessian_logits_part_2_now
+            hessian_logits_part_3_now = 4.0 * loss_scale * square_2 * square * case / (term_3 * term_3 * term_3 * term_3)
             hessian_logits_part_3[m_5] = hessian_logits_part_3_now
-        sum_logsumexp_logits_3_centred[:] = 0.0
-        sum_logsumexp_logits_3_sensitivity_own_centred[:] = 0.0
         for k in range(c):
             seed_3 = seed[k]
-            term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_5 = _ratio(1.0, term_4)
-            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_4)
-            factor_7 = seed_3 * ratio_value_5 * ratio_value_6
-            sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
+            term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_5 = _ratio(1.0, term_6)
+            ratio_value_6 = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term_6)
+            factor_8 = seed_3 * ratio_value_5 * ratio_value_6
             for m_5 in range(m):
-                softmax_logits_slope_2_now = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3[m_5] + factor_7
-                softmax_logits_slope_2[k, m_5] = softmax_logits_slope_2_now
-                exp_logits_3 = exp_logits[k, m_5]
-                rest_logits_3 = rest_logits[m_5]
-                term_5 = 1.0 + rest_logits_3
-                argmax_logits_3 = argmax_logits[m_5]
-                if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_centred[m_5] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / term_5
-                sum_logsumexp_logits_2_slope_4 = sum_logsumexp_logits_2_slope[k, m_5]
-                if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_sensitivity_own_centred[m_5] += exp_logits_3 * (sum_logsumexp_logits_2_slope_4 - sum_logsumexp_logits_2_slope[argmax_logits_3, m_5]) / term_5
-        for m_5 in range(m):
-            rest_logits_4 = rest_logits[m_5]
-            term_6 = 1.0 + rest_logits_4
-            y_4 = label[i, m_5]
-            z_y_2 = np.float64(logits[i, y_4, m_5])
-            exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
-            argmax_logits_4 = argmax_logits[m_5]
-            case_3 = ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            case_4 = ((rest_logits_4) if argmax_logits_4 == y_4 else (1.0 + rest_logits_4 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else np.nan)
-            case_5 = ((sample_weights[i, y_4]) if weighted else 1.0)
-            term_7 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-            ratio_value_7 = _ratio(1.0, term_7)
-            factor_8 = (-2.0) * loss_scale * case_4 * case_5 * ratio_value_7 / term_6
-            gradient_logits_part_1_now = exp_difference_value_2 * (case_3 + factor_8) / term_6
-            gradient_logits_part_1[m_5] = gradient_logits_part_1_now
-            softmax_logits_slope_3 = softmax_logits_slope[m_5]
-            sum_logsumexp_logits_2_slope_2_2 = sum_logsumexp_logits_2_slope_2[m_5]
-            square_3 = (exp_difference_value_2 * exp_difference_value_2)
-            square_4 = (ratio_value_7 * ratio_value_7)
-            power = (exp_difference_value_2 * exp_difference_value_2 * exp_difference_value_2)
-            hessian_logits_part_1_now = softmax_logits_slope_3 * exp_difference_value_2 / term_6 + sum_logsumexp_logits_2_slope_2_2 * exp_difference_value_2 / term_6 + 2.0 * loss_scale * square_3 * square_4 * case_5 / (term_6 * term_6) - exp_difference_value_2 * (((-sum_logsumexp_logits_3_sensitivity_own_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_2_slope[y_4, m_5] - sum_logsumexp_logits_3_sensitivity_own_centred[m_5] - sum_logsumexp_logits_2_slope[argmax_logits_4, m_5]) if argmax_logits_4 == argmax_logits_4 else np.nan) * exp_difference_value_2 / term_6 + (-2.0) * loss_scale * power * square_4 * case_5 / (term_6 * term_6 * term_6)) / term_6 - softmax_logits_slope_3 * square_3 / (term_6 * term_6) - sum_logsumexp_logits_2_slope_2_2 * square_3 / (term_6 * term_6) - square_3 * case_3 / (term_6 * term_6) + (-4.0) * loss_scale * power * square_4 * case_5 / (term_6 * term_6 * term_6)
-            hessian_logits_part_1[m_5] = hessian_logits_part_1_now
-        for k in range(c):
-            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
-            for m_5 in range(m):
-                y_5 = label[i, m_5]
+                softmax_logits_slope_2 = softmax_logits_slope_2_part_1[m_5] - sum_logsumexp_logits_3[m_5] + factor_8  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
+                y_4 = label[i, m_5]
                 exp_logits_4 = exp_logits[k, m_5]
-                rest_logits_5 = rest_logits[m_5]
-                term_8 = 1.0 + rest_logits_5
-                argmax_logits_5 = argmax_logits[m_5]
-                case_6 = ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))
-                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_5 else (exp_logits_4 * (gradient_logits_part_2[m_5] + case_6) / term_8))
-                hessian_logits_part_2_2 = hessian_logits_part_2[m_5]
-                hessian_logits_part_3_2 = hessian_logits_part_3[m_5]
-                sum_logsumexp_logits_3_sensitivity_own_2 = sum_logsumexp_logits_3_sensitivity_own[m_5]
-                sum_logsumexp_logits_2_slope_5 = sum_logsumexp_logits_2_slope[k, m_5]
-                factor_9 = -case_6
-                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_5 else (exp_logits_4 * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_sensitivity_own_2 - sum_logsumexp_logits_2_slope_5 + factor_9 - ((rest_logits_5) if k == argmax_logits_5 else (1.0 + rest_logits_5 - exp_logits_4)) * (hessian_logits_part_2_2 + hessian_logits_part_3_2 + sum_logsumexp_logits_3_sensitivity_own_2 - softmax_logits_slope_2[k, m_5] - sum_logsumexp_logits_2_slope_5 - sum_logsumexp_logits_2_slope_3[k, m_5] + factor_9) / term_8) / term_8))
+                rest_logits_3 = rest_logits[m_5]
+                term_7 = 1.0 + rest_logits_3
+                argmax_logits_3 = argmax_logits[m_5]
+                gradient_logits[i, k, m_5] = ((gradient_logits_part_1[m_5]) if k == y_4 else (exp_logits_4 * (gradient_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_3 else (sum_logsumexp_logits_3_weighed[k] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_3]))) / term_7))
+                square_3 = (exp_logits_4 * exp_logits_4)
+                case_3 = ((rest_logits_3) if k == argmax_logits_3 else (1.0 + rest_logits_3 - exp_logits_4))
+                hessian_logits[i, k, m_5] = ((hessian_logits_part_1[m_5]) if k == y_4 else (hessian_logits_part_2[m_5] * square_3 + hessian_logits_part_3[m_5] * square_3 + softmax_logits_slope_2 * exp_logits_4 * case_3 / (term_7 * term_7) + exp_logits_4 * sum_logsumexp_logits_2_slope_3[k, m_5] * case_3 / (term_7 * term_7) - square_3 * (-sum_logsumexp_logits_3_sensitivity[k, m_5] + factor_8 * case_3 / term_7) / (term_7 * term_7) - square_3 * (-sum_logsumexp_logits_3_sensitivity_2_own[k, m_5] + sum_logsumexp_logits_2_slope[k, m_5] * case_3 / term_7) / (term_7 * term_7)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -499,12 +471,12 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
-        for a_64 in range(c):
+        for a_56 in range(c):
             for q_1 in range(m):
-                z_2 = np.float64(logits[i, a_64, q_1])
+                z_2 = np.float64(logits[i, a_56, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_64, q_1] = exp_logits_now
-                if a_64 != argmax_logits[q_1]:
+                exp_logits[a_56, q_1] = exp_logits_now
+                if a_56 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
@@ -655,12 +627,12 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
-        for a_64 in range(c):
+        for a_56 in range(c):
             for q_1 in range(m):
-                z_2 = np.float64(logits[i, a_64, q_1])
+                z_2 = np.float64(logits[i, a_56, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_64, q_1] = exp_logits_now
-                if a_64 != argmax_logits[q_1]:
+                exp_logits[a_56, q_1] = exp_logits_now
+                if a_56 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):
@@ -739,12 +711,12 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             y = label[i, q_1]
             sum_mask[y] += 1.0
         rest_logits[:] = 0.0
-        for a_64 in range(c):
+        for a_56 in range(c):
             for q_1 in range(m):
-                z_2 = np.float64(logits[i, a_64, q_1])
+                z_2 = np.float64(logits[i, a_56, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_64, q_1] = exp_logits_now
-                if a_64 != argmax_logits[q_1]:
+                exp_logits[a_56, q_1] = exp_logits_now
+                if a_56 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = 0.0
         for q_1 in range(m):

@@ -194,9 +194,9 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     exp_logits = np.empty((c,))
-    term_2 = -1.0 + gamma
-    term_5 = -2.0 + gamma
-    term_6 = 1.0 - gamma
+    term_3 = -1.0 + gamma
+    term_6 = -2.0 + gamma
+    term_7 = 1.0 - gamma
     factor_3 = alpha * gamma
     factor_7 = -alpha * gamma
     for i in range(n):
@@ -225,28 +225,28 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
         z_y = np.float64(logits[i, y])
         term = -(max_logits - z_y) - math.log1p(rest_logits)
         factor = gamma * term
+        term_2 = 1.0 + rest_logits
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
-        factor_2 = case / (1.0 + rest_logits)
+        factor_2 = case / term_2
         power_value = _power(factor_2, gamma)
-        power_value_2 = _power(factor_2, term_2)
-        term_3 = factor - case / (1.0 + rest_logits) - gamma * case * term / (1.0 + rest_logits)
-        softmax_logits_slope = seed * alpha * ((1.0 + factor) * power_value - gamma * power_value_2 * term_3)  # alpha*seed*(-gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) - gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1) - Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) + 1))
-        term_4 = power_value - gamma * exp_difference_value * power_value_2 * term / (1.0 + rest_logits)
-        softmax_logits_slope_3 = seed * alpha * term_4  # alpha*seed*(-exp_logits*gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma)
-        factor_4 = factor_3 * seed * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor_2, term_5) * term_6 * term / (1.0 + rest_logits)) / (1.0 + rest_logits)
-        factor_5 = seed * alpha * power_value * term_3
-        factor_6 = seed * alpha * term_4 / (1.0 + rest_logits)
-        factor_8 = (softmax_logits_slope + factor_3 * seed * power_value - softmax_logits_slope * case / (1.0 + rest_logits) + factor_7 * seed * case * power_value / (1.0 + rest_logits)) * case / (1.0 + rest_logits)
-        term_7 = 1.0 + rest_logits
-        factor_9 = factor_3 * seed * exp_difference_value * power_value_2 / term_7
-        factor_10 = -exp_difference_value / term_7
-        factor_11 = -(-softmax_logits_slope_3 + factor_9) / term_7
+        power_value_2 = _power(factor_2, term_3)
+        term_4 = factor - case / term_2 - gamma * case * term / term_2
+        softmax_logits_slope = seed * alpha * ((1.0 + factor) * power_value - gamma * power_value_2 * term_4)  # alpha*seed*(-gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) - gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1) - Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) + 1))
+        term_5 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
+        softmax_logits_slope_3 = seed * alpha * term_5  # alpha*seed*(-exp_logits*gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma)
+        factor_4 = factor_3 * seed * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor_2, term_6) * term_7 * term / term_2) / term_2
+        factor_5 = seed * alpha * power_value * term_4
+        factor_6 = seed * alpha * term_5 / term_2
+        factor_8 = case * (softmax_logits_slope - softmax_logits_slope * case / term_2 + factor_7 * seed * power_value * (-1.0 + factor_2)) / term_2
+        factor_9 = softmax_logits_slope_3 / (term_2 * term_2)
+        factor_10 = factor_3 * seed * exp_difference_value * power_value_2 / (term_2 * term_2 * term_2)
+        factor_11 = -exp_difference_value / (term_2 * term_2)
         for c_2 in range(c):
             exp_logits_2 = exp_logits[c_2]
             softmax_logits_slope_2 = factor_4 * exp_logits_2  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
             gradient_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_6 * exp_logits_2))
-            hessian_logits[i, c_2] = ((factor_8) if c_2 == y else (exp_logits_2 * (factor_9 + factor_10 * softmax_logits_slope_2 + factor_11 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2))) / term_7))
+            hessian_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_9 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2)) + factor_10 * (exp_logits_2 * exp_logits_2) + factor_11 * softmax_logits_slope_2 * exp_logits_2))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -13,12 +13,12 @@ import sympy
 
 from symloss.calculus.joining import joined
 from symloss.calculus.partials import cases, partials
-from symloss.language.atoms import ratio
+from symloss.language.atoms import complement, ratio
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
 from symloss.program.statement import Output, Program, Statement
-from symloss.program.terms import Term, merge, separated
+from symloss.program.terms import Term, conjuncts, merge, separated
 from symloss.program.winners import has_winner, softmax_of, winner_of
 
 Sensitivity = tuple[Statement, tuple[Term, ...]]
@@ -119,6 +119,8 @@ class _Sensitivities:
                 return self._sums(statement, terms, self.builder.shared(ratio(statement.body, statement.access)))
             case "softmax" if (centred := self._centred(statement, terms)) is not None:
                 return centred
+            case "softmax" if (pinned := _pinned(statement, terms)) is not None:
+                return pinned
             case "softmax":
                 total = self.to(Access(statement.source, *statement.free[:-1]))
                 # term by term, so that a rule sees p c - p (p c + ...) as p (1 - p) c - ...
@@ -230,3 +232,31 @@ class _Sensitivities:
         if not node.args:
             return node
         return node.func(*(self.specialised(a) for a in node.args))
+
+
+def _pinned(statement: Statement, terms: list[Term]) -> list[Term] | None:
+    """Return the sensitivity of softmax weights to single exponents, entry by entry, or None where a change is wider.
+
+    That of the weight itself is p (1 - p), the others' are -p times their own: nothing that is summed elsewhere must
+    cancel where the weight is near 1.
+    """
+    own, weight = statement.free[-1], statement.access
+    found: list[Term] = []
+    for term in merge(terms):
+        parts = conjuncts(term.where)
+        equations = (p for p in parts if isinstance(p, sympy.Eq) and own in p.args)
+        pins = [p for p in equations if own not in _other(p, own).free_symbols]
+        if not pins:
+            return None
+        entry = {own: _other(pins[0], own)}
+        rest = sympy.And(*(p for p in parts if p != pins[0])).xreplace(entry)
+        body = term.body.xreplace(entry)
+        found.append(Term(term.where, term.body * weight * complement(weight)))
+        found.append(Term(sympy.And(rest, sympy.Ne(own, entry[own])), -body * weight.xreplace(entry) * weight))
+    return found or None
+
+
+def _other(equation: sympy.Eq, side: sympy.Expr) -> sympy.Expr:
+    """Return the other side of an equation."""
+    left, right = equation.args
+    return right if left == side else left

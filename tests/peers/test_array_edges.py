@@ -95,10 +95,10 @@ def test_saturated_contrast_finds_its_nearest_speaker() -> None:
 
 
 def agree_edge(case: Case, got: Any, truth: tuple[Any, ...]) -> None:
-    """Check block by block; a truth of nothing but rounding counts beside 1e-2, a scalar beside the largest block."""
+    """Check block by block; a truth of nothing but rounding counts beside 1e-3, a scalar beside the largest block."""
     largest = max(1e-3, *(float(np.abs(block).max(initial=0.0)) for block in truth))
     for mine, theirs in zip(tuple_of(got), truth, strict=True):
-        agree(mine, theirs, case.tolerance, floor=1e-2 if np.ndim(theirs) else largest)
+        agree(mine, theirs, case.tolerance, floor=1e-3 if np.ndim(theirs) else largest)
 
 
 @pytest.mark.parametrize("case", edges(), ids=lambda case: case.id)
