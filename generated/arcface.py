@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit, types
+from numba.extending import intrinsic
 from numba.np.linalg import ensure_blas
 
 ensure_blas()
@@ -83,7 +84,75 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _exp(x):
+    """Return exp(x)."""
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log1p(x):
+    """Return log(1 + x) for x from 0 up."""
+    u = x + 1.0
+    lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
+    small = u < 2.2250738585072014e-308
+    scaled = u * 1.8014398509481984e+16 if small else u
+    bits = np.float64(scaled).view(np.int64)
+    exponent = (bits + 2638147582215219) >> 52
+    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14795395039235842
+    p = _fma(p, z, 0.1531410652541)
+    p = _fma(p, z, 0.18183562118464197)
+    p = _fma(p, z, 0.2222219861602134)
+    p = _fma(p, z, 0.28571428741966726)
+    p = _fma(p, z, 0.3999999999941659)
+    p = _fma(p, z, 0.6666666666666734)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14)) - lost / u
+    y = _fma(k, 0.6931471805598903, f - near)
+    y = u if u > 1.7976931348623157e+308 else y
+    y = y if u > 0.0 else np.float64(math.nan)
+    return np.float64(-math.inf) if u == 0.0 else y
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -91,37 +160,35 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
-    if d < -746.0:
-        return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    e = math.exp(d)
-    return e + e * lost
+    e = _exp(d)
+    return e + e * lost if not d < -746.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -261,7 +328,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 if k_354 != argmax_target:
                     rest_target, rest_target_lost = _plus(rest_target, rest_target_lost, exp_target)
             rest_target = _completed(rest_target, rest_target_lost)
-            loss = (max_target - scale * target_2) + math.log1p(rest_target)
+            loss = (max_target - scale * target_2) + _log1p(rest_target)
             factor_7 = loss * sample_weight[row]
             total += factor_7
             if wanted:
@@ -460,7 +527,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 ratio_value_7 = _ratio(W_y_3, factor_10)
                 sum_w_unit_3[y_2, f_5] += factor_15 * _ratio(x_unit_3 + ratio_value_7, factor_11)
                 sum_w_unit_4[y_2, f_5] += factor_16 * _ratio(x_unit_3 - ratio_value_7, factor_14)
-            loss = (max_target_now - factor_12) + math.log1p(rest_target_now)
+            loss = (max_target_now - factor_12) + _log1p(rest_target_now)
             sample_weight_2 = sample_weight[row]
             factor_17 = loss * sample_weight_2
             total += factor_17

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'binary_cross_entropy',
@@ -58,7 +59,77 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _raised_decay(x):
+    """Return 2**64 exp(-abs(x))."""
+    x = -abs(x)
+    x = -791.0 if x < -791.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log1p_unit(x):
+    """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
+    upper = x > 0.5625
+    f = 0.5 * x - 0.5 if upper else x
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14313826710139826
+    p = _fma(p, z, 0.1309637772061596)
+    p = _fma(p, z, 0.15396233653191638)
+    p = _fma(p, z, 0.1818149023738652)
+    p = _fma(p, z, 0.22222227596033356)
+    p = _fma(p, z, 0.28571428522817993)
+    p = _fma(p, z, 0.4000000000021237)
+    p = _fma(p, z, 0.6666666666666635)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
+    return (0.6931471805598903 if upper else 0.0) + (f - near)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -66,7 +137,7 @@ def _dd_sum(a: float, b: float):
     return s, (a - (s - back)) + (b - back)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_product(a: float, b: float):
     """Return a b and what rounding took from it; for factors below 1e290."""
     p = a * b
@@ -79,7 +150,7 @@ def _dd_product(a: float, b: float):
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_add(x, y):
     """Return the sum of two pairs."""
     s, e = _dd_sum(x[0], y[0])
@@ -88,14 +159,14 @@ def _dd_add(x, y):
     return _dd_sum(s, e + f)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_multiply(x, y):
     """Return the product of two pairs."""
     p, e = _dd_product(x[0], y[0])
     return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_divide(x, y):
     """Return the quotient of two pairs."""
     q = x[0] / y[0]
@@ -137,7 +208,7 @@ def _dd_expm1(x):
     return found
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_exp(x):
     """Return exp(x); 0 where it underflows."""
     if x[0] < -745.2:
@@ -151,32 +222,41 @@ def _dd_exp(x):
     return y[0] * up * rest, y[1] * up * rest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_decay(x):
     """Return exp(-|x|)."""
     return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sigmoid(x, e):
     """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
     return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_half_tanh(x):
     """Return tanh(x / 2) / 2, which is sigmoid(x) - 1/2, for abs(x) up to 1/2."""
     m = _dd_expm1(x)
     return _dd_divide(m, _dd_add((4.0, 0.0), _dd_multiply((2.0, 0.0), m)))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_magnitude(x):
     """Return abs(x)."""
     return x if x[0] >= 0.0 else (-x[0], -x[1])
 
 
 @njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block, added in lanes."""
+    total = 0.0
+    for k in range(count):
+        total = _add_in_lanes(total, block[k])
+    return total
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -184,34 +264,34 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
-def _decay(x: float) -> float:
-    """exp(-|x|), in (0, 1]."""
-    return math.exp(-abs(x))
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _magnified(p: float, x: float, raised: float) -> float:
+    """Return 2**64 p, which is `raised` where p is too small to have all its bits: p tends to exp(x)."""
+    return raised if x < -690.0 else p * 18446744073709551616.0
 
 
-@njit(nogil=True, error_model="numpy")
-def _magnified(p: float, x: float) -> float:
-    """Return 2**64 p, also where p is too small to have all its bits: it is exp(x) there."""
-    return p * 18446744073709551616.0 if not x < -690.0 else math.exp(x + 44.0) * 1.4353655505588518
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _cancels(value: float, size: float) -> bool:
+    """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
+    return (abs(value) < 0.25 * size) & (size <= 1e290)
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_23f83d(value, size, label_smoothing, target, logit, pos_weight):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
+    if not _cancels(value, size):
         return value
     t2 = _dd_magnitude((logit, 0.0))
     if t2[0] <= (0.5, 0.0)[0]:
@@ -278,7 +358,7 @@ def _careful_23f83d(value, size, label_smoothing, target, logit, pos_weight):
 @njit(nogil=True, error_model="numpy")
 def _careful_bb6be1(value, size, target, logit, pos_weight):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
+    if not _cancels(value, size):
         return value
     t2 = _dd_magnitude((logit, 0.0))
     if t2[0] <= (0.5, 0.0)[0]:
@@ -320,173 +400,345 @@ def _careful_bb6be1(value, size, target, logit, pos_weight):
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(logit, target, pos_weight, label_smoothing, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
     total = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        y = np.float64(target[i])
-        t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
-        z = np.float64(logit[i])
-        log1p_value = math.log1p(_decay(z))
-        softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
-        t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-        softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
-        loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
-        factor_2 = loss * sample_weight
-        total += factor_2
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            raised_decay_value_block[row] = _raised_decay(z)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            y = np.float64(target[i])
+            t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            z = np.float64(logit[i])
+            log1p_value = log1p_value_block[row]
+            softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
+            loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
+            factor_2 = loss * sample_weight
+            total_block[row] = factor_2
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor_2
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, gradient_logit):
     """The gradient."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
-        z = np.float64(logit[i])
-        decay_value = _decay(z)
-        factor_2 = decay_value / (1.0 + decay_value)
-        p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
-        factor_3 = t_0 * p
-        t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-        sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        gradient_logit[i] = seed * _careful_23f83d(factor_3 - pos_weight * t_1 * sigmoid_minus, factor_3 + pos_weight * t_1 * sigmoid_minus, label_smoothing, y, z, pos_weight)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            raised_decay_value_block[row] = _raised_decay(z)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            z = np.float64(logit[i])
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            factor_2 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            factor_3 = t_0 * p
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
+            size = factor_3 + pos_weight * t_1 * sigmoid_minus
+            gradient_logit[i] = seed * plain_sum
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+                    z = np.float64(logit[i])
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    factor_2 = decay / (1.0 + decay)
+                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    factor_3 = t_0 * p
+                    t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+                    sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
+                    size = factor_3 + pos_weight * t_1 * sigmoid_minus
+                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, label_smoothing, y, z, pos_weight)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, value_out, gradient_logit):
     """Value and gradient in one pass."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     total = 0.0
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
-        z = np.float64(logit[i])
-        decay_value = _decay(z)
-        log1p_value = math.log1p(decay_value)
-        softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
-        t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-        softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
-        loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
-        factor_2 = loss * sample_weight
-        total += factor_2
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            raised_decay_value_block[row] = _raised_decay(z)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            z = np.float64(logit[i])
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value = log1p_value_block[row]
+            softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
+            loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
+            factor_2 = loss * sample_weight
+            total_block[row] = factor_2
+            factor_3 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+            factor_4 = t_0 * p
+            sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
+            size = factor_4 + pos_weight * t_1 * sigmoid_minus
+            gradient_logit[i] = seed * plain_sum
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    t_0 = factor + term * (1.0 - y)  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+                    z = np.float64(logit[i])
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+                    factor_3 = decay / (1.0 + decay)
+                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    factor_4 = t_0 * p
+                    sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
+                    size = factor_4 + pos_weight * t_1 * sigmoid_minus
+                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, label_smoothing, y, z, pos_weight)
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor_2
-        factor_3 = decay_value / (1.0 + decay_value)
-        p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
-        factor_4 = t_0 * p
-        sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        gradient_logit[i] = seed * _careful_23f83d(factor_4 - pos_weight * t_1 * sigmoid_minus, factor_4 + pos_weight * t_1 * sigmoid_minus, label_smoothing, y, z, pos_weight)
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, hessian_logit):
     """The exact diagonal of the Hessian."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-        z = np.float64(logit[i])
-        decay_value = _decay(z)
-        factor_2 = decay_value / (1.0 + decay_value)
-        p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
-        sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        hessian_logit[i] = (seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            raised_decay_value_block[row] = _raised_decay(z)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            z = np.float64(logit[i])
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            factor_2 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, gradient_logit, hessian_logit):
     """Gradient and Hessian diagonal in one pass."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        factor_2 = term * (1.0 - y)
-        t_0 = factor + factor_2  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
-        z = np.float64(logit[i])
-        decay_value = _decay(z)
-        factor_3 = decay_value / (1.0 + decay_value)
-        p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
-        factor_4 = t_0 * p
-        t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-        sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        gradient_logit[i] = seed * _careful_23f83d(factor_4 - pos_weight * t_1 * sigmoid_minus, factor_4 + pos_weight * t_1 * sigmoid_minus, label_smoothing, y, z, pos_weight)
-        hessian_logit[i] = (seed * (factor + pos_weight * t_1 + factor_2) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            raised_decay_value_block[row] = _raised_decay(z)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            factor_2 = term * (1.0 - y)
+            t_0 = factor + factor_2  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+            z = np.float64(logit[i])
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            factor_3 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+            factor_4 = t_0 * p
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
+            size = factor_4 + pos_weight * t_1 * sigmoid_minus
+            gradient_logit[i] = seed * plain_sum
+            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + factor_2) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    factor_2 = term * (1.0 - y)
+                    t_0 = factor + factor_2  # label_smoothing/2 + (1 - label_smoothing)*(1 - target)
+                    z = np.float64(logit[i])
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    factor_3 = decay / (1.0 + decay)
+                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    factor_4 = t_0 * p
+                    t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+                    sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
+                    size = factor_4 + pos_weight * t_1 * sigmoid_minus
+                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, label_smoothing, y, z, pos_weight)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, direction_logit, product_logit):
     """The Hessian times a direction."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
     factor = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        v_z = np.float64(direction_logit[i])
-        y = np.float64(target[i])
-        t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-        z = np.float64(logit[i])
-        decay_value = _decay(z)
-        factor_2 = decay_value / (1.0 + decay_value)
-        p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
-        sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        product_logit[i] = seed * (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            raised_decay_value_block[row] = _raised_decay(z)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            v_z = np.float64(direction_logit[i])
+            y = np.float64(target[i])
+            t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            z = np.float64(logit[i])
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            factor_2 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            product_logit[i] = seed * (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_label_smoothing_block = np.empty((block,))
+    sum_pos_weight_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
     sum_label_smoothing = 0.0
     sum_label_smoothing_lost = 0.0
     sum_pos_weight = 0.0
     sum_pos_weight_lost = 0.0
     factor_2 = 0.5 * label_smoothing
     term = 1.0 - label_smoothing
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        z = np.float64(logit[i])
-        log1p_value = math.log1p(_decay(z))
-        softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
-        softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
-        factor = seed * ((-0.5 + y) * softplus_plus + pos_weight * softplus_minus * (0.5 - y))
-        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, factor)
-        t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-        factor_3 = seed * t_1 * softplus_minus
-        sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, factor_3)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            raised_decay_value_block[row] = _raised_decay(z)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            z = np.float64(logit[i])
+            log1p_value = log1p_value_block[row]
+            softplus_plus = log1p_value + _positive_part(z)  # softplus(logit)
+            softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
+            factor = seed * ((-0.5 + y) * softplus_plus + pos_weight * softplus_minus * (0.5 - y))
+            sum_label_smoothing_block[row] = factor
+            t_1 = factor_2 + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
+            factor_3 = seed * t_1 * softplus_minus
+            sum_pos_weight_block[row] = factor_3
+        sum_label_smoothing, sum_label_smoothing_lost = _plus(sum_label_smoothing, sum_label_smoothing_lost, _block_sum(sum_label_smoothing_block, stop - start))
+        sum_pos_weight, sum_pos_weight_lost = _plus(sum_pos_weight, sum_pos_weight_lost, _block_sum(sum_pos_weight_block, stop - start))
     sum_label_smoothing = _completed(sum_label_smoothing, sum_label_smoothing_lost)
     sum_pos_weight = _completed(sum_pos_weight, sum_pos_weight_lost)
     parameter_gradient[0] += sum_pos_weight
@@ -498,35 +750,100 @@ def parameter_gradient_and_hessian(logit, target, pos_weight, label_smoothing, s
 @njit(nogil=True, cache=True, error_model="numpy")
 def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, loss_scale, direction_logit, direction_parameters, product_logit, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_label_smoothing_tangent_block = np.empty((block,))
+    sum_pos_weight_tangent_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     sum_label_smoothing_tangent = 0.0
     sum_label_smoothing_tangent_lost = 0.0
     sum_pos_weight_tangent = 0.0
     sum_pos_weight_tangent_lost = 0.0
     factor_3 = 0.5 * label_smoothing
     term_3 = 1.0 - label_smoothing
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        v_z = np.float64(direction_logit[i])
-        y = np.float64(target[i])
-        z = np.float64(logit[i])
-        decay_value = _decay(z)
-        factor = decay_value / (1.0 + decay_value)
-        p = (((1.0 / (1.0 + decay_value))) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
-        sigmoid_minus = ((factor) if z >= 0 else ((1.0 / (1.0 + decay_value))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-        term = 0.5 - y
-        term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
-        softplus_minus = math.log1p(decay_value) + _positive_part(-z)  # softplus(-logit)
-        factor_2 = seed * (v_z * term_2 + direction_parameters[0] * softplus_minus * term)
-        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_2)
-        t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
-        factor_4 = seed * (direction_parameters[1] * softplus_minus * term - v_z * t_1 * sigmoid_minus)
-        sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, factor_4)
-        term_4 = 0.5 + y
-        product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(term_2, term_4 * p + pos_weight * term_4 * sigmoid_minus, y, z, pos_weight) + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z)) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z) * 5.421010862427522e-20))
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            raised_decay_value_block[row] = _raised_decay(z)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            v_z = np.float64(direction_logit[i])
+            y = np.float64(target[i])
+            z = np.float64(logit[i])
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            factor = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
+            sigmoid_minus = ((factor) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            term = 0.5 - y
+            term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
+            log1p_value = log1p_value_block[row]
+            softplus_minus = log1p_value + _positive_part(-z)  # softplus(-logit)
+            factor_2 = seed * (v_z * term_2 + direction_parameters[0] * softplus_minus * term)
+            sum_label_smoothing_tangent_block[row] = factor_2
+            t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
+            factor_4 = seed * (direction_parameters[1] * softplus_minus * term - v_z * t_1 * sigmoid_minus)
+            sum_pos_weight_tangent_block[row] = factor_4
+            term_4 = 0.5 + y
+            plain_sum = term_2
+            size = term_4 * p + pos_weight * term_4 * sigmoid_minus
+            product_logit[i] = seed * (direction_parameters[1] * plain_sum + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    v_z = np.float64(direction_logit[i])
+                    y = np.float64(target[i])
+                    z = np.float64(logit[i])
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    factor = decay / (1.0 + decay)
+                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
+                    sigmoid_minus = ((factor) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    term = 0.5 - y
+                    term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
+                    t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
+                    term_4 = 0.5 + y
+                    plain_sum = term_2
+                    size = term_4 * p + pos_weight * term_4 * sigmoid_minus
+                    product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(plain_sum, size, y, z, pos_weight) + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
+        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, _block_sum(sum_label_smoothing_tangent_block, stop - start))
+        sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, _block_sum(sum_pos_weight_tangent_block, stop - start))
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)
     sum_pos_weight_tangent = _completed(sum_pos_weight_tangent, sum_pos_weight_tangent_lost)
     parameter_product[0] += sum_pos_weight_tangent
     parameter_product[1] += sum_label_smoothing_tangent
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def outside(logit, target):
+    """How many elements have an input outside its domain, or NaN."""
+    n = np.uint64(logit.shape[0])
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    total = 0.0
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            total_block[row] = ((0.0) if (y <= 1 and y >= 0) else 1.0)
+        total += _block_sum(total_block, stop - start)
+    return total

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'focal',
@@ -62,7 +63,104 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _exp(x):
+    """Return exp(x)."""
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _raised_decay(x):
+    """Return 2**64 exp(-abs(x))."""
+    x = -abs(x)
+    x = -791.0 if x < -791.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log1p_unit(x):
+    """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
+    upper = x > 0.5625
+    f = 0.5 * x - 0.5 if upper else x
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14313826710139826
+    p = _fma(p, z, 0.1309637772061596)
+    p = _fma(p, z, 0.15396233653191638)
+    p = _fma(p, z, 0.1818149023738652)
+    p = _fma(p, z, 0.22222227596033356)
+    p = _fma(p, z, 0.28571428522817993)
+    p = _fma(p, z, 0.4000000000021237)
+    p = _fma(p, z, 0.6666666666666635)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
+    return (0.6931471805598903 if upper else 0.0) + (f - near)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -70,7 +168,7 @@ def _dd_sum(a: float, b: float):
     return s, (a - (s - back)) + (b - back)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_product(a: float, b: float):
     """Return a b and what rounding took from it; for factors below 1e290."""
     p = a * b
@@ -83,7 +181,7 @@ def _dd_product(a: float, b: float):
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_add(x, y):
     """Return the sum of two pairs."""
     s, e = _dd_sum(x[0], y[0])
@@ -92,14 +190,14 @@ def _dd_add(x, y):
     return _dd_sum(s, e + f)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_multiply(x, y):
     """Return the product of two pairs."""
     p, e = _dd_product(x[0], y[0])
     return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_divide(x, y):
     """Return the quotient of two pairs."""
     q = x[0] / y[0]
@@ -141,7 +239,7 @@ def _dd_expm1(x):
     return found
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_exp(x):
     """Return exp(x); 0 where it underflows."""
     if x[0] < -745.2:
@@ -155,7 +253,7 @@ def _dd_exp(x):
     return y[0] * up * rest, y[1] * up * rest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_log(x):
     """Return the logarithm of a positive number."""
     y = math.log(x[0])
@@ -163,7 +261,7 @@ def _dd_log(x):
     return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_log1p(x):
     """Return log(1 + x) for x in [0, 1], to the last bits of a pair even where x is small."""
     y = math.log1p(x[0])
@@ -174,19 +272,19 @@ def _dd_log1p(x):
     return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_decay(x):
     """Return exp(-|x|)."""
     return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sigmoid(x, e):
     """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
     return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_softplus(x, e):
     """Return log(1 + exp(x)), from e = exp(-|x|)."""
     tail = _dd_log1p(e)
@@ -194,6 +292,15 @@ def _dd_softplus(x, e):
 
 
 @njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block, added in lanes."""
+    total = 0.0
+    for k in range(count):
+        total = _add_in_lanes(total, block[k])
+    return total
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -201,45 +308,47 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
-def _decay(x: float) -> float:
-    """exp(-|x|), in (0, 1]."""
-    return math.exp(-abs(x))
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
-    near = math.exp(-exponent * lost)
-    if x < 0.0:
-        p, rest = _dd_product(x, exponent)
-        near = near * math.exp(p)
-        near = near + near * rest
-    return min(near, 1.7976931348623157e308) if exponent < 0.0 else near
+    p, rest = _dd_product(x if x < 0.0 else 0.0, exponent)
+    q = exponent * lost
+    total = p - q
+    back = total - p
+    rest += (p - (total - back)) - (q + back)
+    e = _exp(total)
+    e = e + e * rest if e > 0.0 else e
+    return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
 
 
-@njit(nogil=True, error_model="numpy")
-def _magnified(p: float, x: float) -> float:
-    """Return 2**64 p, also where p is too small to have all its bits: it is exp(x) there."""
-    return p * 18446744073709551616.0 if not x < -690.0 else math.exp(x + 44.0) * 1.4353655505588518
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _magnified(p: float, x: float, raised: float) -> float:
+    """Return 2**64 p, which is `raised` where p is too small to have all its bits: p tends to exp(x)."""
+    return raised if x < -690.0 else p * 18446744073709551616.0
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _cancels(value: float, size: float) -> bool:
+    """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
+    return (abs(value) < 0.25 * size) & (size <= 1e290)
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_733a24(value, size, target, logit, gamma):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
+    if not _cancels(value, size):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
@@ -267,7 +376,7 @@ def _careful_733a24(value, size, target, logit, gamma):
 @njit(nogil=True, error_model="numpy")
 def _careful_d2fc49(value, size, gamma, target, logit):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
+    if not _cancels(value, size):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
@@ -297,169 +406,445 @@ def _careful_d2fc49(value, size, gamma, target, logit):
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
     total = 0.0
     term_2 = 1.0 - alpha
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        z = np.float64(logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        log1p_value = math.log1p(_decay(z * term))
-        factor = -z * term
-        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        loss = softplus_minus * alpha_t * _sigmoid_power(factor, log1p_value, gamma)
-        factor_2 = loss * sample_weight
-        total += factor_2
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            raised_decay_value_block[row] = _raised_decay(z * term)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            log1p_value = log1p_value_block[row]
+            factor = -z * term
+            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            log1p_value = log1p_value_block[row]
+            factor = -z * term
+            softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            loss = softplus_minus * alpha_t * sigmoid_power_value
+            factor_2 = loss * sample_weight
+            total_block[row] = factor_2
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor_2
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, gradient_logit):
     """The gradient."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
     term_2 = 1.0 - alpha
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor = z * term
-        decay_value = _decay(factor)
-        factor_2 = decay_value / (1.0 + decay_value)
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        factor_3 = -z * term
-        log1p_value = math.log1p(decay_value)
-        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor) * 5.421010862427522e-20)) * alpha_t * _sigmoid_power(factor_3, log1p_value, gamma)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = z * term
+            raised_decay_value_block[row] = _raised_decay(factor)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor_3 = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            factor_2 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_3 = -z * term
+            log1p_value = log1p_value_block[row]
+            softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, value_out, gradient_logit):
     """Value and gradient in one pass."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
     total = 0.0
     term_2 = 1.0 - alpha
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        z = np.float64(logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        factor = z * term
-        decay_value = _decay(factor)
-        log1p_value = math.log1p(decay_value)
-        factor_2 = -z * term
-        softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        sigmoid_power_value = _sigmoid_power(factor_2, log1p_value, gamma)
-        loss = softplus_minus * alpha_t * sigmoid_power_value
-        factor_3 = loss * sample_weight
-        total += factor_3
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = z * term
+            raised_decay_value_block[row] = _raised_decay(factor)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            log1p_value = log1p_value_block[row]
+            factor_2 = -z * term
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value = log1p_value_block[row]
+            factor_2 = -z * term
+            softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            loss = softplus_minus * alpha_t * sigmoid_power_value
+            factor_3 = loss * sample_weight
+            total_block[row] = factor_3
+            factor_4 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_4) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_4 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_2, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor_3
-        factor_4 = decay_value / (1.0 + decay_value)
-        sigmoid_minus = ((factor_4) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_4 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_2) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, hessian_logit):
     """The exact diagonal of the Hessian."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     term = 1.0 - alpha
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        alpha_t = ((alpha * y + term * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        z = np.float64(logit[i])
-        term_2 = -1.0 + 2.0 * y
-        factor = z * term_2
-        decay_value = _decay(factor)
-        factor_2 = decay_value / (1.0 + decay_value)
-        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        factor_3 = -z * term_2
-        log1p_value = math.log1p(decay_value)
-        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
-        hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor) * _sigmoid_power(factor_3, log1p_value, gamma) * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4, gamma, y, z) * 5.421010862427522e-20)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            z = np.float64(logit[i])
+            term_2 = -1.0 + 2.0 * y
+            factor = z * term_2
+            raised_decay_value_block[row] = _raised_decay(factor)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            z = np.float64(logit[i])
+            term_2 = -1.0 + 2.0 * y
+            factor_3 = -z * term_2
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            alpha_t = ((alpha * y + term * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            z = np.float64(logit[i])
+            term_2 = -1.0 + 2.0 * y
+            factor = z * term_2
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            factor_2 = decay / (1.0 + decay)
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            factor_3 = -z * term_2
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
+            plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
+            size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
+            hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    alpha_t = ((alpha * y + term * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    z = np.float64(logit[i])
+                    term_2 = -1.0 + 2.0 * y
+                    factor = z * term_2
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    factor_2 = decay / (1.0 + decay)
+                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    factor_3 = -z * term_2
+                    log1p_value = log1p_value_block[row]
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
+                    plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
+                    size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
+                    hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * _careful_d2fc49(plain_sum, size, gamma, y, z) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, gradient_logit, hessian_logit):
     """Gradient and Hessian diagonal in one pass."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     term_2 = 1.0 - alpha
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor = z * term
-        decay_value = _decay(factor)
-        factor_2 = decay_value / (1.0 + decay_value)
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        factor_3 = -z * term
-        log1p_value = math.log1p(decay_value)
-        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        magnified_value = _magnified(p_t, factor)
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        sigmoid_power_value = _sigmoid_power(factor_3, log1p_value, gamma)
-        gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
-        factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
-        hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4, gamma, y, z) * 5.421010862427522e-20)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = z * term
+            raised_decay_value_block[row] = _raised_decay(factor)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor_3 = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            factor_2 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_3 = -z * term
+            log1p_value = log1p_value_block[row]
+            softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            magnified_value = _magnified(p_t, factor, raised_decay_value)
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
+            factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
+            plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
+            size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
+            hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    z = np.float64(logit[i])
+                    factor = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    factor_2 = decay / (1.0 + decay)
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    factor_3 = -z * term
+                    log1p_value = log1p_value_block[row]
+                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    magnified_value = _magnified(p_t, factor, raised_decay_value)
+                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
+                    plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
+                    size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
+                    hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * _careful_d2fc49(plain_sum, size, gamma, y, z) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, direction_logit, product_logit):
     """The Hessian times a direction."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     term_2 = 1.0 - alpha
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        z = np.float64(logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        factor = -z * term
-        factor_2 = z * term
-        decay_value = _decay(factor_2)
-        log1p_value = math.log1p(decay_value)
-        v_z = np.float64(direction_logit[i])
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_3 = decay_value / (1.0 + decay_value)
-        p_t = (((1.0 / (1.0 + decay_value))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay_value))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
-        product_logit[i] = seed * _sigmoid_power(factor, log1p_value, gamma) * (v_z * alpha_t * _magnified(p_t, factor_2) * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4, gamma, y, z) * 5.421010862427522e-20)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor_2 = z * term
+            raised_decay_value_block[row] = _raised_decay(factor_2)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = -z * term
+            factor_2 = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            v_z = np.float64(direction_logit[i])
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            factor_3 = decay / (1.0 + decay)
+            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
+            plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
+            size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
+            product_logit[i] = seed * sigmoid_power_value * (v_z * alpha_t * _magnified(p_t, factor_2, raised_decay_value) * plain_sum * 5.421010862427522e-20)
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    z = np.float64(logit[i])
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    factor = -z * term
+                    factor_2 = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    log1p_value = log1p_value_block[row]
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    v_z = np.float64(direction_logit[i])
+                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    factor_3 = decay / (1.0 + decay)
+                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
+                    plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
+                    size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
+                    product_logit[i] = seed * sigmoid_power_value * (v_z * alpha_t * _magnified(p_t, factor_2, raised_decay_value) * _careful_d2fc49(plain_sum, size, gamma, y, z) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_alpha_block = np.empty((block,))
+    sum_gamma_block = np.empty((block,))
+    sum_gamma_sensitivity_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
     sum_alpha = 0.0
     sum_alpha_lost = 0.0
     sum_gamma = 0.0
@@ -467,25 +852,50 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
     sum_gamma_sensitivity = 0.0
     sum_gamma_sensitivity_lost = 0.0
     term_2 = 1.0 - alpha
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        z = np.float64(logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        factor = z * term
-        log1p_value = math.log1p(_decay(factor))
-        factor_2 = -z * term
-        softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
-        sigmoid_power_value = _sigmoid_power(factor_2, log1p_value, gamma)
-        factor_3 = seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
-        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, factor_3)
-        softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_4 = -seed * softplus_plus * softplus_minus * alpha_t * sigmoid_power_value
-        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_4)
-        factor_5 = -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
-        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, factor_5)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = z * term
+            raised_decay_value_block[row] = _raised_decay(factor)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            log1p_value_block[row] = _log1p_unit((raised_decay_value * 5.421010862427522e-20))
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            log1p_value = log1p_value_block[row]
+            factor_2 = -z * term
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = z * term
+            log1p_value = log1p_value_block[row]
+            factor_2 = -z * term
+            softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            factor_3 = seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
+            sum_alpha_block[row] = factor_3
+            softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            factor_4 = -seed * softplus_plus * softplus_minus * alpha_t * sigmoid_power_value
+            sum_gamma_block[row] = factor_4
+            factor_5 = -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
+            sum_gamma_sensitivity_block[row] = factor_5
+        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_block, stop - start))
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_block, stop - start))
+        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, _block_sum(sum_gamma_sensitivity_block, stop - start))
     sum_alpha = _completed(sum_alpha, sum_alpha_lost)
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
     sum_gamma_sensitivity = _completed(sum_gamma_sensitivity, sum_gamma_sensitivity_lost)
@@ -498,43 +908,133 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
 @njit(nogil=True, cache=True, error_model="numpy")
 def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scale, direction_logit, direction_parameters, product_logit, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_alpha_tangent_block = np.empty((block,))
+    sum_gamma_tangent_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     sum_alpha_tangent = 0.0
     sum_alpha_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
     sum_gamma_tangent_lost = 0.0
     term_3 = 1.0 - alpha
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        v_z = np.float64(direction_logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor = z * term
-        decay_value = _decay(factor)
-        factor_2 = decay_value / (1.0 + decay_value)
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        log1p_value = math.log1p(decay_value)
-        factor_3 = -z * term
-        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-        p_t = (((1.0 / (1.0 + decay_value))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
-        softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-        case = ((term) if alpha_given else 0.0)
-        sigmoid_power_value = _sigmoid_power(factor_3, log1p_value, gamma)
-        factor_4 = seed * (v_z * term * term_2 - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
-        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_4)
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_5 = -softplus_minus * p_t
-        factor_6 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_5) * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
-        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, factor_6)
-        magnified_value = _magnified(p_t, factor)
-        factor_7 = -softplus_plus * term_2
-        factor_8 = -gamma * term_2
-        product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * _careful_733a24(factor_7 + factor_5, softplus_minus * p_t + factor_7, y, z, gamma) + (v_z * alpha_t * magnified_value * _careful_d2fc49((1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_8, (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_8, gamma, y, z) * 5.421010862427522e-20))
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = z * term
+            raised_decay_value_block[row] = _raised_decay(factor)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            log1p_value = log1p_value_block[row]
+            factor_3 = -z * term
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            v_z = np.float64(direction_logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            factor_2 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            log1p_value = log1p_value_block[row]
+            factor_3 = -z * term
+            softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
+            softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
+            case = ((term) if alpha_given else 0.0)
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            factor_4 = seed * (v_z * term * term_2 - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
+            sum_alpha_tangent_block[row] = factor_4
+            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            factor_5 = -softplus_minus * p_t
+            factor_6 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_5) * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
+            sum_gamma_tangent_block[row] = factor_6
+            magnified_value = _magnified(p_t, factor, raised_decay_value)
+            factor_7 = -softplus_plus * term_2
+            factor_8 = -gamma * term_2
+            plain_sum = factor_7 + factor_5
+            size = softplus_minus * p_t + factor_7
+            plain_sum_2 = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_8
+            size_2 = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_8
+            product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * plain_sum + (v_z * alpha_t * magnified_value * plain_sum_2 * 5.421010862427522e-20))
+            doubt_block[row] = _cancels(plain_sum, size) | _cancels(plain_sum_2, size_2)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    v_z = np.float64(direction_logit[i])
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    z = np.float64(logit[i])
+                    factor = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    factor_2 = decay / (1.0 + decay)
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    log1p_value = log1p_value_block[row]
+                    factor_3 = -z * term
+                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
+                    softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
+                    case = ((term) if alpha_given else 0.0)
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    factor_5 = -softplus_minus * p_t
+                    magnified_value = _magnified(p_t, factor, raised_decay_value)
+                    factor_7 = -softplus_plus * term_2
+                    factor_8 = -gamma * term_2
+                    plain_sum = factor_7 + factor_5
+                    size = softplus_minus * p_t + factor_7
+                    plain_sum_2 = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_8
+                    size_2 = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_8
+                    product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * _careful_733a24(plain_sum, size, y, z, gamma) + (v_z * alpha_t * magnified_value * _careful_d2fc49(plain_sum_2, size_2, gamma, y, z) * 5.421010862427522e-20))
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)
     parameter_product[0] += sum_gamma_tangent
     parameter_product[1] += sum_alpha_tangent
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def outside(logit, target):
+    """How many elements have an input outside its domain, or NaN."""
+    n = np.uint64(logit.shape[0])
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    total = 0.0
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            total_block[row] = ((0.0) if (y == 0 or y == 1.0) else 1.0)
+        total += _block_sum(total_block, stop - start)
+    return total

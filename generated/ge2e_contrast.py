@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit, types
+from numba.extending import intrinsic
 from numba.np.linalg import ensure_blas
 
 ensure_blas()
@@ -57,7 +58,47 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _raised_decay(x):
+    """Return 2**64 exp(-abs(x))."""
+    x = -abs(x)
+    x = -791.0 if x < -791.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -65,31 +106,25 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
-def _decay(x: float) -> float:
-    """exp(-|x|), in (0, 1]."""
-    return math.exp(-abs(x))
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -196,8 +231,8 @@ def value(embedding, w, b, sample_weights, value_out):
     total = 0.0
     b_2 = np.float64(b[()])
     w_2 = np.float64(w[()])
-    decay_value_3 = _decay(np.inf)
-    factor_5 = decay_value_3 / (1.0 + decay_value_3)
+    decay_3 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    factor_5 = decay_3 / (1.0 + decay_3)
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[: stop - start].reshape(((stop - start) * u, s)), False)
@@ -218,10 +253,10 @@ def value(embedding, w, b, sample_weights, value_out):
                             arglargest_best = term_2
                             arglargest = k_23
                 term_3 = b_2 + w_2 * sum_e_2
-                decay_value = _decay(term_3)
-                sigmoid_minus = ((decay_value / (1.0 + decay_value)) if term_3 >= 0 else ((1.0 / (1.0 + decay_value))) if term_3 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
-                decay_value_2 = _decay(largest)
-                loss = sigmoid_minus + (((((1.0 / (1.0 + decay_value_2))) if largest >= 0 else (decay_value_2 / (1.0 + decay_value_2)) if largest < 0.0 else np.nan)) if arglargest >= 0 else factor_5 if arglargest < 0.0 else np.nan)
+                decay = (_raised_decay(term_3) * 5.421010862427522e-20)
+                sigmoid_minus = ((decay / (1.0 + decay)) if term_3 >= 0 else ((1.0 / (1.0 + decay))) if term_3 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                decay_2 = (_raised_decay(largest) * 5.421010862427522e-20)
+                loss = sigmoid_minus + (((((1.0 / (1.0 + decay_2))) if largest >= 0 else (decay_2 / (1.0 + decay_2)) if largest < 0.0 else np.nan)) if arglargest >= 0 else factor_5 if arglargest < 0.0 else np.nan)
                 factor_6 = loss * sample_weight[j, i]
                 total += factor_6
                 if wanted:
@@ -325,10 +360,10 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sum_e_now = _completed(sum_e_now, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
             term_2 = b_2 + w_2 * sum_e_now
-            decay_value = _decay(term_2)
-            factor_4 = decay_value / (1.0 + decay_value)
-            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term_2 >= 0 else factor_4 if term_2 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-            sigmoid_minus = ((factor_4) if term_2 >= 0 else ((1.0 / (1.0 + decay_value))) if term_2 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+            decay = (_raised_decay(term_2) * 5.421010862427522e-20)
+            factor_4 = decay / (1.0 + decay)
+            sigmoid_plus = (((1.0 / (1.0 + decay))) if term_2 >= 0 else factor_4 if term_2 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+            sigmoid_minus = ((factor_4) if term_2 >= 0 else ((1.0 / (1.0 + decay))) if term_2 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
             factor_5 = seed_now * sigmoid_plus * sigmoid_minus
             sum_b, sum_b_lost = _plus(sum_b, sum_b_lost, factor_5)
             factor_6 = seed_now * sum_e_now * sigmoid_plus * sigmoid_minus
@@ -358,10 +393,10 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 sum_e_2 = sum_e[j, i_101]
                 factor_8 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
                 term_3 = b_2 + w_2 * sum_e_2
-                decay_value_2 = _decay(term_3)
-                factor_9 = decay_value_2 / (1.0 + decay_value_2)
-                sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_3 >= 0 else factor_9 if term_3 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                sigmoid_minus_2 = ((factor_9) if term_3 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_3 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                decay_2 = (_raised_decay(term_3) * 5.421010862427522e-20)
+                factor_9 = decay_2 / (1.0 + decay_2)
+                sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_3 >= 0 else factor_9 if term_3 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+                sigmoid_minus_2 = ((factor_9) if term_3 >= 0 else ((1.0 / (1.0 + decay_2))) if term_3 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
                 factor_11 = factor_10 * seed[j, i_101] * sigmoid_plus_2 * sigmoid_minus_2 * _ratio(1.0, factor_8)
                 for d_24 in range(d):
                     if i != i_101:
@@ -369,14 +404,13 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
     total = 0.0
-    decay_value_4 = _decay(np.inf)
-    factor_15 = decay_value_4 / (1.0 + decay_value_4)
-    term_5 = 1.0 + decay_value_4
+    decay_4 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    factor_15 = decay_4 / (1.0 + decay_4)
+    term_5 = 1.0 + decay_4
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
         for j in range(start, stop):
-            row = j - start
             for i in range(u):
                 largest_now = -np.inf
                 arglargest_now = -1
@@ -401,10 +435,10 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
                 factor_13 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
-                decay_value_3 = _decay(largest_now)
-                factor_14 = decay_value_3 / (1.0 + decay_value_3)
-                sigmoid_plus_3 = (((((1.0 / (1.0 + decay_value_3))) if largest_now >= 0 else factor_14 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_15 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_minus_3 = ((((factor_14) if largest_now >= 0 else ((1.0 / (1.0 + decay_value_3))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_5)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                decay_3 = (_raised_decay(largest_now) * 5.421010862427522e-20)
+                factor_14 = decay_3 / (1.0 + decay_3)
+                sigmoid_plus_3 = (((((1.0 / (1.0 + decay_3))) if largest_now >= 0 else factor_14 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_15 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((((factor_14) if largest_now >= 0 else ((1.0 / (1.0 + decay_3))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_5)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 factor_16 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
                 for f_113 in range(d):
                     factor_17 = factor_16 * np.float64(e[j, i, f_113]) * (case * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_12) + case_2 * _ratio(sum_embedding[j, i, f_113] / term, factor_13))
@@ -412,9 +446,9 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
                 term_6 = b_2 + w_2 * sum_e_3
-                decay_value_5 = _decay(term_6)
-                factor_18 = decay_value_5 / (1.0 + decay_value_5)
-                sigmoid_minus_4 = ((factor_18) if term_6 >= 0 else ((1.0 / (1.0 + decay_value_5))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                decay_5 = (_raised_decay(term_6) * 5.421010862427522e-20)
+                factor_18 = decay_5 / (1.0 + decay_5)
+                sigmoid_minus_4 = ((factor_18) if term_6 >= 0 else ((1.0 / (1.0 + decay_5))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
                 loss = sigmoid_minus_4 + sigmoid_plus_3
                 sample_weight_2 = sample_weight[j, i]
                 factor_19 = loss * sample_weight_2
@@ -427,10 +461,10 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     factor_20 = math.sqrt(scaled_sum_embedding[j, i_106]) * _positive_part(peak_sum_embedding[j, i_106])
                     arglargest_2 = arglargest[j, i_106]
                     largest_2 = largest[j, i_106]
-                    decay_value_6 = _decay(largest_2)
-                    factor_21 = decay_value_6 / (1.0 + decay_value_6)
-                    sigmoid_plus_4 = (((((1.0 / (1.0 + decay_value_6))) if largest_2 >= 0 else factor_21 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_15 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_minus_5 = ((((factor_21) if largest_2 >= 0 else ((1.0 / (1.0 + decay_value_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_5)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    decay_6 = (_raised_decay(largest_2) * 5.421010862427522e-20)
+                    factor_21 = decay_6 / (1.0 + decay_6)
+                    sigmoid_plus_4 = (((((1.0 / (1.0 + decay_6))) if largest_2 >= 0 else factor_21 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_15 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_minus_5 = ((((factor_21) if largest_2 >= 0 else ((1.0 / (1.0 + decay_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_5)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                     factor_22 = factor_10 * seed[j, i_106] * ((1.0) if j == arglargest_2 else 0.0) * sigmoid_plus_4 * sigmoid_minus_5 * _ratio(1.0, factor_20)
                     for d_24 in range(d):
                         if (i != i_106 and arglargest_2 >= 0):
@@ -445,10 +479,10 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             seed_3 = seed[j_40, i_39]
             arglargest_3 = arglargest[j_40, i_39]
             largest_3 = largest[j_40, i_39]
-            decay_value_7 = _decay(largest_3)
-            factor_23 = decay_value_7 / (1.0 + decay_value_7)
-            sigmoid_plus_5 = (((((1.0 / (1.0 + decay_value_7))) if largest_3 >= 0 else factor_23 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_15 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_6 = ((((factor_23) if largest_3 >= 0 else ((1.0 / (1.0 + decay_value_7))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_5)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            decay_7 = (_raised_decay(largest_3) * 5.421010862427522e-20)
+            factor_23 = decay_7 / (1.0 + decay_7)
+            sigmoid_plus_5 = (((((1.0 / (1.0 + decay_7))) if largest_3 >= 0 else factor_23 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_15 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((((factor_23) if largest_3 >= 0 else ((1.0 / (1.0 + decay_7))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_5)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
             factor_24 = seed_3 * ((sum_e[j_40, i_39]) if j_40 == arglargest_3 else np.float64(sum_c_unit[j_40, i_39, arglargest_3])) * sigmoid_plus_5 * sigmoid_minus_6
             if arglargest_3 >= 0:
                 sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_24)
@@ -481,16 +515,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_31 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             seed_4 = seed[k_10, i]
             largest_4 = largest[k_10, i]
-            decay_value_8 = _decay(largest_4)
-            factor_32 = decay_value_8 / (1.0 + decay_value_8)
+            decay_8 = (_raised_decay(largest_4) * 5.421010862427522e-20)
+            factor_32 = decay_8 / (1.0 + decay_8)
             ratio_value_5 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_33 = w_2 * seed_4 * (((((1.0 / (1.0 + decay_value_8))) if largest_4 >= 0 else factor_32 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_15 if arglargest_4 < 0.0 else np.nan) * ((((factor_32) if largest_4 >= 0 else ((1.0 / (1.0 + decay_value_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_5)) if arglargest_4 < 0.0 else np.nan) * ratio_value_5
+            factor_33 = w_2 * seed_4 * (((((1.0 / (1.0 + decay_8))) if largest_4 >= 0 else factor_32 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_15 if arglargest_4 < 0.0 else np.nan) * ((((factor_32) if largest_4 >= 0 else ((1.0 / (1.0 + decay_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_5)) if arglargest_4 < 0.0 else np.nan) * ratio_value_5
             sum_e_4 = sum_e[k_10, i]
             term_7 = b_2 + w_2 * sum_e_4
-            decay_value_9 = _decay(term_7)
-            factor_34 = decay_value_9 / (1.0 + decay_value_9)
-            case_5 = (((1.0 / (1.0 + decay_value_9))) if term_7 >= 0 else factor_34 if term_7 < 0.0 else np.nan)
-            case_6 = ((factor_34) if term_7 >= 0 else ((1.0 / (1.0 + decay_value_9))) if term_7 < 0.0 else np.nan)
+            decay_9 = (_raised_decay(term_7) * 5.421010862427522e-20)
+            factor_34 = decay_9 / (1.0 + decay_9)
+            case_5 = (((1.0 / (1.0 + decay_9))) if term_7 >= 0 else factor_34 if term_7 < 0.0 else np.nan)
+            case_6 = ((factor_34) if term_7 >= 0 else ((1.0 / (1.0 + decay_9))) if term_7 < 0.0 else np.nan)
             factor_35 = w_2 * seed_4 * sum_e_4 * case_5 * case_6 * ratio_value_5
             factor_37 = -sum_norm_embedding[k_10, i] * ratio_value_5
             factor_38 = -w_2 * seed_4 * case_5 * case_6 * ratio_value_5
@@ -648,9 +682,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_e_now = _completed(sum_e_now, sum_e_now_lost)
                 sum_e[j, i] = sum_e_now
                 term_2 = b_2 + w_2 * sum_e_now
-                decay_value = _decay(term_2)
-                term_3 = 1.0 + decay_value
-                factor_4 = decay_value / term_3
+                decay = (_raised_decay(term_2) * 5.421010862427522e-20)
+                term_3 = 1.0 + decay
+                factor_4 = decay / term_3
                 sigmoid_plus = (((1.0 / term_3)) if term_2 >= 0 else factor_4 if term_2 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
                 sigmoid_minus = ((factor_4) if term_2 >= 0 else ((1.0 / term_3)) if term_2 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
                 factor_5 = seed_now * sigmoid_plus * sigmoid_minus
@@ -660,7 +694,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 ratio_value_3 = _ratio(1.0, factor_2)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 sum_embedding_3_sensitivity_2_own_left[row, i] = seed_now * sum_e_now * square_3 * sigmoid_plus * sigmoid_minus
-                factor_7 = (decay_value * decay_value) / (term_3 * term_3)
+                factor_7 = (decay * decay) / (term_3 * term_3)
                 case = ((factor_7) if term_2 >= 0 else ((1.0 / ((term_3 * term_3)))) if term_2 < 0.0 else np.nan)
                 case_2 = (((1.0 / ((term_3 * term_3)))) if term_2 >= 0 else factor_7 if term_2 < 0.0 else np.nan)
                 term_4 = sigmoid_plus * case - case_2 * sigmoid_minus
@@ -718,10 +752,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     factor_24 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
                     seed_2 = seed[j, i_101]
                     term_6 = b_2 + w_2 * sum_e_2
-                    decay_value_2 = _decay(term_6)
-                    factor_25 = decay_value_2 / (1.0 + decay_value_2)
-                    sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_6 >= 0 else factor_25 if term_6 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                    sigmoid_minus_2 = ((factor_25) if term_6 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
+                    decay_2 = (_raised_decay(term_6) * 5.421010862427522e-20)
+                    factor_25 = decay_2 / (1.0 + decay_2)
+                    sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_6 >= 0 else factor_25 if term_6 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
+                    sigmoid_minus_2 = ((factor_25) if term_6 >= 0 else ((1.0 / (1.0 + decay_2))) if term_6 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
                     ratio_value_9 = _ratio(1.0, factor_24)
                     factor_27 = factor_26 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_9
                     factor_28 = ratio_value_9 / term
@@ -738,10 +772,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_w = _completed(sum_w, sum_w_lost)
     sum_w_sensitivity = _completed(sum_w_sensitivity, sum_w_sensitivity_lost)
     sum_b_sensitivity = _completed(sum_b_sensitivity, sum_b_sensitivity_lost)
-    decay_value_4 = _decay(np.inf)
-    term_9 = 1.0 + decay_value_4
-    factor_33 = decay_value_4 / term_9
-    factor_35 = (decay_value_4 * decay_value_4) / (term_9 * term_9)
+    decay_4 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    term_9 = 1.0 + decay_4
+    factor_33 = decay_4 / term_9
+    factor_35 = (decay_4 * decay_4) / (term_9 * term_9)
     factor_40 = -w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
@@ -774,13 +808,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 ratio_value_10 = _ratio(1.0, factor_31)
                 square_6 = (ratio_value_10 * ratio_value_10)
                 case_3 = ((1.0) if j == arglargest_now else 0.0)
-                decay_value_3 = _decay(largest_now)
-                term_8 = 1.0 + decay_value_3
-                factor_32 = decay_value_3 / term_8
+                decay_3 = (_raised_decay(largest_now) * 5.421010862427522e-20)
+                term_8 = 1.0 + decay_3
+                factor_32 = decay_3 / term_8
                 sigmoid_plus_3 = (((((1.0 / term_8)) if largest_now >= 0 else factor_32 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_33 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sigmoid_minus_3 = ((((factor_32) if largest_now >= 0 else ((1.0 / term_8)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_9)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sum_embedding_4_sensitivity_2_own_left[row, i] = ((seed_3 * sum_e_3 * square_6 * case_3 * sigmoid_plus_3 * sigmoid_minus_3) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
-                factor_34 = (decay_value_3 * decay_value_3) / (term_8 * term_8)
+                factor_34 = (decay_3 * decay_3) / (term_8 * term_8)
                 term_10 = sigmoid_plus_3 * ((((factor_34) if largest_now >= 0 else ((1.0 / ((term_8 * term_8)))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / ((term_9 * term_9)))) if arglargest_now < 0.0 else np.nan) - (((((1.0 / ((term_8 * term_8)))) if largest_now >= 0 else factor_34 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_35 if arglargest_now < 0.0 else np.nan) * sigmoid_minus_3
                 largest_slope_5[j, i] = seed_3 * term_10 * ((sum_e_3) if j == arglargest_now else sum_c_unit_3)
                 sum_norm_embedding_now = 0.0
@@ -837,9 +871,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_sensitivity_3[j, i] = sum_norm_embedding_sensitivity_3_now
                 sum_norm_c_sensitivity_own[j, i] = sum_norm_c_sensitivity_own_now
                 term_12 = b_2 + w_2 * sum_e_3
-                decay_value_5 = _decay(term_12)
-                term_13 = 1.0 + decay_value_5
-                factor_49 = decay_value_5 / term_13
+                decay_5 = (_raised_decay(term_12) * 5.421010862427522e-20)
+                term_13 = 1.0 + decay_5
+                factor_49 = decay_5 / term_13
                 sigmoid_plus_4 = (((1.0 / term_13)) if term_12 >= 0 else factor_49 if term_12 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
                 sigmoid_minus_4 = ((factor_49) if term_12 >= 0 else ((1.0 / term_13)) if term_12 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
                 e_slope_4_now = (((-sum_norm_embedding_now + w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4) * ratio_value_13) if arglargest_now >= 0 else (w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_13) if arglargest_now < 0.0 else np.nan)
@@ -857,10 +891,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     arglargest_2 = arglargest[j, i_106]
                     case_5 = ((1.0) if j == arglargest_2 else 0.0)
                     largest_2 = largest[j, i_106]
-                    decay_value_6 = _decay(largest_2)
-                    factor_51 = decay_value_6 / (1.0 + decay_value_6)
-                    sigmoid_plus_5 = (((((1.0 / (1.0 + decay_value_6))) if largest_2 >= 0 else factor_51 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_33 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_minus_5 = ((((factor_51) if largest_2 >= 0 else ((1.0 / (1.0 + decay_value_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_9)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    decay_6 = (_raised_decay(largest_2) * 5.421010862427522e-20)
+                    factor_51 = decay_6 / (1.0 + decay_6)
+                    sigmoid_plus_5 = (((((1.0 / (1.0 + decay_6))) if largest_2 >= 0 else factor_51 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_33 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_minus_5 = ((((factor_51) if largest_2 >= 0 else ((1.0 / (1.0 + decay_6))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_9)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                     ratio_value_15 = _ratio(1.0, factor_50)
                     factor_52 = factor_26 * seed_4 * case_5 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_15
                     factor_53 = ratio_value_15 / term
@@ -900,9 +934,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             arglargest_3 = arglargest[j_40, i_39]
             sum_c_unit_4 = np.float64(sum_c_unit[j_40, i_39, arglargest_3])
             largest_3 = largest[j_40, i_39]
-            decay_value_7 = _decay(largest_3)
-            term_15 = 1.0 + decay_value_7
-            factor_56 = decay_value_7 / term_15
+            decay_7 = (_raised_decay(largest_3) * 5.421010862427522e-20)
+            term_15 = 1.0 + decay_7
+            factor_56 = decay_7 / term_15
             sigmoid_plus_6 = (((((1.0 / term_15)) if largest_3 >= 0 else factor_56 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_33 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
             sigmoid_minus_6 = ((((factor_56) if largest_3 >= 0 else ((1.0 / term_15)) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_9)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
             factor_57 = seed_5 * ((sum_e_5) if j_40 == arglargest_3 else sum_c_unit_4) * sigmoid_plus_6 * sigmoid_minus_6
@@ -918,7 +952,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_60 = largest_slope_5_2 * sum_c_unit_4
             if (arglargest_3 >= 0 and j_40 != arglargest_3):
                 sum_w_2_sensitivity_2, sum_w_2_sensitivity_2_lost = _plus(sum_w_2_sensitivity_2, sum_w_2_sensitivity_2_lost, factor_60)
-            factor_61 = (decay_value_7 * decay_value_7) / (term_15 * term_15)
+            factor_61 = (decay_7 * decay_7) / (term_15 * term_15)
             factor_62 = seed_5 * (sigmoid_plus_6 * ((((factor_61) if largest_3 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_9 * term_9)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_3 >= 0 else factor_61 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_35 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_6)
             if arglargest_3 >= 0:
                 sum_b_2_sensitivity, sum_b_2_sensitivity_lost = _plus(sum_b_2_sensitivity, sum_b_2_sensitivity_lost, factor_62)
@@ -941,7 +975,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     for start in range(0, s, block):
         stop = min(start + block, s)
         for k_10 in range(start, stop):
-            row = k_10 - start
             sum_norm_c_now = 0.0
             sum_norm_c_now_lost = 0.0
             for f_63 in range(d):
@@ -969,16 +1002,16 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_73 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
                 seed_6 = seed[k_10, i]
                 largest_4 = largest[k_10, i]
-                decay_value_8 = _decay(largest_4)
-                factor_74 = decay_value_8 / (1.0 + decay_value_8)
+                decay_8 = (_raised_decay(largest_4) * 5.421010862427522e-20)
+                factor_74 = decay_8 / (1.0 + decay_8)
                 ratio_value_18 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-                factor_75 = w_2 * seed_6 * (((((1.0 / (1.0 + decay_value_8))) if largest_4 >= 0 else factor_74 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_33 if arglargest_4 < 0.0 else np.nan) * ((((factor_74) if largest_4 >= 0 else ((1.0 / (1.0 + decay_value_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_9)) if arglargest_4 < 0.0 else np.nan) * ratio_value_18
+                factor_75 = w_2 * seed_6 * (((((1.0 / (1.0 + decay_8))) if largest_4 >= 0 else factor_74 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_33 if arglargest_4 < 0.0 else np.nan) * ((((factor_74) if largest_4 >= 0 else ((1.0 / (1.0 + decay_8))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_9)) if arglargest_4 < 0.0 else np.nan) * ratio_value_18
                 sum_e_6 = sum_e[k_10, i]
                 term_17 = b_2 + w_2 * sum_e_6
-                decay_value_9 = _decay(term_17)
-                factor_76 = decay_value_9 / (1.0 + decay_value_9)
-                case_8 = (((1.0 / (1.0 + decay_value_9))) if term_17 >= 0 else factor_76 if term_17 < 0.0 else np.nan)
-                case_9 = ((factor_76) if term_17 >= 0 else ((1.0 / (1.0 + decay_value_9))) if term_17 < 0.0 else np.nan)
+                decay_9 = (_raised_decay(term_17) * 5.421010862427522e-20)
+                factor_76 = decay_9 / (1.0 + decay_9)
+                case_8 = (((1.0 / (1.0 + decay_9))) if term_17 >= 0 else factor_76 if term_17 < 0.0 else np.nan)
+                case_9 = ((factor_76) if term_17 >= 0 else ((1.0 / (1.0 + decay_9))) if term_17 < 0.0 else np.nan)
                 factor_77 = w_2 * seed_6 * sum_e_6 * case_8 * case_9 * ratio_value_18
                 factor_79 = -sum_norm_embedding[k_10, i] * ratio_value_18
                 factor_80 = -w_2 * seed_6 * case_8 * case_9 * ratio_value_18
@@ -1027,9 +1060,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             seed_7 = seed[j, i]
             sum_e_7 = sum_e[j, i]
             term_18 = b_2 + w_2 * sum_e_7
-            decay_value_10 = _decay(term_18)
-            term_19 = 1.0 + decay_value_10
-            factor_86 = decay_value_10 / term_19
+            decay_10 = (_raised_decay(term_18) * 5.421010862427522e-20)
+            term_19 = 1.0 + decay_10
+            factor_86 = decay_10 / term_19
             sigmoid_plus_7 = (((1.0 / term_19)) if term_18 >= 0 else factor_86 if term_18 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
             sigmoid_minus_7 = ((factor_86) if term_18 >= 0 else ((1.0 / term_19)) if term_18 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
             factor_87 = w_2 * seed_7 * sigmoid_plus_7 * sigmoid_minus_7
@@ -1038,9 +1071,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_88 = math.sqrt(scaled_c[arglargest_6]) * _positive_part(peak_c[arglargest_6])
             case_11 = ((1.0) if j == arglargest_6 else 0.0)
             largest_5 = largest[j, i]
-            decay_value_11 = _decay(largest_5)
-            term_20 = 1.0 + decay_value_11
-            factor_89 = decay_value_11 / term_20
+            decay_11 = (_raised_decay(largest_5) * 5.421010862427522e-20)
+            term_20 = 1.0 + decay_11
+            factor_89 = decay_11 / term_20
             sigmoid_plus_8 = (((((1.0 / term_20)) if largest_5 >= 0 else factor_89 if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else factor_33 if arglargest_6 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
             sigmoid_minus_8 = ((((factor_89) if largest_5 >= 0 else ((1.0 / term_20)) if largest_5 < 0.0 else np.nan)) if arglargest_6 >= 0 else ((1.0 / term_9)) if arglargest_6 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
             factor_90 = -w_2 * seed_7 * sigmoid_plus_8 * sigmoid_minus_8
@@ -1225,11 +1258,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_e_tangent_now = _completed(sum_e_tangent_now, sum_e_tangent_now_lost)
             sum_e_tangent[j, i] = sum_e_tangent_now
             term_3 = b_2 + w_2 * sum_e_now
-            decay_value = _decay(term_3)
-            term_4 = 1.0 + decay_value
-            factor_8 = decay_value / term_4
+            decay = (_raised_decay(term_3) * 5.421010862427522e-20)
+            term_4 = 1.0 + decay
+            factor_8 = decay / term_4
             sigmoid_plus = (((1.0 / term_4)) if term_3 >= 0 else factor_8 if term_3 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-            factor_9 = (decay_value * decay_value) / (term_4 * term_4)
+            factor_9 = (decay * decay) / (term_4 * term_4)
             case = ((factor_9) if term_3 >= 0 else ((1.0 / ((term_4 * term_4)))) if term_3 < 0.0 else np.nan)
             case_2 = (((1.0 / ((term_4 * term_4)))) if term_3 >= 0 else factor_9 if term_3 < 0.0 else np.nan)
             sigmoid_minus = ((factor_8) if term_3 >= 0 else ((1.0 / term_4)) if term_3 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
@@ -1276,11 +1309,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sum_e_2 = sum_e[j, i_204]
                 factor_15 = math.sqrt(scaled_sum_embedding[j, i_204]) * _positive_part(peak_sum_embedding[j, i_204])
                 term_7 = b_2 + w_2 * sum_e_2
-                decay_value_2 = _decay(term_7)
-                term_8 = 1.0 + decay_value_2
-                factor_16 = decay_value_2 / term_8
+                decay_2 = (_raised_decay(term_7) * 5.421010862427522e-20)
+                term_8 = 1.0 + decay_2
+                factor_16 = decay_2 / term_8
                 sigmoid_plus_2 = (((1.0 / term_8)) if term_7 >= 0 else factor_16 if term_7 < 0.0 else np.nan)  # sigmoid(b + sum_e*w)
-                factor_17 = (decay_value_2 * decay_value_2) / (term_8 * term_8)
+                factor_17 = (decay_2 * decay_2) / (term_8 * term_8)
                 case_3 = ((factor_17) if term_7 >= 0 else ((1.0 / ((term_8 * term_8)))) if term_7 < 0.0 else np.nan)
                 factor_18 = square_4 * sigmoid_plus_2 * case_3
                 sigmoid_minus_2 = ((factor_16) if term_7 >= 0 else ((1.0 / term_8)) if term_7 < 0.0 else np.nan)  # sigmoid(-b - sum_e*w)
@@ -1303,10 +1336,10 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                         sum_embedding_3_tangent[j, i, d_24] += seed[j, i_204] * (factor_21 * (factor_18 * term_6 + factor_19 * ratio_value_8 + factor_20 * term_6) + factor_23 * term_6 + factor_25 * term_6 + factor_27 * (e_3 + (-2.0) * sum_e_2 * ratio_value_8) + factor_28 * sum_embedding_tangent[j, i_204, d_24] + factor_30 * np.float64(e_tangent[j, i_204, d_24]))
     sum_b_tangent = _completed(sum_b_tangent, sum_b_tangent_lost)
     sum_w_tangent = _completed(sum_w_tangent, sum_w_tangent_lost)
-    decay_value_4 = _decay(np.inf)
-    term_11 = 1.0 + decay_value_4
-    factor_34 = decay_value_4 / term_11
-    factor_41 = (decay_value_4 * decay_value_4) / (term_11 * term_11)
+    decay_4 = (_raised_decay(np.inf) * 5.421010862427522e-20)
+    term_11 = 1.0 + decay_4
+    factor_34 = decay_4 / term_11
+    factor_41 = (decay_4 * decay_4) / (term_11 * term_11)
     factor_45 = w_2 / term
     factor_47 = w_2 / u
     factor_59 = -w_2 / (term * term)
@@ -1314,7 +1347,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
         for j in range(start, stop):
-            row = j - start
             for i in range(u):
                 largest_now = -np.inf
                 arglargest_now = -1
@@ -1341,9 +1373,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
                 factor_32 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
-                decay_value_3 = _decay(largest_now)
-                term_10 = 1.0 + decay_value_3
-                factor_33 = decay_value_3 / term_10
+                decay_3 = (_raised_decay(largest_now) * 5.421010862427522e-20)
+                term_10 = 1.0 + decay_3
+                factor_33 = decay_3 / term_10
                 sigmoid_plus_3 = (((((1.0 / term_10)) if largest_now >= 0 else factor_33 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_34 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sigmoid_minus_3 = ((((factor_33) if largest_now >= 0 else ((1.0 / term_10)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_11)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 factor_35 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
@@ -1371,11 +1403,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 peak_sum_embedding_3 = peak_sum_embedding[j, i]
                 factor_38 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
                 largest_2 = largest[j, i]
-                decay_value_5 = _decay(largest_2)
-                term_13 = 1.0 + decay_value_5
-                factor_39 = decay_value_5 / term_13
+                decay_5 = (_raised_decay(largest_2) * 5.421010862427522e-20)
+                term_13 = 1.0 + decay_5
+                factor_39 = decay_5 / term_13
                 sigmoid_plus_4 = (((((1.0 / term_13)) if largest_2 >= 0 else factor_39 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_34 if arglargest_2 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                factor_40 = (decay_value_5 * decay_value_5) / (term_13 * term_13)
+                factor_40 = (decay_5 * decay_5) / (term_13 * term_13)
                 sigmoid_minus_4 = ((((factor_39) if largest_2 >= 0 else ((1.0 / term_13)) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_11)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sum_e_4 = sum_e[j, i]
                 sum_c_unit_4 = np.float64(sum_c_unit[j, i, arglargest_2])
@@ -1403,12 +1435,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_e_5 = sum_e[j, i_205]
                     factor_51 = math.sqrt(scaled_sum_embedding[j, i_205]) * _positive_part(peak_sum_embedding[j, i_205])
                     largest_3 = largest[j, i_205]
-                    decay_value_6 = _decay(largest_3)
-                    term_15 = 1.0 + decay_value_6
-                    factor_52 = decay_value_6 / term_15
+                    decay_6 = (_raised_decay(largest_3) * 5.421010862427522e-20)
+                    term_15 = 1.0 + decay_6
+                    factor_52 = decay_6 / term_15
                     arglargest_3 = arglargest[j, i_205]
                     sigmoid_plus_5 = (((((1.0 / term_15)) if largest_3 >= 0 else factor_52 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_34 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    factor_53 = (decay_value_6 * decay_value_6) / (term_15 * term_15)
+                    factor_53 = (decay_6 * decay_6) / (term_15 * term_15)
                     sigmoid_minus_5 = ((((factor_52) if largest_3 >= 0 else ((1.0 / term_15)) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_11)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                     sum_e_tangent_3 = sum_e_tangent[j, i_205]
                     case_9 = ((1.0) if j == arglargest_3 else 0.0)
@@ -1439,13 +1471,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             seed_4 = seed[j_54, i_53]
             case_10 = ((0.0) if j_54 == arglargest_4 else 1.0)
             largest_4 = largest[j_54, i_53]
-            decay_value_7 = _decay(largest_4)
-            term_16 = 1.0 + decay_value_7
-            factor_62 = decay_value_7 / term_16
+            decay_7 = (_raised_decay(largest_4) * 5.421010862427522e-20)
+            term_16 = 1.0 + decay_7
+            factor_62 = decay_7 / term_16
             sigmoid_plus_6 = (((((1.0 / term_16)) if largest_4 >= 0 else factor_62 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_34 if arglargest_4 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
             sigmoid_minus_6 = ((((factor_62) if largest_4 >= 0 else ((1.0 / term_16)) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / term_11)) if arglargest_4 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
             factor_63 = seed_4 * case_10 * sigmoid_plus_6 * sigmoid_minus_6
-            factor_64 = (decay_value_7 * decay_value_7) / (term_16 * term_16)
+            factor_64 = (decay_7 * decay_7) / (term_16 * term_16)
             term_17 = sigmoid_plus_6 * ((((factor_64) if largest_4 >= 0 else ((1.0 / ((term_16 * term_16)))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_4 < 0.0 else np.nan) - (((((1.0 / ((term_16 * term_16)))) if largest_4 >= 0 else factor_64 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_41 if arglargest_4 < 0.0 else np.nan) * sigmoid_minus_6
             case_11 = ((sum_e[j_54, i_53]) if j_54 == arglargest_4 else np.float64(sum_c_unit[j_54, i_53, arglargest_4]))
             sum_e_tangent_4 = sum_e_tangent[j_54, i_53]
@@ -1513,23 +1545,23 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_79 = math.sqrt(scaled_sum_embedding[k_10, i]) * _positive_part(peak_sum_embedding[k_10, i])
             seed_5 = seed[k_10, i]
             largest_5 = largest[k_10, i]
-            decay_value_8 = _decay(largest_5)
-            term_21 = 1.0 + decay_value_8
-            factor_80 = decay_value_8 / term_21
+            decay_8 = (_raised_decay(largest_5) * 5.421010862427522e-20)
+            term_21 = 1.0 + decay_8
+            factor_80 = decay_8 / term_21
             case_16 = (((((1.0 / term_21)) if largest_5 >= 0 else factor_80 if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else factor_34 if arglargest_5 < 0.0 else np.nan)
             case_17 = ((((factor_80) if largest_5 >= 0 else ((1.0 / term_21)) if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else ((1.0 / term_11)) if arglargest_5 < 0.0 else np.nan)
             ratio_value_18 = _ratio(1.0, math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
             factor_81 = seed_5 * case_16 * case_17 * ratio_value_18
             sum_e_6 = sum_e[k_10, i]
             term_22 = b_2 + w_2 * sum_e_6
-            decay_value_9 = _decay(term_22)
-            term_23 = 1.0 + decay_value_9
-            factor_82 = decay_value_9 / term_23
+            decay_9 = (_raised_decay(term_22) * 5.421010862427522e-20)
+            term_23 = 1.0 + decay_9
+            factor_82 = decay_9 / term_23
             case_18 = (((1.0 / term_23)) if term_22 >= 0 else factor_82 if term_22 < 0.0 else np.nan)
             case_19 = ((factor_82) if term_22 >= 0 else ((1.0 / term_23)) if term_22 < 0.0 else np.nan)
             factor_83 = seed_5 * sum_e_6 * case_18 * case_19 * ratio_value_18
             square_7 = (sum_e_6 * sum_e_6)
-            factor_85 = (decay_value_9 * decay_value_9) / (term_23 * term_23)
+            factor_85 = (decay_9 * decay_9) / (term_23 * term_23)
             case_20 = ((factor_85) if term_22 >= 0 else ((1.0 / ((term_23 * term_23)))) if term_22 < 0.0 else np.nan)
             factor_86 = w_2 * seed_5 * square_7 * case_18 * case_20 * ratio_value_18
             case_21 = (((1.0 / ((term_23 * term_23)))) if term_22 >= 0 else factor_85 if term_22 < 0.0 else np.nan)
@@ -1546,7 +1578,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             case_22 = (((-sum_norm_embedding_2 + w_2 * seed_5 * sum_e_6 * case_18 * case_19) * ratio_value_18) if arglargest_5 >= 0 else (w_2 * seed_5 * sum_e_6 * case_18 * case_19 * ratio_value_18) if arglargest_5 < 0.0 else np.nan)
             ratio_value_19 = _ratio(1.0, factor_79)
             case_23 = ((factor_45 * seed_5 * (case_15 * case_16 * case_17 - case_18 * case_19) * ratio_value_18 * ratio_value_19) if arglargest_5 >= 0 else (factor_29 * seed_5 * case_18 * case_19 * ratio_value_18 * ratio_value_19) if arglargest_5 < 0.0 else np.nan)
-            factor_100 = (decay_value_8 * decay_value_8) / (term_21 * term_21)
+            factor_100 = (decay_8 * decay_8) / (term_21 * term_21)
             factor_101 = w_2 * seed_5 * (case_16 * ((((factor_100) if largest_5 >= 0 else ((1.0 / ((term_21 * term_21)))) if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_5 < 0.0 else np.nan) - (((((1.0 / ((term_21 * term_21)))) if largest_5 >= 0 else factor_100 if largest_5 < 0.0 else np.nan)) if arglargest_5 >= 0 else factor_41 if arglargest_5 < 0.0 else np.nan) * case_17) * ratio_value_18
             sum_e_tangent_5 = sum_e_tangent[k_10, i]
             case_24 = ((v_b + v_w * ((sum_e_6) if k_10 == arglargest_5 else sum_c_unit_entry_1[k_10, i]) + w_2 * sum_c_unit_tangent_entry_2[k_10, i] * case_14 + w_2 * sum_e_tangent_5 * case_15) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan)

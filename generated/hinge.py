@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'hinge',
@@ -51,7 +52,26 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block, added in lanes."""
+    total = 0.0
+    for k in range(count):
+        total = _add_in_lanes(total, block[k])
+    return total
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -59,19 +79,19 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
@@ -80,19 +100,27 @@ def _step(x: float) -> float:
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(score, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
-    n = score.shape[0]
+    n = np.uint64(score.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
     total = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        s = np.float64(score[i])
-        y = np.float64(target[i])
-        loss = _positive_part(margin - s * y)
-        factor = loss * sample_weight
-        total += factor
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            s = np.float64(score[i])
+            y = np.float64(target[i])
+            loss = _positive_part(margin - s * y)
+            factor = loss * sample_weight
+            total_block[row] = factor
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
@@ -112,22 +140,30 @@ def gradient(score, target, margin, sample_weights, loss_scale, gradient_score):
 @njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_out, gradient_score):
     """Value and gradient in one pass."""
-    n = score.shape[0]
+    n = np.uint64(score.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
     total = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        s = np.float64(score[i])
-        y = np.float64(target[i])
-        term = margin - s * y
-        loss = _positive_part(term)
-        factor = loss * sample_weight
-        total += factor
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            s = np.float64(score[i])
+            y = np.float64(target[i])
+            term = margin - s * y
+            loss = _positive_part(term)
+            factor = loss * sample_weight
+            total_block[row] = factor
+            gradient_score[i] = -seed * y * _step(term)
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor
-        gradient_score[i] = -seed * y * _step(term)
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
@@ -164,17 +200,23 @@ def hessian_product(score, target, margin, sample_weights, loss_scale, direction
 @njit(nogil=True, cache=True, error_model="numpy")
 def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
-    n = score.shape[0]
+    n = np.uint64(score.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_margin_block = np.empty((block,))
     sum_margin = 0.0
     sum_margin_lost = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        s = np.float64(score[i])
-        y = np.float64(target[i])
-        factor = seed * _step(margin - s * y)
-        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            s = np.float64(score[i])
+            y = np.float64(target[i])
+            factor = seed * _step(margin - s * y)
+            sum_margin_block[row] = factor
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, _block_sum(sum_margin_block, stop - start))
     sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin
     parameter_hessian[0] += 0.0
@@ -187,3 +229,20 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
     for i in range(n):
         product_score[i] = 0.0
     parameter_product[0] += 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def outside(score, target):
+    """How many elements have an input outside its domain, or NaN."""
+    n = np.uint64(score.shape[0])
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    total = 0.0
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            total_block[row] = ((0.0) if (y == 1.0 or y == -1.0) else 1.0)
+        total += _block_sum(total_block, stop - start)
+    return total

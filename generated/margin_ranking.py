@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'margin_ranking',
@@ -56,7 +57,17 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -64,7 +75,7 @@ def _dd_sum(a: float, b: float):
     return s, (a - (s - back)) + (b - back)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_product(a: float, b: float):
     """Return a b and what rounding took from it; for factors below 1e290."""
     p = a * b
@@ -77,7 +88,7 @@ def _dd_product(a: float, b: float):
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_add(x, y):
     """Return the sum of two pairs."""
     s, e = _dd_sum(x[0], y[0])
@@ -86,7 +97,7 @@ def _dd_add(x, y):
     return _dd_sum(s, e + f)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_multiply(x, y):
     """Return the product of two pairs."""
     p, e = _dd_product(x[0], y[0])
@@ -94,6 +105,15 @@ def _dd_multiply(x, y):
 
 
 @njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block, added in lanes."""
+    total = 0.0
+    for k in range(count):
+        total = _add_in_lanes(total, block[k])
+    return total
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -101,28 +121,34 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
 
 
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _cancels(value: float, size: float) -> bool:
+    """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
+    return (abs(value) < 0.25 * size) & (size <= 1e290)
+
+
 @njit(nogil=True, error_model="numpy")
 def _careful_f57e13(value, size, margin, second, first, target):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
+    if not _cancels(value, size):
         return value
     t1 = _dd_multiply((-1.0, 0.0), (second, 0.0))
     t2 = _dd_add(t1, (first, 0.0))
@@ -135,64 +161,147 @@ def _careful_f57e13(value, size, margin, second, first, target):
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(first, second, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
-    n = first.shape[0]
+    n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     total = 0.0
     magnitude_value = abs(margin)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        y = np.float64(target[i])
-        u = np.float64(first[i])
-        v = np.float64(second[i])
-        loss = _positive_part(_careful_f57e13(margin - y * (u - v), (abs(u) + abs(v)) * abs(y) + magnitude_value, margin, v, u, y))
-        factor = loss * sample_weight
-        total += factor
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            y = np.float64(target[i])
+            u = np.float64(first[i])
+            v = np.float64(second[i])
+            plain_sum = margin - y * (u - v)
+            size = (abs(u) + abs(v)) * abs(y) + magnitude_value
+            loss = _positive_part(plain_sum)
+            factor = loss * sample_weight
+            total_block[row] = factor
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    y = np.float64(target[i])
+                    u = np.float64(first[i])
+                    v = np.float64(second[i])
+                    plain_sum = margin - y * (u - v)
+                    size = (abs(u) + abs(v)) * abs(y) + magnitude_value
+                    loss = _positive_part(_careful_f57e13(plain_sum, size, margin, v, u, y))
+                    factor = loss * sample_weight
+                    total_block[row] = factor
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient(first, second, target, margin, sample_weights, loss_scale, gradient_first, gradient_second):
     """The gradient."""
-    n = first.shape[0]
+    n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    doubt_block = np.empty((block,), np.int64)
     magnitude_value = abs(margin)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        u = np.float64(first[i])
-        v = np.float64(second[i])
-        step_value = _step(_careful_f57e13(margin - y * (u - v), (abs(u) + abs(v)) * abs(y) + magnitude_value, margin, v, u, y))
-        gradient_first[i] = -seed * y * step_value
-        gradient_second[i] = seed * y * step_value
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            u = np.float64(first[i])
+            v = np.float64(second[i])
+            plain_sum = margin - y * (u - v)
+            size = (abs(u) + abs(v)) * abs(y) + magnitude_value
+            step_value = _step(plain_sum)
+            gradient_first[i] = -seed * y * step_value
+            gradient_second[i] = seed * y * step_value
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    u = np.float64(first[i])
+                    v = np.float64(second[i])
+                    plain_sum = margin - y * (u - v)
+                    size = (abs(u) + abs(v)) * abs(y) + magnitude_value
+                    step_value = _step(_careful_f57e13(plain_sum, size, margin, v, u, y))
+                    gradient_first[i] = -seed * y * step_value
+                    gradient_second[i] = seed * y * step_value
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(first, second, target, margin, sample_weights, loss_scale, value_out, gradient_first, gradient_second):
     """Value and gradient in one pass."""
-    n = first.shape[0]
+    n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     total = 0.0
     magnitude_value = abs(margin)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        u = np.float64(first[i])
-        v = np.float64(second[i])
-        careful_value = _careful_f57e13(margin - y * (u - v), (abs(u) + abs(v)) * abs(y) + magnitude_value, margin, v, u, y)
-        loss = _positive_part(careful_value)
-        factor = loss * sample_weight
-        total += factor
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            u = np.float64(first[i])
+            v = np.float64(second[i])
+            plain_sum = margin - y * (u - v)
+            size = (abs(u) + abs(v)) * abs(y) + magnitude_value
+            careful_value = plain_sum
+            loss = _positive_part(careful_value)
+            factor = loss * sample_weight
+            total_block[row] = factor
+            step_value = _step(careful_value)
+            gradient_first[i] = -seed * y * step_value
+            gradient_second[i] = seed * y * step_value
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    u = np.float64(first[i])
+                    v = np.float64(second[i])
+                    plain_sum = margin - y * (u - v)
+                    size = (abs(u) + abs(v)) * abs(y) + magnitude_value
+                    careful_value = _careful_f57e13(plain_sum, size, margin, v, u, y)
+                    loss = _positive_part(careful_value)
+                    factor = loss * sample_weight
+                    step_value = _step(careful_value)
+                    total_block[row] = factor
+                    gradient_first[i] = -seed * y * step_value
+                    gradient_second[i] = seed * y * step_value
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor
-        step_value = _step(careful_value)
-        gradient_first[i] = -seed * y * step_value
-        gradient_second[i] = seed * y * step_value
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
@@ -208,20 +317,44 @@ def hessian_diagonal(first, second, target, margin, sample_weights, loss_scale, 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient_and_hessian(first, second, target, margin, sample_weights, loss_scale, gradient_first, gradient_second, hessian_first, hessian_second):
     """Gradient and Hessian diagonal in one pass."""
-    n = first.shape[0]
+    n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    doubt_block = np.empty((block,), np.int64)
     magnitude_value = abs(margin)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        u = np.float64(first[i])
-        v = np.float64(second[i])
-        step_value = _step(_careful_f57e13(margin - y * (u - v), (abs(u) + abs(v)) * abs(y) + magnitude_value, margin, v, u, y))
-        gradient_first[i] = -seed * y * step_value
-        gradient_second[i] = seed * y * step_value
-        hessian_first[i] = 0.0
-        hessian_second[i] = 0.0
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            u = np.float64(first[i])
+            v = np.float64(second[i])
+            plain_sum = margin - y * (u - v)
+            size = (abs(u) + abs(v)) * abs(y) + magnitude_value
+            step_value = _step(plain_sum)
+            gradient_first[i] = -seed * y * step_value
+            gradient_second[i] = seed * y * step_value
+            hessian_first[i] = 0.0
+            hessian_second[i] = 0.0
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    u = np.float64(first[i])
+                    v = np.float64(second[i])
+                    plain_sum = margin - y * (u - v)
+                    size = (abs(u) + abs(v)) * abs(y) + magnitude_value
+                    step_value = _step(_careful_f57e13(plain_sum, size, margin, v, u, y))
+                    gradient_first[i] = -seed * y * step_value
+                    gradient_second[i] = seed * y * step_value
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -236,18 +369,24 @@ def hessian_product(first, second, target, margin, sample_weights, loss_scale, d
 @njit(nogil=True, cache=True, error_model="numpy")
 def parameter_gradient_and_hessian(first, second, target, margin, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
-    n = first.shape[0]
+    n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_margin_block = np.empty((block,))
     sum_margin = 0.0
     sum_margin_lost = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        u = np.float64(first[i])
-        v = np.float64(second[i])
-        factor = seed * _step(margin - y * (u - v))
-        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            u = np.float64(first[i])
+            v = np.float64(second[i])
+            factor = seed * _step(margin - y * (u - v))
+            sum_margin_block[row] = factor
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, _block_sum(sum_margin_block, stop - start))
     sum_margin = _completed(sum_margin, sum_margin_lost)
     parameter_gradient[0] += sum_margin
     parameter_hessian[0] += 0.0
@@ -261,3 +400,20 @@ def full_hessian_product(first, second, target, margin, sample_weights, loss_sca
         product_first[i] = 0.0
         product_second[i] = 0.0
     parameter_product[0] += 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def outside(first, second, target):
+    """How many elements have an input outside its domain, or NaN."""
+    n = np.uint64(first.shape[0])
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    total = 0.0
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            total_block[row] = ((0.0) if (y == 1.0 or y == -1.0) else 1.0)
+        total += _block_sum(total_block, stop - start)
+    return total

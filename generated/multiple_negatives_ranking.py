@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit, types
+from numba.extending import intrinsic
 from numba.np.linalg import ensure_blas
 
 ensure_blas()
@@ -236,7 +237,122 @@ SPEC = {'abi': 2,
                'variants': ()})}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _exp(x):
+    """Return exp(x)."""
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _raised_decay(x):
+    """Return 2**64 exp(-abs(x))."""
+    x = -abs(x)
+    x = -791.0 if x < -791.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log1p_unit(x):
+    """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
+    upper = x > 0.5625
+    f = 0.5 * x - 0.5 if upper else x
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14313826710139826
+    p = _fma(p, z, 0.1309637772061596)
+    p = _fma(p, z, 0.15396233653191638)
+    p = _fma(p, z, 0.1818149023738652)
+    p = _fma(p, z, 0.22222227596033356)
+    p = _fma(p, z, 0.28571428522817993)
+    p = _fma(p, z, 0.4000000000021237)
+    p = _fma(p, z, 0.6666666666666635)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
+    return (0.6931471805598903 if upper else 0.0) + (f - near)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log1p(x):
+    """Return log(1 + x) for x from 0 up."""
+    u = x + 1.0
+    lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
+    small = u < 2.2250738585072014e-308
+    scaled = u * 1.8014398509481984e+16 if small else u
+    bits = np.float64(scaled).view(np.int64)
+    exponent = (bits + 2638147582215219) >> 52
+    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14795395039235842
+    p = _fma(p, z, 0.1531410652541)
+    p = _fma(p, z, 0.18183562118464197)
+    p = _fma(p, z, 0.2222219861602134)
+    p = _fma(p, z, 0.28571428741966726)
+    p = _fma(p, z, 0.3999999999941659)
+    p = _fma(p, z, 0.6666666666666734)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14)) - lost / u
+    y = _fma(k, 0.6931471805598903, f - near)
+    y = u if u > 1.7976931348623157e+308 else y
+    y = y if u > 0.0 else np.float64(math.nan)
+    return np.float64(-math.inf) if u == 0.0 else y
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -244,43 +360,35 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
-def _decay(x: float) -> float:
-    """exp(-|x|), in (0, 1]."""
-    return math.exp(-abs(x))
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
-    if d < -746.0:
-        return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    e = math.exp(d)
-    return e + e * lost
+    e = _exp(d)
+    return e + e * lost if not d < -746.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _multiply(left, left_transposed: bool, right, right_transposed: bool, out, add: bool) -> None:
     """Write the product of two matrices, or add it to what is there; by columns, as BLAS has it, its transpose."""
     m, n = out.shape
@@ -370,7 +478,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
                 if j_99 != argmax_sum_a_unit:
                     rest_sum_a_unit, rest_sum_a_unit_lost = _plus(rest_sum_a_unit, rest_sum_a_unit_lost, exp_sum_a_unit)
             rest_sum_a_unit = _completed(rest_sum_a_unit, rest_sum_a_unit_lost)
-            loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + math.log1p(rest_sum_a_unit)
+            loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + _log1p(rest_sum_a_unit)
             factor_4 = loss * sample_weight[i]
             total += factor_4
             if wanted:
@@ -478,7 +586,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-            loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + math.log1p(rest_sum_a_unit_now)
+            loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + _log1p(rest_sum_a_unit_now)
             sample_weight_2 = sample_weight[i]
             factor_4 = loss * sample_weight_2
             total += factor_4
@@ -1254,7 +1362,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                 if j_58 != argmax_sum_anchor:
                     rest_sum_anchor, rest_sum_anchor_lost = _plus(rest_sum_anchor, rest_sum_anchor_lost, exp_sum_anchor)
             rest_sum_anchor = _completed(rest_sum_anchor, rest_sum_anchor_lost)
-            loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + math.log1p(rest_sum_anchor)
+            loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + _log1p(rest_sum_anchor)
             factor_2 = loss * sample_weight[row]
             total += factor_2
             if wanted:
@@ -1317,7 +1425,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-            loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + math.log1p(rest_sum_anchor_now)
+            loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + _log1p(rest_sum_anchor_now)
             sample_weight_2 = sample_weight[row]
             factor_2 = loss * sample_weight_2
             total += factor_2
@@ -1384,7 +1492,6 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
-            row = i - start
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
@@ -1597,7 +1704,6 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
-            row = i - start
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
@@ -1828,9 +1934,9 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                     rest_sum_a_unit_2, rest_sum_a_unit_2_lost = _plus(rest_sum_a_unit_2, rest_sum_a_unit_2_lost, exp_sum_a_unit_2)
             rest_sum_a_unit_2 = _completed(rest_sum_a_unit_2, rest_sum_a_unit_2_lost)
             max_sum_a_unit_3 = max_sum_a_unit[row]
-            log1p_value = math.log1p(rest_sum_a_unit[row])
-            log1p_value_2 = math.log1p(rest_sum_a_unit_2)
-            loss = (max_sum_a_unit_3 - scale * np.float64(sum_a_unit[row, i])) + log1p_value + math.log1p(_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2)) + _positive_part(max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
+            log1p_value = _log1p(rest_sum_a_unit[row])
+            log1p_value_2 = _log1p(rest_sum_a_unit_2)
+            loss = (max_sum_a_unit_3 - scale * np.float64(sum_a_unit[row, i])) + log1p_value + _log1p_unit((_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)) + _positive_part(max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
             factor_6 = loss * sample_weight[i]
             total += factor_6
             if wanted:
@@ -1993,20 +2099,20 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             seed_2 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[i]
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
-            log1p_value = math.log1p(rest_sum_a_unit_3)
-            log1p_value_2 = math.log1p(rest_sum_a_unit_2_now)
+            log1p_value = _log1p(rest_sum_a_unit_3)
+            log1p_value_2 = _log1p(rest_sum_a_unit_2_now)
             term = max_sum_a_unit_3 - max_sum_a_unit_2_now + log1p_value - log1p_value_2
-            decay_value = _decay(term)
-            factor_6 = decay_value / (1.0 + decay_value)
-            sigmoid_minus = ((factor_6) if term >= 0 else ((1.0 / (1.0 + decay_value))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            decay = (_raised_decay(term) * 5.421010862427522e-20)
+            factor_6 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_6) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_7 = seed_2 * sigmoid_minus / (1.0 + rest_sum_a_unit_2_now)
-            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else factor_6 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_6 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_8 = seed_2 * sigmoid_plus / (1.0 + rest_sum_a_unit_3)
             for f_30 in range(d):
                 a_unit_2 = np.float64(a_unit[i, f_30])
                 sum_h_unit_right[row, f_30] = factor_7 * a_unit_2
                 sum_p_unit_right[row, f_30] = factor_8 * a_unit_2
-            loss = (max_sum_a_unit_3 - scale * np.float64(sum_a_unit[row, i])) + log1p_value + math.log1p(decay_value) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_a_unit_3 - scale * np.float64(sum_a_unit[row, i])) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
             sample_weight_2 = sample_weight[i]
             factor_9 = loss * sample_weight_2
             total += factor_9
@@ -2030,15 +2136,15 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             term_3 = 1.0 + rest_sum_a_unit_4
             max_sum_a_unit_4 = max_sum_a_unit[i]
             max_sum_a_unit_2_2 = max_sum_a_unit_2[i]
-            log1p_value_3 = math.log1p(rest_sum_a_unit_4)
+            log1p_value_3 = _log1p(rest_sum_a_unit_4)
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
-            log1p_value_4 = math.log1p(rest_sum_a_unit_2_3)
+            log1p_value_4 = _log1p(rest_sum_a_unit_2_3)
             term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + log1p_value_3 - log1p_value_4
-            decay_value_2 = _decay(term_4)
-            factor_10 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_4 >= 0 else factor_10 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            decay_2 = (_raised_decay(term_4) * 5.421010862427522e-20)
+            factor_10 = decay_2 / (1.0 + decay_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_4 >= 0 else factor_10 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = -1.0 + exp_sum_a_unit_own[i] * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_10) if term_4 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_10) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_11 = scale * seed_3
             for f_3 in range(d):
@@ -2060,9 +2166,9 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         sum_norm_positive_lost = 0.0
         seed_4 = seed[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
-        term_6 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + math.log1p(rest_sum_a_unit_5) - math.log1p(rest_sum_a_unit_2[j_29])
-        decay_value_3 = _decay(term_6)
-        term_7 = -1.0 + exp_sum_a_unit_own[j_29] * (((1.0 / (1.0 + decay_value_3))) if term_6 >= 0 else (decay_value_3 / (1.0 + decay_value_3)) if term_6 < 0.0 else np.nan) / (1.0 + rest_sum_a_unit_5)
+        term_6 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_5) - _log1p(rest_sum_a_unit_2[j_29])
+        decay_3 = (_raised_decay(term_6) * 5.421010862427522e-20)
+        term_7 = -1.0 + exp_sum_a_unit_own[j_29] * (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else (decay_3 / (1.0 + decay_3)) if term_6 < 0.0 else np.nan) / (1.0 + rest_sum_a_unit_5)
         factor_15 = seed_4 * term_7
         for f_58 in range(d):
             factor_14 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
@@ -2302,13 +2408,13 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             term_3 = 1.0 + rest_sum_a_unit_2_now
             max_sum_a_unit_3 = max_sum_a_unit[i]
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
-            term_4 = max_sum_a_unit_3 - max_sum_a_unit_2_now + math.log1p(rest_sum_a_unit_3) - math.log1p(rest_sum_a_unit_2_now)
-            decay_value = _decay(term_4)
-            factor_15 = decay_value / (1.0 + decay_value)
-            sigmoid_minus = ((factor_15) if term_4 >= 0 else ((1.0 / (1.0 + decay_value))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            term_4 = max_sum_a_unit_3 - max_sum_a_unit_2_now + _log1p(rest_sum_a_unit_3) - _log1p(rest_sum_a_unit_2_now)
+            decay = (_raised_decay(term_4) * 5.421010862427522e-20)
+            factor_15 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_15) if term_4 >= 0 else ((1.0 / (1.0 + decay))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_16 = seed_2 * sigmoid_minus / term_3
             term_5 = 1.0 + rest_sum_a_unit_3
-            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term_4 >= 0 else factor_15 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = (((1.0 / (1.0 + decay))) if term_4 >= 0 else factor_15 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_17 = seed_2 * sigmoid_plus / term_5
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             sum_a_unit_8 = np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
@@ -2416,12 +2522,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_4 = max_sum_a_unit[i]
             max_sum_a_unit_2_2 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
-            term_11 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + math.log1p(rest_sum_a_unit_4) - math.log1p(rest_sum_a_unit_2_3)
-            decay_value_2 = _decay(term_11)
-            factor_43 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_11 >= 0 else factor_43 if term_11 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            term_11 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + _log1p(rest_sum_a_unit_4) - _log1p(rest_sum_a_unit_2_3)
+            decay_2 = (_raised_decay(term_11) * 5.421010862427522e-20)
+            factor_43 = decay_2 / (1.0 + decay_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_11 >= 0 else factor_43 if term_11 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_12 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_2 / term_10
-            sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else ((1.0 / (1.0 + decay_2))) if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_44 = scale * seed_3
             for f_3 in range(d):
@@ -2481,10 +2587,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
         term_15 = 1.0 + rest_sum_a_unit_5
-        term_16 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + math.log1p(rest_sum_a_unit_5) - math.log1p(rest_sum_a_unit_2[j_29])
-        decay_value_3 = _decay(term_16)
-        factor_60 = decay_value_3 / (1.0 + decay_value_3)
-        case_3 = (((1.0 / (1.0 + decay_value_3))) if term_16 >= 0 else factor_60 if term_16 < 0.0 else np.nan)
+        term_16 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_5) - _log1p(rest_sum_a_unit_2[j_29])
+        decay_3 = (_raised_decay(term_16) * 5.421010862427522e-20)
+        factor_60 = decay_3 / (1.0 + decay_3)
+        case_3 = (((1.0 / (1.0 + decay_3))) if term_16 >= 0 else factor_60 if term_16 < 0.0 else np.nan)
         term_17 = -1.0 + exp_sum_a_unit_own_4 * case_3 / term_15
         factor_61 = seed_4 * term_17
         argmax_sum_a_unit_4 = argmax_sum_a_unit[j_29]
@@ -2495,13 +2601,13 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_65 = sum_norm_anchor_2 * square_7
         max_sum_a_unit_5 = max_sum_a_unit[argmax_sum_a_unit_4]
         rest_sum_a_unit_6 = rest_sum_a_unit[argmax_sum_a_unit_4]
-        term_18 = max_sum_a_unit_5 - max_sum_a_unit_2[argmax_sum_a_unit_4] + math.log1p(rest_sum_a_unit_6) - math.log1p(rest_sum_a_unit_2[argmax_sum_a_unit_4])
-        decay_value_4 = _decay(term_18)
-        factor_66 = decay_value_4 / (1.0 + decay_value_4)
-        case_4 = ((factor_66) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_18 < 0.0 else np.nan)
+        term_18 = max_sum_a_unit_5 - max_sum_a_unit_2[argmax_sum_a_unit_4] + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2[argmax_sum_a_unit_4])
+        decay_4 = (_raised_decay(term_18) * 5.421010862427522e-20)
+        factor_66 = decay_4 / (1.0 + decay_4)
+        case_4 = ((factor_66) if term_18 >= 0 else ((1.0 / (1.0 + decay_4))) if term_18 < 0.0 else np.nan)
         case_5 = ((sample_weights[argmax_sum_a_unit_4]) if weighted else 1.0)
         factor_68 = factor_67 * case_4 * case_5 * ratio_value_10
-        case_6 = (((1.0 / (1.0 + decay_value_4))) if term_18 >= 0 else factor_66 if term_18 < 0.0 else np.nan)
+        case_6 = (((1.0 / (1.0 + decay_4))) if term_18 >= 0 else factor_66 if term_18 < 0.0 else np.nan)
         factor_69 = factor_67 * case_6 * case_5 * ratio_value_10
         factor_70 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
         exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4]), max_sum_a_unit_5)
@@ -2527,7 +2633,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         ratio_value_12 = _ratio(1.0, math.sqrt(scaled_anchor[j_29]) * _positive_part(peak_anchor[j_29]))
         square_8 = (ratio_value_12 * ratio_value_12)
         factor_90 = sum_norm_anchor_3 * square_8
-        case_7 = ((factor_60) if term_16 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_16 < 0.0 else np.nan)
+        case_7 = ((factor_60) if term_16 >= 0 else ((1.0 / (1.0 + decay_3))) if term_16 < 0.0 else np.nan)
         factor_91 = scale * seed_4 * case_7 * ratio_value_12
         factor_92 = scale * seed_4 * case_3 * ratio_value_12
         factor_93 = exp_sum_a_unit_own_4 / term_15
@@ -2769,13 +2875,13 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             seed_3 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[row]
             rest_sum_a_unit_3 = rest_sum_a_unit[row]
-            log1p_value = math.log1p(rest_sum_a_unit_3)
-            log1p_value_2 = math.log1p(rest_sum_a_unit_2)
-            decay_value = _decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2)
-            factor_9 = decay_value / (1.0 + decay_value)
-            case = ((factor_9) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay_value))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            log1p_value = _log1p(rest_sum_a_unit_3)
+            log1p_value_2 = _log1p(rest_sum_a_unit_2)
+            decay = (_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)
+            factor_9 = decay / (1.0 + decay)
+            case = ((factor_9) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_10 = seed_3 * case / (1.0 + rest_sum_a_unit_2)
-            case_2 = (((1.0 / (1.0 + decay_value))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else factor_9 if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            case_2 = (((1.0 / (1.0 + decay))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else factor_9 if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_12 = seed_3 * case_2 / (1.0 + rest_sum_a_unit_3)
             term_2 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
@@ -3058,12 +3164,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             seed_2 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[i]
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
-            term = max_sum_a_unit_3 - max_sum_a_unit_2_now + math.log1p(rest_sum_a_unit_3) - math.log1p(rest_sum_a_unit_2_now)
-            decay_value = _decay(term)
-            factor_9 = decay_value / (1.0 + decay_value)
-            sigmoid_minus = ((factor_9) if term >= 0 else ((1.0 / (1.0 + decay_value))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            term = max_sum_a_unit_3 - max_sum_a_unit_2_now + _log1p(rest_sum_a_unit_3) - _log1p(rest_sum_a_unit_2_now)
+            decay = (_raised_decay(term) * 5.421010862427522e-20)
+            factor_9 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_9) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_10 = seed_2 * sigmoid_minus / (1.0 + rest_sum_a_unit_2_now)
-            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else factor_9 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_9 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_11 = seed_2 * sigmoid_plus / (1.0 + rest_sum_a_unit_3)
             for f_30 in range(d):
                 a_unit_3 = np.float64(a_unit[i, f_30])
@@ -3089,12 +3195,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_4 = max_sum_a_unit[i]
             max_sum_a_unit_2_2 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
-            term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + math.log1p(rest_sum_a_unit_4) - math.log1p(rest_sum_a_unit_2_3)
-            decay_value_2 = _decay(term_4)
-            factor_12 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_4 >= 0 else factor_12 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + _log1p(rest_sum_a_unit_4) - _log1p(rest_sum_a_unit_2_3)
+            decay_2 = (_raised_decay(term_4) * 5.421010862427522e-20)
+            factor_12 = decay_2 / (1.0 + decay_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_4 >= 0 else factor_12 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = -1.0 + exp_sum_a_unit_own_2 * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_13 = scale * seed_3
             for f_3 in range(d):
@@ -3168,10 +3274,10 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_5 = max_sum_a_unit[i]
             max_sum_a_unit_2_3 = max_sum_a_unit_2[i]
             rest_sum_a_unit_6 = rest_sum_a_unit[i]
-            term_12 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + math.log1p(rest_sum_a_unit_6) - math.log1p(rest_sum_a_unit_2_4)
-            decay_value_3 = _decay(term_12)
-            factor_22 = decay_value_3 / (1.0 + decay_value_3)
-            sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_12 >= 0 else factor_22 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            term_12 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2_4)
+            decay_3 = (_raised_decay(term_12) * 5.421010862427522e-20)
+            factor_22 = decay_3 / (1.0 + decay_3)
+            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_12 >= 0 else factor_22 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_23 = term_11 * sigmoid_plus_3 / term_9
             logsumexp_sum_a_unit_tangent_2 = logsumexp_sum_a_unit_tangent[i]
             argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
@@ -3182,7 +3288,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_13 = logsumexp_sum_a_unit_tangent_2 + factor_24 + factor_25
             factor_26 = -term_13 * sigmoid_plus_3 / term_9
             seed_5 = seed[i]
-            sigmoid_minus_3 = ((factor_22) if term_12 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_3 = ((factor_22) if term_12 >= 0 else ((1.0 / (1.0 + decay_3))) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_27 = seed_5 * sigmoid_minus_3
             term_14 = 1.0 + rest_sum_a_unit_6
             factor_29 = term_13 * sigmoid_minus_3 / term_14
@@ -3236,12 +3342,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_6 = max_sum_a_unit[i]
             max_sum_a_unit_2_4 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_6 = rest_sum_a_unit_2[i]
-            term_17 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + math.log1p(rest_sum_a_unit_7) - math.log1p(rest_sum_a_unit_2_6)
-            decay_value_4 = _decay(term_17)
-            factor_39 = decay_value_4 / (1.0 + decay_value_4)
-            sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_17 >= 0 else factor_39 if term_17 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            term_17 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + _log1p(rest_sum_a_unit_7) - _log1p(rest_sum_a_unit_2_6)
+            decay_4 = (_raised_decay(term_17) * 5.421010862427522e-20)
+            factor_39 = decay_4 / (1.0 + decay_4)
+            sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_17 >= 0 else factor_39 if term_17 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_18 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_4 / term_16
-            sigmoid_minus_4 = ((factor_39) if term_17 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_17 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_4 = ((factor_39) if term_17 >= 0 else ((1.0 / (1.0 + decay_4))) if term_17 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_40 = scale * term_18
             factor_41 = scale * sigmoid_plus_4
             factor_42 = scale * sigmoid_minus_4
@@ -3315,17 +3421,17 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         seed_7 = seed[j_29]
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_8 = rest_sum_a_unit[j_29]
-        term_23 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + math.log1p(rest_sum_a_unit_8) - math.log1p(rest_sum_a_unit_2[j_29])
-        decay_value_5 = _decay(term_23)
-        factor_66 = decay_value_5 / (1.0 + decay_value_5)
-        case = (((1.0 / (1.0 + decay_value_5))) if term_23 >= 0 else factor_66 if term_23 < 0.0 else np.nan)
+        term_23 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_8) - _log1p(rest_sum_a_unit_2[j_29])
+        decay_5 = (_raised_decay(term_23) * 5.421010862427522e-20)
+        factor_66 = decay_5 / (1.0 + decay_5)
+        case = (((1.0 / (1.0 + decay_5))) if term_23 >= 0 else factor_66 if term_23 < 0.0 else np.nan)
         term_24 = -1.0 + exp_sum_a_unit_own_4 * case / (1.0 + rest_sum_a_unit_8)
         factor_67 = seed_7 * term_24
         factor_69 = scale * seed_7 * term_24
         softmax_sum_a_unit_tangent_own_3 = softmax_sum_a_unit_tangent_own[j_29]
         factor_70 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
         term_27 = logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + direction_parameters[0] * sum_a_unit_entry_2[j_29]
-        case_2 = ((factor_66) if term_23 >= 0 else ((1.0 / (1.0 + decay_value_5))) if term_23 < 0.0 else np.nan)
+        case_2 = ((factor_66) if term_23 >= 0 else ((1.0 / (1.0 + decay_5))) if term_23 < 0.0 else np.nan)
         factor_71 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 / (1.0 + rest_sum_a_unit_8)
         term_28 = logsumexp_sum_a_unit_2_tangent[j_29] + scale * sum_a_unit_2_tangent_entry_3[j_29] + direction_parameters[0] * sum_a_unit_2_entry_4[j_29]
         factor_72 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 / (1.0 + rest_sum_a_unit_8)
@@ -3436,9 +3542,9 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                     rest_sum_anchor_2, rest_sum_anchor_2_lost = _plus(rest_sum_anchor_2, rest_sum_anchor_2_lost, exp_sum_anchor_2)
             rest_sum_anchor_2 = _completed(rest_sum_anchor_2, rest_sum_anchor_2_lost)
             max_sum_anchor_3 = max_sum_anchor[row]
-            log1p_value = math.log1p(rest_sum_anchor[row])
-            log1p_value_2 = math.log1p(rest_sum_anchor_2)
-            loss = (max_sum_anchor_3 - scale * np.float64(sum_anchor[row, i])) + log1p_value + math.log1p(_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2)) + _positive_part(max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value)
+            log1p_value = _log1p(rest_sum_anchor[row])
+            log1p_value_2 = _log1p(rest_sum_anchor_2)
+            loss = (max_sum_anchor_3 - scale * np.float64(sum_anchor[row, i])) + log1p_value + _log1p_unit((_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)) + _positive_part(max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value)
             factor_3 = loss * sample_weight[row]
             total += factor_3
             if wanted:
@@ -3536,20 +3642,20 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             seed_2 = seed[i]
             max_sum_anchor_3 = max_sum_anchor[i]
             rest_sum_anchor_3 = rest_sum_anchor[i]
-            log1p_value = math.log1p(rest_sum_anchor_3)
-            log1p_value_2 = math.log1p(rest_sum_anchor_2_now)
+            log1p_value = _log1p(rest_sum_anchor_3)
+            log1p_value_2 = _log1p(rest_sum_anchor_2_now)
             term = max_sum_anchor_3 - max_sum_anchor_2_now + log1p_value - log1p_value_2
-            decay_value = _decay(term)
-            factor_3 = decay_value / (1.0 + decay_value)
-            sigmoid_minus = ((factor_3) if term >= 0 else ((1.0 / (1.0 + decay_value))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            decay = (_raised_decay(term) * 5.421010862427522e-20)
+            factor_3 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_3) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = seed_2 * sigmoid_minus / (1.0 + rest_sum_anchor_2_now)
-            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = seed_2 * sigmoid_plus / (1.0 + rest_sum_anchor_3)
             for d_10 in range(d):
                 a = np.float64(anchor[i, d_10])
                 sum_negative_right[row, d_10] = factor_4 * a
                 sum_positive_right[row, d_10] = factor_5 * a
-            loss = (max_sum_anchor_3 - scale * np.float64(sum_anchor[row, i])) + log1p_value + math.log1p(decay_value) + _positive_part(max_sum_anchor_2_now - max_sum_anchor_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_anchor_3 - scale * np.float64(sum_anchor[row, i])) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_anchor_2_now - max_sum_anchor_3 + log1p_value_2 - log1p_value)
             sample_weight_2 = sample_weight[row]
             factor_6 = loss * sample_weight_2
             total += factor_6
@@ -3571,15 +3677,15 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             term_3 = 1.0 + rest_sum_anchor_4
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
-            log1p_value_3 = math.log1p(rest_sum_anchor_4)
+            log1p_value_3 = _log1p(rest_sum_anchor_4)
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
-            log1p_value_4 = math.log1p(rest_sum_anchor_2_3)
+            log1p_value_4 = _log1p(rest_sum_anchor_2_3)
             term_4 = max_sum_anchor_4 - max_sum_anchor_2_2 + log1p_value_3 - log1p_value_4
-            decay_value_2 = _decay(term_4)
-            factor_7 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_4 >= 0 else factor_7 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            decay_2 = (_raised_decay(term_4) * 5.421010862427522e-20)
+            factor_7 = decay_2 / (1.0 + decay_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_4 >= 0 else factor_7 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_5 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_7) if term_4 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_7) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
             factor_8 = scale * seed_3
             for d_8 in range(d):
@@ -3592,13 +3698,13 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
         rest_sum_anchor_5 = rest_sum_anchor[i]
         max_sum_anchor_5 = max_sum_anchor[i]
         max_sum_anchor_2_3 = max_sum_anchor_2[i]
-        log1p_value_5 = math.log1p(rest_sum_anchor_5)
+        log1p_value_5 = _log1p(rest_sum_anchor_5)
         rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
-        log1p_value_6 = math.log1p(rest_sum_anchor_2_4)
+        log1p_value_6 = _log1p(rest_sum_anchor_2_4)
         term_6 = max_sum_anchor_5 - max_sum_anchor_2_3 + log1p_value_5 - log1p_value_6
-        decay_value_3 = _decay(term_6)
-        factor_9 = decay_value_3 / (1.0 + decay_value_3)
-        sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_6 >= 0 else factor_9 if term_6 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        decay_3 = (_raised_decay(term_6) * 5.421010862427522e-20)
+        factor_9 = decay_3 / (1.0 + decay_3)
+        sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else factor_9 if term_6 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_7 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_3 / (1.0 + rest_sum_anchor_5)
         factor_10 = seed_4 * term_7
         for d_9 in range(d):
@@ -3654,7 +3760,6 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
-            row = i - start
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
@@ -3727,13 +3832,13 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             term_3 = 1.0 + rest_sum_anchor_2_now
             max_sum_anchor_3 = max_sum_anchor[i]
             rest_sum_anchor_3 = rest_sum_anchor[i]
-            term_4 = max_sum_anchor_3 - max_sum_anchor_2_now + math.log1p(rest_sum_anchor_3) - math.log1p(rest_sum_anchor_2_now)
-            decay_value = _decay(term_4)
-            factor_5 = decay_value / (1.0 + decay_value)
-            sigmoid_minus = ((factor_5) if term_4 >= 0 else ((1.0 / (1.0 + decay_value))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            term_4 = max_sum_anchor_3 - max_sum_anchor_2_now + _log1p(rest_sum_anchor_3) - _log1p(rest_sum_anchor_2_now)
+            decay = (_raised_decay(term_4) * 5.421010862427522e-20)
+            factor_5 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_5) if term_4 >= 0 else ((1.0 / (1.0 + decay))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_6 = seed_2 * sigmoid_minus / term_3
             term_5 = 1.0 + rest_sum_anchor_3
-            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term_4 >= 0 else factor_5 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = (((1.0 / (1.0 + decay))) if term_4 >= 0 else factor_5 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_7 = seed_2 * sigmoid_plus / term_5
             factor_8 = seed_2 * sigmoid_plus
             factor_9 = seed_2 * sigmoid_minus
@@ -3782,12 +3887,12 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
-            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + math.log1p(rest_sum_anchor_4) - math.log1p(rest_sum_anchor_2_3)
-            decay_value_2 = _decay(term_9)
-            factor_14 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_9 >= 0 else factor_14 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_4) - _log1p(rest_sum_anchor_2_3)
+            decay_2 = (_raised_decay(term_9) * 5.421010862427522e-20)
+            factor_14 = decay_2 / (1.0 + decay_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_9 >= 0 else factor_14 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_10 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_2 / term_8
-            sigmoid_minus_2 = ((factor_14) if term_9 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_14) if term_9 >= 0 else ((1.0 / (1.0 + decay_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
             factor_15 = scale * seed_3
             for d_8 in range(d):
@@ -3814,21 +3919,21 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         max_sum_anchor_5 = max_sum_anchor[i]
         max_sum_anchor_2_3 = max_sum_anchor_2[i]
         rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
-        term_13 = max_sum_anchor_5 - max_sum_anchor_2_3 + math.log1p(rest_sum_anchor_6) - math.log1p(rest_sum_anchor_2_4)
-        decay_value_3 = _decay(term_13)
-        factor_16 = decay_value_3 / (1.0 + decay_value_3)
-        sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_13 >= 0 else factor_16 if term_13 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        term_13 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_4)
+        decay_3 = (_raised_decay(term_13) * 5.421010862427522e-20)
+        factor_16 = decay_3 / (1.0 + decay_3)
+        sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_13 >= 0 else factor_16 if term_13 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_14 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_3 / term_12
         factor_17 = seed_4 * term_14
         argmax_sum_anchor_4 = argmax_sum_anchor[i]
         max_sum_anchor_6 = max_sum_anchor[argmax_sum_anchor_4]
         rest_sum_anchor_7 = rest_sum_anchor[argmax_sum_anchor_4]
-        term_15 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_4] + math.log1p(rest_sum_anchor_7) - math.log1p(rest_sum_anchor_2[argmax_sum_anchor_4])
-        decay_value_4 = _decay(term_15)
-        factor_18 = decay_value_4 / (1.0 + decay_value_4)
-        sigmoid_minus_3 = ((factor_18) if term_15 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        term_15 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_4] + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2[argmax_sum_anchor_4])
+        decay_4 = (_raised_decay(term_15) * 5.421010862427522e-20)
+        factor_18 = decay_4 / (1.0 + decay_4)
+        sigmoid_minus_3 = ((factor_18) if term_15 >= 0 else ((1.0 / (1.0 + decay_4))) if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_19 = scale * sigmoid_minus_3
-        sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_15 >= 0 else factor_18 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_15 >= 0 else factor_18 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         factor_20 = scale * sigmoid_plus_4
         exp_difference_value = _exp_difference(scale * np.float64(sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4]), max_sum_anchor_6)
         factor_21 = exp_difference_value / (1.0 + rest_sum_anchor_7)
@@ -3836,7 +3941,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         factor_23 = -exp_difference_value / (1.0 + rest_sum_anchor_7)
         factor_24 = -scale * sigmoid_plus_4 * exp_difference_value / (1.0 + rest_sum_anchor_7)
         factor_25 = loss_scale * ((sample_weights[argmax_sum_anchor_4]) if weighted else 1.0)
-        sigmoid_minus_4 = ((factor_16) if term_13 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_13 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        sigmoid_minus_4 = ((factor_16) if term_13 >= 0 else ((1.0 / (1.0 + decay_3))) if term_13 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_26 = scale * sigmoid_minus_4
         factor_27 = scale * sigmoid_plus_3
         factor_28 = exp_sum_anchor_own_3 / term_12
@@ -3973,13 +4078,13 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             seed_3 = seed[row]
             max_sum_anchor_3 = max_sum_anchor[row]
             rest_sum_anchor_3 = rest_sum_anchor[row]
-            log1p_value = math.log1p(rest_sum_anchor_3)
-            log1p_value_2 = math.log1p(rest_sum_anchor_2)
-            decay_value = _decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2)
-            factor_6 = decay_value / (1.0 + decay_value)
-            case = ((factor_6) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay_value))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            log1p_value = _log1p(rest_sum_anchor_3)
+            log1p_value_2 = _log1p(rest_sum_anchor_2)
+            decay = (_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)
+            factor_6 = decay / (1.0 + decay)
+            case = ((factor_6) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_7 = seed_3 * case / (1.0 + rest_sum_anchor_2)
-            case_2 = (((1.0 / (1.0 + decay_value))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else factor_6 if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            case_2 = (((1.0 / (1.0 + decay))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else factor_6 if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_9 = seed_3 * case_2 / (1.0 + rest_sum_anchor_3)
             term_2 = 1.0 + rest_sum_anchor_2
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
@@ -4089,7 +4194,6 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     for start in range(0, n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
-            row = i - start
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[i] = seed_now
@@ -4153,12 +4257,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             seed_2 = seed[i]
             max_sum_anchor_3 = max_sum_anchor[i]
             rest_sum_anchor_3 = rest_sum_anchor[i]
-            term = max_sum_anchor_3 - max_sum_anchor_2_now + math.log1p(rest_sum_anchor_3) - math.log1p(rest_sum_anchor_2_now)
-            decay_value = _decay(term)
-            factor_3 = decay_value / (1.0 + decay_value)
-            sigmoid_minus = ((factor_3) if term >= 0 else ((1.0 / (1.0 + decay_value))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            term = max_sum_anchor_3 - max_sum_anchor_2_now + _log1p(rest_sum_anchor_3) - _log1p(rest_sum_anchor_2_now)
+            decay = (_raised_decay(term) * 5.421010862427522e-20)
+            factor_3 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_3) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = seed_2 * sigmoid_minus / (1.0 + rest_sum_anchor_2_now)
-            sigmoid_plus = (((1.0 / (1.0 + decay_value))) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = seed_2 * sigmoid_plus / (1.0 + rest_sum_anchor_3)
             for d_10 in range(d):
                 a = np.float64(anchor[i, d_10])
@@ -4241,10 +4345,10 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             rest_sum_anchor_6 = rest_sum_anchor[i]
-            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + math.log1p(rest_sum_anchor_6) - math.log1p(rest_sum_anchor_2_3)
-            decay_value_2 = _decay(term_9)
-            factor_13 = decay_value_2 / (1.0 + decay_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_value_2))) if term_9 >= 0 else factor_13 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
+            decay_2 = (_raised_decay(term_9) * 5.421010862427522e-20)
+            factor_13 = decay_2 / (1.0 + decay_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_9 >= 0 else factor_13 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_14 = term_8 * sigmoid_plus_2 / term_6
             logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
             argmax_sum_anchor_4 = argmax_sum_anchor[row]
@@ -4255,7 +4359,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_10 = logsumexp_sum_anchor_tangent_2 + factor_15 + factor_16
             factor_17 = -term_10 * sigmoid_plus_2 / term_6
             seed_4 = seed[i]
-            sigmoid_minus_2 = ((factor_13) if term_9 >= 0 else ((1.0 / (1.0 + decay_value_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_13) if term_9 >= 0 else ((1.0 / (1.0 + decay_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_18 = seed_4 * sigmoid_minus_2
             term_11 = 1.0 + rest_sum_anchor_6
             factor_20 = term_10 * sigmoid_minus_2 / term_11
@@ -4307,12 +4411,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_5 = max_sum_anchor[i]
             max_sum_anchor_2_3 = max_sum_anchor_2[i]
             rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
-            term_14 = max_sum_anchor_5 - max_sum_anchor_2_3 + math.log1p(rest_sum_anchor_7) - math.log1p(rest_sum_anchor_2_5)
-            decay_value_3 = _decay(term_14)
-            factor_30 = decay_value_3 / (1.0 + decay_value_3)
-            sigmoid_plus_3 = (((1.0 / (1.0 + decay_value_3))) if term_14 >= 0 else factor_30 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_14 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2_5)
+            decay_3 = (_raised_decay(term_14) * 5.421010862427522e-20)
+            factor_30 = decay_3 / (1.0 + decay_3)
+            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_14 >= 0 else factor_30 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_15 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_3 / term_13
-            sigmoid_minus_3 = ((factor_30) if term_14 >= 0 else ((1.0 / (1.0 + decay_value_3))) if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_3 = ((factor_30) if term_14 >= 0 else ((1.0 / (1.0 + decay_3))) if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_31 = scale * sigmoid_plus_3
             factor_32 = scale * term_15
             factor_33 = scale * sigmoid_minus_3
@@ -4354,17 +4458,17 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         max_sum_anchor_6 = max_sum_anchor[i]
         max_sum_anchor_2_4 = max_sum_anchor_2[i]
         rest_sum_anchor_2_6 = rest_sum_anchor_2[i]
-        term_18 = max_sum_anchor_6 - max_sum_anchor_2_4 + math.log1p(rest_sum_anchor_8) - math.log1p(rest_sum_anchor_2_6)
-        decay_value_4 = _decay(term_18)
-        factor_43 = decay_value_4 / (1.0 + decay_value_4)
-        sigmoid_plus_4 = (((1.0 / (1.0 + decay_value_4))) if term_18 >= 0 else factor_43 if term_18 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        term_18 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_6)
+        decay_4 = (_raised_decay(term_18) * 5.421010862427522e-20)
+        factor_43 = decay_4 / (1.0 + decay_4)
+        sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_18 >= 0 else factor_43 if term_18 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_19 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_4 / (1.0 + rest_sum_anchor_8)
         factor_44 = seed_6 * term_19
         factor_45 = scale * seed_6 * term_19
         softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
         factor_46 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
         logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
-        sigmoid_minus_4 = ((factor_43) if term_18 >= 0 else ((1.0 / (1.0 + decay_value_4))) if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        sigmoid_minus_4 = ((factor_43) if term_18 >= 0 else ((1.0 / (1.0 + decay_4))) if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_47 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
         logsumexp_sum_anchor_2_tangent_3 = logsumexp_sum_anchor_2_tangent[i]
         factor_48 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'nce',
@@ -52,7 +53,93 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _exp(x):
+    """Return exp(x)."""
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log1p_unit(x):
+    """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
+    upper = x > 0.5625
+    f = 0.5 * x - 0.5 if upper else x
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14313826710139826
+    p = _fma(p, z, 0.1309637772061596)
+    p = _fma(p, z, 0.15396233653191638)
+    p = _fma(p, z, 0.1818149023738652)
+    p = _fma(p, z, 0.22222227596033356)
+    p = _fma(p, z, 0.28571428522817993)
+    p = _fma(p, z, 0.4000000000021237)
+    p = _fma(p, z, 0.6666666666666635)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
+    return (0.6931471805598903 if upper else 0.0) + (f - near)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log(x):
+    """Return log(x)."""
+    small = x < 2.2250738585072014e-308
+    scaled = x * 1.8014398509481984e+16 if small else x
+    bits = np.float64(scaled).view(np.int64)
+    exponent = (bits + 2638147582215219) >> 52
+    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14795395039235842
+    p = _fma(p, z, 0.1531410652541)
+    p = _fma(p, z, 0.18183562118464197)
+    p = _fma(p, z, 0.2222219861602134)
+    p = _fma(p, z, 0.28571428741966726)
+    p = _fma(p, z, 0.3999999999941659)
+    p = _fma(p, z, 0.6666666666666734)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14))
+    y = _fma(k, 0.6931471805598903, f - near)
+    y = x if x > 1.7976931348623157e+308 else y
+    y = y if x > 0.0 else np.float64(math.nan)
+    return np.float64(-math.inf) if x == 0.0 else y
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -60,7 +147,7 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
@@ -72,11 +159,11 @@ def _decay_of_sum(terms) -> float:
     total, lost = 0.0, 0.0
     for x in terms:
         total, lost = _plus(total, lost, x)
-    e = math.exp(-abs(total))
+    e = _exp(-abs(total))
     return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
@@ -90,7 +177,7 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
-    log_value = math.log(k)
+    log_value = _log(k)
     factor = -log_value
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -99,12 +186,12 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
         for q_1 in range(k):
             v = np.float64(noise_score[i, q_1])
             b = np.float64(noise_log_noise[i, q_1])
-            term = -math.log1p(_decay_of_sum((-v, b, log_value))) - _positive_part(v - b + factor)
+            term = -_log1p_unit(_decay_of_sum((-v, b, log_value))) - _positive_part(v - b + factor)
             sum_noise_log_noise, sum_noise_log_noise_lost = _plus(sum_noise_log_noise, sum_noise_log_noise_lost, term)
         sum_noise_log_noise = _completed(sum_noise_log_noise, sum_noise_log_noise_lost)
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
-        loss = -sum_noise_log_noise + math.log1p(_decay_of_sum((-u, a, log_value))) + _positive_part(a - u + log_value)
+        loss = -sum_noise_log_noise + _log1p_unit(_decay_of_sum((-u, a, log_value))) + _positive_part(a - u + log_value)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -120,7 +207,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     total = 0.0
-    log_value = math.log(k)
+    log_value = _log(k)
     factor = -log_value
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -137,11 +224,11 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
             v = np.float64(noise_score[i, q_1])
             b = np.float64(noise_log_noise[i, q_1])
             decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
-            term_2 = -math.log1p(decay_of_sum_value_2) - _positive_part(v - b + factor)
+            term_2 = -_log1p_unit(decay_of_sum_value_2) - _positive_part(v - b + factor)
             sum_noise_log_noise, sum_noise_log_noise_lost = _plus(sum_noise_log_noise, sum_noise_log_noise_lost, term_2)
             gradient_noise_score[i, q_1] = seed * ((decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)
         sum_noise_log_noise = _completed(sum_noise_log_noise, sum_noise_log_noise_lost)
-        loss = -sum_noise_log_noise + math.log1p(decay_of_sum_value) + _positive_part(term)
+        loss = -sum_noise_log_noise + _log1p_unit(decay_of_sum_value) + _positive_part(term)
         factor_2 = loss * sample_weight
         total += factor_2
         if wanted:
@@ -155,7 +242,7 @@ def gradient_and_hessian(data_score, noise_score, data_log_noise, noise_log_nois
     n = data_score.shape[0]
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
-    log_value = math.log(k)
+    log_value = _log(k)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
@@ -184,7 +271,7 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
     n = data_score.shape[0]
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
-    log_value = math.log(k)
+    log_value = _log(k)
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale

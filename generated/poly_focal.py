@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'poly_focal',
@@ -73,7 +74,104 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _exp(x):
+    """Return exp(x)."""
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _raised_decay(x):
+    """Return 2**64 exp(-abs(x))."""
+    x = -abs(x)
+    x = -791.0 if x < -791.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968384
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log1p_unit(x):
+    """Return log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)."""
+    upper = x > 0.5625
+    f = 0.5 * x - 0.5 if upper else x
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14313826710139826
+    p = _fma(p, z, 0.1309637772061596)
+    p = _fma(p, z, 0.15396233653191638)
+    p = _fma(p, z, 0.1818149023738652)
+    p = _fma(p, z, 0.22222227596033356)
+    p = _fma(p, z, 0.28571428522817993)
+    p = _fma(p, z, 0.4000000000021237)
+    p = _fma(p, z, 0.6666666666666635)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), (5.497923018708371e-14 if upper else 0.0)))
+    return (0.6931471805598903 if upper else 0.0) + (f - near)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sum(a: float, b: float):
     """Return a + b and what rounding took from it."""
     s = a + b
@@ -81,7 +179,7 @@ def _dd_sum(a: float, b: float):
     return s, (a - (s - back)) + (b - back)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_product(a: float, b: float):
     """Return a b and what rounding took from it; for factors below 1e290."""
     p = a * b
@@ -94,7 +192,7 @@ def _dd_product(a: float, b: float):
     return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_add(x, y):
     """Return the sum of two pairs."""
     s, e = _dd_sum(x[0], y[0])
@@ -103,14 +201,14 @@ def _dd_add(x, y):
     return _dd_sum(s, e + f)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_multiply(x, y):
     """Return the product of two pairs."""
     p, e = _dd_product(x[0], y[0])
     return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_divide(x, y):
     """Return the quotient of two pairs."""
     q = x[0] / y[0]
@@ -152,7 +250,7 @@ def _dd_expm1(x):
     return found
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_exp(x):
     """Return exp(x); 0 where it underflows."""
     if x[0] < -745.2:
@@ -166,7 +264,7 @@ def _dd_exp(x):
     return y[0] * up * rest, y[1] * up * rest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_log(x):
     """Return the logarithm of a positive number."""
     y = math.log(x[0])
@@ -174,7 +272,7 @@ def _dd_log(x):
     return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_log1p(x):
     """Return log(1 + x) for x in [0, 1], to the last bits of a pair even where x is small."""
     y = math.log1p(x[0])
@@ -185,19 +283,19 @@ def _dd_log1p(x):
     return _dd_add((y, 0.0), _dd_add(r, (-0.5 * r[0] * r[0], 0.0)))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_decay(x):
     """Return exp(-|x|)."""
     return _dd_exp(x if x[0] < 0.0 else (-x[0], -x[1]))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_sigmoid(x, e):
     """Return 1 / (1 + exp(-x)), from e = exp(-|x|)."""
     return _dd_divide(e if x[0] < 0.0 else (1.0, 0.0), _dd_add((1.0, 0.0), e))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _dd_softplus(x, e):
     """Return log(1 + exp(x)), from e = exp(-|x|)."""
     tail = _dd_log1p(e)
@@ -205,6 +303,15 @@ def _dd_softplus(x, e):
 
 
 @njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block, added in lanes."""
+    total = 0.0
+    for k in range(count):
+        total = _add_in_lanes(total, block[k])
+    return total
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -212,45 +319,47 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
-def _decay(x: float) -> float:
-    """exp(-|x|), in (0, 1]."""
-    return math.exp(-abs(x))
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
-    near = math.exp(-exponent * lost)
-    if x < 0.0:
-        p, rest = _dd_product(x, exponent)
-        near = near * math.exp(p)
-        near = near + near * rest
-    return min(near, 1.7976931348623157e308) if exponent < 0.0 else near
+    p, rest = _dd_product(x if x < 0.0 else 0.0, exponent)
+    q = exponent * lost
+    total = p - q
+    back = total - p
+    rest += (p - (total - back)) - (q + back)
+    e = _exp(total)
+    e = e + e * rest if e > 0.0 else e
+    return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
 
 
-@njit(nogil=True, error_model="numpy")
-def _magnified(p: float, x: float) -> float:
-    """Return 2**64 p, also where p is too small to have all its bits: it is exp(x) there."""
-    return p * 18446744073709551616.0 if not x < -690.0 else math.exp(x + 44.0) * 1.4353655505588518
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _magnified(p: float, x: float, raised: float) -> float:
+    """Return 2**64 p, which is `raised` where p is too small to have all its bits: p tends to exp(x)."""
+    return raised if x < -690.0 else p * 18446744073709551616.0
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _cancels(value: float, size: float) -> bool:
+    """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
+    return (abs(value) < 0.25 * size) & (size <= 1e290)
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_260772(value, size, alpha, target, alpha_given, epsilon, logit, gamma):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
+    if not _cancels(value, size):
         return value
     if alpha_given:
         t2 = _dd_multiply((alpha, 0.0), (target, 0.0))
@@ -290,7 +399,7 @@ def _careful_260772(value, size, alpha, target, alpha_given, epsilon, logit, gam
 @njit(nogil=True, error_model="numpy")
 def _careful_4391f0(value, size, epsilon, target, logit, alpha, alpha_given, gamma):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
+    if not _cancels(value, size):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
@@ -336,7 +445,7 @@ def _careful_4391f0(value, size, epsilon, target, logit, alpha, alpha_given, gam
 @njit(nogil=True, error_model="numpy")
 def _careful_dae89c(value, size, epsilon, target, logit, gamma, alpha, alpha_given):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
+    if not _cancels(value, size):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
@@ -393,7 +502,7 @@ def _careful_dae89c(value, size, epsilon, target, logit, gamma, alpha, alpha_giv
 @njit(nogil=True, error_model="numpy")
 def _careful_e7c15f(value, size, epsilon, target, logit, alpha, alpha_given):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not abs(value) < 0.25 * size or size > 1e290:
+    if not _cancels(value, size):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
@@ -422,205 +531,610 @@ def _careful_e7c15f(value, size, epsilon, target, logit, alpha, alpha_given):
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     total = 0.0
     term_2 = 1.0 - alpha
     magnitude_value = abs(epsilon)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        z = np.float64(logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        factor = -z * term
-        factor_2 = z * term
-        decay_value = _decay(factor_2)
-        log1p_value = math.log1p(decay_value)
-        sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor_2 >= 0 else ((1.0 / (1.0 + decay_value))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_3 = softplus_minus * alpha_t
-        loss = _sigmoid_power(factor, log1p_value, gamma) * _careful_e7c15f(epsilon * sigmoid_minus + factor_3, factor_3 + sigmoid_minus * magnitude_value, epsilon, y, z, alpha, alpha_given)
-        factor_4 = loss * sample_weight
-        total += factor_4
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor_2 = z * term
+            raised_decay_value_block[row] = _raised_decay(factor_2)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = -z * term
+            factor_2 = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            sigmoid_minus = ((decay / (1.0 + decay)) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            factor_3 = softplus_minus * alpha_t
+            plain_sum = epsilon * sigmoid_minus + factor_3
+            size = factor_3 + sigmoid_minus * magnitude_value
+            loss = sigmoid_power_value * plain_sum
+            factor_4 = loss * sample_weight
+            total_block[row] = factor_4
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    z = np.float64(logit[i])
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    factor = -z * term
+                    factor_2 = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    log1p_value = log1p_value_block[row]
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    sigmoid_minus = ((decay / (1.0 + decay)) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    factor_3 = softplus_minus * alpha_t
+                    plain_sum = epsilon * sigmoid_minus + factor_3
+                    size = factor_3 + sigmoid_minus * magnitude_value
+                    loss = sigmoid_power_value * _careful_e7c15f(plain_sum, size, epsilon, y, z, alpha, alpha_given)
+                    factor_4 = loss * sample_weight
+                    total_block[row] = factor_4
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor_4
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, gradient_logit):
     """The gradient."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     term_2 = 1.0 - alpha
     magnitude_value = abs(epsilon)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor = -z * term
-        factor_2 = z * term
-        decay_value = _decay(factor_2)
-        log1p_value = math.log1p(decay_value)
-        factor_3 = decay_value / (1.0 + decay_value)
-        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay_value))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        p_t = (((1.0 / (1.0 + decay_value))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-        factor_4 = softplus_minus * alpha_t
-        gradient_logit[i] = seed * term * _sigmoid_power(factor, log1p_value, gamma) * _careful_260772(sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t, (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * (factor_4 + sigmoid_minus * magnitude_value) * p_t, alpha, y, alpha_given, epsilon, z, gamma)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor_2 = z * term
+            raised_decay_value_block[row] = _raised_decay(factor_2)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = -z * term
+            factor_2 = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            factor_3 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+            factor_4 = softplus_minus * alpha_t
+            plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
+            size = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * (factor_4 + sigmoid_minus * magnitude_value) * p_t
+            gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    z = np.float64(logit[i])
+                    factor = -z * term
+                    factor_2 = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    log1p_value = log1p_value_block[row]
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    factor_3 = decay / (1.0 + decay)
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+                    factor_4 = softplus_minus * alpha_t
+                    plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
+                    size = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * (factor_4 + sigmoid_minus * magnitude_value) * p_t
+                    gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(plain_sum, size, alpha, y, alpha_given, epsilon, z, gamma)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, value_out, gradient_logit):
     """Value and gradient in one pass."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     total = 0.0
     term_2 = 1.0 - alpha
     magnitude_value = abs(epsilon)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        z = np.float64(logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        factor = -z * term
-        factor_2 = z * term
-        decay_value = _decay(factor_2)
-        log1p_value = math.log1p(decay_value)
-        sigmoid_power_value = _sigmoid_power(factor, log1p_value, gamma)
-        factor_3 = decay_value / (1.0 + decay_value)
-        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay_value))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_4 = softplus_minus * alpha_t
-        term_3 = epsilon * sigmoid_minus + factor_4
-        term_4 = factor_4 + sigmoid_minus * magnitude_value
-        loss = sigmoid_power_value * _careful_e7c15f(term_3, term_4, epsilon, y, z, alpha, alpha_given)
-        factor_5 = loss * sample_weight
-        total += factor_5
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor_2 = z * term
+            raised_decay_value_block[row] = _raised_decay(factor_2)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = -z * term
+            factor_2 = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            factor_3 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            factor_4 = softplus_minus * alpha_t
+            term_3 = epsilon * sigmoid_minus + factor_4
+            term_4 = factor_4 + sigmoid_minus * magnitude_value
+            plain_sum = term_3
+            size = term_4
+            loss = sigmoid_power_value * plain_sum
+            factor_5 = loss * sample_weight
+            total_block[row] = factor_5
+            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
+            size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
+            gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum_2
+            doubt_block[row] = _cancels(plain_sum, size) | _cancels(plain_sum_2, size_2)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    z = np.float64(logit[i])
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    factor = -z * term
+                    factor_2 = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    log1p_value = log1p_value_block[row]
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    factor_3 = decay / (1.0 + decay)
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    factor_4 = softplus_minus * alpha_t
+                    term_3 = epsilon * sigmoid_minus + factor_4
+                    term_4 = factor_4 + sigmoid_minus * magnitude_value
+                    plain_sum = term_3
+                    size = term_4
+                    loss = sigmoid_power_value * _careful_e7c15f(plain_sum, size, epsilon, y, z, alpha, alpha_given)
+                    factor_5 = loss * sample_weight
+                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
+                    size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
+                    total_block[row] = factor_5
+                    gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(plain_sum_2, size_2, alpha, y, alpha_given, epsilon, z, gamma)
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor_5
-        p_t = (((1.0 / (1.0 + decay_value))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t, (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t, alpha, y, alpha_given, epsilon, z, gamma)
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, hessian_logit):
     """The exact diagonal of the Hessian."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        z = np.float64(logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        factor = z * term
-        decay_value = _decay(factor)
-        term_2 = 1.0 + decay_value
-        factor_2 = decay_value / term_2
-        p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        factor_3 = -z * term
-        log1p_value = math.log1p(decay_value)
-        case = (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        term_4 = -alpha_t - epsilon * p_t
-        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-        factor_4 = softplus_minus * alpha_t
-        term_5 = epsilon * sigmoid_minus + factor_4
-        term_6 = p_t * magnitude_value + alpha_t
-        factor_5 = term_6 * sigmoid_minus
-        term_7 = factor_4 + sigmoid_minus * magnitude_value
-        hessian_logit[i] = (seed * _magnified(p_t, factor) * _sigmoid_power(factor_3, log1p_value, gamma) * _careful_dae89c(-epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus, gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = z * term
+            raised_decay_value_block[row] = _raised_decay(factor)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor_3 = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            term_2 = 1.0 + decay
+            factor_2 = decay / term_2
+            p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            factor_3 = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            case = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_4 = -alpha_t - epsilon * p_t
+            softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+            factor_4 = softplus_minus * alpha_t
+            term_5 = epsilon * sigmoid_minus + factor_4
+            term_6 = p_t * magnitude_value + alpha_t
+            factor_5 = term_6 * sigmoid_minus
+            term_7 = factor_4 + sigmoid_minus * magnitude_value
+            plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+            size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
+            hessian_logit[i] = (seed * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    z = np.float64(logit[i])
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    factor = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    term_2 = 1.0 + decay
+                    factor_2 = decay / term_2
+                    p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    factor_3 = -z * term
+                    log1p_value = log1p_value_block[row]
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    case = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    term_4 = -alpha_t - epsilon * p_t
+                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+                    factor_4 = softplus_minus * alpha_t
+                    term_5 = epsilon * sigmoid_minus + factor_4
+                    term_6 = p_t * magnitude_value + alpha_t
+                    factor_5 = term_6 * sigmoid_minus
+                    term_7 = factor_4 + sigmoid_minus * magnitude_value
+                    plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+                    size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
+                    hessian_logit[i] = (seed * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * _careful_dae89c(plain_sum, size, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, gradient_logit, hessian_logit):
     """Gradient and Hessian diagonal in one pass."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor = -z * term
-        factor_2 = z * term
-        decay_value = _decay(factor_2)
-        log1p_value = math.log1p(decay_value)
-        sigmoid_power_value = _sigmoid_power(factor, log1p_value, gamma)
-        term_2 = 1.0 + decay_value
-        factor_3 = decay_value / term_2
-        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        term_4 = -alpha_t - epsilon * p_t
-        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-        factor_4 = softplus_minus * alpha_t
-        term_5 = epsilon * sigmoid_minus + factor_4
-        term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
-        term_7 = p_t * magnitude_value + alpha_t
-        factor_5 = term_7 * sigmoid_minus
-        term_8 = factor_4 + sigmoid_minus * magnitude_value
-        term_9 = factor_5 + gamma * term_8 * p_t
-        gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(term_6, term_9, alpha, y, alpha_given, epsilon, z, gamma)
-        case = (((decay_value * decay_value) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
-        hessian_logit[i] = (seed * _magnified(p_t, factor_2) * sigmoid_power_value * _careful_dae89c(-epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus, gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor_2 = z * term
+            raised_decay_value_block[row] = _raised_decay(factor_2)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = -z * term
+            factor_2 = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            term_2 = 1.0 + decay
+            factor_3 = decay / term_2
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            term_4 = -alpha_t - epsilon * p_t
+            softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+            factor_4 = softplus_minus * alpha_t
+            term_5 = epsilon * sigmoid_minus + factor_4
+            term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
+            term_7 = p_t * magnitude_value + alpha_t
+            factor_5 = term_7 * sigmoid_minus
+            term_8 = factor_4 + sigmoid_minus * magnitude_value
+            term_9 = factor_5 + gamma * term_8 * p_t
+            plain_sum = term_6
+            size = term_9
+            gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum
+            case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+            plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+            size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
+            hessian_logit[i] = (seed * _magnified(p_t, factor_2, raised_decay_value) * sigmoid_power_value * plain_sum_2 * 5.421010862427522e-20)
+            doubt_block[row] = _cancels(plain_sum, size) | _cancels(plain_sum_2, size_2)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    z = np.float64(logit[i])
+                    factor = -z * term
+                    factor_2 = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    log1p_value = log1p_value_block[row]
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    term_2 = 1.0 + decay
+                    factor_3 = decay / term_2
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    term_4 = -alpha_t - epsilon * p_t
+                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+                    factor_4 = softplus_minus * alpha_t
+                    term_5 = epsilon * sigmoid_minus + factor_4
+                    term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
+                    term_7 = p_t * magnitude_value + alpha_t
+                    factor_5 = term_7 * sigmoid_minus
+                    term_8 = factor_4 + sigmoid_minus * magnitude_value
+                    term_9 = factor_5 + gamma * term_8 * p_t
+                    plain_sum = term_6
+                    size = term_9
+                    case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+                    plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+                    size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
+                    gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(plain_sum, size, alpha, y, alpha_given, epsilon, z, gamma)
+                    hessian_logit[i] = (seed * _magnified(p_t, factor_2, raised_decay_value) * sigmoid_power_value * _careful_dae89c(plain_sum_2, size_2, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, direction_logit, product_logit):
     """The Hessian times a direction."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        z = np.float64(logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        factor = -z * term
-        factor_2 = z * term
-        decay_value = _decay(factor_2)
-        log1p_value = math.log1p(decay_value)
-        v_z = np.float64(direction_logit[i])
-        term_2 = 1.0 + decay_value
-        factor_3 = decay_value / term_2
-        p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        case = (((decay_value * decay_value) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
-        sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        term_4 = -alpha_t - epsilon * p_t
-        softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-        factor_4 = softplus_minus * alpha_t
-        term_5 = epsilon * sigmoid_minus + factor_4
-        term_6 = p_t * magnitude_value + alpha_t
-        factor_5 = term_6 * sigmoid_minus
-        term_7 = factor_4 + sigmoid_minus * magnitude_value
-        product_logit[i] = seed * _sigmoid_power(factor, log1p_value, gamma) * (v_z * _magnified(p_t, factor_2) * _careful_dae89c(-epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus, gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor_2 = z * term
+            raised_decay_value_block[row] = _raised_decay(factor_2)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = -z * term
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value_block[row] = _sigmoid_power(factor, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = -z * term
+            factor_2 = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value = log1p_value_block[row]
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            v_z = np.float64(direction_logit[i])
+            term_2 = 1.0 + decay
+            factor_3 = decay / term_2
+            p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_4 = -alpha_t - epsilon * p_t
+            softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+            factor_4 = softplus_minus * alpha_t
+            term_5 = epsilon * sigmoid_minus + factor_4
+            term_6 = p_t * magnitude_value + alpha_t
+            factor_5 = term_6 * sigmoid_minus
+            term_7 = factor_4 + sigmoid_minus * magnitude_value
+            plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+            size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
+            product_logit[i] = seed * sigmoid_power_value * (v_z * _magnified(p_t, factor_2, raised_decay_value) * plain_sum * 5.421010862427522e-20)
+            doubt_block[row] = _cancels(plain_sum, size)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    z = np.float64(logit[i])
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    factor = -z * term
+                    factor_2 = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    log1p_value = log1p_value_block[row]
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    v_z = np.float64(direction_logit[i])
+                    term_2 = 1.0 + decay
+                    factor_3 = decay / term_2
+                    p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    term_4 = -alpha_t - epsilon * p_t
+                    softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
+                    factor_4 = softplus_minus * alpha_t
+                    term_5 = epsilon * sigmoid_minus + factor_4
+                    term_6 = p_t * magnitude_value + alpha_t
+                    factor_5 = term_6 * sigmoid_minus
+                    term_7 = factor_4 + sigmoid_minus * magnitude_value
+                    plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+                    size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
+                    product_logit[i] = seed * sigmoid_power_value * (v_z * _magnified(p_t, factor_2, raised_decay_value) * _careful_dae89c(plain_sum, size, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_alpha_block = np.empty((block,))
+    sum_epsilon_block = np.empty((block,))
+    sum_gamma_block = np.empty((block,))
+    sum_gamma_sensitivity_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
     sum_alpha = 0.0
     sum_alpha_lost = 0.0
     sum_epsilon = 0.0
@@ -630,30 +1144,58 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
     sum_gamma_sensitivity = 0.0
     sum_gamma_sensitivity_lost = 0.0
     term_2 = 1.0 - alpha
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        z = np.float64(logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        factor = z * term
-        decay_value = _decay(factor)
-        log1p_value = math.log1p(decay_value)
-        factor_2 = -z * term
-        softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
-        sigmoid_power_value = _sigmoid_power(factor_2, log1p_value, gamma)
-        factor_3 = seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
-        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, factor_3)
-        sigmoid_minus = ((decay_value / (1.0 + decay_value)) if factor >= 0 else ((1.0 / (1.0 + decay_value))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        factor_4 = seed * sigmoid_minus * sigmoid_power_value
-        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, factor_4)
-        alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-        softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-        factor_5 = -seed * term_3 * softplus_plus * sigmoid_power_value
-        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_5)
-        factor_6 = -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
-        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, factor_6)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = z * term
+            raised_decay_value_block[row] = _raised_decay(factor)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            log1p_value = log1p_value_block[row]
+            factor_2 = -z * term
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_2, log1p_value, gamma)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            z = np.float64(logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            factor = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value = log1p_value_block[row]
+            factor_2 = -z * term
+            softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            factor_3 = seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
+            sum_alpha_block[row] = factor_3
+            sigmoid_minus = ((decay / (1.0 + decay)) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_4 = seed * sigmoid_minus * sigmoid_power_value
+            sum_epsilon_block[row] = factor_4
+            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+            softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
+            factor_5 = -seed * term_3 * softplus_plus * sigmoid_power_value
+            sum_gamma_block[row] = factor_5
+            factor_6 = -seed * (softplus_plus * softplus_plus) * term_3 * sigmoid_power_value
+            sum_gamma_sensitivity_block[row] = factor_6
+        sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, _block_sum(sum_alpha_block, stop - start))
+        sum_epsilon, sum_epsilon_lost = _plus(sum_epsilon, sum_epsilon_lost, _block_sum(sum_epsilon_block, stop - start))
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, _block_sum(sum_gamma_block, stop - start))
+        sum_gamma_sensitivity, sum_gamma_sensitivity_lost = _plus(sum_gamma_sensitivity, sum_gamma_sensitivity_lost, _block_sum(sum_gamma_sensitivity_block, stop - start))
     sum_alpha = _completed(sum_alpha, sum_alpha_lost)
     sum_epsilon = _completed(sum_epsilon, sum_epsilon_lost)
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
@@ -669,8 +1211,16 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
 @njit(nogil=True, cache=True, error_model="numpy")
 def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, loss_scale, direction_logit, direction_parameters, product_logit, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
-    n = logit.shape[0]
+    n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_alpha_tangent_block = np.empty((block,))
+    sum_epsilon_tangent_block = np.empty((block,))
+    sum_gamma_tangent_block = np.empty((block,))
+    raised_decay_value_block = np.empty((block,))
+    log1p_value_block = np.empty((block,))
+    sigmoid_power_value_block = np.empty((block,))
+    doubt_block = np.empty((block,), np.int64)
     sum_alpha_tangent = 0.0
     sum_alpha_tangent_lost = 0.0
     sum_epsilon_tangent = 0.0
@@ -681,47 +1231,138 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     term_4 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     factor_10 = direction_parameters[2] * term_3
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        v_z = np.float64(direction_logit[i])
-        y = np.float64(target[i])
-        term = -1.0 + 2.0 * y
-        z = np.float64(logit[i])
-        factor = z * term
-        decay_value = _decay(factor)
-        term_2 = 1.0 + decay_value
-        factor_2 = decay_value / term_2
-        sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-        log1p_value = math.log1p(decay_value)
-        factor_3 = -z * term
-        softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-        p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-        softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-        case = ((term) if alpha_given else 0.0)
-        sigmoid_power_value = _sigmoid_power(factor_3, log1p_value, gamma)
-        factor_4 = seed * (v_z * term * (-sigmoid_minus - gamma * softplus_minus * p_t) - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
-        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_4)
-        factor_5 = seed * (v_z * term * p_t * term_3 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
-        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, factor_5)
-        alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-        factor_6 = softplus_minus * alpha_t
-        term_5 = epsilon * sigmoid_minus + factor_6
-        factor_7 = -term_5 * p_t
-        term_6 = -alpha_t - epsilon * p_t
-        factor_8 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_7 - softplus_plus * sigmoid_minus * term_6) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
-        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, factor_8)
-        term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
-        term_8 = p_t * magnitude_value + alpha_t
-        factor_9 = term_8 * sigmoid_minus
-        term_9 = factor_6 + sigmoid_minus * magnitude_value
-        term_10 = factor_9 + gamma * term_9 * p_t
-        magnified_value = _magnified(p_t, factor)
-        case_2 = (((decay_value * decay_value) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
-        product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * _careful_4391f0(factor_7 - softplus_plus * term_7, term_10 * softplus_plus + term_9 * p_t, epsilon, y, z, alpha, alpha_given, gamma) + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * _careful_dae89c(-epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus, gamma * term_10 + factor_9 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor)) * 5.421010862427522e-20))
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = z * term
+            raised_decay_value_block[row] = _raised_decay(factor)
+        for i in range(start, stop):
+            row = i - start
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            log1p_value_block[row] = _log1p_unit(decay)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            log1p_value = log1p_value_block[row]
+            factor_3 = -z * term
+            sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
+        doubtful = 0
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            v_z = np.float64(direction_logit[i])
+            y = np.float64(target[i])
+            term = -1.0 + 2.0 * y
+            z = np.float64(logit[i])
+            factor = z * term
+            raised_decay_value = raised_decay_value_block[row]
+            decay = (raised_decay_value * 5.421010862427522e-20)
+            term_2 = 1.0 + decay
+            factor_2 = decay / term_2
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            log1p_value = log1p_value_block[row]
+            factor_3 = -z * term
+            softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+            p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
+            case = ((term) if alpha_given else 0.0)
+            sigmoid_power_value = sigmoid_power_value_block[row]
+            factor_4 = seed * (v_z * term * (-sigmoid_minus - gamma * softplus_minus * p_t) - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
+            sum_alpha_tangent_block[row] = factor_4
+            factor_5 = seed * (v_z * term * p_t * term_3 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
+            sum_epsilon_tangent_block[row] = factor_5
+            alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            factor_6 = softplus_minus * alpha_t
+            term_5 = epsilon * sigmoid_minus + factor_6
+            factor_7 = -term_5 * p_t
+            term_6 = -alpha_t - epsilon * p_t
+            factor_8 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_7 - softplus_plus * sigmoid_minus * term_6) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
+            sum_gamma_tangent_block[row] = factor_8
+            term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
+            term_8 = p_t * magnitude_value + alpha_t
+            factor_9 = term_8 * sigmoid_minus
+            term_9 = factor_6 + sigmoid_minus * magnitude_value
+            term_10 = factor_9 + gamma * term_9 * p_t
+            magnified_value = _magnified(p_t, factor, raised_decay_value)
+            case_2 = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+            plain_sum = factor_7 - softplus_plus * term_7
+            size = term_10 * softplus_plus + term_9 * p_t
+            plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus
+            size_2 = gamma * term_10 + factor_9 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus
+            product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * plain_sum + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * plain_sum_2 * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
+            doubt_block[row] = _cancels(plain_sum, size) | _cancels(plain_sum_2, size_2)
+            doubtful += doubt_block[row]
+        if doubtful > 0:
+            for i in range(start, stop):
+                row = i - start
+                if doubt_block[row] > 0:
+                    sample_weight = ((sample_weights[i]) if weighted else 1.0)
+                    seed = sample_weight * loss_scale
+                    v_z = np.float64(direction_logit[i])
+                    y = np.float64(target[i])
+                    term = -1.0 + 2.0 * y
+                    z = np.float64(logit[i])
+                    factor = z * term
+                    raised_decay_value = raised_decay_value_block[row]
+                    decay = (raised_decay_value * 5.421010862427522e-20)
+                    term_2 = 1.0 + decay
+                    factor_2 = decay / term_2
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    log1p_value = log1p_value_block[row]
+                    factor_3 = -z * term
+                    softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
+                    p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
+                    case = ((term) if alpha_given else 0.0)
+                    sigmoid_power_value = sigmoid_power_value_block[row]
+                    alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    factor_6 = softplus_minus * alpha_t
+                    term_5 = epsilon * sigmoid_minus + factor_6
+                    factor_7 = -term_5 * p_t
+                    term_6 = -alpha_t - epsilon * p_t
+                    term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
+                    term_8 = p_t * magnitude_value + alpha_t
+                    factor_9 = term_8 * sigmoid_minus
+                    term_9 = factor_6 + sigmoid_minus * magnitude_value
+                    term_10 = factor_9 + gamma * term_9 * p_t
+                    magnified_value = _magnified(p_t, factor, raised_decay_value)
+                    case_2 = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+                    plain_sum = factor_7 - softplus_plus * term_7
+                    size = term_10 * softplus_plus + term_9 * p_t
+                    plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus
+                    size_2 = gamma * term_10 + factor_9 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus
+                    product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * _careful_4391f0(plain_sum, size, epsilon, y, z, alpha, alpha_given, gamma) + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * _careful_dae89c(plain_sum_2, size_2, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
+        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, _block_sum(sum_epsilon_tangent_block, stop - start))
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)
     parameter_product[0] += sum_gamma_tangent
     parameter_product[1] += sum_alpha_tangent
     parameter_product[2] += sum_epsilon_tangent
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def outside(logit, target):
+    """How many elements have an input outside its domain, or NaN."""
+    n = np.uint64(logit.shape[0])
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    total = 0.0
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            total_block[row] = ((0.0) if (y == 0 or y == 1.0) else 1.0)
+        total += _block_sum(total_block, stop - start)
+    return total

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'smooth_l1',
@@ -47,7 +48,26 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block, added in lanes."""
+    total = 0.0
+    for k in range(count):
+        total = _add_in_lanes(total, block[k])
+    return total
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -55,13 +75,13 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
@@ -70,22 +90,30 @@ def _signum(x: float) -> float:
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(prediction, target, beta, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
     total = 0.0
     factor = (-0.5) * beta
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        x = np.float64(prediction[i])
-        y = np.float64(target[i])
-        r = x - y  # prediction - target
-        magnitude_value = abs(r)
-        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
-        factor_2 = loss * sample_weight
-        total += factor_2
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            x = np.float64(prediction[i])
+            y = np.float64(target[i])
+            r = x - y  # prediction - target
+            magnitude_value = abs(r)
+            loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
+            factor_2 = loss * sample_weight
+            total_block[row] = factor_2
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor_2
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
@@ -106,24 +134,32 @@ def gradient(prediction, target, beta, sample_weights, loss_scale, gradient_pred
 @njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(prediction, target, beta, sample_weights, loss_scale, value_out, gradient_prediction):
     """Value and gradient in one pass."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
     total = 0.0
     factor = (-0.5) * beta
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        x = np.float64(prediction[i])
-        y = np.float64(target[i])
-        r = x - y  # prediction - target
-        magnitude_value = abs(r)
-        loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
-        factor_2 = loss * sample_weight
-        total += factor_2
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            x = np.float64(prediction[i])
+            y = np.float64(target[i])
+            r = x - y  # prediction - target
+            magnitude_value = abs(r)
+            loss = ((0.5 * (r * r) / beta) if beta >= magnitude_value else (magnitude_value + factor) if beta < magnitude_value else np.nan)
+            factor_2 = loss * sample_weight
+            total_block[row] = factor_2
+            gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= magnitude_value else (_signum(r)) if beta < magnitude_value else np.nan)
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor_2
-        gradient_prediction[i] = seed * ((0.5 * (2.0 * x + (-2.0) * y) / beta) if beta >= magnitude_value else (_signum(r)) if beta < magnitude_value else np.nan)
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
@@ -174,23 +210,31 @@ def hessian_product(prediction, target, beta, sample_weights, loss_scale, direct
 @njit(nogil=True, cache=True, error_model="numpy")
 def parameter_gradient_and_hessian(prediction, target, beta, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_beta_block = np.empty((block,))
+    sum_beta_sensitivity_block = np.empty((block,))
     sum_beta = 0.0
     sum_beta_lost = 0.0
     sum_beta_sensitivity = 0.0
     sum_beta_sensitivity_lost = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        x = np.float64(prediction[i])
-        y = np.float64(target[i])
-        r = x - y  # prediction - target
-        square = (r * r)
-        factor = seed * (((-0.5) * square / (beta * beta)) if beta >= abs(r) else (-0.5) if beta < abs(r) else np.nan)
-        sum_beta, sum_beta_lost = _plus(sum_beta, sum_beta_lost, factor)
-        factor_2 = seed * ((square / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
-        sum_beta_sensitivity, sum_beta_sensitivity_lost = _plus(sum_beta_sensitivity, sum_beta_sensitivity_lost, factor_2)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            x = np.float64(prediction[i])
+            y = np.float64(target[i])
+            r = x - y  # prediction - target
+            square = (r * r)
+            factor = seed * (((-0.5) * square / (beta * beta)) if beta >= abs(r) else (-0.5) if beta < abs(r) else np.nan)
+            sum_beta_block[row] = factor
+            factor_2 = seed * ((square / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
+            sum_beta_sensitivity_block[row] = factor_2
+        sum_beta, sum_beta_lost = _plus(sum_beta, sum_beta_lost, _block_sum(sum_beta_block, stop - start))
+        sum_beta_sensitivity, sum_beta_sensitivity_lost = _plus(sum_beta_sensitivity, sum_beta_sensitivity_lost, _block_sum(sum_beta_sensitivity_block, stop - start))
     sum_beta = _completed(sum_beta, sum_beta_lost)
     sum_beta_sensitivity = _completed(sum_beta_sensitivity, sum_beta_sensitivity_lost)
     parameter_gradient[0] += sum_beta
@@ -200,20 +244,26 @@ def parameter_gradient_and_hessian(prediction, target, beta, sample_weights, los
 @njit(nogil=True, cache=True, error_model="numpy")
 def full_hessian_product(prediction, target, beta, sample_weights, loss_scale, direction_prediction, direction_parameters, product_prediction, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_beta_tangent_block = np.empty((block,))
     sum_beta_tangent = 0.0
     sum_beta_tangent_lost = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        x = np.float64(prediction[i])
-        y = np.float64(target[i])
-        r = x - y  # prediction - target
-        v_x = np.float64(direction_prediction[i])
-        case = (((-0.5) * (2.0 * x + (-2.0) * y) / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
-        factor = seed * (direction_parameters[0] * (((r * r) / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * case)
-        sum_beta_tangent, sum_beta_tangent_lost = _plus(sum_beta_tangent, sum_beta_tangent_lost, factor)
-        product_prediction[i] = seed * (direction_parameters[0] * case + v_x * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan))
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            x = np.float64(prediction[i])
+            y = np.float64(target[i])
+            r = x - y  # prediction - target
+            v_x = np.float64(direction_prediction[i])
+            case = (((-0.5) * (2.0 * x + (-2.0) * y) / (beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan)
+            factor = seed * (direction_parameters[0] * (((r * r) / (beta * beta * beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan) + v_x * case)
+            sum_beta_tangent_block[row] = factor
+            product_prediction[i] = seed * (direction_parameters[0] * case + v_x * (((1.0 / beta)) if beta >= abs(r) else 0.0 if beta < abs(r) else np.nan))
+        sum_beta_tangent, sum_beta_tangent_lost = _plus(sum_beta_tangent, sum_beta_tangent_lost, _block_sum(sum_beta_tangent_block, stop - start))
     sum_beta_tangent = _completed(sum_beta_tangent, sum_beta_tangent_lost)
     parameter_product[0] += sum_beta_tangent

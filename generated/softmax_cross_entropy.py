@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'softmax_cross_entropy',
@@ -72,7 +73,75 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _exp(x):
+    """Return exp(x)."""
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log1p(x):
+    """Return log(1 + x) for x from 0 up."""
+    u = x + 1.0
+    lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
+    small = u < 2.2250738585072014e-308
+    scaled = u * 1.8014398509481984e+16 if small else u
+    bits = np.float64(scaled).view(np.int64)
+    exponent = (bits + 2638147582215219) >> 52
+    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14795395039235842
+    p = _fma(p, z, 0.1531410652541)
+    p = _fma(p, z, 0.18183562118464197)
+    p = _fma(p, z, 0.2222219861602134)
+    p = _fma(p, z, 0.28571428741966726)
+    p = _fma(p, z, 0.3999999999941659)
+    p = _fma(p, z, 0.6666666666666734)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14)) - lost / u
+    y = _fma(k, 0.6931471805598903, f - near)
+    y = u if u > 1.7976931348623157e+308 else y
+    y = y if u > 0.0 else np.float64(math.nan)
+    return np.float64(-math.inf) if u == 0.0 else y
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -80,22 +149,20 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
-    if d < -746.0:
-        return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    e = math.exp(d)
-    return e + e * lost
+    e = _exp(d)
+    return e + e * lost if not d < -746.0 else 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -135,7 +202,7 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
         rest_logits = _completed(rest_logits, rest_logits_lost)
         sum_logits = 0.0
         sum_logits_lost = 0.0
-        log1p_value = math.log1p(rest_logits)
+        log1p_value = _log1p(rest_logits)
         for k_2 in range(c):
             w = class_weight[k_2]
             z_3 = np.float64(logits[i, k_2])
@@ -201,7 +268,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         rest_logits = _completed(rest_logits, rest_logits_lost)
         sum_logits = 0.0
         sum_logits_lost = 0.0
-        log1p_value = math.log1p(rest_logits)
+        log1p_value = _log1p(rest_logits)
         w_y = class_weight[y]
         term_2 = w_y * term + factor_2
         z_y = np.float64(logits[i, y])
@@ -380,7 +447,7 @@ def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight,
         rest_logits = _completed(rest_logits, rest_logits_lost)
         sum_logits = 0.0
         sum_logits_lost = 0.0
-        log1p_value = math.log1p(rest_logits)
+        log1p_value = _log1p(rest_logits)
         for k_2 in range(c):
             w = class_weight[k_2]
             z_3 = np.float64(logits[i, k_2])

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'softmax_dice',
@@ -54,7 +55,47 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _exp(x):
+    """Return exp(x)."""
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -62,25 +103,23 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
-    if d < -746.0:
-        return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    e = math.exp(d)
-    return e + e * lost
+    e = _exp(d)
+    return e + e * lost if not d < -746.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'softmax_focal',
@@ -64,7 +65,101 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _exp(x):
+    """Return exp(x)."""
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    shifted = _fma(x, 1.4426950408889634, 6755399441055744.0)
+    k = shifted - 6755399441055744.0
+    far = _fma(k, -0.6931471805598903, x)
+    r = _fma(k, -5.497923018708371e-14, far)
+    lost = _fma(k, -5.497923018708371e-14, far - r)
+    p = 2.5000138477544315e-08
+    p = _fma(p, r, 2.7630231079734025e-07)
+    p = _fma(p, r, 2.7557586027721585e-06)
+    p = _fma(p, r, 2.4801493141975984e-05)
+    p = _fma(p, r, 0.00019841269507081893)
+    p = _fma(p, r, 0.0013888888943594995)
+    p = _fma(p, r, 0.008333333333494177)
+    p = _fma(p, r, 0.04166666666653026)
+    p = _fma(p, r, 0.16666666666666413)
+    p = _fma(p, r, 0.5000000000000011)
+    p = _fma(p * r, r, lost) + r + 1.0
+    bits = np.float64(shifted).view(np.int64) - 4843621399236968448
+    half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
+    first = np.int64((half + 1023) << 52).view(np.float64)
+    return p * first * np.int64((bits - half + 1023) << 52).view(np.float64)
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log(x):
+    """Return log(x)."""
+    small = x < 2.2250738585072014e-308
+    scaled = x * 1.8014398509481984e+16 if small else x
+    bits = np.float64(scaled).view(np.int64)
+    exponent = (bits + 2638147582215219) >> 52
+    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14795395039235842
+    p = _fma(p, z, 0.1531410652541)
+    p = _fma(p, z, 0.18183562118464197)
+    p = _fma(p, z, 0.2222219861602134)
+    p = _fma(p, z, 0.28571428741966726)
+    p = _fma(p, z, 0.3999999999941659)
+    p = _fma(p, z, 0.6666666666666734)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14))
+    y = _fma(k, 0.6931471805598903, f - near)
+    y = x if x > 1.7976931348623157e+308 else y
+    y = y if x > 0.0 else np.float64(math.nan)
+    return np.float64(-math.inf) if x == 0.0 else y
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log1p(x):
+    """Return log(1 + x) for x from 0 up."""
+    u = x + 1.0
+    lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
+    small = u < 2.2250738585072014e-308
+    scaled = u * 1.8014398509481984e+16 if small else u
+    bits = np.float64(scaled).view(np.int64)
+    exponent = (bits + 2638147582215219) >> 52
+    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14795395039235842
+    p = _fma(p, z, 0.1531410652541)
+    p = _fma(p, z, 0.18183562118464197)
+    p = _fma(p, z, 0.2222219861602134)
+    p = _fma(p, z, 0.28571428741966726)
+    p = _fma(p, z, 0.3999999999941659)
+    p = _fma(p, z, 0.6666666666666734)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14)) - lost / u
+    y = _fma(k, 0.6931471805598903, f - near)
+    y = u if u > 1.7976931348623157e+308 else y
+    y = y if u > 0.0 else np.float64(math.nan)
+    return np.float64(-math.inf) if u == 0.0 else y
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -72,25 +167,23 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
-    if d < -746.0:
-        return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    e = math.exp(d)
-    return e + e * lost
+    e = _exp(d)
+    return e + e * lost if not d < -746.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _power(x: float, exponent: float) -> float:
     """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
     if exponent < 0.0:
@@ -128,7 +221,7 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
         rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
-        loss = -alpha * _power(((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits), gamma) * (-(max_logits - z_y) - math.log1p(rest_logits))
+        loss = -alpha * _power(((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits), gamma) * (-(max_logits - z_y) - _log1p(rest_logits))
         factor = loss * sample_weight
         total += factor
         if wanted:
@@ -174,7 +267,7 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / (1.0 + rest_logits)
         power_value = _power(factor, gamma)
-        term = -(max_logits - z_y) - math.log1p(rest_logits)
+        term = -(max_logits - z_y) - _log1p(rest_logits)
         loss = -alpha * power_value * term
         factor_2 = loss * sample_weight
         total += factor_2
@@ -223,7 +316,7 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
         rest_logits = _completed(rest_logits, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
-        term = -(max_logits - z_y) - math.log1p(rest_logits)
+        term = -(max_logits - z_y) - _log1p(rest_logits)
         factor = gamma * term
         term_2 = 1.0 + rest_logits
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -311,7 +404,7 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         power_value = _power(factor_5, gamma)
         term_2 = logsumexp_logits_tangent + v_z_2
         case_2 = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor_2) if argmax_logits == argmax_logits else np.nan)
-        term_3 = -(max_logits - z_y) - math.log1p(rest_logits)
+        term_3 = -(max_logits - z_y) - _log1p(rest_logits)
         factor_7 = gamma * term_3
         power_value_2 = _power(factor_5, term_4)
         factor_8 = seed * (factor_6 * v_z_y * (1.0 + factor_4) * power_value + factor_6 * term_2 * power_value * (-1.0 + factor_5) + alpha * case_2 * exp_difference_value * ((1.0 + factor_7) * power_value - gamma * power_value_2 * (factor_7 + factor_4 - gamma * case * term_3 / term)) / term)
@@ -361,10 +454,10 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
         z_y = np.float64(logits[i, y])
         factor = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
         power_value = _power(factor, gamma)
-        term = -(max_logits - z_y) - math.log1p(rest_logits)
+        term = -(max_logits - z_y) - _log1p(rest_logits)
         factor_2 = seed * power_value * term
         sum_alpha, sum_alpha_lost = _plus(sum_alpha, sum_alpha_lost, factor_2)
-        log_value = math.log(factor)
+        log_value = _log(factor)
         factor_3 = seed * log_value * power_value * term
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_3)
         factor_4 = seed * (log_value * log_value) * power_value * term
@@ -424,10 +517,10 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else np.nan)
         factor = case / (1.0 + rest_logits)
-        log_value = math.log(factor)
+        log_value = _log(factor)
         power_value = _power(factor, gamma)
         factor_2 = -(max_logits - z_y)
-        factor_3 = -math.log1p(rest_logits)
+        factor_3 = -_log1p(rest_logits)
         term = factor_2 + factor_3
         factor_4 = seed * log_value * power_value * term
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_4)

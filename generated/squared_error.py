@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'squared_error',
@@ -41,23 +42,50 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block, added in lanes."""
+    total = 0.0
+    for k in range(count):
+        total = _add_in_lanes(total, block[k])
+    return total
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(prediction, target, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
     total = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        x = np.float64(prediction[i])
-        y = np.float64(target[i])
-        r = x - y  # prediction - target
-        loss = (r * r)
-        factor = loss * sample_weight
-        total += factor
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            x = np.float64(prediction[i])
+            y = np.float64(target[i])
+            r = x - y  # prediction - target
+            loss = (r * r)
+            factor = loss * sample_weight
+            total_block[row] = factor
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
@@ -77,22 +105,30 @@ def gradient(prediction, target, sample_weights, loss_scale, gradient_prediction
 @njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(prediction, target, sample_weights, loss_scale, value_out, gradient_prediction):
     """Value and gradient in one pass."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
     total = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        x = np.float64(prediction[i])
-        y = np.float64(target[i])
-        r = x - y  # prediction - target
-        loss = (r * r)
-        factor = loss * sample_weight
-        total += factor
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            x = np.float64(prediction[i])
+            y = np.float64(target[i])
+            r = x - y  # prediction - target
+            loss = (r * r)
+            factor = loss * sample_weight
+            total_block[row] = factor
+            gradient_prediction[i] = seed * (2.0 * x + (-2.0) * y)
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor
-        gradient_prediction[i] = seed * (2.0 * x + (-2.0) * y)
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'squared_hinge',
@@ -51,7 +52,26 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block, added in lanes."""
+    total = 0.0
+    for k in range(count):
+        total = _add_in_lanes(total, block[k])
+    return total
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -59,19 +79,19 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
@@ -80,20 +100,28 @@ def _step(x: float) -> float:
 @njit(nogil=True, cache=True, error_model="numpy")
 def value(score, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
-    n = score.shape[0]
+    n = np.uint64(score.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
     total = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        s = np.float64(score[i])
-        y = np.float64(target[i])
-        positive_part_value = _positive_part(margin - s * y)
-        loss = (positive_part_value * positive_part_value)
-        factor = loss * sample_weight
-        total += factor
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            s = np.float64(score[i])
+            y = np.float64(target[i])
+            positive_part_value = _positive_part(margin - s * y)
+            loss = (positive_part_value * positive_part_value)
+            factor = loss * sample_weight
+            total_block[row] = factor
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
@@ -114,23 +142,31 @@ def gradient(score, target, margin, sample_weights, loss_scale, gradient_score):
 @njit(nogil=True, cache=True, error_model="numpy")
 def value_and_gradient(score, target, margin, sample_weights, loss_scale, value_out, gradient_score):
     """Value and gradient in one pass."""
-    n = score.shape[0]
+    n = np.uint64(score.shape[0])
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
     total = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        s = np.float64(score[i])
-        y = np.float64(target[i])
-        term = margin - s * y
-        positive_part_value = _positive_part(term)
-        loss = (positive_part_value * positive_part_value)
-        factor = loss * sample_weight
-        total += factor
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            s = np.float64(score[i])
+            y = np.float64(target[i])
+            term = margin - s * y
+            positive_part_value = _positive_part(term)
+            loss = (positive_part_value * positive_part_value)
+            factor = loss * sample_weight
+            total_block[row] = factor
+            gradient_score[i] = (-2.0) * seed * y * positive_part_value * _step(term)
+        total += _block_sum(total_block, stop - start)
         if wanted:
-            value_out[i] = factor
-        gradient_score[i] = (-2.0) * seed * y * positive_part_value * _step(term)
+            for i in range(start, stop):
+                row = i - start
+                value_out[i] = total_block[row]
     return total
 
 
@@ -182,23 +218,31 @@ def hessian_product(score, target, margin, sample_weights, loss_scale, direction
 @njit(nogil=True, cache=True, error_model="numpy")
 def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there."""
-    n = score.shape[0]
+    n = np.uint64(score.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_margin_block = np.empty((block,))
+    sum_margin_sensitivity_block = np.empty((block,))
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
     sum_margin_sensitivity_lost = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        s = np.float64(score[i])
-        y = np.float64(target[i])
-        term = margin - s * y
-        step_value = _step(term)
-        factor = seed * _positive_part(term) * step_value
-        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
-        factor_2 = seed * (step_value * step_value)
-        sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, factor_2)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            s = np.float64(score[i])
+            y = np.float64(target[i])
+            term = margin - s * y
+            step_value = _step(term)
+            factor = seed * _positive_part(term) * step_value
+            sum_margin_block[row] = factor
+            factor_2 = seed * (step_value * step_value)
+            sum_margin_sensitivity_block[row] = factor_2
+        sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, _block_sum(sum_margin_block, stop - start))
+        sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, _block_sum(sum_margin_sensitivity_block, stop - start))
     sum_margin = _completed(sum_margin, sum_margin_lost)
     sum_margin_sensitivity = _completed(sum_margin_sensitivity, sum_margin_sensitivity_lost)
     parameter_gradient[0] += 2.0 * sum_margin
@@ -208,20 +252,43 @@ def parameter_gradient_and_hessian(score, target, margin, sample_weights, loss_s
 @njit(nogil=True, cache=True, error_model="numpy")
 def full_hessian_product(score, target, margin, sample_weights, loss_scale, direction_score, direction_parameters, product_score, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
-    n = score.shape[0]
+    n = np.uint64(score.shape[0])
     weighted = sample_weights.size > 0
+    block = np.uint64(1024)
+    sum_margin_tangent_block = np.empty((block,))
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
-    for i in range(n):
-        sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        seed = sample_weight * loss_scale
-        s = np.float64(score[i])
-        y = np.float64(target[i])
-        step_value = _step(margin - s * y)
-        square = (step_value * step_value)
-        v_s = np.float64(direction_score[i])
-        factor = seed * square * (direction_parameters[0] - v_s * y)
-        sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, factor)
-        product_score[i] = seed * square * (2.0 * v_s + (-2.0) * direction_parameters[0] * y)
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            sample_weight = ((sample_weights[i]) if weighted else 1.0)
+            seed = sample_weight * loss_scale
+            s = np.float64(score[i])
+            y = np.float64(target[i])
+            step_value = _step(margin - s * y)
+            square = (step_value * step_value)
+            v_s = np.float64(direction_score[i])
+            factor = seed * square * (direction_parameters[0] - v_s * y)
+            sum_margin_tangent_block[row] = factor
+            product_score[i] = seed * square * (2.0 * v_s + (-2.0) * direction_parameters[0] * y)
+        sum_margin_tangent, sum_margin_tangent_lost = _plus(sum_margin_tangent, sum_margin_tangent_lost, _block_sum(sum_margin_tangent_block, stop - start))
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
     parameter_product[0] += 2.0 * sum_margin_tangent
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def outside(score, target):
+    """How many elements have an input outside its domain, or NaN."""
+    n = np.uint64(score.shape[0])
+    block = np.uint64(1024)
+    total_block = np.empty((block,))
+    total = 0.0
+    for start in range(np.uint64(0), n, block):
+        stop = min(start + block, n)
+        for i in range(start, stop):
+            row = i - start
+            y = np.float64(target[i])
+            total_block[row] = ((0.0) if (y == 1.0 or y == -1.0) else 1.0)
+        total += _block_sum(total_block, stop - start)
+    return total

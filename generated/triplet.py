@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'triplet',
@@ -435,7 +436,46 @@ SPEC = {'abi': 2,
                'variants': ()})}
 
 
-@njit(nogil=True, error_model="numpy")
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _log(x):
+    """Return log(x)."""
+    small = x < 2.2250738585072014e-308
+    scaled = x * 1.8014398509481984e+16 if small else x
+    bits = np.float64(scaled).view(np.int64)
+    exponent = (bits + 2638147582215219) >> 52
+    k = np.int64(exponent + 4841369599423283200).view(np.float64) - (4503599627371573.0 if small else 4503599627371519.0)
+    f = np.int64(bits - ((exponent - 1023) << 52)).view(np.float64) - 1.0
+    s = f / (f + 2.0)  # log(1 + f) is 2 atanh(s)
+    z = s * s
+    p = 0.14795395039235842
+    p = _fma(p, z, 0.1531410652541)
+    p = _fma(p, z, 0.18183562118464197)
+    p = _fma(p, z, 0.2222219861602134)
+    p = _fma(p, z, 0.28571428741966726)
+    p = _fma(p, z, 0.3999999999941659)
+    p = _fma(p, z, 0.6666666666666734)
+    half = 0.5 * f
+    near = _fma(half, f, -_fma(s, _fma(p, z, half * f), k * 5.497923018708371e-14))
+    y = _fma(k, 0.6931471805598903, f - near)
+    y = x if x > 1.7976931348623157e+308 else y
+    y = y if x > 0.0 else np.float64(math.nan)
+    return np.float64(-math.inf) if x == 0.0 else y
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
     s = total + x
@@ -443,31 +483,31 @@ def _plus(total: float, lost: float, x: float):
     return s, lost + ((total - (s - back)) + (x - back))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
     return x if not x <= 0.0 else 0.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _step(x: float) -> float:
     """1 where x > 0, else 0; NaN stays NaN."""
     return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else math.nan
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _signum(x: float) -> float:
     """Return the sign: -1, 0 or 1; NaN stays NaN."""
     return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _power(x: float, exponent: float) -> float:
     """X to a power; 0 to a negative power is 0, the convention for derivatives at 0, and none is infinite."""
     if exponent < 0.0:
@@ -475,7 +515,7 @@ def _power(x: float, exponent: float) -> float:
     return math.pow(x, exponent)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", forceinline=True)
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
@@ -2128,9 +2168,9 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
             ratio_value_2 = _ratio(abs(a_2 - p_3), max_positive)
             power_value_2 = _power(ratio_value_2, p)
             sum_positive, sum_positive_lost = _plus(sum_positive, sum_positive_lost, power_value_2)
-            factor = math.log(ratio_value) * power_value
+            factor = _log(ratio_value) * power_value
             sum_negative_sensitivity, sum_negative_sensitivity_lost = _plus(sum_negative_sensitivity, sum_negative_sensitivity_lost, factor)
-            factor_2 = math.log(ratio_value_2) * power_value_2
+            factor_2 = _log(ratio_value_2) * power_value_2
             sum_positive_sensitivity, sum_positive_sensitivity_lost = _plus(sum_positive_sensitivity, sum_positive_sensitivity_lost, factor_2)
         sum_negative = _completed(sum_negative, sum_negative_lost)
         sum_positive = _completed(sum_positive, sum_positive_lost)
@@ -2141,8 +2181,8 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         step_value = _step(margin + max_positive * power_value_3 - max_negative * power_value_4)
         factor_3 = seed * step_value
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor_3)
-        log_value = math.log(sum_negative)
-        log_value_2 = math.log(sum_positive)
+        log_value = _log(sum_negative)
+        log_value_2 = _log(sum_positive)
         term = max_negative * log_value * power_value_4 - max_positive * log_value_2 * power_value_3
         factor_4 = seed * term * step_value / (p * p)
         sum_p, sum_p_lost = _plus(sum_p, sum_p_lost, factor_4)
@@ -2162,13 +2202,13 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
             a_3 = np.float64(anchor[i, f_22])
             p_4 = np.float64(positive[i, f_22])
             ratio_value_3 = _ratio(abs(a_3 - p_4), max_positive)
-            log_value_3 = math.log(ratio_value_3)
+            log_value_3 = _log(ratio_value_3)
             power_value_7 = _power(ratio_value_3, p)
             factor_7 = factor_6 * log_value_3 * power_value_7
             sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, factor_7)
             n_4 = np.float64(negative[i, f_22])
             ratio_value_4 = _ratio(abs(a_3 - n_4), max_negative)
-            log_value_4 = math.log(ratio_value_4)
+            log_value_4 = _log(ratio_value_4)
             power_value_8 = _power(ratio_value_4, p)
             factor_9 = factor_8 * log_value_4 * power_value_8
             sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, factor_9)
@@ -2254,12 +2294,12 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
             power_value_3 = _power(ratio_value, term_3)
             signum_value = _signum(term)
             v_n = np.float64(direction_negative[i, f_1])
-            term_4 = direction_parameters[1] * math.log(ratio_value) * power_value + factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
+            term_4 = direction_parameters[1] * _log(ratio_value) * power_value + factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
             sum_negative_tangent, sum_negative_tangent_lost = _plus(sum_negative_tangent, sum_negative_tangent_lost, term_4)
             power_value_4 = _power(ratio_value_2, term_3)
             signum_value_2 = _signum(term_2)
             v_p = np.float64(direction_positive[i, f_1])
-            term_5 = direction_parameters[1] * math.log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
+            term_5 = direction_parameters[1] * _log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
             sum_positive_tangent, sum_positive_tangent_lost = _plus(sum_positive_tangent, sum_positive_tangent_lost, term_5)
         sum_negative = _completed(sum_negative, sum_negative_lost)
         sum_positive = _completed(sum_positive, sum_positive_lost)
@@ -2272,14 +2312,14 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         factor_5 = max_positive * seed * power_value_6 * step_value
         power_value_10 = _power(sum_negative, term_7)
         factor_7 = max_negative * seed * power_value_10 * step_value
-        log_value_3 = math.log(sum_positive)
+        log_value_3 = _log(sum_positive)
         factor_9 = -log_value_3 / (p * p)
         factor_10 = direction_parameters[1] * power_value_6
         power_value_11 = _power(sum_positive, term_9)
         factor_11 = sum_positive_tangent * power_value_11 * term_7
         factor_12 = power_value_6 * ratio_value_4
         factor_13 = max_positive * seed * step_value
-        log_value_4 = math.log(sum_negative)
+        log_value_4 = _log(sum_negative)
         factor_15 = -log_value_4 / (p * p)
         factor_16 = direction_parameters[1] * power_value_10
         power_value_13 = _power(sum_negative, term_9)
@@ -2313,14 +2353,14 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
             p_4 = np.float64(positive[i, f_22])
             term_6 = a_3 - p_4
             ratio_value_5 = _ratio(abs(term_6), max_positive)
-            log_value = math.log(ratio_value_5)
+            log_value = _log(ratio_value_5)
             power_value_5 = _power(ratio_value_5, p)
             factor_6 = factor_5 * log_value * power_value_5
             sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, factor_6)
             n_4 = np.float64(negative[i, f_22])
             term_8 = a_3 - n_4
             ratio_value_6 = _ratio(abs(term_8), max_negative)
-            log_value_2 = math.log(ratio_value_6)
+            log_value_2 = _log(ratio_value_6)
             power_value_9 = _power(ratio_value_6, p)
             factor_8 = factor_7 * log_value_2 * power_value_9
             sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, factor_8)
@@ -2857,11 +2897,11 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
             ratio_value_3 = _ratio(abs(a_2 - p_3), max_positive)
             power_value_3 = _power(ratio_value_3, p)
             sum_positive, sum_positive_lost = _plus(sum_positive, sum_positive_lost, power_value_3)
-            factor = math.log(ratio_value) * power_value
+            factor = _log(ratio_value) * power_value
             sum_negative_sensitivity, sum_negative_sensitivity_lost = _plus(sum_negative_sensitivity, sum_negative_sensitivity_lost, factor)
-            factor_2 = math.log(ratio_value_2) * power_value_2
+            factor_2 = _log(ratio_value_2) * power_value_2
             sum_negative_2_sensitivity, sum_negative_2_sensitivity_lost = _plus(sum_negative_2_sensitivity, sum_negative_2_sensitivity_lost, factor_2)
-            factor_3 = math.log(ratio_value_3) * power_value_3
+            factor_3 = _log(ratio_value_3) * power_value_3
             sum_positive_sensitivity, sum_positive_sensitivity_lost = _plus(sum_positive_sensitivity, sum_positive_sensitivity_lost, factor_3)
         sum_negative = _completed(sum_negative, sum_negative_lost)
         sum_negative_2 = _completed(sum_negative_2, sum_negative_2_lost)
@@ -2877,9 +2917,9 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         step_value = _step(margin + max_positive * power_value_4 - ((factor_4) if factor_4 < factor_5 else factor_5 if factor_4 >= factor_5 else np.nan))
         factor_6 = seed * step_value
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor_6)
-        log_value = math.log(sum_negative)
-        log_value_2 = math.log(sum_negative_2)
-        log_value_3 = math.log(sum_positive)
+        log_value = _log(sum_negative)
+        log_value_2 = _log(sum_negative_2)
+        log_value_3 = _log(sum_positive)
         factor_7 = seed * step_value * (-((-max_negative * log_value * power_value_5 / (p * p)) if factor_4 < factor_5 else (-max_negative_2 * log_value_2 * power_value_6 / (p * p)) if factor_4 >= factor_5 else np.nan) - max_positive * log_value_3 * power_value_4 / (p * p))
         sum_p, sum_p_lost = _plus(sum_p, sum_p_lost, factor_7)
         power_value_7 = _power(sum_negative_2, term)
@@ -2901,18 +2941,18 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
             a_3 = np.float64(anchor[i, f_32])
             p_4 = np.float64(positive[i, f_32])
             ratio_value_4 = _ratio(abs(a_3 - p_4), max_positive)
-            log_value_4 = math.log(ratio_value_4)
+            log_value_4 = _log(ratio_value_4)
             power_value_10 = _power(ratio_value_4, p)
             factor_12 = factor_11 * log_value_4 * power_value_10
             sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, factor_12)
             n_4 = np.float64(negative[i, f_32])
             ratio_value_5 = _ratio(abs(a_3 - n_4), max_negative_2)
-            log_value_5 = math.log(ratio_value_5)
+            log_value_5 = _log(ratio_value_5)
             power_value_11 = _power(ratio_value_5, p)
             factor_13 = adjoint_sum_negative_2 * log_value_5 * power_value_11
             sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, factor_13)
             ratio_value_6 = _ratio(abs(p_4 - n_4), max_negative)
-            log_value_6 = math.log(ratio_value_6)
+            log_value_6 = _log(ratio_value_6)
             power_value_12 = _power(ratio_value_6, p)
             factor_14 = adjoint_sum_negative * log_value_6 * power_value_12
             sum_p_4, sum_p_4_lost = _plus(sum_p_4, sum_p_4_lost, factor_14)
@@ -3021,16 +3061,16 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             power_value_4 = _power(ratio_value, term_4)
             signum_value = _signum(term)
             v_n = np.float64(direction_negative[i, f_1])
-            term_5 = direction_parameters[1] * math.log(ratio_value) * power_value + factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
+            term_5 = direction_parameters[1] * _log(ratio_value) * power_value + factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
             sum_negative_tangent, sum_negative_tangent_lost = _plus(sum_negative_tangent, sum_negative_tangent_lost, term_5)
             v_a = np.float64(direction_anchor[i, f_1])
             power_value_5 = _power(ratio_value_2, term_4)
             signum_value_2 = _signum(term_2)
-            term_6 = direction_parameters[1] * math.log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
+            term_6 = direction_parameters[1] * _log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
             sum_negative_2_tangent, sum_negative_2_tangent_lost = _plus(sum_negative_2_tangent, sum_negative_2_tangent_lost, term_6)
             power_value_6 = _power(ratio_value_3, term_4)
             signum_value_3 = _signum(term_3)
-            term_7 = direction_parameters[1] * math.log(ratio_value_3) * power_value_3 + factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
+            term_7 = direction_parameters[1] * _log(ratio_value_3) * power_value_3 + factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
             sum_positive_tangent, sum_positive_tangent_lost = _plus(sum_positive_tangent, sum_positive_tangent_lost, term_7)
         sum_negative = _completed(sum_negative, sum_negative_lost)
         sum_negative_2 = _completed(sum_negative_2, sum_negative_2_lost)
@@ -3046,7 +3086,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         factor_8 = max_negative_2 * power_value_11
         step_value = _step(margin + max_positive * power_value_9 - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else np.nan))
         factor_9 = max_positive * seed * power_value_8 * step_value
-        log_value_2 = math.log(sum_positive)
+        log_value_2 = _log(sum_positive)
         factor_11 = -log_value_2 / (p * p)
         factor_12 = direction_parameters[1] * power_value_8
         power_value_12 = _power(sum_positive, term_10)
@@ -3058,7 +3098,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             p_4 = np.float64(positive[i, f_32])
             term_8 = a_3 - p_4
             ratio_value_7 = _ratio(abs(term_8), max_positive)
-            log_value = math.log(ratio_value_7)
+            log_value = _log(ratio_value_7)
             power_value_7 = _power(ratio_value_7, p)
             factor_10 = factor_9 * log_value * power_value_7
             sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, factor_10)
@@ -3072,8 +3112,8 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         adjoint_sum_negative_2 = -seed * ((0.0) if factor_7 < factor_8 else (max_negative_2 * power_value_14 / p) if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         power_value_15 = _power(sum_negative, term_9)
         adjoint_sum_negative = -seed * ((max_negative * power_value_15 / p) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan) * step_value  # -seed*Piecewise((sum_negative**(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-        log_value_3 = math.log(sum_negative)
-        log_value_4 = math.log(sum_negative_2)
+        log_value_3 = _log(sum_negative)
+        log_value_4 = _log(sum_negative_2)
         case = ((0.0) if factor_7 < factor_8 else (max_negative_2 * power_value_14 * (factor_17 - log_value_4 / (p * p * p))) if factor_7 >= factor_8 else np.nan)
         case_2 = ((max_negative * power_value_15 * (factor_17 - log_value_3 / (p * p * p))) if factor_7 < factor_8 else 0.0 if factor_7 >= factor_8 else np.nan)
         factor_18 = seed * (direction_parameters[1] * (max_positive * (log_value_2 * log_value_2) * power_value_9 / (p * p * p * p) + 2.0 * max_positive * log_value_2 * power_value_9 / (p * p * p) - ((max_negative * ((log_value_3 * log_value_3) / (p * p * p * p) + 2.0 * log_value_3 / (p * p * p)) * power_value_10) if factor_7 < factor_8 else (max_negative_2 * ((log_value_4 * log_value_4) / (p * p * p * p) + 2.0 * log_value_4 / (p * p * p)) * power_value_11) if factor_7 >= factor_8 else np.nan)) + max_positive * sum_positive_tangent * power_value_8 * (factor_17 - log_value_2 / (p * p * p)) - sum_negative_2_tangent * case - sum_negative_tangent * case_2) * step_value
@@ -3114,7 +3154,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             n_4 = np.float64(negative[i, f_72])
             term_11 = a_4 - n_4
             ratio_value_8 = _ratio(abs(term_11), max_negative_2)
-            log_value_5 = math.log(ratio_value_8)
+            log_value_5 = _log(ratio_value_8)
             power_value_16 = _power(ratio_value_8, p)
             v_a_3 = np.float64(direction_anchor[i, f_72])
             power_value_17 = _power(ratio_value_8, term_4)
@@ -3125,7 +3165,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             p_5 = np.float64(positive[i, f_72])
             term_13 = p_5 - n_4
             ratio_value_9 = _ratio(abs(term_13), max_negative)
-            log_value_6 = math.log(ratio_value_9)
+            log_value_6 = _log(ratio_value_9)
             power_value_18 = _power(ratio_value_9, p)
             v_p_3 = np.float64(direction_positive[i, f_72])
             power_value_19 = _power(ratio_value_9, term_4)
@@ -3134,7 +3174,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
             sum_p_4_tangent, sum_p_4_tangent_lost = _plus(sum_p_4_tangent, sum_p_4_tangent_lost, term_14)
             term_15 = a_4 - p_5
             ratio_value_10 = _ratio(abs(term_15), max_positive)
-            log_value_7 = math.log(ratio_value_10)
+            log_value_7 = _log(ratio_value_10)
             power_value_20 = _power(ratio_value_10, term_4)
             signum_value_7 = _signum(term_15)
             square = (signum_value_5 * signum_value_5)

@@ -36,6 +36,7 @@ from symloss import catalogue, load, set_threads
 from symloss.calculus.adjoint import gradient
 from symloss.calculus.sensitivity import hessian_diagonal
 from symloss.calculus.tangent import tangent
+from symloss.elementary.formats import FLOAT32
 from symloss.language import atoms
 from symloss.language.definition import Definition
 from symloss.language.errors import DefinitionError
@@ -84,6 +85,7 @@ class Derived:
     lifted: Program
     program: Program
     kernels: tuple[Kernel, ...]
+    fast: tuple[Kernel, ...]
     trace: tuple[Step, ...]
     digest: str
     variants: tuple[Derived, ...] = ()
@@ -113,8 +115,14 @@ def derive(definition: Definition) -> Derived:
     stable = whole_quotients(definition, centred(carefully(definition, folded.program)))
     kernels = lower(definition, stable)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
+    quick = lower(definition, whole_quotients(definition, centred(folded.program))) if has_fast(definition) else ()
     variants = tuple(map(derive, definition.variants))
-    return Derived(definition, lifted.program, folded.program, kernels, trace, digest_of(definition), variants)
+    return Derived(definition, lifted.program, folded.program, kernels, quick, trace, digest_of(definition), variants)
+
+
+def has_fast(definition: Definition) -> bool:
+    """Tell whether a loss has kernels in float32 arithmetic; sums over rows are in float64 so far."""
+    return definition.elementwise
 
 
 def digest_of(definition: Definition) -> str:
@@ -135,9 +143,13 @@ def render(derived: Derived) -> dict[str, str]:
     definition, name = derived.definition, derived.definition.name
     costs = {k.name: str(cost(k)) for k in derived.kernels}
     record = make_record(definition, derived.program, derived.lifted, derived.trace, costs, derived.digest)
-    variants = tuple((d.definition, d.kernels) for d in (derived, *derived.variants))
-    return {
-        f"{name}.py": render_module(definition, variants, str(definition.formula), derived.digest),
+    everything = (derived, *derived.variants)
+    variants = tuple((d.definition, d.kernels) for d in everything)
+    fast = tuple((d.definition, d.fast) for d in everything)
+    formula = str(definition.formula)
+    narrow = render_module(definition, fast, formula, derived.digest, FLOAT32) if derived.fast else ""
+    return ({f"fast/{name}.py": narrow} if narrow else {}) | {
+        f"{name}.py": render_module(definition, variants, formula, derived.digest),
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }

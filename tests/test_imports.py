@@ -16,6 +16,7 @@ PACKAGE = ROOT / "symloss"
 RANKS = {
     "cli": 9, "ablation": 8, "pipeline": 7, "catalogue": 6, "rendering": 5, "verification": 5, "site": 5, "lowering": 4,
     "stability": 3, "calculus": 3, "program": 2, "language": 1,
+    "elementary": 0,  # functions as text: nothing of ours
     "peers": 0,  # other libraries: nothing of ours
     "adapters": 0,  # beside the runtime: nothing of the toolkit
 }  # fmt: skip

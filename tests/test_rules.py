@@ -11,7 +11,7 @@ from symloss.language.atoms import Atom, magnitude, positive_part, sigmoid, soft
 from symloss.language.nodes import Access
 from symloss.program.interpreter import evaluate
 from symloss.rendering.primitives import _exp_difference, _power
-from symloss.stability.expansion import decay, expand_atoms, log1p
+from symloss.stability.expansion import expand_atoms, log1p_unit, raised_decay, shrunk
 from symloss.stability.rules import RULES, Context, Step, rewrite
 
 X, Y, S = (Access(name, sympy.Symbol("i", integer=True)) for name in ("x", "y", "s"))
@@ -69,8 +69,8 @@ def test_a_rule_that_changes_the_value_would_be_seen() -> None:
 
 def test_sigmoid_and_softplus_of_both_signs_share_one_exponential() -> None:
     total = sum(map(expand_atoms, (sigmoid(X), sigmoid(-X), softplus(X), softplus(-X))), sympy.S.Zero)
-    assert total.atoms(decay) == {decay(X)}
-    assert total.atoms(log1p) == {log1p(decay(X))}
+    assert total.atoms(raised_decay) == {raised_decay(X)}
+    assert total.atoms(log1p_unit) == {log1p_unit(shrunk(raised_decay(X)))}
 
 
 @pytest.mark.parametrize("atom", [sigmoid, softplus, positive_part, magnitude])

@@ -78,6 +78,12 @@ class OneOf:
 
 Domain = Interval | OneOf
 
+
+def is_bounded(domain: Domain) -> bool:
+    """Tell whether a domain rules out any finite number."""
+    return isinstance(domain, OneOf) or not (math.isinf(domain.low) and math.isinf(domain.high))
+
+
 REALS = Interval(-math.inf, math.inf, low_open=True, high_open=True)
 UNIT = Interval(0, 1)
 

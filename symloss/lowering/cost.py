@@ -5,11 +5,24 @@ from __future__ import annotations
 import sympy
 
 from symloss.language.axes import Size
-from symloss.lowering.nodes import Assign, Blocks, Columns, Kernel, Loop, Multiply, Node, Store, Update
+from symloss.lowering.nodes import (
+    Assign,
+    Blocks,
+    Chunks,
+    Columns,
+    Doubt,
+    Kernel,
+    Loop,
+    Multiply,
+    Node,
+    Store,
+    Total,
+    Update,
+)
 
 
 def cost(kernel: Kernel) -> sympy.Expr:
-    """Return the operations of a kernel, each elementary function counted as one."""
+    """Return the operations of a kernel, each elementary function counted as one; second looks, which are rare, as none."""
     return sympy.expand(_cost(kernel.body))
 
 
@@ -19,8 +32,12 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
         match node:
             case Loop():
                 total += node.index.axis.size * _cost(node.body)
-            case Blocks():
+            case Blocks() | Chunks():
                 total += _cost(node.body)
+            case Total():
+                total += Size(node.axis)
+            case Doubt():
+                total += 2 * len(node.conditions)
             case Multiply():
                 axes = (*node.target.first, *node.target.second, *_summed(node))
                 total += 2 * sympy.prod([Size(a) for a in axes])

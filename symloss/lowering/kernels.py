@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +12,11 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 
 from symloss.language.atoms import sigmoid, softplus
 from symloss.language.axes import Axis, Index
+from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
+from symloss.language.domains import Domain, Interval, OneOf, is_bounded
 from symloss.language.nodes import Access, Flag, given_flag
+from symloss.lowering.chunks import by_chunks
 from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
 from symloss.lowering.nodes import Kernel
@@ -24,7 +28,7 @@ from symloss.program.statement import Program, accesses
 from symloss.stability.expansion import expand_atoms
 
 WEIGHTED = Flag("weighted")
-RESERVED = frozenset(("np", "math", "njit", "weighted", "wanted", "start", "stop", "block", "row"))
+RESERVED = frozenset(("np", "math", "njit", "weighted", "wanted", "start", "stop", "block", "row", "doubtful"))
 """Names that kernels use for themselves."""
 
 
@@ -110,6 +114,9 @@ def lower(definition: Definition, program: Program) -> tuple[Kernel, ...]:
     kernels = [_kernel(definition, stable, plan) for plan in plans(definition)]
     if definition.where is not sympy.true:
         kernels.append(_count(definition))
+    bounded = [a for a in definition.inputs if a.kind == "real" and is_bounded(a.domain)]
+    if definition.elementwise and bounded:
+        kernels.append(_outside(definition, bounded))
     return tuple(kernels)
 
 
@@ -145,7 +152,10 @@ def _kernel(definition: Definition, program: Program, plan: Plan) -> Kernel:
             items.append(Item(output.name, "store", output.free, (), body))
     items = contract(_with_outer_parts(_inline_gathers(_needed(items))), _big(definition, items))
     nodes = schedule(tuple(items), definition.where, per)
-    named = name_scalars(nodes, *_naming(definition, program, plan, items))
+    naming = _naming(definition, program, plan, items)
+    named = name_scalars(nodes, *naming, apart=definition.elementwise)
+    if definition.elementwise:
+        named = by_chunks(named, naming[-1])
     return Kernel(plan.name, arguments(definition, plan), named, "total" if plan.value else "", plan.summary)
 
 
@@ -327,3 +337,26 @@ def _count(definition: Definition) -> Kernel:
     program = Program((), ())
     named = name_scalars(nodes, *_naming(definition, program, plan, items))
     return Kernel("count", arguments(definition, plan), named, "total", plan.summary)
+
+
+def _outside(definition: Definition, bounded: list[Argument]) -> Kernel:
+    """Return the kernel that counts the elements of which an input is outside its domain, or NaN."""
+    per = definition.per
+    inside = sympy.And(*(_inside(Access(a.name, *per), a.domain) for a in bounded))
+    items = [Item("total", "sum", (), per, sympy.Piecewise((sympy.S.Zero, inside), (sympy.S.One, True)))]
+    plan = Plan("outside", "how many elements have an input outside its domain, or NaN", (), derivative=False)
+    naming = _naming(definition, Program((), ()), plan, items)
+    nodes = by_chunks(name_scalars(schedule(tuple(items), sympy.true, per[0]), *naming), naming[-1])
+    return Kernel(plan.name, tuple(a.name for a in definition.inputs), nodes, "total", plan.summary)
+
+
+def _inside(x: sympy.Expr, domain: Domain) -> sympy.Basic:
+    """Return the condition that a number lies in a domain."""
+    match domain:
+        case OneOf():
+            return sympy.Or(*(sympy.Eq(x, sympy.Float(v)) for v in domain.values))
+        case Interval():
+            low = x > domain.low if domain.low_open else x >= domain.low
+            high = x < domain.high if domain.high_open else x <= domain.high
+            bounds = ((low, domain.low), (high, domain.high))
+            return sympy.And(*(c for c, end in bounds if not math.isinf(end)))

@@ -89,6 +89,41 @@ class Blocks:
 
 
 @dataclass(frozen=True)
+class Chunks:
+    """A loop over chunks of elements."""
+
+    index: Index
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Total:
+    """A sum brought up to date with the numbers of a block; compensated, with what rounding took."""
+
+    name: str
+    block: str
+    axis: str
+    compensated: bool
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Whether an element needs a second look: noted in a block, and counted."""
+
+    count: str
+    block: str
+    conditions: tuple[sympy.Basic, ...]
+
+
+@dataclass(frozen=True)
+class When:
+    """Nodes that run under a condition, given as source."""
+
+    condition: str
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
 class Matrix:
     """An array seen as a matrix: `part` is ``"block"`` (a buffer of one), ``"rows"`` of the block, or all of it."""
 
@@ -129,7 +164,10 @@ class Skip:
     zeros: tuple[Store, ...]
 
 
-Node = Assign | Begin | Finish | Update | Store | Buffer | Loop | Blocks | Multiply | Columns | Skip
+Node = (
+    Assign | Begin | Finish | Update | Store | Buffer | Loop | Blocks | Chunks | Total | Doubt | When | Multiply
+    | Columns | Skip
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from symloss.lowering.nodes import (
     Store,
     Update,
 )
+from symloss.stability.expansion import SERIES, log1p_unit, raised_decay, shrunk
 
 
 @dataclass
@@ -52,6 +53,7 @@ class _Namer:
     buffers: Mapping[str, str]
     counts: Counter[sympy.Basic]
     taken: set[str]
+    apart: bool
     scopes: list[_Scope] = field(default_factory=list)
     depth: dict[str, int] = field(default_factory=dict)
 
@@ -80,6 +82,8 @@ class _Namer:
         if isinstance(node, Access):
             return node.name in self.arrays or (node.name in self.buffers and self.counts[node] > 1)
         if level < here and not _is_signed_leaf(node):
+            return True
+        if self.apart and isinstance(node, SERIES):
             return True
         return node in self.hints or (self.counts[node] > 1 and not _is_signed_leaf(node))
 
@@ -146,6 +150,10 @@ class _Namer:
                 return "term"
             case sympy.Piecewise():
                 return "case"
+            case log1p_unit():
+                return "log1p_value"
+            case shrunk() if isinstance(node.args[0], raised_decay):
+                return "decay"
             case _:
                 return f"{type(node).__name__}_value"
 
@@ -270,6 +278,8 @@ def name_scalars(
     symbols: Mapping[str, str],
     arrays: frozenset[str],
     taken: set[str],
+    *,
+    apart: bool = False,
 ) -> tuple[Node, ...]:
     """Name the scalars of a kernel.
 
@@ -285,6 +295,8 @@ def name_scalars(
         Tensors whose entries are loaded into a local.
     taken : set of str
         Names in use.
+    apart : bool
+        Whether every function that is a polynomial in the kernel gets a name, so that it can have a loop of its own.
 
     Returns
     -------
@@ -294,4 +306,4 @@ def name_scalars(
     counts: Counter[sympy.Basic] = Counter()
     _count(nodes, counts)
     buffers = {node.name: node.dtype for node in nodes if isinstance(node, Buffer)}
-    return _Namer(hints, comments, symbols, arrays, buffers, counts, taken).block(nodes)
+    return _Namer(hints, comments, symbols, arrays, buffers, counts, taken, apart).block(nodes)

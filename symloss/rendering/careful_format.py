@@ -105,7 +105,7 @@ def format_recipe(recipe: Recipe) -> tuple[str, set[str]]:
     source = (
         f"def {recipe.name}(value, size, {names}):\n"
         f'    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""\n'
-        f"    if not abs(value) < 0.25 * size or size > 1e290:\n"
+        f"    if not _cancels(value, size):\n"
         f"        return value\n{body}\n    return {result}[0]"
     )
-    return source, lines.used
+    return source, lines.used | {"_cancels"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
 from symloss.lowering.nodes import Kernel
@@ -17,6 +18,8 @@ from symloss.rendering.primitives import GEMM, source_of
 from symloss.stability.careful import Recipe
 
 VERSION = "0.1.0"
+ACCURACIES = {FLOAT64: "exact", FLOAT32: "fast"}
+"""What users call the arithmetic."""
 
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("symloss.rendering"), undefined=jinja2.StrictUndefined, trim_blocks=True,
@@ -28,7 +31,9 @@ Variant = tuple[Definition, tuple[Kernel, ...]]
 _Rendered = tuple[list[dict[str, Any]], set[str], set[Recipe]]
 
 
-def render_module(definition: Definition, variants: tuple[Variant, ...], formula: str, digest: str) -> str:
+def render_module(
+    definition: Definition, variants: tuple[Variant, ...], formula: str, digest: str, real: Format = FLOAT64
+) -> str:
     """Return the source of the generated module.
 
     Parameters
@@ -41,38 +46,46 @@ def render_module(definition: Definition, variants: tuple[Variant, ...], formula
         The loss as one line of text.
     digest : str
         The hash of the definition.
+    real : Format
+        The arithmetic of its kernels: float64, or float32 for arrays of float32 alone.
     """
     used: set[str] = set()
     recipes: dict[str, str] = {}
     rendered: list[dict[str, Any]] = []
     for variant, kernels in variants:
-        found, primitives, careful = _rendered(variant, kernels)
+        found, primitives, careful = _rendered(variant, kernels, real)
         rendered += found
         used |= primitives
         for recipe in careful:
             recipes[recipe.name], operations = format_recipe(recipe)
             used |= operations
+    carried = source_of(used, real)
     return ENVIRONMENT.get_template("module.py.jinja").render(
         title=definition.title, summary=_lower_first(definition.summary), formula=formula, hash=digest,
-        version=VERSION, shapes=_shapes(definition), spec=_literal(specification(definition, formula, digest)),
-        primitives=(*source_of(used), *(recipes[name] for name in sorted(recipes))),
+        version=VERSION, shapes=_shapes(definition), spec=_literal(specification(definition, formula, digest, ACCURACIES[real])),
+        narrow=real is not FLOAT64,
+        primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, products=GEMM if "_multiply" in used else "",
+        intrinsics=any(text.startswith("@intrinsic") for text in carried),
     )  # fmt: skip
 
 
-def _rendered(definition: Definition, kernels: tuple[Kernel, ...]) -> _Rendered:
+def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format) -> _Rendered:
     """Return what the template needs of each kernel of one variant, and the primitives and recipes they call."""
     loads = frozenset(
         [a.name for a in definition.inputs if a.kind == "real"]
         + [f"direction_{a.name}" for a in definition.differentiable]
     )
+    scalars = frozenset(a.name for a in definition.parameters if a.kind == "real" and not a.axes) | {"loss_scale"}
+    if real is not FLOAT64:
+        loads |= {"sample_weights", "direction_parameters"}
     used: set[str] = set()
     recipes: set[Recipe] = set()
     rendered = []
     case = ", ".join(f"{name} = {value}" for name, value in definition.choice) if definition.suffix else ""
     for kernel in kernels:
         lines, primitives, careful = format_kernel(
-            kernel, loads, _extents(definition), definition.differentiable[0].name
+            kernel, loads, _extents(definition), definition.differentiable[0].name, real, scalars
         )
         used |= primitives
         recipes |= careful
@@ -82,17 +95,17 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...]) -> _Rendered:
     return rendered, used, recipes
 
 
-def specification(definition: Definition, formula: str, digest: str) -> dict[str, Any]:
+def specification(definition: Definition, formula: str, digest: str, accuracy: str) -> dict[str, Any]:
     """Return what the runtime needs to know to call the kernels, as plain data."""
     return {
         "abi": 2, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
-        "accuracy": "exact", "elementwise": definition.elementwise, "separable": definition.separable,
+        "accuracy": accuracy, "elementwise": definition.elementwise, "separable": definition.separable,
         "masked": definition.where != True, "sample_axes": tuple(k.axis.name for k in definition.per),  # noqa: E712
         "inputs": tuple(_argument(a, definition) for a in definition.inputs),
         "parameters": tuple(_argument(a, definition) for a in definition.parameters),
         "least": {x.name: x.least for x in axes_of(definition.arguments) if x.least},
         "choice": dict(definition.choice), "suffix": definition.suffix,
-        "variants": tuple(specification(v, formula, digest) for v in definition.variants),
+        "variants": tuple(specification(v, formula, digest, accuracy) for v in definition.variants),
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import sympy
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
+from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
 from symloss.lowering.nodes import (
@@ -22,7 +23,9 @@ from symloss.lowering.nodes import (
     Begin,
     Blocks,
     Buffer,
+    Chunks,
     Columns,
+    Doubt,
     Finish,
     Kernel,
     Loop,
@@ -31,13 +34,17 @@ from symloss.lowering.nodes import (
     Node,
     Skip,
     Store,
+    Total,
     Update,
+    When,
 )
+from symloss.rendering.primitives import narrowed
 from symloss.stability.careful import Recipe
 
 _REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
 _STARTS = {
     "sum": "0.0",
+    "count": "0",
     "compensated": "0.0",
     "norm": "0.0",
     "max": "-np.inf",
@@ -46,11 +53,12 @@ _STARTS = {
     "argmin": "0",
 }
 _CALLS = {
-    "exp": "math.exp", "log": "math.log", "log1p": "math.log1p", "cos": "math.cos", "sin": "math.sin",
+    "exp": "_exp", "log": "_log", "log1p": "_log1p", "log1p_unit": "_log1p_unit", "cos": "math.cos", "sin": "math.sin",
     "acos": "math.acos", "atan2": "math.atan2", "tanh": "math.tanh", "magnitude": "abs",
-    "positive_part": "_positive_part", "decay": "_decay", "exp_difference": "_exp_difference",
+    "positive_part": "_positive_part", "raised_decay": "_raised_decay", "exp_difference": "_exp_difference",
     "power": "_power", "ratio": "_ratio", "arctangent": "math.atan2",
-    "sigmoid_power": "_sigmoid_power", "magnified": "_magnified", "step": "_step", "signum": "_signum",
+    "sigmoid_power": "_sigmoid_power", "magnified": "_magnified", "cancels": "_cancels",
+    "step": "_step", "signum": "_signum",
 }  # fmt: skip
 
 
@@ -59,11 +67,17 @@ class NumbaPrinter(StrPrinter):
 
     printmethod = "_symloss_numba"  # the nodes' own text forms are for readers, not for kernels
 
-    def __init__(self, loads: frozenset[str]) -> None:
+    def __init__(self, loads: frozenset[str], real: Format) -> None:
         super().__init__({"order": "none"})
         self.loads = loads
+        self.real = real
         self.used: set[str] = set()
         self.recipes: set[Recipe] = set()
+
+    def doprint(self, expr: sympy.Basic) -> str:
+        """Return an expression as source."""
+        text: str = super().doprint(expr)
+        return text if self.real is FLOAT64 else narrowed(text)
 
     def _print_Access(self, node: Access) -> str:
         slots = ", ".join(self._integer(s) for s in node.slots) or "()"
@@ -193,12 +207,18 @@ class NumbaPrinter(StrPrinter):
         return str(int(node)) if node.is_Integer else self._print(node)
 
 
+_KINDS = {FLOAT64: "", FLOAT32: ", f32"}
+"""What the allocation of a buffer says of its numbers."""
 ROWS = 256
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
 
+CHUNK = 1024
+"""Elements of a chunk: a few blocks of so many numbers stay in the nearest cache."""
+
+
 def format_kernel(
-    kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str
+    kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str, real: Format, scalars: frozenset[str]
 ) -> tuple[list[str], set[str], set[Recipe]]:
     """Return the body of a kernel as source lines, and the primitives and recipes it calls.
 
@@ -212,19 +232,28 @@ def format_kernel(
         The source of each axis's extent.
     like : str
         The array whose dtype matrices have.
+    real : Format
+        The arithmetic.
+    scalars : frozenset of str
+        Arguments that are numbers.
     """
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
-    printer = NumbaPrinter(loads | narrow)
+    printer = NumbaPrinter(loads | narrow, real)
     body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(kernel.body, printer, 0)]
     blocks = [node for node in kernel.body if isinstance(node, Blocks)]
     if blocks:
         inside = " * ".join(blocks[0].inside)
         size = f"max(1, {ROWS} // max(1, {inside}))" if inside else str(ROWS)
         body.insert(0, f"block = max(1, min({size}, {blocks[0].index.axis.name}))")
+    if any(isinstance(node, Chunks) for node in kernel.body):  # no sign, so that no index could count from the end
+        extents = {axis: f"np.uint64({source})" for axis, source in extents.items()}
+        body.insert(0, f"block = np.uint64({CHUNK})")
     text = "\n".join(body)
     head = [f"{axis} = {source}" for axis, source in extents.items() if _mentions(text, axis)]
     if "if weighted" in text:
         head.append("weighted = sample_weights.size > 0")
+    if real is not FLOAT64:
+        head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and _mentions(text, name)]
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []
@@ -252,18 +281,33 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                     lines.append(f"{pad}{node.name}_best = {'-' if operation == 'argmax' else ''}np.inf")
             case Buffer():
                 axes = ("block", *node.axes[1:]) if node.blocked else node.axes
-                kind = {"like": ", LIKE", "float64": ""}.get(node.dtype, f", np.{node.dtype}")
+                kind = {"like": ", LIKE", "float64": _KINDS[printer.real]}.get(node.dtype, f", np.{node.dtype}")
                 lines.append(f"{pad}{node.name} = np.empty(({', '.join(axes)},){kind})")
             case Loop():
                 extent = "start, stop" if node.block else node.index.axis.name
                 lines.append(f"{pad}for {node.index.name} in range({extent}):")
-                if node.block:
+                inner = _lines(node.body, printer, depth + 1)
+                if node.block and _mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
-                lines += _lines(node.body, printer, depth + 1)
+                lines += inner
             case Blocks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(0, {axis}, block):")
                 lines.append(f"{pad}    stop = min(start + block, {axis})")
+                lines += _lines(node.body, printer, depth + 1)
+            case Chunks():
+                axis = node.index.axis.name
+                lines.append(f"{pad}for start in range(np.uint64(0), {axis}, block):")
+                lines.append(f"{pad}    stop = min(start + block, {axis})")
+                lines += _lines(node.body, printer, depth + 1)
+            case Total():
+                lines.append(f"{pad}{_total(node, printer)}")
+            case Doubt():
+                cases = " | ".join(map(printer.doprint, node.conditions))
+                lines.append(f"{pad}{node.block}[{ROW}] = {cases}")
+                lines.append(f"{pad}{node.count} += {node.block}[{ROW}]")
+            case When():
+                lines.append(f"{pad}if {node.condition}:")
                 lines += _lines(node.body, printer, depth + 1)
             case Multiply():
                 operands = [_matrix(m) for m in (node.left, node.right, node.target)]
@@ -287,6 +331,16 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines += _lines(node.zeros, printer, depth + 1)
                 lines.append(f"{pad}    continue")
     return lines
+
+
+def _total(node: Total, printer: NumbaPrinter) -> str:
+    """Return the line that adds a block of numbers to a sum."""
+    printer.used.add("_block_sum")
+    added = f"_block_sum({node.block}, stop - start)"
+    if not node.compensated:
+        return f"{node.name} += {added}"
+    printer.used.add("_plus")
+    return f"{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {added})"
 
 
 def _matrix(node: Matrix) -> str:

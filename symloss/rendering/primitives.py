@@ -7,11 +7,40 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
+import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from symloss.elementary.formats import FLOAT64, Format
+from symloss.elementary.functions import TEXTS
 from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
+
+
+def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[float], float]:
+    """Return a function of the library that gives `above` where it would raise."""
+
+    def call(x: float) -> float:
+        try:
+            return function(x)
+        except OverflowError:
+            return above
+
+    return call
+
+
+# What kernels have from `symloss.elementary`, for running the functions below as plain Python.
+_exp, _add_in_lanes = _stand_in(math.exp, above=math.inf), operator.add
+
+
+def _block_sum(block: Any, count: int) -> float:
+    """Return the sum of the first numbers of a block, added in lanes."""
+    total = 0.0
+    for k in range(count):
+        total = _add_in_lanes(total, block[k])
+    return total
 
 
 def _positive_part(x: float) -> float:
@@ -29,20 +58,13 @@ def _signum(x: float) -> float:
     return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0 if x == 0.0 else math.nan
 
 
-def _decay(x: float) -> float:
-    """exp(-|x|), in (0, 1]."""
-    return math.exp(-abs(x))
-
-
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
     d = a - b
-    if d < -746.0:
-        return 0.0
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    e = math.exp(d)
-    return e + e * lost
+    e = _exp(d)
+    return e + e * lost if not d < -746.0 else 0.0
 
 
 def _plus(total: float, lost: float, x: float) -> Pair:
@@ -62,7 +84,7 @@ def _decay_of_sum(terms: Any) -> float:
     total, lost = 0.0, 0.0
     for x in terms:
         total, lost = _plus(total, lost, x)
-    e = math.exp(-abs(total))
+    e = _exp(-abs(total))
     return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
@@ -75,23 +97,53 @@ def _power(x: float, exponent: float) -> float:
 
 def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
     """Return sigmoid(x) to a power as an exponential; `lost` is log(1 + exp(-|x|)), the product x exponent is exact."""
-    near = math.exp(-exponent * lost)
-    if x < 0.0:
-        p, rest = _dd_product(x, exponent)
-        near = near * math.exp(p)
-        near = near + near * rest
-    return min(near, 1.7976931348623157e308) if exponent < 0.0 else near
+    p, rest = _dd_product(x if x < 0.0 else 0.0, exponent)
+    q = exponent * lost
+    total = p - q
+    back = total - p
+    rest += (p - (total - back)) - (q + back)
+    e = _exp(total)
+    e = e + e * rest if e > 0.0 else e
+    return min(e, 1.7976931348623157e308) if exponent < 0.0 else e
 
 
-def _magnified(p: float, x: float) -> float:
-    """Return 2**64 p, also where p is too small to have all its bits: it is exp(x) there."""
-    return p * 18446744073709551616.0 if not x < -690.0 else math.exp(x + 44.0) * 1.4353655505588518
+def _magnified(p: float, x: float, raised: float) -> float:
+    """Return 2**64 p, which is `raised` where p is too small to have all its bits: p tends to exp(x)."""
+    return raised if x < -690.0 else p * 18446744073709551616.0
+
+
+def _cancels(value: float, size: float) -> bool:
+    """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
+    return (abs(value) < 0.25 * size) & (size <= 1e290)
 
 
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
 
+
+INTRINSICS = {
+    "_fma": '''@intrinsic
+def _fma(typing_context, a, b, c):
+    """Return a b + c, rounded once where the machine can."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 3)
+        function = builder.module.declare_intrinsic("llvm.fmuladd", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), build''',
+    "_add_in_lanes": '''@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build''',
+}
+"""What LLVM is asked for by name."""
 
 GEMM = """ensure_blas()
 # SciPy's BLAS, as Numba calls it: kind, transposed?, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc
@@ -147,18 +199,54 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any) -
 
 
 PRIMITIVES = (
-    _plus, _completed, _decay_of_sum, _positive_part, _step, _signum, _decay, _exp_difference, _power, _sigmoid_power,
-    _magnified, _ratio, _multiply, _update_columns,
+    _block_sum, _plus, _completed, _decay_of_sum, _positive_part, _step, _signum, _exp_difference, _power,
+    _sigmoid_power, _magnified, _cancels, _ratio, _multiply, _update_columns,
 )  # fmt: skip
 
 
-def source_of(names: set[str]) -> tuple[str, ...]:
+NARROW = (("134217729.0", "4097.0"),)
+"""Numbers that depend on the format, in float64 and in float32: what takes a factor apart into halves."""
+WIDE = ("_plus", "_completed")
+"""What totals are added with, in float64 whatever the numbers are."""
+
+
+def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
     """Return the source of the primitives called `names` and of those that they call, in a fixed order."""
-    known = {f.__name__: f for f in (*OPERATIONS, *PRIMITIVES)}
-    wanted, stack = set(names), [name for name in names if name in known]
+    known = {name: text(real) for name, text in TEXTS.items()}
+    for function in (*OPERATIONS, *PRIMITIVES):
+        text = inspect.getsource(function).rstrip()
+        known[function.__name__] = text if real is FLOAT64 or function.__name__ in WIDE else _narrowed(text)
+    called = {name: set(re.findall(r"\b_\w+(?=\()", text)) - {name} for name, text in known.items()}
+    wanted, stack = set(names), list(names)
     while stack:
-        called = {name for name in known[stack.pop()].__code__.co_names if name in known} - wanted
-        wanted |= called
-        stack += called
-    texts = (inspect.getsource(f).rstrip() for name, f in known.items() if name in wanted)
-    return tuple(text.replace(": Any", "").replace(": Pair", "").replace(" -> Pair", "") for text in texts)
+        found = called.get(stack.pop(), set()) - wanted
+        wanted |= found
+        stack += found
+    texts = (text for name, text in known.items() if name in wanted)
+    return (
+        *(text for name, text in INTRINSICS.items() if name in wanted),
+        *(f"{_decorator(text)}\n{_untyped(text)}" for text in texts),
+    )
+
+
+def _narrowed(text: str) -> str:
+    for wide, narrow in NARROW:
+        text = text.replace(wide, narrow)
+    head, docstring, body = text.split('"""', 2)
+    return f'{head}"""{docstring}"""{narrowed(body)}'
+
+
+def narrowed(text: str) -> str:
+    """Return source in which every number is float32: a bare one would make float64 of what it meets."""
+    text = text.replace("np.float64(", "f32(")
+    return re.sub(r"(?<![\w.])(?:\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+|(?:np|math)\.(?:inf|nan)\b)", r"f32(\g<0>)", text)
+
+
+def _decorator(text: str) -> str:
+    """Return how a primitive is compiled: one that a loop is to turn into vector instructions, into that loop."""
+    inlined = ", forceinline=True" if "\n    for " not in text else ""
+    return f'@njit(nogil=True, error_model="numpy"{inlined})'
+
+
+def _untyped(text: str) -> str:
+    return text.replace(": Any", "").replace(": Pair", "").replace(" -> Pair", "")

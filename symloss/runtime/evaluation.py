@@ -12,11 +12,10 @@ from symloss.runtime.arrays import F32, F64, Array, as_dtype, contiguous, real_a
 from symloss.runtime.execution import execute
 from symloss.runtime.plan import Plan, Wanted
 from symloss.runtime.preparation import Prepared, prepare
+from symloss.runtime.quick import rounded
 from symloss.runtime.results import pack, resolve_wrt, shapes_of, take_out, usable
 from symloss.runtime.validation import check_reduction
 from symloss.runtime.variants import select
-
-_LARGEST = float(np.finfo(F32).max)
 
 _ORDERS = {"gradient": 1, "hessian_diagonal": 1, "value_and_gradient": 1, "gradient_and_hessian": 2}
 """How many derivatives each kernel gives in an input."""
@@ -36,7 +35,7 @@ def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight:
     if out is not None:
         targets = take_out(plan.spec, out, [ready.sample_shape] if each else [], ready.dtype)
     values = _values(plan, ready, each, targets)
-    total, _ = execute(plan.kernels["value"], ready, values=(_flat(plan, values),))
+    total, _ = execute(plan.kernels_for(ready.dtype)["value"], ready, values=(_flat(plan, values),))
     if each:
         return _deliver(values, targets, 0)
     return _number(total, _count(plan, ready) if reduction == "mean" else 1.0, ready.dtype)
@@ -65,11 +64,13 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
         outputs = _outputs(plan, ready, wanted, orders, targets, offset, ())
         total = _run(plan, kernel, ready, scale, flat, _as_kernel(plan, outputs))
     elif with_value:
-        total, _ = execute(plan.kernels["value"], ready, values=flat)
+        total, _ = execute(plan.kernels_for(ready.dtype)["value"], ready, values=flat)
     sums: list[Any] = []
     if wanted.parameters:
         size = len(spec.continuous)
-        _, both = execute(plan.kernels["parameter_gradient_and_hessian"], ready, scale, sums=(size, size))
+        _, both = execute(
+            plan.kernels_for(ready.dtype)["parameter_gradient_and_hessian"], ready, scale, sums=(size, size)
+        )
         sums = {"hessian_diagonal": both[1:], "gradient_and_hessian": both}.get(kernel, both[:1])
     found = _finish(plan, ready, wanted, orders, outputs, sums)
     width = len(wanted.names)
@@ -83,12 +84,13 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
 def _run(plan: Plan, kernel: str, ready: Prepared, scale: tuple[float, ...], values: tuple[Array, ...],
          outputs: list[Array]) -> float:  # fmt: skip
     """Run the kernel that computes derivatives, or the one that computes them too; return its total."""
-    name = kernel if kernel in plan.kernels else _INSTEAD[kernel]
+    kernels = plan.kernels_for(ready.dtype)
+    name = kernel if kernel in kernels else _INSTEAD[kernel]
     if name == "value_and_gradient" and not values:
         values = (plan.unwanted[F32 if ready.dtype is F32 else F64],)
     if name == "gradient_and_hessian" and name != kernel:
         outputs = [*map(np.empty_like, outputs), *outputs]
-    return execute(plan.kernels[name], ready, scale, values=values, outputs=outputs)[0]
+    return execute(kernels[name], ready, scale, values=values, outputs=outputs)[0]
 
 
 def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, reduction: str, sample_weight: Any,
@@ -115,10 +117,10 @@ def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, redu
         vector = np.zeros(len(spec.continuous))
         for slot, place in wanted.parameters:
             vector[place] = along[slot]
-        kernel = plan.kernels["full_hessian_product"]
+        kernel = plan.kernels_for(ready.dtype)["full_hessian_product"]
         _, sums = execute(kernel, ready, scale, flat_directions, (vector,), (), flat_outputs, (len(vector),))
     else:
-        execute(plan.kernels["hessian_product"], ready, scale, flat_directions, outputs=flat_outputs)
+        execute(plan.kernels_for(ready.dtype)["hessian_product"], ready, scale, flat_directions, outputs=flat_outputs)
     found = _finish(plan, ready, wanted, 1, outputs, sums)
     return pack(wanted, [_deliver(array, targets, k) for k, array in enumerate(found)])
 
@@ -126,7 +128,7 @@ def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, redu
 def _count(plan: Plan, ready: Prepared) -> float:
     """Return what a mean divides by: the weights, or the number, of the samples that count."""
     if plan.spec.masked:
-        return execute(plan.kernels["count"], ready)[0]
+        return execute(plan.kernels_for(ready.dtype)["count"], ready)[0]
     if ready.weight.size:
         with np.errstate(over="ignore"):
             return float(ready.weight.sum())
@@ -135,13 +137,7 @@ def _count(plan: Plan, ready: Prepared) -> float:
 
 def _number(total: float, count: float, dtype: np.dtype[Any]) -> Any:
     """Return a reduced value as a NumPy scalar, rounded once."""
-    value = total / count if count else math.nan
-    if dtype is F64:
-        return np.float64(value)
-    if abs(value) > _LARGEST:
-        with np.errstate(over="ignore"):
-            return np.float32(value)
-    return np.float32(value)
+    return rounded(total / count if count else math.nan, dtype)
 
 
 def _flat(plan: Plan, values: Array) -> Array:

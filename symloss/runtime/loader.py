@@ -31,6 +31,21 @@ def names_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
 
 
+FAST = "fast"
+"""The folder, beside the modules, of those in float32 arithmetic."""
+
+
+def load_fast_module(name: str, package: str | Path | None) -> ModuleType | None:
+    """Import the module of a loss in float32 arithmetic, or return None where there is none."""
+    path = folder_of(package) / FAST / f"{name}.py"
+    if not path.is_file():
+        return None
+    with _LOCK:
+        module = importlib.import_module(f"symloss.generated.{FAST}.{name}") if package is None else _import_file(path)
+        _start_numba(module)
+    return module
+
+
 def load_module(name: str, package: str | Path | None) -> ModuleType:
     """Import the generated module of a loss.
 

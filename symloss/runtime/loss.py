@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from symloss.runtime.evaluation import differentiate, evaluate, multiply
-from symloss.runtime.loader import load_module
+from symloss.runtime.loader import load_fast_module, load_module
 from symloss.runtime.plan import Plan, make_plan
+from symloss.runtime.quick import quickly
 from symloss.runtime.spec import Spec
 
 _LOCK = threading.RLock()
@@ -48,6 +49,8 @@ class Loss:
         What calls share; made by `load_loss`.
     package : str, optional
         The folder that the loss was loaded from, where it is not one of symloss's own.
+    accuracy : str
+        ``"exact"``, or ``"fast"`` where float32 is computed in float32.
 
     Raises
     ------
@@ -59,12 +62,13 @@ class Loss:
 
     plan: Plan
     package: str | None = None
+    accuracy: str = "exact"
 
     def __repr__(self) -> str:
         return f"<symloss loss {self.name}({', '.join(self.inputs)}; {', '.join(self.parameters) or '-'})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return load_loss, (self.name, self.package)
+        return load_loss, (self.name, self.package, self.accuracy)
 
     @property
     def name(self) -> str:
@@ -120,6 +124,10 @@ class Loss:
             A NumPy scalar; with ``reduction="none"`` one entry for each sample, weight times loss. An empty mean is
             NaN, an empty sum 0.
         """
+        if sample_weight is None and out is None and self.plan.quick is not None:
+            found = quickly(self.plan.quick, "value", inputs, reduction, None, parameters)
+            if found is not None:
+                return found
         return evaluate(self.plan, inputs, reduction, sample_weight, out, parameters)
 
     def gradient(self, *inputs: Any, wrt: Any = None, reduction: str = "mean", sample_weight: Any = None,
@@ -131,7 +139,7 @@ class Loss:
         array or named tuple of arrays
             Shaped like the input, which where it was broadcast means summed; 0-d for a parameter.
         """
-        return differentiate(self.plan, "gradient", inputs, wrt, reduction, sample_weight, out, parameters)
+        return self._differentiate("gradient", inputs, wrt, reduction, sample_weight, out, parameters)
 
     def hessian_diagonal(self, *inputs: Any, wrt: Any = None, reduction: str = "mean", sample_weight: Any = None,
                          out: Any = None, **parameters: Any) -> Any:  # fmt: skip
@@ -144,7 +152,7 @@ class Loss:
         array or named tuple of arrays
             Shaped like the input; 0-d for a parameter.
         """
-        return differentiate(self.plan, "hessian_diagonal", inputs, wrt, reduction, sample_weight, out, parameters)
+        return self._differentiate("hessian_diagonal", inputs, wrt, reduction, sample_weight, out, parameters)
 
     def value_and_gradient(self, *inputs: Any, wrt: Any = None, reduction: str = "mean", sample_weight: Any = None,
                            out: Any = None, **parameters: Any) -> Any:  # fmt: skip
@@ -155,7 +163,7 @@ class Loss:
         (value, gradient)
             As `value` and `gradient` return them. `out` holds the gradient; with ``reduction="none"``, the value first.
         """
-        return differentiate(self.plan, "value_and_gradient", inputs, wrt, reduction, sample_weight, out, parameters)
+        return self._differentiate("value_and_gradient", inputs, wrt, reduction, sample_weight, out, parameters)
 
     def gradient_and_hessian(self, *inputs: Any, wrt: Any = None, reduction: str = "mean", sample_weight: Any = None,
                              out: Any = None, **parameters: Any) -> Any:  # fmt: skip
@@ -166,7 +174,16 @@ class Loss:
         (gradient, hessian)
             As `gradient` and `hessian_diagonal` return them.
         """
-        return differentiate(self.plan, "gradient_and_hessian", inputs, wrt, reduction, sample_weight, out, parameters)
+        return self._differentiate("gradient_and_hessian", inputs, wrt, reduction, sample_weight, out, parameters)
+
+    def _differentiate(self, kernel: str, inputs: tuple[Any, ...], wrt: Any, reduction: str, sample_weight: Any,
+                       out: Any, parameters: Mapping[str, Any]) -> Any:  # fmt: skip
+        """Return what a kernel gives: the quick way where the call allows it, else with all that calls may need."""
+        if wrt is None and sample_weight is None and self.plan.quick is not None:
+            found = quickly(self.plan.quick, kernel, inputs, reduction, out, parameters)
+            if found is not None:
+                return found
+        return differentiate(self.plan, kernel, inputs, wrt, reduction, sample_weight, out, parameters)
 
     def hessian_product(self, *inputs: Any, direction: Any, wrt: Any = None, reduction: str = "mean",
                         sample_weight: Any = None, out: Any = None, **parameters: Any) -> Any:  # fmt: skip
@@ -187,8 +204,8 @@ class Loss:
         return multiply(self.plan, inputs, direction, wrt, reduction, sample_weight, out, parameters)
 
 
-def load_loss(name: str, package: str | None = None) -> Loss:
-    """Return a loss by name: the same object for the same name and folder, from any thread.
+def load_loss(name: str, package: str | None = None, accuracy: str = "exact") -> Loss:
+    """Return a loss by name: the same object for the same name, folder and accuracy, from any thread.
 
     Parameters
     ----------
@@ -196,6 +213,8 @@ def load_loss(name: str, package: str | None = None) -> Loss:
         Such as ``"focal"``.
     package : str, optional
         An absolute folder of generated modules; else symloss's own.
+    accuracy : {"exact", "fast"}
+        The arithmetic for float32 arrays: float64, rounded once, or float32.
 
     Raises
     ------
@@ -203,9 +222,11 @@ def load_loss(name: str, package: str | None = None) -> Loss:
         Where there is none.
     """
     with _LOCK:
-        return _load(name, package)
+        return _load(name, package, accuracy)
 
 
 @cache
-def _load(name: str, package: str | None) -> Loss:
-    return Loss(make_plan(load_module(name, package)), package)
+def _load(name: str, package: str | None, accuracy: str) -> Loss:
+    module = load_module(name, package)
+    fast = load_fast_module(name, package) if accuracy == "fast" else None
+    return Loss(make_plan(module, fast), package, accuracy)

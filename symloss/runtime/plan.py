@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
+from symloss.runtime.quick import Quick, can_be_quick
 from symloss.runtime.spec import ArgumentSpec, Spec, read_spec
 from symloss.runtime.validation import is_bounded, scalar_parameter
 
@@ -17,7 +19,7 @@ Kernel = Callable[..., Any]
 
 KERNELS = (
     "value", "gradient", "value_and_gradient", "hessian_diagonal", "gradient_and_hessian", "hessian_product",
-    "parameter_gradient_and_hessian", "full_hessian_product", "count",
+    "parameter_gradient_and_hessian", "full_hessian_product", "count", "outside",
 )  # fmt: skip
 
 
@@ -69,6 +71,8 @@ class Plan:
         Where its kernels are.
     kernels : mapping of str to callable
         Those that the module has.
+    narrow : mapping of str to callable
+        Those that float32 arrays get: the same, or in float32 arithmetic.
     slots : mapping of str to Slot
         Its parameters.
     tensors : tuple of Slot
@@ -87,11 +91,14 @@ class Plan:
         What kernels take where the value of each sample is not wanted (by dtype), and where there are no weights.
     variants : tuple of Plan
         Those of the other combinations of alternatives.
+    quick : Quick, optional
+        What quick calls take, where there are any.
     """
 
     spec: Spec
     module: ModuleType
     kernels: Mapping[str, Kernel]
+    narrow: Mapping[str, Kernel]
     slots: Mapping[str, Slot]
     tensors: tuple[Slot, ...]
     defaults: tuple[Any, ...]
@@ -103,20 +110,48 @@ class Plan:
     unwanted: Mapping[np.dtype[Any], Array]
     unweighted: Array
     variants: tuple[Plan, ...]
+    quick: Quick | None
+
+    def kernels_for(self, dtype: np.dtype[Any]) -> Mapping[str, Kernel]:
+        """Return the kernels for arrays of a dtype."""
+        return self.kernels if dtype is F64 else self.narrow
 
 
-def make_plan(module: ModuleType) -> Plan:
-    """Return the plan for the calls of a generated module.
+def checked_scalars(
+    spec: Spec, slots: Mapping[str, Slot], defaults: tuple[Any, ...], settings: Mapping[str, Any]
+) -> list[Any]:
+    """Return the kernel arguments for the scalar parameters given; those of tensors stay as they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown parameter, a wrong kind or a value outside its domain.
+    """
+    found = list(defaults)
+    for name, value in settings.items():
+        slot = slots.get(name)
+        if slot is None:
+            known = ", ".join(a.name for a in spec.parameters) or "none"
+            message = f"{spec.name}: unknown parameter {name!r}; the parameters are {known}"
+            raise TypeError(message)
+        if not slot.argument.axes:
+            given = slot.arguments(scalar_parameter(spec, slot.argument, value))
+            found[slot.position : slot.position + len(given)] = given
+    return found
+
+
+def make_plan(module: ModuleType, fast: ModuleType | None = None) -> Plan:
+    """Return the plan for the calls of a generated module, with kernels for float32 arrays from another if there is one.
 
     Raises
     ------
     ValueError
         Where the module was not generated for this runtime.
     """
-    return _plan(module, read_spec(module))
+    return _plan(module, fast, read_spec(module))
 
 
-def _plan(module: ModuleType, spec: Spec) -> Plan:
+def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
     slots: dict[str, Slot] = {}
     defaults: list[Any] = []
     required = []
@@ -132,19 +167,32 @@ def _plan(module: ModuleType, spec: Spec) -> Plan:
     places = tuple(enumerate(spec.inputs))
     at = tuple(k for k, a in places if a.differentiable)
     nothing = (0,) * len(spec.sample_axes)
+    kernels, narrow = (
+        {n: getattr(m, n + spec.suffix) for n in KERNELS if hasattr(m, n + spec.suffix)}
+        for m in (module, fast or module)
+    )
+    unwanted = {dtype: np.empty(nothing, dtype) for dtype in (F32, F64)}
+    unweighted = np.empty(nothing)
+    quick = None
+    bounded = tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain))
+    if can_be_quick(spec) and not required and (not bounded or "outside" in kernels):
+        settled = partial(checked_scalars, spec, slots, tuple(defaults))
+        quick = Quick({F64: kernels, F32: narrow}, len(spec.inputs), unwanted, unweighted, tuple(defaults), settled)
     return Plan(
         spec=spec,
         module=module,
-        kernels={n: getattr(module, n + spec.suffix) for n in KERNELS if hasattr(module, n + spec.suffix)},
+        kernels=kernels,
+        narrow=narrow,
         slots=slots,
         tensors=tuple(slot for slot in slots.values() if slot.argument.axes),
         defaults=tuple(defaults),
         required=tuple(required),
-        bounded=tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain)),
+        bounded=bounded,
         labels=tuple((k, a) for k, a in places if a.kind == "label"),
         at=at,
         everything=Wanted(spec.differentiable, len(at) == 1, tuple(range(len(at))), ()),
-        unwanted={dtype: np.empty(nothing, dtype) for dtype in (F32, F64)},
-        unweighted=np.empty(nothing),
-        variants=tuple(_plan(module, variant) for variant in spec.variants),
+        unwanted=unwanted,
+        unweighted=unweighted,
+        variants=tuple(_plan(module, fast, variant) for variant in spec.variants),
+        quick=quick,
     )

@@ -10,9 +10,9 @@ import numpy as np
 
 from symloss.runtime import arrays as layout
 from symloss.runtime.arrays import F32, F64, I64, Array
-from symloss.runtime.plan import Plan
+from symloss.runtime.plan import Plan, checked_scalars
 from symloss.runtime.threads import GRAIN
-from symloss.runtime.validation import check_domain, check_labels, check_weights, scalar_parameter, tensor_parameter
+from symloss.runtime.validation import check_domain, check_labels, check_weights, tensor_parameter
 
 Shape = tuple[int, ...]
 
@@ -180,16 +180,7 @@ def _weights(plan: Plan, weight: Array, shape: Shape) -> Array:
 def _scalars(plan: Plan, settings: Mapping[str, Any]) -> Sequence[Any]:
     """Return the kernel arguments of the parameters, with None in the place of each tensor."""
     spec = plan.spec
-    found = list(plan.defaults)
-    for name, value in settings.items():
-        slot = plan.slots.get(name)
-        if slot is None:
-            known = ", ".join(a.name for a in spec.parameters) or "none"
-            message = f"{spec.name}: unknown parameter {name!r}; the parameters are {known}"
-            raise TypeError(message)
-        if not slot.argument.axes:
-            given = slot.arguments(scalar_parameter(spec, slot.argument, value))
-            found[slot.position : slot.position + len(given)] = given
+    found = checked_scalars(spec, plan.slots, plan.defaults, settings)
     for name in plan.required:
         if settings.get(name) is None:
             message = f"{spec.name}: {name} has no default and must be given"

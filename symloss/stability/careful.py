@@ -57,6 +57,12 @@ class careful(sympy.Function):  # noqa: N801 - a function, written as in a formu
     """A sum, the size of its terms, and the recipe and leaves to compute it again: ``(recipe, sum, size, *leaves)``."""
 
 
+class cancels(sympy.Function):  # noqa: N801
+    """Whether a sum is small beside the size of its terms: of both."""
+
+    nargs = 2
+
+
 class half_tanh(sympy.Function):  # noqa: N801
     """tanh(x / 2) / 2, which is sigmoid(x) - 1/2 without the difference."""
 

@@ -21,8 +21,14 @@ class log1p(sympy.Function):  # noqa: N801 - a function, written as in a formula
     nargs = 1
 
 
-class decay(sympy.Function):  # noqa: N801
-    """exp(-|x|): in (0, 1], whatever x is."""
+class log1p_unit(sympy.Function):  # noqa: N801
+    """The logarithm of 1 + x for x in [0, 1], as of a decay."""
+
+    nargs = 1
+
+
+class raised_decay(sympy.Function):  # noqa: N801
+    """2**64 exp(-|x|): never subnormal, whatever x is."""
 
     nargs = 1
 
@@ -40,9 +46,12 @@ class sigmoid_power(sympy.Function):  # noqa: N801
 
 
 class magnified(sympy.Function):  # noqa: N801
-    """2**64 p for p that tends to exp(x) as x falls, right to the last bits where p is subnormal: of p and x."""
+    """2**64 p for p that tends to exp(x) as x falls, right to the last bits where p is subnormal: of p and x.
 
-    nargs = 2
+    In kernels it takes ``raised_decay(x)`` too.
+    """
+
+    nargs = (2, 3)
 
 
 class shrunk(sympy.Function):  # noqa: N801
@@ -60,6 +69,10 @@ class decay_of_sum(sympy.Function):  # noqa: N801
     """exp(-|x|) of the sum of its arguments, with the rounding error of the sum carried along."""
 
 
+SERIES = (sympy.exp, sympy.log, log1p, log1p_unit, raised_decay, decay_of_sum, power, sigmoid_power)
+"""What a kernel computes by a polynomial."""
+
+
 @lru_cache(maxsize=1 << 16)
 def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
     """Return the expression with sigmoid and softplus written out."""
@@ -67,16 +80,20 @@ def expand_atoms(expression: sympy.Expr) -> sympy.Expr:
         return expression
     if isinstance(expression, sympy.Pow) and isinstance(expression.base, sigmoid) and not expression.exp.is_Rational:
         x = expand_atoms(expression.base.args[0])
-        return sigmoid_power(x, log1p(_decay(unsigned(x))), expand_atoms(expression.exp))
+        return sigmoid_power(x, log1p_unit(_decay(unsigned(x))), expand_atoms(expression.exp))
     arguments = [expand_atoms(a) for a in expression.args]
     match expression:
         case sigmoid():
             return _sigmoid(arguments[0])
         case softplus():
             x = arguments[0]
-            return positive_part(x) + log1p(_decay(unsigned(x)))
+            return positive_part(x) + log1p_unit(_decay(unsigned(x)))
         case held():
             return arguments[0]
+        case magnified():
+            p, x = arguments
+            base = unsigned(x)
+            return magnified(p, x, raised_decay(unsigned(base.args[0] if isinstance(base, magnitude) else base)))
         case sympy.Pow() if not arguments[1].is_Rational:
             return power(*arguments)
         case sympy.Pow():
@@ -95,7 +112,7 @@ def _decay(x: sympy.Expr) -> sympy.Expr:
     """Return exp(-|x|), of a sum of inputs with what rounding takes from the sum: it is amplified by |x|."""
     terms = sympy.Add.make_args(x)
     plain = all(abs(c) == 1 and isinstance(t, Access | sympy.log) for c, t in (t.as_coeff_Mul() for t in terms))
-    return decay_of_sum(*terms) if len(terms) > 1 and plain else decay(x)
+    return decay_of_sum(*terms) if len(terms) > 1 and plain else shrunk(raised_decay(x))
 
 
 def _sigmoid(x: sympy.Expr) -> sympy.Expr:

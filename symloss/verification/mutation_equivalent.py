@@ -19,14 +19,16 @@ from typing import Any
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
 
-SYMMETRIC = ("_dd_sum", "_dd_product", "_dd_add", "_dd_multiply")
+SYMMETRIC = ("_dd_sum", "_dd_product", "_dd_add", "_dd_multiply", "_add_in_lanes")
 FREE = (
     ("_dd_product", ("sign", "constant"), "t = 134217729.0 *", "any number of that size takes a factor apart exactly"),
     ("_dd_exp", ("constant", "comparison"), "if x[0] < -745.2", "what lies between rounds to 0 either way"),
     ("_dd_exp", ("dropped term",), "math.ldexp(1.0, int(", "the exponents are whole numbers as they are"),
+    ("", ("constant",), "doubtful = 0", "a second look at a chunk without doubts changes nothing"),
+    ("", ("constant", "comparison"), "if doubt", "a second look where there is no doubt changes nothing"),
     ("_magnified", ("constant", "comparison"), "x < -690.0", "both forms are right on either side of the threshold"),
 )
-"""Function, kinds of change, text, and why the change means the same."""
+"""Function, or an empty string for any, kinds of change, text, and why the change means the same."""
 AGREE = Fraction(1, 2**48)
 """Relative difference up to which both branches agree, where they are rounded functions."""
 
@@ -78,7 +80,7 @@ def _free_choice(site: Site) -> str:
     """Find a number that could as well be another: where a function takes a factor apart, or gives up."""
     before, _ = site.texts()
     for function, kinds, text, reason in FREE:
-        if site.function == function and site.kind in kinds and text in before:
+        if function in ("", site.function) and site.kind in kinds and text in before:
             return reason
     return ""
 
@@ -176,15 +178,24 @@ def _even(module: Plain, site: Site) -> str:
         return ""
     name = statement.targets[0].id
     reads = even = 0
-    for node in ast.walk(module.functions[site.function]):
+    for node in ast.walk(_innermost_loop(module.functions[site.function], statement)):
         match node:
             case ast.Name(id=read, ctx=ast.Load()) if read == name:
                 reads += 1
-            case ast.Call(func=ast.Name(id="abs"), args=[ast.Name(id=read)]) if read == name:
+            case ast.Call(func=ast.Name(id="abs" | "_raised_decay"), args=[ast.Name(id=read)]) if read == name:
                 even += 1
             case ast.BinOp(left=ast.Name(id=one), op=ast.Mult(), right=ast.Name(id=two)) if one == two == name:
                 even += 2
     return "only its square or its size is used" if reads == even > 0 else ""
+
+
+def _innermost_loop(function: ast.FunctionDef, statement: ast.stmt) -> ast.AST:
+    """Return the innermost loop that a statement stands in, where locals are set anew, or the function."""
+    found: ast.AST = function
+    for node in ast.walk(function):  # outer nodes first
+        if isinstance(node, ast.For) and statement in node.body:
+            found = node
+    return found
 
 
 def _unit_factor(module: Plain, site: Site, run: Callable[[], Any]) -> str:

@@ -76,7 +76,14 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_positive_part": FloatContract(lambda x: np.maximum(x, 0.0), _times(SIGNED)),
     "_step": FloatContract(lambda x: np.heaviside(x, 0.0), _times(SIGNED)),
     "_signum": FloatContract(np.sign, _times(SIGNED)),
-    "_decay": FloatContract(lambda x: np.exp(-np.hypot(x, 0.0)), _times(SIGNED)),
+    "_cancels": FloatContract(
+        lambda value, size: float(4 * abs(value) < size <= 1e290),
+        _times((0.0, 0.2, -0.2, 0.25, -0.25, 0.3, -0.3, 2e289, 3e289, math.nan), (0.5, 1.0, 1e290, 1.1e290, math.nan)),
+    ),
+    "_magnified": FloatContract(
+        lambda p, x, raised: np.where(np.less(x, -690), raised, p * 2.0**64),
+        _times((0.5, 1e-300), (-700.0, -690.0, 1.0, math.nan), (3.0,)),
+    ),
     "_ratio": FloatContract(lambda a, b: np.divide(a, b) if b != 0 else 0.0, _times((1.0, -3.0, 0.0), SIGNED)),
     "_power": FloatContract(
         _power, _times((0.0, 5e-324, 1e-300, 0.5, 1.0, 2.0), (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,6 +92,15 @@ class Plain:
 FILE = "<plain>"
 
 
+ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
+    "_exp": (math.exp, np.exp), "_raised_decay": (lambda x: math.exp(64 * math.log(2) - abs(x)), None),
+    "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
+    "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
+    "_add_in_lanes": (operator.add, None),
+}  # fmt: skip
+"""What stands in for functions made of polynomials and for what LLVM is asked for by name."""
+
+
 def plain(source: str, name: str) -> Plain:
     """Return a generated module, given as its text, as plain Python."""
     tree = ast.parse(source)
@@ -112,6 +122,9 @@ def plain(source: str, name: str) -> Plain:
     for replaced in native:  # addresses given to BLAS: NumPy's product in its place, and not mutated
         namespace[replaced] = _product
         del functions[replaced]
+    for name in functions.keys() & ELEMENTARY.keys():  # certified on their own: the library's in their place
+        namespace[name] = _total(*ELEMENTARY[name])
+        del functions[name]
     module = ModuleType(name)
     module.__file__ = FILE
     for given in namespace:
@@ -180,7 +193,25 @@ class _Numpy:
     def empty(shape: Any, dtype: Any = np.float64) -> NDArray[Any]:
         """Return an array whose entries break what reads them."""
         wrong = math.nan if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max // 2
-        return np.full(shape, wrong, dtype)
+        return np.full(shape, wrong, dtype).view(_Strict)
+
+
+class _Strict(np.ndarray):
+    """An array in which no index counts from the end: none does in a kernel."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return super().__getitem__(_checked(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(_checked(index), value)
+
+
+def _checked(index: Any) -> Any:
+    for slot in index if isinstance(index, tuple) else (index,):
+        if isinstance(slot, int | np.integer) and slot < 0:
+            message = f"index {slot}"
+            raise IndexError(message)
+    return index
 
 
 _NAMES = {"pow": "power", "acos": "arccos", "asin": "arcsin", "atan": "arctan", "atan2": "arctan2"}

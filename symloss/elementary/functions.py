@@ -1,0 +1,228 @@
+"""The functions as text: argument reduction, polynomial, reconstruction, in the arithmetic of one format.
+
+No step branches, so that a loop over them becomes vector instructions. NaN comes through every one of them; infinities,
+zeros and subnormal numbers give what the functions' limits are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import mpmath
+
+from symloss.elementary.formats import FLOAT32, FLOAT64, Format
+from symloss.elementary.minimax import BITS, Function, minimax
+
+Lines = list[str]
+
+
+class _Text:
+    """How numbers of a format are written: in float32 every one says so, since a bare one would be float64."""
+
+    def __init__(self, real: Format) -> None:
+        self.real = real
+
+    def number(self, x: float) -> str:
+        """Return a number of the format as source."""
+        if not math.isfinite(x):
+            return f"np.{self.real.name}({'math.nan' if math.isnan(x) else 'math.inf' if x > 0 else '-math.inf'})"
+        return repr(x) if self.real is FLOAT64 else f"f32({x!r})"
+
+    def rounded(self, x: mpmath.mpf) -> str:
+        """Return the nearest number of the format as source."""
+        return self.number(self.real.rounded(x))
+
+    def integer(self, x: str) -> str:
+        """Return an expression of integers kept to the width of the format."""
+        return x if self.real is FLOAT64 else f"np.int32({x})"
+
+    def bits(self, x: str) -> str:
+        """Return the bits of a local as an integer."""
+        return f"np.{self.real.name}({x}).view(np.{self.real.integer})"
+
+    def value(self, bits: str) -> str:
+        """Return the number that has these bits."""
+        return f"np.{self.real.integer}({bits}).view(np.{self.real.name})"
+
+    def horner(self, coefficients: tuple[mpmath.mpf, ...], x: str) -> Lines:
+        """Return the lines that set `p` to a polynomial in `x`."""
+        first, *rest = reversed(coefficients)
+        return [f"p = {self.rounded(first)}", *(f"p = _fma(p, {x}, {self.rounded(c)})" for c in rest)]
+
+
+def _fitted(function: Function, weight: Function, low: float, high: float, degree: int) -> tuple[mpmath.mpf, ...]:
+    with mpmath.workprec(BITS):
+        return minimax(function, weight, mpmath.mpf(low), mpmath.mpf(high), degree)
+
+
+@cache
+def exp_text(real: Format) -> str:
+    """Return the source of ``_exp``."""
+    t = _Text(real)
+    top = t.number(710.0 if real is FLOAT64 else 89.0)
+    return _function("_exp(x)", "exp(x)", f"x = {top} if x > {top} else x", *_exp_lines(real, 0))
+
+
+@cache
+def raised_decay_text(real: Format) -> str:
+    """Return the source of ``_raised_decay``: an exponential that is multiplied before it could be subnormal."""
+    return _function("_raised_decay(x)", "2**64 exp(-abs(x))", "x = -abs(x)", *_exp_lines(real, RAISED))
+
+
+RAISED = 64
+"""The power of 2 by which small exponentials are multiplied."""
+
+
+def _exp_lines(real: Format, raised: int) -> Lines:
+    """Return the lines that compute 2**raised exp(x) as 2**k exp(r), with abs(r) up to log(2) / 2."""
+    t = _Text(real)
+    wide = real is FLOAT64
+    with mpmath.workprec(BITS):
+        half = mpmath.log(2) / 2
+        high, low = real.split(mpmath.log(2), 11 if wide else 8)
+        inverse = t.rounded(1 / mpmath.log(2))
+    bottom = t.number((-746.0 if wide else -104.0) - math.ceil(raised * math.log(2)))
+    coefficients = _fitted(_exp_rest, _exp_weight, -half, half, 9 if wide else 4)
+    shift = t.number(real.shift)
+    return [
+        f"x = {bottom} if x < {bottom} else x",
+        f"shifted = _fma(x, {inverse}, {shift})",
+        f"k = shifted - {shift}",
+        f"far = _fma(k, {t.number(-high)}, x)",
+        f"r = _fma(k, {t.number(-low)}, far)",
+        f"lost = _fma(k, {t.number(-low)}, far - r)",
+        *t.horner(coefficients, "r"),
+        f"p = _fma(p * r, r, lost) + r + {t.number(1.0)}",
+        f"bits = {t.integer(t.bits('shifted') + f' - {real.shift_bits - raised}')}",
+        f"half = {t.integer('bits >> 1')}  # in two steps: 2**k may be subnormal, or too large",
+        f"first = {t.value(f'(half + {real.bias}) << {real.digits}')}",
+        f"return p * first * {t.value(f'(bits - half + {real.bias}) << {real.digits}')}",
+    ]
+
+
+def _exp_rest(r: mpmath.mpf) -> mpmath.mpf:
+    return (mpmath.expm1(r) - r) / r**2
+
+
+def _exp_weight(r: mpmath.mpf) -> mpmath.mpf:
+    return r**2 / mpmath.exp(r)
+
+
+@cache
+def log1p_unit_text(real: Format) -> str:
+    """Return the source of ``_log1p_unit``: in float32 a polynomial, which is soon done; in float64 as a logarithm."""
+    t = _Text(real)
+    if real is not FLOAT64:
+        coefficients = _fitted(_log1p_rest, _log1p_weight, 0.0, 1.0, 8)
+        return _function(
+            "_log1p_unit(x)", "log(1 + x) for x between 0 and 1",
+            *t.horner(coefficients, "x"),
+            "return _fma(x * x, p, x)",
+        )  # fmt: skip
+    with mpmath.workprec(BITS):
+        bound = mpmath.mpf(9) / 16  # from here up, 2 (1 + f) loses less
+        high, low = real.split(mpmath.log(2), 11)
+    return _function(
+        "_log1p_unit(x)", "log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)",
+        f"upper = x > {t.rounded(bound)}",
+        "f = 0.5 * x - 0.5 if upper else x",
+        *_near_one(real, (bound / (2 + bound)) ** 2, 7, f"({t.number(low)} if upper else 0.0)", ""),
+        f"return ({t.number(high)} if upper else 0.0) + (f - near)",
+    )  # fmt: skip
+
+
+def _log1p_rest(x: mpmath.mpf) -> mpmath.mpf:
+    return (mpmath.log1p(x) - x) / x**2
+
+
+def _log1p_weight(x: mpmath.mpf) -> mpmath.mpf:
+    return x**2 / mpmath.log1p(x)
+
+
+@cache
+def log_text(real: Format) -> str:
+    """Return the source of ``_log``."""
+    return _function("_log(x)", "log(x)", *_log_lines(real, "x", ""))
+
+
+@cache
+def log1p_text(real: Format) -> str:
+    """Return the source of ``_log1p``: the logarithm of the rounded sum, and what rounding took."""
+    t = _Text(real)
+    one = t.number(1.0)
+    return _function(
+        "_log1p(x)", "log(1 + x) for x from 0 up",
+        f"u = x + {one}",
+        f"lost = x - (u - {one}) if x < {t.number(2.0**real.digits)} else {t.number(0.0)}",
+        *_log_lines(real, "u", " - lost / u"),
+    )  # fmt: skip
+
+
+def _log_lines(real: Format, x: str, lost: str) -> Lines:
+    """Return the lines that compute a logarithm: x is 2**k (1 + f)."""
+    t = _Text(real)
+    wide = real is FLOAT64
+    with mpmath.workprec(BITS):
+        root = mpmath.sqrt(2)
+        high, low = real.split(mpmath.log(2), 11 if wide else 8)
+        top = ((root - 1) / (root + 1)) ** 2
+        middle = real.bits(real.rounded(1 / root))
+    least, factor = (2.0**-1022, 54) if wide else (2.0**-126, 25)
+    lift, whole = (real.bias << real.digits) - middle, 2.0**real.digits
+    start = f"({t.number(whole + real.bias + factor)} if small else {t.number(whole + real.bias)})"
+    exponent = f"exponent + {real.bits(whole)}"
+    return [
+        f"small = {x} < {t.number(least)}",
+        f"scaled = {x} * {t.number(2.0**factor)} if small else {x}",
+        f"bits = {t.bits('scaled')}",
+        f"exponent = {t.integer(f'(bits + {lift}) >> {real.digits}')}",
+        f"k = {t.value(exponent)} - {start}",
+        f"f = {t.value(f'bits - ((exponent - {real.bias}) << {real.digits})')} - {t.number(1.0)}",
+        *_near_one(real, top, 6 if wide else 3, f"k * {t.number(low)}", lost),
+        f"y = _fma(k, {t.number(high)}, f - near)",
+        f"y = {x} if {x} > {t.number(_largest(real))} else y",
+        f"y = y if {x} > {t.number(0.0)} else {t.number(math.nan)}",
+        f"return {t.number(-math.inf)} if {x} == {t.number(0.0)} else y",
+    ]
+
+
+def _near_one(real: Format, top: mpmath.mpf, degree: int, low: str, lost: str) -> Lines:
+    """Return the lines that set `near` to f - log(1 + f) - low - lost, where f / (2 + f) squared is up to `top`."""
+    t = _Text(real)
+    return [
+        f"s = f / (f + {t.number(2.0)})  # log(1 + f) is 2 atanh(s)",
+        "z = s * s",
+        *t.horner(_fitted(_atanh_rest, _atanh_weight, 0.0, top, degree), "z"),
+        f"half = {t.number(0.5)} * f",
+        f"near = _fma(half, f, -_fma(s, _fma(p, z, half * f), {low})){lost}",
+    ]
+
+
+def _largest(real: Format) -> float:
+    return (2.0 - 2.0**-real.digits) * 2.0**real.bias
+
+
+def _atanh_rest(z: mpmath.mpf) -> mpmath.mpf:
+    s = mpmath.sqrt(z)
+    return (2 * mpmath.atanh(s) - 2 * s) / (s * z)
+
+
+def _atanh_weight(z: mpmath.mpf) -> mpmath.mpf:
+    s = mpmath.sqrt(z)
+    return s * z / (2 * mpmath.atanh(s))
+
+
+def _function(head: str, summary: str, *lines: str) -> str:
+    body = "\n".join(f"    {line}" for line in lines)
+    return f'def {head}:\n    """Return {summary}."""\n{body}'
+
+
+TEXTS: dict[str, Callable[[Format], str]] = {
+    "_exp": exp_text, "_raised_decay": raised_decay_text, "_log1p_unit": log1p_unit_text,
+    "_log": log_text, "_log1p": log1p_text,
+}  # fmt: skip
+"""The functions by name, those that others call first."""
+
+FORMATS = {real.name: real for real in (FLOAT64, FLOAT32)}

@@ -1,0 +1,188 @@
+"""Chunks: the loop over the elements of a loss, cut so that each part of it becomes vector instructions.
+
+A loop over named scalars comes in; loops over one chunk of elements after another go out. A function that is a
+polynomial in the kernel gets a loop of its own, since two of them do not fit into the registers; what is added up is
+first written to a block, then summed in lanes; and a sum that cancels, which few do, is left to a second look at the
+elements that have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import sympy
+from sympy.functions.elementary.piecewise import ExprCondPair
+
+from symloss.language.axes import Index
+from symloss.language.nodes import Access
+from symloss.lowering.nodes import (
+    ROW,
+    Assign,
+    Begin,
+    Buffer,
+    Chunks,
+    Doubt,
+    Loop,
+    Node,
+    Store,
+    Total,
+    Update,
+    When,
+)
+from symloss.stability.careful import cancels, careful
+from symloss.stability.expansion import SERIES
+
+
+@dataclass
+class _Cut:
+    """The loop under the knife: what goes before the chunks, and what each chunk does."""
+
+    index: Index
+    taken: set[str]
+    buffers: list[Buffer] = field(default_factory=list)
+
+    def buffer(self, base: str, dtype: str = "float64") -> str:
+        """Return the name of a new block of numbers."""
+        name, number = f"{base}_block", 1
+        while name in self.taken:
+            number += 1
+            name = f"{base}_block_{number}"
+        self.taken.add(name)
+        self.buffers.append(Buffer(name, (self.index.axis.name,), blocked=True, dtype=dtype))
+        return name
+
+
+def by_chunks(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
+    """Return a kernel's nodes with its loop cut into chunks, or as they are where there are loops in the loop.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        Of an elementwise loss, its scalars named.
+    taken : set of str
+        Names in use; those of the blocks are added.
+    """
+    loops = [node for node in nodes if isinstance(node, Loop)]
+    if len(loops) != 1 or not all(isinstance(n, Assign | Store | Update) for n in loops[0].body):
+        return nodes
+    (loop,) = loops
+    cut = _Cut(loop.index, taken)
+    chunks = Chunks(loop.index, tuple(_chunk(loop, cut)))
+    if not cut.buffers:  # nothing to be kept
+        return nodes
+    place = nodes.index(loop)
+    return (*cut.buffers, *nodes[:place], chunks, *nodes[place + 1 :])
+
+
+def _chunk(loop: Loop, cut: _Cut) -> Iterator[Node]:
+    """Yield the loops over one chunk."""
+    body = tuple(_summed_by_blocks(loop.body, cut))
+    totals = [n for n in body if isinstance(n, Total)]
+    guarded = [n for n in body if isinstance(n, Store) and n.guard]
+    series = [n for n in body if isinstance(n, Assign) and isinstance(n.expression, SERIES)]
+    rest = tuple(n for n in body if n not in totals and n not in guarded)
+    for node in series:
+        block = cut.buffer(node.name)
+        kept = replace(node, expression=Access(block, ROW), comment="")
+        before = _needed(rest[: rest.index(node)], node.expression)
+        yield Loop(loop.index, (*before, Store(block, (ROW,), node.expression)), block=True)
+        rest = tuple(kept if n == node else n for n in rest)
+    stored = [n.expression for n in rest if isinstance(n, Store)]
+    wanted = _needed(rest, *stored)
+    yield from _with_second_look(loop.index, tuple(n for n in rest if isinstance(n, Store) or n in wanted), cut)
+    yield from totals
+    for store in guarded:
+        yield When(store.guard, (Loop(loop.index, (replace(store, guard=""),), block=True),))
+
+
+def _summed_by_blocks(body: Iterable[Node], cut: _Cut) -> Iterator[Node]:
+    """Yield the nodes of a loop with every sum written to a block first; what is the same number is one block."""
+    blocks: dict[sympy.Expr, Access] = {}
+    for node in body:
+        match node:
+            case Update():
+                block = blocks[node.expression] = Access(cut.buffer(node.name), ROW)
+                yield Store(block.name, (ROW,), node.expression)
+                yield Total(node.name, block.name, cut.index.axis.name, compensated=node.op == "compensated")
+            case Store() if node.guard and node.guard != "add":
+                yield replace(node, expression=blocks.get(node.expression, node.expression))
+            case _:
+                yield node
+
+
+def _needed(body: tuple[Node, ...], *wanted: sympy.Basic) -> tuple[Assign, ...]:
+    """Return the assignments that expressions are computed from."""
+    names = set().union(*(_names(w) for w in wanted))
+    found: list[Assign] = []
+    for node in reversed(body):
+        if isinstance(node, Assign) and node.name in names:
+            names |= _names(node.expression)
+            found.insert(0, node)
+    return tuple(found)
+
+
+def _names(node: sympy.Basic) -> set[str]:
+    return {s.name for s in node.free_symbols if isinstance(s, sympy.Symbol)}
+
+
+def _with_second_look(index: Index, body: tuple[Node, ...], cut: _Cut) -> Iterator[Node]:
+    """Yield the loop over a chunk without its rare parts, and the one that does those where they are called for."""
+    body, sums = _with_sums_named(body, cut.taken)
+    if not sums:
+        yield Loop(index, body, block=True)
+        return
+    quick: tuple[Node, ...] = tuple(
+        replace(n, expression=_swapped(n.expression, sums)) if isinstance(n, Assign | Store) else n for n in body
+    )
+    doubts = cut.buffer("doubt", "int64")
+    conditions = tuple(cancels(part.args[1], part.args[2]) for part in sums)
+    yield Begin("doubtful", "count")
+    yield Loop(index, (*quick, Doubt("doubtful", doubts, conditions)), block=True)
+    stores = tuple(n for n in body if isinstance(n, Store) and _has_a_sum(n, body))
+    again: tuple[Node, ...] = (*_needed(body, *(s.expression for s in stores)), *stores)
+    yield When("doubtful > 0", (Loop(index, (When(f"{doubts}[row] > 0", again),), block=True),))
+
+
+def _with_sums_named(body: tuple[Node, ...], taken: set[str]) -> tuple[tuple[Node, ...], dict[sympy.Basic, sympy.Expr]]:
+    """Return a body in which every sum that may cancel, and its size, has a name; and the plain sum for each."""
+    nodes: list[Node] = []
+    sums: dict[sympy.Basic, sympy.Expr] = {}
+    named: dict[sympy.Basic, sympy.Expr] = {}
+    for node in body:
+        if isinstance(node, Assign | Store):
+            for part in sorted(node.expression.atoms(careful) - named.keys(), key=sympy.default_sort_key):
+                names = [_fresh(base, taken) for base in ("plain_sum", "size")]
+                nodes += [Assign(n, e) for n, e in zip(names, part.args[1:3], strict=True)]
+                found = [sympy.Symbol(n, real=True) for n in names]
+                named[part] = part.func(part.args[0], *found, *part.args[3:])
+                sums[named[part]] = found[0]
+            node = replace(node, expression=_swapped(node.expression, named))
+        nodes.append(node)
+    return tuple(nodes), sums
+
+
+def _has_a_sum(store: Store, body: tuple[Node, ...]) -> bool:
+    """Tell whether a store is computed from a sum that may cancel."""
+    expressions = (store.expression, *(n.expression for n in _needed(body, store.expression)))
+    return any(e.has(careful) for e in expressions)
+
+
+def _swapped(node: sympy.Basic, table: Mapping[sympy.Basic, sympy.Expr]) -> sympy.Basic:
+    """Return an expression with parts replaced, its order as it was: it decides how the rest is rounded."""
+    if node in table:
+        return table[node]
+    arguments = tuple(_swapped(a, table) for a in node.args)
+    if arguments == node.args:
+        return node
+    plain = isinstance(node, sympy.logic.boolalg.Boolean | ExprCondPair)
+    return node.func(*arguments) if plain else node.func(*arguments, evaluate=False)
+
+
+def _fresh(base: str, taken: set[str]) -> str:
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}_{number}"
+    taken.add(name)
+    return name
