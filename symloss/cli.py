@@ -149,22 +149,23 @@ def _without(rule: str, names: Sequence[str], settings: Settings) -> int:
 
 
 def _table(verdicts: Sequence[pipeline.Verdict]) -> Table:
-    """Return the table of largest errors, in units of the last place."""
+    """Return the table of largest errors, in units of the last place; of "fast", over 1 + the condition number."""
     table = Table("loss", "dtype", "value", "gradient", "Hessian", "product", "zeros", "claims", "", box=None)
     for verdict in verdicts:
-        for dtype in ("float64", "float32"):
-            rows = [r for r in verdict.rows if r["dtype"] == dtype]
+        kinds = [(d, [r for r in verdict.rows if r["dtype"] == d], "max_ulp") for d in ("float64", "float32")]
+        kinds += [("fast", list(verdict.fast), "max_conditioned")] if verdict.fast else []
+        for kind, rows, key in kinds:
+            first = kind == "float64"
 
-            def worst(quantity: str, rows: list[dict[str, Any]] = rows) -> str:
-                found = [float(r["max_ulp"]) for r in rows if r["quantity"] == quantity]
+            def worst(quantity: str, rows: list[dict[str, Any]] = rows, key: str = key) -> str:
+                found = [float(r[key]) for r in rows if r["quantity"] == quantity]
                 return f"{max(found, default=0.0):.3g}"
 
             held = sum(c["status"] != "refuted" for c in verdict.claims)
             table.add_row(
-                verdict.name if dtype == "float64" else "", dtype, worst("value"), worst("gradient"),
+                verdict.name if first else "", kind, worst("value"), worst("gradient"),
                 worst("hessian_diagonal"), worst("hessian_product"), str(sum(r["false_zeros"] for r in rows)),
-                f"{held}/{len(verdict.claims)}" if dtype == "float64" else "",
-                SIGNS[verdict.status] if dtype == "float64" else "",
+                f"{held}/{len(verdict.claims)}" if first else "", SIGNS[verdict.status] if first else "",
             )  # fmt: skip
     return table
 

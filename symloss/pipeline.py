@@ -193,12 +193,14 @@ class Verdict:
     claims: tuple[dict[str, Any], ...]
     file: Path
     peers: tuple[dict[str, Any], ...] = ()
+    fast: tuple[dict[str, Any], ...] = ()
 
 
 def hashes_of(definition: Definition, output: Path) -> dict[str, str]:
     """Return the hashes that evidence must carry to speak of this definition and its kernel."""
     kernel = file_hash(output / f"{definition.name}.py")
-    return {"definition": digest_of(definition), "rules": rules_digest(), "kernel": kernel}
+    found = {"definition": digest_of(definition), "rules": rules_digest(), "kernel": kernel}
+    return found | ({"fast": file_hash(output / "fast" / f"{definition.name}.py")} if has_fast(definition) else {})
 
 
 def verify(
@@ -266,17 +268,21 @@ def _verify_one(
     folder, every = output or OWN_OUTPUT, catalogue.find(definitions)
     definition = every[name]
     path, hashes = folder / "evidence" / f"{definition.name}.json", hashes_of(definition, folder)
-    loss = load(definition.name, package=None if output is None else folder)
+    package = None if output is None else folder
+    loss = load(definition.name, package=package)
+    fast = load(definition.name, package=package, accuracy="fast") if has_fast(definition) else None
     text = (folder / f"{definition.name}.py").read_text(encoding="utf-8")
     mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED)
     evidence = verify_loss(
         definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=set_threads,
-        mutants=[mutants.row(SEED)], peers=_peers(definition, path, measured=peers),
+        fast=fast, mutants=[mutants.row(SEED)], peers=_peers(definition, path, measured=peers),
         exhaustive=_exhaustive(definition, loss, path, hashes["kernel"], swept=full, progress=progress),
     )  # fmt: skip
     write(evidence, path)
-    rows, checks, claims, others = (tuple(evidence[key]) for key in ("accuracy", "checks", "claims", "peers"))
-    return Verdict(definition.name, evidence["status"], rows, checks, claims, path, others)
+    rows, narrow, checks, claims, others = (
+        tuple(evidence[key]) for key in ("accuracy", "fast", "checks", "claims", "peers")
+    )
+    return Verdict(definition.name, evidence["status"], rows, checks, claims, path, others, narrow)
 
 
 def _exhaustive(

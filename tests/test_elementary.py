@@ -6,7 +6,6 @@ import importlib.util
 import math
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 

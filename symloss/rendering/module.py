@@ -60,9 +60,10 @@ def render_module(
             recipes[recipe.name], operations = format_recipe(recipe)
             used |= operations
     carried = source_of(used, real)
+    described = specification(definition, formula, digest, ACCURACIES[real])
     return ENVIRONMENT.get_template("module.py.jinja").render(
         title=definition.title, summary=_lower_first(definition.summary), formula=formula, hash=digest,
-        version=VERSION, shapes=_shapes(definition), spec=_literal(specification(definition, formula, digest, ACCURACIES[real])),
+        version=VERSION, shapes=_shapes(definition), spec=_literal(described),
         narrow=real is not FLOAT64,
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, products=GEMM if "_multiply" in used else "",

@@ -131,7 +131,7 @@ def _count(plan: Plan, ready: Prepared) -> float:
         return execute(plan.kernels_for(ready.dtype)["count"], ready)[0]
     if ready.weight.size:
         with np.errstate(over="ignore"):
-            return float(ready.weight.sum())
+            return float(ready.weight.sum(dtype=F64))
     return float(ready.rows * ready.per)
 
 

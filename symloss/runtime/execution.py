@@ -5,7 +5,6 @@ The grain is fixed, so that results do not depend on how many threads run the ch
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from symloss.runtime.arrays import Array
 from symloss.runtime.preparation import Prepared
-from symloss.runtime.threads import run_all
+from symloss.runtime.threads import ordered_sum, run_all
 
 Sums = list[NDArray[np.float64]]
 
@@ -86,17 +85,9 @@ def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ..
         return total or 0.0, added
 
     parts = run_all(one, -(-rows // step))
-    total = _ordered_sum([part[0] for part in parts])
+    total = ordered_sum([part[0] for part in parts])
     with np.errstate(over="ignore", invalid="ignore"):
         return total, [np.sum([part[1][k] for part in parts], axis=0) for k in range(len(sums))]
-
-
-def _ordered_sum(parts: list[float]) -> float:
-    """Add exactly and round once; where there are infinities or NaN, as floats add them."""
-    try:
-        return math.fsum(parts)
-    except (OverflowError, ValueError):  # a partial sum beyond the format; inf - inf
-        return sum(parts)
 
 
 def _is_from_cache(trace: TracebackType | None) -> bool:

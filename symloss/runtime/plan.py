@@ -87,8 +87,8 @@ class Plan:
         The places of the differentiable inputs.
     everything : Wanted
         Derivatives in every differentiable input.
-    unwanted, unweighted : arrays
-        What kernels take where the value of each sample is not wanted (by dtype), and where there are no weights.
+    unwanted, unweighted : mappings of dtype to array
+        What kernels take where the value of each sample is not wanted, and where there are no weights.
     variants : tuple of Plan
         Those of the other combinations of alternatives.
     quick : Quick, optional
@@ -108,7 +108,7 @@ class Plan:
     at: tuple[int, ...]
     everything: Wanted
     unwanted: Mapping[np.dtype[Any], Array]
-    unweighted: Array
+    unweighted: Mapping[np.dtype[Any], Array]
     variants: tuple[Plan, ...]
     quick: Quick | None
 
@@ -141,7 +141,7 @@ def checked_scalars(
 
 
 def make_plan(module: ModuleType, fast: ModuleType | None = None) -> Plan:
-    """Return the plan for the calls of a generated module, with kernels for float32 arrays from another if there is one.
+    """Return the plan for the calls of a generated module; kernels for float32 arrays may come from another.
 
     Raises
     ------
@@ -172,7 +172,8 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
         for m in (module, fast or module)
     )
     unwanted = {dtype: np.empty(nothing, dtype) for dtype in (F32, F64)}
-    unweighted = np.empty(nothing)
+    unweighted: dict[np.dtype[Any], Array] = {F64: np.empty(nothing)}
+    unweighted[F32] = unweighted[F64] if fast is None else np.empty(nothing, F32)
     quick = None
     bounded = tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain))
     if can_be_quick(spec) and not required and (not bounded or "outside" in kernels):

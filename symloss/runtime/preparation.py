@@ -105,7 +105,9 @@ def _alike(plan: Plan, values: tuple[Array, ...], parameters: Sequence[Any]) -> 
     shape = first.shape
     inputs = list(values) if first.ndim == 1 else [value.reshape(-1) for value in values]
     shapes = [shape] * len(inputs)
-    return Prepared(inputs, parameters, plan.unweighted, shapes, shapes, shape, first.dtype, first.size, GRAIN, 1)
+    return Prepared(
+        inputs, parameters, plan.unweighted[first.dtype], shapes, shapes, shape, first.dtype, first.size, GRAIN, 1
+    )
 
 
 def _elementwise(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array | None,
@@ -125,7 +127,7 @@ def _elementwise(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: 
         parameters = _with_tensors(plan, parameters, settings, {})
     size = math.prod(shape)
     inputs = [_flat(a, shape, dtype) for a in arrays]
-    flat_weight = plan.unweighted if weight is None else _weights(plan, weight, shape)
+    flat_weight = plan.unweighted[dtype] if weight is None else _weights(plan, weight, shape, dtype)
     return Prepared(inputs, parameters, flat_weight, shapes, [shape] * len(shapes), shape, dtype, size, GRAIN, 1)
 
 
@@ -157,7 +159,9 @@ def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array |
         expected = ", ".join(f"{axis}={sizes[axis]}" for axis in spec.sample_axes)
         message = f"{spec.name}: sample_weight must have shape ({expected}), got {weight.shape}"
         raise ValueError(message)
-    flat_weight = plan.unweighted if weight is None else _weights(plan, weight, sample_shape).reshape(sample_shape)
+    flat_weight = plan.unweighted[dtype]
+    if weight is not None:
+        flat_weight = _weights(plan, weight, sample_shape, dtype).reshape(sample_shape)
     return Prepared(inputs, parameters, flat_weight, shapes, shapes, sample_shape, dtype, rows, step,
                     math.prod(sample_shape[1:]))  # fmt: skip
 
@@ -170,9 +174,9 @@ def _flat(array: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
     return array if array.ndim == 1 else array.reshape(-1)
 
 
-def _weights(plan: Plan, weight: Array, shape: Shape) -> Array:
-    """Return one float64 weight for each sample."""
-    found = _flat(weight, shape, F64)
+def _weights(plan: Plan, weight: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Return one weight for each sample, in the arithmetic of the kernels for arrays of `dtype`."""
+    found = _flat(weight, shape, plan.unweighted[dtype].dtype)
     check_weights(plan.spec, found)
     return found
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
 from symloss.runtime.spec import Spec
-from symloss.runtime.threads import GRAIN
+from symloss.runtime.threads import GRAIN, ordered_sum, run_all
 
 _LARGEST = float(np.finfo(F32).max)
 _SIMPLE = frozenset((float, int, bool))
@@ -34,7 +34,7 @@ class Quick:
         Inputs.
     unwanted : mapping of dtype to array
         What kernels take where the value of each sample is not wanted.
-    unweighted : array
+    unweighted : mapping of dtype to array
         What they take where there are no weights.
     defaults : tuple
         The kernel arguments where no parameter is given.
@@ -47,7 +47,7 @@ class Quick:
     kernels: Mapping[np.dtype[Any], Mapping[str, Callable[..., Any]]]
     count: int
     unwanted: Mapping[np.dtype[Any], Array]
-    unweighted: Array
+    unweighted: Mapping[np.dtype[Any], Array]
     defaults: tuple[Any, ...]
     settled: Callable[[Mapping[str, Any]], Any]
     known: dict[Any, Any] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def quickly(quick: Quick, kernel: str, inputs: tuple[Any, ...], reduction: str, 
     if type(first) is not np.ndarray:
         return None
     dtype, shape = first.dtype, first.shape
-    if len(shape) != 1 or not 0 < shape[0] <= GRAIN or (dtype is not F32 and dtype is not F64):
+    if len(shape) != 1 or shape[0] == 0 or (dtype is not F32 and dtype is not F64):
         return None
     for x in inputs:
         if type(x) is not np.ndarray or x.dtype is not dtype or x.shape != shape or not x.flags.carray:
@@ -90,28 +90,37 @@ def quickly(quick: Quick, kernel: str, inputs: tuple[Any, ...], reduction: str, 
     parameters = _settled(quick, settings) if settings else quick.defaults
     kernels = quick.kernels[dtype]
     outside = kernels.get("outside")
-    if parameters is None or (outside is not None and outside(*inputs) > 0.0):
+    if parameters is None or (outside is not None and _run(outside, inputs, (), ()) > 0.0):
         return None
-    if reduction == "mean":
-        scale = 1.0 / shape[0]
-    elif reduction == "sum":
-        scale = 1.0
-    else:
+    count = shape[0] if reduction == "mean" else 1 if reduction == "sum" else 0
+    if count == 0:
         return None
+    weights, unwanted = quick.unweighted[dtype], quick.unwanted[dtype]
     if kernel == "value":
-        total = kernels[kernel](*inputs, *parameters, quick.unweighted, quick.unwanted[dtype])
-        return rounded(total / shape[0] if reduction == "mean" else total, dtype)
+        return rounded(_run(kernels[kernel], inputs, (*parameters, weights, unwanted), ()) / count, dtype)
     wanted = 2 if kernel == "gradient_and_hessian" else 1
     outputs = _outputs(first, inputs, out, wanted)
     if outputs is None:
         return None
     if kernel != "value_and_gradient":
-        kernels[kernel](*inputs, *parameters, quick.unweighted, scale, *outputs)
+        _run(kernels[kernel], inputs, (*parameters, weights, 1.0 / count), outputs)
         return outputs if wanted == 2 else outputs[0]
-    total = kernels[kernel](
-        *inputs, *parameters, quick.unweighted, scale, quick.unwanted[dtype], outputs[0]
-    )  # fmt: skip
-    return rounded(total / shape[0] if reduction == "mean" else total, dtype), outputs[0]
+    total = _run(kernels[kernel], inputs, (*parameters, weights, 1.0 / count, unwanted), outputs)
+    return rounded(total / count, dtype), outputs[0]
+
+
+def _run(kernel: Callable[..., Any], inputs: tuple[Array, ...], between: tuple[Any, ...],
+         outputs: tuple[Array, ...]) -> float:  # fmt: skip
+    """Run a kernel over chunks of the samples, as `symloss.runtime.execution` does, and return the total."""
+    size = inputs[0].shape[0]
+    if size <= GRAIN:
+        return kernel(*inputs, *between, *outputs) or 0.0
+
+    def one(k: int) -> float:
+        own = slice(k * GRAIN, (k + 1) * GRAIN)
+        return kernel(*[a[own] for a in inputs], *between, *[a[own] for a in outputs]) or 0.0
+
+    return ordered_sum(run_all(one, -(-size // GRAIN)))
 
 
 def _settled(quick: Quick, settings: Mapping[str, Any]) -> Any:

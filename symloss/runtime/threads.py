@@ -6,6 +6,7 @@ pool of our own never aborts or hangs when several Python threads call at once, 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-GRAIN = 16384
+GRAIN = 32768
 """Elements that one task takes. Fixed, so that partial sums do not depend on the number of threads."""
 
 
@@ -138,3 +139,11 @@ def run_all(task: Callable[[int], Result], count: int) -> list[Result]:
         if failure is not None:
             raise failure
     return [results[k] for k in range(count)]
+
+
+def ordered_sum(parts: list[float]) -> float:
+    """Add exactly and round once; where there are infinities or NaN, as floats add them."""
+    try:
+        return math.fsum(parts)
+    except (OverflowError, ValueError):  # a partial sum beyond the format; inf - inf
+        return sum(parts)

@@ -31,7 +31,7 @@ def condition_number(
     request : Request
         Where the result is taken.
     names : iterable of str
-        The inputs that are moved.
+        The inputs and scalar parameters that are moved.
     exact : flint.arb
         The result there.
     compute : callable
@@ -48,12 +48,15 @@ def condition_number(
     rng, largest = np.random.default_rng(seed), 0.0
     moved_names = tuple(names)
     for _ in range(TRIALS):
-        tensors = dict(request.tensors)
+        tensors, scalars = dict(request.tensors), dict(request.scalars)
         for name in moved_names:
+            if name in scalars:
+                scalars[name] = scalars[name] * (1 + STEP * rng.choice([-1.0, 1.0]))
+                continue
             array = np.asarray(tensors[name], np.float64)
             tensors[name] = array * (1 + STEP * rng.choice([-1.0, 1.0], array.shape))
         try:
-            moved = compute(replace(request, tensors=tensors))
+            moved = compute(replace(request, tensors=tensors, scalars=scalars))
         except Undecided:
             continue
         with working(256, 0):

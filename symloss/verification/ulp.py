@@ -29,10 +29,13 @@ class Error:
         In units of the last place of the correctly rounded result; infinite where there is none.
     kind : str
         ``""``, ``"false zero"``, ``"nan"``, ``"inf"`` or ``"sign"``.
+    distance : float
+        The distance to the truth in the same units, whatever the kind; infinite for NaN.
     """
 
     ulp: float
     kind: str = ""
+    distance: float = math.inf
 
 
 def round_to(ball: Any, dtype: Any = np.float64) -> tuple[float, int]:
@@ -89,7 +92,7 @@ def ulp_error(computed: Any, exact: Any, dtype: Any) -> Error:
     if math.isnan(value):
         return Error(math.inf, "nan")
     if math.isinf(truth) and value == truth:
-        return Error(0.0)
+        return Error(0.0, distance=0.0)
     overflow = math.isinf(value) or math.isinf(truth)
     with working(160, 0):
         # an infinity stands for the first number that the format no longer has
@@ -99,7 +102,7 @@ def ulp_error(computed: Any, exact: Any, dtype: Any) -> Error:
     if overflow and not ulp <= MISSED_OVERFLOW:
         return Error(math.inf, "inf")
     if value == 0.0 and abs(truth) >= float(info.tiny):
-        return Error(math.inf, "false zero")
+        return Error(math.inf, "false zero", ulp)
     if value * truth < 0 and abs(truth) >= float(info.tiny):
-        return Error(math.inf, "sign")
-    return Error(ulp)
+        return Error(math.inf, "sign", ulp)
+    return Error(ulp, distance=ulp)
