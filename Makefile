@@ -8,7 +8,7 @@ APT    := $(if $(filter 0,$(shell id -u)),,sudo) apt-get
 # Few and named: the whole of TeX Live is 7 GB, these are a small part of it.
 TEX_PACKAGES := latexmk lmodern texlive-latex-base
 
-.PHONY: build install test lint format check verify-full docs docs-tools peers clean
+.PHONY: build install test lint format check verify-full docs docs-tools peers bench clean
 
 build: install ## environment, then kernels, evidence and documentation
 	$(BIN)/symloss build
@@ -38,6 +38,10 @@ check: install ## the committed output is what the definitions give
 verify-full: peers ## the slow ladder: more points, every check, every peer
 	$(BIN)/symloss verify --full
 	SYMLOSS_SLOW=1 $(BIN)/python -m pytest tests/peers
+
+bench: install ## the whole grid, beside every library that the peers extra installs
+	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev,peers]'
+	$(BIN)/symloss bench --grid --compiled
 
 docs: install
 	$(BIN)/symloss docs

@@ -18,6 +18,8 @@ from rich.table import Table
 
 from symloss import pipeline
 from symloss.ablation import UnknownRule, effect
+from symloss.bench.report import COLUMNS, cells, markdown, summary
+from symloss.bench.run import chosen, machine, run
 from symloss.language.errors import DefinitionError
 
 ABLATED = 120
@@ -134,11 +136,11 @@ def _without(rule: str, names: Sequence[str], settings: Settings) -> int:
     """Tell what is worse without a rule; 1 where anything is."""
     effects = []
     with progress(settings, "verify") as report:
-        chosen = pipeline.select(names, settings.definitions)
-        for number, definition in enumerate(chosen):
-            report(definition.name, number, len(chosen))
+        losses = pipeline.select(names, settings.definitions)
+        for number, definition in enumerate(losses):
+            report(definition.name, number, len(losses))
             effects.append(effect(definition, rule, ABLATED))
-        report("", len(chosen), len(chosen))
+        report("", len(losses), len(losses))
     settings.data([dataclasses.asdict(e) for e in effects])
     lines = [f"{e.loss} without {rule}: {line}" for e in effects for line in e.what]
     for line in lines:
@@ -213,6 +215,34 @@ def verify(names: tuple[str, ...], full: bool, peers: bool, without: str, **opti
     if without:
         return _without(without, names, settings_of(options))
     return _verify(names, settings_of(options), full, peers)
+
+
+@cli.command()
+@click.argument("names", nargs=-1)
+@click.option("--grid", is_flag=True, help="Every case: all sizes and dtypes, rows and pairs too.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processors to run on.")
+@click.option("--compiled", is_flag=True, help="Let torch compile too: several seconds a case.")
+@click.option("--write", type=click.Path(path_type=Path), help="Also write the table as Markdown.")
+@common
+def bench(names: tuple[str, ...], grid: bool, threads: int, compiled: bool, write: Path | None, **options: Any) -> int:
+    """Time kernels beside the installed libraries, in turns."""
+    settings = settings_of(options)
+    try:
+        cases = chosen(names, grid=grid)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    with progress(settings, "bench") as report:
+        timings = run(cases, threads, compiled=compiled, progress=report)
+    settings.data({"machine": machine(threads), "cases": [t.row() for t in timings]})
+    table = Table(*COLUMNS, box=None)
+    for timing in timings:
+        table.add_row(*cells(timing))
+    settings.say(machine(threads))
+    settings.say(table)
+    settings.say(summary(timings))
+    if write is not None:
+        write.write_text(markdown(timings, machine(threads)), encoding="utf-8")
+    return 0
 
 
 @cli.command()

@@ -16,7 +16,7 @@ import pytest
 
 import symloss
 from symloss.runtime import threads
-from symloss.runtime.execution import ordered_sum
+from symloss.runtime.threads import ordered_sum
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TOY = symloss.load("toy_elementwise", package=FIXTURES)

@@ -22,7 +22,7 @@ from symloss.lowering.nodes import (
 
 
 def cost(kernel: Kernel) -> sympy.Expr:
-    """Return the operations of a kernel, each elementary function counted as one; second looks, which are rare, as none."""
+    """Return the operations of a kernel, each elementary function counted as one, a second look as none."""
     return sympy.expand(_cost(kernel.body))
 
 

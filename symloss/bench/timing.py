@@ -1,0 +1,84 @@
+"""Timing: contenders take turns, so that a slow moment of the machine hits all alike; medians go out."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from symloss.bench.cases import Case
+from symloss.bench.contenders import OURS, contenders
+
+TURN = 2e-3
+"""Seconds that one turn takes at least, where a call is shorter."""
+ROUNDS = 15
+LIMIT = 4.0
+"""Seconds for all rounds of one contender, but for three."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a case took.
+
+    Parameters
+    ----------
+    case : Case
+        What was computed.
+    seconds : dict of str to float
+        The median call of each contender; ``"stream"`` only reads and writes.
+    first : dict of str to float
+        The first call of each, which loads or compiles.
+    """
+
+    case: Case
+    seconds: dict[str, float]
+    first: dict[str, float]
+
+    @property
+    def best_peer(self) -> tuple[str, float]:
+        """The fastest of the others."""
+        others = {n: s for n, s in self.seconds.items() if n != "stream" and n.split(",")[0] not in OURS}
+        return min(others.items(), key=lambda item: item[1], default=("", float("nan")))
+
+    def ratio(self, ours: str) -> float:
+        """Return the time of the fastest of the others over one of ours."""
+        return self.best_peer[1] / self.seconds[ours]
+
+    def row(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        name, seconds = self.best_peer
+        return {
+            "loss": self.case.loss, "quantity": self.case.quantity, "shape": list(self.case.shape),
+            "dtype": self.case.dtype, "seconds": self.seconds, "first_call": self.first, "best_peer": name,
+            "ratios": {ours: seconds / s for ours, s in self.seconds.items() if ours.split(",")[0] in OURS},
+        }  # fmt: skip
+
+
+def time_case(case: Case, *, compiled: bool) -> Timing:
+    """Time every contender of a case, in turns."""
+    calls: dict[str, Callable[[], Any]] = {}
+    first: dict[str, float] = {}
+    for name, call in contenders(case, compiled=compiled):
+        calls[name], first[name] = call, _once(call, 1)
+    repeats = {name: max(1, round(TURN / max(_once(call, 1), 1e-7))) for name, call in calls.items()}
+    turns: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(ROUNDS):
+        for name, call in calls.items():
+            if turn < 3 or sum(turns[name]) * repeats[name] < LIMIT:
+                turns[name].append(_once(call, repeats[name]))
+    return Timing(case, {name: statistics.median(found) for name, found in turns.items()}, first)
+
+
+def _once(call: Callable[[], Any], repeats: int) -> float:
+    """Return the seconds of one call, over several in a row."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def geometric_mean(ratios: Iterable[float]) -> float:
+    """Return the geometric mean."""
+    return statistics.geometric_mean(ratios)
