@@ -283,15 +283,15 @@ def _magnified(p: float, x: float, raised: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _cancels(value: float, size: float) -> bool:
+def _cancels(value: float, size: float, near: float) -> bool:
     """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
-    return (abs(value) < 0.25 * size) & (size <= 1e290)
+    return (abs(value) < near * size) & (size <= 1e290)
 
 
 @njit(nogil=True, error_model="numpy")
-def _careful_23f83d(value, size, label_smoothing, target, logit, pos_weight):
+def _careful_23f83d(value, size, near, label_smoothing, target, logit, pos_weight):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not _cancels(value, size):
+    if not _cancels(value, size, near):
         return value
     t2 = _dd_magnitude((logit, 0.0))
     if t2[0] <= (0.5, 0.0)[0]:
@@ -356,9 +356,9 @@ def _careful_23f83d(value, size, label_smoothing, target, logit, pos_weight):
 
 
 @njit(nogil=True, error_model="numpy")
-def _careful_bb6be1(value, size, target, logit, pos_weight):
+def _careful_bb6be1(value, size, near, target, logit, pos_weight):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not _cancels(value, size):
+    if not _cancels(value, size, near):
         return value
     t2 = _dd_magnitude((logit, 0.0))
     if t2[0] <= (0.5, 0.0)[0]:
@@ -446,6 +446,7 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
     """The gradient."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
@@ -467,15 +468,16 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            factor_2 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            inverse = (1.0 / (1.0 + decay))
+            factor_2 = inverse * decay
+            p = ((inverse) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
             factor_3 = t_0 * p
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
             plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
             size = factor_3 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
-            doubt_block[row] = _cancels(plain_sum, size)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -488,14 +490,15 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
                     z = np.float64(logit[i])
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_2 = decay / (1.0 + decay)
-                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    inverse = (1.0 / (1.0 + decay))
+                    factor_2 = inverse * decay
+                    p = ((inverse) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
                     factor_3 = t_0 * p
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
                     plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
                     size = factor_3 + pos_weight * t_1 * sigmoid_minus
-                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, label_smoothing, y, z, pos_weight)
+                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -503,6 +506,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     """Value and gradient in one pass."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
     wanted = value_out.size > 0
     block = np.uint64(1024)
     total_block = np.empty((block,))
@@ -540,14 +544,15 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
-            factor_3 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+            inverse = (1.0 / (1.0 + decay))
+            factor_3 = inverse * decay
+            p = ((inverse) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
             factor_4 = t_0 * p
-            sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
             plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
-            doubt_block[row] = _cancels(plain_sum, size)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -561,13 +566,14 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    factor_3 = decay / (1.0 + decay)
-                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    inverse = (1.0 / (1.0 + decay))
+                    factor_3 = inverse * decay
+                    p = ((inverse) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
                     factor_4 = t_0 * p
-                    sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
                     plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
                     size = factor_4 + pos_weight * t_1 * sigmoid_minus
-                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, label_smoothing, y, z, pos_weight)
+                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
         total += _block_sum(total_block, stop - start)
         if wanted:
             for i in range(start, stop):
@@ -600,10 +606,11 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            factor_2 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
-            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+            inverse = (1.0 / (1.0 + decay))
+            factor_2 = inverse * decay
+            sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+            p = ((inverse) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -611,6 +618,7 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
@@ -633,16 +641,17 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            factor_3 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+            inverse = (1.0 / (1.0 + decay))
+            factor_3 = inverse * decay
+            p = ((inverse) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
             factor_4 = t_0 * p
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
             plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
-            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + factor_2) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
-            doubt_block[row] = _cancels(plain_sum, size)
+            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + factor_2) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -656,14 +665,15 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
                     z = np.float64(logit[i])
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_3 = decay / (1.0 + decay)
-                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    inverse = (1.0 / (1.0 + decay))
+                    factor_3 = inverse * decay
+                    p = ((inverse) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
                     factor_4 = t_0 * p
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
                     plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
                     size = factor_4 + pos_weight * t_1 * sigmoid_minus
-                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, label_smoothing, y, z, pos_weight)
+                    gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -691,10 +701,11 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            factor_2 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
-            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
-            product_logit[i] = seed * (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+            inverse = (1.0 / (1.0 + decay))
+            factor_2 = inverse * decay
+            sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+            p = ((inverse) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            product_logit[i] = seed * (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -752,6 +763,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     sum_label_smoothing_tangent_block = np.empty((block,))
     sum_pos_weight_tangent_block = np.empty((block,))
@@ -785,9 +797,10 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            factor = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
-            sigmoid_minus = ((factor) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            inverse = (1.0 / (1.0 + decay))
+            factor = inverse * decay
+            p = ((inverse) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
+            sigmoid_minus = ((factor) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
             term = 0.5 - y
             term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
             log1p_value = log1p_value_block[row]
@@ -800,8 +813,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             term_4 = 0.5 + y
             plain_sum = term_2
             size = term_4 * p + pos_weight * term_4 * sigmoid_minus
-            product_logit[i] = seed * (direction_parameters[1] * plain_sum + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
-            doubt_block[row] = _cancels(plain_sum, size)
+            product_logit[i] = seed * (direction_parameters[1] * plain_sum + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -814,16 +827,17 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
                     z = np.float64(logit[i])
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor = decay / (1.0 + decay)
-                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
-                    sigmoid_minus = ((factor) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    inverse = (1.0 / (1.0 + decay))
+                    factor = inverse * decay
+                    p = ((inverse) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
+                    sigmoid_minus = ((factor) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
                     term = 0.5 - y
                     term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
                     t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
                     term_4 = 0.5 + y
                     plain_sum = term_2
                     size = term_4 * p + pos_weight * term_4 * sigmoid_minus
-                    product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(plain_sum, size, y, z, pos_weight) + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
+                    product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(plain_sum, size, near, y, z, pos_weight) + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, _block_sum(sum_label_smoothing_tangent_block, stop - start))
         sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, _block_sum(sum_pos_weight_tangent_block, stop - start))
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)

@@ -340,15 +340,15 @@ def _magnified(p: float, x: float, raised: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _cancels(value: float, size: float) -> bool:
+def _cancels(value: float, size: float, near: float) -> bool:
     """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
-    return (abs(value) < 0.25 * size) & (size <= 1e290)
+    return (abs(value) < near * size) & (size <= 1e290)
 
 
 @njit(nogil=True, error_model="numpy")
-def _careful_733a24(value, size, target, logit, gamma):
+def _careful_733a24(value, size, near, target, logit, gamma):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not _cancels(value, size):
+    if not _cancels(value, size, near):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
@@ -374,9 +374,9 @@ def _careful_733a24(value, size, target, logit, gamma):
 
 
 @njit(nogil=True, error_model="numpy")
-def _careful_d2fc49(value, size, gamma, target, logit):
+def _careful_d2fc49(value, size, near, gamma, target, logit):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not _cancels(value, size):
+    if not _cancels(value, size, near):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
     t2 = _dd_add((-1.0, 0.0), t1)
@@ -500,12 +500,13 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            factor_2 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            inverse = (1.0 / (1.0 + decay))
+            factor_2 = inverse * decay
+            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
@@ -564,9 +565,10 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_3 = loss * sample_weight
             total_block[row] = factor_3
-            factor_4 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_4) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_4 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            inverse = (1.0 / (1.0 + decay))
+            factor_4 = inverse * decay
+            sigmoid_minus = ((factor_4) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            p_t = ((inverse) if factor >= 0 else factor_4 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_2, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
         total += _block_sum(total_block, stop - start)
         if wanted:
@@ -581,6 +583,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
     """The exact diagonal of the Hessian."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -621,18 +624,19 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             factor = z * term_2
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            factor_2 = decay / (1.0 + decay)
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            inverse = (1.0 / (1.0 + decay))
+            factor_2 = inverse * decay
+            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term_2
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
             hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
-            doubt_block[row] = _cancels(plain_sum, size)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -647,17 +651,18 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
                     factor = z * term_2
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_2 = decay / (1.0 + decay)
-                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    inverse = (1.0 / (1.0 + decay))
+                    factor_2 = inverse * decay
+                    p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     factor_3 = -z * term_2
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
                     size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
-                    hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * _careful_d2fc49(plain_sum, size, gamma, y, z) * 5.421010862427522e-20)
+                    hessian_logit[i] = (seed * alpha_t * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * _careful_d2fc49(plain_sum, size, near, gamma, y, z) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -665,6 +670,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -704,12 +710,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            factor_2 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            inverse = (1.0 / (1.0 + decay))
+            factor_2 = inverse * decay
+            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             magnified_value = _magnified(p_t, factor, raised_decay_value)
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
@@ -718,7 +725,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
             hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
-            doubt_block[row] = _cancels(plain_sum, size)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -732,19 +739,20 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
                     factor = z * term
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_2 = decay / (1.0 + decay)
-                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    inverse = (1.0 / (1.0 + decay))
+                    factor_2 = inverse * decay
+                    sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     factor_3 = -z * term
                     log1p_value = log1p_value_block[row]
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     magnified_value = _magnified(p_t, factor, raised_decay_value)
                     alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
                     size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
-                    hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * _careful_d2fc49(plain_sum, size, gamma, y, z) * 5.421010862427522e-20)
+                    hessian_logit[i] = (seed * alpha_t * magnified_value * sigmoid_power_value * _careful_d2fc49(plain_sum, size, near, gamma, y, z) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -752,6 +760,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
     """The Hessian times a direction."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -796,15 +805,16 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             sigmoid_power_value = sigmoid_power_value_block[row]
             v_z = np.float64(direction_logit[i])
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            factor_3 = decay / (1.0 + decay)
-            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            inverse = (1.0 / (1.0 + decay))
+            factor_3 = inverse * decay
+            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
             product_logit[i] = seed * sigmoid_power_value * (v_z * alpha_t * _magnified(p_t, factor_2, raised_decay_value) * plain_sum * 5.421010862427522e-20)
-            doubt_block[row] = _cancels(plain_sum, size)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -823,14 +833,15 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     v_z = np.float64(direction_logit[i])
                     alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    factor_3 = decay / (1.0 + decay)
-                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    inverse = (1.0 / (1.0 + decay))
+                    factor_3 = inverse * decay
+                    p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
                     size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
-                    product_logit[i] = seed * sigmoid_power_value * (v_z * alpha_t * _magnified(p_t, factor_2, raised_decay_value) * _careful_d2fc49(plain_sum, size, gamma, y, z) * 5.421010862427522e-20)
+                    product_logit[i] = seed * sigmoid_power_value * (v_z * alpha_t * _magnified(p_t, factor_2, raised_decay_value) * _careful_d2fc49(plain_sum, size, near, gamma, y, z) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -910,6 +921,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     sum_alpha_tangent_block = np.empty((block,))
     sum_gamma_tangent_block = np.empty((block,))
@@ -956,12 +968,13 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            factor_2 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            inverse = (1.0 / (1.0 + decay))
+            factor_2 = inverse * decay
+            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = ((term) if alpha_given else 0.0)
@@ -980,7 +993,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             plain_sum_2 = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_8
             size_2 = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_8
             product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * plain_sum + (v_z * alpha_t * magnified_value * plain_sum_2 * 5.421010862427522e-20))
-            doubt_block[row] = _cancels(plain_sum, size) | _cancels(plain_sum_2, size_2)
+            doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -995,12 +1008,13 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
                     factor = z * term
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    factor_2 = decay / (1.0 + decay)
-                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    inverse = (1.0 / (1.0 + decay))
+                    factor_2 = inverse * decay
+                    sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     log1p_value = log1p_value_block[row]
                     factor_3 = -z * term
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
                     softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
                     case = ((term) if alpha_given else 0.0)
@@ -1014,7 +1028,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
                     size = softplus_minus * p_t + factor_7
                     plain_sum_2 = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_8
                     size_2 = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_8
-                    product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * _careful_733a24(plain_sum, size, y, z, gamma) + (v_z * alpha_t * magnified_value * _careful_d2fc49(plain_sum_2, size_2, gamma, y, z) * 5.421010862427522e-20))
+                    product_logit[i] = seed * sigmoid_power_value * (direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + direction_parameters[0] * term * alpha_t * _careful_733a24(plain_sum, size, near, y, z, gamma) + (v_z * alpha_t * magnified_value * _careful_d2fc49(plain_sum_2, size_2, near, gamma, y, z) * 5.421010862427522e-20))
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)

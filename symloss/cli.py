@@ -234,11 +234,11 @@ def bench(names: tuple[str, ...], grid: bool, threads: int, compiled: bool, writ
     with progress(settings, "bench") as report:
         timings = run(cases, threads, compiled=compiled, progress=report)
     settings.data({"machine": machine(threads), "cases": [t.row() for t in timings]})
-    table = Table(*COLUMNS, box=None)
-    for timing in timings:
-        table.add_row(*cells(timing))
     settings.say(machine(threads))
-    settings.say(table)
+    rows = [COLUMNS, *(cells(timing) for timing in timings)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        settings.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     settings.say(summary(timings))
     if write is not None:
         write.write_text(markdown(timings, machine(threads)), encoding="utf-8")

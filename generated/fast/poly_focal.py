@@ -259,7 +259,8 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            sigmoid_minus = ((decay / (f32(1.0) + decay)) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            inverse = (f32(1.0) / (f32(1.0) + decay))
+            sigmoid_minus = ((inverse * decay) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
@@ -325,10 +326,11 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            factor_3 = decay / (f32(1.0) + decay)
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            inverse = (f32(1.0) / (f32(1.0) + decay))
+            factor_3 = inverse * decay
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             gradient_logit[i] = seed * term * sigmoid_power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + softplus_minus * alpha_t) * p_t)
 
@@ -382,8 +384,9 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            factor_2 = decay / (f32(1.0) + decay)
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            inverse = (f32(1.0) / (f32(1.0) + decay))
+            factor_2 = inverse * decay
+            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
@@ -393,7 +396,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             loss = term_3 * sigmoid_power_value
             factor_4 = loss * sample_weight
             total_block[row] = factor_4
-            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * sigmoid_power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t)
         total += _block_sum(total_block, stop - start)
         if wanted:
@@ -416,7 +419,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
     raised_decay_value_block = np.empty((block,), f32)
     log1p_value_block = np.empty((block,), f32)
     sigmoid_power_value_block = np.empty((block,), f32)
-    term_3 = f32(1.0) - alpha
+    term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -449,18 +452,19 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            term_2 = f32(1.0) + decay
-            factor_2 = decay / term_2
-            p_t = (((f32(1.0) / term_2)) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            inverse = (f32(1.0) / (f32(1.0) + decay))
+            factor_2 = inverse * decay
+            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / term_2)) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_3 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            term_4 = -alpha_t - epsilon * p_t
+            square = (inverse * inverse)
+            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_3 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((f32(1.0) / ((term_2 * term_2)))) if factor < f32(0.0) else f32(np.nan)) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+            term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * ((square * (decay * decay)) if factor >= 0 else square if factor < f32(0.0) else f32(np.nan)) - gamma * (sigmoid_minus * term_3 - gamma * term_4 * p_t) - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -476,7 +480,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
     raised_decay_value_block = np.empty((block,), f32)
     log1p_value_block = np.empty((block,), f32)
     sigmoid_power_value_block = np.empty((block,), f32)
-    term_3 = f32(1.0) - alpha
+    term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -512,17 +516,18 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            term_2 = f32(1.0) + decay
-            factor_3 = decay / term_2
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((f32(1.0) / term_2)) if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_3 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = (((f32(1.0) / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
-            term_4 = -alpha_t - epsilon * p_t
+            inverse = (f32(1.0) / (f32(1.0) + decay))
+            factor_3 = inverse * decay
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            term_3 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
-            gradient_logit[i] = seed * term * sigmoid_power_value * term_6
-            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((f32(1.0) / ((term_2 * term_2)))) if factor_2 < f32(0.0) else f32(np.nan)) - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+            term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+            term_5 = sigmoid_minus * term_3 - gamma * term_4 * p_t
+            gradient_logit[i] = seed * term * sigmoid_power_value * term_5
+            square = (inverse * inverse)
+            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * ((square * (decay * decay)) if factor_2 >= 0 else square if factor_2 < f32(0.0) else f32(np.nan)) - gamma * term_5 - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -538,7 +543,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
     raised_decay_value_block = np.empty((block,), f32)
     log1p_value_block = np.empty((block,), f32)
     sigmoid_power_value_block = np.empty((block,), f32)
-    term_3 = f32(1.0) - alpha
+    term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -572,18 +577,19 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            term_2 = f32(1.0) + decay
-            factor_2 = decay / term_2
-            p_t = (((f32(1.0) / term_2)) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            inverse = (f32(1.0) / (f32(1.0) + decay))
+            factor_2 = inverse * decay
+            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / term_2)) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_3 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            term_4 = -alpha_t - epsilon * p_t
+            square = (inverse * inverse)
+            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_3 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            product_logit[i] = seed * v_z * p_t * sigmoid_power_value * (-epsilon * (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((f32(1.0) / ((term_2 * term_2)))) if factor < f32(0.0) else f32(np.nan)) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
+            term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+            product_logit[i] = seed * v_z * p_t * sigmoid_power_value * (-epsilon * ((square * (decay * decay)) if factor >= 0 else square if factor < f32(0.0) else f32(np.nan)) - gamma * (sigmoid_minus * term_3 - gamma * term_4 * p_t) - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -650,7 +656,8 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = seed * softplus_minus * ((term) if alpha_given else f32(0.0)) * sigmoid_power_value
             sum_alpha_block[row] = factor_3
-            sigmoid_minus = ((decay / (f32(1.0) + decay)) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            inverse = (f32(1.0) / (f32(1.0) + decay))
+            sigmoid_minus = ((inverse * decay) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             factor_4 = seed * sigmoid_minus * sigmoid_power_value
             sum_epsilon_block[row] = factor_4
             alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
@@ -698,9 +705,9 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     sum_epsilon_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
     sum_gamma_tangent_lost = 0.0
-    term_4 = -f32(1.0) - gamma
-    term_5 = f32(1.0) - alpha
-    factor_8 = f32(direction_parameters[2]) * term_4
+    term_3 = -f32(1.0) - gamma
+    term_4 = f32(1.0) - alpha
+    factor_8 = f32(direction_parameters[2]) * term_3
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -734,29 +741,30 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            term_2 = f32(1.0) + decay
-            factor_2 = decay / term_2
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / term_2)) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            inverse = (f32(1.0) / (f32(1.0) + decay))
+            factor_2 = inverse * decay
+            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = (((f32(1.0) / term_2)) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
-            term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
+            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = ((term) if alpha_given else f32(0.0))
             sigmoid_power_value = sigmoid_power_value_block[row]
-            factor_4 = seed * (v_z * term * term_3 - f32(direction_parameters[0]) * softplus_plus * softplus_minus) * case * sigmoid_power_value
+            factor_4 = seed * (v_z * term * term_2 - f32(direction_parameters[0]) * softplus_plus * softplus_minus) * case * sigmoid_power_value
             sum_alpha_tangent_block[row] = factor_4
-            factor_5 = seed * (v_z * term * p_t * term_4 - f32(direction_parameters[0]) * softplus_plus) * sigmoid_minus * sigmoid_power_value
+            factor_5 = seed * (v_z * term * p_t * term_3 - f32(direction_parameters[0]) * softplus_plus) * sigmoid_minus * sigmoid_power_value
             sum_epsilon_tangent_block[row] = factor_5
-            alpha_t = ((alpha * y + term_5 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            term_6 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            factor_6 = -term_6 * p_t
-            term_7 = -alpha_t - epsilon * p_t
-            factor_7 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * term_6 + v_z * term * (gamma * term_6 * softplus_plus * p_t + factor_6 - softplus_plus * sigmoid_minus * term_7) - f32(direction_parameters[2]) * softplus_plus * sigmoid_minus - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
+            alpha_t = ((alpha * y + term_4 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+            factor_6 = -term_5 * p_t
+            term_6 = -alpha_t - epsilon * p_t
+            factor_7 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_6 - softplus_plus * sigmoid_minus * term_6) - f32(direction_parameters[2]) * softplus_plus * sigmoid_minus - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
             sum_gamma_tangent_block[row] = factor_7
-            term_8 = sigmoid_minus * term_7 - gamma * term_6 * p_t
-            product_logit[i] = seed * (f32(direction_parameters[0]) * term * (factor_6 - softplus_plus * term_8) + v_z * p_t * (-epsilon * (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((f32(1.0) / ((term_2 * term_2)))) if factor < f32(0.0) else f32(np.nan)) - gamma * term_8 - sigmoid_minus * term_7 - gamma * sigmoid_minus * term_7 - gamma * term_6 * sigmoid_minus) + f32(direction_parameters[1]) * term * case * term_3 + factor_8 * term * p_t * sigmoid_minus) * sigmoid_power_value
+            term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
+            square = (inverse * inverse)
+            product_logit[i] = seed * (f32(direction_parameters[0]) * term * (factor_6 - softplus_plus * term_7) + v_z * p_t * (-epsilon * ((square * (decay * decay)) if factor >= 0 else square if factor < f32(0.0) else f32(np.nan)) - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus) + f32(direction_parameters[1]) * term * case * term_2 + factor_8 * term * sigmoid_minus * p_t) * sigmoid_power_value
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
         sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, _block_sum(sum_epsilon_tangent_block, stop - start))
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))

@@ -103,9 +103,9 @@ def format_recipe(recipe: Recipe) -> tuple[str, set[str]]:
     names = ", ".join(leaf.name for leaf in recipe.leaves)
     body = "\n".join(f"    {line}" for line in lines.lines)
     source = (
-        f"def {recipe.name}(value, size, {names}):\n"
+        f"def {recipe.name}(value, size, near, {names}):\n"
         f'    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""\n'
-        f"    if not _cancels(value, size):\n"
+        f"    if not _cancels(value, size, near):\n"
         f"        return value\n{body}\n    return {result}[0]"
     )
     return source, lines.used | {"_cancels"}

@@ -57,8 +57,7 @@ _CALLS = {
     "acos": "math.acos", "atan2": "math.atan2", "tanh": "math.tanh", "magnitude": "abs",
     "positive_part": "_positive_part", "raised_decay": "_raised_decay", "exp_difference": "_exp_difference",
     "power": "_power", "ratio": "_ratio", "arctangent": "math.atan2",
-    "sigmoid_power": "_sigmoid_power", "magnified": "_magnified", "cancels": "_cancels",
-    "step": "_step", "signum": "_signum",
+    "sigmoid_power": "_sigmoid_power", "magnified": "_magnified", "step": "_step", "signum": "_signum",
 }  # fmt: skip
 
 
@@ -156,14 +155,20 @@ class NumbaPrinter(StrPrinter):
         return f"_power({self._print(node.base)}, {self._print(node.exp)})"
 
     def _print_careful(self, node: sympy.Function) -> str:
-        recipe, *arguments = node.args
+        recipe, value, size, *leaves = node.args
         self.recipes.add(recipe)
-        return f"{recipe.name}({', '.join(self._print(a) for a in arguments)})"
+        return f"{recipe.name}({', '.join([*map(self._print, (value, size)), 'near', *map(self._print, leaves)])})"
+
+    def _print_cancels(self, node: sympy.Function) -> str:
+        self.used.add("_cancels")
+        return f"_cancels({', '.join(map(self._print, node.args))}, near)"
 
     def _print_Function(self, node: sympy.Function) -> str:
         if type(node).__name__ == "difference":
             left, right = (self.parenthesize(a, PRECEDENCE["Add"], strict=True) for a in node.args)
             return f"({left} - {right})"
+        if type(node).__name__ == "reciprocal":
+            return f"(1.0 / {self.parenthesize(node.args[0], PRECEDENCE['Atom'], strict=True)})"
         if type(node).__name__ == "shrunk":
             return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
         if type(node).__name__ == "decay_of_sum":
@@ -213,6 +218,8 @@ ROWS = 256
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
 
+NEAR = 2.0**-16
+"""The part of its terms' size below which a sum is computed again where the result is float32: 1/4 for float64."""
 CHUNK = 1024
 """Elements of a chunk: a few blocks of so many numbers stay in the nearest cache."""
 
@@ -254,6 +261,8 @@ def format_kernel(
         head.append("weighted = sample_weights.size > 0")
     if real is not FLOAT64:
         head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and _mentions(text, name)]
+    if _mentions(text, "near"):
+        head.append(f"near = 0.25 if {like}.itemsize == 8 else {NEAR}")
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []

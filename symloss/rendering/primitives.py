@@ -112,9 +112,9 @@ def _magnified(p: float, x: float, raised: float) -> float:
     return raised if x < -690.0 else p * 18446744073709551616.0
 
 
-def _cancels(value: float, size: float) -> bool:
+def _cancels(value: float, size: float, near: float) -> bool:
     """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
-    return (abs(value) < 0.25 * size) & (size <= 1e290)
+    return (abs(value) < near * size) & (size <= 1e290)
 
 
 def _ratio(a: float, b: float) -> float:

@@ -77,8 +77,11 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_step": FloatContract(lambda x: np.heaviside(x, 0.0), _times(SIGNED)),
     "_signum": FloatContract(np.sign, _times(SIGNED)),
     "_cancels": FloatContract(
-        lambda value, size: float(4 * abs(value) < size <= 1e290),
-        _times((0.0, 0.2, -0.2, 0.25, -0.25, 0.3, -0.3, 2e289, 3e289, math.nan), (0.5, 1.0, 1e290, 1.1e290, math.nan)),
+        lambda value, size, near: float(abs(value) / near < size <= 1e290),
+        _times(
+            (0.0, 0.2, -0.2, 0.25, -0.25, 0.3, -0.3, 2e289, 3e289, math.nan), (0.5, 1.0, 1e290, 1.1e290, math.nan),
+            (0.25, 0.5),
+        ),
     ),
     "_magnified": FloatContract(
         lambda p, x, raised: np.where(np.less(x, -690), raised, p * 2.0**64),
