@@ -86,6 +86,29 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp(x):
     """Return exp(x)."""
@@ -155,6 +178,37 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
+
+
+@njit(nogil=True, error_model="numpy")
+def _largest(row, count: int) -> float:
+    """Return the largest of the first numbers of a row, NaN where there is one."""
+    most = -math.inf
+    for k in range(count):
+        most = _larger(most, row[k])
+    return most
+
+
+@njit(nogil=True, error_model="numpy")
+def _place_of(x: float, row, count: int) -> int:
+    """Return the first place of a number in a row, or 0."""
+    place = count
+    for k in range(count):
+        here = k if row[k] == x else count
+        place = min(place, here)
+    return place if place < count else 0
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
@@ -172,6 +226,9 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
+    sum_logits_row = np.empty((c,))
     total = 0.0
     factor_2 = label_smoothing / c
     term = 1.0 - label_smoothing
@@ -182,33 +239,23 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 value_out[i] = 0.0
             continue
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_19 in range(c):
             z_2 = np.float64(logits[i, k_19])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_19 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
-        sum_logits = 0.0
-        sum_logits_lost = 0.0
+            rest_logits_row[k_19] = ((exp_logits) if k_19 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         log1p_value = _log1p(rest_logits)
         for k_2 in range(c):
             w = class_weight[k_2]
             z_3 = np.float64(logits[i, k_2])
             factor = w * ((max_logits - z_3) + log1p_value)
-            sum_logits, sum_logits_lost = _plus(sum_logits, sum_logits_lost, factor)
-        sum_logits = _completed(sum_logits, sum_logits_lost)
+            sum_logits_row[k_2] = factor
+        sum_logits = _block_sum(sum_logits_row, c)
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
         loss = factor_2 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
@@ -226,13 +273,15 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    sum_logsumexp_logits_row = np.empty((c,))
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
+    sum_logits_row = np.empty((c,))
     exp_logits = np.empty((c,))
-    sum_logsumexp_logits = 0.0
-    sum_logsumexp_logits_lost = 0.0
     for k_13 in range(c):
         w = class_weight[k_13]
-        sum_logsumexp_logits, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits, sum_logsumexp_logits_lost, w)
-    sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
+        sum_logsumexp_logits_row[k_13] = w
+    sum_logsumexp_logits = _block_sum(sum_logsumexp_logits_row, c)
     total = 0.0
     factor_2 = sum_logsumexp_logits * label_smoothing / c
     factor_3 = -label_smoothing / c
@@ -247,27 +296,17 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
             continue
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_19 in range(c):
             z_2 = np.float64(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
-            if k_19 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
-        sum_logits = 0.0
-        sum_logits_lost = 0.0
+            rest_logits_row[k_19] = ((exp_logits_now) if k_19 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         log1p_value = _log1p(rest_logits)
         w_y = class_weight[y]
         term_2 = w_y * term + factor_2
@@ -278,9 +317,9 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
             w_2 = class_weight[k_2]
             z_3 = np.float64(logits[i, k_2])
             factor = w_2 * ((max_logits - z_3) + log1p_value)
-            sum_logits, sum_logits_lost = _plus(sum_logits, sum_logits_lost, factor)
+            sum_logits_row[k_2] = factor
             gradient_logits[i, k_2] = ((factor_4) if k_2 == y else (seed * (factor_5 * exp_logits[k_2] + factor_3 * w_2)))
-        sum_logits = _completed(sum_logits, sum_logits_lost)
+        sum_logits = _block_sum(sum_logits_row, c)
         loss = factor_6 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
         factor_7 = loss * sample_weight
         total += factor_7
@@ -295,13 +334,14 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    sum_logsumexp_logits_row = np.empty((c,))
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
     exp_logits = np.empty((c,))
-    sum_logsumexp_logits = 0.0
-    sum_logsumexp_logits_lost = 0.0
     for k_13 in range(c):
         w = class_weight[k_13]
-        sum_logsumexp_logits, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits, sum_logsumexp_logits_lost, w)
-    sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
+        sum_logsumexp_logits_row[k_13] = w
+    sum_logsumexp_logits = _block_sum(sum_logsumexp_logits_row, c)
     factor = sum_logsumexp_logits * label_smoothing / c
     factor_2 = -label_smoothing / c
     term_2 = 1.0 - label_smoothing
@@ -313,25 +353,17 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
             continue
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_19 in range(c):
             z_2 = np.float64(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
-            if k_19 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
+            rest_logits_row[k_19] = ((exp_logits_now) if k_19 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         w_y = class_weight[y]
         term = 1.0 + rest_logits
         term_3 = w_y * term_2 + factor
@@ -355,13 +387,15 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    sum_logsumexp_logits_row = np.empty((c,))
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
+    logsumexp_logits_tangent_centred_row = np.empty((c,))
     exp_logits = np.empty((c,))
-    sum_logsumexp_logits = 0.0
-    sum_logsumexp_logits_lost = 0.0
     for k_13 in range(c):
         w = class_weight[k_13]
-        sum_logsumexp_logits, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits, sum_logsumexp_logits_lost, w)
-    sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
+        sum_logsumexp_logits_row[k_13] = w
+    sum_logsumexp_logits = _block_sum(sum_logsumexp_logits_row, c)
     term_2 = 1.0 - label_smoothing
     factor_3 = sum_logsumexp_logits * label_smoothing / c
     for i in range(n):
@@ -371,36 +405,25 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
             continue
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_19 in range(c):
             z_2 = np.float64(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
-            if k_19 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
-        logsumexp_logits_tangent_centred = 0.0
-        logsumexp_logits_tangent_centred_lost = 0.0
+            rest_logits_row[k_19] = ((exp_logits_now) if k_19 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor = -(v_z_2 - v_z_2)
         for k_18 in range(c):
             v_z = np.float64(direction_logits[i, k_18])
             factor_2 = exp_logits[k_18] * ((v_z - v_z_2) + factor) / term
-            if k_18 != argmax_logits:
-                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_2)
-        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
+            logsumexp_logits_tangent_centred_row[k_18] = ((factor_2) if k_18 != argmax_logits else 0.0)
+        logsumexp_logits_tangent_centred = _block_sum(logsumexp_logits_tangent_centred_row, c)
         w_y = class_weight[y]
         term_3 = w_y * term_2 + factor_3
         v_z_y = np.float64(direction_logits[i, y])
@@ -419,6 +442,9 @@ def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight,
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
+    sum_logits_row = np.empty((c,))
     sum_label_smoothing = 0.0
     sum_label_smoothing_lost = 0.0
     for i in range(n):
@@ -427,33 +453,23 @@ def parameter_gradient_and_hessian(logits, label, label_smoothing, class_weight,
             continue
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_19 in range(c):
             z_2 = np.float64(logits[i, k_19])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_19 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
-        sum_logits = 0.0
-        sum_logits_lost = 0.0
+            rest_logits_row[k_19] = ((exp_logits) if k_19 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         log1p_value = _log1p(rest_logits)
         for k_2 in range(c):
             w = class_weight[k_2]
             z_3 = np.float64(logits[i, k_2])
             factor = w * ((max_logits - z_3) + log1p_value)
-            sum_logits, sum_logits_lost = _plus(sum_logits, sum_logits_lost, factor)
-        sum_logits = _completed(sum_logits, sum_logits_lost)
+            sum_logits_row[k_2] = factor
+        sum_logits = _block_sum(sum_logits_row, c)
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
         factor_2 = seed * (sum_logits / c - w_y * ((max_logits - z_y) + log1p_value))
@@ -469,13 +485,17 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    sum_logsumexp_logits_row = np.empty((c,))
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
+    logsumexp_logits_tangent_row = np.empty((c,))
+    logsumexp_logits_tangent_centred_row = np.empty((c,))
+    sum_logits_tangent_row = np.empty((c,))
     exp_logits = np.empty((c,))
-    sum_logsumexp_logits = 0.0
-    sum_logsumexp_logits_lost = 0.0
     for k_13 in range(c):
         w = class_weight[k_13]
-        sum_logsumexp_logits, sum_logsumexp_logits_lost = _plus(sum_logsumexp_logits, sum_logsumexp_logits_lost, w)
-    sum_logsumexp_logits = _completed(sum_logsumexp_logits, sum_logsumexp_logits_lost)
+        sum_logsumexp_logits_row[k_13] = w
+    sum_logsumexp_logits = _block_sum(sum_logsumexp_logits_row, c)
     sum_label_smoothing_tangent = 0.0
     sum_label_smoothing_tangent_lost = 0.0
     factor_5 = sum_logsumexp_logits / c
@@ -488,29 +508,17 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             continue
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_19 in range(c):
             z_2 = np.float64(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
-            if k_19 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
-        logsumexp_logits_tangent = 0.0
-        logsumexp_logits_tangent_lost = 0.0
-        logsumexp_logits_tangent_centred = 0.0
-        logsumexp_logits_tangent_centred_lost = 0.0
+            rest_logits_row[k_19] = ((exp_logits_now) if k_19 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
@@ -519,14 +527,11 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             v_z = np.float64(direction_logits[i, k_14])
             difference_value = (v_z - v_z_2)
             factor = exp_logits_2 * difference_value / term
-            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+            logsumexp_logits_tangent_row[k_14] = factor
             factor_3 = exp_logits_2 * (difference_value + factor_2) / term
-            if k_14 != argmax_logits:
-                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_3)
-        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
-        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
-        sum_logits_tangent = 0.0
-        sum_logits_tangent_lost = 0.0
+            logsumexp_logits_tangent_centred_row[k_14] = ((factor_3) if k_14 != argmax_logits else 0.0)
+        logsumexp_logits_tangent = _block_sum(logsumexp_logits_tangent_row, c)
+        logsumexp_logits_tangent_centred = _block_sum(logsumexp_logits_tangent_centred_row, c)
         term_2 = logsumexp_logits_tangent + v_z_2
         w_y = class_weight[y]
         z_y = np.float64(logits[i, y])
@@ -542,10 +547,10 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             w_2 = class_weight[k_15]
             v_z_3 = np.float64(direction_logits[i, k_15])
             factor_4 = w_2 * (term_2 - v_z_3)
-            sum_logits_tangent, sum_logits_tangent_lost = _plus(sum_logits_tangent, sum_logits_tangent_lost, factor_4)
+            sum_logits_tangent_row[k_15] = factor_4
             exp_logits_3 = exp_logits[k_15]
             product_logits[i, k_15] = ((factor_7) if k_15 == y else (seed * (direction_parameters[0] * (factor_8 * exp_logits_3 - w_2 / c) + factor_9 * exp_logits_3 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (term_6 + (v_z_3 - v_z_2))))))
-        sum_logits_tangent = _completed(sum_logits_tangent, sum_logits_tangent_lost)
+        sum_logits_tangent = _block_sum(sum_logits_tangent_row, c)
         factor_10 = seed * (sum_logits_tangent / c + w_y * v_z_y - w_y * term_2)
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_10)
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)

@@ -104,7 +104,7 @@ def _summed_by_blocks(body: Iterable[Node], cut: _Cut) -> Iterator[Node]:
             case Update():
                 block = blocks[node.expression] = Access(cut.buffer(node.name), ROW)
                 yield Store(block.name, (ROW,), node.expression)
-                yield Total(node.name, block.name, cut.index.axis.name, compensated=node.op == "compensated")
+                yield Total(node.name, block.name, cut.index.axis.name, node.op, chunked=True)
             case Store() if node.guard and node.guard != "add":
                 yield replace(node, expression=blocks.get(node.expression, node.expression))
             case _:

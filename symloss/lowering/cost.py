@@ -11,6 +11,7 @@ from symloss.lowering.nodes import (
     Chunks,
     Columns,
     Doubt,
+    Extreme,
     Kernel,
     Loop,
     Multiply,
@@ -34,7 +35,7 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
                 total += node.index.axis.size * _cost(node.body)
             case Blocks() | Chunks():
                 total += _cost(node.body)
-            case Total():
+            case Total() | Extreme():
                 total += Size(node.axis)
             case Doubt():
                 total += 2 * len(node.conditions)

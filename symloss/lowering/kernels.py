@@ -22,6 +22,7 @@ from symloss.lowering.items import Item
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.orientation import orient
 from symloss.lowering.reductions import lower_reductions
+from symloss.lowering.rows import by_rows
 from symloss.lowering.scalars import name_scalars
 from symloss.lowering.schedule import schedule
 from symloss.program.statement import Program, accesses
@@ -154,8 +155,7 @@ def _kernel(definition: Definition, program: Program, plan: Plan) -> Kernel:
     nodes = schedule(tuple(items), definition.where, per)
     naming = _naming(definition, program, plan, items)
     named = name_scalars(nodes, *naming, apart=definition.elementwise)
-    if definition.elementwise:
-        named = by_chunks(named, naming[-1])
+    named = by_chunks(named, naming[-1]) if definition.elementwise else by_rows(named, naming[-1])
     return Kernel(plan.name, arguments(definition, plan), named, "total" if plan.value else "", plan.summary)
 
 

@@ -98,12 +98,23 @@ class Chunks:
 
 @dataclass(frozen=True)
 class Total:
-    """A sum brought up to date with the numbers of a block; compensated, with what rounding took."""
+    """The sum of a block of numbers: set, added to a ``"sum"``, or to a ``"compensated"`` one."""
 
     name: str
     block: str
     axis: str
-    compensated: bool
+    op: str
+    chunked: bool = False
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """The largest number of a row, and its place where that has a name."""
+
+    name: str
+    place: str
+    row: str
+    axis: str
 
 
 @dataclass(frozen=True)
@@ -165,7 +176,7 @@ class Skip:
 
 
 Node = (
-    Assign | Begin | Finish | Update | Store | Buffer | Loop | Blocks | Chunks | Total | Doubt | When | Multiply
+    Assign | Begin | Finish | Update | Store | Buffer | Loop | Blocks | Chunks | Total | Extreme | Doubt | When | Multiply
     | Columns | Skip
 )  # fmt: skip
 

@@ -26,6 +26,7 @@ from symloss.lowering.nodes import (
     Chunks,
     Columns,
     Doubt,
+    Extreme,
     Finish,
     Kernel,
     Loop,
@@ -311,6 +312,12 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines += _lines(node.body, printer, depth + 1)
             case Total():
                 lines.append(f"{pad}{_total(node, printer)}")
+            case Extreme():
+                lines.append(f"{pad}{node.name} = _largest({node.row}, {node.axis})")
+                printer.used.add("_largest")
+                if node.place:
+                    lines.append(f"{pad}{node.place} = _place_of({node.name}, {node.row}, {node.axis})")
+                    printer.used.add("_place_of")
             case Doubt():
                 cases = " | ".join(map(printer.doprint, node.conditions))
                 lines.append(f"{pad}{node.block}[{ROW}] = {cases}")
@@ -345,11 +352,12 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
 def _total(node: Total, printer: NumbaPrinter) -> str:
     """Return the line that adds a block of numbers to a sum."""
     printer.used.add("_block_sum")
-    added = f"_block_sum({node.block}, stop - start)"
-    if not node.compensated:
-        return f"{node.name} += {added}"
-    printer.used.add("_plus")
-    return f"{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {added})"
+    count = "stop - start" if node.chunked else node.axis
+    added = f"_block_sum({node.block}, {count})"
+    if node.op == "compensated":
+        printer.used.add("_plus")
+        return f"{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {added})"
+    return f"{node.name} {'=' if node.op == 'set' else '+='} {added}"
 
 
 def _matrix(node: Matrix) -> str:

@@ -32,15 +32,35 @@ def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[
 
 
 # What kernels have from `symloss.elementary`, for running the functions below as plain Python.
-_exp, _add_in_lanes = _stand_in(math.exp, above=math.inf), operator.add
+_exp, _add_in_lanes, _larger = _stand_in(math.exp, above=math.inf), operator.add, np.maximum
 
 
 def _block_sum(block: Any, count: int) -> float:
-    """Return the sum of the first numbers of a block, added in lanes."""
-    total = 0.0
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
+
+
+def _largest(row: Any, count: int) -> float:
+    """Return the largest of the first numbers of a row, NaN where there is one."""
+    most = -math.inf
     for k in range(count):
-        total = _add_in_lanes(total, block[k])
-    return total
+        most = _larger(most, row[k])
+    return most
+
+
+def _place_of(x: float, row: Any, count: int) -> int:
+    """Return the first place of a number in a row, or 0."""
+    place = count
+    for k in range(count):
+        here = k if row[k] == x else count
+        place = min(place, here)
+    return place if place < count else 0
 
 
 def _positive_part(x: float) -> float:
@@ -142,6 +162,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build''',
+    "_larger": '''@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, b), build''',
 }
 """What LLVM is asked for by name."""
 
@@ -199,14 +230,14 @@ def _update_columns(block: Any, start: int, peak: Any, winner: Any, rest: Any) -
 
 
 PRIMITIVES = (
-    _block_sum, _plus, _completed, _decay_of_sum, _positive_part, _step, _signum, _exp_difference, _power,
-    _sigmoid_power, _magnified, _cancels, _ratio, _multiply, _update_columns,
+    _plus, _completed, _block_sum, _largest, _place_of, _decay_of_sum, _positive_part, _step, _signum, _exp_difference,
+    _power, _sigmoid_power, _magnified, _cancels, _ratio, _multiply, _update_columns,
 )  # fmt: skip
 
 
 NARROW = (("134217729.0", "4097.0"),)
 """Numbers that depend on the format, in float64 and in float32: what takes a factor apart into halves."""
-WIDE = ("_plus", "_completed")
+WIDE = ("_plus", "_completed", "_block_sum")
 """What totals are added with, in float64 whatever the numbers are."""
 
 

@@ -96,7 +96,7 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_exp": (math.exp, np.exp), "_raised_decay": (lambda x: math.exp(64 * math.log(2) - abs(x)), None),
     "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
     "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
-    "_add_in_lanes": (operator.add, None),
+    "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
 }  # fmt: skip
 """What stands in for functions made of polynomials and for what LLVM is asked for by name."""
 
