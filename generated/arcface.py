@@ -97,6 +97,29 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp(x):
     """Return exp(x)."""
@@ -166,6 +189,37 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
+
+
+@njit(nogil=True, error_model="numpy")
+def _largest(row, count: int) -> float:
+    """Return the largest of the first numbers of a row, NaN where there is one."""
+    most = -math.inf
+    for k in range(count):
+        most = _larger(most, row[k])
+    return most
+
+
+@njit(nogil=True, error_model="numpy")
+def _place_of(x: float, row, count: int) -> int:
+    """Return the first place of a number in a row, or 0."""
+    place = count
+    for k in range(count):
+        here = k if row[k] == x else count
+        place = min(place, here)
+    return place if place < count else 0
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
@@ -216,6 +270,16 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    peak_weight_now_row = np.empty((d,))
+    scaled_weight_now_row = np.empty((d,))
+    peak_embedding_row = np.empty((d,))
+    scaled_embedding_row = np.empty((d,))
+    peak_label_row = np.empty((d,))
+    peak_label_2_row = np.empty((d,))
+    scaled_label_row = np.empty((d,))
+    scaled_label_2_row = np.empty((d,))
+    max_target_row = np.empty((c,))
+    rest_target_row = np.empty((c,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -224,21 +288,18 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     target = np.empty((block,))
     sum_w_unit = np.empty((block, c,), embedding.dtype)
     for k_4 in range(c):
-        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            if magnitude_value > peak_weight_now or magnitude_value != magnitude_value:
-                peak_weight_now = magnitude_value
+            peak_weight_now_row[f_6] = magnitude_value
+        peak_weight_now = _largest(peak_weight_now_row, d)
         peak_weight[k_4] = peak_weight_now
-        scaled_weight_now = 0.0
-        scaled_weight_now_lost = 0.0
         for f_350 in range(d):
             W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
-            scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
-        scaled_weight_now = _completed(scaled_weight_now, scaled_weight_now_lost)
+            scaled_weight_now_row[f_350] = square
+        scaled_weight_now = _block_sum(scaled_weight_now_row, d)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         for f_5 in range(d):
@@ -254,22 +315,17 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             row = i - start
             sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
             sample_weight[row] = sample_weight_now
-            peak_embedding = -np.inf
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                if magnitude_value_2 > peak_embedding or magnitude_value_2 != magnitude_value_2:
-                    peak_embedding = magnitude_value_2
-            scaled_embedding = 0.0
-            scaled_embedding_lost = 0.0
+                peak_embedding_row[f_9] = magnitude_value_2
+            peak_embedding = _largest(peak_embedding_row, d)
             for f_351 in range(d):
                 x_2 = np.float64(embedding[i, f_351])
                 ratio_value_2 = _ratio(x_2, peak_embedding)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_embedding, scaled_embedding_lost = _plus(scaled_embedding, scaled_embedding_lost, square_2)
-            scaled_embedding = _completed(scaled_embedding, scaled_embedding_lost)
-            peak_label = -np.inf
-            peak_label_2 = -np.inf
+                scaled_embedding_row[f_351] = square_2
+            scaled_embedding = _block_sum(scaled_embedding_row, d)
             factor_2 = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -280,27 +336,23 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 W_y = np.float64(weight[y, f_8])
                 ratio_value_3 = _ratio(W_y, factor_3)
                 magnitude_value_3 = abs(x_unit_now - ratio_value_3)
-                if magnitude_value_3 > peak_label or magnitude_value_3 != magnitude_value_3:
-                    peak_label = magnitude_value_3
+                peak_label_row[f_8] = magnitude_value_3
                 magnitude_value_4 = abs(x_unit_now + ratio_value_3)
-                if magnitude_value_4 > peak_label_2 or magnitude_value_4 != magnitude_value_4:
-                    peak_label_2 = magnitude_value_4
-            scaled_label = 0.0
-            scaled_label_lost = 0.0
-            scaled_label_2 = 0.0
-            scaled_label_2_lost = 0.0
+                peak_label_2_row[f_8] = magnitude_value_4
+            peak_label = _largest(peak_label_row, d)
+            peak_label_2 = _largest(peak_label_2_row, d)
             for f_352 in range(d):
                 x_unit_2 = np.float64(x_unit[row, f_352])
                 W_y_2 = np.float64(weight[y, f_352])
                 ratio_value_4 = _ratio(W_y_2, factor_3)
                 ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
                 square_3 = (ratio_value_5 * ratio_value_5)
-                scaled_label, scaled_label_lost = _plus(scaled_label, scaled_label_lost, square_3)
+                scaled_label_row[f_352] = square_3
                 ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2)
                 square_4 = (ratio_value_6 * ratio_value_6)
-                scaled_label_2, scaled_label_2_lost = _plus(scaled_label_2, scaled_label_2_lost, square_4)
-            scaled_label = _completed(scaled_label, scaled_label_lost)
-            scaled_label_2 = _completed(scaled_label_2, scaled_label_2_lost)
+                scaled_label_2_row[f_352] = square_4
+            scaled_label = _block_sum(scaled_label_row, d)
+            scaled_label_2 = _block_sum(scaled_label_2_row, d)
             theta = 2.0 * math.atan2(math.sqrt(scaled_label) * _positive_part(peak_label), math.sqrt(scaled_label_2) * _positive_part(peak_label_2))  # 2*arctangent(sqrt(scaled_label)*positive_part(peak_label), sqrt(scaled_label_2)*positive_part(peak_label_2))
             cos_value = math.cos(theta + margin)
             cos_value_2 = math.cos(theta)
@@ -309,25 +361,17 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
         _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_target = -np.inf
-            argmax_target = 0
-            argmax_target_best = -np.inf
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
                 factor_6 = scale * ((target_2) if k_92 == y_2 else np.float64(sum_w_unit[row, k_92]))
-                if factor_6 > max_target or factor_6 != factor_6:
-                    max_target = factor_6
-                if factor_6 > argmax_target_best:
-                    argmax_target_best = factor_6
-                    argmax_target = k_92
-            rest_target = 0.0
-            rest_target_lost = 0.0
+                max_target_row[k_92] = factor_6
+            max_target = _largest(max_target_row, c)
+            argmax_target = _place_of(max_target, max_target_row, c)
             for k_354 in range(c):
                 exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
-                if k_354 != argmax_target:
-                    rest_target, rest_target_lost = _plus(rest_target, rest_target_lost, exp_target)
-            rest_target = _completed(rest_target, rest_target_lost)
+                rest_target_row[k_354] = ((exp_target) if k_354 != argmax_target else 0.0)
+            rest_target = _block_sum(rest_target_row, c)
             loss = (max_target - scale * target_2) + _log1p(rest_target)
             factor_7 = loss * sample_weight[row]
             total += factor_7
@@ -345,6 +389,18 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    peak_weight_now_row = np.empty((d,))
+    scaled_weight_now_row = np.empty((d,))
+    peak_embedding_now_row = np.empty((d,))
+    scaled_embedding_now_row = np.empty((d,))
+    peak_label_now_row = np.empty((d,))
+    peak_label_2_now_row = np.empty((d,))
+    scaled_label_now_row = np.empty((d,))
+    scaled_label_2_now_row = np.empty((d,))
+    max_target_now_row = np.empty((c,))
+    rest_target_now_row = np.empty((c,))
+    sum_norm_embedding_row = np.empty((d,))
+    sum_norm_weight_row = np.empty((d,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -371,21 +427,18 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     sum_w_unit_4 = np.empty((c, d,))
     adjoint_x_unit = np.empty((d,))
     for k_4 in range(c):
-        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            if magnitude_value > peak_weight_now or magnitude_value != magnitude_value:
-                peak_weight_now = magnitude_value
+            peak_weight_now_row[f_6] = magnitude_value
+        peak_weight_now = _largest(peak_weight_now_row, d)
         peak_weight[k_4] = peak_weight_now
-        scaled_weight_now = 0.0
-        scaled_weight_now_lost = 0.0
         for f_350 in range(d):
             W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
-            scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
-        scaled_weight_now = _completed(scaled_weight_now, scaled_weight_now_lost)
+            scaled_weight_now_row[f_350] = square
+        scaled_weight_now = _block_sum(scaled_weight_now_row, d)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         for f_5 in range(d):
@@ -406,24 +459,19 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             sample_weight[row] = sample_weight_now
             seed_now = loss_scale * sample_weight_now
             seed[row] = seed_now
-            peak_embedding_now = -np.inf
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                if magnitude_value_2 > peak_embedding_now or magnitude_value_2 != magnitude_value_2:
-                    peak_embedding_now = magnitude_value_2
+                peak_embedding_now_row[f_9] = magnitude_value_2
+            peak_embedding_now = _largest(peak_embedding_now_row, d)
             peak_embedding[row] = peak_embedding_now
-            scaled_embedding_now = 0.0
-            scaled_embedding_now_lost = 0.0
             for f_351 in range(d):
                 x_2 = np.float64(embedding[i, f_351])
                 ratio_value_2 = _ratio(x_2, peak_embedding_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square_2)
-            scaled_embedding_now = _completed(scaled_embedding_now, scaled_embedding_now_lost)
+                scaled_embedding_now_row[f_351] = square_2
+            scaled_embedding_now = _block_sum(scaled_embedding_now_row, d)
             scaled_embedding[row] = scaled_embedding_now
-            peak_label_now = -np.inf
-            peak_label_2_now = -np.inf
             factor_2 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -435,30 +483,26 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 ratio_value_3 = _ratio(W_y, factor_3)
                 term = x_unit_now - ratio_value_3
                 magnitude_value_3 = abs(term)
-                if magnitude_value_3 > peak_label_now or magnitude_value_3 != magnitude_value_3:
-                    peak_label_now = magnitude_value_3
+                peak_label_now_row[f_8] = magnitude_value_3
                 term_2 = x_unit_now + ratio_value_3
                 magnitude_value_4 = abs(term_2)
-                if magnitude_value_4 > peak_label_2_now or magnitude_value_4 != magnitude_value_4:
-                    peak_label_2_now = magnitude_value_4
+                peak_label_2_now_row[f_8] = magnitude_value_4
+            peak_label_now = _largest(peak_label_now_row, d)
+            peak_label_2_now = _largest(peak_label_2_now_row, d)
             peak_label[row] = peak_label_now
             peak_label_2[row] = peak_label_2_now
-            scaled_label_now = 0.0
-            scaled_label_now_lost = 0.0
-            scaled_label_2_now = 0.0
-            scaled_label_2_now_lost = 0.0
             for f_352 in range(d):
                 x_unit_2 = np.float64(x_unit[row, f_352])
                 W_y_2 = np.float64(weight[y, f_352])
                 ratio_value_4 = _ratio(W_y_2, factor_3)
                 ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
                 square_3 = (ratio_value_5 * ratio_value_5)
-                scaled_label_now, scaled_label_now_lost = _plus(scaled_label_now, scaled_label_now_lost, square_3)
+                scaled_label_now_row[f_352] = square_3
                 ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2_now)
                 square_4 = (ratio_value_6 * ratio_value_6)
-                scaled_label_2_now, scaled_label_2_now_lost = _plus(scaled_label_2_now, scaled_label_2_now_lost, square_4)
-            scaled_label_now = _completed(scaled_label_now, scaled_label_now_lost)
-            scaled_label_2_now = _completed(scaled_label_2_now, scaled_label_2_now_lost)
+                scaled_label_2_now_row[f_352] = square_4
+            scaled_label_now = _block_sum(scaled_label_now_row, d)
+            scaled_label_2_now = _block_sum(scaled_label_2_now_row, d)
             scaled_label[row] = scaled_label_now
             scaled_label_2[row] = scaled_label_2_now
             positive_part_value = _positive_part(peak_label_now)
@@ -475,28 +519,20 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_target_now = -np.inf
-            argmax_target_now = 0
-            argmax_target_now_best = -np.inf
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
                 factor_8 = scale * ((target_2) if k_92 == y_2 else np.float64(sum_w_unit[row, k_92]))
-                if factor_8 > max_target_now or factor_8 != factor_8:
-                    max_target_now = factor_8
-                if factor_8 > argmax_target_now_best:
-                    argmax_target_now_best = factor_8
-                    argmax_target_now = k_92
+                max_target_now_row[k_92] = factor_8
+            max_target_now = _largest(max_target_now_row, c)
+            argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
             max_target[row] = max_target_now
             argmax_target[row] = argmax_target_now
-            rest_target_now = 0.0
-            rest_target_now_lost = 0.0
             for k_354 in range(c):
                 exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
-                if k_354 != argmax_target_now:
-                    rest_target_now, rest_target_now_lost = _plus(rest_target_now, rest_target_now_lost, exp_target)
+                rest_target_now_row[k_354] = ((exp_target) if k_354 != argmax_target_now else 0.0)
                 sum_w_unit_2_left[row, k_354] = ((exp_target) if k_354 != y_2 else 0.0)
-            rest_target_now = _completed(rest_target_now, rest_target_now_lost)
+            rest_target_now = _block_sum(rest_target_now_row, c)
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
             factor_9 = seed_2 / (1.0 + rest_target_now)
@@ -537,8 +573,6 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_embedding = 0.0
-            sum_norm_embedding_lost = 0.0
             rest_target_2 = rest_target[row]
             term_7 = 1.0 + rest_target_2
             y_3 = label[i]
@@ -577,20 +611,18 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 adjoint_x_unit_now = factor_25 * (sum_x_unit + factor_23 * 2.0 * _ratio(term_8, factor_19) + factor_24 * (-2.0) * _ratio(term_11, factor_22))
                 adjoint_x_unit[f_8] = adjoint_x_unit_now
                 factor_26 = adjoint_x_unit_now * x_unit_4
-                sum_norm_embedding, sum_norm_embedding_lost = _plus(sum_norm_embedding, sum_norm_embedding_lost, factor_26)
-            sum_norm_embedding = _completed(sum_norm_embedding, sum_norm_embedding_lost)
+                sum_norm_embedding_row[f_8] = factor_26
+            sum_norm_embedding = _block_sum(sum_norm_embedding_row, d)
             peak_embedding_2 = peak_embedding[row]
             factor_27 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
             ratio_value_13 = _ratio(1.0, factor_27)
             for d_185 in range(d):
                 gradient_embedding[i, d_185] = ratio_value_13 * (adjoint_x_unit[d_185] - sum_norm_embedding * np.float64(x_unit[row, d_185]))
     for k_4 in range(c):
-        sum_norm_weight = 0.0
-        sum_norm_weight_lost = 0.0
         for f_237 in range(d):
             factor_28 = np.float64(w_unit[k_4, f_237]) * (scale * np.float64(sum_w_unit_2[k_4, f_237]) + (-2.0) * sum_w_unit_3[k_4, f_237] + (-2.0) * sum_w_unit_4[k_4, f_237])
-            sum_norm_weight, sum_norm_weight_lost = _plus(sum_norm_weight, sum_norm_weight_lost, factor_28)
-        sum_norm_weight = _completed(sum_norm_weight, sum_norm_weight_lost)
+            sum_norm_weight_row[f_237] = factor_28
+        sum_norm_weight = _block_sum(sum_norm_weight_row, d)
         peak_weight_2 = peak_weight[k_4]
         factor_29 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
         ratio_value_14 = _ratio(1.0, factor_29)
@@ -607,6 +639,26 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     c = weight.shape[0]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    peak_weight_now_row = np.empty((d,))
+    scaled_weight_now_row = np.empty((d,))
+    peak_embedding_now_row = np.empty((d,))
+    scaled_embedding_now_row = np.empty((d,))
+    peak_label_now_row = np.empty((d,))
+    peak_label_2_now_row = np.empty((d,))
+    sum_norm_embedding_sensitivity_3_now_row = np.empty((d,))
+    scaled_label_now_row = np.empty((d,))
+    scaled_label_2_now_row = np.empty((d,))
+    norm_label_sensitivity_now_row = np.empty((d,))
+    norm_label_2_sensitivity_now_row = np.empty((d,))
+    norm_label_sensitivity_2_now_row = np.empty((d,))
+    norm_label_2_sensitivity_2_now_row = np.empty((d,))
+    max_target_now_row = np.empty((c,))
+    rest_target_now_row = np.empty((c,))
+    sum_norm_embedding_now_row = np.empty((d,))
+    sum_norm_weight_row = np.empty((d,))
+    sum_norm_weight_sensitivity_12_row = np.empty((d,))
+    sum_norm_weight_sensitivity_13_row = np.empty((d,))
+    sum_norm_weight_sensitivity_14_row = np.empty((d,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -685,21 +737,18 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_3_sensitivity_own_joint_part10 = np.empty((c, d,))
     sum_w_unit_3_sensitivity_own_joint = np.empty((d,))
     for k_4 in range(c):
-        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            if magnitude_value > peak_weight_now or magnitude_value != magnitude_value:
-                peak_weight_now = magnitude_value
+            peak_weight_now_row[f_6] = magnitude_value
+        peak_weight_now = _largest(peak_weight_now_row, d)
         peak_weight[k_4] = peak_weight_now
-        scaled_weight_now = 0.0
-        scaled_weight_now_lost = 0.0
         for f_350 in range(d):
             W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
-            scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
-        scaled_weight_now = _completed(scaled_weight_now, scaled_weight_now_lost)
+            scaled_weight_now_row[f_350] = square
+        scaled_weight_now = _block_sum(scaled_weight_now_row, d)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         for f_5 in range(d):
@@ -739,30 +788,23 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
-            peak_embedding_now = -np.inf
             y = label[i]
             factor_2 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                if magnitude_value_2 > peak_embedding_now or magnitude_value_2 != magnitude_value_2:
-                    peak_embedding_now = magnitude_value_2
+                peak_embedding_now_row[f_9] = magnitude_value_2
                 W_y = np.float64(weight[y, f_9])
                 sum_norm_weight_sensitivity_4_left[row, f_9] = _ratio(W_y, factor_2)
+            peak_embedding_now = _largest(peak_embedding_now_row, d)
             peak_embedding[row] = peak_embedding_now
-            scaled_embedding_now = 0.0
-            scaled_embedding_now_lost = 0.0
             for f_351 in range(d):
                 x_2 = np.float64(embedding[i, f_351])
                 ratio_value_2 = _ratio(x_2, peak_embedding_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square_2)
-            scaled_embedding_now = _completed(scaled_embedding_now, scaled_embedding_now_lost)
+                scaled_embedding_now_row[f_351] = square_2
+            scaled_embedding_now = _block_sum(scaled_embedding_now_row, d)
             scaled_embedding[row] = scaled_embedding_now
-            peak_label_now = -np.inf
-            peak_label_2_now = -np.inf
-            sum_norm_embedding_sensitivity_3_now = 0.0
-            sum_norm_embedding_sensitivity_3_now_lost = 0.0
             factor_3 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_8 in range(d):
                 x_3 = np.float64(embedding[i, f_8])
@@ -772,34 +814,30 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_3 = _ratio(W_y_2, factor_2)
                 term = x_unit_now - ratio_value_3
                 magnitude_value_3 = abs(term)
-                if magnitude_value_3 > peak_label_now or magnitude_value_3 != magnitude_value_3:
-                    peak_label_now = magnitude_value_3
+                peak_label_now_row[f_8] = magnitude_value_3
                 term_2 = x_unit_now + ratio_value_3
                 magnitude_value_4 = abs(term_2)
-                if magnitude_value_4 > peak_label_2_now or magnitude_value_4 != magnitude_value_4:
-                    peak_label_2_now = magnitude_value_4
+                peak_label_2_now_row[f_8] = magnitude_value_4
                 square_3 = (x_unit_now * x_unit_now)
-                sum_norm_embedding_sensitivity_3_now, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now, sum_norm_embedding_sensitivity_3_now_lost, square_3)
-            sum_norm_embedding_sensitivity_3_now = _completed(sum_norm_embedding_sensitivity_3_now, sum_norm_embedding_sensitivity_3_now_lost)
+                sum_norm_embedding_sensitivity_3_now_row[f_8] = square_3
+            peak_label_now = _largest(peak_label_now_row, d)
+            peak_label_2_now = _largest(peak_label_2_now_row, d)
+            sum_norm_embedding_sensitivity_3_now = _block_sum(sum_norm_embedding_sensitivity_3_now_row, d)
             peak_label[row] = peak_label_now
             peak_label_2[row] = peak_label_2_now
             sum_norm_embedding_sensitivity_3[row] = sum_norm_embedding_sensitivity_3_now
-            scaled_label_now = 0.0
-            scaled_label_now_lost = 0.0
-            scaled_label_2_now = 0.0
-            scaled_label_2_now_lost = 0.0
             for f_352 in range(d):
                 x_unit_2 = np.float64(x_unit[row, f_352])
                 W_y_3 = np.float64(weight[y, f_352])
                 ratio_value_4 = _ratio(W_y_3, factor_2)
                 ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
                 square_4 = (ratio_value_5 * ratio_value_5)
-                scaled_label_now, scaled_label_now_lost = _plus(scaled_label_now, scaled_label_now_lost, square_4)
+                scaled_label_now_row[f_352] = square_4
                 ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2_now)
                 square_5 = (ratio_value_6 * ratio_value_6)
-                scaled_label_2_now, scaled_label_2_now_lost = _plus(scaled_label_2_now, scaled_label_2_now_lost, square_5)
-            scaled_label_now = _completed(scaled_label_now, scaled_label_now_lost)
-            scaled_label_2_now = _completed(scaled_label_2_now, scaled_label_2_now_lost)
+                scaled_label_2_now_row[f_352] = square_5
+            scaled_label_now = _block_sum(scaled_label_now_row, d)
+            scaled_label_2_now = _block_sum(scaled_label_2_now_row, d)
             scaled_label[row] = scaled_label_now
             scaled_label_2[row] = scaled_label_2_now
             power = math.sqrt(scaled_label_now)
@@ -815,14 +853,6 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             cos_value_2 = math.cos(theta_now)
             target_now = ((((cos_value) if theta_now < factor_6 else cos_value_2 if theta_now >= factor_6 else np.nan)) if easy_margin else (((cos_value) if theta_now <= term_4 else (cos_value_2 + factor_7) if theta_now > term_4 else np.nan)))
             target[row] = target_now
-            norm_label_sensitivity_now = 0.0
-            norm_label_sensitivity_now_lost = 0.0
-            norm_label_2_sensitivity_now = 0.0
-            norm_label_2_sensitivity_now_lost = 0.0
-            norm_label_sensitivity_2_now = 0.0
-            norm_label_sensitivity_2_now_lost = 0.0
-            norm_label_2_sensitivity_2_now = 0.0
-            norm_label_2_sensitivity_2_now_lost = 0.0
             factor_12 = -math.sin(term_3)
             case = ((((factor_12) if theta_now < factor_6 else (-math.sin(theta_now)) if theta_now >= factor_6 else np.nan)) if easy_margin else (((factor_12) if theta_now <= term_4 else (-math.sin(theta_now)) if theta_now > term_4 else np.nan)))
             term_5 = scaled_label_now * (positive_part_value * positive_part_value) + scaled_label_2_now * (positive_part_value_2 * positive_part_value_2)
@@ -836,22 +866,22 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_7 = _ratio(W_y_4, factor_2)
                 ratio_value_8 = _ratio(x_unit_3 - ratio_value_7, factor_4)
                 factor_8 = x_unit_3 * ratio_value_8
-                norm_label_sensitivity_now, norm_label_sensitivity_now_lost = _plus(norm_label_sensitivity_now, norm_label_sensitivity_now_lost, factor_8)
+                norm_label_sensitivity_now_row[f_240] = factor_8
                 ratio_value_9 = _ratio(x_unit_3 + ratio_value_7, factor_5)
                 factor_9 = x_unit_3 * ratio_value_9
-                norm_label_2_sensitivity_now, norm_label_2_sensitivity_now_lost = _plus(norm_label_2_sensitivity_now, norm_label_2_sensitivity_now_lost, factor_9)
+                norm_label_2_sensitivity_now_row[f_240] = factor_9
                 factor_10 = ratio_value_8 * ratio_value_7
-                norm_label_sensitivity_2_now, norm_label_sensitivity_2_now_lost = _plus(norm_label_sensitivity_2_now, norm_label_sensitivity_2_now_lost, factor_10)
+                norm_label_sensitivity_2_now_row[f_240] = factor_10
                 factor_11 = ratio_value_9 * ratio_value_7
-                norm_label_2_sensitivity_2_now, norm_label_2_sensitivity_2_now_lost = _plus(norm_label_2_sensitivity_2_now, norm_label_2_sensitivity_2_now_lost, factor_11)
+                norm_label_2_sensitivity_2_now_row[f_240] = factor_11
                 softmax_target_slope[row, f_240] = factor_13 * ratio_value_9
                 softmax_target_slope_2[row, f_240] = factor_14 * ratio_value_8
                 sum_norm_weight_sensitivity_3_left[row, f_240] = ratio_value_9
                 sum_norm_weight_sensitivity_8_left[row, f_240] = ratio_value_8
-            norm_label_sensitivity_now = _completed(norm_label_sensitivity_now, norm_label_sensitivity_now_lost)
-            norm_label_2_sensitivity_now = _completed(norm_label_2_sensitivity_now, norm_label_2_sensitivity_now_lost)
-            norm_label_sensitivity_2_now = _completed(norm_label_sensitivity_2_now, norm_label_sensitivity_2_now_lost)
-            norm_label_2_sensitivity_2_now = _completed(norm_label_2_sensitivity_2_now, norm_label_2_sensitivity_2_now_lost)
+            norm_label_sensitivity_now = _block_sum(norm_label_sensitivity_now_row, d)
+            norm_label_2_sensitivity_now = _block_sum(norm_label_2_sensitivity_now_row, d)
+            norm_label_sensitivity_2_now = _block_sum(norm_label_sensitivity_2_now_row, d)
+            norm_label_2_sensitivity_2_now = _block_sum(norm_label_2_sensitivity_2_now_row, d)
             norm_label_sensitivity[row] = norm_label_sensitivity_now
             norm_label_2_sensitivity[row] = norm_label_2_sensitivity_now
             norm_label_sensitivity_2[row] = norm_label_sensitivity_2_now
@@ -876,29 +906,21 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_target_now = -np.inf
-            argmax_target_now = 0
-            argmax_target_now_best = -np.inf
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
                 factor_15 = scale * ((target_2) if k_92 == y_2 else np.float64(sum_w_unit[row, k_92]))
-                if factor_15 > max_target_now or factor_15 != factor_15:
-                    max_target_now = factor_15
-                if factor_15 > argmax_target_now_best:
-                    argmax_target_now_best = factor_15
-                    argmax_target_now = k_92
+                max_target_now_row[k_92] = factor_15
+            max_target_now = _largest(max_target_now_row, c)
+            argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
             max_target[row] = max_target_now
             argmax_target[row] = argmax_target_now
-            rest_target_now = 0.0
-            rest_target_now_lost = 0.0
             for k_354 in range(c):
                 exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)
                 exp_target[k_354] = exp_target_now
-                if k_354 != argmax_target_now:
-                    rest_target_now, rest_target_now_lost = _plus(rest_target_now, rest_target_now_lost, exp_target_now)
+                rest_target_now_row[k_354] = ((exp_target_now) if k_354 != argmax_target_now else 0.0)
                 sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
-            rest_target_now = _completed(rest_target_now, rest_target_now_lost)
+            rest_target_now = _block_sum(rest_target_now_row, c)
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
             term_8 = 1.0 + rest_target_now
@@ -1028,8 +1050,6 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_embedding_now = 0.0
-            sum_norm_embedding_now_lost = 0.0
             rest_target_2 = rest_target[row]
             term_19 = 1.0 + rest_target_2
             y_3 = label[i]
@@ -1070,8 +1090,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 adjoint_x_unit_now = factor_49 * (sum_x_unit + factor_47 * 2.0 * _ratio(term_20, factor_44) + factor_48 * (-2.0) * _ratio(term_23, factor_46))
                 adjoint_x_unit[row, f_8] = adjoint_x_unit_now
                 factor_50 = adjoint_x_unit_now * x_unit_7
-                sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_50)
-            sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
+                sum_norm_embedding_now_row[f_8] = factor_50
+            sum_norm_embedding_now = _block_sum(sum_norm_embedding_now_row, d)
             sum_norm_embedding[row] = sum_norm_embedding_now
             peak_embedding_3 = peak_embedding[row]
             factor_51 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_3)
@@ -1266,34 +1286,26 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 sum_norm_weight_sensitivity_9_own_part2[y_5, d_187] += factor_104 * (factor_101 * 2.0 * theta_change_2_3 + factor_102 * 2.0 * term_37 + factor_103 * (-2.0) * term_35)
                 sum_norm_weight_sensitivity_9_own_part3[y_5, d_187] += factor_105 * (-2.0) * target_change_2_3
     for k_4 in range(c):
-        sum_norm_weight = 0.0
-        sum_norm_weight_lost = 0.0
-        sum_norm_weight_sensitivity_12 = 0.0
-        sum_norm_weight_sensitivity_12_lost = 0.0
-        sum_norm_weight_sensitivity_13 = 0.0
-        sum_norm_weight_sensitivity_13_lost = 0.0
-        sum_norm_weight_sensitivity_14 = 0.0
-        sum_norm_weight_sensitivity_14_lost = 0.0
         for f_237 in range(d):
             w_unit_3 = np.float64(w_unit[k_4, f_237])
             sum_w_unit_2_2 = np.float64(sum_w_unit_2[k_4, f_237])
             sum_w_unit_3_2 = sum_w_unit_3[k_4, f_237]
             sum_w_unit_4_2 = sum_w_unit_4[k_4, f_237]
             factor_106 = w_unit_3 * (scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3_2 + (-2.0) * sum_w_unit_4_2)
-            sum_norm_weight, sum_norm_weight_lost = _plus(sum_norm_weight, sum_norm_weight_lost, factor_106)
+            sum_norm_weight_row[f_237] = factor_106
             factor_107 = sum_w_unit_3_2 * w_unit_3
-            sum_norm_weight_sensitivity_12, sum_norm_weight_sensitivity_12_lost = _plus(sum_norm_weight_sensitivity_12, sum_norm_weight_sensitivity_12_lost, factor_107)
+            sum_norm_weight_sensitivity_12_row[f_237] = factor_107
             factor_108 = sum_w_unit_4_2 * w_unit_3
-            sum_norm_weight_sensitivity_13, sum_norm_weight_sensitivity_13_lost = _plus(sum_norm_weight_sensitivity_13, sum_norm_weight_sensitivity_13_lost, factor_108)
+            sum_norm_weight_sensitivity_13_row[f_237] = factor_108
             factor_109 = sum_w_unit_2_2 * w_unit_3
-            sum_norm_weight_sensitivity_14, sum_norm_weight_sensitivity_14_lost = _plus(sum_norm_weight_sensitivity_14, sum_norm_weight_sensitivity_14_lost, factor_109)
+            sum_norm_weight_sensitivity_14_row[f_237] = factor_109
             sum_norm_weight_sensitivity_5_own[f_237] = sum_norm_weight_sensitivity_5_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part3[k_4, f_237]
             sum_norm_weight_sensitivity_9_own[f_237] = sum_norm_weight_sensitivity_9_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part3[k_4, f_237]
             sum_w_unit_3_sensitivity_own_joint[f_237] = sum_w_unit_3_sensitivity_own_joint_part1[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part10[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part2[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part3[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part4[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part5[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part6[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part7[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part8[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part9[k_4, f_237]
-        sum_norm_weight = _completed(sum_norm_weight, sum_norm_weight_lost)
-        sum_norm_weight_sensitivity_12 = _completed(sum_norm_weight_sensitivity_12, sum_norm_weight_sensitivity_12_lost)
-        sum_norm_weight_sensitivity_13 = _completed(sum_norm_weight_sensitivity_13, sum_norm_weight_sensitivity_13_lost)
-        sum_norm_weight_sensitivity_14 = _completed(sum_norm_weight_sensitivity_14, sum_norm_weight_sensitivity_14_lost)
+        sum_norm_weight = _block_sum(sum_norm_weight_row, d)
+        sum_norm_weight_sensitivity_12 = _block_sum(sum_norm_weight_sensitivity_12_row, d)
+        sum_norm_weight_sensitivity_13 = _block_sum(sum_norm_weight_sensitivity_13_row, d)
+        sum_norm_weight_sensitivity_14 = _block_sum(sum_norm_weight_sensitivity_14_row, d)
         peak_weight_2 = peak_weight[k_4]
         factor_110 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
         ratio_value_55 = _ratio(1.0, factor_110)
@@ -1325,6 +1337,19 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     c = weight.shape[0]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    peak_weight_now_row = np.empty((d,))
+    scaled_weight_now_row = np.empty((d,))
+    peak_embedding_row = np.empty((d,))
+    scaled_embedding_row = np.empty((d,))
+    peak_label_row = np.empty((d,))
+    peak_label_2_row = np.empty((d,))
+    scaled_label_row = np.empty((d,))
+    scaled_label_2_row = np.empty((d,))
+    max_target_row = np.empty((c,))
+    rest_target_row = np.empty((c,))
+    sum_scale_3_row = np.empty((c,))
+    logsumexp_target_sensitivity_2_row = np.empty((c,))
+    sum_scale_3_sensitivity_joint_row = np.empty((c,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -1336,21 +1361,18 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     exp_target = np.empty((c,))
     target_change_3 = np.empty((block,))
     for k_4 in range(c):
-        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            if magnitude_value > peak_weight_now or magnitude_value != magnitude_value:
-                peak_weight_now = magnitude_value
+            peak_weight_now_row[f_6] = magnitude_value
+        peak_weight_now = _largest(peak_weight_now_row, d)
         peak_weight[k_4] = peak_weight_now
-        scaled_weight_now = 0.0
-        scaled_weight_now_lost = 0.0
         for f_350 in range(d):
             W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
-            scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
-        scaled_weight_now = _completed(scaled_weight_now, scaled_weight_now_lost)
+            scaled_weight_now_row[f_350] = square
+        scaled_weight_now = _block_sum(scaled_weight_now_row, d)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         for f_5 in range(d):
@@ -1385,22 +1407,17 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
-            peak_embedding = -np.inf
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                if magnitude_value_2 > peak_embedding or magnitude_value_2 != magnitude_value_2:
-                    peak_embedding = magnitude_value_2
-            scaled_embedding = 0.0
-            scaled_embedding_lost = 0.0
+                peak_embedding_row[f_9] = magnitude_value_2
+            peak_embedding = _largest(peak_embedding_row, d)
             for f_351 in range(d):
                 x_2 = np.float64(embedding[i, f_351])
                 ratio_value_2 = _ratio(x_2, peak_embedding)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_embedding, scaled_embedding_lost = _plus(scaled_embedding, scaled_embedding_lost, square_2)
-            scaled_embedding = _completed(scaled_embedding, scaled_embedding_lost)
-            peak_label = -np.inf
-            peak_label_2 = -np.inf
+                scaled_embedding_row[f_351] = square_2
+            scaled_embedding = _block_sum(scaled_embedding_row, d)
             factor_2 = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -1411,27 +1428,23 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 W_y = np.float64(weight[y, f_8])
                 ratio_value_3 = _ratio(W_y, factor_3)
                 magnitude_value_3 = abs(x_unit_now - ratio_value_3)
-                if magnitude_value_3 > peak_label or magnitude_value_3 != magnitude_value_3:
-                    peak_label = magnitude_value_3
+                peak_label_row[f_8] = magnitude_value_3
                 magnitude_value_4 = abs(x_unit_now + ratio_value_3)
-                if magnitude_value_4 > peak_label_2 or magnitude_value_4 != magnitude_value_4:
-                    peak_label_2 = magnitude_value_4
-            scaled_label = 0.0
-            scaled_label_lost = 0.0
-            scaled_label_2 = 0.0
-            scaled_label_2_lost = 0.0
+                peak_label_2_row[f_8] = magnitude_value_4
+            peak_label = _largest(peak_label_row, d)
+            peak_label_2 = _largest(peak_label_2_row, d)
             for f_352 in range(d):
                 x_unit_2 = np.float64(x_unit[row, f_352])
                 W_y_2 = np.float64(weight[y, f_352])
                 ratio_value_4 = _ratio(W_y_2, factor_3)
                 ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
                 square_3 = (ratio_value_5 * ratio_value_5)
-                scaled_label, scaled_label_lost = _plus(scaled_label, scaled_label_lost, square_3)
+                scaled_label_row[f_352] = square_3
                 ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2)
                 square_4 = (ratio_value_6 * ratio_value_6)
-                scaled_label_2, scaled_label_2_lost = _plus(scaled_label_2, scaled_label_2_lost, square_4)
-            scaled_label = _completed(scaled_label, scaled_label_lost)
-            scaled_label_2 = _completed(scaled_label_2, scaled_label_2_lost)
+                scaled_label_2_row[f_352] = square_4
+            scaled_label = _block_sum(scaled_label_row, d)
+            scaled_label_2 = _block_sum(scaled_label_2_row, d)
             theta_now = 2.0 * math.atan2(math.sqrt(scaled_label) * _positive_part(peak_label), math.sqrt(scaled_label_2) * _positive_part(peak_label_2))
             theta[row] = theta_now
             term = margin + theta_now
@@ -1447,26 +1460,18 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
         _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_target = -np.inf
-            argmax_target = 0
-            argmax_target_best = -np.inf
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
                 factor_8 = scale * ((target_2) if k_92 == y_2 else np.float64(sum_w_unit[row, k_92]))
-                if factor_8 > max_target or factor_8 != factor_8:
-                    max_target = factor_8
-                if factor_8 > argmax_target_best:
-                    argmax_target_best = factor_8
-                    argmax_target = k_92
-            rest_target = 0.0
-            rest_target_lost = 0.0
+                max_target_row[k_92] = factor_8
+            max_target = _largest(max_target_row, c)
+            argmax_target = _place_of(max_target, max_target_row, c)
             for k_354 in range(c):
                 exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target)
                 exp_target[k_354] = exp_target_now
-                if k_354 != argmax_target:
-                    rest_target, rest_target_lost = _plus(rest_target, rest_target_lost, exp_target_now)
-            rest_target = _completed(rest_target, rest_target_lost)
+                rest_target_row[k_354] = ((exp_target_now) if k_354 != argmax_target else 0.0)
+            rest_target = _block_sum(rest_target_row, c)
             seed_2 = seed[row]
             exp_difference_value = _exp_difference(scale * target_2, max_target)
             factor_9 = seed_2 * target_2 * exp_difference_value / (1.0 + rest_target)
@@ -1482,28 +1487,25 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             factor_12 = -cos_value_4
             factor_13 = seed_2 * (target_change_3[row] * square_5 * case_3 * exp_difference_value / (1.0 + rest_target) - scale * ((((factor_12) if theta_2 < factor_4 else 0.0 if theta_2 >= factor_4 else np.nan)) if easy_margin else (((factor_12) if theta_2 <= term_2 else term_5 if theta_2 > term_2 else np.nan)))) * case_2 / (1.0 + rest_target)
             sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, factor_13)
-            logsumexp_target_sensitivity_2 = 0.0
-            logsumexp_target_sensitivity_2_lost = 0.0
             factor_14 = seed_2 / (1.0 + rest_target)
             term_6 = 1.0 + rest_target
             for k_202 in range(c):
                 exp_target_2 = exp_target[k_202]
                 sum_w_unit_2 = np.float64(sum_w_unit[row, k_202])
                 factor_15 = factor_14 * exp_target_2 * sum_w_unit_2
-                if k_202 != y_2:
-                    sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, factor_15)
+                sum_scale_3_row[k_202] = ((factor_15) if k_202 != y_2 else 0.0)
                 factor_16 = exp_target_2 * sum_w_unit_2 / term_6
-                if k_202 != y_2:
-                    logsumexp_target_sensitivity_2, logsumexp_target_sensitivity_2_lost = _plus(logsumexp_target_sensitivity_2, logsumexp_target_sensitivity_2_lost, factor_16)
-            logsumexp_target_sensitivity_2 = _completed(logsumexp_target_sensitivity_2, logsumexp_target_sensitivity_2_lost)
+                logsumexp_target_sensitivity_2_row[k_202] = ((factor_16) if k_202 != y_2 else 0.0)
+            sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(sum_scale_3_row, c))
+            logsumexp_target_sensitivity_2 = _block_sum(logsumexp_target_sensitivity_2_row, c)
             factor_17 = seed_2 * target_2 * exp_difference_value * (-logsumexp_target_sensitivity_2 + target_2 * case_2 / term_6) / term_6
             sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_17)
             term_7 = -logsumexp_target_sensitivity_2 - target_2 * exp_difference_value / term_6
             for k_329 in range(c):
                 sum_w_unit_3 = np.float64(sum_w_unit[row, k_329])
                 factor_18 = factor_14 * exp_target[k_329] * ((sum_w_unit_3 * sum_w_unit_3) + sum_w_unit_3 * term_7)
-                if k_329 != y_2:
-                    sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost = _plus(sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost, factor_18)
+                sum_scale_3_sensitivity_joint_row[k_329] = ((factor_18) if k_329 != y_2 else 0.0)
+            sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost = _plus(sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost, _block_sum(sum_scale_3_sensitivity_joint_row, c))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
@@ -1525,6 +1527,25 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     c = weight.shape[0]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    peak_weight_now_row = np.empty((d,))
+    scaled_weight_now_row = np.empty((d,))
+    norm_weight_tangent_now_row = np.empty((d,))
+    peak_embedding_now_row = np.empty((d,))
+    scaled_embedding_now_row = np.empty((d,))
+    peak_label_now_row = np.empty((d,))
+    peak_label_2_now_row = np.empty((d,))
+    norm_embedding_tangent_now_row = np.empty((d,))
+    scaled_label_now_row = np.empty((d,))
+    scaled_label_2_now_row = np.empty((d,))
+    norm_label_tangent_now_row = np.empty((d,))
+    norm_label_2_tangent_now_row = np.empty((d,))
+    max_target_now_row = np.empty((c,))
+    rest_target_now_row = np.empty((c,))
+    sum_norm_embedding_now_row = np.empty((d,))
+    logsumexp_target_tangent_row = np.empty((c,))
+    sum_norm_embedding_tangent_row = np.empty((d,))
+    sum_norm_weight_row = np.empty((d,))
+    sum_norm_weight_tangent_row = np.empty((d,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -1572,24 +1593,19 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_4_tangent = np.empty((c, d,))
     adjoint_x_unit_tangent = np.empty((d,))
     for k_4 in range(c):
-        peak_weight_now = -np.inf
         for f_6 in range(d):
             W = np.float64(weight[k_4, f_6])
             magnitude_value = abs(W)
-            if magnitude_value > peak_weight_now or magnitude_value != magnitude_value:
-                peak_weight_now = magnitude_value
+            peak_weight_now_row[f_6] = magnitude_value
+        peak_weight_now = _largest(peak_weight_now_row, d)
         peak_weight[k_4] = peak_weight_now
-        scaled_weight_now = 0.0
-        scaled_weight_now_lost = 0.0
         for f_350 in range(d):
             W_2 = np.float64(weight[k_4, f_350])
             ratio_value = _ratio(W_2, peak_weight_now)
             square = (ratio_value * ratio_value)
-            scaled_weight_now, scaled_weight_now_lost = _plus(scaled_weight_now, scaled_weight_now_lost, square)
-        scaled_weight_now = _completed(scaled_weight_now, scaled_weight_now_lost)
+            scaled_weight_now_row[f_350] = square
+        scaled_weight_now = _block_sum(scaled_weight_now_row, d)
         scaled_weight[k_4] = scaled_weight_now
-        norm_weight_tangent_now = 0.0
-        norm_weight_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         for f_5 in range(d):
             W_3 = np.float64(weight[k_4, f_5])
@@ -1597,8 +1613,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             w_unit[k_4, f_5] = w_unit_now
             v_W = np.float64(direction_weight[k_4, f_5])
             factor_2 = v_W * w_unit_now
-            norm_weight_tangent_now, norm_weight_tangent_now_lost = _plus(norm_weight_tangent_now, norm_weight_tangent_now_lost, factor_2)
-        norm_weight_tangent_now = _completed(norm_weight_tangent_now, norm_weight_tangent_now_lost)
+            norm_weight_tangent_now_row[f_5] = factor_2
+        norm_weight_tangent_now = _block_sum(norm_weight_tangent_now_row, d)
         norm_weight_tangent[k_4] = norm_weight_tangent_now
         ratio_value_2 = _ratio(1.0, factor)
         for f_5 in range(d):
@@ -1635,26 +1651,19 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
-            peak_embedding_now = -np.inf
             for f_9 in range(d):
                 x = np.float64(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                if magnitude_value_2 > peak_embedding_now or magnitude_value_2 != magnitude_value_2:
-                    peak_embedding_now = magnitude_value_2
+                peak_embedding_now_row[f_9] = magnitude_value_2
+            peak_embedding_now = _largest(peak_embedding_now_row, d)
             peak_embedding[row] = peak_embedding_now
-            scaled_embedding_now = 0.0
-            scaled_embedding_now_lost = 0.0
             for f_351 in range(d):
                 x_2 = np.float64(embedding[i, f_351])
                 ratio_value_3 = _ratio(x_2, peak_embedding_now)
                 square_2 = (ratio_value_3 * ratio_value_3)
-                scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square_2)
-            scaled_embedding_now = _completed(scaled_embedding_now, scaled_embedding_now_lost)
+                scaled_embedding_now_row[f_351] = square_2
+            scaled_embedding_now = _block_sum(scaled_embedding_now_row, d)
             scaled_embedding[row] = scaled_embedding_now
-            peak_label_now = -np.inf
-            peak_label_2_now = -np.inf
-            norm_embedding_tangent_now = 0.0
-            norm_embedding_tangent_now_lost = 0.0
             factor_3 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             y = label[i]
             factor_4 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -1666,23 +1675,19 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_4 = _ratio(W_y, factor_4)
                 term = x_unit_now - ratio_value_4
                 magnitude_value_3 = abs(term)
-                if magnitude_value_3 > peak_label_now or magnitude_value_3 != magnitude_value_3:
-                    peak_label_now = magnitude_value_3
+                peak_label_now_row[f_8] = magnitude_value_3
                 term_2 = x_unit_now + ratio_value_4
                 magnitude_value_4 = abs(term_2)
-                if magnitude_value_4 > peak_label_2_now or magnitude_value_4 != magnitude_value_4:
-                    peak_label_2_now = magnitude_value_4
+                peak_label_2_now_row[f_8] = magnitude_value_4
                 v_x = np.float64(direction_embedding[i, f_8])
                 factor_5 = v_x * x_unit_now
-                norm_embedding_tangent_now, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now, norm_embedding_tangent_now_lost, factor_5)
-            norm_embedding_tangent_now = _completed(norm_embedding_tangent_now, norm_embedding_tangent_now_lost)
+                norm_embedding_tangent_now_row[f_8] = factor_5
+            peak_label_now = _largest(peak_label_now_row, d)
+            peak_label_2_now = _largest(peak_label_2_now_row, d)
+            norm_embedding_tangent_now = _block_sum(norm_embedding_tangent_now_row, d)
             peak_label[row] = peak_label_now
             peak_label_2[row] = peak_label_2_now
             norm_embedding_tangent[row] = norm_embedding_tangent_now
-            scaled_label_now = 0.0
-            scaled_label_now_lost = 0.0
-            scaled_label_2_now = 0.0
-            scaled_label_2_now_lost = 0.0
             ratio_value_8 = _ratio(1.0, factor_3)
             for f_352 in range(d):
                 x_unit_2 = np.float64(x_unit[row, f_352])
@@ -1690,14 +1695,14 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_5 = _ratio(W_y_2, factor_4)
                 ratio_value_6 = _ratio(x_unit_2 - ratio_value_5, peak_label_now)
                 square_3 = (ratio_value_6 * ratio_value_6)
-                scaled_label_now, scaled_label_now_lost = _plus(scaled_label_now, scaled_label_now_lost, square_3)
+                scaled_label_now_row[f_352] = square_3
                 ratio_value_7 = _ratio(x_unit_2 + ratio_value_5, peak_label_2_now)
                 square_4 = (ratio_value_7 * ratio_value_7)
-                scaled_label_2_now, scaled_label_2_now_lost = _plus(scaled_label_2_now, scaled_label_2_now_lost, square_4)
+                scaled_label_2_now_row[f_352] = square_4
                 v_x_2 = np.float64(direction_embedding[i, f_352])
                 x_unit_tangent[row, f_352] = ratio_value_8 * (v_x_2 - norm_embedding_tangent_now * x_unit_2)
-            scaled_label_now = _completed(scaled_label_now, scaled_label_now_lost)
-            scaled_label_2_now = _completed(scaled_label_2_now, scaled_label_2_now_lost)
+            scaled_label_now = _block_sum(scaled_label_now_row, d)
+            scaled_label_2_now = _block_sum(scaled_label_2_now_row, d)
             scaled_label[row] = scaled_label_now
             scaled_label_2[row] = scaled_label_2_now
             power = math.sqrt(scaled_label_now)
@@ -1713,10 +1718,6 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             cos_value_2 = math.cos(theta_now)
             target_now = ((((cos_value) if theta_now < factor_8 else cos_value_2 if theta_now >= factor_8 else np.nan)) if easy_margin else (((cos_value) if theta_now <= term_4 else (cos_value_2 + factor_9) if theta_now > term_4 else np.nan)))
             target[row] = target_now
-            norm_label_tangent_now = 0.0
-            norm_label_tangent_now_lost = 0.0
-            norm_label_2_tangent_now = 0.0
-            norm_label_2_tangent_now_lost = 0.0
             ratio_value_10 = _ratio(1.0, factor_4)
             norm_weight_tangent_y = norm_weight_tangent[y]
             for f_335 in range(d):
@@ -1727,11 +1728,11 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 v_W_y = np.float64(direction_weight[y, f_335])
                 term_5 = v_W_y - norm_weight_tangent_y * ratio_value_9
                 factor_10 = _ratio(x_unit_3 - ratio_value_9, factor_6) * (x_unit_tangent_2 - ratio_value_10 * term_5)
-                norm_label_tangent_now, norm_label_tangent_now_lost = _plus(norm_label_tangent_now, norm_label_tangent_now_lost, factor_10)
+                norm_label_tangent_now_row[f_335] = factor_10
                 factor_11 = (x_unit_tangent_2 + ratio_value_10 * term_5) * _ratio(x_unit_3 + ratio_value_9, factor_7)
-                norm_label_2_tangent_now, norm_label_2_tangent_now_lost = _plus(norm_label_2_tangent_now, norm_label_2_tangent_now_lost, factor_11)
-            norm_label_tangent_now = _completed(norm_label_tangent_now, norm_label_tangent_now_lost)
-            norm_label_2_tangent_now = _completed(norm_label_2_tangent_now, norm_label_2_tangent_now_lost)
+                norm_label_2_tangent_now_row[f_335] = factor_11
+            norm_label_tangent_now = _block_sum(norm_label_tangent_now_row, d)
+            norm_label_2_tangent_now = _block_sum(norm_label_2_tangent_now_row, d)
             norm_label_tangent[row] = norm_label_tangent_now
             norm_label_2_tangent[row] = norm_label_2_tangent_now
             term_6 = scaled_label_now * (positive_part_value * positive_part_value) + scaled_label_2_now * (positive_part_value_2 * positive_part_value_2)
@@ -1749,31 +1750,23 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         _multiply(x_unit[: stop - start], False, w_unit, True, sum_w_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_target_now = -np.inf
-            argmax_target_now = 0
-            argmax_target_now_best = -np.inf
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
                 sum_w_unit_5 = np.float64(sum_w_unit[row, k_92])
                 case_3 = ((target_2) if k_92 == y_2 else sum_w_unit_5)
                 factor_14 = scale * case_3
-                if factor_14 > max_target_now or factor_14 != factor_14:
-                    max_target_now = factor_14
-                if factor_14 > argmax_target_now_best:
-                    argmax_target_now_best = factor_14
-                    argmax_target_now = k_92
+                max_target_now_row[k_92] = factor_14
+            max_target_now = _largest(max_target_now_row, c)
+            argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
             max_target[row] = max_target_now
             argmax_target[row] = argmax_target_now
-            rest_target_now = 0.0
-            rest_target_now_lost = 0.0
             for k_354 in range(c):
                 exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)
                 exp_target[row, k_354] = exp_target_now
-                if k_354 != argmax_target_now:
-                    rest_target_now, rest_target_now_lost = _plus(rest_target_now, rest_target_now_lost, exp_target_now)
+                rest_target_now_row[k_354] = ((exp_target_now) if k_354 != argmax_target_now else 0.0)
                 sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
-            rest_target_now = _completed(rest_target_now, rest_target_now_lost)
+            rest_target_now = _block_sum(rest_target_now_row, c)
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
             factor_15 = seed_2 / (1.0 + rest_target_now)
@@ -1812,8 +1805,6 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_embedding_now = 0.0
-            sum_norm_embedding_now_lost = 0.0
             rest_target_2 = rest_target[row]
             term_10 = 1.0 + rest_target_2
             y_3 = label[i]
@@ -1858,8 +1849,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 adjoint_x_unit_now = factor_28 * term_15
                 adjoint_x_unit[row, f_8] = adjoint_x_unit_now
                 factor_29 = adjoint_x_unit_now * x_unit_5
-                sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_29)
-            sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
+                sum_norm_embedding_now_row[f_8] = factor_29
+            sum_norm_embedding_now = _block_sum(sum_norm_embedding_now_row, d)
             sum_norm_embedding[row] = sum_norm_embedding_now
         _multiply(x_unit_tangent[: stop - start], False, w_unit, True, sum_w_unit_tangent_part1[: stop - start], False)
         _multiply(x_unit[: stop - start], False, w_unit_tangent, True, sum_w_unit_tangent_part2[: stop - start], False)
@@ -1868,8 +1859,6 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             for k_92 in range(c):
                 sum_w_unit_tangent_now = np.float64(sum_w_unit_tangent_part1[row, k_92]) + np.float64(sum_w_unit_tangent_part2[row, k_92])
                 sum_w_unit_tangent[k_92] = sum_w_unit_tangent_now
-            logsumexp_target_tangent = 0.0
-            logsumexp_target_tangent_lost = 0.0
             rest_target_3 = rest_target[row]
             term_16 = 1.0 + rest_target_3
             target_4 = target[row]
@@ -1880,8 +1869,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             term_17 = direction_parameters[0] * ((target_4) if argmax_target_3 == y_4 else np.float64(sum_w_unit[row, argmax_target_3]) if argmax_target_3 == argmax_target_3 else np.nan) + scale * sum_w_unit_tangent[argmax_target_3] * ((0.0) if argmax_target_3 == y_4 else 1.0 if argmax_target_3 == argmax_target_3 else np.nan) + scale * target_tangent_2 * ((1.0) if argmax_target_3 == y_4 else 0.0 if argmax_target_3 == argmax_target_3 else np.nan)
             for k_338 in range(c):
                 factor_31 = exp_target[row, k_338] * (direction_parameters[0] * ((target_4) if k_338 == y_4 else np.float64(sum_w_unit[row, k_338])) + scale * sum_w_unit_tangent[k_338] * ((0.0) if k_338 == y_4 else 1.0) + factor_30 * ((1.0) if k_338 == y_4 else 0.0) - term_17) / term_16
-                logsumexp_target_tangent, logsumexp_target_tangent_lost = _plus(logsumexp_target_tangent, logsumexp_target_tangent_lost, factor_31)
-            logsumexp_target_tangent = _completed(logsumexp_target_tangent, logsumexp_target_tangent_lost)
+                logsumexp_target_tangent_row[k_338] = factor_31
+            logsumexp_target_tangent = _block_sum(logsumexp_target_tangent_row, c)
             seed_4 = seed[row]
             for k_92 in range(c):
                 exp_target_2 = exp_target[row, k_92]
@@ -1973,8 +1962,6 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit_tangent, False, sum_x_unit_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_embedding_tangent = 0.0
-            sum_norm_embedding_tangent_lost = 0.0
             rest_target_4 = rest_target[row]
             term_24 = 1.0 + rest_target_4
             seed_5 = seed[row]
@@ -2052,8 +2039,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 adjoint_x_unit_tangent[f_8] = adjoint_x_unit_tangent_now
                 adjoint_x_unit_2 = adjoint_x_unit[row, f_8]
                 term_33 = adjoint_x_unit_tangent_now * x_unit_8 + adjoint_x_unit_2 * x_unit_tangent_5
-                sum_norm_embedding_tangent, sum_norm_embedding_tangent_lost = _plus(sum_norm_embedding_tangent, sum_norm_embedding_tangent_lost, term_33)
-            sum_norm_embedding_tangent = _completed(sum_norm_embedding_tangent, sum_norm_embedding_tangent_lost)
+                sum_norm_embedding_tangent_row[f_8] = term_33
+            sum_norm_embedding_tangent = _block_sum(sum_norm_embedding_tangent_row, d)
             peak_embedding_2 = peak_embedding[row]
             factor_80 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
             ratio_value_41 = _ratio(1.0, factor_80)
@@ -2070,20 +2057,16 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
     for k_4 in range(c):
-        sum_norm_weight = 0.0
-        sum_norm_weight_lost = 0.0
-        sum_norm_weight_tangent = 0.0
-        sum_norm_weight_tangent_lost = 0.0
         for f_237 in range(d):
             w_unit_3 = np.float64(w_unit[k_4, f_237])
             sum_w_unit_2_2 = np.float64(sum_w_unit_2[k_4, f_237])
             term_34 = scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3[k_4, f_237] + (-2.0) * sum_w_unit_4[k_4, f_237]
             factor_84 = w_unit_3 * term_34
-            sum_norm_weight, sum_norm_weight_lost = _plus(sum_norm_weight, sum_norm_weight_lost, factor_84)
+            sum_norm_weight_row[f_237] = factor_84
             term_35 = np.float64(w_unit_tangent[k_4, f_237]) * term_34 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + direction_parameters[0] * sum_w_unit_2_2 * w_unit_3 + (-2.0) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-2.0) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
-            sum_norm_weight_tangent, sum_norm_weight_tangent_lost = _plus(sum_norm_weight_tangent, sum_norm_weight_tangent_lost, term_35)
-        sum_norm_weight = _completed(sum_norm_weight, sum_norm_weight_lost)
-        sum_norm_weight_tangent = _completed(sum_norm_weight_tangent, sum_norm_weight_tangent_lost)
+            sum_norm_weight_tangent_row[f_237] = term_35
+        sum_norm_weight = _block_sum(sum_norm_weight_row, d)
+        sum_norm_weight_tangent = _block_sum(sum_norm_weight_tangent_row, d)
         peak_weight_2 = peak_weight[k_4]
         factor_85 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
         ratio_value_42 = _ratio(1.0, factor_85)

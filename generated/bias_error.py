@@ -52,13 +52,30 @@ def _add_in_lanes(typing_context, a, b):
     return a(a, b), build
 
 
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _plus(total: float, lost: float, x: float):
+    """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
+    s = total + x
+    back = s - total
+    return s, lost + ((total - (s - back)) + (x - back))
+
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def _completed(total: float, lost: float) -> float:
+    """Return a sum with what rounding took; an infinite sum has lost nothing."""
+    return total + lost if lost == lost else total
+
+
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block, added in lanes."""
-    total = 0.0
-    for k in range(count):
-        total = _add_in_lanes(total, block[k])
-    return total
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

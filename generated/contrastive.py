@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'contrastive',
@@ -52,6 +53,29 @@ SPEC = {'abi': 2,
  'variants': ()}
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -64,6 +88,27 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
+
+
+@njit(nogil=True, error_model="numpy")
+def _largest(row, count: int) -> float:
+    """Return the largest of the first numbers of a row, NaN where there is one."""
+    most = -math.inf
+    for k in range(count):
+        most = _larger(most, row[k])
+    return most
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -91,31 +136,29 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    peak_second_row = np.empty((d,))
+    squares_second_row = np.empty((d,))
+    scaled_second_row = np.empty((d,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        peak_second = -np.inf
-        squares_second = 0.0
-        squares_second_lost = 0.0
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             term = a - b
             magnitude_value = abs(term)
-            if magnitude_value > peak_second or magnitude_value != magnitude_value:
-                peak_second = magnitude_value
+            peak_second_row[f_1] = magnitude_value
             square = (term * term)
-            squares_second, squares_second_lost = _plus(squares_second, squares_second_lost, square)
-        squares_second = _completed(squares_second, squares_second_lost)
-        scaled_second = 0.0
-        scaled_second_lost = 0.0
+            squares_second_row[f_1] = square
+        peak_second = _largest(peak_second_row, d)
+        squares_second = _block_sum(squares_second_row, d)
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
             square_2 = (ratio_value * ratio_value)
-            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square_2)
-        scaled_second = _completed(scaled_second, scaled_second_lost)
+            scaled_second_row[f_15] = square_2
+        scaled_second = _block_sum(scaled_second_row, d)
         Y = np.float64(dissimilar[i])
         positive_part_value = _positive_part(margin - math.sqrt(scaled_second) * _positive_part(peak_second))
         loss = ((0.5 * squares_second) if Y == 0 else 0.0 if Y == Y else np.nan) + ((0.5 * (positive_part_value * positive_part_value)) if Y != 0 else 0.0)
@@ -133,32 +176,30 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    peak_second_row = np.empty((d,))
+    squares_second_row = np.empty((d,))
+    scaled_second_row = np.empty((d,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
-        squares_second = 0.0
-        squares_second_lost = 0.0
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             term = a - b
             magnitude_value = abs(term)
-            if magnitude_value > peak_second or magnitude_value != magnitude_value:
-                peak_second = magnitude_value
+            peak_second_row[f_1] = magnitude_value
             square = (term * term)
-            squares_second, squares_second_lost = _plus(squares_second, squares_second_lost, square)
-        squares_second = _completed(squares_second, squares_second_lost)
-        scaled_second = 0.0
-        scaled_second_lost = 0.0
+            squares_second_row[f_1] = square
+        peak_second = _largest(peak_second_row, d)
+        squares_second = _block_sum(squares_second_row, d)
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
             square_2 = (ratio_value * ratio_value)
-            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square_2)
-        scaled_second = _completed(scaled_second, scaled_second_lost)
+            scaled_second_row[f_15] = square_2
+        scaled_second = _block_sum(scaled_second_row, d)
         Y = np.float64(dissimilar[i])
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
@@ -187,25 +228,24 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    peak_second_row = np.empty((d,))
+    scaled_second_row = np.empty((d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            if magnitude_value > peak_second or magnitude_value != magnitude_value:
-                peak_second = magnitude_value
-        scaled_second = 0.0
-        scaled_second_lost = 0.0
+            peak_second_row[f_1] = magnitude_value
+        peak_second = _largest(peak_second_row, d)
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
             square = (ratio_value * ratio_value)
-            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square)
-        scaled_second = _completed(scaled_second, scaled_second_lost)
+            scaled_second_row[f_15] = square
+        scaled_second = _block_sum(scaled_second_row, d)
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         power = math.sqrt(scaled_second)
@@ -238,27 +278,25 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    peak_second_row = np.empty((d,))
+    scaled_second_row = np.empty((d,))
+    norm_second_tangent_row = np.empty((d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            if magnitude_value > peak_second or magnitude_value != magnitude_value:
-                peak_second = magnitude_value
-        scaled_second = 0.0
-        scaled_second_lost = 0.0
+            peak_second_row[f_1] = magnitude_value
+        peak_second = _largest(peak_second_row, d)
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
             square = (ratio_value * ratio_value)
-            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square)
-        scaled_second = _completed(scaled_second, scaled_second_lost)
-        norm_second_tangent = 0.0
-        norm_second_tangent_lost = 0.0
+            scaled_second_row[f_15] = square
+        scaled_second = _block_sum(scaled_second_row, d)
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
@@ -268,8 +306,8 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
             a_3 = np.float64(first[i, f_13])
             b_3 = np.float64(second[i, f_13])
             factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
-            norm_second_tangent, norm_second_tangent_lost = _plus(norm_second_tangent, norm_second_tangent_lost, factor_2)
-        norm_second_tangent = _completed(norm_second_tangent, norm_second_tangent_lost)
+            norm_second_tangent_row[f_13] = factor_2
+        norm_second_tangent = _block_sum(norm_second_tangent_row, d)
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         term = margin - power * positive_part_value
@@ -299,6 +337,8 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    peak_second_row = np.empty((d,))
+    scaled_second_row = np.empty((d,))
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
@@ -306,22 +346,19 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            if magnitude_value > peak_second or magnitude_value != magnitude_value:
-                peak_second = magnitude_value
-        scaled_second = 0.0
-        scaled_second_lost = 0.0
+            peak_second_row[f_1] = magnitude_value
+        peak_second = _largest(peak_second_row, d)
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
             square = (ratio_value * ratio_value)
-            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square)
-        scaled_second = _completed(scaled_second, scaled_second_lost)
+            scaled_second_row[f_15] = square
+        scaled_second = _block_sum(scaled_second_row, d)
         Y = np.float64(dissimilar[i])
         term = margin - math.sqrt(scaled_second) * _positive_part(peak_second)
         step_value = _step(term)
@@ -341,29 +378,27 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
+    peak_second_row = np.empty((d,))
+    scaled_second_row = np.empty((d,))
+    norm_second_tangent_row = np.empty((d,))
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        peak_second = -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            if magnitude_value > peak_second or magnitude_value != magnitude_value:
-                peak_second = magnitude_value
-        scaled_second = 0.0
-        scaled_second_lost = 0.0
+            peak_second_row[f_1] = magnitude_value
+        peak_second = _largest(peak_second_row, d)
         for f_15 in range(d):
             a_2 = np.float64(first[i, f_15])
             b_2 = np.float64(second[i, f_15])
             ratio_value = _ratio(a_2 - b_2, peak_second)
             square = (ratio_value * ratio_value)
-            scaled_second, scaled_second_lost = _plus(scaled_second, scaled_second_lost, square)
-        scaled_second = _completed(scaled_second, scaled_second_lost)
-        norm_second_tangent = 0.0
-        norm_second_tangent_lost = 0.0
+            scaled_second_row[f_15] = square
+        scaled_second = _block_sum(scaled_second_row, d)
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
@@ -373,8 +408,8 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
             a_3 = np.float64(first[i, f_13])
             b_3 = np.float64(second[i, f_13])
             factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
-            norm_second_tangent, norm_second_tangent_lost = _plus(norm_second_tangent, norm_second_tangent_lost, factor_2)
-        norm_second_tangent = _completed(norm_second_tangent, norm_second_tangent_lost)
+            norm_second_tangent_row[f_13] = factor_2
+        norm_second_tangent = _block_sum(norm_second_tangent_row, d)
         Y = np.float64(dissimilar[i])
         term = margin - power * positive_part_value
         step_value = _step(term)

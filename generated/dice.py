@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
  'name': 'dice',
@@ -109,6 +110,16 @@ SPEC = {'abi': 2,
                'variants': ()},)}
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -121,6 +132,18 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -136,22 +159,20 @@ def value(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    sum_probability_2_row = np.empty((m,))
+    lack_probability_row = np.empty((m,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        lack_probability = 0.0
-        lack_probability_lost = 0.0
         for q_2 in range(m):
             p = np.float64(probability[i, q_2])
             t = np.float64(target[i, q_2])
             term = p + t
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
+            sum_probability_2_row[q_2] = term
             term_2 = t * (1.0 - p) + p * (1.0 - t)
-            lack_probability, lack_probability_lost = _plus(lack_probability, lack_probability_lost, term_2)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        lack_probability = _completed(lack_probability, lack_probability_lost)
+            lack_probability_row[q_2] = term_2
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        lack_probability = _block_sum(lack_probability_row, m)
         term_3 = sum_probability_2 + smooth
         loss = ((1.0) if term_3 == 0 else (_ratio(lack_probability, term_3)) if term_3 == term_3 else np.nan)
         factor = loss * sample_weight
@@ -168,28 +189,25 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
+    lack_probability_row = np.empty((m,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        lack_probability = 0.0
-        lack_probability_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             term = p + t
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
+            sum_probability_2_row[q_1] = term
             term_2 = t * (1.0 - p) + p * (1.0 - t)
-            lack_probability, lack_probability_lost = _plus(lack_probability, lack_probability_lost, term_2)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        lack_probability = _completed(lack_probability, lack_probability_lost)
+            lack_probability_row[q_1] = term_2
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        lack_probability = _block_sum(lack_probability_row, m)
         term_3 = sum_probability_2 + smooth
         loss = ((1.0) if term_3 == 0 else (_ratio(lack_probability, term_3)) if term_3 == term_3 else np.nan)
         factor_2 = loss * sample_weight
@@ -210,22 +228,20 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             term = p + t
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+            sum_probability_2_row[q_1] = term
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
         term_2 = sum_probability_2 + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
         ratio_value_2 = _ratio(1.0, term_2)
@@ -244,32 +260,28 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
+    sum_probability_tangent_row = np.empty((m,))
+    sum_probability_2_tangent_row = np.empty((m,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        sum_probability_tangent = 0.0
-        sum_probability_tangent_lost = 0.0
-        sum_probability_2_tangent = 0.0
-        sum_probability_2_tangent_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             term = p + t
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
+            sum_probability_2_row[q_1] = term
             v_p = np.float64(direction_probability[i, q_1])
             factor_2 = v_p * t
-            sum_probability_tangent, sum_probability_tangent_lost = _plus(sum_probability_tangent, sum_probability_tangent_lost, factor_2)
-            sum_probability_2_tangent, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent, sum_probability_2_tangent_lost, v_p)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        sum_probability_tangent = _completed(sum_probability_tangent, sum_probability_tangent_lost)
-        sum_probability_2_tangent = _completed(sum_probability_2_tangent, sum_probability_2_tangent_lost)
+            sum_probability_tangent_row[q_1] = factor_2
+            sum_probability_2_tangent_row[q_1] = v_p
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_probability_tangent = _block_sum(sum_probability_tangent_row, m)
+        sum_probability_2_tangent = _block_sum(sum_probability_2_tangent_row, m)
         factor_3 = 2.0 * sum_probability_tangent
         term_2 = sum_probability_2 + smooth
         factor_4 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term_2)
@@ -286,6 +298,8 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -293,19 +307,15 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             term = p + t
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
+            sum_probability_2_row[q_1] = term
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
         term_2 = sum_probability_2 + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
         ratio_value_2 = _ratio(1.0, term_2)
@@ -325,34 +335,30 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
+    sum_probability_tangent_row = np.empty((m,))
+    sum_probability_2_tangent_row = np.empty((m,))
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        sum_probability_tangent = 0.0
-        sum_probability_tangent_lost = 0.0
-        sum_probability_2_tangent = 0.0
-        sum_probability_2_tangent_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             term = p + t
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, term)
+            sum_probability_2_row[q_1] = term
             v_p = np.float64(direction_probability[i, q_1])
             factor_2 = v_p * t
-            sum_probability_tangent, sum_probability_tangent_lost = _plus(sum_probability_tangent, sum_probability_tangent_lost, factor_2)
-            sum_probability_2_tangent, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent, sum_probability_2_tangent_lost, v_p)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        sum_probability_tangent = _completed(sum_probability_tangent, sum_probability_tangent_lost)
-        sum_probability_2_tangent = _completed(sum_probability_2_tangent, sum_probability_2_tangent_lost)
+            sum_probability_tangent_row[q_1] = factor_2
+            sum_probability_2_tangent_row[q_1] = v_p
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_probability_tangent = _block_sum(sum_probability_tangent_row, m)
+        sum_probability_2_tangent = _block_sum(sum_probability_2_tangent_row, m)
         term_2 = sum_probability_2 + smooth
         ratio_value = _ratio(1.0, term_2)
         square = (ratio_value * ratio_value)
@@ -376,28 +382,25 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    sum_probability_2_row = np.empty((m,))
+    sum_target_row = np.empty((m,))
+    lack_probability_row = np.empty((m,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        sum_target = 0.0
-        sum_target_lost = 0.0
-        lack_probability = 0.0
-        lack_probability_lost = 0.0
         for q_2 in range(m):
             p = np.float64(probability[i, q_2])
             square = (p * p)
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            sum_probability_2_row[q_2] = square
             t = np.float64(target[i, q_2])
             square_2 = (t * t)
-            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
+            sum_target_row[q_2] = square_2
             term = p - t
             square_3 = (term * term)
-            lack_probability, lack_probability_lost = _plus(lack_probability, lack_probability_lost, square_3)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        sum_target = _completed(sum_target, sum_target_lost)
-        lack_probability = _completed(lack_probability, lack_probability_lost)
+            lack_probability_row[q_2] = square_3
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_target = _block_sum(sum_target_row, m)
+        lack_probability = _block_sum(lack_probability_row, m)
         term_2 = sum_probability_2 + sum_target + smooth
         loss = ((1.0) if term_2 == 0 else (_ratio(lack_probability, term_2)) if term_2 == term_2 else np.nan)
         factor = loss * sample_weight
@@ -414,34 +417,30 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
+    sum_target_row = np.empty((m,))
+    lack_probability_row = np.empty((m,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        sum_target = 0.0
-        sum_target_lost = 0.0
-        lack_probability = 0.0
-        lack_probability_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             square = (p * p)
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            sum_probability_2_row[q_1] = square
             square_2 = (t * t)
-            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
+            sum_target_row[q_1] = square_2
             term = p - t
             square_3 = (term * term)
-            lack_probability, lack_probability_lost = _plus(lack_probability, lack_probability_lost, square_3)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        sum_target = _completed(sum_target, sum_target_lost)
-        lack_probability = _completed(lack_probability, lack_probability_lost)
+            lack_probability_row[q_1] = square_3
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_target = _block_sum(sum_target_row, m)
+        lack_probability = _block_sum(lack_probability_row, m)
         term_2 = sum_probability_2 + sum_target + smooth
         loss = ((1.0) if term_2 == 0 else (_ratio(lack_probability, term_2)) if term_2 == term_2 else np.nan)
         factor_2 = loss * sample_weight
@@ -463,27 +462,24 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
+    sum_target_row = np.empty((m,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        sum_target = 0.0
-        sum_target_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             square = (p * p)
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            sum_probability_2_row[q_1] = square
             square_2 = (t * t)
-            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        sum_target = _completed(sum_target, sum_target_lost)
+            sum_target_row[q_1] = square_2
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_target = _block_sum(sum_target_row, m)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         ratio_value_2 = _ratio(1.0, term)
@@ -503,38 +499,33 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
+    sum_target_row = np.empty((m,))
+    sum_probability_tangent_row = np.empty((m,))
+    sum_probability_2_tangent_row = np.empty((m,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        sum_target = 0.0
-        sum_target_lost = 0.0
-        sum_probability_tangent = 0.0
-        sum_probability_tangent_lost = 0.0
-        sum_probability_2_tangent = 0.0
-        sum_probability_2_tangent_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             square = (p * p)
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            sum_probability_2_row[q_1] = square
             square_2 = (t * t)
-            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
+            sum_target_row[q_1] = square_2
             v_p = np.float64(direction_probability[i, q_1])
             factor_2 = v_p * t
-            sum_probability_tangent, sum_probability_tangent_lost = _plus(sum_probability_tangent, sum_probability_tangent_lost, factor_2)
+            sum_probability_tangent_row[q_1] = factor_2
             factor_3 = v_p * p
-            sum_probability_2_tangent, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent, sum_probability_2_tangent_lost, factor_3)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        sum_target = _completed(sum_target, sum_target_lost)
-        sum_probability_tangent = _completed(sum_probability_tangent, sum_probability_tangent_lost)
-        sum_probability_2_tangent = _completed(sum_probability_2_tangent, sum_probability_2_tangent_lost)
+            sum_probability_2_tangent_row[q_1] = factor_3
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_target = _block_sum(sum_target_row, m)
+        sum_probability_tangent = _block_sum(sum_probability_tangent_row, m)
+        sum_probability_2_tangent = _block_sum(sum_probability_2_tangent_row, m)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         ratio_value_2 = _ratio(1.0, term)
@@ -555,6 +546,9 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
+    sum_target_row = np.empty((m,))
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -562,24 +556,18 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        sum_target = 0.0
-        sum_target_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             square = (p * p)
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            sum_probability_2_row[q_1] = square
             square_2 = (t * t)
-            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        sum_target = _completed(sum_target, sum_target_lost)
+            sum_target_row[q_1] = square_2
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_target = _block_sum(sum_target_row, m)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         ratio_value_2 = _ratio(1.0, term)
@@ -599,40 +587,35 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
+    sum_probability_row = np.empty((m,))
+    sum_probability_2_row = np.empty((m,))
+    sum_target_row = np.empty((m,))
+    sum_probability_tangent_row = np.empty((m,))
+    sum_probability_2_tangent_row = np.empty((m,))
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        sum_probability = 0.0
-        sum_probability_lost = 0.0
-        sum_probability_2 = 0.0
-        sum_probability_2_lost = 0.0
-        sum_target = 0.0
-        sum_target_lost = 0.0
-        sum_probability_tangent = 0.0
-        sum_probability_tangent_lost = 0.0
-        sum_probability_2_tangent = 0.0
-        sum_probability_2_tangent_lost = 0.0
         for q_1 in range(m):
             p = np.float64(probability[i, q_1])
             t = np.float64(target[i, q_1])
             factor = p * t
-            sum_probability, sum_probability_lost = _plus(sum_probability, sum_probability_lost, factor)
+            sum_probability_row[q_1] = factor
             square = (p * p)
-            sum_probability_2, sum_probability_2_lost = _plus(sum_probability_2, sum_probability_2_lost, square)
+            sum_probability_2_row[q_1] = square
             square_2 = (t * t)
-            sum_target, sum_target_lost = _plus(sum_target, sum_target_lost, square_2)
+            sum_target_row[q_1] = square_2
             v_p = np.float64(direction_probability[i, q_1])
             factor_2 = v_p * t
-            sum_probability_tangent, sum_probability_tangent_lost = _plus(sum_probability_tangent, sum_probability_tangent_lost, factor_2)
+            sum_probability_tangent_row[q_1] = factor_2
             factor_3 = v_p * p
-            sum_probability_2_tangent, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent, sum_probability_2_tangent_lost, factor_3)
-        sum_probability = _completed(sum_probability, sum_probability_lost)
-        sum_probability_2 = _completed(sum_probability_2, sum_probability_2_lost)
-        sum_target = _completed(sum_target, sum_target_lost)
-        sum_probability_tangent = _completed(sum_probability_tangent, sum_probability_tangent_lost)
-        sum_probability_2_tangent = _completed(sum_probability_2_tangent, sum_probability_2_tangent_lost)
+            sum_probability_2_tangent_row[q_1] = factor_3
+        sum_probability = _block_sum(sum_probability_row, m)
+        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_target = _block_sum(sum_target_row, m)
+        sum_probability_tangent = _block_sum(sum_probability_tangent_row, m)
+        sum_probability_2_tangent = _block_sum(sum_probability_2_tangent_row, m)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(1.0, term)
         square_3 = (ratio_value * ratio_value)

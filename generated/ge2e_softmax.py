@@ -71,6 +71,29 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp(x):
     """Return exp(x)."""
@@ -140,6 +163,37 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
+
+
+@njit(nogil=True, error_model="numpy")
+def _largest(row, count: int) -> float:
+    """Return the largest of the first numbers of a row, NaN where there is one."""
+    most = -math.inf
+    for k in range(count):
+        most = _larger(most, row[k])
+    return most
+
+
+@njit(nogil=True, error_model="numpy")
+def _place_of(x: float, row, count: int) -> int:
+    """Return the first place of a number in a row, or 0."""
+    place = count
+    for k in range(count):
+        here = k if row[k] == x else count
+        place = min(place, here)
+    return place if place < count else 0
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
@@ -190,6 +244,14 @@ def value(embedding, w, b, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 256 // max(1, u)), s))
+    scaled_embedding_row = np.empty((d,))
+    peak_sum_embedding_row = np.empty((d,))
+    scaled_sum_embedding_row = np.empty((d,))
+    sum_e_now_row = np.empty((d,))
+    peak_c_row = np.empty((d,))
+    scaled_c_row = np.empty((d,))
+    max_w_row = np.empty((s,))
+    rest_w_row = np.empty((s,))
     sample_weight = np.empty((s, u,))
     e = np.empty((s, u, d,), embedding.dtype)
     sum_embedding = np.empty((d,))
@@ -211,14 +273,12 @@ def value(embedding, w, b, sample_weights, value_out):
                 if magnitude_value > peak_embedding or magnitude_value != magnitude_value:
                     peak_embedding = magnitude_value
                 sum_embedding_2[f_5] += x
-            scaled_embedding = 0.0
-            scaled_embedding_lost = 0.0
             for f_209 in range(d):
                 x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding)
                 square = (ratio_value * ratio_value)
-                scaled_embedding, scaled_embedding_lost = _plus(scaled_embedding, scaled_embedding_lost, square)
-            scaled_embedding = _completed(scaled_embedding, scaled_embedding_lost)
+                scaled_embedding_row[f_209] = square
+            scaled_embedding = _block_sum(scaled_embedding_row, d)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
@@ -229,40 +289,32 @@ def value(embedding, w, b, sample_weights, value_out):
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[f_1] += x_4
-            peak_sum_embedding = -np.inf
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[f_7] / term)
-                if magnitude_value_2 > peak_sum_embedding or magnitude_value_2 != magnitude_value_2:
-                    peak_sum_embedding = magnitude_value_2
-            scaled_sum_embedding = 0.0
-            scaled_sum_embedding_lost = 0.0
+                peak_sum_embedding_row[f_7] = magnitude_value_2
+            peak_sum_embedding = _largest(peak_sum_embedding_row, d)
             for f_210 in range(d):
                 ratio_value_2 = _ratio(sum_embedding[f_210] / term, peak_sum_embedding)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_sum_embedding, scaled_sum_embedding_lost = _plus(scaled_sum_embedding, scaled_sum_embedding_lost, square_2)
-            scaled_sum_embedding = _completed(scaled_sum_embedding, scaled_sum_embedding_lost)
-            sum_e_now = 0.0
-            sum_e_now_lost = 0.0
+                scaled_sum_embedding_row[f_210] = square_2
+            scaled_sum_embedding = _block_sum(scaled_sum_embedding_row, d)
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
             for f_1 in range(d):
                 factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[f_1] / term, factor_2)
-                sum_e_now, sum_e_now_lost = _plus(sum_e_now, sum_e_now_lost, factor_3)
-            sum_e_now = _completed(sum_e_now, sum_e_now_lost)
+                sum_e_now_row[f_1] = factor_3
+            sum_e_now = _block_sum(sum_e_now_row, d)
             sum_e[j, i] = sum_e_now
-        peak_c = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / u
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            if magnitude_value_3 > peak_c or magnitude_value_3 != magnitude_value_3:
-                peak_c = magnitude_value_3
-        scaled_c = 0.0
-        scaled_c_lost = 0.0
+            peak_c_row[f_13] = magnitude_value_3
+        peak_c = _largest(peak_c_row, d)
         for f_211 in range(d):
             ratio_value_3 = _ratio(c[f_211], peak_c)
             square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_c, scaled_c_lost = _plus(scaled_c, scaled_c_lost, square_3)
-        scaled_c = _completed(scaled_c, scaled_c_lost)
+            scaled_c_row[f_211] = square_3
+        scaled_c = _block_sum(scaled_c_row, d)
         factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
         for f_11 in range(d):
             c_unit[j, f_11] = _ratio(c[f_11], factor_4)
@@ -275,24 +327,16 @@ def value(embedding, w, b, sample_weights, value_out):
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                max_w = -np.inf
-                argmax_w = 0
-                argmax_w_best = -np.inf
                 sum_e_2 = sum_e[j, i]
                 for k_23 in range(s):
                     term_2 = b_2 + w_2 * ((sum_e_2) if j == k_23 else np.float64(sum_c_unit[row, i, k_23]))
-                    if term_2 > max_w or term_2 != term_2:
-                        max_w = term_2
-                    if term_2 > argmax_w_best:
-                        argmax_w_best = term_2
-                        argmax_w = k_23
-                rest_w = 0.0
-                rest_w_lost = 0.0
+                    max_w_row[k_23] = term_2
+                max_w = _largest(max_w_row, s)
+                argmax_w = _place_of(max_w, max_w_row, s)
                 for k_212 in range(s):
                     exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_212 else np.float64(sum_c_unit[row, i, k_212])), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
-                    if k_212 != argmax_w:
-                        rest_w, rest_w_lost = _plus(rest_w, rest_w_lost, exp_w)
-                rest_w = _completed(rest_w, rest_w_lost)
+                    rest_w_row[k_212] = ((exp_w) if k_212 != argmax_w else 0.0)
+                rest_w = _block_sum(rest_w_row, s)
                 loss = (max_w - b_2) + _log1p(rest_w) - w_2 * sum_e_2
                 factor_5 = loss * sample_weight[j, i]
                 total += factor_5
@@ -310,6 +354,17 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 256 // max(1, u)), s))
+    scaled_embedding_now_row = np.empty((d,))
+    peak_sum_embedding_now_row = np.empty((d,))
+    scaled_sum_embedding_now_row = np.empty((d,))
+    sum_e_now_row = np.empty((d,))
+    peak_c_now_row = np.empty((d,))
+    scaled_c_now_row = np.empty((d,))
+    max_w_row = np.empty((s,))
+    rest_w_now_row = np.empty((s,))
+    sum_norm_embedding_now_row = np.empty((d,))
+    sum_w_3_row = np.empty((s,))
+    sum_norm_c_row = np.empty((d,))
     sample_weight = np.empty((s, u,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -355,14 +410,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     peak_embedding_now = magnitude_value
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
-            scaled_embedding_now = 0.0
-            scaled_embedding_now_lost = 0.0
             for f_209 in range(d):
                 x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding_now)
                 square = (ratio_value * ratio_value)
-                scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square)
-            scaled_embedding_now = _completed(scaled_embedding_now, scaled_embedding_now_lost)
+                scaled_embedding_now_row[f_209] = square
+            scaled_embedding_now = _block_sum(scaled_embedding_now_row, d)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_4 in range(d):
@@ -374,45 +427,37 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
-            peak_sum_embedding_now = -np.inf
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
-                if magnitude_value_2 > peak_sum_embedding_now or magnitude_value_2 != magnitude_value_2:
-                    peak_sum_embedding_now = magnitude_value_2
+                peak_sum_embedding_now_row[f_7] = magnitude_value_2
+            peak_sum_embedding_now = _largest(peak_sum_embedding_now_row, d)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
-            scaled_sum_embedding_now = 0.0
-            scaled_sum_embedding_now_lost = 0.0
             for f_210 in range(d):
                 ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_sum_embedding_now, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now, scaled_sum_embedding_now_lost, square_2)
-            scaled_sum_embedding_now = _completed(scaled_sum_embedding_now, scaled_sum_embedding_now_lost)
+                scaled_sum_embedding_now_row[f_210] = square_2
+            scaled_sum_embedding_now = _block_sum(scaled_sum_embedding_now_row, d)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
-            sum_e_now = 0.0
-            sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             for f_1 in range(d):
                 factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
-                sum_e_now, sum_e_now_lost = _plus(sum_e_now, sum_e_now_lost, factor_3)
-            sum_e_now = _completed(sum_e_now, sum_e_now_lost)
+                sum_e_now_row[f_1] = factor_3
+            sum_e_now = _block_sum(sum_e_now_row, d)
             sum_e[j, i] = sum_e_now
             factor_4 = seed_now * sum_e_now
             sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_4)
-        peak_c_now = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / u
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            if magnitude_value_3 > peak_c_now or magnitude_value_3 != magnitude_value_3:
-                peak_c_now = magnitude_value_3
+            peak_c_now_row[f_13] = magnitude_value_3
+        peak_c_now = _largest(peak_c_now_row, d)
         peak_c[j] = peak_c_now
-        scaled_c_now = 0.0
-        scaled_c_now_lost = 0.0
         for f_211 in range(d):
             ratio_value_3 = _ratio(c[f_211], peak_c_now)
             square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_c_now, scaled_c_now_lost = _plus(scaled_c_now, scaled_c_now_lost, square_3)
-        scaled_c_now = _completed(scaled_c_now, scaled_c_now_lost)
+            scaled_c_now_row[f_211] = square_3
+        scaled_c_now = _block_sum(scaled_c_now_row, d)
         scaled_c[j] = scaled_c_now
         factor_5 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         for f_11 in range(d):
@@ -429,27 +474,19 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                max_w = -np.inf
-                argmax_w_now = 0
-                argmax_w_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
                 for k_23 in range(s):
                     term_2 = b_2 + w_2 * ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
-                    if term_2 > max_w or term_2 != term_2:
-                        max_w = term_2
-                    if term_2 > argmax_w_now_best:
-                        argmax_w_now_best = term_2
-                        argmax_w_now = k_23
+                    max_w_row[k_23] = term_2
+                max_w = _largest(max_w_row, s)
+                argmax_w_now = _place_of(max_w, max_w_row, s)
                 argmax_w[j, i] = argmax_w_now
-                rest_w_now = 0.0
-                rest_w_now_lost = 0.0
                 for k_212 in range(s):
                     exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else np.float64(sum_c_unit[j, i, k_212])), max_w)
                     exp_w[j, i, k_212] = exp_w_now
-                    if k_212 != argmax_w_now:
-                        rest_w_now, rest_w_now_lost = _plus(rest_w_now, rest_w_now_lost, exp_w_now)
+                    rest_w_now_row[k_212] = ((exp_w_now) if k_212 != argmax_w_now else 0.0)
                     sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
-                rest_w_now = _completed(rest_w_now, rest_w_now_lost)
+                rest_w_now = _block_sum(rest_w_now_row, s)
                 rest_w[j, i] = rest_w_now
                 exp_w_entry_1[j, i] = exp_w[j, i, j]
                 loss = (max_w - b_2) + _log1p(rest_w_now) - w_2 * sum_e_3
@@ -476,8 +513,6 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
-                sum_norm_embedding_now = 0.0
-                sum_norm_embedding_now_lost = 0.0
                 rest_w_3 = rest_w[j, i_3]
                 term_3 = 1.0 + rest_w_3
                 factor_11 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
@@ -487,8 +522,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     sum_e_2_now = np.float64(sum_e_2_product[row, i_3, f_4]) / term_3
                     sum_e_2[j, i_3, f_4] = sum_e_2_now
                     factor_14 = factor_13 * np.float64(e[j, i_3, f_4]) * (sum_e_2_now + factor_12 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_11))
-                    sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_14)
-                sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
+                    sum_norm_embedding_now_row[f_4] = factor_14
+                sum_norm_embedding_now = _block_sum(sum_norm_embedding_now_row, d)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
@@ -502,18 +537,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_16 = seed_3 / (1.0 + rest_w[k_41, i_40])
             for k_47 in range(s):
                 factor_17 = factor_16 * exp_w[k_41, i_40, k_47] * np.float64(sum_c_unit[k_41, i_40, k_47])
-                if k_41 != k_47:
-                    sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, factor_17)
+                sum_w_3_row[k_47] = ((factor_17) if k_41 != k_47 else 0.0)
+            sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, _block_sum(sum_w_3_row, s))
     sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
     sum_w_3 = _completed(sum_w_3, sum_w_3_lost)
     factor_19 = w_2 / u
     for k_10 in range(s):
-        sum_norm_c = 0.0
-        sum_norm_c_lost = 0.0
         for f_74 in range(d):
             factor_18 = np.float64(c_unit[k_10, f_74]) * np.float64(sum_c_unit_2[k_10, f_74])
-            sum_norm_c, sum_norm_c_lost = _plus(sum_norm_c, sum_norm_c_lost, factor_18)
-        sum_norm_c = _completed(sum_norm_c, sum_norm_c_lost)
+            sum_norm_c_row[f_74] = factor_18
+        sum_norm_c = _block_sum(sum_norm_c_row, d)
         factor_20 = factor_19 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
             gradient_embedding_part_1_now = factor_20 * (np.float64(sum_c_unit_2[k_10, d_24]) - sum_norm_c * np.float64(c_unit[k_10, d_24]))
@@ -540,6 +573,19 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
     block = max(1, min(max(1, 256 // max(1, u)), s))
+    scaled_embedding_now_row = np.empty((d,))
+    peak_sum_embedding_now_row = np.empty((d,))
+    scaled_sum_embedding_now_row = np.empty((d,))
+    sum_e_now_row = np.empty((d,))
+    peak_c_now_row = np.empty((d,))
+    scaled_c_now_row = np.empty((d,))
+    max_w_row = np.empty((s,))
+    rest_w_now_row = np.empty((s,))
+    sum_norm_embedding_now_row = np.empty((d,))
+    sum_norm_embedding_sensitivity_3_now_row = np.empty((d,))
+    sum_w_3_row = np.empty((s,))
+    sum_w_3_sensitivity_joint_row = np.empty((s,))
+    sum_norm_c_row = np.empty((d,))
     sum_embedding_3_sensitivity_3_own_right = np.empty((u, u,), embedding.dtype)
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -609,14 +655,12 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     peak_embedding_now = magnitude_value
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
-            scaled_embedding_now = 0.0
-            scaled_embedding_now_lost = 0.0
             for f_209 in range(d):
                 x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding_now)
                 square = (ratio_value * ratio_value)
-                scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square)
-            scaled_embedding_now = _completed(scaled_embedding_now, scaled_embedding_now_lost)
+                scaled_embedding_now_row[f_209] = square
+            scaled_embedding_now = _block_sum(scaled_embedding_now_row, d)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_4 in range(d):
@@ -628,27 +672,22 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
-            peak_sum_embedding_now = -np.inf
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
-                if magnitude_value_2 > peak_sum_embedding_now or magnitude_value_2 != magnitude_value_2:
-                    peak_sum_embedding_now = magnitude_value_2
+                peak_sum_embedding_now_row[f_7] = magnitude_value_2
+            peak_sum_embedding_now = _largest(peak_sum_embedding_now_row, d)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
-            scaled_sum_embedding_now = 0.0
-            scaled_sum_embedding_now_lost = 0.0
             for f_210 in range(d):
                 ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_sum_embedding_now, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now, scaled_sum_embedding_now_lost, square_2)
-            scaled_sum_embedding_now = _completed(scaled_sum_embedding_now, scaled_sum_embedding_now_lost)
+                scaled_sum_embedding_now_row[f_210] = square_2
+            scaled_sum_embedding_now = _block_sum(scaled_sum_embedding_now_row, d)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
-            sum_e_now = 0.0
-            sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             for f_1 in range(d):
                 factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
-                sum_e_now, sum_e_now_lost = _plus(sum_e_now, sum_e_now_lost, factor_3)
-            sum_e_now = _completed(sum_e_now, sum_e_now_lost)
+                sum_e_now_row[f_1] = factor_3
+            sum_e_now = _block_sum(sum_e_now_row, d)
             sum_e[j, i] = sum_e_now
             factor_4 = seed_now * sum_e_now
             sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_4)
@@ -658,21 +697,18 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 e_2 = np.float64(e[j, i, d_24])
                 ratio_value_3 = _ratio(sum_embedding[j, i, d_24] / term, factor_2)
                 softmax_w_slope[j, i, d_24] = factor_6 * (-e_2 + sum_e_now * ratio_value_3)
-        peak_c_now = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / u
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            if magnitude_value_3 > peak_c_now or magnitude_value_3 != magnitude_value_3:
-                peak_c_now = magnitude_value_3
+            peak_c_now_row[f_13] = magnitude_value_3
+        peak_c_now = _largest(peak_c_now_row, d)
         peak_c[j] = peak_c_now
-        scaled_c_now = 0.0
-        scaled_c_now_lost = 0.0
         for f_211 in range(d):
             ratio_value_5 = _ratio(c[f_211], peak_c_now)
             square_3 = (ratio_value_5 * ratio_value_5)
-            scaled_c_now, scaled_c_now_lost = _plus(scaled_c_now, scaled_c_now_lost, square_3)
-        scaled_c_now = _completed(scaled_c_now, scaled_c_now_lost)
+            scaled_c_now_row[f_211] = square_3
+        scaled_c_now = _block_sum(scaled_c_now_row, d)
         scaled_c[j] = scaled_c_now
         factor_7 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         for f_11 in range(d):
@@ -690,27 +726,19 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                max_w = -np.inf
-                argmax_w_now = 0
-                argmax_w_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
                 for k_23 in range(s):
                     term_2 = b_2 + w_2 * ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
-                    if term_2 > max_w or term_2 != term_2:
-                        max_w = term_2
-                    if term_2 > argmax_w_now_best:
-                        argmax_w_now_best = term_2
-                        argmax_w_now = k_23
+                    max_w_row[k_23] = term_2
+                max_w = _largest(max_w_row, s)
+                argmax_w_now = _place_of(max_w, max_w_row, s)
                 argmax_w[j, i] = argmax_w_now
-                rest_w_now = 0.0
-                rest_w_now_lost = 0.0
                 for k_212 in range(s):
                     exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else np.float64(sum_c_unit[j, i, k_212])), max_w)
                     exp_w[j, i, k_212] = exp_w_now
-                    if k_212 != argmax_w_now:
-                        rest_w_now, rest_w_now_lost = _plus(rest_w_now, rest_w_now_lost, exp_w_now)
+                    rest_w_now_row[k_212] = ((exp_w_now) if k_212 != argmax_w_now else 0.0)
                     sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
-                rest_w_now = _completed(rest_w_now, rest_w_now_lost)
+                rest_w_now = _block_sum(rest_w_now_row, s)
                 rest_w[j, i] = rest_w_now
                 exp_w_2 = exp_w[j, i, j]
                 exp_w_entry_1[j, i] = exp_w_2
@@ -803,10 +831,6 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
-                sum_norm_embedding_now = 0.0
-                sum_norm_embedding_now_lost = 0.0
-                sum_norm_embedding_sensitivity_3_now = 0.0
-                sum_norm_embedding_sensitivity_3_now_lost = 0.0
                 rest_w_3 = rest_w[j, i_3]
                 term_7 = 1.0 + rest_w_3
                 factor_29 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
@@ -817,11 +841,11 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     sum_e_2[j, i_3, f_4] = sum_e_2_now
                     e_6 = np.float64(e[j, i_3, f_4])
                     factor_32 = factor_31 * e_6 * (sum_e_2_now + factor_30 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_29))
-                    sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_32)
+                    sum_norm_embedding_now_row[f_4] = factor_32
                     factor_33 = e_6 * sum_e_2_now
-                    sum_norm_embedding_sensitivity_3_now, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now, sum_norm_embedding_sensitivity_3_now_lost, factor_33)
-                sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
-                sum_norm_embedding_sensitivity_3_now = _completed(sum_norm_embedding_sensitivity_3_now, sum_norm_embedding_sensitivity_3_now_lost)
+                    sum_norm_embedding_sensitivity_3_now_row[f_4] = factor_33
+                sum_norm_embedding_now = _block_sum(sum_norm_embedding_now_row, d)
+                sum_norm_embedding_sensitivity_3_now = _block_sum(sum_norm_embedding_sensitivity_3_now_row, d)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
                 sum_norm_embedding_sensitivity_3[j, i_3] = sum_norm_embedding_sensitivity_3_now
         _multiply(sum_embedding_3_sensitivity_3_own_left[: stop - start], False, sum_embedding_3_sensitivity_3_own_right, True, sum_embedding_3_sensitivity_3_own[start:stop], False)
@@ -868,11 +892,11 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 exp_w_7 = exp_w[k_41, i_40, k_47]
                 sum_c_unit_4 = np.float64(sum_c_unit[k_41, i_40, k_47])
                 factor_41 = factor_40 * exp_w_7 * sum_c_unit_4
-                if k_41 != k_47:
-                    sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, factor_41)
+                sum_w_3_row[k_47] = ((factor_41) if k_41 != k_47 else 0.0)
                 factor_42 = factor_40 * exp_w_7 * ((sum_c_unit_4 * sum_c_unit_4) + sum_c_unit_4 * term_9)
-                if k_41 != k_47:
-                    sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost = _plus(sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost, factor_42)
+                sum_w_3_sensitivity_joint_row[k_47] = ((factor_42) if k_41 != k_47 else 0.0)
+            sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, _block_sum(sum_w_3_row, s))
+            sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost = _plus(sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost, _block_sum(sum_w_3_sensitivity_joint_row, s))
     sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
     sum_w_3 = _completed(sum_w_3, sum_w_3_lost)
     sum_w_2_sensitivity = _completed(sum_w_2_sensitivity, sum_w_2_sensitivity_lost)
@@ -885,17 +909,15 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_54 = -w_2 / (u * u)
     factor_69 = w_2 / (term * term)
     for k_10 in range(s):
-        sum_norm_c = 0.0
-        sum_norm_c_lost = 0.0
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_45 = factor_44 * ratio_value_13
         for f_74 in range(d):
             c_unit_3 = np.float64(c_unit[k_10, f_74])
             factor_43 = c_unit_3 * np.float64(sum_c_unit_2[k_10, f_74])
-            sum_norm_c, sum_norm_c_lost = _plus(sum_norm_c, sum_norm_c_lost, factor_43)
+            sum_norm_c_row[f_74] = factor_43
             hessian_embedding_part_1[f_74] = factor_45 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
             hessian_embedding_part_2[f_74] = factor_45 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
-        sum_norm_c = _completed(sum_norm_c, sum_norm_c_lost)
+        sum_norm_c = _block_sum(sum_norm_c_row, d)
         factor_47 = factor_46 * ratio_value_13
         square_6 = (ratio_value_13 * ratio_value_13)
         factor_49 = factor_48 * sum_norm_c * square_6
@@ -960,6 +982,24 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
     block = max(1, min(max(1, 256 // max(1, u)), s))
+    scaled_embedding_now_row = np.empty((d,))
+    norm_embedding_tangent_now_row = np.empty((d,))
+    peak_sum_embedding_now_row = np.empty((d,))
+    scaled_sum_embedding_now_row = np.empty((d,))
+    sum_e_now_row = np.empty((d,))
+    norm_sum_embedding_tangent_now_row = np.empty((d,))
+    sum_e_tangent_now_row = np.empty((d,))
+    peak_c_now_row = np.empty((d,))
+    scaled_c_now_row = np.empty((d,))
+    norm_c_tangent_now_row = np.empty((d,))
+    max_w_row = np.empty((s,))
+    rest_w_now_row = np.empty((s,))
+    sum_norm_embedding_now_row = np.empty((d,))
+    logsumexp_w_tangent_row = np.empty((s,))
+    sum_norm_embedding_tangent_now_row = np.empty((d,))
+    sum_norm_c_row = np.empty((d,))
+    sum_norm_c_tangent_row = np.empty((d,))
+    sum_w_3_tangent_row = np.empty((s,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
     scaled_embedding = np.empty((s, u,))
@@ -1029,17 +1069,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 v_x = np.float64(direction_embedding[j, i, f_5])
                 sum_embedding_2_tangent[f_5] += v_x
             peak_embedding[j, i] = peak_embedding_now
-            scaled_embedding_now = 0.0
-            scaled_embedding_now_lost = 0.0
             for f_209 in range(d):
                 x_2 = np.float64(embedding[j, i, f_209])
                 ratio_value = _ratio(x_2, peak_embedding_now)
                 square = (ratio_value * ratio_value)
-                scaled_embedding_now, scaled_embedding_now_lost = _plus(scaled_embedding_now, scaled_embedding_now_lost, square)
-            scaled_embedding_now = _completed(scaled_embedding_now, scaled_embedding_now_lost)
+                scaled_embedding_now_row[f_209] = square
+            scaled_embedding_now = _block_sum(scaled_embedding_now_row, d)
             scaled_embedding[j, i] = scaled_embedding_now
-            norm_embedding_tangent_now = 0.0
-            norm_embedding_tangent_now_lost = 0.0
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
@@ -1047,8 +1083,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 e[j, i, f_4] = e_now
                 v_x_2 = np.float64(direction_embedding[j, i, f_4])
                 factor_2 = v_x_2 * e_now
-                norm_embedding_tangent_now, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now, norm_embedding_tangent_now_lost, factor_2)
-            norm_embedding_tangent_now = _completed(norm_embedding_tangent_now, norm_embedding_tangent_now_lost)
+                norm_embedding_tangent_now_row[f_4] = factor_2
+            norm_embedding_tangent_now = _block_sum(norm_embedding_tangent_now_row, d)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
             sum_embedding[j, i, :] = 0.0
             sum_embedding_tangent[j, i, :] = 0.0
@@ -1060,40 +1096,31 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     v_x_3 = np.float64(direction_embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding_tangent[j, i, f_1] += v_x_3
-            peak_sum_embedding_now = -np.inf
             ratio_value_2 = _ratio(1.0, factor)
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
-                if magnitude_value_2 > peak_sum_embedding_now or magnitude_value_2 != magnitude_value_2:
-                    peak_sum_embedding_now = magnitude_value_2
+                peak_sum_embedding_now_row[f_7] = magnitude_value_2
                 v_x_4 = np.float64(direction_embedding[j, i, f_7])
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * np.float64(e[j, i, f_7]))
+            peak_sum_embedding_now = _largest(peak_sum_embedding_now_row, d)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
-            scaled_sum_embedding_now = 0.0
-            scaled_sum_embedding_now_lost = 0.0
             for f_210 in range(d):
                 ratio_value_3 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
                 square_2 = (ratio_value_3 * ratio_value_3)
-                scaled_sum_embedding_now, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now, scaled_sum_embedding_now_lost, square_2)
-            scaled_sum_embedding_now = _completed(scaled_sum_embedding_now, scaled_sum_embedding_now_lost)
+                scaled_sum_embedding_now_row[f_210] = square_2
+            scaled_sum_embedding_now = _block_sum(scaled_sum_embedding_now_row, d)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
-            sum_e_now = 0.0
-            sum_e_now_lost = 0.0
-            norm_sum_embedding_tangent_now = 0.0
-            norm_sum_embedding_tangent_now_lost = 0.0
             factor_3 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
             for f_1 in range(d):
                 ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_3)
                 factor_4 = np.float64(e[j, i, f_1]) * ratio_value_4
-                sum_e_now, sum_e_now_lost = _plus(sum_e_now, sum_e_now_lost, factor_4)
+                sum_e_now_row[f_1] = factor_4
                 factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
-                norm_sum_embedding_tangent_now, norm_sum_embedding_tangent_now_lost = _plus(norm_sum_embedding_tangent_now, norm_sum_embedding_tangent_now_lost, factor_5)
-            sum_e_now = _completed(sum_e_now, sum_e_now_lost)
-            norm_sum_embedding_tangent_now = _completed(norm_sum_embedding_tangent_now, norm_sum_embedding_tangent_now_lost)
+                norm_sum_embedding_tangent_now_row[f_1] = factor_5
+            sum_e_now = _block_sum(sum_e_now_row, d)
+            norm_sum_embedding_tangent_now = _block_sum(norm_sum_embedding_tangent_now_row, d)
             sum_e[j, i] = sum_e_now
             norm_sum_embedding_tangent[j, i] = norm_sum_embedding_tangent_now
-            sum_e_tangent_now = 0.0
-            sum_e_tangent_now_lost = 0.0
             ratio_value_6 = _ratio(1.0, factor_3)
             factor_6 = ratio_value_6 / term
             factor_7 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
@@ -1101,37 +1128,32 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 ratio_value_5 = _ratio(sum_embedding[j, i, f_191] / term, factor_3)
                 e_2 = np.float64(e[j, i, f_191])
                 term_2 = np.float64(e_tangent[j, i, f_191]) * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_191] + factor_7 * e_2 * ratio_value_5
-                sum_e_tangent_now, sum_e_tangent_now_lost = _plus(sum_e_tangent_now, sum_e_tangent_now_lost, term_2)
-            sum_e_tangent_now = _completed(sum_e_tangent_now, sum_e_tangent_now_lost)
+                sum_e_tangent_now_row[f_191] = term_2
+            sum_e_tangent_now = _block_sum(sum_e_tangent_now_row, d)
             sum_e_tangent[j, i] = sum_e_tangent_now
             factor_8 = seed_now * sum_e_tangent_now
             sum_w_tangent, sum_w_tangent_lost = _plus(sum_w_tangent, sum_w_tangent_lost, factor_8)
-        peak_c_now = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / u
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            if magnitude_value_3 > peak_c_now or magnitude_value_3 != magnitude_value_3:
-                peak_c_now = magnitude_value_3
+            peak_c_now_row[f_13] = magnitude_value_3
+        peak_c_now = _largest(peak_c_now_row, d)
         peak_c[j] = peak_c_now
-        scaled_c_now = 0.0
-        scaled_c_now_lost = 0.0
         for f_211 in range(d):
             ratio_value_7 = _ratio(c[f_211], peak_c_now)
             square_3 = (ratio_value_7 * ratio_value_7)
-            scaled_c_now, scaled_c_now_lost = _plus(scaled_c_now, scaled_c_now_lost, square_3)
-        scaled_c_now = _completed(scaled_c_now, scaled_c_now_lost)
+            scaled_c_now_row[f_211] = square_3
+        scaled_c_now = _block_sum(scaled_c_now_row, d)
         scaled_c[j] = scaled_c_now
-        norm_c_tangent_now = 0.0
-        norm_c_tangent_now_lost = 0.0
         factor_9 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         for f_11 in range(d):
             c_unit_now = _ratio(c[f_11], factor_9)
             c_unit[j, f_11] = c_unit_now
             sum_embedding_2_tangent_2 = sum_embedding_2_tangent[f_11]
             factor_10 = sum_embedding_2_tangent_2 * c_unit_now
-            norm_c_tangent_now, norm_c_tangent_now_lost = _plus(norm_c_tangent_now, norm_c_tangent_now_lost, factor_10)
-        norm_c_tangent_now = _completed(norm_c_tangent_now, norm_c_tangent_now_lost)
+            norm_c_tangent_now_row[f_11] = factor_10
+        norm_c_tangent_now = _block_sum(norm_c_tangent_now_row, d)
         norm_c_tangent[j] = norm_c_tangent_now
         factor_11 = _ratio(1.0, factor_9) / u
         for f_11 in range(d):
@@ -1155,28 +1177,20 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                max_w = -np.inf
-                argmax_w_now = 0
-                argmax_w_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
                 for k_23 in range(s):
                     case = ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
                     term_3 = b_2 + w_2 * case
-                    if term_3 > max_w or term_3 != term_3:
-                        max_w = term_3
-                    if term_3 > argmax_w_now_best:
-                        argmax_w_now_best = term_3
-                        argmax_w_now = k_23
+                    max_w_row[k_23] = term_3
+                max_w = _largest(max_w_row, s)
+                argmax_w_now = _place_of(max_w, max_w_row, s)
                 argmax_w[j, i] = argmax_w_now
-                rest_w_now = 0.0
-                rest_w_now_lost = 0.0
                 for k_212 in range(s):
                     exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else np.float64(sum_c_unit[j, i, k_212])), max_w)
                     exp_w[j, i, k_212] = exp_w_now
-                    if k_212 != argmax_w_now:
-                        rest_w_now, rest_w_now_lost = _plus(rest_w_now, rest_w_now_lost, exp_w_now)
+                    rest_w_now_row[k_212] = ((exp_w_now) if k_212 != argmax_w_now else 0.0)
                     sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else 0.0)
-                rest_w_now = _completed(rest_w_now, rest_w_now_lost)
+                rest_w_now = _block_sum(rest_w_now_row, s)
                 rest_w[j, i] = rest_w_now
                 exp_w_entry_1[j, i] = exp_w[j, i, j]
                 seed_2 = seed[j, i]
@@ -1189,8 +1203,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
-                sum_norm_embedding_now = 0.0
-                sum_norm_embedding_now_lost = 0.0
                 rest_w_2 = rest_w[j, i_3]
                 term_4 = 1.0 + rest_w_2
                 factor_13 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
@@ -1205,8 +1217,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     ratio_value_8 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_13)
                     term_5 = sum_e_2_now + factor_14 * ratio_value_8
                     factor_16 = factor_15 * e_4 * term_5
-                    sum_norm_embedding_now, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now, sum_norm_embedding_now_lost, factor_16)
-                sum_norm_embedding_now = _completed(sum_norm_embedding_now, sum_norm_embedding_now_lost)
+                    sum_norm_embedding_now_row[f_4] = factor_16
+                sum_norm_embedding_now = _block_sum(sum_norm_embedding_now_row, d)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
         _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), False)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), False)
@@ -1215,8 +1227,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             for i in range(u):
                 for k in range(s):
                     sum_c_unit_tangent[j, i, k] = np.float64(sum_c_unit_tangent_part1[row, i, k]) + np.float64(sum_c_unit_tangent_part2[row, i, k])
-                logsumexp_w_tangent = 0.0
-                logsumexp_w_tangent_lost = 0.0
                 term_6 = 1.0 + rest_w[j, i]
                 sum_e_4 = sum_e[j, i]
                 sum_e_tangent_2 = sum_e_tangent[j, i]
@@ -1225,8 +1235,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 term_7 = v_b + v_w * ((sum_e_4) if j == argmax_w_2 else np.float64(sum_c_unit[j, i, argmax_w_2])) + w_2 * sum_e_tangent_2 * ((1.0) if j == argmax_w_2 else 0.0) + w_2 * sum_c_unit_tangent[j, i, argmax_w_2] * ((0.0) if j == argmax_w_2 else 1.0)
                 for k_195 in range(s):
                     factor_18 = exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else np.float64(sum_c_unit[j, i, k_195])) + factor_17 * ((1.0) if j == k_195 else 0.0) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((0.0) if j == k_195 else 1.0) - term_7) / term_6
-                    logsumexp_w_tangent, logsumexp_w_tangent_lost = _plus(logsumexp_w_tangent, logsumexp_w_tangent_lost, factor_18)
-                logsumexp_w_tangent = _completed(logsumexp_w_tangent, logsumexp_w_tangent_lost)
+                    logsumexp_w_tangent_row[k_195] = factor_18
+                logsumexp_w_tangent = _block_sum(logsumexp_w_tangent_row, s)
                 seed_4 = seed[j, i]
                 for k_23 in range(s):
                     exp_w_2 = exp_w[j, i, k_23]
@@ -1266,8 +1276,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
-                sum_norm_embedding_tangent_now = 0.0
-                sum_norm_embedding_tangent_now_lost = 0.0
                 rest_w_4 = rest_w[j, i_3]
                 term_9 = 1.0 + rest_w_4
                 seed_5 = seed[j, i_3]
@@ -1286,30 +1294,26 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     ratio_value_11 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_31)
                     term_10 = sum_e_2[j, i_3, f_4] + factor_32 * ratio_value_11
                     factor_36 = seed_5 * (v_w * e_7 * term_10 + w_2 * np.float64(e_tangent[j, i_3, f_4]) * term_10 + w_2 * e_7 * sum_e_2_tangent_now + factor_33 * e_7 * ratio_value_11 + factor_34 * e_7 * ratio_value_11 + factor_35 * e_7 * sum_embedding_tangent[j, i_3, f_4])
-                    sum_norm_embedding_tangent_now, sum_norm_embedding_tangent_now_lost = _plus(sum_norm_embedding_tangent_now, sum_norm_embedding_tangent_now_lost, factor_36)
-                sum_norm_embedding_tangent_now = _completed(sum_norm_embedding_tangent_now, sum_norm_embedding_tangent_now_lost)
+                    sum_norm_embedding_tangent_now_row[f_4] = factor_36
+                sum_norm_embedding_tangent_now = _block_sum(sum_norm_embedding_tangent_now_row, d)
                 sum_norm_embedding_tangent[j, i_3] = sum_norm_embedding_tangent_now
     factor_38 = w_2 / u
     factor_41 = -w_2 / u
     factor_44 = -w_2 / (u * u)
     for k_10 in range(s):
-        sum_norm_c = 0.0
-        sum_norm_c_lost = 0.0
-        sum_norm_c_tangent = 0.0
-        sum_norm_c_tangent_lost = 0.0
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_39 = factor_38 * ratio_value_13
         for f_74 in range(d):
             c_unit_3 = np.float64(c_unit[k_10, f_74])
             sum_c_unit_2_2 = np.float64(sum_c_unit_2[k_10, f_74])
             factor_37 = c_unit_3 * sum_c_unit_2_2
-            sum_norm_c, sum_norm_c_lost = _plus(sum_norm_c, sum_norm_c_lost, factor_37)
+            sum_norm_c_row[f_74] = factor_37
             sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_74]
             term_11 = c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_74]) * sum_c_unit_2_2
-            sum_norm_c_tangent, sum_norm_c_tangent_lost = _plus(sum_norm_c_tangent, sum_norm_c_tangent_lost, term_11)
+            sum_norm_c_tangent_row[f_74] = term_11
             product_embedding_part_2[f_74] = factor_39 * sum_c_unit_2_tangent_2
-        sum_norm_c = _completed(sum_norm_c, sum_norm_c_lost)
-        sum_norm_c_tangent = _completed(sum_norm_c_tangent, sum_norm_c_tangent_lost)
+        sum_norm_c = _block_sum(sum_norm_c_row, d)
+        sum_norm_c_tangent = _block_sum(sum_norm_c_tangent_row, d)
         factor_40 = ratio_value_13 / u
         factor_42 = factor_41 * sum_norm_c * ratio_value_13
         factor_43 = factor_41 * sum_norm_c_tangent * ratio_value_13
@@ -1360,8 +1364,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             term_14 = 1.0 + rest_w[k_199, i_198]
             for k_202 in range(s):
                 factor_58 = seed_7 * (softmax_w_tangent[k_199, i_198, k_202] * np.float64(sum_c_unit[k_199, i_198, k_202]) + exp_w[k_199, i_198, k_202] * sum_c_unit_tangent[k_199, i_198, k_202] / term_14)
-                if k_199 != k_202:
-                    sum_w_3_tangent, sum_w_3_tangent_lost = _plus(sum_w_3_tangent, sum_w_3_tangent_lost, factor_58)
+                sum_w_3_tangent_row[k_202] = ((factor_58) if k_199 != k_202 else 0.0)
+            sum_w_3_tangent, sum_w_3_tangent_lost = _plus(sum_w_3_tangent, sum_w_3_tangent_lost, _block_sum(sum_w_3_tangent_row, s))
     sum_w_2_tangent = _completed(sum_w_2_tangent, sum_w_2_tangent_lost)
     sum_w_3_tangent = _completed(sum_w_3_tangent, sum_w_3_tangent_lost)
     product_w[()] = sum_w_2_tangent + sum_w_3_tangent - sum_w_tangent

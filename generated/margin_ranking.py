@@ -104,15 +104,6 @@ def _dd_multiply(x, y):
     return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
 
 
-@njit(nogil=True, error_model="numpy")
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block, added in lanes."""
-    total = 0.0
-    for k in range(count):
-        total = _add_in_lanes(total, block[k])
-    return total
-
-
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -125,6 +116,18 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -140,15 +143,15 @@ def _step(x: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def _cancels(value: float, size: float) -> bool:
+def _cancels(value: float, size: float, near: float) -> bool:
     """Tell whether a sum is small beside the size of its terms, which pairs of numbers can hold."""
-    return (abs(value) < 0.25 * size) & (size <= 1e290)
+    return (abs(value) < near * size) & (size <= 1e290)
 
 
 @njit(nogil=True, error_model="numpy")
-def _careful_f57e13(value, size, margin, second, first, target):
+def _careful_f57e13(value, size, near, margin, second, first, target):
     """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
-    if not _cancels(value, size):
+    if not _cancels(value, size, near):
         return value
     t1 = _dd_multiply((-1.0, 0.0), (second, 0.0))
     t2 = _dd_add(t1, (first, 0.0))
@@ -163,6 +166,7 @@ def value(first, second, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if first.itemsize == 8 else 1.52587890625e-05
     wanted = value_out.size > 0
     block = np.uint64(1024)
     total_block = np.empty((block,))
@@ -183,7 +187,7 @@ def value(first, second, target, margin, sample_weights, value_out):
             loss = _positive_part(plain_sum)
             factor = loss * sample_weight
             total_block[row] = factor
-            doubt_block[row] = _cancels(plain_sum, size)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -195,7 +199,7 @@ def value(first, second, target, margin, sample_weights, value_out):
                     v = np.float64(second[i])
                     plain_sum = margin - y * (u - v)
                     size = (abs(u) + abs(v)) * abs(y) + magnitude_value
-                    loss = _positive_part(_careful_f57e13(plain_sum, size, margin, v, u, y))
+                    loss = _positive_part(_careful_f57e13(plain_sum, size, near, margin, v, u, y))
                     factor = loss * sample_weight
                     total_block[row] = factor
         total += _block_sum(total_block, stop - start)
@@ -211,6 +215,7 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
     """The gradient."""
     n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if first.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     doubt_block = np.empty((block,), np.int64)
     magnitude_value = abs(margin)
@@ -229,7 +234,7 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
             step_value = _step(plain_sum)
             gradient_first[i] = -seed * y * step_value
             gradient_second[i] = seed * y * step_value
-            doubt_block[row] = _cancels(plain_sum, size)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -242,7 +247,7 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
                     v = np.float64(second[i])
                     plain_sum = margin - y * (u - v)
                     size = (abs(u) + abs(v)) * abs(y) + magnitude_value
-                    step_value = _step(_careful_f57e13(plain_sum, size, margin, v, u, y))
+                    step_value = _step(_careful_f57e13(plain_sum, size, near, margin, v, u, y))
                     gradient_first[i] = -seed * y * step_value
                     gradient_second[i] = seed * y * step_value
 
@@ -252,6 +257,7 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
     """Value and gradient in one pass."""
     n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if first.itemsize == 8 else 1.52587890625e-05
     wanted = value_out.size > 0
     block = np.uint64(1024)
     total_block = np.empty((block,))
@@ -277,7 +283,7 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
             step_value = _step(careful_value)
             gradient_first[i] = -seed * y * step_value
             gradient_second[i] = seed * y * step_value
-            doubt_block[row] = _cancels(plain_sum, size)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -290,7 +296,7 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
                     v = np.float64(second[i])
                     plain_sum = margin - y * (u - v)
                     size = (abs(u) + abs(v)) * abs(y) + magnitude_value
-                    careful_value = _careful_f57e13(plain_sum, size, margin, v, u, y)
+                    careful_value = _careful_f57e13(plain_sum, size, near, margin, v, u, y)
                     loss = _positive_part(careful_value)
                     factor = loss * sample_weight
                     step_value = _step(careful_value)
@@ -319,6 +325,7 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
+    near = 0.25 if first.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     doubt_block = np.empty((block,), np.int64)
     magnitude_value = abs(margin)
@@ -339,7 +346,7 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
             gradient_second[i] = seed * y * step_value
             hessian_first[i] = 0.0
             hessian_second[i] = 0.0
-            doubt_block[row] = _cancels(plain_sum, size)
+            doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
             for i in range(start, stop):
@@ -352,7 +359,7 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
                     v = np.float64(second[i])
                     plain_sum = margin - y * (u - v)
                     size = (abs(u) + abs(v)) * abs(y) + magnitude_value
-                    step_value = _step(_careful_f57e13(plain_sum, size, margin, v, u, y))
+                    step_value = _step(_careful_f57e13(plain_sum, size, near, margin, v, u, y))
                     gradient_first[i] = -seed * y * step_value
                     gradient_second[i] = seed * y * step_value
 

@@ -250,6 +250,29 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp(x):
     """Return exp(x)."""
@@ -366,6 +389,37 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
+
+
+@njit(nogil=True, error_model="numpy")
+def _largest(row, count: int) -> float:
+    """Return the largest of the first numbers of a row, NaN where there is one."""
+    most = -math.inf
+    for k in range(count):
+        most = _larger(most, row[k])
+    return most
+
+
+@njit(nogil=True, error_model="numpy")
+def _place_of(x: float, row, count: int) -> int:
+    """Return the first place of a number in a row, or 0."""
+    place = count
+    for k in range(count):
+        here = k if row[k] == x else count
+        place = min(place, here)
+    return place if place < count else 0
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _positive_part(x: float) -> float:
     """max(0, x); NaN stays NaN."""
@@ -415,6 +469,12 @@ def value(anchor, positive, scale, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    peak_anchor_row = np.empty((d,))
+    peak_positive_row = np.empty((d,))
+    scaled_anchor_row = np.empty((d,))
+    scaled_positive_row = np.empty((d,))
+    max_sum_a_unit_row = np.empty((n,))
+    rest_sum_a_unit_row = np.empty((n,))
     sample_weight = np.empty((n,))
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -422,32 +482,26 @@ def value(anchor, positive, scale, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
-        peak_anchor = -np.inf
-        peak_positive = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor or magnitude_value != magnitude_value:
-                peak_anchor = magnitude_value
+            peak_anchor_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
-                peak_positive = magnitude_value_2
-        scaled_anchor = 0.0
-        scaled_anchor_lost = 0.0
-        scaled_positive = 0.0
-        scaled_positive_lost = 0.0
+            peak_positive_row[f_4] = magnitude_value_2
+        peak_anchor = _largest(peak_anchor_row, d)
+        peak_positive = _largest(peak_positive_row, d)
         for f_97 in range(d):
             a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor)
             square = (ratio_value * ratio_value)
-            scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
+            scaled_anchor_row[f_97] = square
             p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
-        scaled_anchor = _completed(scaled_anchor, scaled_anchor_lost)
-        scaled_positive = _completed(scaled_positive, scaled_positive_lost)
+            scaled_positive_row[f_97] = square_2
+        scaled_anchor = _block_sum(scaled_anchor_row, d)
+        scaled_positive = _block_sum(scaled_positive_row, d)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         for f_3 in range(d):
@@ -461,23 +515,15 @@ def value(anchor, positive, scale, sample_weights, value_out):
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit = -np.inf
-            argmax_sum_a_unit = 0
-            argmax_sum_a_unit_best = -np.inf
             for j_8 in range(n):
                 factor_3 = scale * np.float64(sum_a_unit[row, j_8])
-                if factor_3 > max_sum_a_unit or factor_3 != factor_3:
-                    max_sum_a_unit = factor_3
-                if factor_3 > argmax_sum_a_unit_best:
-                    argmax_sum_a_unit_best = factor_3
-                    argmax_sum_a_unit = j_8
-            rest_sum_a_unit = 0.0
-            rest_sum_a_unit_lost = 0.0
+                max_sum_a_unit_row[j_8] = factor_3
+            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
+            argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
             for j_99 in range(n):
                 exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                if j_99 != argmax_sum_a_unit:
-                    rest_sum_a_unit, rest_sum_a_unit_lost = _plus(rest_sum_a_unit, rest_sum_a_unit_lost, exp_sum_a_unit)
-            rest_sum_a_unit = _completed(rest_sum_a_unit, rest_sum_a_unit_lost)
+                rest_sum_a_unit_row[j_99] = ((exp_sum_a_unit) if j_99 != argmax_sum_a_unit else 0.0)
+            rest_sum_a_unit = _block_sum(rest_sum_a_unit_row, n)
             loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + _log1p(rest_sum_a_unit)
             factor_4 = loss * sample_weight[i]
             total += factor_4
@@ -494,6 +540,14 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    peak_anchor_now_row = np.empty((d,))
+    peak_positive_now_row = np.empty((d,))
+    scaled_anchor_now_row = np.empty((d,))
+    scaled_positive_now_row = np.empty((d,))
+    max_sum_a_unit_row = np.empty((n,))
+    rest_sum_a_unit_now_row = np.empty((n,))
+    sum_norm_anchor_row = np.empty((d,))
+    sum_norm_positive_row = np.empty((d,))
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
@@ -517,34 +571,28 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor_now or magnitude_value != magnitude_value:
-                peak_anchor_now = magnitude_value
+            peak_anchor_now_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive_now or magnitude_value_2 != magnitude_value_2:
-                peak_positive_now = magnitude_value_2
+            peak_positive_now_row[f_4] = magnitude_value_2
+        peak_anchor_now = _largest(peak_anchor_now_row, d)
+        peak_positive_now = _largest(peak_positive_now_row, d)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
-        scaled_anchor_now = 0.0
-        scaled_anchor_now_lost = 0.0
-        scaled_positive_now = 0.0
-        scaled_positive_now_lost = 0.0
         for f_97 in range(d):
             a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
-            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
+            scaled_anchor_now_row[f_97] = square
             p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
-        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
-        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
+            scaled_positive_now_row[f_97] = square_2
+        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
+        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
@@ -563,26 +611,18 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit = -np.inf
-            argmax_sum_a_unit_now = 0
-            argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 factor_3 = scale * np.float64(sum_a_unit[row, j_8])
-                if factor_3 > max_sum_a_unit or factor_3 != factor_3:
-                    max_sum_a_unit = factor_3
-                if factor_3 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_3
-                    argmax_sum_a_unit_now = j_8
+                max_sum_a_unit_row[j_8] = factor_3
+            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
+            argmax_sum_a_unit_now = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
-            rest_sum_a_unit_now = 0.0
-            rest_sum_a_unit_now_lost = 0.0
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                if j_99 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
+                rest_sum_a_unit_now_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else 0.0)
                 sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
-            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
+            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -599,8 +639,6 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor = 0.0
-            sum_norm_anchor_lost = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
@@ -612,8 +650,8 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term
                 sum_a_unit_2[f_3] = sum_a_unit_2_now
                 factor_8 = factor_7 * np.float64(a_unit[i, f_3]) * (sum_a_unit_2_now + factor_6 * np.float64(p_unit[i, f_3]))
-                sum_norm_anchor, sum_norm_anchor_lost = _plus(sum_norm_anchor, sum_norm_anchor_lost, factor_8)
-            sum_norm_anchor = _completed(sum_norm_anchor, sum_norm_anchor_lost)
+                sum_norm_anchor_row[f_3] = factor_8
+            sum_norm_anchor = _block_sum(sum_norm_anchor_row, d)
             peak_anchor_2 = peak_anchor[i]
             factor_9 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_3 = _ratio(1.0, factor_9)
@@ -621,16 +659,14 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 gradient_anchor[i, d_9] = (factor_7 * (sum_a_unit_2[d_9] + factor_6 * np.float64(p_unit[i, d_9])) - sum_norm_anchor * np.float64(a_unit[i, d_9])) * ratio_value_3
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_5 in range(n):
-        sum_norm_positive = 0.0
-        sum_norm_positive_lost = 0.0
         seed_4 = seed[j_5]
         rest_sum_a_unit_3 = rest_sum_a_unit[j_5]
         case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own[j_5]))
         factor_10 = -seed_4 * case_2 / (1.0 + rest_sum_a_unit_3)
         for f_39 in range(d):
             factor_11 = scale * np.float64(p_unit[j_5, f_39]) * (np.float64(sum_p_unit[j_5, f_39]) + factor_10 * np.float64(a_unit[j_5, f_39]))
-            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_11)
-        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
+            sum_norm_positive_row[f_39] = factor_11
+        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         for d_10 in range(d):
             gradient_positive[j_5, d_10] = (scale * (np.float64(sum_p_unit[j_5, d_10]) + factor_10 * np.float64(a_unit[j_5, d_10])) - sum_norm_positive * np.float64(p_unit[j_5, d_10])) * ratio_value_4
@@ -644,6 +680,17 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    peak_anchor_now_row = np.empty((d,))
+    peak_positive_now_row = np.empty((d,))
+    scaled_anchor_now_row = np.empty((d,))
+    scaled_positive_now_row = np.empty((d,))
+    sum_norm_anchor_sensitivity_now_row = np.empty((d,))
+    max_sum_a_unit_now_row = np.empty((n,))
+    rest_sum_a_unit_now_row = np.empty((n,))
+    sum_norm_anchor_now_row = np.empty((d,))
+    sum_norm_anchor_sensitivity_2_now_row = np.empty((d,))
+    sum_norm_positive_row = np.empty((d,))
+    sum_norm_positive_sensitivity_2_row = np.empty((d,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -677,38 +724,30 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor_now or magnitude_value != magnitude_value:
-                peak_anchor_now = magnitude_value
+            peak_anchor_now_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive_now or magnitude_value_2 != magnitude_value_2:
-                peak_positive_now = magnitude_value_2
+            peak_positive_now_row[f_4] = magnitude_value_2
+        peak_anchor_now = _largest(peak_anchor_now_row, d)
+        peak_positive_now = _largest(peak_positive_now_row, d)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
-        scaled_anchor_now = 0.0
-        scaled_anchor_now_lost = 0.0
-        scaled_positive_now = 0.0
-        scaled_positive_now_lost = 0.0
         for f_97 in range(d):
             a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
-            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
+            scaled_anchor_now_row[f_97] = square
             p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
-        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
-        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
+            scaled_positive_now_row[f_97] = square_2
+        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
+        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
-        sum_norm_anchor_sensitivity_now = 0.0
-        sum_norm_anchor_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         for f_3 in range(d):
@@ -719,8 +758,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             p_unit_now = _ratio(p_3, factor_2)
             p_unit[i, f_3] = p_unit_now
             factor_3 = a_unit_now * p_unit_now
-            sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost = _plus(sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost, factor_3)
-        sum_norm_anchor_sensitivity_now = _completed(sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost)
+            sum_norm_anchor_sensitivity_now_row[f_3] = factor_3
+        sum_norm_anchor_sensitivity_now = _block_sum(sum_norm_anchor_sensitivity_now_row, d)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_p_unit[:, :] = 0.0
     sum_norm_positive_sensitivity[:, :] = 0.0
@@ -733,27 +772,19 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             row = i - start
             sum_a_unit_3 = np.float64(sum_a_unit[i, i])
             sum_a_unit_entry_1[i] = sum_a_unit_3
-            max_sum_a_unit_now = -np.inf
-            argmax_sum_a_unit_now = 0
-            argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 factor_4 = scale * np.float64(sum_a_unit[i, j_8])
-                if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
-                    max_sum_a_unit_now = factor_4
-                if factor_4 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_4
-                    argmax_sum_a_unit_now = j_8
+                max_sum_a_unit_now_row[j_8] = factor_4
+            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
+            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
-            rest_sum_a_unit_now = 0.0
-            rest_sum_a_unit_now_lost = 0.0
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_99]), max_sum_a_unit_now)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                if j_99 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
+                rest_sum_a_unit_now_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else 0.0)
                 sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
-            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
+            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -805,10 +836,6 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor_now = 0.0
-            sum_norm_anchor_now_lost = 0.0
-            sum_norm_anchor_sensitivity_2_now = 0.0
-            sum_norm_anchor_sensitivity_2_now_lost = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term_4 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
@@ -823,11 +850,11 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 a_unit_4 = np.float64(a_unit[i, f_3])
                 p_unit_3 = np.float64(p_unit[i, f_3])
                 factor_17 = factor_16 * a_unit_4 * (sum_a_unit_2_now + factor_15 * p_unit_3)
-                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_17)
+                sum_norm_anchor_now_row[f_3] = factor_17
                 factor_18 = a_unit_4 * sum_a_unit_2_now
-                sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost, factor_18)
-            sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
-            sum_norm_anchor_sensitivity_2_now = _completed(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost)
+                sum_norm_anchor_sensitivity_2_now_row[f_3] = factor_18
+            sum_norm_anchor_now = _block_sum(sum_norm_anchor_now_row, d)
+            sum_norm_anchor_sensitivity_2_now = _block_sum(sum_norm_anchor_sensitivity_2_now_row, d)
             sum_norm_anchor[i] = sum_norm_anchor_now
             sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
             peak_anchor_3 = peak_anchor[i]
@@ -846,10 +873,6 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     factor_27 = loss_scale * scale
     factor_35 = -loss_scale * scale
     for j_5 in range(n):
-        sum_norm_positive = 0.0
-        sum_norm_positive_lost = 0.0
-        sum_norm_positive_sensitivity_2 = 0.0
-        sum_norm_positive_sensitivity_2_lost = 0.0
         seed_4 = seed[j_5]
         rest_sum_a_unit_3 = rest_sum_a_unit[j_5]
         term_6 = 1.0 + rest_sum_a_unit_3
@@ -890,9 +913,9 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             sum_p_unit_2 = np.float64(sum_p_unit[j_5, f_39])
             a_unit_6 = np.float64(a_unit[j_5, f_39])
             factor_23 = scale * p_unit_4 * (sum_p_unit_2 + factor_22 * a_unit_6)
-            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_23)
+            sum_norm_positive_row[f_39] = factor_23
             factor_24 = p_unit_4 * sum_p_unit_2
-            sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost, factor_24)
+            sum_norm_positive_sensitivity_2_row[f_39] = factor_24
             a_4 = np.float64(anchor[argmax_sum_a_unit_3, f_39])
             ratio_value_6 = _ratio(a_4, factor_25)
             logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39]
@@ -903,8 +926,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
             sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
             hessian_anchor[j_5, f_39] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_29 - square_4 * (factor_32 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_38 * (a_unit_6 * a_unit_6) + factor_39 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_40 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * np.float64(sum_a_unit[j_5, j_5])) + factor_41 - a_unit_6 * square_5 * (factor_43 * (sum_a_unit_2_3 + factor_42 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_44 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
-        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
-        sum_norm_positive_sensitivity_2 = _completed(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost)
+        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
+        sum_norm_positive_sensitivity_2 = _block_sum(sum_norm_positive_sensitivity_2_row, d)
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         factor_45 = scale * ratio_value_10
         factor_46 = exp_sum_a_unit_own_3 * square_3 / term_6
@@ -933,6 +956,16 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    peak_anchor_row = np.empty((d,))
+    peak_positive_row = np.empty((d,))
+    scaled_anchor_row = np.empty((d,))
+    scaled_positive_row = np.empty((d,))
+    max_sum_a_unit_row = np.empty((n,))
+    rest_sum_a_unit_row = np.empty((n,))
+    sum_scale_2_row = np.empty((n,))
+    logsumexp_sum_a_unit_centred_2_row = np.empty((n,))
+    sum_scale_2_sensitivity_row = np.empty((n,))
+    sum_scale_2_sensitivity_2_row = np.empty((n,))
     seed = np.empty((n,))
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -942,32 +975,26 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor = -np.inf
-        peak_positive = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor or magnitude_value != magnitude_value:
-                peak_anchor = magnitude_value
+            peak_anchor_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
-                peak_positive = magnitude_value_2
-        scaled_anchor = 0.0
-        scaled_anchor_lost = 0.0
-        scaled_positive = 0.0
-        scaled_positive_lost = 0.0
+            peak_positive_row[f_4] = magnitude_value_2
+        peak_anchor = _largest(peak_anchor_row, d)
+        peak_positive = _largest(peak_positive_row, d)
         for f_97 in range(d):
             a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor)
             square = (ratio_value * ratio_value)
-            scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
+            scaled_anchor_row[f_97] = square
             p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
-        scaled_anchor = _completed(scaled_anchor, scaled_anchor_lost)
-        scaled_positive = _completed(scaled_positive, scaled_positive_lost)
+            scaled_positive_row[f_97] = square_2
+        scaled_anchor = _block_sum(scaled_anchor_row, d)
+        scaled_positive = _block_sum(scaled_positive_row, d)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         for f_3 in range(d):
@@ -988,48 +1015,39 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit = -np.inf
-            argmax_sum_a_unit = 0
-            argmax_sum_a_unit_best = -np.inf
             for j_8 in range(n):
                 factor_3 = scale * np.float64(sum_a_unit[row, j_8])
-                if factor_3 > max_sum_a_unit or factor_3 != factor_3:
-                    max_sum_a_unit = factor_3
-                if factor_3 > argmax_sum_a_unit_best:
-                    argmax_sum_a_unit_best = factor_3
-                    argmax_sum_a_unit = j_8
-            rest_sum_a_unit = 0.0
-            rest_sum_a_unit_lost = 0.0
+                max_sum_a_unit_row[j_8] = factor_3
+            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
+            argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                if j_99 != argmax_sum_a_unit:
-                    rest_sum_a_unit, rest_sum_a_unit_lost = _plus(rest_sum_a_unit, rest_sum_a_unit_lost, exp_sum_a_unit_now)
-            rest_sum_a_unit = _completed(rest_sum_a_unit, rest_sum_a_unit_lost)
+                rest_sum_a_unit_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit else 0.0)
+            rest_sum_a_unit = _block_sum(rest_sum_a_unit_row, n)
             seed_2 = seed[i]
             factor_4 = seed_2 * np.float64(sum_a_unit[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_4)
-            logsumexp_sum_a_unit_centred_2 = 0.0
-            logsumexp_sum_a_unit_centred_2_lost = 0.0
             factor_5 = seed_2 / (1.0 + rest_sum_a_unit)
             term = 1.0 + rest_sum_a_unit
             for j_20 in range(n):
                 exp_sum_a_unit_2 = exp_sum_a_unit[j_20]
                 sum_a_unit_2 = np.float64(sum_a_unit[row, j_20])
                 factor_6 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2
-                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, factor_6)
+                sum_scale_2_row[j_20] = factor_6
                 term_2 = sum_a_unit_2 - np.float64(sum_a_unit[row, argmax_sum_a_unit])
                 factor_7 = exp_sum_a_unit_2 * term_2 / term
-                if j_20 != argmax_sum_a_unit:
-                    logsumexp_sum_a_unit_centred_2, logsumexp_sum_a_unit_centred_2_lost = _plus(logsumexp_sum_a_unit_centred_2, logsumexp_sum_a_unit_centred_2_lost, factor_7)
+                logsumexp_sum_a_unit_centred_2_row[j_20] = ((factor_7) if j_20 != argmax_sum_a_unit else 0.0)
                 factor_8 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2 * term_2
-                if j_20 != argmax_sum_a_unit:
-                    sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_8)
-            logsumexp_sum_a_unit_centred_2 = _completed(logsumexp_sum_a_unit_centred_2, logsumexp_sum_a_unit_centred_2_lost)
+                sum_scale_2_sensitivity_row[j_20] = ((factor_8) if j_20 != argmax_sum_a_unit else 0.0)
+            sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(sum_scale_2_row, n))
+            logsumexp_sum_a_unit_centred_2 = _block_sum(logsumexp_sum_a_unit_centred_2_row, n)
+            sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(sum_scale_2_sensitivity_row, n))
             factor_9 = logsumexp_sum_a_unit_centred_2 * seed_2 / term
             for j_85 in range(n):
                 factor_10 = factor_9 * exp_sum_a_unit[j_85] * np.float64(sum_a_unit[row, j_85])
-                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_10)
+                sum_scale_2_sensitivity_2_row[j_85] = factor_10
+            sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(sum_scale_2_sensitivity_2_row, n))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
@@ -1045,6 +1063,19 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    peak_anchor_now_row = np.empty((d,))
+    peak_positive_now_row = np.empty((d,))
+    scaled_anchor_now_row = np.empty((d,))
+    scaled_positive_now_row = np.empty((d,))
+    norm_anchor_tangent_now_row = np.empty((d,))
+    norm_positive_tangent_now_row = np.empty((d,))
+    max_sum_a_unit_row = np.empty((n,))
+    rest_sum_a_unit_now_row = np.empty((n,))
+    sum_norm_anchor_now_row = np.empty((d,))
+    logsumexp_sum_a_unit_tangent_row = np.empty((n,))
+    sum_norm_anchor_tangent_row = np.empty((d,))
+    sum_norm_positive_row = np.empty((d,))
+    sum_norm_positive_tangent_row = np.empty((d,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -1081,40 +1112,30 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor_now or magnitude_value != magnitude_value:
-                peak_anchor_now = magnitude_value
+            peak_anchor_now_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive_now or magnitude_value_2 != magnitude_value_2:
-                peak_positive_now = magnitude_value_2
+            peak_positive_now_row[f_4] = magnitude_value_2
+        peak_anchor_now = _largest(peak_anchor_now_row, d)
+        peak_positive_now = _largest(peak_positive_now_row, d)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
-        scaled_anchor_now = 0.0
-        scaled_anchor_now_lost = 0.0
-        scaled_positive_now = 0.0
-        scaled_positive_now_lost = 0.0
         for f_97 in range(d):
             a_2 = np.float64(anchor[i, f_97])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
-            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
+            scaled_anchor_now_row[f_97] = square
             p_2 = np.float64(positive[i, f_97])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
-        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
-        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
+            scaled_positive_now_row[f_97] = square_2
+        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
+        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
-        norm_anchor_tangent_now = 0.0
-        norm_anchor_tangent_now_lost = 0.0
-        norm_positive_tangent_now = 0.0
-        norm_positive_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         for f_3 in range(d):
@@ -1126,12 +1147,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             p_unit[i, f_3] = p_unit_now
             v_a = np.float64(direction_anchor[i, f_3])
             factor_3 = a_unit_now * v_a
-            norm_anchor_tangent_now, norm_anchor_tangent_now_lost = _plus(norm_anchor_tangent_now, norm_anchor_tangent_now_lost, factor_3)
+            norm_anchor_tangent_now_row[f_3] = factor_3
             v_p = np.float64(direction_positive[i, f_3])
             factor_4 = v_p * p_unit_now
-            norm_positive_tangent_now, norm_positive_tangent_now_lost = _plus(norm_positive_tangent_now, norm_positive_tangent_now_lost, factor_4)
-        norm_anchor_tangent_now = _completed(norm_anchor_tangent_now, norm_anchor_tangent_now_lost)
-        norm_positive_tangent_now = _completed(norm_positive_tangent_now, norm_positive_tangent_now_lost)
+            norm_positive_tangent_now_row[f_3] = factor_4
+        norm_anchor_tangent_now = _block_sum(norm_anchor_tangent_now_row, d)
+        norm_positive_tangent_now = _block_sum(norm_positive_tangent_now_row, d)
         norm_anchor_tangent[i] = norm_anchor_tangent_now
         norm_positive_tangent[i] = norm_positive_tangent_now
         ratio_value_3 = _ratio(1.0, factor)
@@ -1156,27 +1177,19 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit = -np.inf
-            argmax_sum_a_unit_now = 0
-            argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 sum_a_unit_3 = np.float64(sum_a_unit[row, j_8])
                 factor_5 = scale * sum_a_unit_3
-                if factor_5 > max_sum_a_unit or factor_5 != factor_5:
-                    max_sum_a_unit = factor_5
-                if factor_5 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_5
-                    argmax_sum_a_unit_now = j_8
+                max_sum_a_unit_row[j_8] = factor_5
+            max_sum_a_unit = _largest(max_sum_a_unit_row, n)
+            argmax_sum_a_unit_now = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
-            rest_sum_a_unit_now = 0.0
-            rest_sum_a_unit_now_lost = 0.0
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
                 exp_sum_a_unit[row, j_99] = exp_sum_a_unit_now
-                if j_99 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
+                rest_sum_a_unit_now_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else 0.0)
                 sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
-            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
+            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -1188,8 +1201,6 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor_now = 0.0
-            sum_norm_anchor_now_lost = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
@@ -1204,8 +1215,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 p_unit_3 = np.float64(p_unit[i, f_3])
                 term_2 = sum_a_unit_2_now + factor_7 * p_unit_3
                 factor_9 = factor_8 * a_unit_4 * term_2
-                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_9)
-            sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
+                sum_norm_anchor_now_row[f_3] = factor_9
+            sum_norm_anchor_now = _block_sum(sum_norm_anchor_now_row, d)
             sum_norm_anchor[row] = sum_norm_anchor_now
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
         _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
@@ -1214,16 +1225,14 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             row = i - start
             for j in range(n):
                 sum_a_unit_tangent[j] = np.float64(sum_a_unit_tangent_part1[row, j]) + np.float64(sum_a_unit_tangent_part2[row, j])
-            logsumexp_sum_a_unit_tangent = 0.0
-            logsumexp_sum_a_unit_tangent_lost = 0.0
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_3
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + direction_parameters[0] * np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
             for j_89 in range(n):
                 factor_10 = exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * np.float64(sum_a_unit[row, j_89]) - term_4) / term_3
-                logsumexp_sum_a_unit_tangent, logsumexp_sum_a_unit_tangent_lost = _plus(logsumexp_sum_a_unit_tangent, logsumexp_sum_a_unit_tangent_lost, factor_10)
-            logsumexp_sum_a_unit_tangent = _completed(logsumexp_sum_a_unit_tangent, logsumexp_sum_a_unit_tangent_lost)
+                logsumexp_sum_a_unit_tangent_row[j_89] = factor_10
+            logsumexp_sum_a_unit_tangent = _block_sum(logsumexp_sum_a_unit_tangent_row, n)
             seed_4 = seed[i]
             factor_11 = seed_4 * sum_a_unit_tangent[i]
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_11)
@@ -1247,8 +1256,6 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_2_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor_tangent = 0.0
-            sum_norm_anchor_tangent_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_5 = 1.0 + rest_sum_a_unit_4
             seed_5 = seed[i]
@@ -1266,8 +1273,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 term_6 = sum_a_unit_2[row, f_3] + factor_14 * p_unit_4
                 a_unit_6 = np.float64(a_unit[i, f_3])
                 factor_17 = seed_5 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_6 + scale * sum_a_unit_2_tangent_now * a_unit_6 + direction_parameters[0] * a_unit_6 * term_6 + factor_15 * a_unit_6 * p_unit_4 + factor_16 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]))
-                sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost, factor_17)
-            sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost)
+                sum_norm_anchor_tangent_row[f_3] = factor_17
+            sum_norm_anchor_tangent = _block_sum(sum_norm_anchor_tangent_row, d)
             peak_anchor_2 = peak_anchor[i]
             factor_18 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_5 = _ratio(1.0, factor_18)
@@ -1289,10 +1296,6 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     for j_5 in range(n):
-        sum_norm_positive = 0.0
-        sum_norm_positive_lost = 0.0
-        sum_norm_positive_tangent = 0.0
-        sum_norm_positive_tangent_lost = 0.0
         seed_6 = seed[j_5]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_5]
         case_3 = ((rest_sum_a_unit_5) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_5 - exp_sum_a_unit_own[j_5]))
@@ -1305,11 +1308,11 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             a_unit_8 = np.float64(a_unit[j_5, f_39])
             term_8 = np.float64(sum_p_unit[j_5, f_39]) + factor_27 * a_unit_8
             factor_28 = scale * p_unit_6 * term_8
-            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_28)
+            sum_norm_positive_row[f_39] = factor_28
             term_9 = scale * np.float64(p_unit_tangent[j_5, f_39]) * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + direction_parameters[0] * p_unit_6 * term_8 + factor_29 * a_unit_8 * p_unit_6 + factor_30 * np.float64(a_unit_tangent[j_5, f_39]) * p_unit_6
-            sum_norm_positive_tangent, sum_norm_positive_tangent_lost = _plus(sum_norm_positive_tangent, sum_norm_positive_tangent_lost, term_9)
-        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
-        sum_norm_positive_tangent = _completed(sum_norm_positive_tangent, sum_norm_positive_tangent_lost)
+            sum_norm_positive_tangent_row[f_39] = term_9
+        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
+        sum_norm_positive_tangent = _block_sum(sum_norm_positive_tangent_row, d)
         ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         factor_31 = scale * ratio_value_6
         factor_32 = direction_parameters[0] * ratio_value_6
@@ -1333,6 +1336,8 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_row = np.empty((n,))
+    rest_sum_anchor_row = np.empty((n,))
     sample_weight = np.empty((block,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     total = 0.0
@@ -1345,23 +1350,15 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor = -np.inf
-            argmax_sum_anchor = 0
-            argmax_sum_anchor_best = -np.inf
             for j_2 in range(n):
                 factor = scale * np.float64(sum_anchor[row, j_2])
-                if factor > max_sum_anchor or factor != factor:
-                    max_sum_anchor = factor
-                if factor > argmax_sum_anchor_best:
-                    argmax_sum_anchor_best = factor
-                    argmax_sum_anchor = j_2
-            rest_sum_anchor = 0.0
-            rest_sum_anchor_lost = 0.0
+                max_sum_anchor_row[j_2] = factor
+            max_sum_anchor = _largest(max_sum_anchor_row, n)
+            argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
             for j_58 in range(n):
                 exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                if j_58 != argmax_sum_anchor:
-                    rest_sum_anchor, rest_sum_anchor_lost = _plus(rest_sum_anchor, rest_sum_anchor_lost, exp_sum_anchor)
-            rest_sum_anchor = _completed(rest_sum_anchor, rest_sum_anchor_lost)
+                rest_sum_anchor_row[j_58] = ((exp_sum_anchor) if j_58 != argmax_sum_anchor else 0.0)
+            rest_sum_anchor = _block_sum(rest_sum_anchor_row, n)
             loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + _log1p(rest_sum_anchor)
             factor_2 = loss * sample_weight[row]
             total += factor_2
@@ -1378,6 +1375,8 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_row = np.empty((n,))
+    rest_sum_anchor_now_row = np.empty((n,))
     sample_weight = np.empty((block,))
     seed = np.empty((n,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
@@ -1402,26 +1401,18 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor = -np.inf
-            argmax_sum_anchor_now = 0
-            argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
                 factor = scale * np.float64(sum_anchor[row, j_2])
-                if factor > max_sum_anchor or factor != factor:
-                    max_sum_anchor = factor
-                if factor > argmax_sum_anchor_now_best:
-                    argmax_sum_anchor_now_best = factor
-                    argmax_sum_anchor_now = j_2
+                max_sum_anchor_row[j_2] = factor
+            max_sum_anchor = _largest(max_sum_anchor_row, n)
+            argmax_sum_anchor_now = _place_of(max_sum_anchor, max_sum_anchor_row, n)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
-            rest_sum_anchor_now = 0.0
-            rest_sum_anchor_now_lost = 0.0
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
-                if j_58 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
+                rest_sum_anchor_now_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else 0.0)
                 sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
-            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
+            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1470,6 +1461,8 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_now_row = np.empty((n,))
+    rest_sum_anchor_now_row = np.empty((n,))
     seed = np.empty((n,))
     sum_anchor = np.empty((n, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,))
@@ -1498,27 +1491,19 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_now = -np.inf
-            argmax_sum_anchor_now = 0
-            argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
                 factor = scale * np.float64(sum_anchor[i, j_2])
-                if factor > max_sum_anchor_now or factor != factor:
-                    max_sum_anchor_now = factor
-                if factor > argmax_sum_anchor_now_best:
-                    argmax_sum_anchor_now_best = factor
-                    argmax_sum_anchor_now = j_2
+                max_sum_anchor_now_row[j_2] = factor
+            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
+            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
-            rest_sum_anchor_now = 0.0
-            rest_sum_anchor_now_lost = 0.0
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_58]), max_sum_anchor_now)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
-                if j_58 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
+                rest_sum_anchor_now_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else 0.0)
                 sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
-            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
+            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1597,6 +1582,12 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     n = anchor.shape[0]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_row = np.empty((n,))
+    rest_sum_anchor_row = np.empty((n,))
+    sum_scale_2_row = np.empty((n,))
+    logsumexp_sum_anchor_centred_2_row = np.empty((n,))
+    sum_scale_2_sensitivity_row = np.empty((n,))
+    sum_scale_2_sensitivity_2_row = np.empty((n,))
     seed = np.empty((block,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     exp_sum_anchor = np.empty((n,))
@@ -1618,48 +1609,39 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor = -np.inf
-            argmax_sum_anchor = 0
-            argmax_sum_anchor_best = -np.inf
             for j_2 in range(n):
                 factor = scale * np.float64(sum_anchor[row, j_2])
-                if factor > max_sum_anchor or factor != factor:
-                    max_sum_anchor = factor
-                if factor > argmax_sum_anchor_best:
-                    argmax_sum_anchor_best = factor
-                    argmax_sum_anchor = j_2
-            rest_sum_anchor = 0.0
-            rest_sum_anchor_lost = 0.0
+                max_sum_anchor_row[j_2] = factor
+            max_sum_anchor = _largest(max_sum_anchor_row, n)
+            argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
-                if j_58 != argmax_sum_anchor:
-                    rest_sum_anchor, rest_sum_anchor_lost = _plus(rest_sum_anchor, rest_sum_anchor_lost, exp_sum_anchor_now)
-            rest_sum_anchor = _completed(rest_sum_anchor, rest_sum_anchor_lost)
+                rest_sum_anchor_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor else 0.0)
+            rest_sum_anchor = _block_sum(rest_sum_anchor_row, n)
             seed_2 = seed[row]
             factor_2 = seed_2 * np.float64(sum_anchor[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
-            logsumexp_sum_anchor_centred_2 = 0.0
-            logsumexp_sum_anchor_centred_2_lost = 0.0
             factor_3 = seed_2 / (1.0 + rest_sum_anchor)
             term = 1.0 + rest_sum_anchor
             for j_14 in range(n):
                 exp_sum_anchor_2 = exp_sum_anchor[j_14]
                 sum_anchor_2 = np.float64(sum_anchor[row, j_14])
                 factor_4 = factor_3 * exp_sum_anchor_2 * sum_anchor_2
-                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, factor_4)
+                sum_scale_2_row[j_14] = factor_4
                 term_2 = sum_anchor_2 - np.float64(sum_anchor[row, argmax_sum_anchor])
                 factor_5 = exp_sum_anchor_2 * term_2 / term
-                if j_14 != argmax_sum_anchor:
-                    logsumexp_sum_anchor_centred_2, logsumexp_sum_anchor_centred_2_lost = _plus(logsumexp_sum_anchor_centred_2, logsumexp_sum_anchor_centred_2_lost, factor_5)
+                logsumexp_sum_anchor_centred_2_row[j_14] = ((factor_5) if j_14 != argmax_sum_anchor else 0.0)
                 factor_6 = factor_3 * exp_sum_anchor_2 * sum_anchor_2 * term_2
-                if j_14 != argmax_sum_anchor:
-                    sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_6)
-            logsumexp_sum_anchor_centred_2 = _completed(logsumexp_sum_anchor_centred_2, logsumexp_sum_anchor_centred_2_lost)
+                sum_scale_2_sensitivity_row[j_14] = ((factor_6) if j_14 != argmax_sum_anchor else 0.0)
+            sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(sum_scale_2_row, n))
+            logsumexp_sum_anchor_centred_2 = _block_sum(logsumexp_sum_anchor_centred_2_row, n)
+            sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(sum_scale_2_sensitivity_row, n))
             factor_7 = logsumexp_sum_anchor_centred_2 * seed_2 / term
             for j_50 in range(n):
                 factor_8 = factor_7 * exp_sum_anchor[j_50] * np.float64(sum_anchor[row, j_50])
-                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_8)
+                sum_scale_2_sensitivity_2_row[j_50] = factor_8
+            sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(sum_scale_2_sensitivity_2_row, n))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
@@ -1675,6 +1657,9 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_row = np.empty((n,))
+    rest_sum_anchor_now_row = np.empty((n,))
+    logsumexp_sum_anchor_tangent_row = np.empty((n,))
     seed = np.empty((n,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     argmax_sum_anchor = np.empty((n,), np.int64)
@@ -1710,27 +1695,19 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor = -np.inf
-            argmax_sum_anchor_now = 0
-            argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
                 sum_anchor_3 = np.float64(sum_anchor[row, j_2])
                 factor = scale * sum_anchor_3
-                if factor > max_sum_anchor or factor != factor:
-                    max_sum_anchor = factor
-                if factor > argmax_sum_anchor_now_best:
-                    argmax_sum_anchor_now_best = factor
-                    argmax_sum_anchor_now = j_2
+                max_sum_anchor_row[j_2] = factor
+            max_sum_anchor = _largest(max_sum_anchor_row, n)
+            argmax_sum_anchor_now = _place_of(max_sum_anchor, max_sum_anchor_row, n)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
-            rest_sum_anchor_now = 0.0
-            rest_sum_anchor_now_lost = 0.0
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
                 exp_sum_anchor[row, j_58] = exp_sum_anchor_now
-                if j_58 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
+                rest_sum_anchor_now_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else 0.0)
                 sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
-            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
+            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1754,16 +1731,14 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             row = i - start
             for j in range(n):
                 sum_anchor_tangent[j] = np.float64(sum_anchor_tangent_part1[row, j]) + np.float64(sum_anchor_tangent_part2[row, j])
-            logsumexp_sum_anchor_tangent = 0.0
-            logsumexp_sum_anchor_tangent_lost = 0.0
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term_2 = 1.0 + rest_sum_anchor_3
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             term_3 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + direction_parameters[0] * np.float64(sum_anchor[row, argmax_sum_anchor_2])
             for j_52 in range(n):
                 factor_3 = exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * np.float64(sum_anchor[row, j_52]) - term_3) / term_2
-                logsumexp_sum_anchor_tangent, logsumexp_sum_anchor_tangent_lost = _plus(logsumexp_sum_anchor_tangent, logsumexp_sum_anchor_tangent_lost, factor_3)
-            logsumexp_sum_anchor_tangent = _completed(logsumexp_sum_anchor_tangent, logsumexp_sum_anchor_tangent_lost)
+                logsumexp_sum_anchor_tangent_row[j_52] = factor_3
+            logsumexp_sum_anchor_tangent = _block_sum(logsumexp_sum_anchor_tangent_row, n)
             seed_3 = seed[i]
             factor_4 = seed_3 * sum_anchor_tangent[i]
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_4)
@@ -1829,6 +1804,16 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    peak_anchor_row = np.empty((d,))
+    peak_positive_row = np.empty((d,))
+    peak_negative_row = np.empty((d,))
+    scaled_anchor_row = np.empty((d,))
+    scaled_positive_row = np.empty((d,))
+    scaled_negative_row = np.empty((d,))
+    max_sum_a_unit_now_row = np.empty((n,))
+    rest_sum_a_unit_now_row = np.empty((n,))
+    max_sum_a_unit_2_row = np.empty((n,))
+    rest_sum_a_unit_2_row = np.empty((n,))
     sample_weight = np.empty((n,))
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -1840,44 +1825,35 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
-        peak_anchor = -np.inf
-        peak_positive = -np.inf
-        peak_negative = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor or magnitude_value != magnitude_value:
-                peak_anchor = magnitude_value
+            peak_anchor_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
-                peak_positive = magnitude_value_2
+            peak_positive_row[f_4] = magnitude_value_2
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            if magnitude_value_3 > peak_negative or magnitude_value_3 != magnitude_value_3:
-                peak_negative = magnitude_value_3
-        scaled_anchor = 0.0
-        scaled_anchor_lost = 0.0
-        scaled_positive = 0.0
-        scaled_positive_lost = 0.0
-        scaled_negative = 0.0
-        scaled_negative_lost = 0.0
+            peak_negative_row[f_4] = magnitude_value_3
+        peak_anchor = _largest(peak_anchor_row, d)
+        peak_positive = _largest(peak_positive_row, d)
+        peak_negative = _largest(peak_negative_row, d)
         for f_202 in range(d):
             a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor)
             square = (ratio_value * ratio_value)
-            scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
+            scaled_anchor_row[f_202] = square
             p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
+            scaled_positive_row[f_202] = square_2
             h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative)
             square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative, scaled_negative_lost = _plus(scaled_negative, scaled_negative_lost, square_3)
-        scaled_anchor = _completed(scaled_anchor, scaled_anchor_lost)
-        scaled_positive = _completed(scaled_positive, scaled_positive_lost)
-        scaled_negative = _completed(scaled_negative, scaled_negative_lost)
+            scaled_negative_row[f_202] = square_3
+        scaled_anchor = _block_sum(scaled_anchor_row, d)
+        scaled_positive = _block_sum(scaled_positive_row, d)
+        scaled_negative = _block_sum(scaled_negative_row, d)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
@@ -1894,45 +1870,29 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit_now = -np.inf
-            argmax_sum_a_unit = 0
-            argmax_sum_a_unit_best = -np.inf
             for j_8 in range(n):
                 factor_4 = scale * np.float64(sum_a_unit[row, j_8])
-                if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
-                    max_sum_a_unit_now = factor_4
-                if factor_4 > argmax_sum_a_unit_best:
-                    argmax_sum_a_unit_best = factor_4
-                    argmax_sum_a_unit = j_8
+                max_sum_a_unit_now_row[j_8] = factor_4
+            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
+            argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[row] = max_sum_a_unit_now
-            rest_sum_a_unit_now = 0.0
-            rest_sum_a_unit_now_lost = 0.0
             for j_204 in range(n):
                 exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                if j_204 != argmax_sum_a_unit:
-                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit)
-            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
+                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit) if j_204 != argmax_sum_a_unit else 0.0)
+            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit_2 = -np.inf
-            argmax_sum_a_unit_2 = 0
-            argmax_sum_a_unit_2_best = -np.inf
             for j_24 in range(n):
                 factor_5 = scale * np.float64(sum_a_unit_2[row, j_24])
-                if factor_5 > max_sum_a_unit_2 or factor_5 != factor_5:
-                    max_sum_a_unit_2 = factor_5
-                if factor_5 > argmax_sum_a_unit_2_best:
-                    argmax_sum_a_unit_2_best = factor_5
-                    argmax_sum_a_unit_2 = j_24
-            rest_sum_a_unit_2 = 0.0
-            rest_sum_a_unit_2_lost = 0.0
+                max_sum_a_unit_2_row[j_24] = factor_5
+            max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
+            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
             for j_207 in range(n):
                 exp_sum_a_unit_2 = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
-                if j_207 != argmax_sum_a_unit_2:
-                    rest_sum_a_unit_2, rest_sum_a_unit_2_lost = _plus(rest_sum_a_unit_2, rest_sum_a_unit_2_lost, exp_sum_a_unit_2)
-            rest_sum_a_unit_2 = _completed(rest_sum_a_unit_2, rest_sum_a_unit_2_lost)
+                rest_sum_a_unit_2_row[j_207] = ((exp_sum_a_unit_2) if j_207 != argmax_sum_a_unit_2 else 0.0)
+            rest_sum_a_unit_2 = _block_sum(rest_sum_a_unit_2_row, n)
             max_sum_a_unit_3 = max_sum_a_unit[row]
             log1p_value = _log1p(rest_sum_a_unit[row])
             log1p_value_2 = _log1p(rest_sum_a_unit_2)
@@ -1952,6 +1912,19 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    peak_anchor_now_row = np.empty((d,))
+    peak_positive_now_row = np.empty((d,))
+    peak_negative_now_row = np.empty((d,))
+    scaled_anchor_now_row = np.empty((d,))
+    scaled_positive_now_row = np.empty((d,))
+    scaled_negative_now_row = np.empty((d,))
+    max_sum_a_unit_now_row = np.empty((n,))
+    rest_sum_a_unit_now_row = np.empty((n,))
+    max_sum_a_unit_2_now_row = np.empty((n,))
+    rest_sum_a_unit_2_now_row = np.empty((n,))
+    sum_norm_anchor_row = np.empty((d,))
+    sum_norm_negative_row = np.empty((d,))
+    sum_norm_positive_row = np.empty((d,))
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
@@ -1986,47 +1959,38 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
-        peak_negative_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor_now or magnitude_value != magnitude_value:
-                peak_anchor_now = magnitude_value
+            peak_anchor_now_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive_now or magnitude_value_2 != magnitude_value_2:
-                peak_positive_now = magnitude_value_2
+            peak_positive_now_row[f_4] = magnitude_value_2
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            if magnitude_value_3 > peak_negative_now or magnitude_value_3 != magnitude_value_3:
-                peak_negative_now = magnitude_value_3
+            peak_negative_now_row[f_4] = magnitude_value_3
+        peak_anchor_now = _largest(peak_anchor_now_row, d)
+        peak_positive_now = _largest(peak_positive_now_row, d)
+        peak_negative_now = _largest(peak_negative_now_row, d)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
-        scaled_anchor_now = 0.0
-        scaled_anchor_now_lost = 0.0
-        scaled_positive_now = 0.0
-        scaled_positive_now_lost = 0.0
-        scaled_negative_now = 0.0
-        scaled_negative_now_lost = 0.0
         for f_202 in range(d):
             a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
-            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
+            scaled_anchor_now_row[f_202] = square
             p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
+            scaled_positive_now_row[f_202] = square_2
             h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
             square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative_now, scaled_negative_now_lost = _plus(scaled_negative_now, scaled_negative_now_lost, square_3)
-        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
-        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
-        scaled_negative_now = _completed(scaled_negative_now, scaled_negative_now_lost)
+            scaled_negative_now_row[f_202] = square_3
+        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
+        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
+        scaled_negative_now = _block_sum(scaled_negative_now_row, d)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
@@ -2050,51 +2014,35 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit_now = -np.inf
-            argmax_sum_a_unit = 0
-            argmax_sum_a_unit_best = -np.inf
             for j_8 in range(n):
                 factor_4 = scale * np.float64(sum_a_unit[row, j_8])
-                if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
-                    max_sum_a_unit_now = factor_4
-                if factor_4 > argmax_sum_a_unit_best:
-                    argmax_sum_a_unit_best = factor_4
-                    argmax_sum_a_unit = j_8
+                max_sum_a_unit_now_row[j_8] = factor_4
+            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
+            argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
-            rest_sum_a_unit_now = 0.0
-            rest_sum_a_unit_now_lost = 0.0
             for j_204 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
                 exp_sum_a_unit[j_204] = exp_sum_a_unit_now
-                if j_204 != argmax_sum_a_unit:
-                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
+                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit else 0.0)
                 sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
-            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
+            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit_2_now = -np.inf
-            argmax_sum_a_unit_2 = 0
-            argmax_sum_a_unit_2_best = -np.inf
             for j_24 in range(n):
                 factor_5 = scale * np.float64(sum_a_unit_2[row, j_24])
-                if factor_5 > max_sum_a_unit_2_now or factor_5 != factor_5:
-                    max_sum_a_unit_2_now = factor_5
-                if factor_5 > argmax_sum_a_unit_2_best:
-                    argmax_sum_a_unit_2_best = factor_5
-                    argmax_sum_a_unit_2 = j_24
+                max_sum_a_unit_2_now_row[j_24] = factor_5
+            max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
+            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
-            rest_sum_a_unit_2_now = 0.0
-            rest_sum_a_unit_2_now_lost = 0.0
             for j_207 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
                 exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
-                if j_207 != argmax_sum_a_unit_2:
-                    rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost, exp_sum_a_unit_2_now)
-            rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost)
+                rest_sum_a_unit_2_now_row[j_207] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else 0.0)
+            rest_sum_a_unit_2_now = _block_sum(rest_sum_a_unit_2_now_row, n)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[i]
@@ -2103,10 +2051,11 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             log1p_value_2 = _log1p(rest_sum_a_unit_2_now)
             term = max_sum_a_unit_3 - max_sum_a_unit_2_now + log1p_value - log1p_value_2
             decay = (_raised_decay(term) * 5.421010862427522e-20)
-            factor_6 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_6) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            inverse = (1.0 / (1.0 + decay))
+            factor_6 = inverse * decay
+            sigmoid_minus = ((factor_6) if term >= 0 else inverse if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_7 = seed_2 * sigmoid_minus / (1.0 + rest_sum_a_unit_2_now)
-            sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_6 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = ((inverse) if term >= 0 else factor_6 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_8 = seed_2 * sigmoid_plus / (1.0 + rest_sum_a_unit_3)
             for f_30 in range(d):
                 a_unit_2 = np.float64(a_unit[i, f_30])
@@ -2130,8 +2079,6 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor = 0.0
-            sum_norm_anchor_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_4
             max_sum_a_unit_4 = max_sum_a_unit[i]
@@ -2141,18 +2088,19 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             log1p_value_4 = _log1p(rest_sum_a_unit_2_3)
             term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + log1p_value_3 - log1p_value_4
             decay_2 = (_raised_decay(term_4) * 5.421010862427522e-20)
-            factor_10 = decay_2 / (1.0 + decay_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_4 >= 0 else factor_10 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            inverse_2 = (1.0 / (1.0 + decay_2))
+            factor_10 = inverse_2 * decay_2
+            sigmoid_plus_2 = ((inverse_2) if term_4 >= 0 else factor_10 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = -1.0 + exp_sum_a_unit_own[i] * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_10) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_10) if term_4 >= 0 else inverse_2 if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_11 = scale * seed_3
             for f_3 in range(d):
                 sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_3
                 sum_a_unit_4[f_3] = sum_a_unit_4_now
                 factor_12 = factor_11 * np.float64(a_unit[i, f_3]) * (np.float64(p_unit[i, f_3]) * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
-                sum_norm_anchor, sum_norm_anchor_lost = _plus(sum_norm_anchor, sum_norm_anchor_lost, factor_12)
-            sum_norm_anchor = _completed(sum_norm_anchor, sum_norm_anchor_lost)
+                sum_norm_anchor_row[f_3] = factor_12
+            sum_norm_anchor = _block_sum(sum_norm_anchor_row, d)
             peak_anchor_2 = peak_anchor[i]
             factor_13 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_4 = _ratio(1.0, factor_13)
@@ -2160,23 +2108,20 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 gradient_anchor[i, d_32] = (factor_11 * (np.float64(p_unit[i, d_32]) * term_5 + sum_a_unit_4[d_32] * sigmoid_plus_2 + sum_a_unit_3[row, d_32] * sigmoid_minus_2) - sum_norm_anchor * np.float64(a_unit[i, d_32])) * ratio_value_4
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_29 in range(n):
-        sum_norm_negative = 0.0
-        sum_norm_negative_lost = 0.0
-        sum_norm_positive = 0.0
-        sum_norm_positive_lost = 0.0
         seed_4 = seed[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
         term_6 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_5) - _log1p(rest_sum_a_unit_2[j_29])
         decay_3 = (_raised_decay(term_6) * 5.421010862427522e-20)
-        term_7 = -1.0 + exp_sum_a_unit_own[j_29] * (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else (decay_3 / (1.0 + decay_3)) if term_6 < 0.0 else np.nan) / (1.0 + rest_sum_a_unit_5)
+        inverse_3 = (1.0 / (1.0 + decay_3))
+        term_7 = -1.0 + exp_sum_a_unit_own[j_29] * ((inverse_3) if term_6 >= 0 else (inverse_3 * decay_3) if term_6 < 0.0 else np.nan) / (1.0 + rest_sum_a_unit_5)
         factor_15 = seed_4 * term_7
         for f_58 in range(d):
             factor_14 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
-            sum_norm_negative, sum_norm_negative_lost = _plus(sum_norm_negative, sum_norm_negative_lost, factor_14)
+            sum_norm_negative_row[f_58] = factor_14
             factor_16 = scale * np.float64(p_unit[j_29, f_58]) * (np.float64(sum_p_unit[j_29, f_58]) + factor_15 * np.float64(a_unit[j_29, f_58]))
-            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_16)
-        sum_norm_negative = _completed(sum_norm_negative, sum_norm_negative_lost)
-        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
+            sum_norm_positive_row[f_58] = factor_16
+        sum_norm_negative = _block_sum(sum_norm_negative_row, d)
+        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
         ratio_value_5 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
         factor_17 = scale * _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
         for d_33 in range(d):
@@ -2192,6 +2137,24 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    peak_anchor_now_row = np.empty((d,))
+    peak_positive_now_row = np.empty((d,))
+    peak_negative_now_row = np.empty((d,))
+    scaled_anchor_now_row = np.empty((d,))
+    scaled_positive_now_row = np.empty((d,))
+    scaled_negative_now_row = np.empty((d,))
+    sum_norm_anchor_sensitivity_now_row = np.empty((d,))
+    max_sum_a_unit_now_row = np.empty((n,))
+    rest_sum_a_unit_now_row = np.empty((n,))
+    max_sum_a_unit_2_now_row = np.empty((n,))
+    rest_sum_a_unit_2_now_row = np.empty((n,))
+    sum_norm_anchor_sensitivity_3_now_row = np.empty((d,))
+    sum_norm_anchor_now_row = np.empty((d,))
+    sum_norm_anchor_sensitivity_2_now_row = np.empty((d,))
+    sum_norm_anchor_sensitivity_5_now_row = np.empty((d,))
+    sum_norm_negative_row = np.empty((d,))
+    sum_norm_positive_row = np.empty((d,))
+    sum_norm_positive_sensitivity_2_row = np.empty((d,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -2248,52 +2211,41 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
-        peak_negative_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor_now or magnitude_value != magnitude_value:
-                peak_anchor_now = magnitude_value
+            peak_anchor_now_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive_now or magnitude_value_2 != magnitude_value_2:
-                peak_positive_now = magnitude_value_2
+            peak_positive_now_row[f_4] = magnitude_value_2
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            if magnitude_value_3 > peak_negative_now or magnitude_value_3 != magnitude_value_3:
-                peak_negative_now = magnitude_value_3
+            peak_negative_now_row[f_4] = magnitude_value_3
+        peak_anchor_now = _largest(peak_anchor_now_row, d)
+        peak_positive_now = _largest(peak_positive_now_row, d)
+        peak_negative_now = _largest(peak_negative_now_row, d)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
-        scaled_anchor_now = 0.0
-        scaled_anchor_now_lost = 0.0
-        scaled_positive_now = 0.0
-        scaled_positive_now_lost = 0.0
-        scaled_negative_now = 0.0
-        scaled_negative_now_lost = 0.0
         for f_202 in range(d):
             a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
-            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
+            scaled_anchor_now_row[f_202] = square
             p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
+            scaled_positive_now_row[f_202] = square_2
             h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
             square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative_now, scaled_negative_now_lost = _plus(scaled_negative_now, scaled_negative_now_lost, square_3)
-        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
-        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
-        scaled_negative_now = _completed(scaled_negative_now, scaled_negative_now_lost)
+            scaled_negative_now_row[f_202] = square_3
+        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
+        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
+        scaled_negative_now = _block_sum(scaled_negative_now_row, d)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
-        sum_norm_anchor_sensitivity_now = 0.0
-        sum_norm_anchor_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
@@ -2307,8 +2259,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             h_3 = np.float64(negative[i, f_3])
             h_unit[i, f_3] = _ratio(h_3, factor_3)
             factor_4 = a_unit_now * p_unit_now
-            sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost = _plus(sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost, factor_4)
-        sum_norm_anchor_sensitivity_now = _completed(sum_norm_anchor_sensitivity_now, sum_norm_anchor_sensitivity_now_lost)
+            sum_norm_anchor_sensitivity_now_row[f_3] = factor_4
+        sum_norm_anchor_sensitivity_now = _block_sum(sum_norm_anchor_sensitivity_now_row, d)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_h_unit[:, :] = 0.0
     sum_p_unit[:, :] = 0.0
@@ -2326,27 +2278,19 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             row = i - start
             sum_a_unit_5 = np.float64(sum_a_unit[i, i])
             sum_a_unit_entry_1[i] = sum_a_unit_5
-            max_sum_a_unit_now = -np.inf
-            argmax_sum_a_unit_now = 0
-            argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 factor_5 = scale * np.float64(sum_a_unit[i, j_8])
-                if factor_5 > max_sum_a_unit_now or factor_5 != factor_5:
-                    max_sum_a_unit_now = factor_5
-                if factor_5 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_5
-                    argmax_sum_a_unit_now = j_8
+                max_sum_a_unit_now_row[j_8] = factor_5
+            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
+            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
-            rest_sum_a_unit_now = 0.0
-            rest_sum_a_unit_now_lost = 0.0
             for j_204 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_204]), max_sum_a_unit_now)
                 exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
-                if j_204 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
+                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit_now else 0.0)
                 sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
-            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
+            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -2384,25 +2328,17 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit_2_now = -np.inf
-            argmax_sum_a_unit_2 = 0
-            argmax_sum_a_unit_2_best = -np.inf
             for j_24 in range(n):
                 factor_14 = scale * np.float64(sum_a_unit_2[row, j_24])
-                if factor_14 > max_sum_a_unit_2_now or factor_14 != factor_14:
-                    max_sum_a_unit_2_now = factor_14
-                if factor_14 > argmax_sum_a_unit_2_best:
-                    argmax_sum_a_unit_2_best = factor_14
-                    argmax_sum_a_unit_2 = j_24
+                max_sum_a_unit_2_now_row[j_24] = factor_14
+            max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
+            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
-            rest_sum_a_unit_2_now = 0.0
-            rest_sum_a_unit_2_now_lost = 0.0
             for j_207 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
                 exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
-                if j_207 != argmax_sum_a_unit_2:
-                    rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost, exp_sum_a_unit_2_now)
-            rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost)
+                rest_sum_a_unit_2_now_row[j_207] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else 0.0)
+            rest_sum_a_unit_2_now = _block_sum(rest_sum_a_unit_2_now_row, n)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
             term_3 = 1.0 + rest_sum_a_unit_2_now
@@ -2410,11 +2346,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term_4 = max_sum_a_unit_3 - max_sum_a_unit_2_now + _log1p(rest_sum_a_unit_3) - _log1p(rest_sum_a_unit_2_now)
             decay = (_raised_decay(term_4) * 5.421010862427522e-20)
-            factor_15 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_15) if term_4 >= 0 else ((1.0 / (1.0 + decay))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            inverse = (1.0 / (1.0 + decay))
+            factor_15 = inverse * decay
+            sigmoid_minus = ((factor_15) if term_4 >= 0 else inverse if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_16 = seed_2 * sigmoid_minus / term_3
             term_5 = 1.0 + rest_sum_a_unit_3
-            sigmoid_plus = (((1.0 / (1.0 + decay))) if term_4 >= 0 else factor_15 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = ((inverse) if term_4 >= 0 else factor_15 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_17 = seed_2 * sigmoid_plus / term_5
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             sum_a_unit_8 = np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
@@ -2440,11 +2377,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_24 = math.sqrt(scaled_negative[argmax_sum_a_unit_2]) * _positive_part(peak_negative[argmax_sum_a_unit_2])
             factor_25 = scale * ratio_value_5 / term_3
             factor_28 = seed_2 * sigmoid_plus / (term_5 * term_5)
-            factor_30 = seed_2 * sigmoid_plus * sigmoid_minus / (term_5 * term_5)
+            factor_30 = seed_2 * sigmoid_minus * sigmoid_plus / (term_5 * term_5)
             factor_32 = sigmoid_minus / (term_5 * term_5)
             factor_33 = seed_2 * sigmoid_plus
             factor_35 = seed_2 * sigmoid_minus / (term_3 * term_3)
-            factor_37 = seed_2 * sigmoid_plus * sigmoid_minus / (term_3 * term_3)
+            factor_37 = seed_2 * sigmoid_minus * sigmoid_plus / (term_3 * term_3)
             factor_39 = sigmoid_plus / (term_3 * term_3)
             factor_40 = seed_2 * sigmoid_minus
             for j_98 in range(n):
@@ -2494,8 +2431,6 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor_sensitivity_3_now = 0.0
-            sum_norm_anchor_sensitivity_3_now_lost = 0.0
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_9 = 1.0 + rest_sum_a_unit_2_2
             for f_3 in range(d):
@@ -2503,19 +2438,13 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 sum_a_unit_3[i, f_3] = sum_a_unit_3_now
                 a_unit_5 = np.float64(a_unit[i, f_3])
                 factor_42 = a_unit_5 * sum_a_unit_3_now
-                sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost = _plus(sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost, factor_42)
-            sum_norm_anchor_sensitivity_3_now = _completed(sum_norm_anchor_sensitivity_3_now, sum_norm_anchor_sensitivity_3_now_lost)
+                sum_norm_anchor_sensitivity_3_now_row[f_3] = factor_42
+            sum_norm_anchor_sensitivity_3_now = _block_sum(sum_norm_anchor_sensitivity_3_now_row, d)
             sum_norm_anchor_sensitivity_3[i] = sum_norm_anchor_sensitivity_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor_now = 0.0
-            sum_norm_anchor_now_lost = 0.0
-            sum_norm_anchor_sensitivity_2_now = 0.0
-            sum_norm_anchor_sensitivity_2_now_lost = 0.0
-            sum_norm_anchor_sensitivity_5_now = 0.0
-            sum_norm_anchor_sensitivity_5_now_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_10 = 1.0 + rest_sum_a_unit_4
             exp_sum_a_unit_own_3 = exp_sum_a_unit_own[i]
@@ -2524,10 +2453,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
             term_11 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + _log1p(rest_sum_a_unit_4) - _log1p(rest_sum_a_unit_2_3)
             decay_2 = (_raised_decay(term_11) * 5.421010862427522e-20)
-            factor_43 = decay_2 / (1.0 + decay_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_11 >= 0 else factor_43 if term_11 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            inverse_2 = (1.0 / (1.0 + decay_2))
+            factor_43 = inverse_2 * decay_2
+            sigmoid_plus_2 = ((inverse_2) if term_11 >= 0 else factor_43 if term_11 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_12 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_2 / term_10
-            sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else ((1.0 / (1.0 + decay_2))) if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else inverse_2 if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_44 = scale * seed_3
             for f_3 in range(d):
@@ -2538,16 +2468,16 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 sum_a_unit_3_2 = sum_a_unit_3[i, f_3]
                 term_13 = p_unit_3 * term_12 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
                 factor_45 = factor_44 * a_unit_6 * term_13
-                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_45)
+                sum_norm_anchor_now_row[f_3] = factor_45
                 a_unit_slope_now = factor_44 * term_13
                 a_unit_slope[f_3] = a_unit_slope_now
                 factor_46 = a_unit_slope_now * a_unit_6
-                sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost, factor_46)
+                sum_norm_anchor_sensitivity_2_now_row[f_3] = factor_46
                 factor_47 = a_unit_6 * sum_a_unit_4_now
-                sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost = _plus(sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost, factor_47)
-            sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
-            sum_norm_anchor_sensitivity_2_now = _completed(sum_norm_anchor_sensitivity_2_now, sum_norm_anchor_sensitivity_2_now_lost)
-            sum_norm_anchor_sensitivity_5_now = _completed(sum_norm_anchor_sensitivity_5_now, sum_norm_anchor_sensitivity_5_now_lost)
+                sum_norm_anchor_sensitivity_5_now_row[f_3] = factor_47
+            sum_norm_anchor_now = _block_sum(sum_norm_anchor_now_row, d)
+            sum_norm_anchor_sensitivity_2_now = _block_sum(sum_norm_anchor_sensitivity_2_now_row, d)
+            sum_norm_anchor_sensitivity_5_now = _block_sum(sum_norm_anchor_sensitivity_5_now_row, d)
             sum_norm_anchor[i] = sum_norm_anchor_now
             sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
             sum_norm_anchor_sensitivity_5[i] = sum_norm_anchor_sensitivity_5_now
@@ -2577,20 +2507,15 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     factor_72 = loss_scale * square_4
     factor_88 = -loss_scale * scale
     for j_29 in range(n):
-        sum_norm_negative = 0.0
-        sum_norm_negative_lost = 0.0
-        sum_norm_positive = 0.0
-        sum_norm_positive_lost = 0.0
-        sum_norm_positive_sensitivity_2 = 0.0
-        sum_norm_positive_sensitivity_2_lost = 0.0
         seed_4 = seed[j_29]
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
         term_15 = 1.0 + rest_sum_a_unit_5
         term_16 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_5) - _log1p(rest_sum_a_unit_2[j_29])
         decay_3 = (_raised_decay(term_16) * 5.421010862427522e-20)
-        factor_60 = decay_3 / (1.0 + decay_3)
-        case_3 = (((1.0 / (1.0 + decay_3))) if term_16 >= 0 else factor_60 if term_16 < 0.0 else np.nan)
+        inverse_3 = (1.0 / (1.0 + decay_3))
+        factor_60 = inverse_3 * decay_3
+        case_3 = ((inverse_3) if term_16 >= 0 else factor_60 if term_16 < 0.0 else np.nan)
         term_17 = -1.0 + exp_sum_a_unit_own_4 * case_3 / term_15
         factor_61 = seed_4 * term_17
         argmax_sum_a_unit_4 = argmax_sum_a_unit[j_29]
@@ -2603,41 +2528,42 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         rest_sum_a_unit_6 = rest_sum_a_unit[argmax_sum_a_unit_4]
         term_18 = max_sum_a_unit_5 - max_sum_a_unit_2[argmax_sum_a_unit_4] + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2[argmax_sum_a_unit_4])
         decay_4 = (_raised_decay(term_18) * 5.421010862427522e-20)
-        factor_66 = decay_4 / (1.0 + decay_4)
-        case_4 = ((factor_66) if term_18 >= 0 else ((1.0 / (1.0 + decay_4))) if term_18 < 0.0 else np.nan)
+        inverse_4 = (1.0 / (1.0 + decay_4))
+        factor_66 = inverse_4 * decay_4
+        case_4 = ((factor_66) if term_18 >= 0 else inverse_4 if term_18 < 0.0 else np.nan)
         case_5 = ((sample_weights[argmax_sum_a_unit_4]) if weighted else 1.0)
         factor_68 = factor_67 * case_4 * case_5 * ratio_value_10
-        case_6 = (((1.0 / (1.0 + decay_4))) if term_18 >= 0 else factor_66 if term_18 < 0.0 else np.nan)
-        factor_69 = factor_67 * case_6 * case_5 * ratio_value_10
+        case_6 = ((inverse_4) if term_18 >= 0 else factor_66 if term_18 < 0.0 else np.nan)
+        factor_69 = factor_67 * case_5 * case_6 * ratio_value_10
         factor_70 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
         exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4]), max_sum_a_unit_5)
         factor_71 = exp_difference_value / (1.0 + rest_sum_a_unit_6)
-        factor_73 = factor_72 * case_6 * case_4 * case_5 * ratio_value_10
+        factor_73 = factor_72 * case_4 * case_5 * case_6 * ratio_value_10
         factor_74 = -exp_difference_value / (1.0 + rest_sum_a_unit_6)
         factor_75 = -sum_norm_anchor_2 * square_7
         term_19 = -1.0 + case_6 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
         factor_76 = factor_67 * case_5
         factor_77 = factor_67 * case_5 * ratio_value_10
         factor_78 = factor_67 * case_4 * case_5
-        factor_79 = factor_67 * case_6 * case_5
+        factor_79 = factor_67 * case_5 * case_6
         factor_80 = square_4 * case_6
         factor_81 = -square_4 * case_6
         factor_82 = loss_scale * sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_4] * case_4 * case_5
         factor_83 = square_4 * case_4
         factor_84 = -square_4 * case_4
-        factor_85 = loss_scale * sum_norm_anchor_sensitivity_5[argmax_sum_a_unit_4] * case_6 * case_5
-        factor_86 = loss_scale * sum_norm_anchor_sensitivity[argmax_sum_a_unit_4] * case_6 * case_5 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
+        factor_85 = loss_scale * sum_norm_anchor_sensitivity_5[argmax_sum_a_unit_4] * case_5 * case_6
+        factor_86 = loss_scale * sum_norm_anchor_sensitivity[argmax_sum_a_unit_4] * case_5 * case_6 * exp_difference_value / (1.0 + rest_sum_a_unit_6)
         factor_87 = -sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_4] * ratio_value_10
-        factor_89 = factor_88 * case_6 * case_5 * exp_difference_value * ratio_value_10 / (1.0 + rest_sum_a_unit_6)
+        factor_89 = factor_88 * case_5 * case_6 * exp_difference_value * ratio_value_10 / (1.0 + rest_sum_a_unit_6)
         sum_norm_anchor_3 = sum_norm_anchor[j_29]
         ratio_value_12 = _ratio(1.0, math.sqrt(scaled_anchor[j_29]) * _positive_part(peak_anchor[j_29]))
         square_8 = (ratio_value_12 * ratio_value_12)
         factor_90 = sum_norm_anchor_3 * square_8
-        case_7 = ((factor_60) if term_16 >= 0 else ((1.0 / (1.0 + decay_3))) if term_16 < 0.0 else np.nan)
+        case_7 = ((factor_60) if term_16 >= 0 else inverse_3 if term_16 < 0.0 else np.nan)
         factor_91 = scale * seed_4 * case_7 * ratio_value_12
         factor_92 = scale * seed_4 * case_3 * ratio_value_12
         factor_93 = exp_sum_a_unit_own_4 / term_15
-        factor_94 = seed_4 * square_4 * case_3 * case_7 * ratio_value_12
+        factor_94 = seed_4 * square_4 * case_7 * case_3 * ratio_value_12
         factor_95 = -exp_sum_a_unit_own_4 / term_15
         factor_96 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_8 * case_3 / term_15
         factor_97 = -sum_norm_anchor_3 * square_8
@@ -2645,14 +2571,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_99 = -scale * exp_sum_a_unit_own_4 * seed_4 * case_3 * ratio_value_12 / term_15
         for f_58 in range(d):
             factor_59 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
-            sum_norm_negative, sum_norm_negative_lost = _plus(sum_norm_negative, sum_norm_negative_lost, factor_59)
+            sum_norm_negative_row[f_58] = factor_59
             p_unit_4 = np.float64(p_unit[j_29, f_58])
             sum_p_unit_2 = np.float64(sum_p_unit[j_29, f_58])
             a_unit_8 = np.float64(a_unit[j_29, f_58])
             factor_62 = scale * p_unit_4 * (sum_p_unit_2 + factor_61 * a_unit_8)
-            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_62)
+            sum_norm_positive_row[f_58] = factor_62
             factor_63 = p_unit_4 * sum_p_unit_2
-            sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost, factor_63)
+            sum_norm_positive_sensitivity_2_row[f_58] = factor_63
             a_4 = np.float64(anchor[argmax_sum_a_unit_4, f_58])
             ratio_value_9 = _ratio(a_4, factor_64)
             logsumexp_sum_a_unit_2_centred_2 = logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58]
@@ -2669,13 +2595,13 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
             sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
             hessian_anchor[j_29, f_58] = ((factor_65 * (ratio_value_9 * ratio_value_9) + factor_68 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_69 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_73 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_71 * ratio_value_11) + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_74 * ratio_value_11) + factor_75 - square_7 * (factor_76 * term_20 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_77 * term_20 + factor_78 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_79 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_82 * (factor_80 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_81 * logsumexp_sum_a_unit_sensitivity_3) + factor_85 * term_21 + factor_86 * term_21 + factor_87 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_89 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_90 * (a_unit_8 * a_unit_8) + factor_91 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_92 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_94 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_93 * p_unit_4) + factor_94 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_95 * p_unit_4) + factor_96 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * np.float64(sum_a_unit[j_29, j_29])) + factor_97 - a_unit_8 * square_8 * (factor_98 * (p_unit_4 * term_17 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_99 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
-        sum_norm_negative = _completed(sum_norm_negative, sum_norm_negative_lost)
-        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
-        sum_norm_positive_sensitivity_2 = _completed(sum_norm_positive_sensitivity_2, sum_norm_positive_sensitivity_2_lost)
+        sum_norm_negative = _block_sum(sum_norm_negative_row, d)
+        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
+        sum_norm_positive_sensitivity_2 = _block_sum(sum_norm_positive_sensitivity_2_row, d)
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
         factor_100 = scale * ratio_value_13
         case_8 = ((rest_sum_a_unit_5) if j_29 == argmax_sum_a_unit_4 else (1.0 + rest_sum_a_unit_5 - exp_sum_a_unit_own_4))
-        factor_101 = exp_sum_a_unit_own_4 * square_4 * case_3 * case_8 / (term_15 * term_15)
+        factor_101 = exp_sum_a_unit_own_4 * square_4 * case_8 * case_3 / (term_15 * term_15)
         factor_102 = -scale * term_17
         sum_norm_anchor_sensitivity_9 = sum_norm_anchor_sensitivity[j_29]
         factor_103 = seed_4 * sum_norm_anchor_sensitivity_9 * ratio_value_13
@@ -2686,10 +2612,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_106 = sum_norm_positive * square_9
         factor_107 = square_4 * ratio_value_13
         square_10 = (exp_sum_a_unit_own_4 * exp_sum_a_unit_own_4)
-        factor_108 = seed_4 * square_4 * square_10 * square_9 * case_3 * case_7 / (term_15 * term_15)
-        factor_109 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_9 * case_3 * case_8 / (term_15 * term_15)
+        factor_108 = seed_4 * square_4 * square_10 * square_9 * case_7 * case_3 / (term_15 * term_15)
+        factor_109 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_9 * case_8 * case_3 / (term_15 * term_15)
         factor_110 = -sum_norm_positive * square_9
-        factor_111 = seed_4 * sum_norm_anchor_sensitivity_9 * square_10 * case_3 * case_7 * ratio_value_13 / (term_15 * term_15)
+        factor_111 = seed_4 * sum_norm_anchor_sensitivity_9 * square_10 * case_7 * case_3 * ratio_value_13 / (term_15 * term_15)
         factor_112 = -square_4 * ratio_value_13
         factor_113 = square_4 * ratio_value_14
         square_11 = (ratio_value_14 * ratio_value_14)
@@ -2722,6 +2648,26 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    peak_anchor_row = np.empty((d,))
+    peak_positive_row = np.empty((d,))
+    peak_negative_row = np.empty((d,))
+    scaled_anchor_row = np.empty((d,))
+    scaled_positive_row = np.empty((d,))
+    scaled_negative_row = np.empty((d,))
+    max_sum_a_unit_now_row = np.empty((n,))
+    rest_sum_a_unit_now_row = np.empty((n,))
+    logsumexp_sum_a_unit_sensitivity_2_now_row = np.empty((n,))
+    logsumexp_sum_a_unit_centred_2_now_row = np.empty((n,))
+    max_sum_a_unit_2_row = np.empty((n,))
+    rest_sum_a_unit_2_row = np.empty((n,))
+    sum_scale_2_row = np.empty((n,))
+    sum_scale_3_row = np.empty((n,))
+    logsumexp_sum_a_unit_2_sensitivity_2_row = np.empty((n,))
+    logsumexp_sum_a_unit_2_centred_2_row = np.empty((n,))
+    sum_scale_2_sensitivity_row = np.empty((n,))
+    sum_scale_3_sensitivity_row = np.empty((n,))
+    sum_scale_2_sensitivity_2_row = np.empty((n,))
+    sum_scale_3_sensitivity_2_row = np.empty((n,))
     seed = np.empty((n,))
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -2739,44 +2685,35 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor = -np.inf
-        peak_positive = -np.inf
-        peak_negative = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor or magnitude_value != magnitude_value:
-                peak_anchor = magnitude_value
+            peak_anchor_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive or magnitude_value_2 != magnitude_value_2:
-                peak_positive = magnitude_value_2
+            peak_positive_row[f_4] = magnitude_value_2
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            if magnitude_value_3 > peak_negative or magnitude_value_3 != magnitude_value_3:
-                peak_negative = magnitude_value_3
-        scaled_anchor = 0.0
-        scaled_anchor_lost = 0.0
-        scaled_positive = 0.0
-        scaled_positive_lost = 0.0
-        scaled_negative = 0.0
-        scaled_negative_lost = 0.0
+            peak_negative_row[f_4] = magnitude_value_3
+        peak_anchor = _largest(peak_anchor_row, d)
+        peak_positive = _largest(peak_positive_row, d)
+        peak_negative = _largest(peak_negative_row, d)
         for f_202 in range(d):
             a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor)
             square = (ratio_value * ratio_value)
-            scaled_anchor, scaled_anchor_lost = _plus(scaled_anchor, scaled_anchor_lost, square)
+            scaled_anchor_row[f_202] = square
             p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive, scaled_positive_lost = _plus(scaled_positive, scaled_positive_lost, square_2)
+            scaled_positive_row[f_202] = square_2
             h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative)
             square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative, scaled_negative_lost = _plus(scaled_negative, scaled_negative_lost, square_3)
-        scaled_anchor = _completed(scaled_anchor, scaled_anchor_lost)
-        scaled_positive = _completed(scaled_positive, scaled_positive_lost)
-        scaled_negative = _completed(scaled_negative, scaled_negative_lost)
+            scaled_negative_row[f_202] = square_3
+        scaled_anchor = _block_sum(scaled_anchor_row, d)
+        scaled_positive = _block_sum(scaled_positive_row, d)
+        scaled_negative = _block_sum(scaled_negative_row, d)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
@@ -2806,82 +2743,58 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit_now = -np.inf
-            argmax_sum_a_unit_now = 0
-            argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 factor_4 = scale * np.float64(sum_a_unit[row, j_8])
-                if factor_4 > max_sum_a_unit_now or factor_4 != factor_4:
-                    max_sum_a_unit_now = factor_4
-                if factor_4 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_4
-                    argmax_sum_a_unit_now = j_8
+                max_sum_a_unit_now_row[j_8] = factor_4
+            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
+            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[row] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
-            rest_sum_a_unit_now = 0.0
-            rest_sum_a_unit_now_lost = 0.0
             for j_204 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
                 exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
-                if j_204 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
-            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
+                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit_now else 0.0)
+            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
             seed_2 = seed[i]
             factor_5 = seed_2 * np.float64(sum_a_unit[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_5)
-            logsumexp_sum_a_unit_sensitivity_2_now = 0.0
-            logsumexp_sum_a_unit_sensitivity_2_now_lost = 0.0
-            logsumexp_sum_a_unit_centred_2_now = 0.0
-            logsumexp_sum_a_unit_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_a_unit_now
             for j_169 in range(n):
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_169]
                 sum_a_unit_3 = np.float64(sum_a_unit[row, j_169])
                 factor_6 = exp_sum_a_unit_3 * sum_a_unit_3 / term
-                logsumexp_sum_a_unit_sensitivity_2_now, logsumexp_sum_a_unit_sensitivity_2_now_lost = _plus(logsumexp_sum_a_unit_sensitivity_2_now, logsumexp_sum_a_unit_sensitivity_2_now_lost, factor_6)
+                logsumexp_sum_a_unit_sensitivity_2_now_row[j_169] = factor_6
                 factor_7 = exp_sum_a_unit_3 * (sum_a_unit_3 - np.float64(sum_a_unit[row, argmax_sum_a_unit_now])) / term
-                if j_169 != argmax_sum_a_unit_now:
-                    logsumexp_sum_a_unit_centred_2_now, logsumexp_sum_a_unit_centred_2_now_lost = _plus(logsumexp_sum_a_unit_centred_2_now, logsumexp_sum_a_unit_centred_2_now_lost, factor_7)
-            logsumexp_sum_a_unit_sensitivity_2_now = _completed(logsumexp_sum_a_unit_sensitivity_2_now, logsumexp_sum_a_unit_sensitivity_2_now_lost)
-            logsumexp_sum_a_unit_centred_2_now = _completed(logsumexp_sum_a_unit_centred_2_now, logsumexp_sum_a_unit_centred_2_now_lost)
+                logsumexp_sum_a_unit_centred_2_now_row[j_169] = ((factor_7) if j_169 != argmax_sum_a_unit_now else 0.0)
+            logsumexp_sum_a_unit_sensitivity_2_now = _block_sum(logsumexp_sum_a_unit_sensitivity_2_now_row, n)
+            logsumexp_sum_a_unit_centred_2_now = _block_sum(logsumexp_sum_a_unit_centred_2_now_row, n)
             logsumexp_sum_a_unit_sensitivity_2[row] = logsumexp_sum_a_unit_sensitivity_2_now
             logsumexp_sum_a_unit_centred_2[row] = logsumexp_sum_a_unit_centred_2_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit_2 = -np.inf
-            argmax_sum_a_unit_2 = 0
-            argmax_sum_a_unit_2_best = -np.inf
             for j_24 in range(n):
                 factor_8 = scale * np.float64(sum_a_unit_2[row, j_24])
-                if factor_8 > max_sum_a_unit_2 or factor_8 != factor_8:
-                    max_sum_a_unit_2 = factor_8
-                if factor_8 > argmax_sum_a_unit_2_best:
-                    argmax_sum_a_unit_2_best = factor_8
-                    argmax_sum_a_unit_2 = j_24
-            rest_sum_a_unit_2 = 0.0
-            rest_sum_a_unit_2_lost = 0.0
+                max_sum_a_unit_2_row[j_24] = factor_8
+            max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
+            argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
             for j_207 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)
                 exp_sum_a_unit_2[j_207] = exp_sum_a_unit_2_now
-                if j_207 != argmax_sum_a_unit_2:
-                    rest_sum_a_unit_2, rest_sum_a_unit_2_lost = _plus(rest_sum_a_unit_2, rest_sum_a_unit_2_lost, exp_sum_a_unit_2_now)
-            rest_sum_a_unit_2 = _completed(rest_sum_a_unit_2, rest_sum_a_unit_2_lost)
-            logsumexp_sum_a_unit_2_sensitivity_2 = 0.0
-            logsumexp_sum_a_unit_2_sensitivity_2_lost = 0.0
-            logsumexp_sum_a_unit_2_centred_2 = 0.0
-            logsumexp_sum_a_unit_2_centred_2_lost = 0.0
+                rest_sum_a_unit_2_row[j_207] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else 0.0)
+            rest_sum_a_unit_2 = _block_sum(rest_sum_a_unit_2_row, n)
             seed_3 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[row]
             rest_sum_a_unit_3 = rest_sum_a_unit[row]
             log1p_value = _log1p(rest_sum_a_unit_3)
             log1p_value_2 = _log1p(rest_sum_a_unit_2)
             decay = (_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)
-            factor_9 = decay / (1.0 + decay)
-            case = ((factor_9) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            inverse = (1.0 / (1.0 + decay))
+            factor_9 = inverse * decay
+            case = ((factor_9) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else inverse if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_10 = seed_3 * case / (1.0 + rest_sum_a_unit_2)
-            case_2 = (((1.0 / (1.0 + decay))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else factor_9 if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            case_2 = ((inverse) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else factor_9 if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_12 = seed_3 * case_2 / (1.0 + rest_sum_a_unit_3)
             term_2 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
@@ -2889,33 +2802,36 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 exp_sum_a_unit_2_2 = exp_sum_a_unit_2[j_45]
                 sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_45])
                 factor_11 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
-                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, factor_11)
+                sum_scale_2_row[j_45] = factor_11
                 exp_sum_a_unit_4 = exp_sum_a_unit[row, j_45]
                 sum_a_unit_4 = np.float64(sum_a_unit[row, j_45])
                 factor_13 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4
-                sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, factor_13)
+                sum_scale_3_row[j_45] = factor_13
                 factor_14 = exp_sum_a_unit_2_2 * sum_a_unit_2_2 / term_2
-                logsumexp_sum_a_unit_2_sensitivity_2, logsumexp_sum_a_unit_2_sensitivity_2_lost = _plus(logsumexp_sum_a_unit_2_sensitivity_2, logsumexp_sum_a_unit_2_sensitivity_2_lost, factor_14)
+                logsumexp_sum_a_unit_2_sensitivity_2_row[j_45] = factor_14
                 term_3 = sum_a_unit_2_2 - np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2])
                 factor_15 = exp_sum_a_unit_2_2 * term_3 / term_2
-                if j_45 != argmax_sum_a_unit_2:
-                    logsumexp_sum_a_unit_2_centred_2, logsumexp_sum_a_unit_2_centred_2_lost = _plus(logsumexp_sum_a_unit_2_centred_2, logsumexp_sum_a_unit_2_centred_2_lost, factor_15)
+                logsumexp_sum_a_unit_2_centred_2_row[j_45] = ((factor_15) if j_45 != argmax_sum_a_unit_2 else 0.0)
                 factor_16 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * term_3
-                if j_45 != argmax_sum_a_unit_2:
-                    sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_16)
+                sum_scale_2_sensitivity_row[j_45] = ((factor_16) if j_45 != argmax_sum_a_unit_2 else 0.0)
                 factor_17 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4 * (sum_a_unit_4 - np.float64(sum_a_unit[row, argmax_sum_a_unit_3]))
-                if j_45 != argmax_sum_a_unit_3:
-                    sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, factor_17)
-            logsumexp_sum_a_unit_2_sensitivity_2 = _completed(logsumexp_sum_a_unit_2_sensitivity_2, logsumexp_sum_a_unit_2_sensitivity_2_lost)
-            logsumexp_sum_a_unit_2_centred_2 = _completed(logsumexp_sum_a_unit_2_centred_2, logsumexp_sum_a_unit_2_centred_2_lost)
+                sum_scale_3_sensitivity_row[j_45] = ((factor_17) if j_45 != argmax_sum_a_unit_3 else 0.0)
+            sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(sum_scale_2_row, n))
+            sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(sum_scale_3_row, n))
+            logsumexp_sum_a_unit_2_sensitivity_2 = _block_sum(logsumexp_sum_a_unit_2_sensitivity_2_row, n)
+            logsumexp_sum_a_unit_2_centred_2 = _block_sum(logsumexp_sum_a_unit_2_centred_2_row, n)
+            sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(sum_scale_2_sensitivity_row, n))
+            sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, _block_sum(sum_scale_3_sensitivity_row, n))
             logsumexp_sum_a_unit_sensitivity_2_2 = logsumexp_sum_a_unit_sensitivity_2[row]
             factor_18 = seed_3 * case * (-logsumexp_sum_a_unit_2_centred_2 + logsumexp_sum_a_unit_2_sensitivity_2 * case_2 - logsumexp_sum_a_unit_sensitivity_2_2 * case_2) / term_2
             factor_20 = seed_3 * case_2 * (-logsumexp_sum_a_unit_centred_2[row] + logsumexp_sum_a_unit_sensitivity_2_2 * case - logsumexp_sum_a_unit_2_sensitivity_2 * case) / (1.0 + rest_sum_a_unit_3)
             for j_176 in range(n):
                 factor_19 = factor_18 * exp_sum_a_unit_2[j_176] * np.float64(sum_a_unit_2[row, j_176])
-                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_19)
+                sum_scale_2_sensitivity_2_row[j_176] = factor_19
                 factor_21 = factor_20 * exp_sum_a_unit[row, j_176] * np.float64(sum_a_unit[row, j_176])
-                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, factor_21)
+                sum_scale_3_sensitivity_2_row[j_176] = factor_21
+            sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(sum_scale_2_sensitivity_2_row, n))
+            sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(sum_scale_3_sensitivity_2_row, n))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
@@ -2934,6 +2850,27 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    peak_anchor_now_row = np.empty((d,))
+    peak_positive_now_row = np.empty((d,))
+    peak_negative_now_row = np.empty((d,))
+    scaled_anchor_now_row = np.empty((d,))
+    scaled_positive_now_row = np.empty((d,))
+    scaled_negative_now_row = np.empty((d,))
+    norm_anchor_tangent_now_row = np.empty((d,))
+    norm_positive_tangent_now_row = np.empty((d,))
+    norm_negative_tangent_now_row = np.empty((d,))
+    max_sum_a_unit_now_row = np.empty((n,))
+    rest_sum_a_unit_now_row = np.empty((n,))
+    max_sum_a_unit_2_now_row = np.empty((n,))
+    rest_sum_a_unit_2_now_row = np.empty((n,))
+    sum_norm_anchor_now_row = np.empty((d,))
+    logsumexp_sum_a_unit_tangent_now_row = np.empty((n,))
+    logsumexp_sum_a_unit_2_tangent_now_row = np.empty((n,))
+    sum_norm_anchor_tangent_row = np.empty((d,))
+    sum_norm_negative_row = np.empty((d,))
+    sum_norm_positive_row = np.empty((d,))
+    sum_norm_negative_tangent_row = np.empty((d,))
+    sum_norm_positive_tangent_row = np.empty((d,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -2999,56 +2936,41 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
-        peak_anchor_now = -np.inf
-        peak_positive_now = -np.inf
-        peak_negative_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            if magnitude_value > peak_anchor_now or magnitude_value != magnitude_value:
-                peak_anchor_now = magnitude_value
+            peak_anchor_now_row[f_4] = magnitude_value
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            if magnitude_value_2 > peak_positive_now or magnitude_value_2 != magnitude_value_2:
-                peak_positive_now = magnitude_value_2
+            peak_positive_now_row[f_4] = magnitude_value_2
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            if magnitude_value_3 > peak_negative_now or magnitude_value_3 != magnitude_value_3:
-                peak_negative_now = magnitude_value_3
+            peak_negative_now_row[f_4] = magnitude_value_3
+        peak_anchor_now = _largest(peak_anchor_now_row, d)
+        peak_positive_now = _largest(peak_positive_now_row, d)
+        peak_negative_now = _largest(peak_negative_now_row, d)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
-        scaled_anchor_now = 0.0
-        scaled_anchor_now_lost = 0.0
-        scaled_positive_now = 0.0
-        scaled_positive_now_lost = 0.0
-        scaled_negative_now = 0.0
-        scaled_negative_now_lost = 0.0
         for f_202 in range(d):
             a_2 = np.float64(anchor[i, f_202])
             ratio_value = _ratio(a_2, peak_anchor_now)
             square = (ratio_value * ratio_value)
-            scaled_anchor_now, scaled_anchor_now_lost = _plus(scaled_anchor_now, scaled_anchor_now_lost, square)
+            scaled_anchor_now_row[f_202] = square
             p_2 = np.float64(positive[i, f_202])
             ratio_value_2 = _ratio(p_2, peak_positive_now)
             square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now, scaled_positive_now_lost = _plus(scaled_positive_now, scaled_positive_now_lost, square_2)
+            scaled_positive_now_row[f_202] = square_2
             h_2 = np.float64(negative[i, f_202])
             ratio_value_3 = _ratio(h_2, peak_negative_now)
             square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative_now, scaled_negative_now_lost = _plus(scaled_negative_now, scaled_negative_now_lost, square_3)
-        scaled_anchor_now = _completed(scaled_anchor_now, scaled_anchor_now_lost)
-        scaled_positive_now = _completed(scaled_positive_now, scaled_positive_now_lost)
-        scaled_negative_now = _completed(scaled_negative_now, scaled_negative_now_lost)
+            scaled_negative_now_row[f_202] = square_3
+        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
+        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
+        scaled_negative_now = _block_sum(scaled_negative_now_row, d)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
-        norm_anchor_tangent_now = 0.0
-        norm_anchor_tangent_now_lost = 0.0
-        norm_positive_tangent_now = 0.0
-        norm_positive_tangent_now_lost = 0.0
-        norm_negative_tangent_now = 0.0
-        norm_negative_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
@@ -3064,16 +2986,16 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             h_unit[i, f_3] = h_unit_now
             v_a = np.float64(direction_anchor[i, f_3])
             factor_4 = a_unit_now * v_a
-            norm_anchor_tangent_now, norm_anchor_tangent_now_lost = _plus(norm_anchor_tangent_now, norm_anchor_tangent_now_lost, factor_4)
+            norm_anchor_tangent_now_row[f_3] = factor_4
             v_p = np.float64(direction_positive[i, f_3])
             factor_5 = v_p * p_unit_now
-            norm_positive_tangent_now, norm_positive_tangent_now_lost = _plus(norm_positive_tangent_now, norm_positive_tangent_now_lost, factor_5)
+            norm_positive_tangent_now_row[f_3] = factor_5
             v_h = np.float64(direction_negative[i, f_3])
             factor_6 = v_h * h_unit_now
-            norm_negative_tangent_now, norm_negative_tangent_now_lost = _plus(norm_negative_tangent_now, norm_negative_tangent_now_lost, factor_6)
-        norm_anchor_tangent_now = _completed(norm_anchor_tangent_now, norm_anchor_tangent_now_lost)
-        norm_positive_tangent_now = _completed(norm_positive_tangent_now, norm_positive_tangent_now_lost)
-        norm_negative_tangent_now = _completed(norm_negative_tangent_now, norm_negative_tangent_now_lost)
+            norm_negative_tangent_now_row[f_3] = factor_6
+        norm_anchor_tangent_now = _block_sum(norm_anchor_tangent_now_row, d)
+        norm_positive_tangent_now = _block_sum(norm_positive_tangent_now_row, d)
+        norm_negative_tangent_now = _block_sum(norm_negative_tangent_now_row, d)
         norm_anchor_tangent[i] = norm_anchor_tangent_now
         norm_positive_tangent[i] = norm_positive_tangent_now
         norm_negative_tangent[i] = norm_negative_tangent_now
@@ -3107,69 +3029,54 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit_now = -np.inf
-            argmax_sum_a_unit_now = 0
-            argmax_sum_a_unit_now_best = -np.inf
             for j_8 in range(n):
                 sum_a_unit_5 = np.float64(sum_a_unit[row, j_8])
                 factor_7 = scale * sum_a_unit_5
-                if factor_7 > max_sum_a_unit_now or factor_7 != factor_7:
-                    max_sum_a_unit_now = factor_7
-                if factor_7 > argmax_sum_a_unit_now_best:
-                    argmax_sum_a_unit_now_best = factor_7
-                    argmax_sum_a_unit_now = j_8
+                max_sum_a_unit_now_row[j_8] = factor_7
+            max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
+            argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             sum_a_unit_6 = np.float64(sum_a_unit[row, argmax_sum_a_unit_now])
             sum_a_unit_entry_2[i] = sum_a_unit_6
-            rest_sum_a_unit_now = 0.0
-            rest_sum_a_unit_now_lost = 0.0
             for j_204 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
                 exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
-                if j_204 != argmax_sum_a_unit_now:
-                    rest_sum_a_unit_now, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now, rest_sum_a_unit_now_lost, exp_sum_a_unit_now)
+                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit_now else 0.0)
                 sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
-            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now, rest_sum_a_unit_now_lost)
+            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_a_unit_2_now = -np.inf
-            argmax_sum_a_unit_2_now = 0
-            argmax_sum_a_unit_2_now_best = -np.inf
             for j_24 in range(n):
                 sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_24])
                 factor_8 = scale * sum_a_unit_2_2
-                if factor_8 > max_sum_a_unit_2_now or factor_8 != factor_8:
-                    max_sum_a_unit_2_now = factor_8
-                if factor_8 > argmax_sum_a_unit_2_now_best:
-                    argmax_sum_a_unit_2_now_best = factor_8
-                    argmax_sum_a_unit_2_now = j_24
+                max_sum_a_unit_2_now_row[j_24] = factor_8
+            max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
+            argmax_sum_a_unit_2_now = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             argmax_sum_a_unit_2[row] = argmax_sum_a_unit_2_now
             sum_a_unit_2_3 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_now])
             sum_a_unit_2_entry_4[i] = sum_a_unit_2_3
-            rest_sum_a_unit_2_now = 0.0
-            rest_sum_a_unit_2_now_lost = 0.0
             for j_207 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
                 exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
-                if j_207 != argmax_sum_a_unit_2_now:
-                    rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost, exp_sum_a_unit_2_now)
-            rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now, rest_sum_a_unit_2_now_lost)
+                rest_sum_a_unit_2_now_row[j_207] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2_now else 0.0)
+            rest_sum_a_unit_2_now = _block_sum(rest_sum_a_unit_2_now_row, n)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[i]
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term = max_sum_a_unit_3 - max_sum_a_unit_2_now + _log1p(rest_sum_a_unit_3) - _log1p(rest_sum_a_unit_2_now)
             decay = (_raised_decay(term) * 5.421010862427522e-20)
-            factor_9 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_9) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            inverse = (1.0 / (1.0 + decay))
+            factor_9 = inverse * decay
+            sigmoid_minus = ((factor_9) if term >= 0 else inverse if term < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_10 = seed_2 * sigmoid_minus / (1.0 + rest_sum_a_unit_2_now)
-            sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_9 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = ((inverse) if term >= 0 else factor_9 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_11 = seed_2 * sigmoid_plus / (1.0 + rest_sum_a_unit_3)
             for f_30 in range(d):
                 a_unit_3 = np.float64(a_unit[i, f_30])
@@ -3187,8 +3094,6 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor_now = 0.0
-            sum_norm_anchor_now_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_4
             exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
@@ -3197,10 +3102,11 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
             term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + _log1p(rest_sum_a_unit_4) - _log1p(rest_sum_a_unit_2_3)
             decay_2 = (_raised_decay(term_4) * 5.421010862427522e-20)
-            factor_12 = decay_2 / (1.0 + decay_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_4 >= 0 else factor_12 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            inverse_2 = (1.0 / (1.0 + decay_2))
+            factor_12 = inverse_2 * decay_2
+            sigmoid_plus_2 = ((inverse_2) if term_4 >= 0 else factor_12 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = -1.0 + exp_sum_a_unit_own_2 * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else inverse_2 if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_13 = scale * seed_3
             for f_3 in range(d):
@@ -3211,8 +3117,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 sum_a_unit_3_2 = sum_a_unit_3[row, f_3]
                 term_6 = p_unit_3 * term_5 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
                 factor_14 = factor_13 * a_unit_4 * term_6
-                sum_norm_anchor_now, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now, sum_norm_anchor_now_lost, factor_14)
-            sum_norm_anchor_now = _completed(sum_norm_anchor_now, sum_norm_anchor_now_lost)
+                sum_norm_anchor_now_row[f_3] = factor_14
+            sum_norm_anchor_now = _block_sum(sum_norm_anchor_now_row, d)
             sum_norm_anchor[row] = sum_norm_anchor_now
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
         _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
@@ -3227,8 +3133,6 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             seed_4 = seed[i]
             factor_15 = seed_4 * sum_a_unit_tangent[row, i]
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_15)
-            logsumexp_sum_a_unit_tangent_now = 0.0
-            logsumexp_sum_a_unit_tangent_now_lost = 0.0
             rest_sum_a_unit_5 = rest_sum_a_unit[i]
             term_7 = 1.0 + rest_sum_a_unit_5
             factor_16 = scale * sum_a_unit_tangent_2
@@ -3237,8 +3141,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_8 = factor_16 + factor_17
             for j_186 in range(n):
                 factor_18 = exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * np.float64(sum_a_unit[row, j_186]) - term_8) / term_7
-                logsumexp_sum_a_unit_tangent_now, logsumexp_sum_a_unit_tangent_now_lost = _plus(logsumexp_sum_a_unit_tangent_now, logsumexp_sum_a_unit_tangent_now_lost, factor_18)
-            logsumexp_sum_a_unit_tangent_now = _completed(logsumexp_sum_a_unit_tangent_now, logsumexp_sum_a_unit_tangent_now_lost)
+                logsumexp_sum_a_unit_tangent_now_row[j_186] = factor_18
+            logsumexp_sum_a_unit_tangent_now = _block_sum(logsumexp_sum_a_unit_tangent_now_row, n)
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
             for j_8 in range(n):
                 sum_a_unit_8 = np.float64(sum_a_unit[row, j_8])
@@ -3257,8 +3161,6 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_2_2 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_2 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_2]
             sum_a_unit_2_tangent_entry_3[i] = sum_a_unit_2_tangent_2
-            logsumexp_sum_a_unit_2_tangent_now = 0.0
-            logsumexp_sum_a_unit_2_tangent_now_lost = 0.0
             rest_sum_a_unit_2_4 = rest_sum_a_unit_2[i]
             term_9 = 1.0 + rest_sum_a_unit_2_4
             factor_19 = scale * sum_a_unit_2_tangent_2
@@ -3267,8 +3169,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_10 = factor_19 + factor_20
             for j_189 in range(n):
                 factor_21 = np.float64(exp_sum_a_unit_2[row, j_189]) * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * np.float64(sum_a_unit_2[row, j_189]) - term_10) / term_9
-                logsumexp_sum_a_unit_2_tangent_now, logsumexp_sum_a_unit_2_tangent_now_lost = _plus(logsumexp_sum_a_unit_2_tangent_now, logsumexp_sum_a_unit_2_tangent_now_lost, factor_21)
-            logsumexp_sum_a_unit_2_tangent_now = _completed(logsumexp_sum_a_unit_2_tangent_now, logsumexp_sum_a_unit_2_tangent_now_lost)
+                logsumexp_sum_a_unit_2_tangent_now_row[j_189] = factor_21
+            logsumexp_sum_a_unit_2_tangent_now = _block_sum(logsumexp_sum_a_unit_2_tangent_now_row, n)
             logsumexp_sum_a_unit_2_tangent[i] = logsumexp_sum_a_unit_2_tangent_now
             term_11 = logsumexp_sum_a_unit_2_tangent_now + factor_19 + factor_20
             max_sum_a_unit_5 = max_sum_a_unit[i]
@@ -3276,8 +3178,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_6 = rest_sum_a_unit[i]
             term_12 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2_4)
             decay_3 = (_raised_decay(term_12) * 5.421010862427522e-20)
-            factor_22 = decay_3 / (1.0 + decay_3)
-            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_12 >= 0 else factor_22 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            inverse_3 = (1.0 / (1.0 + decay_3))
+            factor_22 = inverse_3 * decay_3
+            sigmoid_plus_3 = ((inverse_3) if term_12 >= 0 else factor_22 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_23 = term_11 * sigmoid_plus_3 / term_9
             logsumexp_sum_a_unit_tangent_2 = logsumexp_sum_a_unit_tangent[i]
             argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
@@ -3288,7 +3191,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_13 = logsumexp_sum_a_unit_tangent_2 + factor_24 + factor_25
             factor_26 = -term_13 * sigmoid_plus_3 / term_9
             seed_5 = seed[i]
-            sigmoid_minus_3 = ((factor_22) if term_12 >= 0 else ((1.0 / (1.0 + decay_3))) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_3 = ((factor_22) if term_12 >= 0 else inverse_3 if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_27 = seed_5 * sigmoid_minus_3
             term_14 = 1.0 + rest_sum_a_unit_6
             factor_29 = term_13 * sigmoid_minus_3 / term_14
@@ -3333,8 +3236,6 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_norm_anchor_tangent = 0.0
-            sum_norm_anchor_tangent_lost = 0.0
             rest_sum_a_unit_7 = rest_sum_a_unit[i]
             term_16 = 1.0 + rest_sum_a_unit_7
             seed_6 = seed[i]
@@ -3344,10 +3245,11 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_6 = rest_sum_a_unit_2[i]
             term_17 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + _log1p(rest_sum_a_unit_7) - _log1p(rest_sum_a_unit_2_6)
             decay_4 = (_raised_decay(term_17) * 5.421010862427522e-20)
-            factor_39 = decay_4 / (1.0 + decay_4)
-            sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_17 >= 0 else factor_39 if term_17 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            inverse_4 = (1.0 / (1.0 + decay_4))
+            factor_39 = inverse_4 * decay_4
+            sigmoid_plus_4 = ((inverse_4) if term_17 >= 0 else factor_39 if term_17 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_18 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_4 / term_16
-            sigmoid_minus_4 = ((factor_39) if term_17 >= 0 else ((1.0 / (1.0 + decay_4))) if term_17 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_4 = ((factor_39) if term_17 >= 0 else inverse_4 if term_17 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_40 = scale * term_18
             factor_41 = scale * sigmoid_plus_4
             factor_42 = scale * sigmoid_minus_4
@@ -3361,7 +3263,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_11 = np.float64(sum_a_unit[row, argmax_sum_a_unit_5])
             factor_46 = direction_parameters[0] * sum_a_unit_11
             term_20 = logsumexp_sum_a_unit_tangent_3 + factor_45 + factor_46
-            factor_47 = scale * term_20 * sigmoid_plus_4 * sigmoid_minus_4
+            factor_47 = scale * term_20 * sigmoid_minus_4 * sigmoid_plus_4
             factor_48 = -exp_sum_a_unit_own_3 / term_16
             logsumexp_sum_a_unit_2_tangent_2 = logsumexp_sum_a_unit_2_tangent[i]
             argmax_sum_a_unit_2_3 = argmax_sum_a_unit_2[row]
@@ -3370,7 +3272,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_2_6 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_3])
             factor_50 = direction_parameters[0] * sum_a_unit_2_6
             term_21 = logsumexp_sum_a_unit_2_tangent_2 + factor_49 + factor_50
-            factor_51 = scale * term_21 * sigmoid_plus_4 * sigmoid_minus_4
+            factor_51 = scale * term_21 * sigmoid_minus_4 * sigmoid_plus_4
             for f_3 in range(d):
                 sum_a_unit_4_tangent_part2 = np.float64(sum_a_unit_4_tangent_part2_product[row, f_3]) / term_16  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                 sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + np.float64(sum_a_unit_4_tangent_part1[row, f_3])
@@ -3381,8 +3283,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 term_19 = p_unit_4 * term_18 + sum_a_unit_3_3 * sigmoid_minus_4 + sum_a_unit_4_2 * sigmoid_plus_4
                 a_unit_6 = np.float64(a_unit[i, f_3])
                 factor_52 = seed_6 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_19 + direction_parameters[0] * a_unit_6 * term_19 + factor_40 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]) + factor_41 * sum_a_unit_4_tangent_now * a_unit_6 + factor_42 * a_unit_6 * sum_a_unit_3_tangent[row, f_3] + factor_43 * a_unit_6 * p_unit_4 + factor_47 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_44 * p_unit_4) + factor_51 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_48 * p_unit_4))
-                sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost, factor_52)
-            sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent, sum_norm_anchor_tangent_lost)
+                sum_norm_anchor_tangent_row[f_3] = factor_52
+            sum_norm_anchor_tangent = _block_sum(sum_norm_anchor_tangent_row, d)
             peak_anchor_2 = peak_anchor[i]
             factor_53 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_7 = _ratio(1.0, factor_53)
@@ -3391,8 +3293,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_56 = scale * seed_6 * sigmoid_plus_4 * ratio_value_7
             factor_57 = scale * seed_6 * sigmoid_minus_4 * ratio_value_7
             factor_58 = scale * seed_6 * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4 * ratio_value_7
-            factor_59 = scale * seed_6 * term_20 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
-            factor_60 = scale * seed_6 * term_21 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
+            factor_59 = scale * seed_6 * term_20 * sigmoid_minus_4 * sigmoid_plus_4 * ratio_value_7
+            factor_60 = scale * seed_6 * term_21 * sigmoid_minus_4 * sigmoid_plus_4 * ratio_value_7
             factor_61 = -sum_norm_anchor_tangent * ratio_value_7
             factor_62 = scale * seed_6
             sum_norm_anchor_2 = sum_norm_anchor[row]
@@ -3410,59 +3312,52 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
     for j_29 in range(n):
-        sum_norm_negative = 0.0
-        sum_norm_negative_lost = 0.0
-        sum_norm_positive = 0.0
-        sum_norm_positive_lost = 0.0
-        sum_norm_negative_tangent = 0.0
-        sum_norm_negative_tangent_lost = 0.0
-        sum_norm_positive_tangent = 0.0
-        sum_norm_positive_tangent_lost = 0.0
         seed_7 = seed[j_29]
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_8 = rest_sum_a_unit[j_29]
         term_23 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_8) - _log1p(rest_sum_a_unit_2[j_29])
         decay_5 = (_raised_decay(term_23) * 5.421010862427522e-20)
-        factor_66 = decay_5 / (1.0 + decay_5)
-        case = (((1.0 / (1.0 + decay_5))) if term_23 >= 0 else factor_66 if term_23 < 0.0 else np.nan)
+        inverse_5 = (1.0 / (1.0 + decay_5))
+        factor_66 = inverse_5 * decay_5
+        case = ((inverse_5) if term_23 >= 0 else factor_66 if term_23 < 0.0 else np.nan)
         term_24 = -1.0 + exp_sum_a_unit_own_4 * case / (1.0 + rest_sum_a_unit_8)
         factor_67 = seed_7 * term_24
         factor_69 = scale * seed_7 * term_24
         softmax_sum_a_unit_tangent_own_3 = softmax_sum_a_unit_tangent_own[j_29]
         factor_70 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
         term_27 = logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + direction_parameters[0] * sum_a_unit_entry_2[j_29]
-        case_2 = ((factor_66) if term_23 >= 0 else ((1.0 / (1.0 + decay_5))) if term_23 < 0.0 else np.nan)
-        factor_71 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 / (1.0 + rest_sum_a_unit_8)
+        case_2 = ((factor_66) if term_23 >= 0 else inverse_5 if term_23 < 0.0 else np.nan)
+        factor_71 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case_2 * case / (1.0 + rest_sum_a_unit_8)
         term_28 = logsumexp_sum_a_unit_2_tangent[j_29] + scale * sum_a_unit_2_tangent_entry_3[j_29] + direction_parameters[0] * sum_a_unit_2_entry_4[j_29]
-        factor_72 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 / (1.0 + rest_sum_a_unit_8)
+        factor_72 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case_2 * case / (1.0 + rest_sum_a_unit_8)
         for f_58 in range(d):
             h_unit_3 = np.float64(h_unit[j_29, f_58])
             sum_h_unit_2 = np.float64(sum_h_unit[j_29, f_58])
             factor_65 = h_unit_3 * sum_h_unit_2
-            sum_norm_negative, sum_norm_negative_lost = _plus(sum_norm_negative, sum_norm_negative_lost, factor_65)
+            sum_norm_negative_row[f_58] = factor_65
             p_unit_6 = np.float64(p_unit[j_29, f_58])
             a_unit_8 = np.float64(a_unit[j_29, f_58])
             term_25 = np.float64(sum_p_unit[j_29, f_58]) + factor_67 * a_unit_8
             factor_68 = scale * p_unit_6 * term_25
-            sum_norm_positive, sum_norm_positive_lost = _plus(sum_norm_positive, sum_norm_positive_lost, factor_68)
+            sum_norm_positive_row[f_58] = factor_68
             term_26 = h_unit_3 * sum_h_unit_tangent[j_29, f_58] + np.float64(h_unit_tangent[j_29, f_58]) * sum_h_unit_2
-            sum_norm_negative_tangent, sum_norm_negative_tangent_lost = _plus(sum_norm_negative_tangent, sum_norm_negative_tangent_lost, term_26)
+            sum_norm_negative_tangent_row[f_58] = term_26
             term_29 = scale * np.float64(p_unit_tangent[j_29, f_58]) * term_25 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + direction_parameters[0] * p_unit_6 * term_25 + factor_69 * np.float64(a_unit_tangent[j_29, f_58]) * p_unit_6 + factor_70 * a_unit_8 * p_unit_6 + factor_71 * a_unit_8 * p_unit_6 + factor_72 * a_unit_8 * p_unit_6
-            sum_norm_positive_tangent, sum_norm_positive_tangent_lost = _plus(sum_norm_positive_tangent, sum_norm_positive_tangent_lost, term_29)
-        sum_norm_negative = _completed(sum_norm_negative, sum_norm_negative_lost)
-        sum_norm_positive = _completed(sum_norm_positive, sum_norm_positive_lost)
-        sum_norm_negative_tangent = _completed(sum_norm_negative_tangent, sum_norm_negative_tangent_lost)
-        sum_norm_positive_tangent = _completed(sum_norm_positive_tangent, sum_norm_positive_tangent_lost)
+            sum_norm_positive_tangent_row[f_58] = term_29
+        sum_norm_negative = _block_sum(sum_norm_negative_row, d)
+        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
+        sum_norm_negative_tangent = _block_sum(sum_norm_negative_tangent_row, d)
+        sum_norm_positive_tangent = _block_sum(sum_norm_positive_tangent_row, d)
         ratio_value_8 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
         factor_73 = scale * ratio_value_8
         factor_74 = direction_parameters[0] * ratio_value_8
         factor_75 = scale * seed_7 * ratio_value_8 * term_24
         factor_76 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case * ratio_value_8
-        factor_77 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
+        factor_77 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case_2 * case * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
         factor_78 = -sum_norm_positive * ratio_value_8
         factor_79 = -sum_norm_positive_tangent * ratio_value_8
         factor_80 = -norm_positive_tangent[j_29] * (ratio_value_8 * ratio_value_8)
-        factor_81 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
+        factor_81 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case_2 * case * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
         ratio_value_9 = _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
         factor_82 = scale * ratio_value_9
         factor_83 = direction_parameters[0] * ratio_value_9
@@ -3487,6 +3382,10 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_now_row = np.empty((n,))
+    rest_sum_anchor_now_row = np.empty((n,))
+    max_sum_anchor_2_row = np.empty((n,))
+    rest_sum_anchor_2_row = np.empty((n,))
     sample_weight = np.empty((block,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((block,))
@@ -3502,45 +3401,29 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_now = -np.inf
-            argmax_sum_anchor = 0
-            argmax_sum_anchor_best = -np.inf
             for j_2 in range(n):
                 factor = scale * np.float64(sum_anchor[row, j_2])
-                if factor > max_sum_anchor_now or factor != factor:
-                    max_sum_anchor_now = factor
-                if factor > argmax_sum_anchor_best:
-                    argmax_sum_anchor_best = factor
-                    argmax_sum_anchor = j_2
+                max_sum_anchor_now_row[j_2] = factor
+            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
+            argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[row] = max_sum_anchor_now
-            rest_sum_anchor_now = 0.0
-            rest_sum_anchor_now_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                if j_111 != argmax_sum_anchor:
-                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor)
-            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
+                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor) if j_111 != argmax_sum_anchor else 0.0)
+            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
             rest_sum_anchor[row] = rest_sum_anchor_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_2 = -np.inf
-            argmax_sum_anchor_2 = 0
-            argmax_sum_anchor_2_best = -np.inf
             for j_6 in range(n):
                 factor_2 = scale * np.float64(sum_anchor_2[row, j_6])
-                if factor_2 > max_sum_anchor_2 or factor_2 != factor_2:
-                    max_sum_anchor_2 = factor_2
-                if factor_2 > argmax_sum_anchor_2_best:
-                    argmax_sum_anchor_2_best = factor_2
-                    argmax_sum_anchor_2 = j_6
-            rest_sum_anchor_2 = 0.0
-            rest_sum_anchor_2_lost = 0.0
+                max_sum_anchor_2_row[j_6] = factor_2
+            max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
+            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
             for j_113 in range(n):
                 exp_sum_anchor_2 = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
-                if j_113 != argmax_sum_anchor_2:
-                    rest_sum_anchor_2, rest_sum_anchor_2_lost = _plus(rest_sum_anchor_2, rest_sum_anchor_2_lost, exp_sum_anchor_2)
-            rest_sum_anchor_2 = _completed(rest_sum_anchor_2, rest_sum_anchor_2_lost)
+                rest_sum_anchor_2_row[j_113] = ((exp_sum_anchor_2) if j_113 != argmax_sum_anchor_2 else 0.0)
+            rest_sum_anchor_2 = _block_sum(rest_sum_anchor_2_row, n)
             max_sum_anchor_3 = max_sum_anchor[row]
             log1p_value = _log1p(rest_sum_anchor[row])
             log1p_value_2 = _log1p(rest_sum_anchor_2)
@@ -3560,6 +3443,10 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_now_row = np.empty((n,))
+    rest_sum_anchor_now_row = np.empty((n,))
+    max_sum_anchor_2_now_row = np.empty((n,))
+    rest_sum_anchor_2_now_row = np.empty((n,))
     sample_weight = np.empty((block,))
     seed = np.empty((n,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
@@ -3593,51 +3480,35 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_now = -np.inf
-            argmax_sum_anchor = 0
-            argmax_sum_anchor_best = -np.inf
             for j_2 in range(n):
                 factor = scale * np.float64(sum_anchor[row, j_2])
-                if factor > max_sum_anchor_now or factor != factor:
-                    max_sum_anchor_now = factor
-                if factor > argmax_sum_anchor_best:
-                    argmax_sum_anchor_best = factor
-                    argmax_sum_anchor = j_2
+                max_sum_anchor_now_row[j_2] = factor
+            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
+            argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
-            rest_sum_anchor_now = 0.0
-            rest_sum_anchor_now_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
                 exp_sum_anchor[j_111] = exp_sum_anchor_now
-                if j_111 != argmax_sum_anchor:
-                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
+                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor else 0.0)
                 sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
-            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
+            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_2_now = -np.inf
-            argmax_sum_anchor_2 = 0
-            argmax_sum_anchor_2_best = -np.inf
             for j_6 in range(n):
                 factor_2 = scale * np.float64(sum_anchor_2[row, j_6])
-                if factor_2 > max_sum_anchor_2_now or factor_2 != factor_2:
-                    max_sum_anchor_2_now = factor_2
-                if factor_2 > argmax_sum_anchor_2_best:
-                    argmax_sum_anchor_2_best = factor_2
-                    argmax_sum_anchor_2 = j_6
+                max_sum_anchor_2_now_row[j_6] = factor_2
+            max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
+            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
-            rest_sum_anchor_2_now = 0.0
-            rest_sum_anchor_2_now_lost = 0.0
             for j_113 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
                 exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
-                if j_113 != argmax_sum_anchor_2:
-                    rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost, exp_sum_anchor_2_now)
-            rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost)
+                rest_sum_anchor_2_now_row[j_113] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else 0.0)
+            rest_sum_anchor_2_now = _block_sum(rest_sum_anchor_2_now_row, n)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
             max_sum_anchor_3 = max_sum_anchor[i]
@@ -3646,10 +3517,11 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             log1p_value_2 = _log1p(rest_sum_anchor_2_now)
             term = max_sum_anchor_3 - max_sum_anchor_2_now + log1p_value - log1p_value_2
             decay = (_raised_decay(term) * 5.421010862427522e-20)
-            factor_3 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_3) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            inverse = (1.0 / (1.0 + decay))
+            factor_3 = inverse * decay
+            sigmoid_minus = ((factor_3) if term >= 0 else inverse if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = seed_2 * sigmoid_minus / (1.0 + rest_sum_anchor_2_now)
-            sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = ((inverse) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = seed_2 * sigmoid_plus / (1.0 + rest_sum_anchor_3)
             for d_10 in range(d):
                 a = np.float64(anchor[i, d_10])
@@ -3682,10 +3554,11 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             log1p_value_4 = _log1p(rest_sum_anchor_2_3)
             term_4 = max_sum_anchor_4 - max_sum_anchor_2_2 + log1p_value_3 - log1p_value_4
             decay_2 = (_raised_decay(term_4) * 5.421010862427522e-20)
-            factor_7 = decay_2 / (1.0 + decay_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_4 >= 0 else factor_7 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            inverse_2 = (1.0 / (1.0 + decay_2))
+            factor_7 = inverse_2 * decay_2
+            sigmoid_plus_2 = ((inverse_2) if term_4 >= 0 else factor_7 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_5 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_7) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_7) if term_4 >= 0 else inverse_2 if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
             factor_8 = scale * seed_3
             for d_8 in range(d):
@@ -3703,8 +3576,9 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
         log1p_value_6 = _log1p(rest_sum_anchor_2_4)
         term_6 = max_sum_anchor_5 - max_sum_anchor_2_3 + log1p_value_5 - log1p_value_6
         decay_3 = (_raised_decay(term_6) * 5.421010862427522e-20)
-        factor_9 = decay_3 / (1.0 + decay_3)
-        sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else factor_9 if term_6 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        inverse_3 = (1.0 / (1.0 + decay_3))
+        factor_9 = inverse_3 * decay_3
+        sigmoid_plus_3 = ((inverse_3) if term_6 >= 0 else factor_9 if term_6 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_7 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_3 / (1.0 + rest_sum_anchor_5)
         factor_10 = seed_4 * term_7
         for d_9 in range(d):
@@ -3721,6 +3595,10 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_now_row = np.empty((n,))
+    rest_sum_anchor_now_row = np.empty((n,))
+    max_sum_anchor_2_now_row = np.empty((n,))
+    rest_sum_anchor_2_now_row = np.empty((n,))
     seed = np.empty((n,))
     sum_anchor = np.empty((n, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,))
@@ -3766,27 +3644,19 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_now = -np.inf
-            argmax_sum_anchor_now = 0
-            argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
                 factor = scale * np.float64(sum_anchor[i, j_2])
-                if factor > max_sum_anchor_now or factor != factor:
-                    max_sum_anchor_now = factor
-                if factor > argmax_sum_anchor_now_best:
-                    argmax_sum_anchor_now_best = factor
-                    argmax_sum_anchor_now = j_2
+                max_sum_anchor_now_row[j_2] = factor
+            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
+            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
-            rest_sum_anchor_now = 0.0
-            rest_sum_anchor_now_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_111]), max_sum_anchor_now)
                 exp_sum_anchor[row, j_111] = exp_sum_anchor_now
-                if j_111 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
+                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor_now else 0.0)
                 sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
-            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
+            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = np.float64(exp_sum_anchor[row, i])
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3808,25 +3678,17 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_2_now = -np.inf
-            argmax_sum_anchor_2 = 0
-            argmax_sum_anchor_2_best = -np.inf
             for j_6 in range(n):
                 factor_4 = scale * np.float64(sum_anchor_2[row, j_6])
-                if factor_4 > max_sum_anchor_2_now or factor_4 != factor_4:
-                    max_sum_anchor_2_now = factor_4
-                if factor_4 > argmax_sum_anchor_2_best:
-                    argmax_sum_anchor_2_best = factor_4
-                    argmax_sum_anchor_2 = j_6
+                max_sum_anchor_2_now_row[j_6] = factor_4
+            max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
+            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
-            rest_sum_anchor_2_now = 0.0
-            rest_sum_anchor_2_now_lost = 0.0
             for j_113 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
                 exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
-                if j_113 != argmax_sum_anchor_2:
-                    rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost, exp_sum_anchor_2_now)
-            rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost)
+                rest_sum_anchor_2_now_row[j_113] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else 0.0)
+            rest_sum_anchor_2_now = _block_sum(rest_sum_anchor_2_now_row, n)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
             term_3 = 1.0 + rest_sum_anchor_2_now
@@ -3834,11 +3696,12 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term_4 = max_sum_anchor_3 - max_sum_anchor_2_now + _log1p(rest_sum_anchor_3) - _log1p(rest_sum_anchor_2_now)
             decay = (_raised_decay(term_4) * 5.421010862427522e-20)
-            factor_5 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_5) if term_4 >= 0 else ((1.0 / (1.0 + decay))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            inverse = (1.0 / (1.0 + decay))
+            factor_5 = inverse * decay
+            sigmoid_minus = ((factor_5) if term_4 >= 0 else inverse if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_6 = seed_2 * sigmoid_minus / term_3
             term_5 = 1.0 + rest_sum_anchor_3
-            sigmoid_plus = (((1.0 / (1.0 + decay))) if term_4 >= 0 else factor_5 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = ((inverse) if term_4 >= 0 else factor_5 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_7 = seed_2 * sigmoid_plus / term_5
             factor_8 = seed_2 * sigmoid_plus
             factor_9 = seed_2 * sigmoid_minus
@@ -3889,10 +3752,11 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
             term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_4) - _log1p(rest_sum_anchor_2_3)
             decay_2 = (_raised_decay(term_9) * 5.421010862427522e-20)
-            factor_14 = decay_2 / (1.0 + decay_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_9 >= 0 else factor_14 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            inverse_2 = (1.0 / (1.0 + decay_2))
+            factor_14 = inverse_2 * decay_2
+            sigmoid_plus_2 = ((inverse_2) if term_9 >= 0 else factor_14 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_10 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_2 / term_8
-            sigmoid_minus_2 = ((factor_14) if term_9 >= 0 else ((1.0 / (1.0 + decay_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_14) if term_9 >= 0 else inverse_2 if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
             factor_15 = scale * seed_3
             for d_8 in range(d):
@@ -3921,8 +3785,9 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
         term_13 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_4)
         decay_3 = (_raised_decay(term_13) * 5.421010862427522e-20)
-        factor_16 = decay_3 / (1.0 + decay_3)
-        sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_13 >= 0 else factor_16 if term_13 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        inverse_3 = (1.0 / (1.0 + decay_3))
+        factor_16 = inverse_3 * decay_3
+        sigmoid_plus_3 = ((inverse_3) if term_13 >= 0 else factor_16 if term_13 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_14 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_3 / term_12
         factor_17 = seed_4 * term_14
         argmax_sum_anchor_4 = argmax_sum_anchor[i]
@@ -3930,27 +3795,28 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         rest_sum_anchor_7 = rest_sum_anchor[argmax_sum_anchor_4]
         term_15 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_4] + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2[argmax_sum_anchor_4])
         decay_4 = (_raised_decay(term_15) * 5.421010862427522e-20)
-        factor_18 = decay_4 / (1.0 + decay_4)
-        sigmoid_minus_3 = ((factor_18) if term_15 >= 0 else ((1.0 / (1.0 + decay_4))) if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        inverse_4 = (1.0 / (1.0 + decay_4))
+        factor_18 = inverse_4 * decay_4
+        sigmoid_minus_3 = ((factor_18) if term_15 >= 0 else inverse_4 if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_19 = scale * sigmoid_minus_3
-        sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_15 >= 0 else factor_18 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        sigmoid_plus_4 = ((inverse_4) if term_15 >= 0 else factor_18 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         factor_20 = scale * sigmoid_plus_4
         exp_difference_value = _exp_difference(scale * np.float64(sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4]), max_sum_anchor_6)
         factor_21 = exp_difference_value / (1.0 + rest_sum_anchor_7)
-        factor_22 = square_2 * sigmoid_plus_4 * sigmoid_minus_3
+        factor_22 = square_2 * sigmoid_minus_3 * sigmoid_plus_4
         factor_23 = -exp_difference_value / (1.0 + rest_sum_anchor_7)
         factor_24 = -scale * sigmoid_plus_4 * exp_difference_value / (1.0 + rest_sum_anchor_7)
         factor_25 = loss_scale * ((sample_weights[argmax_sum_anchor_4]) if weighted else 1.0)
-        sigmoid_minus_4 = ((factor_16) if term_13 >= 0 else ((1.0 / (1.0 + decay_3))) if term_13 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        sigmoid_minus_4 = ((factor_16) if term_13 >= 0 else inverse_3 if term_13 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_26 = scale * sigmoid_minus_4
         factor_27 = scale * sigmoid_plus_3
         factor_28 = exp_sum_anchor_own_3 / term_12
-        factor_29 = square_2 * sigmoid_plus_3 * sigmoid_minus_4
+        factor_29 = square_2 * sigmoid_minus_4 * sigmoid_plus_3
         factor_30 = -exp_sum_anchor_own_3 / term_12
         factor_31 = exp_sum_anchor_own_3 * square_2 * sigmoid_plus_3 / term_12
         factor_32 = -scale * exp_sum_anchor_own_3 * sigmoid_plus_3 / term_12
-        factor_33 = seed_4 * (exp_sum_anchor_own_3 * exp_sum_anchor_own_3) * sigmoid_plus_3 * sigmoid_minus_4 / (term_12 * term_12)
-        factor_34 = exp_sum_anchor_own_3 * seed_4 * sigmoid_plus_3 * ((rest_sum_anchor_6) if i == argmax_sum_anchor_4 else (1.0 + rest_sum_anchor_6 - exp_sum_anchor_own_3)) / (term_12 * term_12)
+        factor_33 = seed_4 * (exp_sum_anchor_own_3 * exp_sum_anchor_own_3) * sigmoid_minus_4 * sigmoid_plus_3 / (term_12 * term_12)
+        factor_34 = exp_sum_anchor_own_3 * seed_4 * ((rest_sum_anchor_6) if i == argmax_sum_anchor_4 else (1.0 + rest_sum_anchor_6 - exp_sum_anchor_own_3)) * sigmoid_plus_3 / (term_12 * term_12)
         for d_9 in range(d):
             a_2 = np.float64(anchor[i, d_9])
             gradient_positive[i, d_9] = scale * (np.float64(sum_positive[i, d_9]) + factor_17 * a_2)
@@ -3975,6 +3841,20 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     n = anchor.shape[0]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_now_row = np.empty((n,))
+    rest_sum_anchor_now_row = np.empty((n,))
+    logsumexp_sum_anchor_sensitivity_2_now_row = np.empty((n,))
+    logsumexp_sum_anchor_centred_2_now_row = np.empty((n,))
+    max_sum_anchor_2_row = np.empty((n,))
+    rest_sum_anchor_2_row = np.empty((n,))
+    sum_scale_2_row = np.empty((n,))
+    sum_scale_3_row = np.empty((n,))
+    logsumexp_sum_anchor_2_sensitivity_row = np.empty((n,))
+    logsumexp_sum_anchor_2_centred_2_row = np.empty((n,))
+    sum_scale_2_sensitivity_row = np.empty((n,))
+    sum_scale_3_sensitivity_row = np.empty((n,))
+    sum_scale_2_sensitivity_2_row = np.empty((n,))
+    sum_scale_3_sensitivity_2_row = np.empty((n,))
     seed = np.empty((block,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((block,))
@@ -4009,82 +3889,58 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_now = -np.inf
-            argmax_sum_anchor_now = 0
-            argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
                 factor = scale * np.float64(sum_anchor[row, j_2])
-                if factor > max_sum_anchor_now or factor != factor:
-                    max_sum_anchor_now = factor
-                if factor > argmax_sum_anchor_now_best:
-                    argmax_sum_anchor_now_best = factor
-                    argmax_sum_anchor_now = j_2
+                max_sum_anchor_now_row[j_2] = factor
+            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
+            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[row] = max_sum_anchor_now
             argmax_sum_anchor[row] = argmax_sum_anchor_now
-            rest_sum_anchor_now = 0.0
-            rest_sum_anchor_now_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
                 exp_sum_anchor[row, j_111] = exp_sum_anchor_now
-                if j_111 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
-            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
+                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor_now else 0.0)
+            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
             rest_sum_anchor[row] = rest_sum_anchor_now
             seed_2 = seed[row]
             factor_2 = seed_2 * np.float64(sum_anchor[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
-            logsumexp_sum_anchor_sensitivity_2_now = 0.0
-            logsumexp_sum_anchor_sensitivity_2_now_lost = 0.0
-            logsumexp_sum_anchor_centred_2_now = 0.0
-            logsumexp_sum_anchor_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_anchor_now
             for j_84 in range(n):
                 exp_sum_anchor_3 = exp_sum_anchor[row, j_84]
                 sum_anchor_3 = np.float64(sum_anchor[row, j_84])
                 factor_3 = exp_sum_anchor_3 * sum_anchor_3 / term
-                logsumexp_sum_anchor_sensitivity_2_now, logsumexp_sum_anchor_sensitivity_2_now_lost = _plus(logsumexp_sum_anchor_sensitivity_2_now, logsumexp_sum_anchor_sensitivity_2_now_lost, factor_3)
+                logsumexp_sum_anchor_sensitivity_2_now_row[j_84] = factor_3
                 factor_4 = exp_sum_anchor_3 * (sum_anchor_3 - np.float64(sum_anchor[row, argmax_sum_anchor_now])) / term
-                if j_84 != argmax_sum_anchor_now:
-                    logsumexp_sum_anchor_centred_2_now, logsumexp_sum_anchor_centred_2_now_lost = _plus(logsumexp_sum_anchor_centred_2_now, logsumexp_sum_anchor_centred_2_now_lost, factor_4)
-            logsumexp_sum_anchor_sensitivity_2_now = _completed(logsumexp_sum_anchor_sensitivity_2_now, logsumexp_sum_anchor_sensitivity_2_now_lost)
-            logsumexp_sum_anchor_centred_2_now = _completed(logsumexp_sum_anchor_centred_2_now, logsumexp_sum_anchor_centred_2_now_lost)
+                logsumexp_sum_anchor_centred_2_now_row[j_84] = ((factor_4) if j_84 != argmax_sum_anchor_now else 0.0)
+            logsumexp_sum_anchor_sensitivity_2_now = _block_sum(logsumexp_sum_anchor_sensitivity_2_now_row, n)
+            logsumexp_sum_anchor_centred_2_now = _block_sum(logsumexp_sum_anchor_centred_2_now_row, n)
             logsumexp_sum_anchor_sensitivity_2[row] = logsumexp_sum_anchor_sensitivity_2_now
             logsumexp_sum_anchor_centred_2[row] = logsumexp_sum_anchor_centred_2_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_2 = -np.inf
-            argmax_sum_anchor_2 = 0
-            argmax_sum_anchor_2_best = -np.inf
             for j_6 in range(n):
                 factor_5 = scale * np.float64(sum_anchor_2[row, j_6])
-                if factor_5 > max_sum_anchor_2 or factor_5 != factor_5:
-                    max_sum_anchor_2 = factor_5
-                if factor_5 > argmax_sum_anchor_2_best:
-                    argmax_sum_anchor_2_best = factor_5
-                    argmax_sum_anchor_2 = j_6
-            rest_sum_anchor_2 = 0.0
-            rest_sum_anchor_2_lost = 0.0
+                max_sum_anchor_2_row[j_6] = factor_5
+            max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
+            argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
             for j_113 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2)
                 exp_sum_anchor_2[j_113] = exp_sum_anchor_2_now
-                if j_113 != argmax_sum_anchor_2:
-                    rest_sum_anchor_2, rest_sum_anchor_2_lost = _plus(rest_sum_anchor_2, rest_sum_anchor_2_lost, exp_sum_anchor_2_now)
-            rest_sum_anchor_2 = _completed(rest_sum_anchor_2, rest_sum_anchor_2_lost)
-            logsumexp_sum_anchor_2_sensitivity = 0.0
-            logsumexp_sum_anchor_2_sensitivity_lost = 0.0
-            logsumexp_sum_anchor_2_centred_2 = 0.0
-            logsumexp_sum_anchor_2_centred_2_lost = 0.0
+                rest_sum_anchor_2_row[j_113] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else 0.0)
+            rest_sum_anchor_2 = _block_sum(rest_sum_anchor_2_row, n)
             seed_3 = seed[row]
             max_sum_anchor_3 = max_sum_anchor[row]
             rest_sum_anchor_3 = rest_sum_anchor[row]
             log1p_value = _log1p(rest_sum_anchor_3)
             log1p_value_2 = _log1p(rest_sum_anchor_2)
             decay = (_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)
-            factor_6 = decay / (1.0 + decay)
-            case = ((factor_6) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else ((1.0 / (1.0 + decay))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            inverse = (1.0 / (1.0 + decay))
+            factor_6 = inverse * decay
+            case = ((factor_6) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else inverse if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_7 = seed_3 * case / (1.0 + rest_sum_anchor_2)
-            case_2 = (((1.0 / (1.0 + decay))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else factor_6 if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
+            case_2 = ((inverse) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else factor_6 if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > 0.0 else np.nan)
             factor_9 = seed_3 * case_2 / (1.0 + rest_sum_anchor_3)
             term_2 = 1.0 + rest_sum_anchor_2
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
@@ -4092,33 +3948,36 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 exp_sum_anchor_2_2 = exp_sum_anchor_2[j_21]
                 sum_anchor_2_2 = np.float64(sum_anchor_2[row, j_21])
                 factor_8 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2
-                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, factor_8)
+                sum_scale_2_row[j_21] = factor_8
                 exp_sum_anchor_4 = exp_sum_anchor[row, j_21]
                 sum_anchor_4 = np.float64(sum_anchor[row, j_21])
                 factor_10 = factor_9 * exp_sum_anchor_4 * sum_anchor_4
-                sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, factor_10)
+                sum_scale_3_row[j_21] = factor_10
                 factor_11 = exp_sum_anchor_2_2 * sum_anchor_2_2 / term_2
-                logsumexp_sum_anchor_2_sensitivity, logsumexp_sum_anchor_2_sensitivity_lost = _plus(logsumexp_sum_anchor_2_sensitivity, logsumexp_sum_anchor_2_sensitivity_lost, factor_11)
+                logsumexp_sum_anchor_2_sensitivity_row[j_21] = factor_11
                 term_3 = sum_anchor_2_2 - np.float64(sum_anchor_2[row, argmax_sum_anchor_2])
                 factor_12 = exp_sum_anchor_2_2 * term_3 / term_2
-                if j_21 != argmax_sum_anchor_2:
-                    logsumexp_sum_anchor_2_centred_2, logsumexp_sum_anchor_2_centred_2_lost = _plus(logsumexp_sum_anchor_2_centred_2, logsumexp_sum_anchor_2_centred_2_lost, factor_12)
+                logsumexp_sum_anchor_2_centred_2_row[j_21] = ((factor_12) if j_21 != argmax_sum_anchor_2 else 0.0)
                 factor_13 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2 * term_3
-                if j_21 != argmax_sum_anchor_2:
-                    sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_13)
+                sum_scale_2_sensitivity_row[j_21] = ((factor_13) if j_21 != argmax_sum_anchor_2 else 0.0)
                 factor_14 = factor_9 * exp_sum_anchor_4 * sum_anchor_4 * (sum_anchor_4 - np.float64(sum_anchor[row, argmax_sum_anchor_3]))
-                if j_21 != argmax_sum_anchor_3:
-                    sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, factor_14)
-            logsumexp_sum_anchor_2_sensitivity = _completed(logsumexp_sum_anchor_2_sensitivity, logsumexp_sum_anchor_2_sensitivity_lost)
-            logsumexp_sum_anchor_2_centred_2 = _completed(logsumexp_sum_anchor_2_centred_2, logsumexp_sum_anchor_2_centred_2_lost)
+                sum_scale_3_sensitivity_row[j_21] = ((factor_14) if j_21 != argmax_sum_anchor_3 else 0.0)
+            sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(sum_scale_2_row, n))
+            sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(sum_scale_3_row, n))
+            logsumexp_sum_anchor_2_sensitivity = _block_sum(logsumexp_sum_anchor_2_sensitivity_row, n)
+            logsumexp_sum_anchor_2_centred_2 = _block_sum(logsumexp_sum_anchor_2_centred_2_row, n)
+            sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(sum_scale_2_sensitivity_row, n))
+            sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, _block_sum(sum_scale_3_sensitivity_row, n))
             logsumexp_sum_anchor_sensitivity_2_2 = logsumexp_sum_anchor_sensitivity_2[row]
             factor_15 = seed_3 * case * (-logsumexp_sum_anchor_2_centred_2 + logsumexp_sum_anchor_2_sensitivity * case_2 - logsumexp_sum_anchor_sensitivity_2_2 * case_2) / term_2
             factor_17 = seed_3 * case_2 * (-logsumexp_sum_anchor_centred_2[row] + logsumexp_sum_anchor_sensitivity_2_2 * case - logsumexp_sum_anchor_2_sensitivity * case) / (1.0 + rest_sum_anchor_3)
             for j_91 in range(n):
                 factor_16 = factor_15 * exp_sum_anchor_2[j_91] * np.float64(sum_anchor_2[row, j_91])
-                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, factor_16)
+                sum_scale_2_sensitivity_2_row[j_91] = factor_16
                 factor_18 = factor_17 * exp_sum_anchor[row, j_91] * np.float64(sum_anchor[row, j_91])
-                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, factor_18)
+                sum_scale_3_sensitivity_2_row[j_91] = factor_18
+            sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(sum_scale_2_sensitivity_2_row, n))
+            sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(sum_scale_3_sensitivity_2_row, n))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
@@ -4137,6 +3996,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
+    max_sum_anchor_now_row = np.empty((n,))
+    rest_sum_anchor_now_row = np.empty((n,))
+    max_sum_anchor_2_now_row = np.empty((n,))
+    rest_sum_anchor_2_now_row = np.empty((n,))
+    logsumexp_sum_anchor_tangent_now_row = np.empty((n,))
+    logsumexp_sum_anchor_2_tangent_now_row = np.empty((n,))
     seed = np.empty((n,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,))
@@ -4200,69 +4065,54 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_now = -np.inf
-            argmax_sum_anchor_now = 0
-            argmax_sum_anchor_now_best = -np.inf
             for j_2 in range(n):
                 sum_anchor_5 = np.float64(sum_anchor[row, j_2])
                 factor = scale * sum_anchor_5
-                if factor > max_sum_anchor_now or factor != factor:
-                    max_sum_anchor_now = factor
-                if factor > argmax_sum_anchor_now_best:
-                    argmax_sum_anchor_now_best = factor
-                    argmax_sum_anchor_now = j_2
+                max_sum_anchor_now_row[j_2] = factor
+            max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
+            argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[row] = argmax_sum_anchor_now
             sum_anchor_6 = np.float64(sum_anchor[row, argmax_sum_anchor_now])
             sum_anchor_entry_2[i] = sum_anchor_6
-            rest_sum_anchor_now = 0.0
-            rest_sum_anchor_now_lost = 0.0
             for j_111 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
                 exp_sum_anchor[row, j_111] = exp_sum_anchor_now
-                if j_111 != argmax_sum_anchor_now:
-                    rest_sum_anchor_now, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now, rest_sum_anchor_now_lost, exp_sum_anchor_now)
+                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor_now else 0.0)
                 sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
-            rest_sum_anchor_now = _completed(rest_sum_anchor_now, rest_sum_anchor_now_lost)
+            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            max_sum_anchor_2_now = -np.inf
-            argmax_sum_anchor_2_now = 0
-            argmax_sum_anchor_2_now_best = -np.inf
             for j_6 in range(n):
                 sum_anchor_2_2 = np.float64(sum_anchor_2[row, j_6])
                 factor_2 = scale * sum_anchor_2_2
-                if factor_2 > max_sum_anchor_2_now or factor_2 != factor_2:
-                    max_sum_anchor_2_now = factor_2
-                if factor_2 > argmax_sum_anchor_2_now_best:
-                    argmax_sum_anchor_2_now_best = factor_2
-                    argmax_sum_anchor_2_now = j_6
+                max_sum_anchor_2_now_row[j_6] = factor_2
+            max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
+            argmax_sum_anchor_2_now = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
             argmax_sum_anchor_2[row] = argmax_sum_anchor_2_now
             sum_anchor_2_3 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_now])
             sum_anchor_2_entry_4[i] = sum_anchor_2_3
-            rest_sum_anchor_2_now = 0.0
-            rest_sum_anchor_2_now_lost = 0.0
             for j_113 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
                 exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
-                if j_113 != argmax_sum_anchor_2_now:
-                    rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost, exp_sum_anchor_2_now)
-            rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now, rest_sum_anchor_2_now_lost)
+                rest_sum_anchor_2_now_row[j_113] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2_now else 0.0)
+            rest_sum_anchor_2_now = _block_sum(rest_sum_anchor_2_now_row, n)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
             max_sum_anchor_3 = max_sum_anchor[i]
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term = max_sum_anchor_3 - max_sum_anchor_2_now + _log1p(rest_sum_anchor_3) - _log1p(rest_sum_anchor_2_now)
             decay = (_raised_decay(term) * 5.421010862427522e-20)
-            factor_3 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_3) if term >= 0 else ((1.0 / (1.0 + decay))) if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            inverse = (1.0 / (1.0 + decay))
+            factor_3 = inverse * decay
+            sigmoid_minus = ((factor_3) if term >= 0 else inverse if term < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = seed_2 * sigmoid_minus / (1.0 + rest_sum_anchor_2_now)
-            sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = ((inverse) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = seed_2 * sigmoid_plus / (1.0 + rest_sum_anchor_3)
             for d_10 in range(d):
                 a = np.float64(anchor[i, d_10])
@@ -4298,8 +4148,6 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             seed_3 = seed[i]
             factor_6 = seed_3 * sum_anchor_tangent[row, i]
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_6)
-            logsumexp_sum_anchor_tangent_now = 0.0
-            logsumexp_sum_anchor_tangent_now_lost = 0.0
             rest_sum_anchor_5 = rest_sum_anchor[i]
             term_4 = 1.0 + rest_sum_anchor_5
             factor_7 = scale * sum_anchor_tangent_2
@@ -4308,8 +4156,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_5 = factor_7 + factor_8
             for j_99 in range(n):
                 factor_9 = exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[row, j_99] + direction_parameters[0] * np.float64(sum_anchor[row, j_99]) - term_5) / term_4
-                logsumexp_sum_anchor_tangent_now, logsumexp_sum_anchor_tangent_now_lost = _plus(logsumexp_sum_anchor_tangent_now, logsumexp_sum_anchor_tangent_now_lost, factor_9)
-            logsumexp_sum_anchor_tangent_now = _completed(logsumexp_sum_anchor_tangent_now, logsumexp_sum_anchor_tangent_now_lost)
+                logsumexp_sum_anchor_tangent_now_row[j_99] = factor_9
+            logsumexp_sum_anchor_tangent_now = _block_sum(logsumexp_sum_anchor_tangent_now_row, n)
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
             for j_2 in range(n):
                 sum_anchor_8 = np.float64(sum_anchor[row, j_2])
@@ -4328,8 +4176,6 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             argmax_sum_anchor_2_2 = argmax_sum_anchor_2[row]
             sum_anchor_2_tangent_2 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_2]
             sum_anchor_2_tangent_entry_3[i] = sum_anchor_2_tangent_2
-            logsumexp_sum_anchor_2_tangent_now = 0.0
-            logsumexp_sum_anchor_2_tangent_now_lost = 0.0
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
             term_6 = 1.0 + rest_sum_anchor_2_3
             factor_10 = scale * sum_anchor_2_tangent_2
@@ -4338,8 +4184,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_7 = factor_10 + factor_11
             for j_101 in range(n):
                 factor_12 = np.float64(exp_sum_anchor_2[row, j_101]) * (scale * sum_anchor_2_tangent[row, j_101] + direction_parameters[0] * np.float64(sum_anchor_2[row, j_101]) - term_7) / term_6
-                logsumexp_sum_anchor_2_tangent_now, logsumexp_sum_anchor_2_tangent_now_lost = _plus(logsumexp_sum_anchor_2_tangent_now, logsumexp_sum_anchor_2_tangent_now_lost, factor_12)
-            logsumexp_sum_anchor_2_tangent_now = _completed(logsumexp_sum_anchor_2_tangent_now, logsumexp_sum_anchor_2_tangent_now_lost)
+                logsumexp_sum_anchor_2_tangent_now_row[j_101] = factor_12
+            logsumexp_sum_anchor_2_tangent_now = _block_sum(logsumexp_sum_anchor_2_tangent_now_row, n)
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now
             term_8 = logsumexp_sum_anchor_2_tangent_now + factor_10 + factor_11
             max_sum_anchor_4 = max_sum_anchor[i]
@@ -4347,8 +4193,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_6 = rest_sum_anchor[i]
             term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
             decay_2 = (_raised_decay(term_9) * 5.421010862427522e-20)
-            factor_13 = decay_2 / (1.0 + decay_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_9 >= 0 else factor_13 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            inverse_2 = (1.0 / (1.0 + decay_2))
+            factor_13 = inverse_2 * decay_2
+            sigmoid_plus_2 = ((inverse_2) if term_9 >= 0 else factor_13 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_14 = term_8 * sigmoid_plus_2 / term_6
             logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
             argmax_sum_anchor_4 = argmax_sum_anchor[row]
@@ -4359,7 +4206,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_10 = logsumexp_sum_anchor_tangent_2 + factor_15 + factor_16
             factor_17 = -term_10 * sigmoid_plus_2 / term_6
             seed_4 = seed[i]
-            sigmoid_minus_2 = ((factor_13) if term_9 >= 0 else ((1.0 / (1.0 + decay_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_13) if term_9 >= 0 else inverse_2 if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_18 = seed_4 * sigmoid_minus_2
             term_11 = 1.0 + rest_sum_anchor_6
             factor_20 = term_10 * sigmoid_minus_2 / term_11
@@ -4413,10 +4260,11 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
             term_14 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2_5)
             decay_3 = (_raised_decay(term_14) * 5.421010862427522e-20)
-            factor_30 = decay_3 / (1.0 + decay_3)
-            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_14 >= 0 else factor_30 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            inverse_3 = (1.0 / (1.0 + decay_3))
+            factor_30 = inverse_3 * decay_3
+            sigmoid_plus_3 = ((inverse_3) if term_14 >= 0 else factor_30 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_15 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_3 / term_13
-            sigmoid_minus_3 = ((factor_30) if term_14 >= 0 else ((1.0 / (1.0 + decay_3))) if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_3 = ((factor_30) if term_14 >= 0 else inverse_3 if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_31 = scale * sigmoid_plus_3
             factor_32 = scale * term_15
             factor_33 = scale * sigmoid_minus_3
@@ -4430,7 +4278,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_11 = np.float64(sum_anchor[row, argmax_sum_anchor_5])
             factor_37 = direction_parameters[0] * sum_anchor_11
             term_16 = logsumexp_sum_anchor_tangent_3 + factor_36 + factor_37
-            factor_38 = scale * term_16 * sigmoid_plus_3 * sigmoid_minus_3
+            factor_38 = scale * term_16 * sigmoid_minus_3 * sigmoid_plus_3
             factor_39 = -exp_sum_anchor_own_2 / term_13
             logsumexp_sum_anchor_2_tangent_2 = logsumexp_sum_anchor_2_tangent[i]
             argmax_sum_anchor_2_3 = argmax_sum_anchor_2[row]
@@ -4439,7 +4287,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_2_6 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_3])
             factor_41 = direction_parameters[0] * sum_anchor_2_6
             term_17 = logsumexp_sum_anchor_2_tangent_2 + factor_40 + factor_41
-            factor_42 = scale * term_17 * sigmoid_plus_3 * sigmoid_minus_3
+            factor_42 = scale * term_17 * sigmoid_minus_3 * sigmoid_plus_3
             for d_8 in range(d):
                 sum_anchor_4_tangent_part2 = np.float64(sum_anchor_4_tangent_part2_product[row, d_8]) / term_13  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_4_tangent = sum_anchor_4_tangent_part2 + np.float64(sum_anchor_4_tangent_part1[row, d_8])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
@@ -4460,18 +4308,19 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         rest_sum_anchor_2_6 = rest_sum_anchor_2[i]
         term_18 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_6)
         decay_4 = (_raised_decay(term_18) * 5.421010862427522e-20)
-        factor_43 = decay_4 / (1.0 + decay_4)
-        sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_18 >= 0 else factor_43 if term_18 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        inverse_4 = (1.0 / (1.0 + decay_4))
+        factor_43 = inverse_4 * decay_4
+        sigmoid_plus_4 = ((inverse_4) if term_18 >= 0 else factor_43 if term_18 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_19 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_4 / (1.0 + rest_sum_anchor_8)
         factor_44 = seed_6 * term_19
         factor_45 = scale * seed_6 * term_19
         softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
         factor_46 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
         logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
-        sigmoid_minus_4 = ((factor_43) if term_18 >= 0 else ((1.0 / (1.0 + decay_4))) if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_47 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
+        sigmoid_minus_4 = ((factor_43) if term_18 >= 0 else inverse_4 if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_47 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i]) * sigmoid_minus_4 * sigmoid_plus_4 / (1.0 + rest_sum_anchor_8)
         logsumexp_sum_anchor_2_tangent_3 = logsumexp_sum_anchor_2_tangent[i]
-        factor_48 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
+        factor_48 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]) * sigmoid_minus_4 * sigmoid_plus_4 / (1.0 + rest_sum_anchor_8)
         for d_9 in range(d):
             a_3 = np.float64(anchor[i, d_9])
             v_a_2 = np.float64(direction_anchor[i, d_9])

@@ -66,6 +66,16 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp(x):
     """Return exp(x)."""
@@ -154,6 +164,18 @@ def _completed(total: float, lost: float) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
+
+
+@njit(nogil=True, error_model="numpy")
 def _decay_of_sum(terms) -> float:
     """exp(-|x|) of a sum, multiplied by what rounding took from the sum."""
     total, lost = 0.0, 0.0
@@ -176,19 +198,18 @@ def value(data_score, noise_score, data_log_noise, noise_log_noise, sample_weigh
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    sum_noise_log_noise_row = np.empty((k,))
     total = 0.0
     log_value = _log(k)
     factor = -log_value
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        sum_noise_log_noise = 0.0
-        sum_noise_log_noise_lost = 0.0
         for q_1 in range(k):
             v = np.float64(noise_score[i, q_1])
             b = np.float64(noise_log_noise[i, q_1])
             term = -_log1p_unit(_decay_of_sum((-v, b, log_value))) - _positive_part(v - b + factor)
-            sum_noise_log_noise, sum_noise_log_noise_lost = _plus(sum_noise_log_noise, sum_noise_log_noise_lost, term)
-        sum_noise_log_noise = _completed(sum_noise_log_noise, sum_noise_log_noise_lost)
+            sum_noise_log_noise_row[q_1] = term
+        sum_noise_log_noise = _block_sum(sum_noise_log_noise_row, k)
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
         loss = -sum_noise_log_noise + _log1p_unit(_decay_of_sum((-u, a, log_value))) + _positive_part(a - u + log_value)
@@ -206,6 +227,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
     k = noise_score.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    sum_noise_log_noise_row = np.empty((k,))
     total = 0.0
     log_value = _log(k)
     factor = -log_value
@@ -215,19 +237,19 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
         decay_of_sum_value = _decay_of_sum((-u, a, log_value))
+        inverse = (1.0 / (1.0 + decay_of_sum_value))
         term = a - u + log_value
-        sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if term >= 0 else (decay_of_sum_value / (1.0 + decay_of_sum_value)) if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
+        sigmoid_plus = ((inverse) if term >= 0 else (decay_of_sum_value * inverse) if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         gradient_data_score[i] = -seed * sigmoid_plus
-        sum_noise_log_noise = 0.0
-        sum_noise_log_noise_lost = 0.0
         for q_1 in range(k):
             v = np.float64(noise_score[i, q_1])
             b = np.float64(noise_log_noise[i, q_1])
             decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
             term_2 = -_log1p_unit(decay_of_sum_value_2) - _positive_part(v - b + factor)
-            sum_noise_log_noise, sum_noise_log_noise_lost = _plus(sum_noise_log_noise, sum_noise_log_noise_lost, term_2)
-            gradient_noise_score[i, q_1] = seed * ((decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)
-        sum_noise_log_noise = _completed(sum_noise_log_noise, sum_noise_log_noise_lost)
+            sum_noise_log_noise_row[q_1] = term_2
+            inverse_2 = (1.0 / (1.0 + decay_of_sum_value_2))
+            gradient_noise_score[i, q_1] = seed * ((decay_of_sum_value_2 * inverse_2) if b - v + log_value >= 0 else inverse_2 if b - v + log_value < 0.0 else np.nan)
+        sum_noise_log_noise = _block_sum(sum_noise_log_noise_row, k)
         loss = -sum_noise_log_noise + _log1p_unit(decay_of_sum_value) + _positive_part(term)
         factor_2 = loss * sample_weight
         total += factor_2
@@ -249,20 +271,22 @@ def gradient_and_hessian(data_score, noise_score, data_log_noise, noise_log_nois
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
         decay_of_sum_value = _decay_of_sum((-u, a, log_value))
-        factor = decay_of_sum_value / (1.0 + decay_of_sum_value)
-        sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
+        inverse = (1.0 / (1.0 + decay_of_sum_value))
+        factor = decay_of_sum_value * inverse
+        sigmoid_plus = ((inverse) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         gradient_data_score[i] = -seed * sigmoid_plus
-        sigmoid_minus = ((factor) if a - u + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
-        hessian_data_score[i] = seed * sigmoid_plus * sigmoid_minus
+        sigmoid_minus = ((factor) if a - u + log_value >= 0 else inverse if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
+        hessian_data_score[i] = seed * sigmoid_minus * sigmoid_plus
         for k_2 in range(k):
             v = np.float64(noise_score[i, k_2])
             b = np.float64(noise_log_noise[i, k_2])
             decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
-            factor_2 = decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)
-            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
+            inverse_2 = (1.0 / (1.0 + decay_of_sum_value_2))
+            factor_2 = decay_of_sum_value_2 * inverse_2
+            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else inverse_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
             gradient_noise_score[i, k_2] = seed * sigmoid_minus_2
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
-            hessian_noise_score[i, k_2] = seed * sigmoid_plus_2 * sigmoid_minus_2
+            sigmoid_plus_2 = ((inverse_2) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
+            hessian_noise_score[i, k_2] = seed * sigmoid_minus_2 * sigmoid_plus_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -279,16 +303,18 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
         decay_of_sum_value = _decay_of_sum((-u, a, log_value))
-        factor = decay_of_sum_value / (1.0 + decay_of_sum_value)
-        sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
-        sigmoid_minus = ((factor) if a - u + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
-        product_data_score[i] = seed * v_u * sigmoid_plus * sigmoid_minus
+        inverse = (1.0 / (1.0 + decay_of_sum_value))
+        factor = decay_of_sum_value * inverse
+        sigmoid_minus = ((factor) if a - u + log_value >= 0 else inverse if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
+        sigmoid_plus = ((inverse) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
+        product_data_score[i] = seed * v_u * sigmoid_minus * sigmoid_plus
         for k_2 in range(k):
             v_v = np.float64(direction_noise_score[i, k_2])
             v = np.float64(noise_score[i, k_2])
             b = np.float64(noise_log_noise[i, k_2])
             decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
-            factor_2 = decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
-            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
-            product_noise_score[i, k_2] = seed * v_v * sigmoid_plus_2 * sigmoid_minus_2
+            inverse_2 = (1.0 / (1.0 + decay_of_sum_value_2))
+            factor_2 = decay_of_sum_value_2 * inverse_2
+            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else inverse_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
+            sigmoid_plus_2 = ((inverse_2) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
+            product_noise_score[i, k_2] = seed * v_v * sigmoid_minus_2 * sigmoid_plus_2

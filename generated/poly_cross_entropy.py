@@ -67,6 +67,29 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp(x):
     """Return exp(x)."""
@@ -136,6 +159,37 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
+
+
+@njit(nogil=True, error_model="numpy")
+def _largest(row, count: int) -> float:
+    """Return the largest of the first numbers of a row, NaN where there is one."""
+    most = -math.inf
+    for k in range(count):
+        most = _larger(most, row[k])
+    return most
+
+
+@njit(nogil=True, error_model="numpy")
+def _place_of(x: float, row, count: int) -> int:
+    """Return the first place of a number in a row, or 0."""
+    place = count
+    for k in range(count):
+        here = k if row[k] == x else count
+        place = min(place, here)
+    return place if place < count else 0
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
@@ -153,27 +207,21 @@ def value(logits, label, epsilon, sample_weights, value_out):
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_12 in range(c):
             z_2 = np.float64(logits[i, k_12])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_12 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
+            rest_logits_row[k_12] = ((exp_logits) if k_12 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         y = label[i]
         z_y = np.float64(logits[i, y])
         loss = epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits) + (max_logits - z_y) + _log1p(rest_logits)
@@ -191,30 +239,24 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
     exp_logits = np.empty((c,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_12 in range(c):
             z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
-            if k_12 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
+            rest_logits_row[k_12] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -239,29 +281,23 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
     exp_logits = np.empty((c,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_12 in range(c):
             z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
-            if k_12 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
+            rest_logits_row[k_12] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -286,40 +322,32 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
+    logsumexp_logits_tangent_centred_row = np.empty((c,))
     exp_logits = np.empty((c,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_12 in range(c):
             z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
-            if k_12 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
-        logsumexp_logits_tangent_centred = 0.0
-        logsumexp_logits_tangent_centred_lost = 0.0
+            rest_logits_row[k_12] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor = -(v_z_2 - v_z_2)
         for k_11 in range(c):
             v_z = np.float64(direction_logits[i, k_11])
             factor_2 = exp_logits[k_11] * ((v_z - v_z_2) + factor) / term
-            if k_11 != argmax_logits:
-                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_2)
-        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
+            logsumexp_logits_tangent_centred_row[k_11] = ((factor_2) if k_11 != argmax_logits else 0.0)
+        logsumexp_logits_tangent_centred = _block_sum(logsumexp_logits_tangent_centred_row, c)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -341,29 +369,23 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
     sum_epsilon = 0.0
     sum_epsilon_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_12 in range(c):
             z_2 = np.float64(logits[i, k_12])
             exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            if k_12 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
+            rest_logits_row[k_12] = ((exp_logits) if k_12 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         y = label[i]
         z_y = np.float64(logits[i, y])
         factor = seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
@@ -379,35 +401,27 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
+    max_logits_row = np.empty((c,))
+    rest_logits_row = np.empty((c,))
+    logsumexp_logits_tangent_row = np.empty((c,))
+    logsumexp_logits_tangent_centred_row = np.empty((c,))
     exp_logits = np.empty((c,))
     sum_epsilon_tangent = 0.0
     sum_epsilon_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        max_logits = -np.inf
-        argmax_logits = 0
-        argmax_logits_best = -np.inf
         for k_1 in range(c):
             z = np.float64(logits[i, k_1])
-            if z > max_logits or z != z:
-                max_logits = z
-            if z > argmax_logits_best:
-                argmax_logits_best = z
-                argmax_logits = k_1
-        rest_logits = 0.0
-        rest_logits_lost = 0.0
+            max_logits_row[k_1] = z
+        max_logits = _largest(max_logits_row, c)
+        argmax_logits = _place_of(max_logits, max_logits_row, c)
         for k_12 in range(c):
             z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
-            if k_12 != argmax_logits:
-                rest_logits, rest_logits_lost = _plus(rest_logits, rest_logits_lost, exp_logits_now)
-        rest_logits = _completed(rest_logits, rest_logits_lost)
-        logsumexp_logits_tangent = 0.0
-        logsumexp_logits_tangent_lost = 0.0
-        logsumexp_logits_tangent_centred = 0.0
-        logsumexp_logits_tangent_centred_lost = 0.0
+            rest_logits_row[k_12] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
+        rest_logits = _block_sum(rest_logits_row, c)
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
@@ -416,12 +430,11 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
             v_z = np.float64(direction_logits[i, k_8])
             difference_value = (v_z - v_z_2)
             factor = exp_logits_2 * difference_value / term
-            logsumexp_logits_tangent, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent, logsumexp_logits_tangent_lost, factor)
+            logsumexp_logits_tangent_row[k_8] = factor
             factor_3 = exp_logits_2 * (difference_value + factor_2) / term
-            if k_8 != argmax_logits:
-                logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost, factor_3)
-        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent, logsumexp_logits_tangent_lost)
-        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred, logsumexp_logits_tangent_centred_lost)
+            logsumexp_logits_tangent_centred_row[k_8] = ((factor_3) if k_8 != argmax_logits else 0.0)
+        logsumexp_logits_tangent = _block_sum(logsumexp_logits_tangent_row, c)
+        logsumexp_logits_tangent_centred = _block_sum(logsumexp_logits_tangent_centred_row, c)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)

@@ -68,6 +68,29 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
+@intrinsic
+def _add_in_lanes(typing_context, a, b):
+    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return a(a, b), build
+
+
+@intrinsic
+def _larger(typing_context, a, b):
+    """Return the larger of two numbers, NaN where either is."""
+
+    def build(context, builder, signature, arguments):
+        kind = arguments[0].type
+        signature = type(builder.function.function_type)(kind, [kind] * 2)
+        function = builder.module.declare_intrinsic("llvm.maximum", [kind], signature)
+        return builder.call(function, arguments)
+
+    return a(a, b), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp(x):
     """Return exp(x)."""
@@ -109,6 +132,37 @@ def _completed(total: float, lost: float) -> float:
     return total + lost if lost == lost else total
 
 
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
+
+
+@njit(nogil=True, error_model="numpy")
+def _largest(row, count: int) -> float:
+    """Return the largest of the first numbers of a row, NaN where there is one."""
+    most = -math.inf
+    for k in range(count):
+        most = _larger(most, row[k])
+    return most
+
+
+@njit(nogil=True, error_model="numpy")
+def _place_of(x: float, row, count: int) -> int:
+    """Return the first place of a number in a row, or 0."""
+    place = count
+    for k in range(count):
+        here = k if row[k] == x else count
+        place = min(place, here)
+    return place if place < count else 0
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _exp_difference(a: float, b: float) -> float:
     """exp(a - b), multiplied by what rounding took from the difference."""
@@ -133,6 +187,10 @@ def value(logits, label, smooth, sample_weights, value_out):
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    max_logits_now_row = np.empty((c,))
+    sum_logsumexp_logits_2_now_row = np.empty((m,))
+    lack_logsumexp_logits_2_now_row = np.empty((m,))
+    total_row = np.empty((c,))
     sample_weight = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -149,16 +207,11 @@ def value(logits, label, smooth, sample_weights, value_out):
             sample_weight[k] = sample_weight_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
-            max_logits_now = -np.inf
-            argmax_logits_now = 0
-            argmax_logits_now_best = -np.inf
             for a_2 in range(c):
                 z = np.float64(logits[i, a_2, q_1])
-                if z > max_logits_now or z != z:
-                    max_logits_now = z
-                if z > argmax_logits_now_best:
-                    argmax_logits_now_best = z
-                    argmax_logits_now = a_2
+                max_logits_now_row[a_2] = z
+            max_logits_now = _largest(max_logits_now_row, c)
+            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -172,18 +225,13 @@ def value(logits, label, smooth, sample_weights, value_out):
                 if a_56 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         for k in range(c):
-            sum_logsumexp_logits_2_now = 0.0
-            sum_logsumexp_logits_2_now_lost = 0.0
-            lack_logsumexp_logits_2_now = 0.0
-            lack_logsumexp_logits_2_now_lost = 0.0
             for q_4 in range(m):
                 factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
+                sum_logsumexp_logits_2_now_row[q_4] = factor
                 y_2 = label[i, q_4]
-                if y_2 != k:
-                    lack_logsumexp_logits_2_now, lack_logsumexp_logits_2_now_lost = _plus(lack_logsumexp_logits_2_now, lack_logsumexp_logits_2_now_lost, factor)
-            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
-            lack_logsumexp_logits_2_now = _completed(lack_logsumexp_logits_2_now, lack_logsumexp_logits_2_now_lost)
+                lack_logsumexp_logits_2_now_row[q_4] = ((factor) if y_2 != k else 0.0)
+            sum_logsumexp_logits_2_now = _block_sum(sum_logsumexp_logits_2_now_row, m)
+            lack_logsumexp_logits_2_now = _block_sum(lack_logsumexp_logits_2_now_row, m)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             lack_logsumexp_logits_2[k] = lack_logsumexp_logits_2_now
         lack_logsumexp_logits[:] = 0.0
@@ -195,9 +243,10 @@ def value(logits, label, smooth, sample_weights, value_out):
             term = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
             loss = ((1.0) if term == 0 else (_ratio(lack_logsumexp_logits[k] + lack_logsumexp_logits_2[k], term)) if term == term else np.nan)
             factor_2 = loss * sample_weight[k]
-            total += factor_2
+            total_row[k] = factor_2
             if wanted:
                 value_out[i, k] = factor_2
+        total += _block_sum(total_row, c)
     return total
 
 
@@ -209,6 +258,9 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
+    max_logits_now_row = np.empty((c,))
+    sum_logsumexp_logits_2_now_row = np.empty((m,))
+    lack_logsumexp_logits_2_row = np.empty((m,))
     sample_weight = np.empty((c,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
@@ -232,16 +284,11 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
-            max_logits_now = -np.inf
-            argmax_logits_now = 0
-            argmax_logits_now_best = -np.inf
             for a_2 in range(c):
                 z = np.float64(logits[i, a_2, q_1])
-                if z > max_logits_now or z != z:
-                    max_logits_now = z
-                if z > argmax_logits_now_best:
-                    argmax_logits_now_best = z
-                    argmax_logits_now = a_2
+                max_logits_now_row[a_2] = z
+            max_logits_now = _largest(max_logits_now_row, c)
+            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -265,18 +312,13 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             argmax_logits_3 = argmax_logits[q_1]
             lack_logsumexp_logits[y_2] += ((rest_logits_2) if argmax_logits_3 == y_2 else (1.0 + rest_logits_2 - exp_logits_y) if argmax_logits_3 == argmax_logits_3 else np.nan) / (1.0 + rest_logits_2)
         for k in range(c):
-            sum_logsumexp_logits_2_now = 0.0
-            sum_logsumexp_logits_2_now_lost = 0.0
-            lack_logsumexp_logits_2 = 0.0
-            lack_logsumexp_logits_2_lost = 0.0
             for q_4 in range(m):
                 factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
+                sum_logsumexp_logits_2_now_row[q_4] = factor
                 y_3 = label[i, q_4]
-                if y_3 != k:
-                    lack_logsumexp_logits_2, lack_logsumexp_logits_2_lost = _plus(lack_logsumexp_logits_2, lack_logsumexp_logits_2_lost, factor)
-            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
-            lack_logsumexp_logits_2 = _completed(lack_logsumexp_logits_2, lack_logsumexp_logits_2_lost)
+                lack_logsumexp_logits_2_row[q_4] = ((factor) if y_3 != k else 0.0)
+            sum_logsumexp_logits_2_now = _block_sum(sum_logsumexp_logits_2_now_row, m)
+            lack_logsumexp_logits_2 = _block_sum(lack_logsumexp_logits_2_row, m)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
             sum_logsumexp_logits_3_weighed_now = seed[k] * _ratio(1.0, term) * _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
@@ -322,6 +364,8 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    max_logits_now_row = np.empty((c,))
+    sum_logsumexp_logits_2_now_row = np.empty((m,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -350,16 +394,11 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
-            max_logits_now = -np.inf
-            argmax_logits_now = 0
-            argmax_logits_now_best = -np.inf
             for a_2 in range(c):
                 z = np.float64(logits[i, a_2, q_1])
-                if z > max_logits_now or z != z:
-                    max_logits_now = z
-                if z > argmax_logits_now_best:
-                    argmax_logits_now_best = z
-                    argmax_logits_now = a_2
+                max_logits_now_row[a_2] = z
+            max_logits_now = _largest(max_logits_now_row, c)
+            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -378,12 +417,10 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
         sum_logsumexp_logits_3[:] = 0.0
         for k in range(c):
-            sum_logsumexp_logits_2_now = 0.0
-            sum_logsumexp_logits_2_now_lost = 0.0
             for q_4 in range(m):
                 factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
-            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
+                sum_logsumexp_logits_2_now_row[q_4] = factor
+            sum_logsumexp_logits_2_now = _block_sum(sum_logsumexp_logits_2_now_row, m)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
@@ -469,6 +506,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    max_logits_now_row = np.empty((c,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -495,16 +533,11 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
-            max_logits_now = -np.inf
-            argmax_logits_now = 0
-            argmax_logits_now_best = -np.inf
             for a_2 in range(c):
                 z = np.float64(logits[i, a_2, q_1])
-                if z > max_logits_now or z != z:
-                    max_logits_now = z
-                if z > argmax_logits_now_best:
-                    argmax_logits_now_best = z
-                    argmax_logits_now = a_2
+                max_logits_now_row[a_2] = z
+            max_logits_now = _largest(max_logits_now_row, c)
+            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -633,6 +666,8 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    max_logits_now_row = np.empty((c,))
+    sum_logsumexp_logits_2_row = np.empty((m,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -651,16 +686,11 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
-            max_logits_now = -np.inf
-            argmax_logits_now = 0
-            argmax_logits_now_best = -np.inf
             for a_2 in range(c):
                 z = np.float64(logits[i, a_2, q_1])
-                if z > max_logits_now or z != z:
-                    max_logits_now = z
-                if z > argmax_logits_now_best:
-                    argmax_logits_now_best = z
-                    argmax_logits_now = a_2
+                max_logits_now_row[a_2] = z
+            max_logits_now = _largest(max_logits_now_row, c)
+            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
@@ -678,12 +708,10 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
         for k in range(c):
-            sum_logsumexp_logits_2 = 0.0
-            sum_logsumexp_logits_2_lost = 0.0
             for q_4 in range(m):
                 factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2, sum_logsumexp_logits_2_lost = _plus(sum_logsumexp_logits_2, sum_logsumexp_logits_2_lost, factor)
-            sum_logsumexp_logits_2 = _completed(sum_logsumexp_logits_2, sum_logsumexp_logits_2_lost)
+                sum_logsumexp_logits_2_row[q_4] = factor
+            sum_logsumexp_logits_2 = _block_sum(sum_logsumexp_logits_2_row, m)
             seed_2 = seed[k]
             term = sum_logsumexp_logits_2 + smooth + sum_mask[k]
             ratio_value = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
@@ -705,6 +733,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     c = logits.shape[1]
     m = logits.shape[2]
     weighted = sample_weights.size > 0
+    max_logits_now_row = np.empty((c,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -735,16 +764,11 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             seed[k] = seed_now
         sum_mask[:] = 0.0
         for q_1 in range(m):
-            max_logits_now = -np.inf
-            argmax_logits_now = 0
-            argmax_logits_now_best = -np.inf
             for a_2 in range(c):
                 z = np.float64(logits[i, a_2, q_1])
-                if z > max_logits_now or z != z:
-                    max_logits_now = z
-                if z > argmax_logits_now_best:
-                    argmax_logits_now_best = z
-                    argmax_logits_now = a_2
+                max_logits_now_row[a_2] = z
+            max_logits_now = _largest(max_logits_now_row, c)
+            argmax_logits_now = _place_of(max_logits_now, max_logits_now_row, c)
             max_logits[q_1] = max_logits_now
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]

@@ -30,8 +30,8 @@ def load(name: str, package: str | Path | None = None, accuracy: str = "exact") 
     package : str or Path, optional
         A folder of modules generated from a user's own definitions.
     accuracy : str
-        ``"exact"``: float32 is computed in float64 and rounded once. ``"fast"``: the elementwise losses compute float32
-        in float32, to the accuracy that their evidence states; float64, and the other losses, are as in ``"exact"``.
+        ``"exact"``: float32 is computed in float64 and rounded once. ``"fast"``: float32 is computed in
+        float32, to the accuracy that the evidence states; float64 is as in ``"exact"``.
 
     Returns
     -------

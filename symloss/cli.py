@@ -158,6 +158,7 @@ def _table(verdicts: Sequence[pipeline.Verdict]) -> Table:
         kinds += [("fast", list(verdict.fast), "max_conditioned")] if verdict.fast else []
         for kind, rows, key in kinds:
             first = kind == "float64"
+            status = {"float64": verdict.status, "fast": verdict.fast_status}
 
             def worst(quantity: str, rows: list[dict[str, Any]] = rows, key: str = key) -> str:
                 found = [float(r[key]) for r in rows if r["quantity"] == quantity]
@@ -167,7 +168,7 @@ def _table(verdicts: Sequence[pipeline.Verdict]) -> Table:
             table.add_row(
                 verdict.name if first else "", kind, worst("value"), worst("gradient"),
                 worst("hessian_diagonal"), worst("hessian_product"), str(sum(r["false_zeros"] for r in rows)),
-                f"{held}/{len(verdict.claims)}" if first else "", SIGNS[verdict.status] if first else "",
+                f"{held}/{len(verdict.claims)}" if first else "", SIGNS[status[kind]] if kind in status else "",
             )  # fmt: skip
     return table
 

@@ -115,14 +115,9 @@ def derive(definition: Definition) -> Derived:
     stable = whole_quotients(definition, centred(carefully(definition, folded.program)))
     kernels = lower(definition, stable)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
-    quick = lower(definition, whole_quotients(definition, centred(folded.program))) if has_fast(definition) else ()
+    fast = lower(definition, whole_quotients(definition, centred(folded.program)))
     variants = tuple(map(derive, definition.variants))
-    return Derived(definition, lifted.program, folded.program, kernels, quick, trace, digest_of(definition), variants)
-
-
-def has_fast(definition: Definition) -> bool:
-    """Tell whether a loss has kernels in float32 arithmetic; sums over rows are in float64 so far."""
-    return definition.elementwise
+    return Derived(definition, lifted.program, folded.program, kernels, fast, trace, digest_of(definition), variants)
 
 
 def digest_of(definition: Definition) -> str:
@@ -147,9 +142,9 @@ def render(derived: Derived) -> dict[str, str]:
     variants = tuple((d.definition, d.kernels) for d in everything)
     fast = tuple((d.definition, d.fast) for d in everything)
     formula = str(definition.formula)
-    narrow = render_module(definition, fast, formula, derived.digest, FLOAT32) if derived.fast else ""
-    return ({f"fast/{name}.py": narrow} if narrow else {}) | {
+    return {
         f"{name}.py": render_module(definition, variants, formula, derived.digest),
+        f"fast/{name}.py": render_module(definition, fast, formula, derived.digest, FLOAT32),
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }
@@ -194,13 +189,14 @@ class Verdict:
     file: Path
     peers: tuple[dict[str, Any], ...] = ()
     fast: tuple[dict[str, Any], ...] = ()
+    fast_status: str = "passed"
 
 
 def hashes_of(definition: Definition, output: Path) -> dict[str, str]:
     """Return the hashes that evidence must carry to speak of this definition and its kernel."""
     kernel = file_hash(output / f"{definition.name}.py")
-    found = {"definition": digest_of(definition), "rules": rules_digest(), "kernel": kernel}
-    return found | ({"fast": file_hash(output / "fast" / f"{definition.name}.py")} if has_fast(definition) else {})
+    fast = file_hash(output / "fast" / f"{definition.name}.py")
+    return {"definition": digest_of(definition), "rules": rules_digest(), "kernel": kernel, "fast": fast}
 
 
 def verify(
@@ -270,7 +266,7 @@ def _verify_one(
     path, hashes = folder / "evidence" / f"{definition.name}.json", hashes_of(definition, folder)
     package = None if output is None else folder
     loss = load(definition.name, package=package)
-    fast = load(definition.name, package=package, accuracy="fast") if has_fast(definition) else None
+    fast = load(definition.name, package=package, accuracy="fast")
     text = (folder / f"{definition.name}.py").read_text(encoding="utf-8")
     mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED)
     evidence = verify_loss(
@@ -282,7 +278,8 @@ def _verify_one(
     rows, narrow, checks, claims, others = (
         tuple(evidence[key]) for key in ("accuracy", "fast", "checks", "claims", "peers")
     )
-    return Verdict(definition.name, evidence["status"], rows, checks, claims, path, others, narrow)
+    status = "failed" if evidence["fast_status"] == "failed" else evidence["status"]
+    return Verdict(definition.name, status, rows, checks, claims, path, others, narrow, evidence["fast_status"])
 
 
 def _exhaustive(

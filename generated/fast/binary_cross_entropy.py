@@ -86,6 +86,7 @@ def _add_in_lanes(typing_context, a, b):
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
+    x = f32(x)
     x = -abs(x)
     x = f32(-149.0) if x < f32(-149.0) else x
     shifted = _fma(x, f32(1.4426950216293335), f32(12582912.0))
@@ -108,6 +109,7 @@ def _raised_decay(x):
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _log1p_unit(x):
     """Return log(1 + x) for x between 0 and 1."""
+    x = f32(x)
     p = f32(-0.003318479750305414)
     p = _fma(p, x, f32(0.0202045775949955))
     p = _fma(p, x, f32(-0.05766432359814644))
@@ -118,15 +120,6 @@ def _log1p_unit(x):
     p = _fma(p, x, f32(0.33330512046813965))
     p = _fma(p, x, f32(-0.4999993145465851))
     return _fma(x * x, p, x)
-
-
-@njit(nogil=True, error_model="numpy")
-def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block, added in lanes."""
-    total = f32(0.0)
-    for k in range(count):
-        total = _add_in_lanes(total, block[k])
-    return total
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -141,6 +134,18 @@ def _plus(total: float, lost: float, x: float):
 def _completed(total: float, lost: float) -> float:
     """Return a sum with what rounding took; an infinite sum has lost nothing."""
     return total + lost if lost == lost else total
+
+
+@njit(nogil=True, error_model="numpy")
+def _block_sum(block, count: int) -> float:
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    for start in range(np.uint64(0), stop, lanes):
+        part = block[start]
+        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+            part = _add_in_lanes(part, block[k])
+        total, lost = _plus(total, lost, part)
+    return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)

@@ -62,13 +62,13 @@ def exp_text(real: Format) -> str:
     """Return the source of ``_exp``."""
     t = _Text(real)
     top = t.number(710.0 if real is FLOAT64 else 89.0)
-    return _function("_exp(x)", "exp(x)", f"x = {top} if x > {top} else x", *_exp_lines(real, 0))
+    return _function(real, "_exp(x)", "exp(x)", f"x = {top} if x > {top} else x", *_exp_lines(real, 0))
 
 
 @cache
 def raised_decay_text(real: Format) -> str:
     """Return the source of ``_raised_decay``: an exponential that is multiplied before it could be subnormal."""
-    return _function("_raised_decay(x)", "2**64 exp(-abs(x))", "x = -abs(x)", *_exp_lines(real, RAISED))
+    return _function(real, "_raised_decay(x)", "2**64 exp(-abs(x))", "x = -abs(x)", *_exp_lines(real, RAISED))
 
 
 RAISED = 64
@@ -117,7 +117,7 @@ def log1p_unit_text(real: Format) -> str:
     if real is not FLOAT64:
         coefficients = _fitted(_log1p_rest, _log1p_weight, 0.0, 1.0, 8)
         return _function(
-            "_log1p_unit(x)", "log(1 + x) for x between 0 and 1",
+            real, "_log1p_unit(x)", "log(1 + x) for x between 0 and 1",
             *t.horner(coefficients, "x"),
             "return _fma(x * x, p, x)",
         )  # fmt: skip
@@ -125,7 +125,7 @@ def log1p_unit_text(real: Format) -> str:
         bound = mpmath.mpf(9) / 16  # from here up, 2 (1 + f) loses less
         high, low = real.split(mpmath.log(2), 11)
     return _function(
-        "_log1p_unit(x)", "log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)",
+        real, "_log1p_unit(x)", "log(1 + x) for x between 0 and 1: 1 + x is 1 + f, or 2 (1 + f)",
         f"upper = x > {t.rounded(bound)}",
         "f = 0.5 * x - 0.5 if upper else x",
         *_near_one(real, (bound / (2 + bound)) ** 2, 7, f"({t.number(low)} if upper else 0.0)", ""),
@@ -144,7 +144,7 @@ def _log1p_weight(x: mpmath.mpf) -> mpmath.mpf:
 @cache
 def log_text(real: Format) -> str:
     """Return the source of ``_log``."""
-    return _function("_log(x)", "log(x)", *_log_lines(real, "x", ""))
+    return _function(real, "_log(x)", "log(x)", *_log_lines(real, "x", ""))
 
 
 @cache
@@ -153,7 +153,7 @@ def log1p_text(real: Format) -> str:
     t = _Text(real)
     one = t.number(1.0)
     return _function(
-        "_log1p(x)", "log(1 + x) for x from 0 up",
+        real, "_log1p(x)", "log(1 + x) for x from 0 up",
         f"u = x + {one}",
         f"lost = x - (u - {one}) if x < {t.number(2.0**real.digits)} else {t.number(0.0)}",
         *_log_lines(real, "u", " - lost / u"),
@@ -214,8 +214,10 @@ def _atanh_weight(z: mpmath.mpf) -> mpmath.mpf:
     return s * z / (2 * mpmath.atanh(s))
 
 
-def _function(head: str, summary: str, *lines: str) -> str:
-    body = "\n".join(f"    {line}" for line in lines)
+def _function(real: Format, head: str, summary: str, *lines: str) -> str:
+    """Return the text of a function, which in float32 takes nothing else: its shifts depend on the format."""
+    first = () if real is FLOAT64 else ("x = f32(x)",)
+    body = "\n".join(f"    {line}" for line in (*first, *lines))
     return f'def {head}:\n    """Return {summary}."""\n{body}'
 
 

@@ -176,8 +176,8 @@ class Skip:
 
 
 Node = (
-    Assign | Begin | Finish | Update | Store | Buffer | Loop | Blocks | Chunks | Total | Extreme | Doubt | When | Multiply
-    | Columns | Skip
+    Assign | Begin | Finish | Update | Store | Buffer | Loop | Blocks | Chunks | Total | Extreme | Doubt | When
+    | Multiply | Columns | Skip
 )  # fmt: skip
 
 

@@ -80,6 +80,7 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
     scalars = frozenset(a.name for a in definition.parameters if a.kind == "real" and not a.axes) | {"loss_scale"}
     if real is not FLOAT64:
         loads |= {"sample_weights", "direction_parameters"}
+        loads |= {a.name for a in definition.parameters if a.kind == "real" and a.axes}
     used: set[str] = set()
     recipes: set[Recipe] = set()
     rendered = []

@@ -93,7 +93,7 @@ class NumbaPrinter(StrPrinter):
         return str(node.name)
 
     def _print_Size(self, node: Size) -> str:
-        return str(node.name)
+        return str(node.name) if self.real is FLOAT64 else f"f32({node.name})"
 
     def _print_Integer(self, node: sympy.Integer) -> str:
         return f"{int(node)}.0"
@@ -284,7 +284,9 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Begin():
                 operation, _, masked = node.op.partition("_")
                 searched = operation in ("argmax", "argmin")
-                lines.append(f"{pad}{node.name} = {'-1' if searched and masked else _STARTS[operation]}")
+                start = "-1" if searched and masked else _STARTS[operation]
+                narrow = operation in ("max", "min") and printer.real is not FLOAT64
+                lines.append(f"{pad}{node.name} = {f'f32({start})' if narrow else start}")
                 if operation == "compensated":
                     lines.append(f"{pad}{node.name}_lost = 0.0")
                 if searched:
@@ -357,7 +359,9 @@ def _total(node: Total, printer: NumbaPrinter) -> str:
     if node.op == "compensated":
         printer.used.add("_plus")
         return f"{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {added})"
-    return f"{node.name} {'=' if node.op == 'set' else '+='} {added}"
+    if node.op == "set":
+        return f"{node.name} = {added if printer.real is FLOAT64 else f'f32({added})'}"
+    return f"{node.name} += {added}"
 
 
 def _matrix(node: Matrix) -> str:

@@ -62,21 +62,21 @@ def verify_loss(
         The loss with kernels in float32 arithmetic.
     """
     rows = accuracy(definition, loss, SEED, count)
-    narrow = () if fast is None else accuracy(definition, fast, SEED, count, fast=True)
+    narrow = () if fast is None else accuracy(definition, fast, SEED, max(1, count // 3), fast=True)
     checks = (
         taylor(definition, loss, SEED),
         variants(definition, loss, SEED, set_threads),
         kinks(definition, loss, SEED),
     )
     claims = check_claims(definition, lookup, SEED, max(60, count // 4))
-    right = all(r.wrong == r.nans == 0 and r.points > 0 for r in (*rows, *narrow))
+    right = all(r.wrong == r.nans == 0 and r.points > 0 for r in rows)
     right = right and all(c.status == "passed" for c in checks)
     right = right and all(c["status"] != "refuted" for c in claims)
-    within = all(meets_bar(r, geometric(definition)) for r in rows) and all(meets_bar(r, True) for r in narrow)
-    within = within and all(c["status"] != "claimed" for c in claims)
+    within = all(meets_bar(r, geometric(definition)) for r in rows) and all(c["status"] != "claimed" for c in claims)
     status = ("passed" if within else "short") if right else "failed"
     return {
         "name": definition.name, "hashes": hashes, "seed": SEED, "status": status,
+        "fast_status": _fast_status(narrow),
         "versions": {
             "python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__,
             "sympy": sympy.__version__, "flint": flint.__version__,
@@ -85,6 +85,13 @@ def verify_loss(
         "checks": [asdict(c) for c in checks], "claims": claims,
         "mutants": list(mutants), "peers": list(peers), "exhaustive": list(exhaustive),
     }  # fmt: skip
+
+
+def _fast_status(rows: Sequence[Accuracy]) -> str:
+    """Return what the accuracy in float32 arithmetic amounts to; NaN for a finite result is a failure there too."""
+    if any(r.nans or not r.points for r in rows):
+        return "failed"
+    return "passed" if all(meets_bar(r, True) for r in rows) else "short"
 
 
 BARS = {"value": 4.0, "gradient": 4.0, "hessian_diagonal": 8.0, "hessian_product": 8.0}
@@ -128,4 +135,4 @@ def stale(path: Path, hashes: dict[str, str]) -> str:
     changed = [name for name, digest in hashes.items() if stored["hashes"].get(name) != digest]
     if changed:
         return f"the {' and the '.join(changed)} changed since"
-    return "it says that a check failed" if stored["status"] == "failed" else ""
+    return "it says that a check failed" if "failed" in (stored["status"], stored["fast_status"]) else ""
