@@ -653,7 +653,6 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     norm_label_sensitivity_2_now_row = np.empty((d,))
     norm_label_2_sensitivity_2_now_row = np.empty((d,))
     max_target_now_row = np.empty((c,))
-    rest_target_now_row = np.empty((c,))
     sum_norm_embedding_now_row = np.empty((d,))
     sum_norm_weight_row = np.empty((d,))
     sum_norm_weight_sensitivity_12_row = np.empty((d,))
@@ -918,9 +917,11 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             for k_354 in range(c):
                 exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)
                 exp_target[k_354] = exp_target_now
-                rest_target_now_row[k_354] = ((exp_target_now) if k_354 != argmax_target_now else 0.0)
                 sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
-            rest_target_now = _block_sum(rest_target_now_row, c)
+            exp_target_kept = exp_target[argmax_target_now]
+            exp_target[argmax_target_now] = 0.0
+            rest_target_now = _block_sum(exp_target, c)
+            exp_target[argmax_target_now] = exp_target_kept
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
             term_8 = 1.0 + rest_target_now
@@ -1346,7 +1347,6 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     scaled_label_row = np.empty((d,))
     scaled_label_2_row = np.empty((d,))
     max_target_row = np.empty((c,))
-    rest_target_row = np.empty((c,))
     sum_scale_3_row = np.empty((c,))
     logsumexp_target_sensitivity_2_row = np.empty((c,))
     sum_scale_3_sensitivity_joint_row = np.empty((c,))
@@ -1470,8 +1470,10 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             for k_354 in range(c):
                 exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target)
                 exp_target[k_354] = exp_target_now
-                rest_target_row[k_354] = ((exp_target_now) if k_354 != argmax_target else 0.0)
-            rest_target = _block_sum(rest_target_row, c)
+            exp_target_kept = exp_target[argmax_target]
+            exp_target[argmax_target] = 0.0
+            rest_target = _block_sum(exp_target, c)
+            exp_target[argmax_target] = exp_target_kept
             seed_2 = seed[row]
             exp_difference_value = _exp_difference(scale * target_2, max_target)
             factor_9 = seed_2 * target_2 * exp_difference_value / (1.0 + rest_target)

@@ -402,7 +402,6 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     scaled_key_now_row = np.empty((d,))
     scaled_query_now_row = np.empty((d,))
     max_sum_k_unit_row = np.empty((n,))
-    rest_sum_k_unit_now_row = np.empty((n,))
     sum_norm_query_row = np.empty((d,))
     sum_norm_key_row = np.empty((d,))
     sample_weight = np.empty((n,))
@@ -476,9 +475,11 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             for j_99 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_99] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else 0.0)
                 sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
-            rest_sum_k_unit_now = _block_sum(rest_sum_k_unit_now_row, n)
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
+            exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
+            rest_sum_k_unit_now = _block_sum(exp_sum_k_unit, n)
+            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -542,7 +543,6 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     scaled_query_now_row = np.empty((d,))
     sum_norm_query_sensitivity_now_row = np.empty((d,))
     max_sum_k_unit_now_row = np.empty((n,))
-    rest_sum_k_unit_now_row = np.empty((n,))
     sum_norm_query_now_row = np.empty((d,))
     sum_norm_query_sensitivity_2_now_row = np.empty((d,))
     sum_norm_key_row = np.empty((d,))
@@ -637,9 +637,11 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             for j_99 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_99]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_99] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else 0.0)
                 sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
-            rest_sum_k_unit_now = _block_sum(rest_sum_k_unit_now_row, n)
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
+            exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
+            rest_sum_k_unit_now = _block_sum(exp_sum_k_unit, n)
+            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -816,7 +818,6 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     scaled_key_row = np.empty((d,))
     scaled_query_row = np.empty((d,))
     max_sum_k_unit_row = np.empty((n,))
-    rest_sum_k_unit_row = np.empty((n,))
     sum_temperature_2_row = np.empty((n,))
     logsumexp_sum_k_unit_centred_2_row = np.empty((n,))
     sum_temperature_2_sensitivity_row = np.empty((n,))
@@ -878,8 +879,10 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
             for j_99 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                rest_sum_k_unit_row[j_99] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit else 0.0)
-            rest_sum_k_unit = _block_sum(rest_sum_k_unit_row, n)
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit]
+            exp_sum_k_unit[argmax_sum_k_unit] = 0.0
+            rest_sum_k_unit = _block_sum(exp_sum_k_unit, n)
+            exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
             seed_2 = seed[i]
             factor_4 = seed_2 * np.float64(sum_k_unit[row, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)
@@ -1303,7 +1306,6 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     scaled_key_now_row = np.empty((d,))
     scaled_query_now_row = np.empty((d,))
     max_sum_k_unit_now_row = np.empty((n,))
-    rest_sum_k_unit_now_row = np.empty((n,))
     sum_norm_query_row = np.empty((d,))
     sum_norm_key_row = np.empty((d,))
     sample_weight = np.empty((n,))
@@ -1390,8 +1392,10 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             for j_137 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_137] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else 0.0)
-            rest_sum_k_unit_now = _block_sum(rest_sum_k_unit_now_row, n)
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
+            exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
+            rest_sum_k_unit_now = _block_sum(exp_sum_k_unit, n)
+            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -1475,7 +1479,6 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     scaled_query_now_row = np.empty((d,))
     sum_norm_query_sensitivity_now_row = np.empty((d,))
     max_sum_k_unit_now_row = np.empty((n,))
-    rest_sum_k_unit_now_row = np.empty((n,))
     sum_norm_query_now_row = np.empty((d,))
     sum_norm_query_sensitivity_4_now_row = np.empty((d,))
     sum_norm_key_now_row = np.empty((d,))
@@ -1590,8 +1593,10 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             for j_137 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_137] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else 0.0)
-            rest_sum_k_unit_now = _block_sum(rest_sum_k_unit_now_row, n)
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
+            exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
+            rest_sum_k_unit_now = _block_sum(exp_sum_k_unit, n)
+            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -1946,7 +1951,6 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     scaled_key_row = np.empty((d,))
     scaled_query_row = np.empty((d,))
     max_sum_k_unit_row = np.empty((n,))
-    rest_sum_k_unit_row = np.empty((n,))
     sum_temperature_3_row = np.empty((n,))
     logsumexp_sum_k_unit_centred_2_row = np.empty((n,))
     sum_temperature_3_sensitivity_row = np.empty((n,))
@@ -2022,8 +2026,10 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             for j_137 in range(n):
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                rest_sum_k_unit_row[j_137] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit else 0.0)
-            rest_sum_k_unit = _block_sum(rest_sum_k_unit_row, n)
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit]
+            exp_sum_k_unit[argmax_sum_k_unit] = 0.0
+            rest_sum_k_unit = _block_sum(exp_sum_k_unit, n)
+            exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
             seed_2 = seed[i]
             factor_4 = seed_2 * np.float64(sum_k_unit[i, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)

@@ -545,7 +545,6 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     scaled_anchor_now_row = np.empty((d,))
     scaled_positive_now_row = np.empty((d,))
     max_sum_a_unit_row = np.empty((n,))
-    rest_sum_a_unit_now_row = np.empty((n,))
     sum_norm_anchor_row = np.empty((d,))
     sum_norm_positive_row = np.empty((d,))
     sample_weight = np.empty((n,))
@@ -620,9 +619,11 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else 0.0)
                 sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
-            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
+            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit_now]
+            exp_sum_a_unit[argmax_sum_a_unit_now] = 0.0
+            rest_sum_a_unit_now = _block_sum(exp_sum_a_unit, n)
+            exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -686,7 +687,6 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     scaled_positive_now_row = np.empty((d,))
     sum_norm_anchor_sensitivity_now_row = np.empty((d,))
     max_sum_a_unit_now_row = np.empty((n,))
-    rest_sum_a_unit_now_row = np.empty((n,))
     sum_norm_anchor_now_row = np.empty((d,))
     sum_norm_anchor_sensitivity_2_now_row = np.empty((d,))
     sum_norm_positive_row = np.empty((d,))
@@ -782,9 +782,11 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_99]), max_sum_a_unit_now)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else 0.0)
                 sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
-            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
+            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit_now]
+            exp_sum_a_unit[argmax_sum_a_unit_now] = 0.0
+            rest_sum_a_unit_now = _block_sum(exp_sum_a_unit, n)
+            exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -961,7 +963,6 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     scaled_anchor_row = np.empty((d,))
     scaled_positive_row = np.empty((d,))
     max_sum_a_unit_row = np.empty((n,))
-    rest_sum_a_unit_row = np.empty((n,))
     sum_scale_2_row = np.empty((n,))
     logsumexp_sum_a_unit_centred_2_row = np.empty((n,))
     sum_scale_2_sensitivity_row = np.empty((n,))
@@ -1023,8 +1024,10 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                rest_sum_a_unit_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit else 0.0)
-            rest_sum_a_unit = _block_sum(rest_sum_a_unit_row, n)
+            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit]
+            exp_sum_a_unit[argmax_sum_a_unit] = 0.0
+            rest_sum_a_unit = _block_sum(exp_sum_a_unit, n)
+            exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
             seed_2 = seed[i]
             factor_4 = seed_2 * np.float64(sum_a_unit[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_4)
@@ -1376,7 +1379,6 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     wanted = value_out.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_row = np.empty((n,))
-    rest_sum_anchor_now_row = np.empty((n,))
     sample_weight = np.empty((block,))
     seed = np.empty((n,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
@@ -1410,9 +1412,11 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else 0.0)
                 sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
-            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
+            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor_now]
+            exp_sum_anchor[argmax_sum_anchor_now] = 0.0
+            rest_sum_anchor_now = _block_sum(exp_sum_anchor, n)
+            exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1462,7 +1466,6 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,))
-    rest_sum_anchor_now_row = np.empty((n,))
     seed = np.empty((n,))
     sum_anchor = np.empty((n, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,))
@@ -1501,9 +1504,11 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_58]), max_sum_anchor_now)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else 0.0)
                 sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
-            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
+            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor_now]
+            exp_sum_anchor[argmax_sum_anchor_now] = 0.0
+            rest_sum_anchor_now = _block_sum(exp_sum_anchor, n)
+            exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1583,7 +1588,6 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_row = np.empty((n,))
-    rest_sum_anchor_row = np.empty((n,))
     sum_scale_2_row = np.empty((n,))
     logsumexp_sum_anchor_centred_2_row = np.empty((n,))
     sum_scale_2_sensitivity_row = np.empty((n,))
@@ -1617,8 +1621,10 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
-                rest_sum_anchor_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor else 0.0)
-            rest_sum_anchor = _block_sum(rest_sum_anchor_row, n)
+            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor]
+            exp_sum_anchor[argmax_sum_anchor] = 0.0
+            rest_sum_anchor = _block_sum(exp_sum_anchor, n)
+            exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
             seed_2 = seed[row]
             factor_2 = seed_2 * np.float64(sum_anchor[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
@@ -1919,7 +1925,6 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     scaled_positive_now_row = np.empty((d,))
     scaled_negative_now_row = np.empty((d,))
     max_sum_a_unit_now_row = np.empty((n,))
-    rest_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_now_row = np.empty((n,))
     rest_sum_a_unit_2_now_row = np.empty((n,))
     sum_norm_anchor_row = np.empty((d,))
@@ -2023,9 +2028,11 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for j_204 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
                 exp_sum_a_unit[j_204] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit else 0.0)
                 sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
-            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
+            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit]
+            exp_sum_a_unit[argmax_sum_a_unit] = 0.0
+            rest_sum_a_unit_now = _block_sum(exp_sum_a_unit, n)
+            exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -2659,7 +2666,6 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     logsumexp_sum_a_unit_sensitivity_2_now_row = np.empty((n,))
     logsumexp_sum_a_unit_centred_2_now_row = np.empty((n,))
     max_sum_a_unit_2_row = np.empty((n,))
-    rest_sum_a_unit_2_row = np.empty((n,))
     sum_scale_2_row = np.empty((n,))
     sum_scale_3_row = np.empty((n,))
     logsumexp_sum_a_unit_2_sensitivity_2_row = np.empty((n,))
@@ -2782,8 +2788,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             for j_207 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)
                 exp_sum_a_unit_2[j_207] = exp_sum_a_unit_2_now
-                rest_sum_a_unit_2_row[j_207] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else 0.0)
-            rest_sum_a_unit_2 = _block_sum(rest_sum_a_unit_2_row, n)
+            exp_sum_a_unit_2_kept = exp_sum_a_unit_2[argmax_sum_a_unit_2]
+            exp_sum_a_unit_2[argmax_sum_a_unit_2] = 0.0
+            rest_sum_a_unit_2 = _block_sum(exp_sum_a_unit_2, n)
+            exp_sum_a_unit_2[argmax_sum_a_unit_2] = exp_sum_a_unit_2_kept
             seed_3 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[row]
             rest_sum_a_unit_3 = rest_sum_a_unit[row]
@@ -3444,7 +3452,6 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     wanted = value_out.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,))
-    rest_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
     rest_sum_anchor_2_now_row = np.empty((n,))
     sample_weight = np.empty((block,))
@@ -3489,9 +3496,11 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             for j_111 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
                 exp_sum_anchor[j_111] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor else 0.0)
                 sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
-            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
+            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor]
+            exp_sum_anchor[argmax_sum_anchor] = 0.0
+            rest_sum_anchor_now = _block_sum(exp_sum_anchor, n)
+            exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3846,7 +3855,6 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     logsumexp_sum_anchor_sensitivity_2_now_row = np.empty((n,))
     logsumexp_sum_anchor_centred_2_now_row = np.empty((n,))
     max_sum_anchor_2_row = np.empty((n,))
-    rest_sum_anchor_2_row = np.empty((n,))
     sum_scale_2_row = np.empty((n,))
     sum_scale_3_row = np.empty((n,))
     logsumexp_sum_anchor_2_sensitivity_row = np.empty((n,))
@@ -3928,8 +3936,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             for j_113 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2)
                 exp_sum_anchor_2[j_113] = exp_sum_anchor_2_now
-                rest_sum_anchor_2_row[j_113] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else 0.0)
-            rest_sum_anchor_2 = _block_sum(rest_sum_anchor_2_row, n)
+            exp_sum_anchor_2_kept = exp_sum_anchor_2[argmax_sum_anchor_2]
+            exp_sum_anchor_2[argmax_sum_anchor_2] = 0.0
+            rest_sum_anchor_2 = _block_sum(exp_sum_anchor_2, n)
+            exp_sum_anchor_2[argmax_sum_anchor_2] = exp_sum_anchor_2_kept
             seed_3 = seed[row]
             max_sum_anchor_3 = max_sum_anchor[row]
             rest_sum_anchor_3 = rest_sum_anchor[row]

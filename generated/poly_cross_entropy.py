@@ -240,7 +240,6 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
     exp_logits = np.empty((c,))
     total = 0.0
     for i in range(n):
@@ -255,8 +254,10 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
             z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
-            rest_logits_row[k_12] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = 0.0
+        rest_logits = _block_sum(exp_logits, c)
+        exp_logits[argmax_logits] = exp_logits_kept
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -271,7 +272,8 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         factor_2 = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else np.nan) / (term * term) - case / term - epsilon * case / term)
         factor_3 = seed * (1.0 + epsilon * exp_difference_value / term) / term
         for c_2 in range(c):
-            gradient_logits[i, c_2] = ((factor_2) if c_2 == y else (factor_3 * exp_logits[c_2]))
+            gradient_logits[i, c_2] = factor_3 * exp_logits[c_2]
+        gradient_logits[i, y] = factor_2
     return total
 
 
@@ -282,7 +284,6 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
     exp_logits = np.empty((c,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -296,8 +297,10 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
             z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
-            rest_logits_row[k_12] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = 0.0
+        rest_logits = _block_sum(exp_logits, c)
+        exp_logits[argmax_logits] = exp_logits_kept
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -312,8 +315,10 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         factor_5 = -epsilon * exp_difference_value / (term * term * term)
         for c_2 in range(c):
             exp_logits_2 = exp_logits[c_2]
-            gradient_logits[i, c_2] = ((factor) if c_2 == y else (factor_2 * exp_logits_2))
-            hessian_logits[i, c_2] = ((factor_3) if c_2 == y else (seed * (factor_4 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2)) + factor_5 * (exp_logits_2 * exp_logits_2))))
+            gradient_logits[i, c_2] = factor_2 * exp_logits_2
+            hessian_logits[i, c_2] = seed * (factor_4 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2)) + factor_5 * (exp_logits_2 * exp_logits_2))
+        gradient_logits[i, y] = factor
+        hessian_logits[i, y] = factor_3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -323,7 +328,6 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
     logsumexp_logits_tangent_centred_row = np.empty((c,))
     exp_logits = np.empty((c,))
     for i in range(n):
@@ -338,8 +342,10 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
             z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
-            rest_logits_row[k_12] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = 0.0
+        rest_logits = _block_sum(exp_logits, c)
+        exp_logits[argmax_logits] = exp_logits_kept
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor = -(v_z_2 - v_z_2)
@@ -360,7 +366,8 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         factor_5 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_5 * exp_logits[c_2] * (term_2 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_3 + (v_z_3 - v_z_2))) + factor_4)))
+            product_logits[i, c_2] = factor_5 * exp_logits[c_2] * (term_2 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_3 + (v_z_3 - v_z_2))) + factor_4)
+        product_logits[i, y] = factor_3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -402,7 +409,6 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
     logsumexp_logits_tangent_row = np.empty((c,))
     logsumexp_logits_tangent_centred_row = np.empty((c,))
     exp_logits = np.empty((c,))
@@ -420,8 +426,10 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
             z_2 = np.float64(logits[i, k_12])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
-            rest_logits_row[k_12] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = 0.0
+        rest_logits = _block_sum(exp_logits, c)
+        exp_logits[argmax_logits] = exp_logits_kept
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
@@ -452,6 +460,7 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         factor_6 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_6 * exp_logits[c_2] * (term_5 + term_3 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_4 + (v_z_3 - v_z_2))))))
+            product_logits[i, c_2] = factor_6 * exp_logits[c_2] * (term_5 + term_3 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_4 + (v_z_3 - v_z_2))))
+        product_logits[i, y] = factor_5
     sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
     parameter_product[0] += -sum_epsilon_tangent

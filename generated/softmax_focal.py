@@ -285,7 +285,6 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
     exp_logits = np.empty((c,))
     total = 0.0
     term_2 = -1.0 + gamma
@@ -301,8 +300,10 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
             z_2 = np.float64(logits[i, k_18])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_18] = exp_logits_now
-            rest_logits_row[k_18] = ((exp_logits_now) if k_18 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = 0.0
+        rest_logits = _block_sum(exp_logits, c)
+        exp_logits[argmax_logits] = exp_logits_kept
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -318,7 +319,8 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         factor_3 = seed * alpha * power_value * (gamma * term - case / (1.0 + rest_logits) - gamma * case * term / (1.0 + rest_logits))
         factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (1.0 + rest_logits)) / (1.0 + rest_logits)
         for c_2 in range(c):
-            gradient_logits[i, c_2] = ((factor_3) if c_2 == y else (factor_4 * exp_logits[c_2]))
+            gradient_logits[i, c_2] = factor_4 * exp_logits[c_2]
+        gradient_logits[i, y] = factor_3
     return total
 
 
@@ -329,7 +331,6 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
     exp_logits = np.empty((c,))
     term_3 = -1.0 + gamma
     term_6 = -2.0 + gamma
@@ -348,8 +349,10 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
             z_2 = np.float64(logits[i, k_18])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_18] = exp_logits_now
-            rest_logits_row[k_18] = ((exp_logits_now) if k_18 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = 0.0
+        rest_logits = _block_sum(exp_logits, c)
+        exp_logits[argmax_logits] = exp_logits_kept
         y = label[i]
         z_y = np.float64(logits[i, y])
         term = -(max_logits - z_y) - _log1p(rest_logits)
@@ -374,8 +377,10 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
         for c_2 in range(c):
             exp_logits_2 = exp_logits[c_2]
             softmax_logits_slope_2 = factor_4 * exp_logits_2  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
-            gradient_logits[i, c_2] = ((factor_5) if c_2 == y else (factor_6 * exp_logits_2))
-            hessian_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_9 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2)) + factor_10 * (exp_logits_2 * exp_logits_2) + factor_11 * softmax_logits_slope_2 * exp_logits_2))
+            gradient_logits[i, c_2] = factor_6 * exp_logits_2
+            hessian_logits[i, c_2] = factor_9 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2)) + factor_10 * (exp_logits_2 * exp_logits_2) + factor_11 * softmax_logits_slope_2 * exp_logits_2
+        gradient_logits[i, y] = factor_5
+        hessian_logits[i, y] = factor_8
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -385,7 +390,6 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
     logsumexp_logits_tangent_row = np.empty((c,))
     logsumexp_logits_tangent_centred_row = np.empty((c,))
     exp_logits = np.empty((c,))
@@ -406,8 +410,10 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
             z_2 = np.float64(logits[i, k_18])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_18] = exp_logits_now
-            rest_logits_row[k_18] = ((exp_logits_now) if k_18 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = 0.0
+        rest_logits = _block_sum(exp_logits, c)
+        exp_logits[argmax_logits] = exp_logits_kept
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
@@ -441,7 +447,8 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         factor_11 = seed / term
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_8) if c_2 == y else (factor_11 * exp_logits[c_2] * (term_8 + factor_9 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_5 + (v_z_3 - v_z_2))))))
+            product_logits[i, c_2] = factor_11 * exp_logits[c_2] * (term_8 + factor_9 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_5 + (v_z_3 - v_z_2))))
+        product_logits[i, y] = factor_8
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -499,7 +506,6 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
     logsumexp_logits_tangent_row = np.empty((c,))
     logsumexp_logits_tangent_centred_row = np.empty((c,))
     exp_logits = np.empty((c,))
@@ -527,8 +533,10 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
             z_2 = np.float64(logits[i, k_18])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_18] = exp_logits_now
-            rest_logits_row[k_18] = ((exp_logits_now) if k_18 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = 0.0
+        rest_logits = _block_sum(exp_logits, c)
+        exp_logits[argmax_logits] = exp_logits_kept
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -575,7 +583,8 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         factor_17 = seed / term_2
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
-            product_logits[i, c_2] = ((factor_14) if c_2 == y else (factor_17 * exp_logits[c_2] * (term_11 + factor_15 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_7 + (v_z_3 - v_z_2))))))
+            product_logits[i, c_2] = factor_17 * exp_logits[c_2] * (term_11 + factor_15 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_7 + (v_z_3 - v_z_2))))
+        product_logits[i, y] = factor_14
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)

@@ -400,7 +400,6 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     scaled_key_now_row = np.empty((d,), f32)
     scaled_query_now_row = np.empty((d,), f32)
     max_sum_k_unit_row = np.empty((n,), f32)
-    rest_sum_k_unit_now_row = np.empty((n,), f32)
     sum_norm_query_row = np.empty((d,), f32)
     sum_norm_key_row = np.empty((d,), f32)
     sample_weight = np.empty((n,), f32)
@@ -474,9 +473,11 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             for j_99 in range(n):
                 exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_99] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else f32(0.0))
                 sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
-            rest_sum_k_unit_now = f32(_block_sum(rest_sum_k_unit_now_row, n))
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
+            exp_sum_k_unit[argmax_sum_k_unit_now] = f32(0.0)
+            rest_sum_k_unit_now = f32(_block_sum(exp_sum_k_unit, n))
+            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -542,7 +543,6 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     scaled_query_now_row = np.empty((d,), f32)
     sum_norm_query_sensitivity_now_row = np.empty((d,), f32)
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    rest_sum_k_unit_now_row = np.empty((n,), f32)
     sum_norm_query_now_row = np.empty((d,), f32)
     sum_norm_query_sensitivity_2_now_row = np.empty((d,), f32)
     sum_norm_key_row = np.empty((d,), f32)
@@ -637,9 +637,11 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             for j_99 in range(n):
                 exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_99]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_99] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else f32(0.0))
                 sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
-            rest_sum_k_unit_now = f32(_block_sum(rest_sum_k_unit_now_row, n))
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
+            exp_sum_k_unit[argmax_sum_k_unit_now] = f32(0.0)
+            rest_sum_k_unit_now = f32(_block_sum(exp_sum_k_unit, n))
+            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -818,7 +820,6 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     scaled_key_row = np.empty((d,), f32)
     scaled_query_row = np.empty((d,), f32)
     max_sum_k_unit_row = np.empty((n,), f32)
-    rest_sum_k_unit_row = np.empty((n,), f32)
     sum_temperature_2_row = np.empty((n,), f32)
     logsumexp_sum_k_unit_centred_2_row = np.empty((n,), f32)
     sum_temperature_2_sensitivity_row = np.empty((n,), f32)
@@ -880,8 +881,10 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
             for j_99 in range(n):
                 exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                rest_sum_k_unit_row[j_99] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit else f32(0.0))
-            rest_sum_k_unit = f32(_block_sum(rest_sum_k_unit_row, n))
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit]
+            exp_sum_k_unit[argmax_sum_k_unit] = f32(0.0)
+            rest_sum_k_unit = f32(_block_sum(exp_sum_k_unit, n))
+            exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
             seed_2 = seed[i]
             factor_4 = seed_2 * f32(sum_k_unit[row, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)
@@ -1310,7 +1313,6 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     scaled_key_now_row = np.empty((d,), f32)
     scaled_query_now_row = np.empty((d,), f32)
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    rest_sum_k_unit_now_row = np.empty((n,), f32)
     sum_norm_query_row = np.empty((d,), f32)
     sum_norm_key_row = np.empty((d,), f32)
     sample_weight = np.empty((n,), f32)
@@ -1397,8 +1399,10 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             for j_137 in range(n):
                 exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_137] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else f32(0.0))
-            rest_sum_k_unit_now = f32(_block_sum(rest_sum_k_unit_now_row, n))
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
+            exp_sum_k_unit[argmax_sum_k_unit_now] = f32(0.0)
+            rest_sum_k_unit_now = f32(_block_sum(exp_sum_k_unit, n))
+            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -1484,7 +1488,6 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     scaled_query_now_row = np.empty((d,), f32)
     sum_norm_query_sensitivity_now_row = np.empty((d,), f32)
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    rest_sum_k_unit_now_row = np.empty((n,), f32)
     sum_norm_query_now_row = np.empty((d,), f32)
     sum_norm_query_sensitivity_4_now_row = np.empty((d,), f32)
     sum_norm_key_now_row = np.empty((d,), f32)
@@ -1599,8 +1602,10 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             for j_137 in range(n):
                 exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_137] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else f32(0.0))
-            rest_sum_k_unit_now = f32(_block_sum(rest_sum_k_unit_now_row, n))
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
+            exp_sum_k_unit[argmax_sum_k_unit_now] = f32(0.0)
+            rest_sum_k_unit_now = f32(_block_sum(exp_sum_k_unit, n))
+            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -1957,7 +1962,6 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     scaled_key_row = np.empty((d,), f32)
     scaled_query_row = np.empty((d,), f32)
     max_sum_k_unit_row = np.empty((n,), f32)
-    rest_sum_k_unit_row = np.empty((n,), f32)
     sum_temperature_3_row = np.empty((n,), f32)
     logsumexp_sum_k_unit_centred_2_row = np.empty((n,), f32)
     sum_temperature_3_sensitivity_row = np.empty((n,), f32)
@@ -2033,8 +2037,10 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             for j_137 in range(n):
                 exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                rest_sum_k_unit_row[j_137] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit else f32(0.0))
-            rest_sum_k_unit = f32(_block_sum(rest_sum_k_unit_row, n))
+            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit]
+            exp_sum_k_unit[argmax_sum_k_unit] = f32(0.0)
+            rest_sum_k_unit = f32(_block_sum(exp_sum_k_unit, n))
+            exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
             seed_2 = seed[i]
             factor_4 = seed_2 * f32(sum_k_unit[i, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)

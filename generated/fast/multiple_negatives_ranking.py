@@ -535,7 +535,6 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     scaled_anchor_now_row = np.empty((d,), f32)
     scaled_positive_now_row = np.empty((d,), f32)
     max_sum_a_unit_row = np.empty((n,), f32)
-    rest_sum_a_unit_now_row = np.empty((n,), f32)
     sum_norm_anchor_row = np.empty((d,), f32)
     sum_norm_positive_row = np.empty((d,), f32)
     sample_weight = np.empty((n,), f32)
@@ -610,9 +609,11 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_99]), max_sum_a_unit)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else f32(0.0))
                 sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else f32(0.0))
-            rest_sum_a_unit_now = f32(_block_sum(rest_sum_a_unit_now_row, n))
+            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit_now]
+            exp_sum_a_unit[argmax_sum_a_unit_now] = f32(0.0)
+            rest_sum_a_unit_now = f32(_block_sum(exp_sum_a_unit, n))
+            exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -678,7 +679,6 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     scaled_positive_now_row = np.empty((d,), f32)
     sum_norm_anchor_sensitivity_now_row = np.empty((d,), f32)
     max_sum_a_unit_now_row = np.empty((n,), f32)
-    rest_sum_a_unit_now_row = np.empty((n,), f32)
     sum_norm_anchor_now_row = np.empty((d,), f32)
     sum_norm_anchor_sensitivity_2_now_row = np.empty((d,), f32)
     sum_norm_positive_row = np.empty((d,), f32)
@@ -774,9 +774,11 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[i, j_99]), max_sum_a_unit_now)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else f32(0.0))
                 sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else f32(0.0))
-            rest_sum_a_unit_now = f32(_block_sum(rest_sum_a_unit_now_row, n))
+            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit_now]
+            exp_sum_a_unit[argmax_sum_a_unit_now] = f32(0.0)
+            rest_sum_a_unit_now = f32(_block_sum(exp_sum_a_unit, n))
+            exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -955,7 +957,6 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     scaled_anchor_row = np.empty((d,), f32)
     scaled_positive_row = np.empty((d,), f32)
     max_sum_a_unit_row = np.empty((n,), f32)
-    rest_sum_a_unit_row = np.empty((n,), f32)
     sum_scale_2_row = np.empty((n,), f32)
     logsumexp_sum_a_unit_centred_2_row = np.empty((n,), f32)
     sum_scale_2_sensitivity_row = np.empty((n,), f32)
@@ -1017,8 +1018,10 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
             for j_99 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_99]), max_sum_a_unit)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                rest_sum_a_unit_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit else f32(0.0))
-            rest_sum_a_unit = f32(_block_sum(rest_sum_a_unit_row, n))
+            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit]
+            exp_sum_a_unit[argmax_sum_a_unit] = f32(0.0)
+            rest_sum_a_unit = f32(_block_sum(exp_sum_a_unit, n))
+            exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
             seed_2 = seed[i]
             factor_4 = seed_2 * f32(sum_a_unit[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_4)
@@ -1375,7 +1378,6 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     wanted = value_out.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_row = np.empty((n,), f32)
-    rest_sum_anchor_now_row = np.empty((n,), f32)
     sample_weight = np.empty((block,), f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((block, n,), anchor.dtype)
@@ -1409,9 +1411,11 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_58]), max_sum_anchor)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else f32(0.0))
                 sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else f32(0.0))
-            rest_sum_anchor_now = f32(_block_sum(rest_sum_anchor_now_row, n))
+            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor_now]
+            exp_sum_anchor[argmax_sum_anchor_now] = f32(0.0)
+            rest_sum_anchor_now = f32(_block_sum(exp_sum_anchor, n))
+            exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1463,7 +1467,6 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,), f32)
-    rest_sum_anchor_now_row = np.empty((n,), f32)
     seed = np.empty((n,), f32)
     sum_anchor = np.empty((n, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,), f32)
@@ -1502,9 +1505,11 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[i, j_58]), max_sum_anchor_now)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else f32(0.0))
                 sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else f32(0.0))
-            rest_sum_anchor_now = f32(_block_sum(rest_sum_anchor_now_row, n))
+            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor_now]
+            exp_sum_anchor[argmax_sum_anchor_now] = f32(0.0)
+            rest_sum_anchor_now = f32(_block_sum(exp_sum_anchor, n))
+            exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1586,7 +1591,6 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
     max_sum_anchor_row = np.empty((n,), f32)
-    rest_sum_anchor_row = np.empty((n,), f32)
     sum_scale_2_row = np.empty((n,), f32)
     logsumexp_sum_anchor_centred_2_row = np.empty((n,), f32)
     sum_scale_2_sensitivity_row = np.empty((n,), f32)
@@ -1620,8 +1624,10 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             for j_58 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_58]), max_sum_anchor)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
-                rest_sum_anchor_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor else f32(0.0))
-            rest_sum_anchor = f32(_block_sum(rest_sum_anchor_row, n))
+            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor]
+            exp_sum_anchor[argmax_sum_anchor] = f32(0.0)
+            rest_sum_anchor = f32(_block_sum(exp_sum_anchor, n))
+            exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
             seed_2 = seed[row]
             factor_2 = seed_2 * f32(sum_anchor[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
@@ -1927,7 +1933,6 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     scaled_positive_now_row = np.empty((d,), f32)
     scaled_negative_now_row = np.empty((d,), f32)
     max_sum_a_unit_now_row = np.empty((n,), f32)
-    rest_sum_a_unit_now_row = np.empty((n,), f32)
     max_sum_a_unit_2_now_row = np.empty((n,), f32)
     rest_sum_a_unit_2_now_row = np.empty((n,), f32)
     sum_norm_anchor_row = np.empty((d,), f32)
@@ -2031,9 +2036,11 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for j_204 in range(n):
                 exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_204]), max_sum_a_unit_now)
                 exp_sum_a_unit[j_204] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit else f32(0.0))
                 sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else f32(0.0))
-            rest_sum_a_unit_now = f32(_block_sum(rest_sum_a_unit_now_row, n))
+            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit]
+            exp_sum_a_unit[argmax_sum_a_unit] = f32(0.0)
+            rest_sum_a_unit_now = f32(_block_sum(exp_sum_a_unit, n))
+            exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -2671,7 +2678,6 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     logsumexp_sum_a_unit_sensitivity_2_now_row = np.empty((n,), f32)
     logsumexp_sum_a_unit_centred_2_now_row = np.empty((n,), f32)
     max_sum_a_unit_2_row = np.empty((n,), f32)
-    rest_sum_a_unit_2_row = np.empty((n,), f32)
     sum_scale_2_row = np.empty((n,), f32)
     sum_scale_3_row = np.empty((n,), f32)
     logsumexp_sum_a_unit_2_sensitivity_2_row = np.empty((n,), f32)
@@ -2794,8 +2800,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             for j_207 in range(n):
                 exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)
                 exp_sum_a_unit_2[j_207] = exp_sum_a_unit_2_now
-                rest_sum_a_unit_2_row[j_207] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else f32(0.0))
-            rest_sum_a_unit_2 = f32(_block_sum(rest_sum_a_unit_2_row, n))
+            exp_sum_a_unit_2_kept = exp_sum_a_unit_2[argmax_sum_a_unit_2]
+            exp_sum_a_unit_2[argmax_sum_a_unit_2] = f32(0.0)
+            rest_sum_a_unit_2 = f32(_block_sum(exp_sum_a_unit_2, n))
+            exp_sum_a_unit_2[argmax_sum_a_unit_2] = exp_sum_a_unit_2_kept
             seed_3 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[row]
             rest_sum_a_unit_3 = rest_sum_a_unit[row]
@@ -3461,7 +3469,6 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     wanted = value_out.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,), f32)
-    rest_sum_anchor_now_row = np.empty((n,), f32)
     max_sum_anchor_2_now_row = np.empty((n,), f32)
     rest_sum_anchor_2_now_row = np.empty((n,), f32)
     sample_weight = np.empty((block,), f32)
@@ -3506,9 +3513,11 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             for j_111 in range(n):
                 exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_111]), max_sum_anchor_now)
                 exp_sum_anchor[j_111] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor else f32(0.0))
                 sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else f32(0.0))
-            rest_sum_anchor_now = f32(_block_sum(rest_sum_anchor_now_row, n))
+            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor]
+            exp_sum_anchor[argmax_sum_anchor] = f32(0.0)
+            rest_sum_anchor_now = f32(_block_sum(exp_sum_anchor, n))
+            exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3867,7 +3876,6 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     logsumexp_sum_anchor_sensitivity_2_now_row = np.empty((n,), f32)
     logsumexp_sum_anchor_centred_2_now_row = np.empty((n,), f32)
     max_sum_anchor_2_row = np.empty((n,), f32)
-    rest_sum_anchor_2_row = np.empty((n,), f32)
     sum_scale_2_row = np.empty((n,), f32)
     sum_scale_3_row = np.empty((n,), f32)
     logsumexp_sum_anchor_2_sensitivity_row = np.empty((n,), f32)
@@ -3949,8 +3957,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             for j_113 in range(n):
                 exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_113]), max_sum_anchor_2)
                 exp_sum_anchor_2[j_113] = exp_sum_anchor_2_now
-                rest_sum_anchor_2_row[j_113] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else f32(0.0))
-            rest_sum_anchor_2 = f32(_block_sum(rest_sum_anchor_2_row, n))
+            exp_sum_anchor_2_kept = exp_sum_anchor_2[argmax_sum_anchor_2]
+            exp_sum_anchor_2[argmax_sum_anchor_2] = f32(0.0)
+            rest_sum_anchor_2 = f32(_block_sum(exp_sum_anchor_2, n))
+            exp_sum_anchor_2[argmax_sum_anchor_2] = exp_sum_anchor_2_kept
             seed_3 = seed[row]
             max_sum_anchor_3 = max_sum_anchor[row]
             rest_sum_anchor_3 = rest_sum_anchor[row]

@@ -273,7 +273,6 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
     wanted = value_out.size > 0
     sum_logsumexp_logits_row = np.empty((c,), f32)
     max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
     sum_logits_row = np.empty((c,), f32)
     exp_logits = np.empty((c,), f32)
     for k_13 in range(c):
@@ -303,8 +302,10 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
             z_2 = f32(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
-            rest_logits_row[k_19] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = f32(0.0)
+        rest_logits = f32(_block_sum(exp_logits, c))
+        exp_logits[argmax_logits] = exp_logits_kept
         log1p_value = _log1p(rest_logits)
         w_y = f32(class_weight[y])
         term_2 = w_y * term + factor_2
@@ -316,8 +317,9 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
             z_3 = f32(logits[i, k_2])
             factor = w_2 * ((max_logits - z_3) + log1p_value)
             sum_logits_row[k_2] = factor
-            gradient_logits[i, k_2] = ((factor_4) if k_2 == y else (seed * (factor_5 * exp_logits[k_2] + factor_3 * w_2)))
+            gradient_logits[i, k_2] = seed * (factor_5 * exp_logits[k_2] + factor_3 * w_2)
         sum_logits = f32(_block_sum(sum_logits_row, c))
+        gradient_logits[i, y] = factor_4
         loss = factor_6 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
         factor_7 = loss * sample_weight
         total += factor_7
@@ -336,7 +338,6 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
     loss_scale = f32(loss_scale)
     sum_logsumexp_logits_row = np.empty((c,), f32)
     max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
     exp_logits = np.empty((c,), f32)
     for k_13 in range(c):
         w = f32(class_weight[k_13])
@@ -362,8 +363,10 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
             z_2 = f32(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
-            rest_logits_row[k_19] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = f32(0.0)
+        rest_logits = f32(_block_sum(exp_logits, c))
+        exp_logits[argmax_logits] = exp_logits_kept
         w_y = f32(class_weight[y])
         term = f32(1.0) + rest_logits
         term_3 = w_y * term_2 + factor
@@ -377,8 +380,10 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         for c_3 in range(c):
             exp_logits_2 = exp_logits[c_3]
             w_2 = f32(class_weight[c_3])
-            gradient_logits[i, c_3] = ((factor_3) if c_3 == y else (seed * (factor_4 * exp_logits_2 + factor_2 * w_2)))
-            hessian_logits[i, c_3] = ((factor_5) if c_3 == y else (factor_6 * exp_logits_2 * ((rest_logits) if c_3 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2))))
+            gradient_logits[i, c_3] = seed * (factor_4 * exp_logits_2 + factor_2 * w_2)
+            hessian_logits[i, c_3] = factor_6 * exp_logits_2 * ((rest_logits) if c_3 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2))
+        gradient_logits[i, y] = factor_3
+        hessian_logits[i, y] = factor_5
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -391,7 +396,6 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
     loss_scale = f32(loss_scale)
     sum_logsumexp_logits_row = np.empty((c,), f32)
     max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
     logsumexp_logits_tangent_centred_row = np.empty((c,), f32)
     exp_logits = np.empty((c,), f32)
     for k_13 in range(c):
@@ -416,8 +420,10 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
             z_2 = f32(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
-            rest_logits_row[k_19] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = f32(0.0)
+        rest_logits = f32(_block_sum(exp_logits, c))
+        exp_logits[argmax_logits] = exp_logits_kept
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
         factor = -(v_z_2 - v_z_2)
@@ -435,7 +441,8 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         factor_5 = seed * term_3 / term
         for c_3 in range(c):
             v_z_3 = f32(direction_logits[i, c_3])
-            product_logits[i, c_3] = ((factor_4) if c_3 == y else (factor_5 * exp_logits[c_3] * ((-logsumexp_logits_tangent_centred) if c_3 == argmax_logits else (term_4 + (v_z_3 - v_z_2)))))
+            product_logits[i, c_3] = factor_5 * exp_logits[c_3] * ((-logsumexp_logits_tangent_centred) if c_3 == argmax_logits else (term_4 + (v_z_3 - v_z_2)))
+        product_logits[i, y] = factor_4
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -492,7 +499,6 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
     loss_scale = f32(loss_scale)
     sum_logsumexp_logits_row = np.empty((c,), f32)
     max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
     logsumexp_logits_tangent_row = np.empty((c,), f32)
     logsumexp_logits_tangent_centred_row = np.empty((c,), f32)
     sum_logits_tangent_row = np.empty((c,), f32)
@@ -522,8 +528,10 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             z_2 = f32(logits[i, k_19])
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
-            rest_logits_row[k_19] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        exp_logits_kept = exp_logits[argmax_logits]
+        exp_logits[argmax_logits] = f32(0.0)
+        rest_logits = f32(_block_sum(exp_logits, c))
+        exp_logits[argmax_logits] = exp_logits_kept
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
@@ -554,8 +562,9 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             factor_4 = w_2 * (term_2 - v_z_3)
             sum_logits_tangent_row[k_15] = factor_4
             exp_logits_3 = exp_logits[k_15]
-            product_logits[i, k_15] = ((factor_7) if k_15 == y else (seed * (f32(direction_parameters[0]) * (factor_8 * exp_logits_3 - w_2 / f32(c)) + factor_9 * exp_logits_3 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (term_6 + (v_z_3 - v_z_2))))))
+            product_logits[i, k_15] = seed * (f32(direction_parameters[0]) * (factor_8 * exp_logits_3 - w_2 / f32(c)) + factor_9 * exp_logits_3 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (term_6 + (v_z_3 - v_z_2))))
         sum_logits_tangent = f32(_block_sum(sum_logits_tangent_row, c))
+        product_logits[i, y] = factor_7
         factor_10 = seed * (sum_logits_tangent / f32(c) + w_y * v_z_y - w_y * term_2)
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_10)
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)

@@ -1,7 +1,8 @@
 """Rows: reductions along a row, cut so that each part of them becomes vector instructions.
 
-A loop that adds up, or looks for the largest, carries a number from turn to turn, which no vector instruction does. What
-is reduced is written to a buffer first, by a loop whose turns are independent; the buffer is then reduced in lanes.
+A loop that adds up, or looks for the largest, carries a number from turn to turn, which no vector instruction does.
+What is reduced is written to a buffer first, by a loop whose turns are independent, and that buffer is reduced in
+lanes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import sympy
 
 from symloss.language.axes import Index
+from symloss.language.nodes import Access
 from symloss.lowering.nodes import (
     Assign,
     Begin,
@@ -37,11 +39,7 @@ class _Rows:
 
     def buffer(self, base: str, index: Index) -> str:
         """Return the name of a new buffer, as long as an axis."""
-        name, number = f"{base}_row", 1
-        while name in self.taken:
-            number += 1
-            name = f"{base}_row_{number}"
-        self.taken.add(name)
+        name = self.fresh(f"{base}_row")
         self.buffers.append(Buffer(name, (index.axis.name,)))
         return name
 
@@ -52,8 +50,10 @@ class _Rows:
         begun = {n.name for n in nodes if isinstance(n, Begin)}
         for node in nodes:
             match node:
-                case Loop() if _reduces(node):
+                case Loop() if _is_innermost(node) and _can_reduce(node):
                     loop, after = self._cut(node, begun)
+                    loop, last = _one_apart(loop)
+                    after += last
                     whole |= {n.name for n in after if isinstance(n, Total) and n.op == "set"}
                     whole |= {name for n in after if isinstance(n, Extreme) for name in (n.name, n.place)}
                     found += [loop, *after]
@@ -73,13 +73,21 @@ class _Rows:
                 body.append(node)
                 continue
             masked = node.where is not sympy.true
+            axis = loop.index.axis.name
+            if (kept := self._all_but_one(node, loop)) is not None:
+                block, own = kept
+                name = self.fresh(f"{block}_kept")
+                zero, back = (Store(block, (own,), e) for e in (sympy.S.Zero, sympy.Symbol(name, real=True)))
+                total = Total(node.name, block, axis, "set" if node.name in begun else node.op)
+                after += [Assign(name, Access(block, own)), zero, total, back]
+                continue
             cases = sympy.Piecewise((node.expression, node.where), (sympy.S.Zero, True), evaluate=False)
             expression = cases if masked else node.expression
             key = (expression,)
             if key not in rows:
                 rows[key] = self.buffer(node.name, loop.index)
                 body.append(Store(rows[key], (loop.index,), expression))
-            axis, row = loop.index.axis.name, rows[key]
+            row = rows[key]
             match node.op:
                 case "max":
                     after.append(Extreme(node.name, "", row, axis))
@@ -89,17 +97,70 @@ class _Rows:
                     after.append(Total(node.name, row, axis, "set" if node.name in begun else op))
         return replace(loop, body=tuple(body)), after
 
+    def fresh(self, base: str) -> str:
+        """Return a new name."""
+        name, number = base, 1
+        while name in self.taken:
+            number += 1
+            name = f"{base}_{number}"
+        self.taken.add(name)
+        return name
+
+    @staticmethod
+    def _all_but_one(node: Update, loop: Loop) -> tuple[str, sympy.Expr] | None:
+        """Return the buffer that holds what is added up, and the entry left out, where a sum is over all others."""
+        if node.op not in SUMS or not isinstance(node.where, sympy.Ne) or loop.index not in node.where.args:
+            return None
+        own = next(a for a in node.where.args if a != loop.index)
+        if own.has(loop.index):
+            return None
+        stores = (n for n in loop.body if isinstance(n, Store) and n.slots == (loop.index,) and not n.guard)
+        return next(((n.array, own) for n in stores if n.expression == node.expression), None)
+
+
+def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:
+    """Return a loop that writes every entry alike, and what writes the one entry of an array that is another."""
+    body: list[Node] = []
+    after: list[Node] = []
+    set_here = {n.name for n in loop.body if isinstance(n, Assign)}
+    for node in loop.body:
+        found = _special_entry(node, loop.index) if isinstance(node, Store) else None
+        if isinstance(node, Store) and found is not None and not {s.name for s in found[0].free_symbols} & set_here:
+            special, own, usual = found
+            body.append(replace(node, expression=usual))
+            slots = tuple(own if s == loop.index else s for s in node.slots)
+            after.append(replace(node, slots=slots, expression=special))
+        else:
+            body.append(node)
+    return replace(loop, body=tuple(body)), after
+
+
+def _special_entry(node: Store, index: Index) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr] | None:
+    """Return what is written to one entry, that entry, and what is written to all others, where one is another."""
+    if node.guard or node.where is not sympy.true or not isinstance(node.expression, sympy.Piecewise):
+        return None
+    (special, where), *others = node.expression.args
+    if len(others) != 1 or others[0][1] is not sympy.true:
+        return None
+    usual = others[0][0]
+    if not isinstance(where, sympy.Eq) or index not in where.args or special.has(index):
+        return None
+    own = next(a for a in where.args if a != index)
+    return None if own.has(index) else (special, own, usual)
+
 
 def _placed(node: Node, place: str, row: str) -> Node:
     """Return the search for the largest of a row with a name for its place; any other node as it is."""
     return replace(node, place=place) if isinstance(node, Extreme) and node.row == row else node
 
 
-def _reduces(loop: Loop) -> bool:
-    """Tell whether a loop is innermost, and all its reductions are sums or the plain largest and its place."""
+def _is_innermost(loop: Loop) -> bool:
+    return all(isinstance(n, Assign | Store | Update) for n in loop.body)
+
+
+def _can_reduce(loop: Loop) -> bool:
+    """Tell whether all reductions of a loop are sums or the plain largest and its place."""
     updates = [n for n in loop.body if isinstance(n, Update)]
-    if not updates or not all(isinstance(n, Assign | Store | Update) for n in loop.body):
-        return False
     if any(isinstance(n, Store) and n.guard == "add" for n in loop.body):
         return False
     largest = {n.expression for n in updates if n.op == "max" and n.where is sympy.true}
