@@ -263,13 +263,16 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -471,12 +474,11 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_2 = inverse * decay
-            p = ((inverse) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            factor_2 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
             factor_3 = t_0 * p
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
             plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
             size = factor_3 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
@@ -493,12 +495,11 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
                     z = np.float64(logit[i])
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_2 = inverse * decay
-                    p = ((inverse) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    factor_2 = decay / (1.0 + decay)
+                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
                     factor_3 = t_0 * p
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
                     plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
                     size = factor_3 + pos_weight * t_1 * sigmoid_minus
                     gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
@@ -547,11 +548,10 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
-            inverse = (1.0 / (1.0 + decay))
-            factor_3 = inverse * decay
-            p = ((inverse) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+            factor_3 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
             factor_4 = t_0 * p
-            sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+            sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
             plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
@@ -569,11 +569,10 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_3 = inverse * decay
-                    p = ((inverse) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    factor_3 = decay / (1.0 + decay)
+                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
                     factor_4 = t_0 * p
-                    sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
                     plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
                     size = factor_4 + pos_weight * t_1 * sigmoid_minus
                     gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
@@ -609,11 +608,10 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
-            p = ((inverse) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
-            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+            factor_2 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -644,16 +642,15 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_3 = inverse * decay
-            p = ((inverse) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+            factor_3 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
             factor_4 = t_0 * p
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+            sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
             plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
-            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + factor_2) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+            hessian_logit[i] = (seed * (factor + pos_weight * t_1 + factor_2) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
@@ -668,12 +665,11 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
                     z = np.float64(logit[i])
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_3 = inverse * decay
-                    p = ((inverse) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    factor_3 = decay / (1.0 + decay)
+                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
                     factor_4 = t_0 * p
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
                     plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
                     size = factor_4 + pos_weight * t_1 * sigmoid_minus
                     gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
@@ -704,11 +700,10 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
-            p = ((inverse) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
-            product_logit[i] = seed * (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
+            factor_2 = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            product_logit[i] = seed * (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -800,10 +795,9 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             z = np.float64(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor = inverse * decay
-            p = ((inverse) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
-            sigmoid_minus = ((factor) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+            factor = decay / (1.0 + decay)
+            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
+            sigmoid_minus = ((factor) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
             term = 0.5 - y
             term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
             log1p_value = log1p_value_block[row]
@@ -816,7 +810,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             term_4 = 0.5 + y
             plain_sum = term_2
             size = term_4 * p + pos_weight * term_4 * sigmoid_minus
-            product_logit[i] = seed * (direction_parameters[1] * plain_sum + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
+            product_logit[i] = seed * (direction_parameters[1] * plain_sum + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
@@ -830,17 +824,16 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
                     z = np.float64(logit[i])
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    inverse = (1.0 / (1.0 + decay))
-                    factor = inverse * decay
-                    p = ((inverse) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
-                    sigmoid_minus = ((factor) if z >= 0 else inverse if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    factor = decay / (1.0 + decay)
+                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
+                    sigmoid_minus = ((factor) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
                     term = 0.5 - y
                     term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
                     t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
                     term_4 = 0.5 + y
                     plain_sum = term_2
                     size = term_4 * p + pos_weight * term_4 * sigmoid_minus
-                    product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(plain_sum, size, near, y, z, pos_weight) + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(sigmoid_minus * p, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
+                    product_logit[i] = seed * (direction_parameters[1] * _careful_bb6be1(plain_sum, size, near, y, z, pos_weight) + (v_z * (factor_3 + pos_weight * t_1 + term_3 * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20) + (-direction_parameters[0] * t_1 * _magnified(sigmoid_minus, -z, raised_decay_value) * 5.421010862427522e-20))
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, _block_sum(sum_label_smoothing_tangent_block, stop - start))
         sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, _block_sum(sum_pos_weight_tangent_block, stop - start))
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)

@@ -307,13 +307,16 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -503,13 +506,12 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_2 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
@@ -568,10 +570,9 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_3 = loss * sample_weight
             total_block[row] = factor_3
-            inverse = (1.0 / (1.0 + decay))
-            factor_4 = inverse * decay
-            sigmoid_minus = ((factor_4) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            p_t = ((inverse) if factor >= 0 else factor_4 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            factor_4 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_4) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_4 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_2, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
         total += _block_sum(total_block, stop - start)
         if wanted:
@@ -627,14 +628,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             factor = z * term_2
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_2 = inverse * decay
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            factor_2 = decay / (1.0 + decay)
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term_2
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -654,14 +654,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
                     factor = z * term_2
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_2 = inverse * decay
-                    p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    factor_2 = decay / (1.0 + decay)
+                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     factor_3 = -z * term_2
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
                     size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -713,13 +712,12 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_2 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             magnified_value = _magnified(p_t, factor, raised_decay_value)
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
@@ -742,13 +740,12 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
                     factor = z * term
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_2 = inverse * decay
-                    sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    factor_2 = decay / (1.0 + decay)
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     factor_3 = -z * term
                     log1p_value = log1p_value_block[row]
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     magnified_value = _magnified(p_t, factor, raised_decay_value)
                     alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     sigmoid_power_value = sigmoid_power_value_block[row]
@@ -808,11 +805,10 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             sigmoid_power_value = sigmoid_power_value_block[row]
             v_z = np.float64(direction_logit[i])
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            inverse = (1.0 / (1.0 + decay))
-            factor_3 = inverse * decay
-            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            factor_3 = decay / (1.0 + decay)
+            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -836,11 +832,10 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     v_z = np.float64(direction_logit[i])
                     alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_3 = inverse * decay
-                    p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    factor_3 = decay / (1.0 + decay)
+                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
                     size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -971,13 +966,12 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_2 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = ((term) if alpha_given else 0.0)
@@ -1011,13 +1005,12 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
                     factor = z * term
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_2 = inverse * decay
-                    sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    factor_2 = decay / (1.0 + decay)
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     log1p_value = log1p_value_block[row]
                     factor_3 = -z * term
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
                     softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
                     case = ((term) if alpha_given else 0.0)

@@ -165,13 +165,16 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -237,9 +240,8 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
         decay_of_sum_value = _decay_of_sum((-u, a, log_value))
-        inverse = (1.0 / (1.0 + decay_of_sum_value))
         term = a - u + log_value
-        sigmoid_plus = ((inverse) if term >= 0 else (decay_of_sum_value * inverse) if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
+        sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if term >= 0 else (decay_of_sum_value / (1.0 + decay_of_sum_value)) if term < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         gradient_data_score[i] = -seed * sigmoid_plus
         for q_1 in range(k):
             v = np.float64(noise_score[i, q_1])
@@ -247,8 +249,7 @@ def value_and_gradient(data_score, noise_score, data_log_noise, noise_log_noise,
             decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
             term_2 = -_log1p_unit(decay_of_sum_value_2) - _positive_part(v - b + factor)
             sum_noise_log_noise_row[q_1] = term_2
-            inverse_2 = (1.0 / (1.0 + decay_of_sum_value_2))
-            gradient_noise_score[i, q_1] = seed * ((decay_of_sum_value_2 * inverse_2) if b - v + log_value >= 0 else inverse_2 if b - v + log_value < 0.0 else np.nan)
+            gradient_noise_score[i, q_1] = seed * ((decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)
         sum_noise_log_noise = _block_sum(sum_noise_log_noise_row, k)
         loss = -sum_noise_log_noise + _log1p_unit(decay_of_sum_value) + _positive_part(term)
         factor_2 = loss * sample_weight
@@ -271,22 +272,20 @@ def gradient_and_hessian(data_score, noise_score, data_log_noise, noise_log_nois
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
         decay_of_sum_value = _decay_of_sum((-u, a, log_value))
-        inverse = (1.0 / (1.0 + decay_of_sum_value))
-        factor = decay_of_sum_value * inverse
-        sigmoid_plus = ((inverse) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
+        factor = decay_of_sum_value / (1.0 + decay_of_sum_value)
+        sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
         gradient_data_score[i] = -seed * sigmoid_plus
-        sigmoid_minus = ((factor) if a - u + log_value >= 0 else inverse if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
-        hessian_data_score[i] = seed * sigmoid_minus * sigmoid_plus
+        sigmoid_minus = ((factor) if a - u + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
+        hessian_data_score[i] = seed * sigmoid_plus * sigmoid_minus
         for k_2 in range(k):
             v = np.float64(noise_score[i, k_2])
             b = np.float64(noise_log_noise[i, k_2])
             decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
-            inverse_2 = (1.0 / (1.0 + decay_of_sum_value_2))
-            factor_2 = decay_of_sum_value_2 * inverse_2
-            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else inverse_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
+            factor_2 = decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)
+            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
             gradient_noise_score[i, k_2] = seed * sigmoid_minus_2
-            sigmoid_plus_2 = ((inverse_2) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
-            hessian_noise_score[i, k_2] = seed * sigmoid_minus_2 * sigmoid_plus_2
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
+            hessian_noise_score[i, k_2] = seed * sigmoid_plus_2 * sigmoid_minus_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -303,18 +302,16 @@ def hessian_product(data_score, noise_score, data_log_noise, noise_log_noise, sa
         u = np.float64(data_score[i])
         a = np.float64(data_log_noise[i])
         decay_of_sum_value = _decay_of_sum((-u, a, log_value))
-        inverse = (1.0 / (1.0 + decay_of_sum_value))
-        factor = decay_of_sum_value * inverse
-        sigmoid_minus = ((factor) if a - u + log_value >= 0 else inverse if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
-        sigmoid_plus = ((inverse) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
-        product_data_score[i] = seed * v_u * sigmoid_minus * sigmoid_plus
+        factor = decay_of_sum_value / (1.0 + decay_of_sum_value)
+        sigmoid_plus = (((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value >= 0 else factor if a - u + log_value < 0.0 else np.nan)  # sigmoid(data_log_noise - data_score + log(k))
+        sigmoid_minus = ((factor) if a - u + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value))) if a - u + log_value < 0.0 else np.nan)  # sigmoid(-data_log_noise + data_score - log(k))
+        product_data_score[i] = seed * v_u * sigmoid_plus * sigmoid_minus
         for k_2 in range(k):
             v_v = np.float64(direction_noise_score[i, k_2])
             v = np.float64(noise_score[i, k_2])
             b = np.float64(noise_log_noise[i, k_2])
             decay_of_sum_value_2 = _decay_of_sum((-v, b, log_value))
-            inverse_2 = (1.0 / (1.0 + decay_of_sum_value_2))
-            factor_2 = decay_of_sum_value_2 * inverse_2
-            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else inverse_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
-            sigmoid_plus_2 = ((inverse_2) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
-            product_noise_score[i, k_2] = seed * v_v * sigmoid_minus_2 * sigmoid_plus_2
+            factor_2 = decay_of_sum_value_2 / (1.0 + decay_of_sum_value_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value >= 0 else factor_2 if b - v + log_value < 0.0 else np.nan)  # sigmoid(noise_log_noise - noise_score + log(k))
+            sigmoid_minus_2 = ((factor_2) if b - v + log_value >= 0 else ((1.0 / (1.0 + decay_of_sum_value_2))) if b - v + log_value < 0.0 else np.nan)  # sigmoid(-noise_log_noise + noise_score - log(k))
+            product_noise_score[i, k_2] = seed * v_v * sigmoid_plus_2 * sigmoid_minus_2

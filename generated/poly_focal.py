@@ -318,13 +318,16 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -582,8 +585,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            inverse = (1.0 / (1.0 + decay))
-            sigmoid_minus = ((inverse * decay) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = ((decay / (1.0 + decay)) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_3 = softplus_minus * alpha_t
@@ -608,8 +610,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    inverse = (1.0 / (1.0 + decay))
-                    sigmoid_minus = ((inverse * decay) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = ((decay / (1.0 + decay)) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_3 = softplus_minus * alpha_t
@@ -675,11 +676,10 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            inverse = (1.0 / (1.0 + decay))
-            factor_3 = inverse * decay
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_3 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
             plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
@@ -702,11 +702,10 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_3 = inverse * decay
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    factor_3 = decay / (1.0 + decay)
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
                     plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
@@ -766,9 +765,8 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            inverse = (1.0 / (1.0 + decay))
-            factor_3 = inverse * decay
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            factor_3 = decay / (1.0 + decay)
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_4 = softplus_minus * alpha_t
@@ -779,7 +777,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             loss = sigmoid_power_value * plain_sum
             factor_5 = loss * sample_weight
             total_block[row] = factor_5
-            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
             size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
             gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum_2
@@ -800,9 +798,8 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_3 = inverse * decay
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    factor_3 = decay / (1.0 + decay)
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_4 = softplus_minus * alpha_t
@@ -812,7 +809,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
                     size = term_4
                     loss = sigmoid_power_value * _careful_e7c15f(plain_sum, size, near, epsilon, y, z, alpha, alpha_given)
                     factor_5 = loss * sample_weight
-                    p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
                     size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
                     total_block[row] = factor_5
@@ -836,7 +833,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
-    term_2 = 1.0 - alpha
+    term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
@@ -871,25 +868,24 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_2 = inverse * decay
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            term_2 = 1.0 + decay
+            factor_2 = decay / term_2
+            p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            square = (inverse * inverse)
-            case = ((square * (decay * decay)) if factor >= 0 else square if factor < 0.0 else np.nan)
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            term_3 = -alpha_t - epsilon * p_t
+            case = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
-            term_4 = epsilon * sigmoid_minus + factor_4
-            term_5 = p_t * magnitude_value + alpha_t
-            factor_5 = term_5 * sigmoid_minus
-            term_6 = factor_4 + sigmoid_minus * magnitude_value
-            plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_3 - gamma * term_4 * p_t) - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus
-            size = gamma * (factor_5 + gamma * term_6 * p_t) + factor_5 + case * magnitude_value + gamma * term_6 * sigmoid_minus + gamma * term_5 * sigmoid_minus
+            term_5 = epsilon * sigmoid_minus + factor_4
+            term_6 = p_t * magnitude_value + alpha_t
+            factor_5 = term_6 * sigmoid_minus
+            term_7 = factor_4 + sigmoid_minus * magnitude_value
+            plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+            size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
             hessian_logit[i] = (seed * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * plain_sum * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
@@ -905,25 +901,24 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
                     factor = z * term
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_2 = inverse * decay
-                    p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    term_2 = 1.0 + decay
+                    factor_2 = decay / term_2
+                    p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     factor_3 = -z * term
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    square = (inverse * inverse)
-                    case = ((square * (decay * decay)) if factor >= 0 else square if factor < 0.0 else np.nan)
-                    sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    term_3 = -alpha_t - epsilon * p_t
+                    case = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    term_4 = -alpha_t - epsilon * p_t
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
-                    term_4 = epsilon * sigmoid_minus + factor_4
-                    term_5 = p_t * magnitude_value + alpha_t
-                    factor_5 = term_5 * sigmoid_minus
-                    term_6 = factor_4 + sigmoid_minus * magnitude_value
-                    plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_3 - gamma * term_4 * p_t) - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus
-                    size = gamma * (factor_5 + gamma * term_6 * p_t) + factor_5 + case * magnitude_value + gamma * term_6 * sigmoid_minus + gamma * term_5 * sigmoid_minus
+                    term_5 = epsilon * sigmoid_minus + factor_4
+                    term_6 = p_t * magnitude_value + alpha_t
+                    factor_5 = term_6 * sigmoid_minus
+                    term_7 = factor_4 + sigmoid_minus * magnitude_value
+                    plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+                    size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
                     hessian_logit[i] = (seed * _magnified(p_t, factor, raised_decay_value) * sigmoid_power_value * _careful_dae89c(plain_sum, size, near, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
 
 
@@ -938,7 +933,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
-    term_2 = 1.0 - alpha
+    term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
@@ -976,27 +971,26 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            inverse = (1.0 / (1.0 + decay))
-            factor_3 = inverse * decay
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-            term_3 = -alpha_t - epsilon * p_t
+            term_2 = 1.0 + decay
+            factor_3 = decay / term_2
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
-            term_4 = epsilon * sigmoid_minus + factor_4
-            term_5 = sigmoid_minus * term_3 - gamma * term_4 * p_t
-            term_6 = p_t * magnitude_value + alpha_t
-            factor_5 = term_6 * sigmoid_minus
-            term_7 = factor_4 + sigmoid_minus * magnitude_value
-            term_8 = factor_5 + gamma * term_7 * p_t
-            plain_sum = term_5
-            size = term_8
+            term_5 = epsilon * sigmoid_minus + factor_4
+            term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
+            term_7 = p_t * magnitude_value + alpha_t
+            factor_5 = term_7 * sigmoid_minus
+            term_8 = factor_4 + sigmoid_minus * magnitude_value
+            term_9 = factor_5 + gamma * term_8 * p_t
+            plain_sum = term_6
+            size = term_9
             gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum
-            square = (inverse * inverse)
-            case = ((square * (decay * decay)) if factor_2 >= 0 else square if factor_2 < 0.0 else np.nan)
-            plain_sum_2 = -epsilon * case - gamma * term_5 - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus
-            size_2 = gamma * term_8 + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
+            case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+            plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+            size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
             hessian_logit[i] = (seed * _magnified(p_t, factor_2, raised_decay_value) * sigmoid_power_value * plain_sum_2 * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block[row]
@@ -1015,26 +1009,25 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_3 = inverse * decay
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-                    term_3 = -alpha_t - epsilon * p_t
+                    term_2 = 1.0 + decay
+                    factor_3 = decay / term_2
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    term_4 = -alpha_t - epsilon * p_t
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
-                    term_4 = epsilon * sigmoid_minus + factor_4
-                    term_5 = sigmoid_minus * term_3 - gamma * term_4 * p_t
-                    term_6 = p_t * magnitude_value + alpha_t
-                    factor_5 = term_6 * sigmoid_minus
-                    term_7 = factor_4 + sigmoid_minus * magnitude_value
-                    term_8 = factor_5 + gamma * term_7 * p_t
-                    plain_sum = term_5
-                    size = term_8
-                    square = (inverse * inverse)
-                    case = ((square * (decay * decay)) if factor_2 >= 0 else square if factor_2 < 0.0 else np.nan)
-                    plain_sum_2 = -epsilon * case - gamma * term_5 - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus
-                    size_2 = gamma * term_8 + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
+                    term_5 = epsilon * sigmoid_minus + factor_4
+                    term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
+                    term_7 = p_t * magnitude_value + alpha_t
+                    factor_5 = term_7 * sigmoid_minus
+                    term_8 = factor_4 + sigmoid_minus * magnitude_value
+                    term_9 = factor_5 + gamma * term_8 * p_t
+                    plain_sum = term_6
+                    size = term_9
+                    case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+                    plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+                    size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
                     gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(plain_sum, size, near, alpha, y, alpha_given, epsilon, z, gamma)
                     hessian_logit[i] = (seed * _magnified(p_t, factor_2, raised_decay_value) * sigmoid_power_value * _careful_dae89c(plain_sum_2, size_2, near, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
 
@@ -1050,7 +1043,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
     log1p_value_block = np.empty((block,))
     sigmoid_power_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
-    term_2 = 1.0 - alpha
+    term_3 = 1.0 - alpha
     magnitude_value = abs(epsilon)
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
@@ -1089,22 +1082,21 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             v_z = np.float64(direction_logit[i])
-            inverse = (1.0 / (1.0 + decay))
-            factor_3 = inverse * decay
-            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-            square = (inverse * inverse)
-            case = ((square * (decay * decay)) if factor_2 >= 0 else square if factor_2 < 0.0 else np.nan)
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            term_3 = -alpha_t - epsilon * p_t
+            term_2 = 1.0 + decay
+            factor_3 = decay / term_2
+            p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
-            term_4 = epsilon * sigmoid_minus + factor_4
-            term_5 = p_t * magnitude_value + alpha_t
-            factor_5 = term_5 * sigmoid_minus
-            term_6 = factor_4 + sigmoid_minus * magnitude_value
-            plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_3 - gamma * term_4 * p_t) - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus
-            size = gamma * (factor_5 + gamma * term_6 * p_t) + factor_5 + case * magnitude_value + gamma * term_6 * sigmoid_minus + gamma * term_5 * sigmoid_minus
+            term_5 = epsilon * sigmoid_minus + factor_4
+            term_6 = p_t * magnitude_value + alpha_t
+            factor_5 = term_6 * sigmoid_minus
+            term_7 = factor_4 + sigmoid_minus * magnitude_value
+            plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+            size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
             product_logit[i] = seed * sigmoid_power_value * (v_z * _magnified(p_t, factor_2, raised_decay_value) * plain_sum * 5.421010862427522e-20)
             doubt_block[row] = _cancels(plain_sum, size, near)
             doubtful += doubt_block[row]
@@ -1124,22 +1116,21 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     v_z = np.float64(direction_logit[i])
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_3 = inverse * decay
-                    p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-                    square = (inverse * inverse)
-                    case = ((square * (decay * decay)) if factor_2 >= 0 else square if factor_2 < 0.0 else np.nan)
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    term_3 = -alpha_t - epsilon * p_t
+                    term_2 = 1.0 + decay
+                    factor_3 = decay / term_2
+                    p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    term_4 = -alpha_t - epsilon * p_t
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
-                    term_4 = epsilon * sigmoid_minus + factor_4
-                    term_5 = p_t * magnitude_value + alpha_t
-                    factor_5 = term_5 * sigmoid_minus
-                    term_6 = factor_4 + sigmoid_minus * magnitude_value
-                    plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_3 - gamma * term_4 * p_t) - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus
-                    size = gamma * (factor_5 + gamma * term_6 * p_t) + factor_5 + case * magnitude_value + gamma * term_6 * sigmoid_minus + gamma * term_5 * sigmoid_minus
+                    term_5 = epsilon * sigmoid_minus + factor_4
+                    term_6 = p_t * magnitude_value + alpha_t
+                    factor_5 = term_6 * sigmoid_minus
+                    term_7 = factor_4 + sigmoid_minus * magnitude_value
+                    plain_sum = -epsilon * case - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
+                    size = gamma * (factor_5 + gamma * term_7 * p_t) + factor_5 + case * magnitude_value + gamma * term_7 * sigmoid_minus + gamma * term_6 * sigmoid_minus
                     product_logit[i] = seed * sigmoid_power_value * (v_z * _magnified(p_t, factor_2, raised_decay_value) * _careful_dae89c(plain_sum, size, near, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20)
 
 
@@ -1203,8 +1194,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
             sum_alpha_block[row] = factor_3
-            inverse = (1.0 / (1.0 + decay))
-            sigmoid_minus = ((inverse * decay) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = ((decay / (1.0 + decay)) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             factor_4 = seed * sigmoid_minus * sigmoid_power_value
             sum_epsilon_block[row] = factor_4
             alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
@@ -1250,10 +1240,10 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     sum_epsilon_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
     sum_gamma_tangent_lost = 0.0
-    term_2 = -1.0 - gamma
-    term_3 = 1.0 - alpha
+    term_3 = -1.0 - gamma
+    term_4 = 1.0 - alpha
     magnitude_value = abs(epsilon)
-    factor_10 = direction_parameters[2] * term_2
+    factor_10 = direction_parameters[2] * term_3
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -1288,40 +1278,39 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
-            inverse = (1.0 / (1.0 + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            term_2 = 1.0 + decay
+            factor_2 = decay / term_2
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = ((term) if alpha_given else 0.0)
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_4 = seed * (v_z * term * (-sigmoid_minus - gamma * softplus_minus * p_t) - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
             sum_alpha_tangent_block[row] = factor_4
-            factor_5 = seed * (v_z * term * p_t * term_2 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
+            factor_5 = seed * (v_z * term * p_t * term_3 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
             sum_epsilon_tangent_block[row] = factor_5
-            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_6 = softplus_minus * alpha_t
-            term_4 = epsilon * sigmoid_minus + factor_6
-            factor_7 = -term_4 * p_t
-            term_5 = -alpha_t - epsilon * p_t
-            factor_8 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_4 + v_z * term * (gamma * term_4 * softplus_plus * p_t + factor_7 - softplus_plus * sigmoid_minus * term_5) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
+            term_5 = epsilon * sigmoid_minus + factor_6
+            factor_7 = -term_5 * p_t
+            term_6 = -alpha_t - epsilon * p_t
+            factor_8 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_7 - softplus_plus * sigmoid_minus * term_6) - direction_parameters[2] * softplus_plus * sigmoid_minus - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
             sum_gamma_tangent_block[row] = factor_8
-            term_6 = sigmoid_minus * term_5 - gamma * term_4 * p_t
-            term_7 = p_t * magnitude_value + alpha_t
-            factor_9 = term_7 * sigmoid_minus
-            term_8 = factor_6 + sigmoid_minus * magnitude_value
-            term_9 = factor_9 + gamma * term_8 * p_t
+            term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
+            term_8 = p_t * magnitude_value + alpha_t
+            factor_9 = term_8 * sigmoid_minus
+            term_9 = factor_6 + sigmoid_minus * magnitude_value
+            term_10 = factor_9 + gamma * term_9 * p_t
             magnified_value = _magnified(p_t, factor, raised_decay_value)
-            square = (inverse * inverse)
-            case_2 = ((square * (decay * decay)) if factor >= 0 else square if factor < 0.0 else np.nan)
-            plain_sum = factor_7 - softplus_plus * term_6
-            size = term_9 * softplus_plus + term_8 * p_t
-            plain_sum_2 = -epsilon * case_2 - gamma * term_6 - sigmoid_minus * term_5 - gamma * sigmoid_minus * term_5 - gamma * term_4 * sigmoid_minus
-            size_2 = gamma * term_9 + factor_9 + case_2 * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
-            product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * plain_sum + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * plain_sum_2 * 5.421010862427522e-20) + (factor_10 * term * _magnified(sigmoid_minus * p_t, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
+            case_2 = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+            plain_sum = factor_7 - softplus_plus * term_7
+            size = term_10 * softplus_plus + term_9 * p_t
+            plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus
+            size_2 = gamma * term_10 + factor_9 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus
+            product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * plain_sum + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * plain_sum_2 * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
             doubt_block[row] = _cancels(plain_sum, size, near) | _cancels(plain_sum_2, size_2, near)
             doubtful += doubt_block[row]
         if doubtful > 0:
@@ -1337,34 +1326,33 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     factor = z * term
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
-                    inverse = (1.0 / (1.0 + decay))
-                    factor_2 = inverse * decay
-                    sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    term_2 = 1.0 + decay
+                    factor_2 = decay / term_2
+                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
                     log1p_value = log1p_value_block[row]
                     factor_3 = -z * term
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = ((inverse) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
                     softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
                     case = ((term) if alpha_given else 0.0)
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_6 = softplus_minus * alpha_t
-                    term_4 = epsilon * sigmoid_minus + factor_6
-                    factor_7 = -term_4 * p_t
-                    term_5 = -alpha_t - epsilon * p_t
-                    term_6 = sigmoid_minus * term_5 - gamma * term_4 * p_t
-                    term_7 = p_t * magnitude_value + alpha_t
-                    factor_9 = term_7 * sigmoid_minus
-                    term_8 = factor_6 + sigmoid_minus * magnitude_value
-                    term_9 = factor_9 + gamma * term_8 * p_t
+                    term_5 = epsilon * sigmoid_minus + factor_6
+                    factor_7 = -term_5 * p_t
+                    term_6 = -alpha_t - epsilon * p_t
+                    term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
+                    term_8 = p_t * magnitude_value + alpha_t
+                    factor_9 = term_8 * sigmoid_minus
+                    term_9 = factor_6 + sigmoid_minus * magnitude_value
+                    term_10 = factor_9 + gamma * term_9 * p_t
                     magnified_value = _magnified(p_t, factor, raised_decay_value)
-                    square = (inverse * inverse)
-                    case_2 = ((square * (decay * decay)) if factor >= 0 else square if factor < 0.0 else np.nan)
-                    plain_sum = factor_7 - softplus_plus * term_6
-                    size = term_9 * softplus_plus + term_8 * p_t
-                    plain_sum_2 = -epsilon * case_2 - gamma * term_6 - sigmoid_minus * term_5 - gamma * sigmoid_minus * term_5 - gamma * term_4 * sigmoid_minus
-                    size_2 = gamma * term_9 + factor_9 + case_2 * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
-                    product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * _careful_4391f0(plain_sum, size, near, epsilon, y, z, alpha, alpha_given, gamma) + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * _careful_dae89c(plain_sum_2, size_2, near, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20) + (factor_10 * term * _magnified(sigmoid_minus * p_t, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
+                    case_2 = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+                    plain_sum = factor_7 - softplus_plus * term_7
+                    size = term_10 * softplus_plus + term_9 * p_t
+                    plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus
+                    size_2 = gamma * term_10 + factor_9 + case_2 * magnitude_value + gamma * term_9 * sigmoid_minus + gamma * term_8 * sigmoid_minus
+                    product_logit[i] = seed * sigmoid_power_value * (direction_parameters[0] * term * _careful_4391f0(plain_sum, size, near, epsilon, y, z, alpha, alpha_given, gamma) + direction_parameters[1] * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * case + (v_z * magnified_value * _careful_dae89c(plain_sum_2, size_2, near, epsilon, y, z, gamma, alpha, alpha_given) * 5.421010862427522e-20) + (factor_10 * term * _magnified(p_t * sigmoid_minus, -abs(factor), raised_decay_value) * 5.421010862427522e-20))
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
         sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, _block_sum(sum_epsilon_tangent_block, stop - start))
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))

@@ -138,13 +138,16 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -227,11 +230,10 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            p = ((inverse) if z >= 0 else factor_2 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
+            factor_2 = decay / (f32(1.0) + decay)
+            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_2 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            sigmoid_minus = ((factor_2) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
 
 
@@ -278,10 +280,9 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             loss = t_0 * softplus_plus + pos_weight * t_1 * softplus_minus
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = inverse * decay
-            p = ((inverse) if z >= 0 else factor_3 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
-            sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            factor_3 = decay / (f32(1.0) + decay)
+            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_3 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
+            sigmoid_minus = ((factor_3) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
         total += _block_sum(total_block, stop - start)
         if wanted:
@@ -318,11 +319,10 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
-            p = ((inverse) if z >= 0 else factor_2 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
-            hessian_logit[i] = seed * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * sigmoid_minus * p
+            factor_2 = decay / (f32(1.0) + decay)
+            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_2 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
+            sigmoid_minus = ((factor_2) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            hessian_logit[i] = seed * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * p * sigmoid_minus
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -353,13 +353,12 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = inverse * decay
-            p = ((inverse) if z >= 0 else factor_3 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
+            factor_3 = decay / (f32(1.0) + decay)
+            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_3 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_3) if z >= 0 else inverse if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            sigmoid_minus = ((factor_3) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
-            hessian_logit[i] = seed * (factor + pos_weight * t_1 + factor_2) * sigmoid_minus * p
+            hessian_logit[i] = seed * (factor + pos_weight * t_1 + factor_2) * p * sigmoid_minus
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -390,11 +389,10 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if z >= 0 else inverse if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
-            p = ((inverse) if z >= 0 else factor_2 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
-            product_logit[i] = seed * v_z * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * sigmoid_minus * p
+            factor_2 = decay / (f32(1.0) + decay)
+            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_2 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
+            sigmoid_minus = ((factor_2) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            product_logit[i] = seed * v_z * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * p * sigmoid_minus
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -489,10 +487,9 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             z = f32(logit[i])
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor = inverse * decay
-            p = ((inverse) if z >= 0 else factor if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
-            sigmoid_minus = ((factor) if z >= 0 else inverse if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            factor = decay / (f32(1.0) + decay)
+            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
+            sigmoid_minus = ((factor) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
             term = f32(0.5) - y
             term_2 = (-f32(0.5) + y) * p - pos_weight * sigmoid_minus * term
             log1p_value = log1p_value_block[row]
@@ -502,7 +499,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
             factor_4 = seed * (f32(direction_parameters[1]) * softplus_minus * term - v_z * t_1 * sigmoid_minus)
             sum_pos_weight_tangent_block[row] = factor_4
-            product_logit[i] = seed * (f32(direction_parameters[1]) * term_2 + v_z * (factor_3 + pos_weight * t_1 + term_3 * (f32(1.0) - y)) * sigmoid_minus * p - f32(direction_parameters[0]) * t_1 * sigmoid_minus)
+            product_logit[i] = seed * (f32(direction_parameters[1]) * term_2 + v_z * (factor_3 + pos_weight * t_1 + term_3 * (f32(1.0) - y)) * p * sigmoid_minus - f32(direction_parameters[0]) * t_1 * sigmoid_minus)
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, _block_sum(sum_label_smoothing_tangent_block, stop - start))
         sum_pos_weight_tangent, sum_pos_weight_tangent_lost = _plus(sum_pos_weight_tangent, sum_pos_weight_tangent_lost, _block_sum(sum_pos_weight_tangent_block, stop - start))
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)

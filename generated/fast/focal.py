@@ -178,13 +178,16 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -204,7 +207,7 @@ def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
     rest += (p - (total - back)) - (q + back)
     e = _exp(total)
     e = e + e * rest if e > f32(0.0) else e
-    return min(e, f32(1.7976931348623157e308)) if exponent < f32(0.0) else e
+    return min(e, f32(3.4028234663852886e38)) if exponent < f32(0.0) else e
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -313,11 +316,10 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = inverse * decay
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            factor_3 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * (-sigmoid_minus - gamma * softplus_minus * p_t)
 
 
@@ -377,10 +379,9 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_3 = loss * sample_weight
             total_block[row] = factor_3
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_4 = inverse * decay
-            sigmoid_minus = ((factor_4) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            p_t = ((inverse) if factor >= 0 else factor_4 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            factor_4 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_4) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_4 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * (-sigmoid_minus - gamma * softplus_minus * p_t)
         total += _block_sum(total_block, stop - start)
         if wanted:
@@ -402,15 +403,15 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
     raised_decay_value_block = np.empty((block,), f32)
     log1p_value_block = np.empty((block,), f32)
     sigmoid_power_value_block = np.empty((block,), f32)
-    term = f32(1.0) - alpha
+    term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
             row = i - start
-            y = f32(target[i])
             z = f32(logit[i])
-            term_2 = -f32(1.0) + f32(2.0) * y
-            factor = z * term_2
+            y = f32(target[i])
+            term = -f32(1.0) + f32(2.0) * y
+            factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
         for i in range(start, stop):
             row = i - start
@@ -419,32 +420,31 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             log1p_value_block[row] = _log1p_unit(decay)
         for i in range(start, stop):
             row = i - start
-            y = f32(target[i])
             z = f32(logit[i])
-            term_2 = -f32(1.0) + f32(2.0) * y
-            factor_3 = -z * term_2
+            y = f32(target[i])
+            term = -f32(1.0) + f32(2.0) * y
+            factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
         for i in range(start, stop):
             row = i - start
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed = sample_weight * loss_scale
-            y = f32(target[i])
-            alpha_t = ((alpha * y + term * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             z = f32(logit[i])
-            term_2 = -f32(1.0) + f32(2.0) * y
-            factor = z * term_2
+            y = f32(target[i])
+            term = -f32(1.0) + f32(2.0) * y
+            factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
-            factor_3 = -z * term_2
+            factor_2 = decay / (f32(1.0) + decay)
+            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            hessian_logit[i] = seed * alpha_t * p_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            hessian_logit[i] = seed * p_t * alpha_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -496,14 +496,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = inverse * decay
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            factor_3 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * term_3
-            hessian_logit[i] = seed * alpha_t * p_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_3)
+            hessian_logit[i] = seed * p_t * alpha_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -518,15 +517,15 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
     raised_decay_value_block = np.empty((block,), f32)
     log1p_value_block = np.empty((block,), f32)
     sigmoid_power_value_block = np.empty((block,), f32)
-    term = f32(1.0) - alpha
+    term_2 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
             row = i - start
-            y = f32(target[i])
             z = f32(logit[i])
-            term_2 = -f32(1.0) + f32(2.0) * y
-            factor = z * term_2
+            y = f32(target[i])
+            term = -f32(1.0) + f32(2.0) * y
+            factor = z * term
             raised_decay_value_block[row] = _raised_decay(factor)
         for i in range(start, stop):
             row = i - start
@@ -535,10 +534,10 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             log1p_value_block[row] = _log1p_unit(decay)
         for i in range(start, stop):
             row = i - start
-            y = f32(target[i])
             z = f32(logit[i])
-            term_2 = -f32(1.0) + f32(2.0) * y
-            factor_3 = -z * term_2
+            y = f32(target[i])
+            term = -f32(1.0) + f32(2.0) * y
+            factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value_block[row] = _sigmoid_power(factor_3, log1p_value, gamma)
         for i in range(start, stop):
@@ -546,22 +545,21 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed = sample_weight * loss_scale
             v_z = f32(direction_logit[i])
-            y = f32(target[i])
-            alpha_t = ((alpha * y + term * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             z = f32(logit[i])
-            term_2 = -f32(1.0) + f32(2.0) * y
-            factor = z * term_2
+            y = f32(target[i])
+            term = -f32(1.0) + f32(2.0) * y
+            factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
-            factor_3 = -z * term_2
+            factor_2 = decay / (f32(1.0) + decay)
+            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            product_logit[i] = seed * v_z * alpha_t * p_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            product_logit[i] = seed * v_z * p_t * alpha_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -691,13 +689,12 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            factor_2 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = ((term) if alpha_given else f32(0.0))
@@ -708,7 +705,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             factor_5 = -softplus_minus * p_t
             factor_6 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_5) * alpha_t - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
             sum_gamma_tangent_block[row] = factor_6
-            product_logit[i] = seed * (f32(direction_parameters[1]) * term * case * term_2 + f32(direction_parameters[0]) * term * alpha_t * (-softplus_plus * term_2 + factor_5) + v_z * alpha_t * p_t * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_2)) * sigmoid_power_value
+            product_logit[i] = seed * (f32(direction_parameters[1]) * term * case * term_2 + f32(direction_parameters[0]) * term * alpha_t * (-softplus_plus * term_2 + factor_5) + v_z * p_t * alpha_t * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_2)) * sigmoid_power_value
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)

@@ -134,13 +134,16 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -269,7 +272,7 @@ def value(embedding, w, b, sample_weights, value_out):
     b_2 = f32(b[()])
     w_2 = f32(w[()])
     decay_3 = (_raised_decay(f32(np.inf)) * f32(5.421010862427522e-20))
-    factor_5 = (f32(1.0) / (f32(1.0) + decay_3)) * decay_3
+    factor_5 = decay_3 / (f32(1.0) + decay_3)
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[: stop - start].reshape(((stop - start) * u, s)), False)
@@ -291,11 +294,9 @@ def value(embedding, w, b, sample_weights, value_out):
                             arglargest = k_23
                 term_3 = b_2 + w_2 * sum_e_2
                 decay = (_raised_decay(term_3) * f32(5.421010862427522e-20))
-                inverse = (f32(1.0) / (f32(1.0) + decay))
-                sigmoid_minus = ((inverse * decay) if term_3 >= 0 else inverse if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
+                sigmoid_minus = ((decay / (f32(1.0) + decay)) if term_3 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
                 decay_2 = (_raised_decay(largest) * f32(5.421010862427522e-20))
-                inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-                loss = sigmoid_minus + ((((inverse_2) if largest >= 0 else (inverse_2 * decay_2) if largest < f32(0.0) else f32(np.nan))) if arglargest >= 0 else factor_5 if arglargest < f32(0.0) else f32(np.nan))
+                loss = sigmoid_minus + (((((f32(1.0) / (f32(1.0) + decay_2))) if largest >= 0 else (decay_2 / (f32(1.0) + decay_2)) if largest < f32(0.0) else f32(np.nan))) if arglargest >= 0 else factor_5 if arglargest < f32(0.0) else f32(np.nan))
                 factor_6 = loss * sample_weight[j, i]
                 total += factor_6
                 if wanted:
@@ -402,13 +403,12 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sum_e[j, i] = sum_e_now
             term_2 = b_2 + w_2 * sum_e_now
             decay = (_raised_decay(term_2) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_4 = inverse * decay
-            sigmoid_minus = ((factor_4) if term_2 >= 0 else inverse if term_2 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
-            sigmoid_plus = ((inverse) if term_2 >= 0 else factor_4 if term_2 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
-            factor_5 = seed_now * sigmoid_minus * sigmoid_plus
+            factor_4 = decay / (f32(1.0) + decay)
+            sigmoid_plus = (((f32(1.0) / (f32(1.0) + decay))) if term_2 >= 0 else factor_4 if term_2 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
+            sigmoid_minus = ((factor_4) if term_2 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if term_2 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
+            factor_5 = seed_now * sigmoid_plus * sigmoid_minus
             sum_b, sum_b_lost = _plus(sum_b, sum_b_lost, factor_5)
-            factor_6 = seed_now * sum_e_now * sigmoid_minus * sigmoid_plus
+            factor_6 = seed_now * sum_e_now * sigmoid_plus * sigmoid_minus
             sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_6)
         for f_13 in range(d):
             c_now = sum_embedding_2[j, f_13] / f32(u)
@@ -433,11 +433,10 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 factor_8 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
                 term_3 = b_2 + w_2 * sum_e_2
                 decay_2 = (_raised_decay(term_3) * f32(5.421010862427522e-20))
-                inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-                factor_9 = inverse_2 * decay_2
-                sigmoid_minus_2 = ((factor_9) if term_3 >= 0 else inverse_2 if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
-                sigmoid_plus_2 = ((inverse_2) if term_3 >= 0 else factor_9 if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
-                factor_11 = factor_10 * seed[j, i_101] * sigmoid_minus_2 * sigmoid_plus_2 * _ratio(f32(1.0), factor_8)
+                factor_9 = decay_2 / (f32(1.0) + decay_2)
+                sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_3 >= 0 else factor_9 if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
+                sigmoid_minus_2 = ((factor_9) if term_3 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
+                factor_11 = factor_10 * seed[j, i_101] * sigmoid_plus_2 * sigmoid_minus_2 * _ratio(f32(1.0), factor_8)
                 for d_24 in range(d):
                     if i != i_101:
                         sum_embedding_3[j, i, d_24] += factor_11 * (-f32(e[j, i_101, d_24]) + sum_e_2 * _ratio(sum_embedding[j, i_101, d_24] / term, factor_8))
@@ -445,8 +444,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_w = _completed(sum_w, sum_w_lost)
     total = 0.0
     decay_4 = (_raised_decay(f32(np.inf)) * f32(5.421010862427522e-20))
-    inverse_4 = (f32(1.0) / (f32(1.0) + decay_4))
-    factor_15 = inverse_4 * decay_4
+    factor_15 = decay_4 / (f32(1.0) + decay_4)
+    term_5 = f32(1.0) + decay_4
     for start in range(0, s, block):
         stop = min(start + block, s)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit[start:stop].reshape(((stop - start) * u, s)), False)
@@ -474,21 +473,19 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 factor_13 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
                 decay_3 = (_raised_decay(largest_now) * f32(5.421010862427522e-20))
-                inverse_3 = (f32(1.0) / (f32(1.0) + decay_3))
-                factor_14 = inverse_3 * decay_3
-                sigmoid_minus_3 = ((((factor_14) if largest_now >= 0 else inverse_3 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else inverse_4 if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_plus_3 = ((((inverse_3) if largest_now >= 0 else factor_14 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else factor_15 if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                factor_16 = w_2 * seed_2 * sigmoid_minus_3 * sigmoid_plus_3
+                factor_14 = decay_3 / (f32(1.0) + decay_3)
+                sigmoid_plus_3 = (((((f32(1.0) / (f32(1.0) + decay_3))) if largest_now >= 0 else factor_14 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else factor_15 if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((((factor_14) if largest_now >= 0 else ((f32(1.0) / (f32(1.0) + decay_3))) if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else ((f32(1.0) / term_5)) if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                factor_16 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
                 for f_113 in range(d):
                     factor_17 = factor_16 * f32(e[j, i, f_113]) * (case * _ratio(sum_embedding_2[arglargest_now, f_113] / f32(u), factor_12) + case_2 * _ratio(sum_embedding[j, i, f_113] / term, factor_13))
                     sum_norm_embedding_now_row[f_113] = factor_17
                 sum_norm_embedding_now = f32(_block_sum(sum_norm_embedding_now_row, d))
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
-                term_5 = b_2 + w_2 * sum_e_3
-                decay_5 = (_raised_decay(term_5) * f32(5.421010862427522e-20))
-                inverse_5 = (f32(1.0) / (f32(1.0) + decay_5))
-                factor_18 = inverse_5 * decay_5
-                sigmoid_minus_4 = ((factor_18) if term_5 >= 0 else inverse_5 if term_5 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
+                term_6 = b_2 + w_2 * sum_e_3
+                decay_5 = (_raised_decay(term_6) * f32(5.421010862427522e-20))
+                factor_18 = decay_5 / (f32(1.0) + decay_5)
+                sigmoid_minus_4 = ((factor_18) if term_6 >= 0 else ((f32(1.0) / (f32(1.0) + decay_5))) if term_6 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
                 loss = sigmoid_minus_4 + sigmoid_plus_3
                 sample_weight_2 = sample_weight[j, i]
                 factor_19 = loss * sample_weight_2
@@ -502,11 +499,10 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     arglargest_2 = arglargest[j, i_106]
                     largest_2 = largest[j, i_106]
                     decay_6 = (_raised_decay(largest_2) * f32(5.421010862427522e-20))
-                    inverse_6 = (f32(1.0) / (f32(1.0) + decay_6))
-                    factor_21 = inverse_6 * decay_6
-                    sigmoid_minus_5 = ((((factor_21) if largest_2 >= 0 else inverse_6 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else inverse_4 if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_plus_4 = ((((inverse_6) if largest_2 >= 0 else factor_21 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else factor_15 if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    factor_22 = factor_10 * seed[j, i_106] * ((f32(1.0)) if j == arglargest_2 else f32(0.0)) * sigmoid_minus_5 * sigmoid_plus_4 * _ratio(f32(1.0), factor_20)
+                    factor_21 = decay_6 / (f32(1.0) + decay_6)
+                    sigmoid_plus_4 = (((((f32(1.0) / (f32(1.0) + decay_6))) if largest_2 >= 0 else factor_21 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else factor_15 if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_minus_5 = ((((factor_21) if largest_2 >= 0 else ((f32(1.0) / (f32(1.0) + decay_6))) if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else ((f32(1.0) / term_5)) if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    factor_22 = factor_10 * seed[j, i_106] * ((f32(1.0)) if j == arglargest_2 else f32(0.0)) * sigmoid_plus_4 * sigmoid_minus_5 * _ratio(f32(1.0), factor_20)
                     for d_24 in range(d):
                         if (i != i_106 and arglargest_2 >= 0):
                             sum_embedding_4[j, i, d_24] += factor_22 * (f32(e[j, i_106, d_24]) - sum_e[j, i_106] * _ratio(sum_embedding[j, i_106, d_24] / term, factor_20))
@@ -521,17 +517,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             arglargest_3 = arglargest[j_40, i_39]
             largest_3 = largest[j_40, i_39]
             decay_7 = (_raised_decay(largest_3) * f32(5.421010862427522e-20))
-            inverse_7 = (f32(1.0) / (f32(1.0) + decay_7))
-            factor_23 = inverse_7 * decay_7
-            sigmoid_minus_6 = ((((factor_23) if largest_3 >= 0 else inverse_7 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else inverse_4 if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_plus_5 = ((((inverse_7) if largest_3 >= 0 else factor_23 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_15 if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_24 = seed_3 * ((sum_e[j_40, i_39]) if j_40 == arglargest_3 else f32(sum_c_unit[j_40, i_39, arglargest_3])) * sigmoid_minus_6 * sigmoid_plus_5
+            factor_23 = decay_7 / (f32(1.0) + decay_7)
+            sigmoid_plus_5 = (((((f32(1.0) / (f32(1.0) + decay_7))) if largest_3 >= 0 else factor_23 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_15 if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((((factor_23) if largest_3 >= 0 else ((f32(1.0) / (f32(1.0) + decay_7))) if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else ((f32(1.0) / term_5)) if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_24 = seed_3 * ((sum_e[j_40, i_39]) if j_40 == arglargest_3 else f32(sum_c_unit[j_40, i_39, arglargest_3])) * sigmoid_plus_5 * sigmoid_minus_6
             if arglargest_3 >= 0:
                 sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_24)
-            factor_25 = seed_3 * sigmoid_minus_6 * sigmoid_plus_5
+            factor_25 = seed_3 * sigmoid_plus_5 * sigmoid_minus_6
             if arglargest_3 >= 0:
                 sum_b_2, sum_b_2_lost = _plus(sum_b_2, sum_b_2_lost, factor_25)
-            factor_26 = seed_3 * ((f32(0.0)) if j_40 == arglargest_3 else f32(1.0)) * sigmoid_minus_6 * sigmoid_plus_5
+            factor_26 = seed_3 * ((f32(0.0)) if j_40 == arglargest_3 else f32(1.0)) * sigmoid_plus_5 * sigmoid_minus_6
             for f_11 in range(d):
                 if arglargest_3 >= 0:
                     sum_c_unit_2[arglargest_3, f_11] += factor_26 * f32(e[j_40, i_39, f_11])
@@ -556,17 +551,15 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             seed_4 = seed[k_10, i]
             largest_4 = largest[k_10, i]
             decay_8 = (_raised_decay(largest_4) * f32(5.421010862427522e-20))
-            inverse_8 = (f32(1.0) / (f32(1.0) + decay_8))
-            factor_32 = inverse_8 * decay_8
+            factor_32 = decay_8 / (f32(1.0) + decay_8)
             ratio_value_5 = _ratio(f32(1.0), math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-            factor_33 = w_2 * seed_4 * ((((factor_32) if largest_4 >= 0 else inverse_8 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else inverse_4 if arglargest_4 < f32(0.0) else f32(np.nan)) * ((((inverse_8) if largest_4 >= 0 else factor_32 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else factor_15 if arglargest_4 < f32(0.0) else f32(np.nan)) * ratio_value_5
+            factor_33 = w_2 * seed_4 * (((((f32(1.0) / (f32(1.0) + decay_8))) if largest_4 >= 0 else factor_32 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else factor_15 if arglargest_4 < f32(0.0) else f32(np.nan)) * ((((factor_32) if largest_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay_8))) if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else ((f32(1.0) / term_5)) if arglargest_4 < f32(0.0) else f32(np.nan)) * ratio_value_5
             sum_e_4 = sum_e[k_10, i]
-            term_6 = b_2 + w_2 * sum_e_4
-            decay_9 = (_raised_decay(term_6) * f32(5.421010862427522e-20))
-            inverse_9 = (f32(1.0) / (f32(1.0) + decay_9))
-            factor_34 = inverse_9 * decay_9
-            case_5 = ((factor_34) if term_6 >= 0 else inverse_9 if term_6 < f32(0.0) else f32(np.nan))
-            case_6 = ((inverse_9) if term_6 >= 0 else factor_34 if term_6 < f32(0.0) else f32(np.nan))
+            term_7 = b_2 + w_2 * sum_e_4
+            decay_9 = (_raised_decay(term_7) * f32(5.421010862427522e-20))
+            factor_34 = decay_9 / (f32(1.0) + decay_9)
+            case_5 = (((f32(1.0) / (f32(1.0) + decay_9))) if term_7 >= 0 else factor_34 if term_7 < f32(0.0) else f32(np.nan))
+            case_6 = ((factor_34) if term_7 >= 0 else ((f32(1.0) / (f32(1.0) + decay_9))) if term_7 < f32(0.0) else f32(np.nan))
             factor_35 = w_2 * seed_4 * sum_e_4 * case_5 * case_6 * ratio_value_5
             factor_37 = -sum_norm_embedding[k_10, i] * ratio_value_5
             factor_38 = -w_2 * seed_4 * case_5 * case_6 * ratio_value_5
@@ -673,8 +666,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     term = -f32(1.0) + f32(u)
     b_2 = f32(b[()])
     w_2 = f32(w[()])
-    square_5 = (w_2 * w_2)
-    factor_20 = -square_5 / f32(u)
+    square_4 = (w_2 * w_2)
+    factor_20 = -square_4 / f32(u)
     factor_22 = -w_2 / f32(u)
     factor_26 = w_2 / term
     factor_29 = w_2 / (term * term)
@@ -731,41 +724,40 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_e[j, i] = sum_e_now
                 term_2 = b_2 + w_2 * sum_e_now
                 decay = (_raised_decay(term_2) * f32(5.421010862427522e-20))
-                inverse = (f32(1.0) / (f32(1.0) + decay))
-                factor_4 = inverse * decay
-                sigmoid_minus = ((factor_4) if term_2 >= 0 else inverse if term_2 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
-                sigmoid_plus = ((inverse) if term_2 >= 0 else factor_4 if term_2 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
-                factor_5 = seed_now * sigmoid_minus * sigmoid_plus
+                term_3 = f32(1.0) + decay
+                factor_4 = decay / term_3
+                sigmoid_plus = (((f32(1.0) / term_3)) if term_2 >= 0 else factor_4 if term_2 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
+                sigmoid_minus = ((factor_4) if term_2 >= 0 else ((f32(1.0) / term_3)) if term_2 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
+                factor_5 = seed_now * sigmoid_plus * sigmoid_minus
                 sum_b, sum_b_lost = _plus(sum_b, sum_b_lost, factor_5)
-                factor_6 = seed_now * sum_e_now * sigmoid_minus * sigmoid_plus
+                factor_6 = seed_now * sum_e_now * sigmoid_plus * sigmoid_minus
                 sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_6)
                 ratio_value_3 = _ratio(f32(1.0), factor_2)
                 square_3 = (ratio_value_3 * ratio_value_3)
-                sum_embedding_3_sensitivity_2_own_left[row, i] = seed_now * sum_e_now * square_3 * sigmoid_minus * sigmoid_plus
-                square_4 = (inverse * inverse)
-                factor_7 = square_4 * (decay * decay)
-                case = ((factor_7) if term_2 >= 0 else square_4 if term_2 < f32(0.0) else f32(np.nan))
-                case_2 = ((square_4) if term_2 >= 0 else factor_7 if term_2 < f32(0.0) else f32(np.nan))
-                term_3 = case * sigmoid_plus - case_2 * sigmoid_minus
-                factor_8 = seed_now * (sum_e_now * sum_e_now) * term_3
+                sum_embedding_3_sensitivity_2_own_left[row, i] = seed_now * sum_e_now * square_3 * sigmoid_plus * sigmoid_minus
+                factor_7 = (decay * decay) / (term_3 * term_3)
+                case = ((factor_7) if term_2 >= 0 else ((f32(1.0) / ((term_3 * term_3)))) if term_2 < f32(0.0) else f32(np.nan))
+                case_2 = (((f32(1.0) / ((term_3 * term_3)))) if term_2 >= 0 else factor_7 if term_2 < f32(0.0) else f32(np.nan))
+                term_4 = sigmoid_plus * case - case_2 * sigmoid_minus
+                factor_8 = seed_now * (sum_e_now * sum_e_now) * term_4
                 sum_w_sensitivity, sum_w_sensitivity_lost = _plus(sum_w_sensitivity, sum_w_sensitivity_lost, factor_8)
-                factor_9 = seed_now * term_3
+                factor_9 = seed_now * term_4
                 sum_b_sensitivity, sum_b_sensitivity_lost = _plus(sum_b_sensitivity, sum_b_sensitivity_lost, factor_9)
-                factor_10 = square_5 * case * sigmoid_plus
-                factor_11 = w_2 * sigmoid_minus * sigmoid_plus
-                factor_12 = -square_5 * case_2 * sigmoid_minus
+                factor_10 = square_4 * sigmoid_plus * case
+                factor_11 = w_2 * sigmoid_plus * sigmoid_minus
+                factor_12 = -square_4 * case_2 * sigmoid_minus
                 factor_13 = seed_now * ratio_value_3 / term
-                factor_14 = square_5 * case_2 * sigmoid_minus
-                factor_15 = sum_e_now * square_5 * case * sigmoid_plus
-                factor_16 = -square_5 * case * sigmoid_plus
-                factor_17 = -sum_e_now * square_5 * case_2 * sigmoid_minus
+                factor_14 = square_4 * case_2 * sigmoid_minus
+                factor_15 = sum_e_now * square_4 * sigmoid_plus * case
+                factor_16 = -square_4 * sigmoid_plus * case
+                factor_17 = -sum_e_now * square_4 * case_2 * sigmoid_minus
                 ratio_value_5 = _ratio(f32(1.0), factor)
                 factor_18 = seed_now * ratio_value_5
                 for d_24 in range(d):
                     e_2 = f32(e[j, i, d_24])
                     ratio_value_4 = _ratio(sum_embedding[j, i, d_24] / term, factor_2)
-                    term_4 = -e_2 + sum_e_now * ratio_value_4
-                    sum_e_slope[i, d_24] = factor_13 * (factor_10 * term_4 + factor_11 * ratio_value_4 + factor_12 * term_4)
+                    term_5 = -e_2 + sum_e_now * ratio_value_4
+                    sum_e_slope[i, d_24] = factor_13 * (factor_10 * term_5 + factor_11 * ratio_value_4 + factor_12 * term_5)
                     sum_e_slope_3_now = factor_18 * (factor_14 * ratio_value_4 + factor_11 * e_2 + factor_15 * e_2 + factor_16 * ratio_value_4 + factor_17 * e_2)
                     sum_e_slope_3[j, i, d_24] = sum_e_slope_3_now
             for f_13 in range(d):
@@ -777,8 +769,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             peak_c[j] = peak_c_now
             for f_209 in range(d):
                 ratio_value_6 = _ratio(c[f_209], peak_c_now)
-                square_6 = (ratio_value_6 * ratio_value_6)
-                scaled_c_now_row[f_209] = square_6
+                square_5 = (ratio_value_6 * ratio_value_6)
+                scaled_c_now_row[f_209] = square_5
             scaled_c_now = f32(_block_sum(scaled_c_now_row, d))
             scaled_c[j] = scaled_c_now
             factor_19 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
@@ -797,16 +789,15 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     sum_e_2 = sum_e[j, i_101]
                     factor_24 = math.sqrt(scaled_sum_embedding[j, i_101]) * _positive_part(peak_sum_embedding[j, i_101])
                     seed_2 = seed[j, i_101]
-                    term_5 = b_2 + w_2 * sum_e_2
-                    decay_2 = (_raised_decay(term_5) * f32(5.421010862427522e-20))
-                    inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-                    factor_25 = inverse_2 * decay_2
-                    sigmoid_minus_2 = ((factor_25) if term_5 >= 0 else inverse_2 if term_5 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
-                    sigmoid_plus_2 = ((inverse_2) if term_5 >= 0 else factor_25 if term_5 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
+                    term_6 = b_2 + w_2 * sum_e_2
+                    decay_2 = (_raised_decay(term_6) * f32(5.421010862427522e-20))
+                    factor_25 = decay_2 / (f32(1.0) + decay_2)
+                    sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_6 >= 0 else factor_25 if term_6 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
+                    sigmoid_minus_2 = ((factor_25) if term_6 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_6 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
                     ratio_value_9 = _ratio(f32(1.0), factor_24)
-                    factor_27 = factor_26 * seed_2 * sigmoid_minus_2 * sigmoid_plus_2 * ratio_value_9
+                    factor_27 = factor_26 * seed_2 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_9
                     factor_28 = ratio_value_9 / term
-                    factor_30 = factor_29 * seed_2 * (ratio_value_9 * ratio_value_9) * sigmoid_minus_2 * sigmoid_plus_2
+                    factor_30 = factor_29 * seed_2 * (ratio_value_9 * ratio_value_9) * sigmoid_plus_2 * sigmoid_minus_2
                     for d_24 in range(d):
                         e_3 = f32(e[j, i_101, d_24])
                         ratio_value_8 = _ratio(sum_embedding[j, i_101, d_24] / term, factor_24)
@@ -820,10 +811,9 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_w_sensitivity = _completed(sum_w_sensitivity, sum_w_sensitivity_lost)
     sum_b_sensitivity = _completed(sum_b_sensitivity, sum_b_sensitivity_lost)
     decay_4 = (_raised_decay(f32(np.inf)) * f32(5.421010862427522e-20))
-    inverse_4 = (f32(1.0) / (f32(1.0) + decay_4))
-    factor_33 = inverse_4 * decay_4
-    square_9 = (inverse_4 * inverse_4)
-    factor_35 = square_9 * (decay_4 * decay_4)
+    term_9 = f32(1.0) + decay_4
+    factor_33 = decay_4 / term_9
+    factor_35 = (decay_4 * decay_4) / (term_9 * term_9)
     factor_40 = -w_2 / term
     for start in range(0, s, block):
         stop = min(start + block, s)
@@ -838,13 +828,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 arglargest_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_6 = b_2 + w_2 * ((sum_e_3) if j == k_23 else f32(sum_c_unit[j, i, k_23]))
+                    term_7 = b_2 + w_2 * ((sum_e_3) if j == k_23 else f32(sum_c_unit[j, i, k_23]))
                     if k_23 != j:
-                        if term_6 > largest_now or term_6 != term_6:
-                            largest_now = term_6
+                        if term_7 > largest_now or term_7 != term_7:
+                            largest_now = term_7
                     if k_23 != j:
-                        if term_6 > arglargest_now_best:
-                            arglargest_now_best = term_6
+                        if term_7 > arglargest_now_best:
+                            arglargest_now_best = term_7
                             arglargest_now = k_23
                 largest[j, i] = largest_now
                 arglargest[j, i] = arglargest_now
@@ -854,49 +844,48 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
                 factor_31 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 ratio_value_10 = _ratio(f32(1.0), factor_31)
-                square_7 = (ratio_value_10 * ratio_value_10)
+                square_6 = (ratio_value_10 * ratio_value_10)
                 case_3 = ((f32(1.0)) if j == arglargest_now else f32(0.0))
                 decay_3 = (_raised_decay(largest_now) * f32(5.421010862427522e-20))
-                inverse_3 = (f32(1.0) / (f32(1.0) + decay_3))
-                factor_32 = inverse_3 * decay_3
-                sigmoid_minus_3 = ((((factor_32) if largest_now >= 0 else inverse_3 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else inverse_4 if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_plus_3 = ((((inverse_3) if largest_now >= 0 else factor_32 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else factor_33 if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sum_embedding_4_sensitivity_2_own_left[row, i] = ((seed_3 * sum_e_3 * square_7 * case_3 * sigmoid_minus_3 * sigmoid_plus_3) if arglargest_now >= 0 else f32(0.0) if arglargest_now < f32(0.0) else f32(np.nan))
-                square_8 = (inverse_3 * inverse_3)
-                factor_34 = square_8 * (decay_3 * decay_3)
-                term_7 = ((((factor_34) if largest_now >= 0 else square_8 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else square_9 if arglargest_now < f32(0.0) else f32(np.nan)) * sigmoid_plus_3 - ((((square_8) if largest_now >= 0 else factor_34 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else factor_35 if arglargest_now < f32(0.0) else f32(np.nan)) * sigmoid_minus_3
-                largest_slope_5[j, i] = seed_3 * ((sum_e_3) if j == arglargest_now else sum_c_unit_3) * term_7
+                term_8 = f32(1.0) + decay_3
+                factor_32 = decay_3 / term_8
+                sigmoid_plus_3 = (((((f32(1.0) / term_8)) if largest_now >= 0 else factor_32 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else factor_33 if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((((factor_32) if largest_now >= 0 else ((f32(1.0) / term_8)) if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else ((f32(1.0) / term_9)) if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sum_embedding_4_sensitivity_2_own_left[row, i] = ((seed_3 * sum_e_3 * square_6 * case_3 * sigmoid_plus_3 * sigmoid_minus_3) if arglargest_now >= 0 else f32(0.0) if arglargest_now < f32(0.0) else f32(np.nan))
+                factor_34 = (decay_3 * decay_3) / (term_8 * term_8)
+                term_10 = sigmoid_plus_3 * ((((factor_34) if largest_now >= 0 else ((f32(1.0) / ((term_8 * term_8)))) if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else ((f32(1.0) / ((term_9 * term_9)))) if arglargest_now < f32(0.0) else f32(np.nan)) - (((((f32(1.0) / ((term_8 * term_8)))) if largest_now >= 0 else factor_34 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else factor_35 if arglargest_now < f32(0.0) else f32(np.nan)) * sigmoid_minus_3
+                largest_slope_5[j, i] = seed_3 * term_10 * ((sum_e_3) if j == arglargest_now else sum_c_unit_3)
                 case_4 = ((f32(0.0)) if j == arglargest_now else f32(1.0))
                 factor_36 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
-                factor_37 = w_2 * seed_3 * sigmoid_minus_3 * sigmoid_plus_3
-                factor_39 = seed_3 * case_4 * term_7
-                factor_41 = factor_40 * seed_3 * case_3 * sigmoid_minus_3 * sigmoid_plus_3 * ratio_value_10
-                factor_42 = factor_26 * seed_3 * case_3 * ratio_value_10 * term_7
-                factor_43 = w_2 * seed_3 * term_7
+                factor_37 = w_2 * seed_3 * sigmoid_plus_3 * sigmoid_minus_3
+                factor_39 = seed_3 * term_10 * case_4
+                factor_41 = factor_40 * seed_3 * case_3 * sigmoid_plus_3 * sigmoid_minus_3 * ratio_value_10
+                factor_42 = factor_26 * seed_3 * term_10 * case_3 * ratio_value_10
+                factor_43 = w_2 * seed_3 * term_10
                 peak_embedding_2 = peak_embedding[j, i]
                 factor_46 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
                 ratio_value_13 = _ratio(f32(1.0), factor_46)
-                factor_47 = w_2 * seed_3 * ratio_value_13 * term_7
+                factor_47 = w_2 * seed_3 * term_10 * ratio_value_13
                 for f_113 in range(d):
                     e_4 = f32(e[j, i, f_113])
                     ratio_value_11 = _ratio(sum_embedding_2[arglargest_now, f_113] / f32(u), factor_36)
                     ratio_value_12 = _ratio(sum_embedding[j, i, f_113] / term, factor_31)
-                    term_8 = case_4 * ratio_value_11 + case_3 * ratio_value_12
-                    factor_38 = factor_37 * e_4 * term_8
+                    term_11 = case_4 * ratio_value_11 + case_3 * ratio_value_12
+                    factor_38 = factor_37 * e_4 * term_11
                     sum_norm_embedding_now_row[f_113] = factor_38
                     largest_slope_now = factor_39 * e_4
                     largest_slope[j, i, f_113] = largest_slope_now
                     sum_e_slope_2[i, f_113] = factor_41 * ratio_value_12
                     largest_slope_2[i, f_113] = factor_42 * (e_4 - sum_e_3 * ratio_value_12)
-                    e_slope_3_now = factor_37 * term_8
+                    e_slope_3_now = factor_37 * term_11
                     e_slope_3[j, i, f_113] = e_slope_3_now
-                    largest_slope_3 = factor_43 * e_4 * term_8  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
+                    largest_slope_3 = factor_43 * e_4 * term_11  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
                     factor_44 = e_4 * ratio_value_11
                     sum_norm_embedding_sensitivity_now_row[f_113] = factor_44
                     factor_45 = e_4 * e_slope_3_now
                     sum_norm_embedding_sensitivity_2_now_row[f_113] = factor_45
                     sum_norm_embedding_sensitivity_3_now_row[f_113] = largest_slope_3
-                    largest_slope_4[j, i, f_113] = ((factor_47 * term_8) if arglargest_now >= 0 else f32(0.0) if arglargest_now < f32(0.0) else f32(np.nan))
+                    largest_slope_4[j, i, f_113] = ((factor_47 * term_11) if arglargest_now >= 0 else f32(0.0) if arglargest_now < f32(0.0) else f32(np.nan))
                     factor_48 = f32(c_unit[j, f_113]) * largest_slope_now
                     sum_norm_c_sensitivity_own_now_row[f_113] = factor_48
                 sum_norm_embedding_now = f32(_block_sum(sum_norm_embedding_now_row, d))
@@ -909,13 +898,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_embedding_sensitivity_2[j, i] = sum_norm_embedding_sensitivity_2_now
                 sum_norm_embedding_sensitivity_3[j, i] = sum_norm_embedding_sensitivity_3_now
                 sum_norm_c_sensitivity_own[j, i] = sum_norm_c_sensitivity_own_now
-                term_9 = b_2 + w_2 * sum_e_3
-                decay_5 = (_raised_decay(term_9) * f32(5.421010862427522e-20))
-                inverse_5 = (f32(1.0) / (f32(1.0) + decay_5))
-                factor_49 = inverse_5 * decay_5
-                sigmoid_minus_4 = ((factor_49) if term_9 >= 0 else inverse_5 if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
-                sigmoid_plus_4 = ((inverse_5) if term_9 >= 0 else factor_49 if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
-                e_slope_4_now = (((-sum_norm_embedding_now + w_2 * seed_3 * sum_e_3 * sigmoid_minus_4 * sigmoid_plus_4) * ratio_value_13) if arglargest_now >= 0 else (w_2 * seed_3 * sum_e_3 * sigmoid_minus_4 * sigmoid_plus_4 * ratio_value_13) if arglargest_now < f32(0.0) else f32(np.nan))
+                term_12 = b_2 + w_2 * sum_e_3
+                decay_5 = (_raised_decay(term_12) * f32(5.421010862427522e-20))
+                term_13 = f32(1.0) + decay_5
+                factor_49 = decay_5 / term_13
+                sigmoid_plus_4 = (((f32(1.0) / term_13)) if term_12 >= 0 else factor_49 if term_12 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
+                sigmoid_minus_4 = ((factor_49) if term_12 >= 0 else ((f32(1.0) / term_13)) if term_12 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
+                e_slope_4_now = (((-sum_norm_embedding_now + w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4) * ratio_value_13) if arglargest_now >= 0 else (w_2 * seed_3 * sum_e_3 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_13) if arglargest_now < f32(0.0) else f32(np.nan))
                 e_slope_4[j, i] = e_slope_4_now
             for i in range(u):
                 sum_embedding_4[j, i, :] = f32(0.0)
@@ -931,29 +920,28 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     case_5 = ((f32(1.0)) if j == arglargest_2 else f32(0.0))
                     largest_2 = largest[j, i_106]
                     decay_6 = (_raised_decay(largest_2) * f32(5.421010862427522e-20))
-                    inverse_6 = (f32(1.0) / (f32(1.0) + decay_6))
-                    factor_51 = inverse_6 * decay_6
-                    sigmoid_minus_5 = ((((factor_51) if largest_2 >= 0 else inverse_6 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else inverse_4 if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_plus_5 = ((((inverse_6) if largest_2 >= 0 else factor_51 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else factor_33 if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    factor_51 = decay_6 / (f32(1.0) + decay_6)
+                    sigmoid_plus_5 = (((((f32(1.0) / (f32(1.0) + decay_6))) if largest_2 >= 0 else factor_51 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else factor_33 if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_minus_5 = ((((factor_51) if largest_2 >= 0 else ((f32(1.0) / (f32(1.0) + decay_6))) if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else ((f32(1.0) / term_9)) if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                     ratio_value_15 = _ratio(f32(1.0), factor_50)
-                    factor_52 = factor_26 * seed_4 * case_5 * sigmoid_minus_5 * sigmoid_plus_5 * ratio_value_15
+                    factor_52 = factor_26 * seed_4 * case_5 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_15
                     factor_53 = ratio_value_15 / term
                     factor_54 = sum_norm_c_sensitivity_own[j, i_106] * ratio_value_15 / term
-                    factor_55 = factor_29 * seed_4 * (ratio_value_15 * ratio_value_15) * case_5 * sigmoid_minus_5 * sigmoid_plus_5
+                    factor_55 = factor_29 * seed_4 * (ratio_value_15 * ratio_value_15) * case_5 * sigmoid_plus_5 * sigmoid_minus_5
                     for d_24 in range(d):
                         e_5 = f32(e[j, i_106, d_24])
                         ratio_value_14 = _ratio(sum_embedding[j, i_106, d_24] / term, factor_50)
-                        term_10 = e_5 - sum_e_4 * ratio_value_14
+                        term_14 = e_5 - sum_e_4 * ratio_value_14
                         if (i != i_106 and arglargest_2 >= 0):
-                            sum_embedding_4[j, i, d_24] += factor_52 * term_10
+                            sum_embedding_4[j, i, d_24] += factor_52 * term_14
                         if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += factor_53 * largest_slope_2[i_106, d_24] * term_10
+                            sum_embedding_4_sensitivity_3_own[j, i, d_24] += factor_53 * largest_slope_2[i_106, d_24] * term_14
                         if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_c_unit_2_sensitivity_own[j, i, d_24] += factor_53 * f32(largest_slope[j, i_106, d_24]) * term_10
+                            sum_c_unit_2_sensitivity_own[j, i, d_24] += factor_53 * f32(largest_slope[j, i_106, d_24]) * term_14
                         if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_norm_c_sensitivity_3_own[j, i, d_24] += factor_54 * term_10
+                            sum_norm_c_sensitivity_3_own[j, i, d_24] += factor_54 * term_14
                         if (i != i_106 and arglargest_2 >= 0):
-                            sum_embedding_4_sensitivity_own[j, i, d_24] += factor_53 * sum_e_slope_2[i_106, d_24] * term_10 + factor_55 * (-e_5 + f32(2.0) * sum_e_4 * ratio_value_14) * ratio_value_14
+                            sum_embedding_4_sensitivity_own[j, i, d_24] += factor_53 * sum_e_slope_2[i_106, d_24] * term_14 + factor_55 * (-e_5 + f32(2.0) * sum_e_4 * ratio_value_14) * ratio_value_14
         _multiply(sum_embedding_4_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_4_sensitivity_2_own[start:stop], False)
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
@@ -975,14 +963,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             sum_c_unit_4 = f32(sum_c_unit[j_40, i_39, arglargest_3])
             largest_3 = largest[j_40, i_39]
             decay_7 = (_raised_decay(largest_3) * f32(5.421010862427522e-20))
-            inverse_7 = (f32(1.0) / (f32(1.0) + decay_7))
-            factor_56 = inverse_7 * decay_7
-            sigmoid_minus_6 = ((((factor_56) if largest_3 >= 0 else inverse_7 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else inverse_4 if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_plus_6 = ((((inverse_7) if largest_3 >= 0 else factor_56 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_33 if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_57 = seed_5 * ((sum_e_5) if j_40 == arglargest_3 else sum_c_unit_4) * sigmoid_minus_6 * sigmoid_plus_6
+            term_15 = f32(1.0) + decay_7
+            factor_56 = decay_7 / term_15
+            sigmoid_plus_6 = (((((f32(1.0) / term_15)) if largest_3 >= 0 else factor_56 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_33 if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((((factor_56) if largest_3 >= 0 else ((f32(1.0) / term_15)) if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else ((f32(1.0) / term_9)) if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_57 = seed_5 * ((sum_e_5) if j_40 == arglargest_3 else sum_c_unit_4) * sigmoid_plus_6 * sigmoid_minus_6
             if arglargest_3 >= 0:
                 sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_57)
-            factor_58 = seed_5 * sigmoid_minus_6 * sigmoid_plus_6
+            factor_58 = seed_5 * sigmoid_plus_6 * sigmoid_minus_6
             if arglargest_3 >= 0:
                 sum_b_2, sum_b_2_lost = _plus(sum_b_2, sum_b_2_lost, factor_58)
             largest_slope_5_2 = largest_slope_5[j_40, i_39]
@@ -992,12 +980,11 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_60 = largest_slope_5_2 * sum_c_unit_4
             if (arglargest_3 >= 0 and j_40 != arglargest_3):
                 sum_w_2_sensitivity_2, sum_w_2_sensitivity_2_lost = _plus(sum_w_2_sensitivity_2, sum_w_2_sensitivity_2_lost, factor_60)
-            square_10 = (inverse_7 * inverse_7)
-            factor_61 = square_10 * (decay_7 * decay_7)
-            factor_62 = seed_5 * (((((factor_61) if largest_3 >= 0 else square_10 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else square_9 if arglargest_3 < f32(0.0) else f32(np.nan)) * sigmoid_plus_6 - ((((square_10) if largest_3 >= 0 else factor_61 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_35 if arglargest_3 < f32(0.0) else f32(np.nan)) * sigmoid_minus_6)
+            factor_61 = (decay_7 * decay_7) / (term_15 * term_15)
+            factor_62 = seed_5 * (sigmoid_plus_6 * ((((factor_61) if largest_3 >= 0 else ((f32(1.0) / ((term_15 * term_15)))) if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else ((f32(1.0) / ((term_9 * term_9)))) if arglargest_3 < f32(0.0) else f32(np.nan)) - (((((f32(1.0) / ((term_15 * term_15)))) if largest_3 >= 0 else factor_61 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_35 if arglargest_3 < f32(0.0) else f32(np.nan)) * sigmoid_minus_6)
             if arglargest_3 >= 0:
                 sum_b_2_sensitivity, sum_b_2_sensitivity_lost = _plus(sum_b_2_sensitivity, sum_b_2_sensitivity_lost, factor_62)
-            factor_63 = seed_5 * ((f32(0.0)) if j_40 == arglargest_3 else f32(1.0)) * sigmoid_minus_6 * sigmoid_plus_6
+            factor_63 = seed_5 * ((f32(0.0)) if j_40 == arglargest_3 else f32(1.0)) * sigmoid_plus_6 * sigmoid_minus_6
             factor_64 = math.sqrt(scaled_c[arglargest_3]) * _positive_part(peak_c[arglargest_3])
             factor_65 = _ratio(f32(1.0), factor_64) / f32(u)
             for f_11 in range(d):
@@ -1023,16 +1010,16 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             sum_norm_c[k_10] = sum_norm_c_now
             ratio_value_16 = _ratio(f32(1.0), math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
             factor_68 = factor_67 * ratio_value_16
-            square_11 = (ratio_value_16 * ratio_value_16)
-            factor_70 = factor_69 * sum_norm_c_now * square_11
-            factor_71 = factor_69 * square_11
+            square_7 = (ratio_value_16 * ratio_value_16)
+            factor_70 = factor_69 * sum_norm_c_now * square_7
+            factor_71 = factor_69 * square_7
             for d_24 in range(d):
                 c_unit_2 = f32(c_unit[k_10, d_24])
-                term_11 = sum_c_unit_2[k_10, d_24] - sum_norm_c_now * c_unit_2
-                gradient_embedding_part_1_now = factor_68 * term_11
+                term_16 = sum_c_unit_2[k_10, d_24] - sum_norm_c_now * c_unit_2
+                gradient_embedding_part_1_now = factor_68 * term_16
                 gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
                 hessian_embedding_part_1[k_10, d_24] = factor_70 * (c_unit_2 * c_unit_2)
-                hessian_embedding_part_3[k_10, d_24] = factor_71 * (-f32(2.0)) * c_unit_2 * term_11
+                hessian_embedding_part_3[k_10, d_24] = factor_71 * (-f32(2.0)) * c_unit_2 * term_16
             for i in range(u):
                 arglargest_4 = arglargest[k_10, i]
                 case_6 = ((f32(0.0)) if k_10 == arglargest_4 else f32(1.0))
@@ -1042,17 +1029,15 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 seed_6 = seed[k_10, i]
                 largest_4 = largest[k_10, i]
                 decay_8 = (_raised_decay(largest_4) * f32(5.421010862427522e-20))
-                inverse_8 = (f32(1.0) / (f32(1.0) + decay_8))
-                factor_74 = inverse_8 * decay_8
+                factor_74 = decay_8 / (f32(1.0) + decay_8)
                 ratio_value_18 = _ratio(f32(1.0), math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
-                factor_75 = w_2 * seed_6 * ((((factor_74) if largest_4 >= 0 else inverse_8 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else inverse_4 if arglargest_4 < f32(0.0) else f32(np.nan)) * ((((inverse_8) if largest_4 >= 0 else factor_74 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else factor_33 if arglargest_4 < f32(0.0) else f32(np.nan)) * ratio_value_18
+                factor_75 = w_2 * seed_6 * (((((f32(1.0) / (f32(1.0) + decay_8))) if largest_4 >= 0 else factor_74 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else factor_33 if arglargest_4 < f32(0.0) else f32(np.nan)) * ((((factor_74) if largest_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay_8))) if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else ((f32(1.0) / term_9)) if arglargest_4 < f32(0.0) else f32(np.nan)) * ratio_value_18
                 sum_e_6 = sum_e[k_10, i]
-                term_12 = b_2 + w_2 * sum_e_6
-                decay_9 = (_raised_decay(term_12) * f32(5.421010862427522e-20))
-                inverse_9 = (f32(1.0) / (f32(1.0) + decay_9))
-                factor_76 = inverse_9 * decay_9
-                case_8 = ((factor_76) if term_12 >= 0 else inverse_9 if term_12 < f32(0.0) else f32(np.nan))
-                case_9 = ((inverse_9) if term_12 >= 0 else factor_76 if term_12 < f32(0.0) else f32(np.nan))
+                term_17 = b_2 + w_2 * sum_e_6
+                decay_9 = (_raised_decay(term_17) * f32(5.421010862427522e-20))
+                factor_76 = decay_9 / (f32(1.0) + decay_9)
+                case_8 = (((f32(1.0) / (f32(1.0) + decay_9))) if term_17 >= 0 else factor_76 if term_17 < f32(0.0) else f32(np.nan))
+                case_9 = ((factor_76) if term_17 >= 0 else ((f32(1.0) / (f32(1.0) + decay_9))) if term_17 < f32(0.0) else f32(np.nan))
                 factor_77 = w_2 * seed_6 * sum_e_6 * case_8 * case_9 * ratio_value_18
                 factor_79 = -sum_norm_embedding[k_10, i] * ratio_value_18
                 factor_80 = -w_2 * seed_6 * case_8 * case_9 * ratio_value_18
@@ -1079,7 +1064,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     gradient_b[()] = sum_b_2 - sum_b
     hessian_w[()] = sum_w_2_sensitivity + sum_w_2_sensitivity_2 - sum_w_sensitivity
     hessian_b[()] = sum_b_2_sensitivity - sum_b_sensitivity
-    factor_94 = square_5 / f32(u)
+    factor_94 = square_4 / f32(u)
     factor_106 = -w_2 / (term * term)
     factor_107 = -w_2 / (f32(u) * f32(u))
     for j in range(s):
@@ -1094,54 +1079,54 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             peak_embedding_3 = peak_embedding[j, i]
             factor_84 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_3)
             ratio_value_19 = _ratio(f32(1.0), factor_84)
-            square_12 = (ratio_value_19 * ratio_value_19)
+            square_8 = (ratio_value_19 * ratio_value_19)
             sum_norm_embedding_2 = sum_norm_embedding[j, i]
             peak_sum_embedding_3 = peak_sum_embedding[j, i]
             factor_85 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
             seed_7 = seed[j, i]
             sum_e_7 = sum_e[j, i]
-            term_13 = b_2 + w_2 * sum_e_7
-            decay_10 = (_raised_decay(term_13) * f32(5.421010862427522e-20))
-            inverse_10 = (f32(1.0) / (f32(1.0) + decay_10))
-            factor_86 = inverse_10 * decay_10
-            sigmoid_minus_7 = ((factor_86) if term_13 >= 0 else inverse_10 if term_13 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
-            sigmoid_plus_7 = ((inverse_10) if term_13 >= 0 else factor_86 if term_13 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
-            factor_87 = w_2 * seed_7 * sigmoid_minus_7 * sigmoid_plus_7
+            term_18 = b_2 + w_2 * sum_e_7
+            decay_10 = (_raised_decay(term_18) * f32(5.421010862427522e-20))
+            term_19 = f32(1.0) + decay_10
+            factor_86 = decay_10 / term_19
+            sigmoid_plus_7 = (((f32(1.0) / term_19)) if term_18 >= 0 else factor_86 if term_18 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
+            sigmoid_minus_7 = ((factor_86) if term_18 >= 0 else ((f32(1.0) / term_19)) if term_18 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
+            factor_87 = w_2 * seed_7 * sigmoid_plus_7 * sigmoid_minus_7
             arglargest_6 = arglargest[j, i]
             case_10 = ((f32(0.0)) if j == arglargest_6 else f32(1.0))
             factor_88 = math.sqrt(scaled_c[arglargest_6]) * _positive_part(peak_c[arglargest_6])
             case_11 = ((f32(1.0)) if j == arglargest_6 else f32(0.0))
             largest_5 = largest[j, i]
             decay_11 = (_raised_decay(largest_5) * f32(5.421010862427522e-20))
-            inverse_11 = (f32(1.0) / (f32(1.0) + decay_11))
-            factor_89 = inverse_11 * decay_11
-            sigmoid_minus_8 = ((((factor_89) if largest_5 >= 0 else inverse_11 if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_6 >= 0 else inverse_4 if arglargest_6 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_plus_8 = ((((inverse_11) if largest_5 >= 0 else factor_89 if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_6 >= 0 else factor_33 if arglargest_6 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_90 = -w_2 * seed_7 * sigmoid_minus_8 * sigmoid_plus_8
-            factor_91 = -w_2 * seed_7 * sum_e_7 * sigmoid_minus_7 * sigmoid_plus_7
-            factor_92 = w_2 * seed_7 * square_12 * sigmoid_minus_7 * sigmoid_plus_7
+            term_20 = f32(1.0) + decay_11
+            factor_89 = decay_11 / term_20
+            sigmoid_plus_8 = (((((f32(1.0) / term_20)) if largest_5 >= 0 else factor_89 if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_6 >= 0 else factor_33 if arglargest_6 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_8 = ((((factor_89) if largest_5 >= 0 else ((f32(1.0) / term_20)) if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_6 >= 0 else ((f32(1.0) / term_9)) if arglargest_6 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_90 = -w_2 * seed_7 * sigmoid_plus_8 * sigmoid_minus_8
+            factor_91 = -w_2 * seed_7 * sum_e_7 * sigmoid_plus_7 * sigmoid_minus_7
+            factor_92 = w_2 * seed_7 * square_8 * sigmoid_plus_7 * sigmoid_minus_7
             sum_norm_embedding_sensitivity_3_2 = sum_norm_embedding_sensitivity_3[j, i]
             factor_96 = w_2 * sum_norm_embedding_sensitivity_3_2
-            factor_97 = seed_7 * case_10 * sigmoid_minus_8 * sigmoid_plus_8
-            factor_99 = factor_98 * seed_7 * case_10 * sigmoid_minus_8 * sigmoid_plus_8
-            factor_101 = factor_100 * seed_7 * case_10 * sigmoid_minus_8 * sigmoid_plus_8
-            factor_102 = w_2 * seed_7 * case_10 * sigmoid_minus_8 * sigmoid_plus_8
-            case_13 = ((w_2 * seed_7 * case_10 * sigmoid_minus_8 * sigmoid_plus_8 * ratio_value_19) if arglargest_6 >= 0 else f32(0.0) if arglargest_6 < f32(0.0) else f32(np.nan))
+            factor_97 = seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
+            factor_99 = factor_98 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
+            factor_101 = factor_100 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
+            factor_102 = w_2 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8
+            case_13 = ((w_2 * seed_7 * case_10 * sigmoid_plus_8 * sigmoid_minus_8 * ratio_value_19) if arglargest_6 >= 0 else f32(0.0) if arglargest_6 < f32(0.0) else f32(np.nan))
             factor_103 = _ratio(f32(1.0), factor_88) / f32(u)
             factor_104 = w_2 * ratio_value_19
             e_slope_4_2 = e_slope_4[j, i]
             factor_105 = -e_slope_4_2 * ratio_value_19
-            term_15 = e_slope_4_2 * ratio_value_19 + factor_29 * f32(sum_embedding_3_sensitivity_2_own[j, i]) + factor_106 * f32(sum_embedding_4_sensitivity_2_own[j, i]) + factor_108
+            term_22 = e_slope_4_2 * ratio_value_19 + factor_29 * f32(sum_embedding_3_sensitivity_2_own[j, i]) + factor_106 * f32(sum_embedding_4_sensitivity_2_own[j, i]) + factor_108
             for d_24 in range(d):
                 hessian_embedding_part_2_2 = hessian_embedding_part_2[j, d_24]
                 e_8 = f32(e[j, i, d_24])
                 ratio_value_20 = _ratio(sum_embedding[j, i, d_24] / term, factor_85)
                 ratio_value_21 = _ratio(sum_embedding_2[arglargest_6, d_24] / f32(u), factor_88)
-                term_14 = ratio_value_20 - sum_e_7 * e_8
+                term_21 = ratio_value_20 - sum_e_7 * e_8
                 case_12 = ((-e_8 * ratio_value_19) if arglargest_6 >= 0 else f32(0.0) if arglargest_6 < f32(0.0) else f32(np.nan))
                 largest_slope_4_2 = largest_slope_4[j, i, d_24]
-                square_13 = (e_8 * e_8)
-                hessian_embedding[j, i, d_24] = term_15 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + hessian_embedding_part_2_2 * (sum_norm_c_sensitivity_2_own[j, d_24] + sum_norm_c_sensitivity_3_own[j, i, d_24]) + w_2 * sum_embedding_4_sensitivity_3_own[j, i, d_24] + e_8 * ((square_12 * (sum_norm_embedding_2 * e_8 + factor_87 * ratio_value_20 + factor_90 * (case_10 * ratio_value_21 + case_11 * ratio_value_20) + factor_91 * e_8)) if arglargest_6 >= 0 else (factor_92 * term_14) if arglargest_6 < f32(0.0) else f32(np.nan)) + sum_e_slope_3[j, i, d_24] * term_14 * ratio_value_19 + case_12 * ratio_value_19 * (e_slope_3[j, i, d_24] - sum_norm_embedding_sensitivity_2[j, i] * e_8) + factor_95 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + (((w_2 * largest_slope_4_2 * term_14 + hessian_embedding_part_2_2 * sum_norm_c_sensitivity_own[j, i] * term_14 + factor_96 * term_14 * case_12 + factor_95 * f32(largest_slope[j, i, d_24]) * term_14 + factor_97 * hessian_embedding_part_4[j, d_24] * (f32(c_unit[j, d_24]) - sum_c_unit_entry_1[j, i] * e_8) + factor_99 + factor_101 * square_13) * ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else f32(0.0)) + ((factor_103 * (factor_102 * case_12 * (e_8 - sum_norm_embedding_sensitivity[j, i] * ratio_value_21) + case_13 - (ratio_value_21 * ratio_value_21) * case_13)) if j == arglargest_6 else f32(0.0)) + ((factor_104 * (largest_slope_4_2 + sum_norm_embedding_sensitivity_3_2 * case_12) * (ratio_value_21 - sum_c_unit_entry_2[j, i] * e_8)) if (arglargest_6 >= 0 and j != arglargest_6) else f32(0.0)) + factor_105 * square_13
+                square_9 = (e_8 * e_8)
+                hessian_embedding[j, i, d_24] = term_22 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + hessian_embedding_part_2_2 * (sum_norm_c_sensitivity_2_own[j, d_24] + sum_norm_c_sensitivity_3_own[j, i, d_24]) + w_2 * sum_embedding_4_sensitivity_3_own[j, i, d_24] + e_8 * ((square_8 * (sum_norm_embedding_2 * e_8 + factor_87 * ratio_value_20 + factor_90 * (case_10 * ratio_value_21 + case_11 * ratio_value_20) + factor_91 * e_8)) if arglargest_6 >= 0 else (factor_92 * term_21) if arglargest_6 < f32(0.0) else f32(np.nan)) + sum_e_slope_3[j, i, d_24] * term_21 * ratio_value_19 + case_12 * ratio_value_19 * (e_slope_3[j, i, d_24] - sum_norm_embedding_sensitivity_2[j, i] * e_8) + factor_95 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + (((w_2 * largest_slope_4_2 * term_21 + hessian_embedding_part_2_2 * sum_norm_c_sensitivity_own[j, i] * term_21 + factor_96 * term_21 * case_12 + factor_95 * f32(largest_slope[j, i, d_24]) * term_21 + factor_97 * hessian_embedding_part_4[j, d_24] * (f32(c_unit[j, d_24]) - sum_c_unit_entry_1[j, i] * e_8) + factor_99 + factor_101 * square_9) * ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else f32(0.0)) + ((factor_103 * (factor_102 * case_12 * (e_8 - sum_norm_embedding_sensitivity[j, i] * ratio_value_21) + case_13 - (ratio_value_21 * ratio_value_21) * case_13)) if j == arglargest_6 else f32(0.0)) + ((factor_104 * (largest_slope_4_2 + sum_norm_embedding_sensitivity_3_2 * case_12) * (ratio_value_21 - sum_c_unit_entry_2[j, i] * e_8)) if (arglargest_6 >= 0 and j != arglargest_6) else f32(0.0)) + factor_105 * square_9
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1212,11 +1197,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     sum_w_tangent = 0.0
     sum_w_tangent_lost = 0.0
     term = -f32(1.0) + f32(u)
+    b_2 = f32(b[()])
+    w_2 = f32(w[()])
     v_b = f32(direction_b[()])
     v_w = f32(direction_w[()])
-    w_2 = f32(w[()])
-    b_2 = f32(b[()])
-    square_5 = (w_2 * w_2)
+    square_4 = (w_2 * w_2)
     factor_22 = v_w / term
     factor_24 = v_b * w_2 / term
     factor_26 = w_2 / (term * term)
@@ -1302,18 +1287,17 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_e_tangent[j, i] = sum_e_tangent_now
             term_3 = b_2 + w_2 * sum_e_now
             decay = (_raised_decay(term_3) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            square_3 = (inverse * inverse)
-            factor_8 = square_3 * (decay * decay)
-            case = ((factor_8) if term_3 >= 0 else square_3 if term_3 < f32(0.0) else f32(np.nan))
-            factor_9 = inverse * decay
-            sigmoid_plus = ((inverse) if term_3 >= 0 else factor_9 if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
-            case_2 = ((square_3) if term_3 >= 0 else factor_8 if term_3 < f32(0.0) else f32(np.nan))
-            sigmoid_minus = ((factor_9) if term_3 >= 0 else inverse if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
-            term_4 = case * sigmoid_plus - case_2 * sigmoid_minus
-            factor_10 = seed_now * (v_b + v_w * sum_e_now + w_2 * sum_e_tangent_now) * term_4
+            term_4 = f32(1.0) + decay
+            factor_8 = decay / term_4
+            sigmoid_plus = (((f32(1.0) / term_4)) if term_3 >= 0 else factor_8 if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
+            factor_9 = (decay * decay) / (term_4 * term_4)
+            case = ((factor_9) if term_3 >= 0 else ((f32(1.0) / ((term_4 * term_4)))) if term_3 < f32(0.0) else f32(np.nan))
+            case_2 = (((f32(1.0) / ((term_4 * term_4)))) if term_3 >= 0 else factor_9 if term_3 < f32(0.0) else f32(np.nan))
+            sigmoid_minus = ((factor_8) if term_3 >= 0 else ((f32(1.0) / term_4)) if term_3 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
+            term_5 = sigmoid_plus * case - case_2 * sigmoid_minus
+            factor_10 = seed_now * term_5 * (v_b + v_w * sum_e_now + w_2 * sum_e_tangent_now)
             sum_b_tangent, sum_b_tangent_lost = _plus(sum_b_tangent, sum_b_tangent_lost, factor_10)
-            factor_11 = seed_now * (sum_e_tangent_now * (sigmoid_minus * sigmoid_plus + w_2 * sum_e_now * case * sigmoid_plus - w_2 * sum_e_now * case_2 * sigmoid_minus) + v_w * (sum_e_now * sum_e_now) * term_4 + v_b * sum_e_now * term_4)
+            factor_11 = seed_now * (sum_e_tangent_now * (sigmoid_plus * sigmoid_minus + w_2 * sum_e_now * sigmoid_plus * case - w_2 * sum_e_now * case_2 * sigmoid_minus) + v_w * (sum_e_now * sum_e_now) * term_5 + v_b * sum_e_now * term_5)
             sum_w_tangent, sum_w_tangent_lost = _plus(sum_w_tangent, sum_w_tangent_lost, factor_11)
         for f_13 in range(d):
             c_now = sum_embedding_2[j, f_13] / f32(u)
@@ -1324,8 +1308,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         peak_c[j] = peak_c_now
         for f_209 in range(d):
             ratio_value_7 = _ratio(c[f_209], peak_c_now)
-            square_4 = (ratio_value_7 * ratio_value_7)
-            scaled_c_now_row[f_209] = square_4
+            square_3 = (ratio_value_7 * ratio_value_7)
+            scaled_c_now_row[f_209] = square_3
         scaled_c_now = f32(_block_sum(scaled_c_now_row, d))
         scaled_c[j] = scaled_c_now
         factor_12 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
@@ -1347,40 +1331,38 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             for i_204 in range(u):
                 sum_e_2 = sum_e[j, i_204]
                 factor_15 = math.sqrt(scaled_sum_embedding[j, i_204]) * _positive_part(peak_sum_embedding[j, i_204])
-                term_6 = b_2 + w_2 * sum_e_2
-                decay_2 = (_raised_decay(term_6) * f32(5.421010862427522e-20))
-                inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-                square_6 = (inverse_2 * inverse_2)
-                factor_16 = square_6 * (decay_2 * decay_2)
-                case_3 = ((factor_16) if term_6 >= 0 else square_6 if term_6 < f32(0.0) else f32(np.nan))
-                factor_17 = inverse_2 * decay_2
-                sigmoid_plus_2 = ((inverse_2) if term_6 >= 0 else factor_17 if term_6 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
-                factor_18 = square_5 * case_3 * sigmoid_plus_2
-                sigmoid_minus_2 = ((factor_17) if term_6 >= 0 else inverse_2 if term_6 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
-                factor_19 = w_2 * sigmoid_minus_2 * sigmoid_plus_2
-                case_4 = ((square_6) if term_6 >= 0 else factor_16 if term_6 < f32(0.0) else f32(np.nan))
-                factor_20 = -square_5 * case_4 * sigmoid_minus_2
+                term_7 = b_2 + w_2 * sum_e_2
+                decay_2 = (_raised_decay(term_7) * f32(5.421010862427522e-20))
+                term_8 = f32(1.0) + decay_2
+                factor_16 = decay_2 / term_8
+                sigmoid_plus_2 = (((f32(1.0) / term_8)) if term_7 >= 0 else factor_16 if term_7 < f32(0.0) else f32(np.nan))  # sigmoid(b + sum_e*w)
+                factor_17 = (decay_2 * decay_2) / (term_8 * term_8)
+                case_3 = ((factor_17) if term_7 >= 0 else ((f32(1.0) / ((term_8 * term_8)))) if term_7 < f32(0.0) else f32(np.nan))
+                factor_18 = square_4 * sigmoid_plus_2 * case_3
+                sigmoid_minus_2 = ((factor_16) if term_7 >= 0 else ((f32(1.0) / term_8)) if term_7 < f32(0.0) else f32(np.nan))  # sigmoid(-b - sum_e*w)
+                factor_19 = w_2 * sigmoid_plus_2 * sigmoid_minus_2
+                case_4 = (((f32(1.0) / ((term_8 * term_8)))) if term_7 >= 0 else factor_17 if term_7 < f32(0.0) else f32(np.nan))
+                factor_20 = -square_4 * case_4 * sigmoid_minus_2
                 ratio_value_9 = _ratio(f32(1.0), factor_15)
                 factor_21 = sum_e_tangent[j, i_204] * ratio_value_9 / term
-                factor_23 = factor_22 * (sigmoid_minus_2 * sigmoid_plus_2 + w_2 * sum_e_2 * case_3 * sigmoid_plus_2 - w_2 * sum_e_2 * case_4 * sigmoid_minus_2) * ratio_value_9
-                factor_25 = factor_24 * ratio_value_9 * (case_3 * sigmoid_plus_2 - case_4 * sigmoid_minus_2)
-                square_7 = (ratio_value_9 * ratio_value_9)
-                factor_27 = factor_26 * norm_sum_embedding_tangent[j, i_204] * square_7 * sigmoid_minus_2 * sigmoid_plus_2
-                factor_28 = factor_26 * sum_e_2 * square_7 * sigmoid_minus_2 * sigmoid_plus_2
-                factor_30 = factor_29 * sigmoid_minus_2 * sigmoid_plus_2 * ratio_value_9
+                factor_23 = factor_22 * (sigmoid_plus_2 * sigmoid_minus_2 + w_2 * sum_e_2 * sigmoid_plus_2 * case_3 - w_2 * sum_e_2 * case_4 * sigmoid_minus_2) * ratio_value_9
+                factor_25 = factor_24 * (sigmoid_plus_2 * case_3 - case_4 * sigmoid_minus_2) * ratio_value_9
+                square_5 = (ratio_value_9 * ratio_value_9)
+                factor_27 = factor_26 * norm_sum_embedding_tangent[j, i_204] * square_5 * sigmoid_plus_2 * sigmoid_minus_2
+                factor_28 = factor_26 * sum_e_2 * square_5 * sigmoid_plus_2 * sigmoid_minus_2
+                factor_30 = factor_29 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_9
                 for d_24 in range(d):
                     e_3 = f32(e[j, i_204, d_24])
                     ratio_value_8 = _ratio(sum_embedding[j, i_204, d_24] / term, factor_15)
-                    term_5 = -e_3 + sum_e_2 * ratio_value_8
+                    term_6 = -e_3 + sum_e_2 * ratio_value_8
                     if i != i_204:
-                        sum_embedding_3_tangent[j, i, d_24] += seed[j, i_204] * (factor_21 * (factor_18 * term_5 + factor_19 * ratio_value_8 + factor_20 * term_5) + factor_23 * term_5 + factor_25 * term_5 + factor_27 * (e_3 + (-f32(2.0)) * sum_e_2 * ratio_value_8) + factor_28 * sum_embedding_tangent[j, i_204, d_24] + factor_30 * f32(e_tangent[j, i_204, d_24]))
+                        sum_embedding_3_tangent[j, i, d_24] += seed[j, i_204] * (factor_21 * (factor_18 * term_6 + factor_19 * ratio_value_8 + factor_20 * term_6) + factor_23 * term_6 + factor_25 * term_6 + factor_27 * (e_3 + (-f32(2.0)) * sum_e_2 * ratio_value_8) + factor_28 * sum_embedding_tangent[j, i_204, d_24] + factor_30 * f32(e_tangent[j, i_204, d_24]))
     sum_b_tangent = _completed(sum_b_tangent, sum_b_tangent_lost)
     sum_w_tangent = _completed(sum_w_tangent, sum_w_tangent_lost)
     decay_4 = (_raised_decay(f32(np.inf)) * f32(5.421010862427522e-20))
-    inverse_4 = (f32(1.0) / (f32(1.0) + decay_4))
-    factor_34 = inverse_4 * decay_4
-    square_9 = (inverse_4 * inverse_4)
-    factor_41 = square_9 * (decay_4 * decay_4)
+    term_11 = f32(1.0) + decay_4
+    factor_34 = decay_4 / term_11
+    factor_41 = (decay_4 * decay_4) / (term_11 * term_11)
     factor_45 = w_2 / term
     factor_47 = w_2 / f32(u)
     factor_59 = -w_2 / (term * term)
@@ -1394,13 +1376,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 arglargest_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_7 = b_2 + w_2 * ((sum_e_3) if j == k_23 else f32(sum_c_unit[j, i, k_23]))
+                    term_9 = b_2 + w_2 * ((sum_e_3) if j == k_23 else f32(sum_c_unit[j, i, k_23]))
                     if k_23 != j:
-                        if term_7 > largest_now or term_7 != term_7:
-                            largest_now = term_7
+                        if term_9 > largest_now or term_9 != term_9:
+                            largest_now = term_9
                     if k_23 != j:
-                        if term_7 > arglargest_now_best:
-                            arglargest_now_best = term_7
+                        if term_9 > arglargest_now_best:
+                            arglargest_now_best = term_9
                             arglargest_now = k_23
                 largest[j, i] = largest_now
                 arglargest[j, i] = arglargest_now
@@ -1413,11 +1395,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_32 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_2)
                 seed_2 = seed[j, i]
                 decay_3 = (_raised_decay(largest_now) * f32(5.421010862427522e-20))
-                inverse_3 = (f32(1.0) / (f32(1.0) + decay_3))
-                factor_33 = inverse_3 * decay_3
-                sigmoid_minus_3 = ((((factor_33) if largest_now >= 0 else inverse_3 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else inverse_4 if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_plus_3 = ((((inverse_3) if largest_now >= 0 else factor_33 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else factor_34 if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                factor_35 = w_2 * seed_2 * sigmoid_minus_3 * sigmoid_plus_3
+                term_10 = f32(1.0) + decay_3
+                factor_33 = decay_3 / term_10
+                sigmoid_plus_3 = (((((f32(1.0) / term_10)) if largest_now >= 0 else factor_33 if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else factor_34 if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((((factor_33) if largest_now >= 0 else ((f32(1.0) / term_10)) if largest_now < f32(0.0) else f32(np.nan))) if arglargest_now >= 0 else ((f32(1.0) / term_11)) if arglargest_now < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                factor_35 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
                 for f_113 in range(d):
                     factor_36 = factor_35 * f32(e[j, i, f_113]) * (case_5 * _ratio(sum_embedding_2[arglargest_now, f_113] / f32(u), factor_31) + case_6 * _ratio(sum_embedding[j, i, f_113] / term, factor_32))
                     sum_norm_embedding_now_row[f_113] = factor_36
@@ -1439,31 +1421,30 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 case_8 = ((f32(1.0)) if j == arglargest_2 else f32(0.0))
                 peak_sum_embedding_3 = peak_sum_embedding[j, i]
                 factor_38 = math.sqrt(scaled_sum_embedding[j, i]) * _positive_part(peak_sum_embedding_3)
+                largest_2 = largest[j, i]
+                decay_5 = (_raised_decay(largest_2) * f32(5.421010862427522e-20))
+                term_13 = f32(1.0) + decay_5
+                factor_39 = decay_5 / term_13
+                sigmoid_plus_4 = (((((f32(1.0) / term_13)) if largest_2 >= 0 else factor_39 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else factor_34 if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                factor_40 = (decay_5 * decay_5) / (term_13 * term_13)
+                sigmoid_minus_4 = ((((factor_39) if largest_2 >= 0 else ((f32(1.0) / term_13)) if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else ((f32(1.0) / term_11)) if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sum_e_4 = sum_e[j, i]
                 sum_c_unit_4 = f32(sum_c_unit[j, i, arglargest_2])
                 sum_e_tangent_2 = sum_e_tangent[j, i]
-                largest_2 = largest[j, i]
-                decay_5 = (_raised_decay(largest_2) * f32(5.421010862427522e-20))
-                inverse_5 = (f32(1.0) / (f32(1.0) + decay_5))
-                square_8 = (inverse_5 * inverse_5)
-                factor_39 = square_8 * (decay_5 * decay_5)
-                factor_40 = inverse_5 * decay_5
-                sigmoid_plus_4 = ((((inverse_5) if largest_2 >= 0 else factor_40 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else factor_34 if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_minus_4 = ((((factor_40) if largest_2 >= 0 else inverse_5 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else inverse_4 if arglargest_2 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                factor_42 = w_2 * ((v_b + v_w * ((sum_e_4) if j == arglargest_2 else sum_c_unit_4) + w_2 * sum_e_tangent_2 * case_8 + w_2 * sum_c_unit_tangent_2 * case_7) if arglargest_2 >= 0 else f32(0.0) if arglargest_2 < f32(0.0) else f32(np.nan)) * (((((factor_39) if largest_2 >= 0 else square_8 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else square_9 if arglargest_2 < f32(0.0) else f32(np.nan)) * sigmoid_plus_4 - ((((square_8) if largest_2 >= 0 else factor_39 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else factor_41 if arglargest_2 < f32(0.0) else f32(np.nan)) * sigmoid_minus_4)
-                factor_43 = v_w * sigmoid_minus_4 * sigmoid_plus_4
-                factor_44 = w_2 * sigmoid_minus_4 * sigmoid_plus_4
+                factor_42 = w_2 * (sigmoid_plus_4 * ((((factor_40) if largest_2 >= 0 else ((f32(1.0) / ((term_13 * term_13)))) if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else ((f32(1.0) / ((term_11 * term_11)))) if arglargest_2 < f32(0.0) else f32(np.nan)) - (((((f32(1.0) / ((term_13 * term_13)))) if largest_2 >= 0 else factor_40 if largest_2 < f32(0.0) else f32(np.nan))) if arglargest_2 >= 0 else factor_41 if arglargest_2 < f32(0.0) else f32(np.nan)) * sigmoid_minus_4) * ((v_b + v_w * ((sum_e_4) if j == arglargest_2 else sum_c_unit_4) + w_2 * sum_e_tangent_2 * case_8 + w_2 * sum_c_unit_tangent_2 * case_7) if arglargest_2 >= 0 else f32(0.0) if arglargest_2 < f32(0.0) else f32(np.nan))
+                factor_43 = v_w * sigmoid_plus_4 * sigmoid_minus_4
+                factor_44 = w_2 * sigmoid_plus_4 * sigmoid_minus_4
                 ratio_value_12 = _ratio(f32(1.0), factor_38)
-                factor_46 = factor_45 * case_8 * sigmoid_minus_4 * sigmoid_plus_4 * ratio_value_12
-                factor_48 = factor_47 * case_7 * sigmoid_minus_4 * sigmoid_plus_4 * _ratio(f32(1.0), factor_37)
+                factor_46 = factor_45 * case_8 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_12
+                factor_48 = factor_47 * case_7 * sigmoid_plus_4 * sigmoid_minus_4 * _ratio(f32(1.0), factor_37)
                 norm_sum_embedding_tangent_2 = norm_sum_embedding_tangent[j, i]
-                factor_49 = factor_29 * norm_sum_embedding_tangent_2 * case_8 * sigmoid_minus_4 * sigmoid_plus_4 * ratio_value_12
+                factor_49 = factor_29 * norm_sum_embedding_tangent_2 * case_8 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_12
                 for f_206 in range(d):
                     e_4 = f32(e[j, i, f_206])
                     ratio_value_10 = _ratio(sum_embedding_2[arglargest_2, f_206] / f32(u), factor_37)
                     ratio_value_11 = _ratio(sum_embedding[j, i, f_206] / term, factor_38)
-                    term_8 = case_7 * ratio_value_10 + case_8 * ratio_value_11
-                    factor_50 = seed_3 * (factor_42 * e_4 * term_8 + factor_43 * e_4 * term_8 + factor_44 * f32(e_tangent[j, i, f_206]) * term_8 + factor_46 * e_4 * sum_embedding_tangent[j, i, f_206] + factor_48 * e_4 * (sum_embedding_2_tangent[arglargest_2, f_206] - norm_c_tangent[arglargest_2] * ratio_value_10) + factor_49 * e_4 * ratio_value_11)
+                    term_12 = case_7 * ratio_value_10 + case_8 * ratio_value_11
+                    factor_50 = seed_3 * (factor_42 * e_4 * term_12 + factor_43 * e_4 * term_12 + factor_44 * f32(e_tangent[j, i, f_206]) * term_12 + factor_46 * e_4 * sum_embedding_tangent[j, i, f_206] + factor_48 * e_4 * (sum_embedding_2_tangent[arglargest_2, f_206] - norm_c_tangent[arglargest_2] * ratio_value_10) + factor_49 * e_4 * ratio_value_11)
                     sum_norm_embedding_tangent_now_row[f_206] = factor_50
                 sum_norm_embedding_tangent_now = f32(_block_sum(sum_norm_embedding_tangent_now_row, d))
                 sum_norm_embedding_tangent[j, i] = sum_norm_embedding_tangent_now
@@ -1472,32 +1453,31 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 for i_205 in range(u):
                     sum_e_5 = sum_e[j, i_205]
                     factor_51 = math.sqrt(scaled_sum_embedding[j, i_205]) * _positive_part(peak_sum_embedding[j, i_205])
+                    largest_3 = largest[j, i_205]
+                    decay_6 = (_raised_decay(largest_3) * f32(5.421010862427522e-20))
+                    term_15 = f32(1.0) + decay_6
+                    factor_52 = decay_6 / term_15
                     arglargest_3 = arglargest[j, i_205]
+                    sigmoid_plus_5 = (((((f32(1.0) / term_15)) if largest_3 >= 0 else factor_52 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_34 if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    factor_53 = (decay_6 * decay_6) / (term_15 * term_15)
+                    sigmoid_minus_5 = ((((factor_52) if largest_3 >= 0 else ((f32(1.0) / term_15)) if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else ((f32(1.0) / term_11)) if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                     sum_e_tangent_3 = sum_e_tangent[j, i_205]
                     case_9 = ((f32(1.0)) if j == arglargest_3 else f32(0.0))
                     ratio_value_14 = _ratio(f32(1.0), factor_51)
-                    largest_3 = largest[j, i_205]
-                    decay_6 = (_raised_decay(largest_3) * f32(5.421010862427522e-20))
-                    inverse_6 = (f32(1.0) / (f32(1.0) + decay_6))
-                    square_10 = (inverse_6 * inverse_6)
-                    factor_52 = square_10 * (decay_6 * decay_6)
-                    factor_53 = inverse_6 * decay_6
-                    sigmoid_plus_5 = ((((inverse_6) if largest_3 >= 0 else factor_53 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_34 if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_minus_5 = ((((factor_53) if largest_3 >= 0 else inverse_6 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else inverse_4 if arglargest_3 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    factor_54 = factor_45 * ((v_b + v_w * ((sum_e_5) if j == arglargest_3 else f32(sum_c_unit[j, i_205, arglargest_3])) + w_2 * sum_e_tangent_3 * case_9 + w_2 * sum_c_unit_tangent[j, i_205, arglargest_3] * ((f32(0.0)) if j == arglargest_3 else f32(1.0))) if arglargest_3 >= 0 else f32(0.0) if arglargest_3 < f32(0.0) else f32(np.nan)) * ratio_value_14 * (((((factor_52) if largest_3 >= 0 else square_10 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else square_9 if arglargest_3 < f32(0.0) else f32(np.nan)) * sigmoid_plus_5 - ((((square_10) if largest_3 >= 0 else factor_52 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_41 if arglargest_3 < f32(0.0) else f32(np.nan)) * sigmoid_minus_5)
-                    factor_55 = factor_22 * sigmoid_minus_5 * sigmoid_plus_5 * ratio_value_14
-                    factor_56 = factor_45 * sigmoid_minus_5 * sigmoid_plus_5 * ratio_value_14
-                    square_11 = (ratio_value_14 * ratio_value_14)
-                    factor_57 = factor_26 * norm_sum_embedding_tangent[j, i_205] * square_11 * sigmoid_minus_5 * sigmoid_plus_5
-                    factor_58 = factor_29 * sum_e_tangent_3 * sigmoid_minus_5 * sigmoid_plus_5 * ratio_value_14
-                    factor_60 = factor_59 * sum_e_5 * square_11 * sigmoid_minus_5 * sigmoid_plus_5
+                    factor_54 = factor_45 * (sigmoid_plus_5 * ((((factor_53) if largest_3 >= 0 else ((f32(1.0) / ((term_15 * term_15)))) if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else ((f32(1.0) / ((term_11 * term_11)))) if arglargest_3 < f32(0.0) else f32(np.nan)) - (((((f32(1.0) / ((term_15 * term_15)))) if largest_3 >= 0 else factor_53 if largest_3 < f32(0.0) else f32(np.nan))) if arglargest_3 >= 0 else factor_41 if arglargest_3 < f32(0.0) else f32(np.nan)) * sigmoid_minus_5) * ((v_b + v_w * ((sum_e_5) if j == arglargest_3 else f32(sum_c_unit[j, i_205, arglargest_3])) + w_2 * sum_e_tangent_3 * case_9 + w_2 * sum_c_unit_tangent[j, i_205, arglargest_3] * ((f32(0.0)) if j == arglargest_3 else f32(1.0))) if arglargest_3 >= 0 else f32(0.0) if arglargest_3 < f32(0.0) else f32(np.nan)) * ratio_value_14
+                    factor_55 = factor_22 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
+                    factor_56 = factor_45 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
+                    square_6 = (ratio_value_14 * ratio_value_14)
+                    factor_57 = factor_26 * norm_sum_embedding_tangent[j, i_205] * square_6 * sigmoid_plus_5 * sigmoid_minus_5
+                    factor_58 = factor_29 * sum_e_tangent_3 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
+                    factor_60 = factor_59 * sum_e_5 * square_6 * sigmoid_plus_5 * sigmoid_minus_5
                     factor_61 = seed[j, i_205] * case_9
                     for d_24 in range(d):
                         e_5 = f32(e[j, i_205, d_24])
                         ratio_value_13 = _ratio(sum_embedding[j, i_205, d_24] / term, factor_51)
-                        term_9 = e_5 - sum_e_5 * ratio_value_13
+                        term_14 = e_5 - sum_e_5 * ratio_value_13
                         if (i != i_205 and arglargest_3 >= 0):
-                            sum_embedding_4_tangent[j, i, d_24] += factor_61 * (factor_54 * term_9 + factor_55 * term_9 + factor_56 * f32(e_tangent[j, i_205, d_24]) + factor_57 * (-e_5 + f32(2.0) * sum_e_5 * ratio_value_13) + factor_58 * ratio_value_13 + factor_60 * sum_embedding_tangent[j, i_205, d_24])
+                            sum_embedding_4_tangent[j, i, d_24] += factor_61 * (factor_54 * term_14 + factor_55 * term_14 + factor_56 * f32(e_tangent[j, i_205, d_24]) + factor_57 * (-e_5 + f32(2.0) * sum_e_5 * ratio_value_13) + factor_58 * ratio_value_13 + factor_60 * sum_embedding_tangent[j, i_205, d_24])
     sum_c_unit_2[:, :] = f32(0.0)
     sum_w_2_tangent = 0.0
     sum_w_2_tangent_lost = 0.0
@@ -1511,21 +1491,20 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             case_10 = ((f32(0.0)) if j_54 == arglargest_4 else f32(1.0))
             largest_4 = largest[j_54, i_53]
             decay_7 = (_raised_decay(largest_4) * f32(5.421010862427522e-20))
-            inverse_7 = (f32(1.0) / (f32(1.0) + decay_7))
-            factor_62 = inverse_7 * decay_7
-            sigmoid_minus_6 = ((((factor_62) if largest_4 >= 0 else inverse_7 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else inverse_4 if arglargest_4 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_plus_6 = ((((inverse_7) if largest_4 >= 0 else factor_62 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else factor_34 if arglargest_4 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_63 = seed_4 * case_10 * sigmoid_minus_6 * sigmoid_plus_6
+            term_16 = f32(1.0) + decay_7
+            factor_62 = decay_7 / term_16
+            sigmoid_plus_6 = (((((f32(1.0) / term_16)) if largest_4 >= 0 else factor_62 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else factor_34 if arglargest_4 < f32(0.0) else f32(np.nan))  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((((factor_62) if largest_4 >= 0 else ((f32(1.0) / term_16)) if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else ((f32(1.0) / term_11)) if arglargest_4 < f32(0.0) else f32(np.nan))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_63 = seed_4 * case_10 * sigmoid_plus_6 * sigmoid_minus_6
+            factor_64 = (decay_7 * decay_7) / (term_16 * term_16)
+            term_17 = sigmoid_plus_6 * ((((factor_64) if largest_4 >= 0 else ((f32(1.0) / ((term_16 * term_16)))) if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else ((f32(1.0) / ((term_11 * term_11)))) if arglargest_4 < f32(0.0) else f32(np.nan)) - (((((f32(1.0) / ((term_16 * term_16)))) if largest_4 >= 0 else factor_64 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else factor_41 if arglargest_4 < f32(0.0) else f32(np.nan)) * sigmoid_minus_6
             case_11 = ((sum_e[j_54, i_53]) if j_54 == arglargest_4 else f32(sum_c_unit[j_54, i_53, arglargest_4]))
             sum_e_tangent_4 = sum_e_tangent[j_54, i_53]
             case_12 = ((f32(1.0)) if j_54 == arglargest_4 else f32(0.0))
             sum_c_unit_tangent_3 = sum_c_unit_tangent[j_54, i_53, arglargest_4]
             case_13 = ((v_b + v_w * case_11 + w_2 * sum_e_tangent_4 * case_12 + w_2 * sum_c_unit_tangent_3 * case_10) if arglargest_4 >= 0 else f32(0.0) if arglargest_4 < f32(0.0) else f32(np.nan))
-            square_12 = (inverse_7 * inverse_7)
-            factor_64 = square_12 * (decay_7 * decay_7)
-            term_10 = ((((factor_64) if largest_4 >= 0 else square_12 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else square_9 if arglargest_4 < f32(0.0) else f32(np.nan)) * sigmoid_plus_6 - ((((square_12) if largest_4 >= 0 else factor_64 if largest_4 < f32(0.0) else f32(np.nan))) if arglargest_4 >= 0 else factor_41 if arglargest_4 < f32(0.0) else f32(np.nan)) * sigmoid_minus_6
-            factor_65 = case_13 * term_10
-            factor_66 = sigmoid_minus_6 * sigmoid_plus_6
+            factor_65 = term_17 * case_13
+            factor_66 = sigmoid_plus_6 * sigmoid_minus_6
             factor_67 = seed_4 * case_10
             for f_11 in range(d):
                 e_6 = f32(e[j_54, i_53, f_11])
@@ -1533,10 +1512,10 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_c_unit_2[arglargest_4, f_11] += factor_63 * e_6
                 if arglargest_4 >= 0:
                     sum_c_unit_2_tangent[arglargest_4, f_11] += factor_67 * (factor_65 * e_6 + factor_66 * f32(e_tangent[j_54, i_53, f_11]))
-            factor_68 = seed_4 * (case_13 * case_11 * term_10 + sum_e_tangent_4 * case_12 * sigmoid_minus_6 * sigmoid_plus_6 + sum_c_unit_tangent_3 * case_10 * sigmoid_minus_6 * sigmoid_plus_6)
+            factor_68 = seed_4 * (term_17 * case_13 * case_11 + sum_e_tangent_4 * case_12 * sigmoid_plus_6 * sigmoid_minus_6 + sum_c_unit_tangent_3 * case_10 * sigmoid_plus_6 * sigmoid_minus_6)
             if arglargest_4 >= 0:
                 sum_w_2_tangent, sum_w_2_tangent_lost = _plus(sum_w_2_tangent, sum_w_2_tangent_lost, factor_68)
-            factor_69 = seed_4 * case_13 * term_10
+            factor_69 = seed_4 * term_17 * case_13
             if arglargest_4 >= 0:
                 sum_b_2_tangent, sum_b_2_tangent_lost = _plus(sum_b_2_tangent, sum_b_2_tangent_lost, factor_69)
     sum_w_2_tangent = _completed(sum_w_2_tangent, sum_w_2_tangent_lost)
@@ -1553,8 +1532,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_70 = c_unit_3 * sum_c_unit_2_2
             sum_norm_c_row[f_63] = factor_70
             sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_63]
-            term_11 = c_unit_3 * sum_c_unit_2_tangent_2 + f32(c_unit_tangent[k_10, f_63]) * sum_c_unit_2_2
-            sum_norm_c_tangent_row[f_63] = term_11
+            term_18 = c_unit_3 * sum_c_unit_2_tangent_2 + f32(c_unit_tangent[k_10, f_63]) * sum_c_unit_2_2
+            sum_norm_c_tangent_row[f_63] = term_18
             product_embedding_part_2[f_63] = factor_71 * sum_c_unit_2_tangent_2
         sum_norm_c = f32(_block_sum(sum_norm_c_row, d))
         sum_norm_c_tangent = f32(_block_sum(sum_norm_c_tangent_row, d))
@@ -1564,14 +1543,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         factor_77 = factor_76 * norm_c_tangent[k_10] * (ratio_value_15 * ratio_value_15)
         for d_24 in range(d):
             c_unit_4 = f32(c_unit[k_10, d_24])
-            term_12 = sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit_4
-            product_embedding_part_1_now = factor_72 * term_12
+            term_19 = sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit_4
+            product_embedding_part_1_now = factor_72 * term_19
             product_embedding_part_1[d_24] = product_embedding_part_1_now
             product_embedding_part_3_now = factor_74 * f32(c_unit_tangent[k_10, d_24])
             product_embedding_part_3[d_24] = product_embedding_part_3_now
             product_embedding_part_4_now = factor_75 * c_unit_4
             product_embedding_part_4[d_24] = product_embedding_part_4_now
-            product_embedding_part_5_now = factor_77 * term_12
+            product_embedding_part_5_now = factor_77 * term_19
             product_embedding_part_5[d_24] = product_embedding_part_5_now
         for i in range(u):
             arglargest_5 = arglargest[k_10, i]
@@ -1582,64 +1561,62 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             seed_5 = seed[k_10, i]
             largest_5 = largest[k_10, i]
             decay_8 = (_raised_decay(largest_5) * f32(5.421010862427522e-20))
-            inverse_8 = (f32(1.0) / (f32(1.0) + decay_8))
-            factor_80 = inverse_8 * decay_8
-            case_16 = ((((factor_80) if largest_5 >= 0 else inverse_8 if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_5 >= 0 else inverse_4 if arglargest_5 < f32(0.0) else f32(np.nan))
-            case_17 = ((((inverse_8) if largest_5 >= 0 else factor_80 if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_5 >= 0 else factor_34 if arglargest_5 < f32(0.0) else f32(np.nan))
+            term_21 = f32(1.0) + decay_8
+            factor_80 = decay_8 / term_21
+            case_16 = (((((f32(1.0) / term_21)) if largest_5 >= 0 else factor_80 if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_5 >= 0 else factor_34 if arglargest_5 < f32(0.0) else f32(np.nan))
+            case_17 = ((((factor_80) if largest_5 >= 0 else ((f32(1.0) / term_21)) if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_5 >= 0 else ((f32(1.0) / term_11)) if arglargest_5 < f32(0.0) else f32(np.nan))
             ratio_value_18 = _ratio(f32(1.0), math.sqrt(scaled_embedding[k_10, i]) * _positive_part(peak_embedding[k_10, i]))
             factor_81 = seed_5 * case_16 * case_17 * ratio_value_18
             sum_e_6 = sum_e[k_10, i]
-            term_14 = b_2 + w_2 * sum_e_6
-            decay_9 = (_raised_decay(term_14) * f32(5.421010862427522e-20))
-            inverse_9 = (f32(1.0) / (f32(1.0) + decay_9))
-            factor_82 = inverse_9 * decay_9
-            case_18 = ((factor_82) if term_14 >= 0 else inverse_9 if term_14 < f32(0.0) else f32(np.nan))
-            case_19 = ((inverse_9) if term_14 >= 0 else factor_82 if term_14 < f32(0.0) else f32(np.nan))
+            term_22 = b_2 + w_2 * sum_e_6
+            decay_9 = (_raised_decay(term_22) * f32(5.421010862427522e-20))
+            term_23 = f32(1.0) + decay_9
+            factor_82 = decay_9 / term_23
+            case_18 = (((f32(1.0) / term_23)) if term_22 >= 0 else factor_82 if term_22 < f32(0.0) else f32(np.nan))
+            case_19 = ((factor_82) if term_22 >= 0 else ((f32(1.0) / term_23)) if term_22 < f32(0.0) else f32(np.nan))
             factor_83 = seed_5 * sum_e_6 * case_18 * case_19 * ratio_value_18
-            square_13 = (sum_e_6 * sum_e_6)
-            square_14 = (inverse_9 * inverse_9)
-            factor_85 = square_14 * (decay_9 * decay_9)
-            case_20 = ((factor_85) if term_14 >= 0 else square_14 if term_14 < f32(0.0) else f32(np.nan))
-            factor_86 = w_2 * seed_5 * square_13 * case_20 * case_19 * ratio_value_18
-            case_21 = ((square_14) if term_14 >= 0 else factor_85 if term_14 < f32(0.0) else f32(np.nan))
-            factor_88 = w_2 * seed_5 * sum_e_6 * case_21 * case_18 * ratio_value_18
+            square_7 = (sum_e_6 * sum_e_6)
+            factor_85 = (decay_9 * decay_9) / (term_23 * term_23)
+            case_20 = ((factor_85) if term_22 >= 0 else ((f32(1.0) / ((term_23 * term_23)))) if term_22 < f32(0.0) else f32(np.nan))
+            factor_86 = w_2 * seed_5 * square_7 * case_18 * case_20 * ratio_value_18
+            case_21 = (((f32(1.0) / ((term_23 * term_23)))) if term_22 >= 0 else factor_85 if term_22 < f32(0.0) else f32(np.nan))
+            factor_88 = w_2 * seed_5 * sum_e_6 * case_21 * case_19 * ratio_value_18
             factor_90 = -seed_5 * case_18 * case_19 * ratio_value_18
-            factor_92 = -w_2 * seed_5 * square_13 * case_21 * case_18 * ratio_value_18
-            factor_94 = -w_2 * seed_5 * sum_e_6 * case_20 * case_19 * ratio_value_18
-            square_15 = (ratio_value_18 * ratio_value_18)
+            factor_92 = -w_2 * seed_5 * square_7 * case_21 * case_19 * ratio_value_18
+            factor_94 = -w_2 * seed_5 * sum_e_6 * case_18 * case_20 * ratio_value_18
+            square_8 = (ratio_value_18 * ratio_value_18)
             sum_norm_embedding_2 = sum_norm_embedding[k_10, i]
             factor_96 = w_2 * seed_5 * case_18 * case_19
             factor_97 = -w_2 * seed_5 * case_16 * case_17
             factor_98 = -w_2 * seed_5 * sum_e_6 * case_18 * case_19
-            factor_99 = w_2 * seed_5 * square_15 * case_18 * case_19
+            factor_99 = w_2 * seed_5 * square_8 * case_18 * case_19
             case_22 = (((-sum_norm_embedding_2 + w_2 * seed_5 * sum_e_6 * case_18 * case_19) * ratio_value_18) if arglargest_5 >= 0 else (w_2 * seed_5 * sum_e_6 * case_18 * case_19 * ratio_value_18) if arglargest_5 < f32(0.0) else f32(np.nan))
             ratio_value_19 = _ratio(f32(1.0), factor_79)
             case_23 = ((factor_45 * seed_5 * (case_15 * case_16 * case_17 - case_18 * case_19) * ratio_value_18 * ratio_value_19) if arglargest_5 >= 0 else (factor_29 * seed_5 * case_18 * case_19 * ratio_value_18 * ratio_value_19) if arglargest_5 < f32(0.0) else f32(np.nan))
-            square_16 = (inverse_8 * inverse_8)
-            factor_100 = square_16 * (decay_8 * decay_8)
-            factor_101 = w_2 * seed_5 * ratio_value_18 * (((((factor_100) if largest_5 >= 0 else square_16 if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_5 >= 0 else square_9 if arglargest_5 < f32(0.0) else f32(np.nan)) * case_17 - ((((square_16) if largest_5 >= 0 else factor_100 if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_5 >= 0 else factor_41 if arglargest_5 < f32(0.0) else f32(np.nan)) * case_16)
+            factor_100 = (decay_8 * decay_8) / (term_21 * term_21)
+            factor_101 = w_2 * seed_5 * (case_16 * ((((factor_100) if largest_5 >= 0 else ((f32(1.0) / ((term_21 * term_21)))) if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_5 >= 0 else ((f32(1.0) / ((term_11 * term_11)))) if arglargest_5 < f32(0.0) else f32(np.nan)) - (((((f32(1.0) / ((term_21 * term_21)))) if largest_5 >= 0 else factor_100 if largest_5 < f32(0.0) else f32(np.nan))) if arglargest_5 >= 0 else factor_41 if arglargest_5 < f32(0.0) else f32(np.nan)) * case_17) * ratio_value_18
             sum_e_tangent_5 = sum_e_tangent[k_10, i]
             case_24 = ((v_b + v_w * ((sum_e_6) if k_10 == arglargest_5 else sum_c_unit_entry_1[k_10, i]) + w_2 * sum_c_unit_tangent_entry_2[k_10, i] * case_14 + w_2 * sum_e_tangent_5 * case_15) if arglargest_5 >= 0 else f32(0.0) if arglargest_5 < f32(0.0) else f32(np.nan))
             factor_102 = w_2 * seed_5 * ratio_value_18 * ratio_value_19 * (case_18 * case_19 - case_15 * case_16 * case_17)
             factor_103 = w_2 * seed_5 * case_18 * case_19 * ratio_value_18 * ratio_value_19
             factor_104 = norm_sum_embedding_tangent[k_10, i] / term
             factor_105 = ((w_2 * seed_5 * case_14 * case_16 * case_17 * ratio_value_18) if arglargest_5 >= 0 else f32(0.0) if arglargest_5 < f32(0.0) else f32(np.nan)) * _ratio(f32(1.0), factor_78) / f32(u)
-            factor_106 = square_5 * case_21 * case_18
+            factor_106 = square_4 * case_21 * case_19
             factor_107 = w_2 * case_18 * case_19
-            factor_108 = sum_e_6 * square_5 * case_20 * case_19
-            factor_109 = -square_5 * case_20 * case_19
-            factor_110 = -sum_e_6 * square_5 * case_21 * case_18
+            factor_108 = sum_e_6 * square_4 * case_18 * case_20
+            factor_109 = -square_4 * case_18 * case_20
+            factor_110 = -sum_e_6 * square_4 * case_21 * case_19
             factor_111 = seed_5 * sum_e_tangent_5 * ratio_value_18
-            factor_112 = case_21 * case_18
-            factor_113 = sum_e_6 * case_20 * case_19
-            factor_114 = -case_20 * case_19
-            factor_115 = -sum_e_6 * case_21 * case_18
+            factor_112 = case_21 * case_19
+            factor_113 = sum_e_6 * case_18 * case_20
+            factor_114 = -case_18 * case_20
+            factor_115 = -sum_e_6 * case_21 * case_19
             factor_117 = factor_116 * seed_5 * ratio_value_18
             for d_24 in range(d):
                 product_embedding_part_1_2 = product_embedding_part_1[d_24]
                 ratio_value_16 = _ratio(sum_embedding_2[arglargest_5, d_24] / f32(u), factor_78)
                 ratio_value_17 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_79)
-                term_13 = case_14 * ratio_value_16 + case_15 * ratio_value_17
+                term_20 = case_14 * ratio_value_16 + case_15 * ratio_value_17
                 e_7 = f32(e[k_10, i, d_24])
                 factor_84 = factor_83 * e_7
                 factor_87 = factor_86 * e_7
@@ -1647,6 +1624,6 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_91 = factor_90 * ratio_value_17
                 factor_93 = factor_92 * e_7
                 factor_95 = factor_94 * ratio_value_17
-                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_w * ((product_embedding_part_1_2 + factor_81 * term_13 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 >= 0 else (product_embedding_part_1_2 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 < f32(0.0) else f32(np.nan)) + norm_embedding_tangent[k_10, i] * ((square_15 * (sum_norm_embedding_2 * e_7 + factor_96 * ratio_value_17 + factor_97 * term_13 + factor_98 * e_7)) if arglargest_5 >= 0 else (factor_99 * (ratio_value_17 - sum_e_6 * e_7)) if arglargest_5 < f32(0.0) else f32(np.nan)) + sum_norm_embedding_tangent[k_10, i] * ((-e_7 * ratio_value_18) if arglargest_5 >= 0 else f32(0.0) if arglargest_5 < f32(0.0) else f32(np.nan)) + f32(e_tangent[k_10, i, d_24]) * case_22 + sum_embedding_tangent[k_10, i, d_24] * case_23 + ((factor_101 * term_13) if arglargest_5 >= 0 else f32(0.0) if arglargest_5 < f32(0.0) else f32(np.nan)) * case_24 + factor_104 * ((factor_102 * ratio_value_17) if arglargest_5 >= 0 else (factor_103 * ratio_value_17) if arglargest_5 < f32(0.0) else f32(np.nan)) + factor_105 * (sum_embedding_2_tangent[arglargest_5, d_24] - norm_c_tangent[arglargest_5] * ratio_value_16) + factor_111 * (factor_106 * ratio_value_17 + factor_107 * e_7 + factor_108 * e_7 + factor_109 * ratio_value_17 + factor_110 * e_7) + factor_117 * (factor_112 * ratio_value_17 + factor_113 * e_7 + factor_114 * ratio_value_17 + factor_115 * e_7)
+                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_w * ((product_embedding_part_1_2 + factor_81 * term_20 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 >= 0 else (product_embedding_part_1_2 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 < f32(0.0) else f32(np.nan)) + norm_embedding_tangent[k_10, i] * ((square_8 * (sum_norm_embedding_2 * e_7 + factor_96 * ratio_value_17 + factor_97 * term_20 + factor_98 * e_7)) if arglargest_5 >= 0 else (factor_99 * (ratio_value_17 - sum_e_6 * e_7)) if arglargest_5 < f32(0.0) else f32(np.nan)) + sum_norm_embedding_tangent[k_10, i] * ((-e_7 * ratio_value_18) if arglargest_5 >= 0 else f32(0.0) if arglargest_5 < f32(0.0) else f32(np.nan)) + f32(e_tangent[k_10, i, d_24]) * case_22 + sum_embedding_tangent[k_10, i, d_24] * case_23 + ((factor_101 * term_20) if arglargest_5 >= 0 else f32(0.0) if arglargest_5 < f32(0.0) else f32(np.nan)) * case_24 + factor_104 * ((factor_102 * ratio_value_17) if arglargest_5 >= 0 else (factor_103 * ratio_value_17) if arglargest_5 < f32(0.0) else f32(np.nan)) + factor_105 * (sum_embedding_2_tangent[arglargest_5, d_24] - norm_c_tangent[arglargest_5] * ratio_value_16) + factor_111 * (factor_106 * ratio_value_17 + factor_107 * e_7 + factor_108 * e_7 + factor_109 * ratio_value_17 + factor_110 * e_7) + factor_117 * (factor_112 * ratio_value_17 + factor_113 * e_7 + factor_114 * ratio_value_17 + factor_115 * e_7)
     product_w[()] = sum_w_2_tangent - sum_w_tangent
     product_b[()] = sum_b_2_tangent - sum_b_tangent

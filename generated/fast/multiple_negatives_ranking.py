@@ -378,13 +378,16 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -2066,11 +2069,10 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             log1p_value_2 = _log1p(rest_sum_a_unit_2_now)
             term = max_sum_a_unit_3 - max_sum_a_unit_2_now + log1p_value - log1p_value_2
             decay = (_raised_decay(term) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_6 = inverse * decay
-            sigmoid_minus = ((factor_6) if term >= 0 else inverse if term < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_6 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_6) if term >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if term < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_7 = seed_2 * sigmoid_minus / (f32(1.0) + rest_sum_a_unit_2_now)
-            sigmoid_plus = ((inverse) if term >= 0 else factor_6 if term < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = (((f32(1.0) / (f32(1.0) + decay))) if term >= 0 else factor_6 if term < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_8 = seed_2 * sigmoid_plus / (f32(1.0) + rest_sum_a_unit_3)
             for f_30 in range(d):
                 a_unit_2 = f32(a_unit[i, f_30])
@@ -2103,11 +2105,10 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             log1p_value_4 = _log1p(rest_sum_a_unit_2_3)
             term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + log1p_value_3 - log1p_value_4
             decay_2 = (_raised_decay(term_4) * f32(5.421010862427522e-20))
-            inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-            factor_10 = inverse_2 * decay_2
-            sigmoid_plus_2 = ((inverse_2) if term_4 >= 0 else factor_10 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_10 = decay_2 / (f32(1.0) + decay_2)
+            sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_4 >= 0 else factor_10 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = -f32(1.0) + exp_sum_a_unit_own[i] * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_10) if term_4 >= 0 else inverse_2 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_10) if term_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_11 = scale * seed_3
             for f_3 in range(d):
@@ -2127,8 +2128,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
         term_6 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_5) - _log1p(rest_sum_a_unit_2[j_29])
         decay_3 = (_raised_decay(term_6) * f32(5.421010862427522e-20))
-        inverse_3 = (f32(1.0) / (f32(1.0) + decay_3))
-        term_7 = -f32(1.0) + exp_sum_a_unit_own[j_29] * ((inverse_3) if term_6 >= 0 else (inverse_3 * decay_3) if term_6 < f32(0.0) else f32(np.nan)) / (f32(1.0) + rest_sum_a_unit_5)
+        term_7 = -f32(1.0) + exp_sum_a_unit_own[j_29] * (((f32(1.0) / (f32(1.0) + decay_3))) if term_6 >= 0 else (decay_3 / (f32(1.0) + decay_3)) if term_6 < f32(0.0) else f32(np.nan)) / (f32(1.0) + rest_sum_a_unit_5)
         factor_15 = seed_4 * term_7
         for f_58 in range(d):
             factor_14 = f32(h_unit[j_29, f_58]) * f32(sum_h_unit[j_29, f_58])
@@ -2363,12 +2363,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term_4 = max_sum_a_unit_3 - max_sum_a_unit_2_now + _log1p(rest_sum_a_unit_3) - _log1p(rest_sum_a_unit_2_now)
             decay = (_raised_decay(term_4) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_15 = inverse * decay
-            sigmoid_minus = ((factor_15) if term_4 >= 0 else inverse if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_15 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_15) if term_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_16 = seed_2 * sigmoid_minus / term_3
             term_5 = f32(1.0) + rest_sum_a_unit_3
-            sigmoid_plus = ((inverse) if term_4 >= 0 else factor_15 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = (((f32(1.0) / (f32(1.0) + decay))) if term_4 >= 0 else factor_15 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_17 = seed_2 * sigmoid_plus / term_5
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             sum_a_unit_8 = f32(sum_a_unit[i, argmax_sum_a_unit_3])
@@ -2394,11 +2393,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_24 = math.sqrt(scaled_negative[argmax_sum_a_unit_2]) * _positive_part(peak_negative[argmax_sum_a_unit_2])
             factor_25 = scale * ratio_value_5 / term_3
             factor_28 = seed_2 * sigmoid_plus / (term_5 * term_5)
-            factor_30 = seed_2 * sigmoid_minus * sigmoid_plus / (term_5 * term_5)
+            factor_30 = seed_2 * sigmoid_plus * sigmoid_minus / (term_5 * term_5)
             factor_32 = sigmoid_minus / (term_5 * term_5)
             factor_33 = seed_2 * sigmoid_plus
             factor_35 = seed_2 * sigmoid_minus / (term_3 * term_3)
-            factor_37 = seed_2 * sigmoid_minus * sigmoid_plus / (term_3 * term_3)
+            factor_37 = seed_2 * sigmoid_plus * sigmoid_minus / (term_3 * term_3)
             factor_39 = sigmoid_plus / (term_3 * term_3)
             factor_40 = seed_2 * sigmoid_minus
             for j_98 in range(n):
@@ -2470,11 +2469,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
             term_11 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + _log1p(rest_sum_a_unit_4) - _log1p(rest_sum_a_unit_2_3)
             decay_2 = (_raised_decay(term_11) * f32(5.421010862427522e-20))
-            inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-            factor_43 = inverse_2 * decay_2
-            sigmoid_plus_2 = ((inverse_2) if term_11 >= 0 else factor_43 if term_11 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_43 = decay_2 / (f32(1.0) + decay_2)
+            sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_11 >= 0 else factor_43 if term_11 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_12 = -f32(1.0) + exp_sum_a_unit_own_3 * sigmoid_plus_2 / term_10
-            sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else inverse_2 if term_11 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_11 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_44 = scale * seed_3
             for f_3 in range(d):
@@ -2530,9 +2528,8 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         term_15 = f32(1.0) + rest_sum_a_unit_5
         term_16 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_5) - _log1p(rest_sum_a_unit_2[j_29])
         decay_3 = (_raised_decay(term_16) * f32(5.421010862427522e-20))
-        inverse_3 = (f32(1.0) / (f32(1.0) + decay_3))
-        factor_60 = inverse_3 * decay_3
-        case_3 = ((inverse_3) if term_16 >= 0 else factor_60 if term_16 < f32(0.0) else f32(np.nan))
+        factor_60 = decay_3 / (f32(1.0) + decay_3)
+        case_3 = (((f32(1.0) / (f32(1.0) + decay_3))) if term_16 >= 0 else factor_60 if term_16 < f32(0.0) else f32(np.nan))
         term_17 = -f32(1.0) + exp_sum_a_unit_own_4 * case_3 / term_15
         factor_61 = seed_4 * term_17
         argmax_sum_a_unit_4 = argmax_sum_a_unit[j_29]
@@ -2545,42 +2542,41 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         rest_sum_a_unit_6 = rest_sum_a_unit[argmax_sum_a_unit_4]
         term_18 = max_sum_a_unit_5 - max_sum_a_unit_2[argmax_sum_a_unit_4] + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2[argmax_sum_a_unit_4])
         decay_4 = (_raised_decay(term_18) * f32(5.421010862427522e-20))
-        inverse_4 = (f32(1.0) / (f32(1.0) + decay_4))
-        factor_66 = inverse_4 * decay_4
-        case_4 = ((factor_66) if term_18 >= 0 else inverse_4 if term_18 < f32(0.0) else f32(np.nan))
+        factor_66 = decay_4 / (f32(1.0) + decay_4)
+        case_4 = ((factor_66) if term_18 >= 0 else ((f32(1.0) / (f32(1.0) + decay_4))) if term_18 < f32(0.0) else f32(np.nan))
         case_5 = ((f32(sample_weights[argmax_sum_a_unit_4])) if weighted else f32(1.0))
         factor_68 = factor_67 * case_4 * case_5 * ratio_value_10
-        case_6 = ((inverse_4) if term_18 >= 0 else factor_66 if term_18 < f32(0.0) else f32(np.nan))
-        factor_69 = factor_67 * case_5 * case_6 * ratio_value_10
+        case_6 = (((f32(1.0) / (f32(1.0) + decay_4))) if term_18 >= 0 else factor_66 if term_18 < f32(0.0) else f32(np.nan))
+        factor_69 = factor_67 * case_6 * case_5 * ratio_value_10
         factor_70 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
         exp_difference_value = _exp_difference(scale * f32(sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4]), max_sum_a_unit_5)
         factor_71 = exp_difference_value / (f32(1.0) + rest_sum_a_unit_6)
-        factor_73 = factor_72 * case_4 * case_5 * case_6 * ratio_value_10
+        factor_73 = factor_72 * case_6 * case_4 * case_5 * ratio_value_10
         factor_74 = -exp_difference_value / (f32(1.0) + rest_sum_a_unit_6)
         factor_75 = -sum_norm_anchor_2 * square_7
         term_19 = -f32(1.0) + case_6 * exp_difference_value / (f32(1.0) + rest_sum_a_unit_6)
         factor_76 = factor_67 * case_5
         factor_77 = factor_67 * case_5 * ratio_value_10
         factor_78 = factor_67 * case_4 * case_5
-        factor_79 = factor_67 * case_5 * case_6
+        factor_79 = factor_67 * case_6 * case_5
         factor_80 = square_4 * case_6
         factor_81 = -square_4 * case_6
         factor_82 = loss_scale * sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_4] * case_4 * case_5
         factor_83 = square_4 * case_4
         factor_84 = -square_4 * case_4
-        factor_85 = loss_scale * sum_norm_anchor_sensitivity_5[argmax_sum_a_unit_4] * case_5 * case_6
-        factor_86 = loss_scale * sum_norm_anchor_sensitivity[argmax_sum_a_unit_4] * case_5 * case_6 * exp_difference_value / (f32(1.0) + rest_sum_a_unit_6)
+        factor_85 = loss_scale * sum_norm_anchor_sensitivity_5[argmax_sum_a_unit_4] * case_6 * case_5
+        factor_86 = loss_scale * sum_norm_anchor_sensitivity[argmax_sum_a_unit_4] * case_6 * case_5 * exp_difference_value / (f32(1.0) + rest_sum_a_unit_6)
         factor_87 = -sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_4] * ratio_value_10
-        factor_89 = factor_88 * case_5 * case_6 * exp_difference_value * ratio_value_10 / (f32(1.0) + rest_sum_a_unit_6)
+        factor_89 = factor_88 * case_6 * case_5 * exp_difference_value * ratio_value_10 / (f32(1.0) + rest_sum_a_unit_6)
         sum_norm_anchor_3 = sum_norm_anchor[j_29]
         ratio_value_12 = _ratio(f32(1.0), math.sqrt(scaled_anchor[j_29]) * _positive_part(peak_anchor[j_29]))
         square_8 = (ratio_value_12 * ratio_value_12)
         factor_90 = sum_norm_anchor_3 * square_8
-        case_7 = ((factor_60) if term_16 >= 0 else inverse_3 if term_16 < f32(0.0) else f32(np.nan))
+        case_7 = ((factor_60) if term_16 >= 0 else ((f32(1.0) / (f32(1.0) + decay_3))) if term_16 < f32(0.0) else f32(np.nan))
         factor_91 = scale * seed_4 * case_7 * ratio_value_12
         factor_92 = scale * seed_4 * case_3 * ratio_value_12
         factor_93 = exp_sum_a_unit_own_4 / term_15
-        factor_94 = seed_4 * square_4 * case_7 * case_3 * ratio_value_12
+        factor_94 = seed_4 * square_4 * case_3 * case_7 * ratio_value_12
         factor_95 = -exp_sum_a_unit_own_4 / term_15
         factor_96 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_8 * case_3 / term_15
         factor_97 = -sum_norm_anchor_3 * square_8
@@ -2618,7 +2614,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         ratio_value_13 = _ratio(f32(1.0), math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
         factor_100 = scale * ratio_value_13
         case_8 = ((rest_sum_a_unit_5) if j_29 == argmax_sum_a_unit_4 else (f32(1.0) + rest_sum_a_unit_5 - exp_sum_a_unit_own_4))
-        factor_101 = exp_sum_a_unit_own_4 * square_4 * case_8 * case_3 / (term_15 * term_15)
+        factor_101 = exp_sum_a_unit_own_4 * square_4 * case_3 * case_8 / (term_15 * term_15)
         factor_102 = -scale * term_17
         sum_norm_anchor_sensitivity_9 = sum_norm_anchor_sensitivity[j_29]
         factor_103 = seed_4 * sum_norm_anchor_sensitivity_9 * ratio_value_13
@@ -2629,10 +2625,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_106 = sum_norm_positive * square_9
         factor_107 = square_4 * ratio_value_13
         square_10 = (exp_sum_a_unit_own_4 * exp_sum_a_unit_own_4)
-        factor_108 = seed_4 * square_4 * square_10 * square_9 * case_7 * case_3 / (term_15 * term_15)
-        factor_109 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_9 * case_8 * case_3 / (term_15 * term_15)
+        factor_108 = seed_4 * square_4 * square_10 * square_9 * case_3 * case_7 / (term_15 * term_15)
+        factor_109 = exp_sum_a_unit_own_4 * seed_4 * square_4 * square_9 * case_3 * case_8 / (term_15 * term_15)
         factor_110 = -sum_norm_positive * square_9
-        factor_111 = seed_4 * sum_norm_anchor_sensitivity_9 * square_10 * case_7 * case_3 * ratio_value_13 / (term_15 * term_15)
+        factor_111 = seed_4 * sum_norm_anchor_sensitivity_9 * square_10 * case_3 * case_7 * ratio_value_13 / (term_15 * term_15)
         factor_112 = -square_4 * ratio_value_13
         factor_113 = square_4 * ratio_value_14
         square_11 = (ratio_value_14 * ratio_value_14)
@@ -2810,11 +2806,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             log1p_value = _log1p(rest_sum_a_unit_3)
             log1p_value_2 = _log1p(rest_sum_a_unit_2)
             decay = (_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_9 = inverse * decay
-            case = ((factor_9) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else inverse if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > f32(0.0) else f32(np.nan))
+            factor_9 = decay / (f32(1.0) + decay)
+            case = ((factor_9) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else ((f32(1.0) / (f32(1.0) + decay))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > f32(0.0) else f32(np.nan))
             factor_10 = seed_3 * case / (f32(1.0) + rest_sum_a_unit_2)
-            case_2 = ((inverse) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else factor_9 if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > f32(0.0) else f32(np.nan))
+            case_2 = (((f32(1.0) / (f32(1.0) + decay))) if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value <= 0 else factor_9 if max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value > f32(0.0) else f32(np.nan))
             factor_12 = seed_3 * case_2 / (f32(1.0) + rest_sum_a_unit_3)
             term_2 = f32(1.0) + rest_sum_a_unit_2
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
@@ -3094,11 +3089,10 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term = max_sum_a_unit_3 - max_sum_a_unit_2_now + _log1p(rest_sum_a_unit_3) - _log1p(rest_sum_a_unit_2_now)
             decay = (_raised_decay(term) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_9 = inverse * decay
-            sigmoid_minus = ((factor_9) if term >= 0 else inverse if term < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_9 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_9) if term >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if term < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_10 = seed_2 * sigmoid_minus / (f32(1.0) + rest_sum_a_unit_2_now)
-            sigmoid_plus = ((inverse) if term >= 0 else factor_9 if term < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = (((f32(1.0) / (f32(1.0) + decay))) if term >= 0 else factor_9 if term < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_11 = seed_2 * sigmoid_plus / (f32(1.0) + rest_sum_a_unit_3)
             for f_30 in range(d):
                 a_unit_3 = f32(a_unit[i, f_30])
@@ -3124,11 +3118,10 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_3 = rest_sum_a_unit_2[i]
             term_4 = max_sum_a_unit_4 - max_sum_a_unit_2_2 + _log1p(rest_sum_a_unit_4) - _log1p(rest_sum_a_unit_2_3)
             decay_2 = (_raised_decay(term_4) * f32(5.421010862427522e-20))
-            inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-            factor_12 = inverse_2 * decay_2
-            sigmoid_plus_2 = ((inverse_2) if term_4 >= 0 else factor_12 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_12 = decay_2 / (f32(1.0) + decay_2)
+            sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_4 >= 0 else factor_12 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = -f32(1.0) + exp_sum_a_unit_own_2 * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else inverse_2 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_13 = scale * seed_3
             for f_3 in range(d):
@@ -3200,9 +3193,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_6 = rest_sum_a_unit[i]
             term_12 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2_4)
             decay_3 = (_raised_decay(term_12) * f32(5.421010862427522e-20))
-            inverse_3 = (f32(1.0) / (f32(1.0) + decay_3))
-            factor_22 = inverse_3 * decay_3
-            sigmoid_plus_3 = ((inverse_3) if term_12 >= 0 else factor_22 if term_12 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_22 = decay_3 / (f32(1.0) + decay_3)
+            sigmoid_plus_3 = (((f32(1.0) / (f32(1.0) + decay_3))) if term_12 >= 0 else factor_22 if term_12 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_23 = term_11 * sigmoid_plus_3 / term_9
             logsumexp_sum_a_unit_tangent_2 = logsumexp_sum_a_unit_tangent[i]
             argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
@@ -3213,7 +3205,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_13 = logsumexp_sum_a_unit_tangent_2 + factor_24 + factor_25
             factor_26 = -term_13 * sigmoid_plus_3 / term_9
             seed_5 = seed[i]
-            sigmoid_minus_3 = ((factor_22) if term_12 >= 0 else inverse_3 if term_12 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_3 = ((factor_22) if term_12 >= 0 else ((f32(1.0) / (f32(1.0) + decay_3))) if term_12 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_27 = seed_5 * sigmoid_minus_3
             term_14 = f32(1.0) + rest_sum_a_unit_6
             factor_29 = term_13 * sigmoid_minus_3 / term_14
@@ -3267,11 +3259,10 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_6 = rest_sum_a_unit_2[i]
             term_17 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + _log1p(rest_sum_a_unit_7) - _log1p(rest_sum_a_unit_2_6)
             decay_4 = (_raised_decay(term_17) * f32(5.421010862427522e-20))
-            inverse_4 = (f32(1.0) / (f32(1.0) + decay_4))
-            factor_39 = inverse_4 * decay_4
-            sigmoid_plus_4 = ((inverse_4) if term_17 >= 0 else factor_39 if term_17 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_39 = decay_4 / (f32(1.0) + decay_4)
+            sigmoid_plus_4 = (((f32(1.0) / (f32(1.0) + decay_4))) if term_17 >= 0 else factor_39 if term_17 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_18 = -f32(1.0) + exp_sum_a_unit_own_3 * sigmoid_plus_4 / term_16
-            sigmoid_minus_4 = ((factor_39) if term_17 >= 0 else inverse_4 if term_17 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_4 = ((factor_39) if term_17 >= 0 else ((f32(1.0) / (f32(1.0) + decay_4))) if term_17 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_40 = scale * term_18
             factor_41 = scale * sigmoid_plus_4
             factor_42 = scale * sigmoid_minus_4
@@ -3285,7 +3276,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_11 = f32(sum_a_unit[row, argmax_sum_a_unit_5])
             factor_46 = f32(direction_parameters[0]) * sum_a_unit_11
             term_20 = logsumexp_sum_a_unit_tangent_3 + factor_45 + factor_46
-            factor_47 = scale * term_20 * sigmoid_minus_4 * sigmoid_plus_4
+            factor_47 = scale * term_20 * sigmoid_plus_4 * sigmoid_minus_4
             factor_48 = -exp_sum_a_unit_own_3 / term_16
             logsumexp_sum_a_unit_2_tangent_2 = logsumexp_sum_a_unit_2_tangent[i]
             argmax_sum_a_unit_2_3 = argmax_sum_a_unit_2[row]
@@ -3294,7 +3285,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sum_a_unit_2_6 = f32(sum_a_unit_2[row, argmax_sum_a_unit_2_3])
             factor_50 = f32(direction_parameters[0]) * sum_a_unit_2_6
             term_21 = logsumexp_sum_a_unit_2_tangent_2 + factor_49 + factor_50
-            factor_51 = scale * term_21 * sigmoid_minus_4 * sigmoid_plus_4
+            factor_51 = scale * term_21 * sigmoid_plus_4 * sigmoid_minus_4
             for f_3 in range(d):
                 sum_a_unit_4_tangent_part2 = f32(sum_a_unit_4_tangent_part2_product[row, f_3]) / term_16  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                 sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + f32(sum_a_unit_4_tangent_part1[row, f_3])
@@ -3315,8 +3306,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_56 = scale * seed_6 * sigmoid_plus_4 * ratio_value_7
             factor_57 = scale * seed_6 * sigmoid_minus_4 * ratio_value_7
             factor_58 = scale * seed_6 * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4 * ratio_value_7
-            factor_59 = scale * seed_6 * term_20 * sigmoid_minus_4 * sigmoid_plus_4 * ratio_value_7
-            factor_60 = scale * seed_6 * term_21 * sigmoid_minus_4 * sigmoid_plus_4 * ratio_value_7
+            factor_59 = scale * seed_6 * term_20 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
+            factor_60 = scale * seed_6 * term_21 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
             factor_61 = -sum_norm_anchor_tangent * ratio_value_7
             factor_62 = scale * seed_6
             sum_norm_anchor_2 = sum_norm_anchor[row]
@@ -3339,19 +3330,18 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         rest_sum_a_unit_8 = rest_sum_a_unit[j_29]
         term_23 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_8) - _log1p(rest_sum_a_unit_2[j_29])
         decay_5 = (_raised_decay(term_23) * f32(5.421010862427522e-20))
-        inverse_5 = (f32(1.0) / (f32(1.0) + decay_5))
-        factor_66 = inverse_5 * decay_5
-        case = ((inverse_5) if term_23 >= 0 else factor_66 if term_23 < f32(0.0) else f32(np.nan))
+        factor_66 = decay_5 / (f32(1.0) + decay_5)
+        case = (((f32(1.0) / (f32(1.0) + decay_5))) if term_23 >= 0 else factor_66 if term_23 < f32(0.0) else f32(np.nan))
         term_24 = -f32(1.0) + exp_sum_a_unit_own_4 * case / (f32(1.0) + rest_sum_a_unit_8)
         factor_67 = seed_7 * term_24
         factor_69 = scale * seed_7 * term_24
         softmax_sum_a_unit_tangent_own_3 = softmax_sum_a_unit_tangent_own[j_29]
         factor_70 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
         term_27 = logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + f32(direction_parameters[0]) * sum_a_unit_entry_2[j_29]
-        case_2 = ((factor_66) if term_23 >= 0 else inverse_5 if term_23 < f32(0.0) else f32(np.nan))
-        factor_71 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case_2 * case / (f32(1.0) + rest_sum_a_unit_8)
+        case_2 = ((factor_66) if term_23 >= 0 else ((f32(1.0) / (f32(1.0) + decay_5))) if term_23 < f32(0.0) else f32(np.nan))
+        factor_71 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 / (f32(1.0) + rest_sum_a_unit_8)
         term_28 = logsumexp_sum_a_unit_2_tangent[j_29] + scale * sum_a_unit_2_tangent_entry_3[j_29] + f32(direction_parameters[0]) * sum_a_unit_2_entry_4[j_29]
-        factor_72 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case_2 * case / (f32(1.0) + rest_sum_a_unit_8)
+        factor_72 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 / (f32(1.0) + rest_sum_a_unit_8)
         for f_58 in range(d):
             h_unit_3 = f32(h_unit[j_29, f_58])
             sum_h_unit_2 = f32(sum_h_unit[j_29, f_58])
@@ -3375,11 +3365,11 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         factor_74 = f32(direction_parameters[0]) * ratio_value_8
         factor_75 = scale * seed_7 * ratio_value_8 * term_24
         factor_76 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case * ratio_value_8
-        factor_77 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case_2 * case * ratio_value_8 / (f32(1.0) + rest_sum_a_unit_8)
+        factor_77 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 * ratio_value_8 / (f32(1.0) + rest_sum_a_unit_8)
         factor_78 = -sum_norm_positive * ratio_value_8
         factor_79 = -sum_norm_positive_tangent * ratio_value_8
         factor_80 = -norm_positive_tangent[j_29] * (ratio_value_8 * ratio_value_8)
-        factor_81 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case_2 * case * ratio_value_8 / (f32(1.0) + rest_sum_a_unit_8)
+        factor_81 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 * ratio_value_8 / (f32(1.0) + rest_sum_a_unit_8)
         ratio_value_9 = _ratio(f32(1.0), math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
         factor_82 = scale * ratio_value_9
         factor_83 = f32(direction_parameters[0]) * ratio_value_9
@@ -3543,11 +3533,10 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             log1p_value_2 = _log1p(rest_sum_anchor_2_now)
             term = max_sum_anchor_3 - max_sum_anchor_2_now + log1p_value - log1p_value_2
             decay = (_raised_decay(term) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = inverse * decay
-            sigmoid_minus = ((factor_3) if term >= 0 else inverse if term < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_3 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_3) if term >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if term < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = seed_2 * sigmoid_minus / (f32(1.0) + rest_sum_anchor_2_now)
-            sigmoid_plus = ((inverse) if term >= 0 else factor_3 if term < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = (((f32(1.0) / (f32(1.0) + decay))) if term >= 0 else factor_3 if term < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = seed_2 * sigmoid_plus / (f32(1.0) + rest_sum_anchor_3)
             for d_10 in range(d):
                 a = f32(anchor[i, d_10])
@@ -3580,11 +3569,10 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             log1p_value_4 = _log1p(rest_sum_anchor_2_3)
             term_4 = max_sum_anchor_4 - max_sum_anchor_2_2 + log1p_value_3 - log1p_value_4
             decay_2 = (_raised_decay(term_4) * f32(5.421010862427522e-20))
-            inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-            factor_7 = inverse_2 * decay_2
-            sigmoid_plus_2 = ((inverse_2) if term_4 >= 0 else factor_7 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_7 = decay_2 / (f32(1.0) + decay_2)
+            sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_4 >= 0 else factor_7 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_5 = -f32(1.0) + exp_sum_anchor_own[i] * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_7) if term_4 >= 0 else inverse_2 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_7) if term_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
             factor_8 = scale * seed_3
             for d_8 in range(d):
@@ -3602,9 +3590,8 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
         log1p_value_6 = _log1p(rest_sum_anchor_2_4)
         term_6 = max_sum_anchor_5 - max_sum_anchor_2_3 + log1p_value_5 - log1p_value_6
         decay_3 = (_raised_decay(term_6) * f32(5.421010862427522e-20))
-        inverse_3 = (f32(1.0) / (f32(1.0) + decay_3))
-        factor_9 = inverse_3 * decay_3
-        sigmoid_plus_3 = ((inverse_3) if term_6 >= 0 else factor_9 if term_6 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        factor_9 = decay_3 / (f32(1.0) + decay_3)
+        sigmoid_plus_3 = (((f32(1.0) / (f32(1.0) + decay_3))) if term_6 >= 0 else factor_9 if term_6 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_7 = -f32(1.0) + exp_sum_anchor_own[i] * sigmoid_plus_3 / (f32(1.0) + rest_sum_anchor_5)
         factor_10 = seed_4 * term_7
         for d_9 in range(d):
@@ -3724,12 +3711,11 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term_4 = max_sum_anchor_3 - max_sum_anchor_2_now + _log1p(rest_sum_anchor_3) - _log1p(rest_sum_anchor_2_now)
             decay = (_raised_decay(term_4) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_5 = inverse * decay
-            sigmoid_minus = ((factor_5) if term_4 >= 0 else inverse if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_5 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_5) if term_4 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_6 = seed_2 * sigmoid_minus / term_3
             term_5 = f32(1.0) + rest_sum_anchor_3
-            sigmoid_plus = ((inverse) if term_4 >= 0 else factor_5 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = (((f32(1.0) / (f32(1.0) + decay))) if term_4 >= 0 else factor_5 if term_4 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_7 = seed_2 * sigmoid_plus / term_5
             factor_8 = seed_2 * sigmoid_plus
             factor_9 = seed_2 * sigmoid_minus
@@ -3780,11 +3766,10 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
             term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_4) - _log1p(rest_sum_anchor_2_3)
             decay_2 = (_raised_decay(term_9) * f32(5.421010862427522e-20))
-            inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-            factor_14 = inverse_2 * decay_2
-            sigmoid_plus_2 = ((inverse_2) if term_9 >= 0 else factor_14 if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_14 = decay_2 / (f32(1.0) + decay_2)
+            sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_9 >= 0 else factor_14 if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_10 = -f32(1.0) + exp_sum_anchor_own_2 * sigmoid_plus_2 / term_8
-            sigmoid_minus_2 = ((factor_14) if term_9 >= 0 else inverse_2 if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_14) if term_9 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             seed_3 = seed[i]
             factor_15 = scale * seed_3
             for d_8 in range(d):
@@ -3813,9 +3798,8 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
         term_13 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_4)
         decay_3 = (_raised_decay(term_13) * f32(5.421010862427522e-20))
-        inverse_3 = (f32(1.0) / (f32(1.0) + decay_3))
-        factor_16 = inverse_3 * decay_3
-        sigmoid_plus_3 = ((inverse_3) if term_13 >= 0 else factor_16 if term_13 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        factor_16 = decay_3 / (f32(1.0) + decay_3)
+        sigmoid_plus_3 = (((f32(1.0) / (f32(1.0) + decay_3))) if term_13 >= 0 else factor_16 if term_13 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_14 = -f32(1.0) + exp_sum_anchor_own_3 * sigmoid_plus_3 / term_12
         factor_17 = seed_4 * term_14
         argmax_sum_anchor_4 = argmax_sum_anchor[i]
@@ -3823,28 +3807,27 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         rest_sum_anchor_7 = rest_sum_anchor[argmax_sum_anchor_4]
         term_15 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_4] + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2[argmax_sum_anchor_4])
         decay_4 = (_raised_decay(term_15) * f32(5.421010862427522e-20))
-        inverse_4 = (f32(1.0) / (f32(1.0) + decay_4))
-        factor_18 = inverse_4 * decay_4
-        sigmoid_minus_3 = ((factor_18) if term_15 >= 0 else inverse_4 if term_15 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_18 = decay_4 / (f32(1.0) + decay_4)
+        sigmoid_minus_3 = ((factor_18) if term_15 >= 0 else ((f32(1.0) / (f32(1.0) + decay_4))) if term_15 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_19 = scale * sigmoid_minus_3
-        sigmoid_plus_4 = ((inverse_4) if term_15 >= 0 else factor_18 if term_15 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        sigmoid_plus_4 = (((f32(1.0) / (f32(1.0) + decay_4))) if term_15 >= 0 else factor_18 if term_15 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         factor_20 = scale * sigmoid_plus_4
         exp_difference_value = _exp_difference(scale * f32(sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4]), max_sum_anchor_6)
         factor_21 = exp_difference_value / (f32(1.0) + rest_sum_anchor_7)
-        factor_22 = square_2 * sigmoid_minus_3 * sigmoid_plus_4
+        factor_22 = square_2 * sigmoid_plus_4 * sigmoid_minus_3
         factor_23 = -exp_difference_value / (f32(1.0) + rest_sum_anchor_7)
         factor_24 = -scale * sigmoid_plus_4 * exp_difference_value / (f32(1.0) + rest_sum_anchor_7)
         factor_25 = loss_scale * ((f32(sample_weights[argmax_sum_anchor_4])) if weighted else f32(1.0))
-        sigmoid_minus_4 = ((factor_16) if term_13 >= 0 else inverse_3 if term_13 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        sigmoid_minus_4 = ((factor_16) if term_13 >= 0 else ((f32(1.0) / (f32(1.0) + decay_3))) if term_13 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_26 = scale * sigmoid_minus_4
         factor_27 = scale * sigmoid_plus_3
         factor_28 = exp_sum_anchor_own_3 / term_12
-        factor_29 = square_2 * sigmoid_minus_4 * sigmoid_plus_3
+        factor_29 = square_2 * sigmoid_plus_3 * sigmoid_minus_4
         factor_30 = -exp_sum_anchor_own_3 / term_12
         factor_31 = exp_sum_anchor_own_3 * square_2 * sigmoid_plus_3 / term_12
         factor_32 = -scale * exp_sum_anchor_own_3 * sigmoid_plus_3 / term_12
-        factor_33 = seed_4 * (exp_sum_anchor_own_3 * exp_sum_anchor_own_3) * sigmoid_minus_4 * sigmoid_plus_3 / (term_12 * term_12)
-        factor_34 = exp_sum_anchor_own_3 * seed_4 * ((rest_sum_anchor_6) if i == argmax_sum_anchor_4 else (f32(1.0) + rest_sum_anchor_6 - exp_sum_anchor_own_3)) * sigmoid_plus_3 / (term_12 * term_12)
+        factor_33 = seed_4 * (exp_sum_anchor_own_3 * exp_sum_anchor_own_3) * sigmoid_plus_3 * sigmoid_minus_4 / (term_12 * term_12)
+        factor_34 = exp_sum_anchor_own_3 * seed_4 * sigmoid_plus_3 * ((rest_sum_anchor_6) if i == argmax_sum_anchor_4 else (f32(1.0) + rest_sum_anchor_6 - exp_sum_anchor_own_3)) / (term_12 * term_12)
         for d_9 in range(d):
             a_2 = f32(anchor[i, d_9])
             gradient_positive[i, d_9] = scale * (f32(sum_positive[i, d_9]) + factor_17 * a_2)
@@ -3967,11 +3950,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             log1p_value = _log1p(rest_sum_anchor_3)
             log1p_value_2 = _log1p(rest_sum_anchor_2)
             decay = (_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_6 = inverse * decay
-            case = ((factor_6) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else inverse if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > f32(0.0) else f32(np.nan))
+            factor_6 = decay / (f32(1.0) + decay)
+            case = ((factor_6) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else ((f32(1.0) / (f32(1.0) + decay))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > f32(0.0) else f32(np.nan))
             factor_7 = seed_3 * case / (f32(1.0) + rest_sum_anchor_2)
-            case_2 = ((inverse) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else factor_6 if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > f32(0.0) else f32(np.nan))
+            case_2 = (((f32(1.0) / (f32(1.0) + decay))) if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value <= 0 else factor_6 if max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value > f32(0.0) else f32(np.nan))
             factor_9 = seed_3 * case_2 / (f32(1.0) + rest_sum_anchor_3)
             term_2 = f32(1.0) + rest_sum_anchor_2
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
@@ -4141,11 +4123,10 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term = max_sum_anchor_3 - max_sum_anchor_2_now + _log1p(rest_sum_anchor_3) - _log1p(rest_sum_anchor_2_now)
             decay = (_raised_decay(term) * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = inverse * decay
-            sigmoid_minus = ((factor_3) if term >= 0 else inverse if term < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_3 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_3) if term >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if term < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = seed_2 * sigmoid_minus / (f32(1.0) + rest_sum_anchor_2_now)
-            sigmoid_plus = ((inverse) if term >= 0 else factor_3 if term < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = (((f32(1.0) / (f32(1.0) + decay))) if term >= 0 else factor_3 if term < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = seed_2 * sigmoid_plus / (f32(1.0) + rest_sum_anchor_3)
             for d_10 in range(d):
                 a = f32(anchor[i, d_10])
@@ -4226,9 +4207,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_6 = rest_sum_anchor[i]
             term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
             decay_2 = (_raised_decay(term_9) * f32(5.421010862427522e-20))
-            inverse_2 = (f32(1.0) / (f32(1.0) + decay_2))
-            factor_13 = inverse_2 * decay_2
-            sigmoid_plus_2 = ((inverse_2) if term_9 >= 0 else factor_13 if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_13 = decay_2 / (f32(1.0) + decay_2)
+            sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_9 >= 0 else factor_13 if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_14 = term_8 * sigmoid_plus_2 / term_6
             logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
             argmax_sum_anchor_4 = argmax_sum_anchor[row]
@@ -4239,7 +4219,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_10 = logsumexp_sum_anchor_tangent_2 + factor_15 + factor_16
             factor_17 = -term_10 * sigmoid_plus_2 / term_6
             seed_4 = seed[i]
-            sigmoid_minus_2 = ((factor_13) if term_9 >= 0 else inverse_2 if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_13) if term_9 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_18 = seed_4 * sigmoid_minus_2
             term_11 = f32(1.0) + rest_sum_anchor_6
             factor_20 = term_10 * sigmoid_minus_2 / term_11
@@ -4293,11 +4273,10 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
             term_14 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2_5)
             decay_3 = (_raised_decay(term_14) * f32(5.421010862427522e-20))
-            inverse_3 = (f32(1.0) / (f32(1.0) + decay_3))
-            factor_30 = inverse_3 * decay_3
-            sigmoid_plus_3 = ((inverse_3) if term_14 >= 0 else factor_30 if term_14 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_30 = decay_3 / (f32(1.0) + decay_3)
+            sigmoid_plus_3 = (((f32(1.0) / (f32(1.0) + decay_3))) if term_14 >= 0 else factor_30 if term_14 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_15 = -f32(1.0) + exp_sum_anchor_own_2 * sigmoid_plus_3 / term_13
-            sigmoid_minus_3 = ((factor_30) if term_14 >= 0 else inverse_3 if term_14 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_3 = ((factor_30) if term_14 >= 0 else ((f32(1.0) / (f32(1.0) + decay_3))) if term_14 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_31 = scale * sigmoid_plus_3
             factor_32 = scale * term_15
             factor_33 = scale * sigmoid_minus_3
@@ -4311,7 +4290,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_11 = f32(sum_anchor[row, argmax_sum_anchor_5])
             factor_37 = f32(direction_parameters[0]) * sum_anchor_11
             term_16 = logsumexp_sum_anchor_tangent_3 + factor_36 + factor_37
-            factor_38 = scale * term_16 * sigmoid_minus_3 * sigmoid_plus_3
+            factor_38 = scale * term_16 * sigmoid_plus_3 * sigmoid_minus_3
             factor_39 = -exp_sum_anchor_own_2 / term_13
             logsumexp_sum_anchor_2_tangent_2 = logsumexp_sum_anchor_2_tangent[i]
             argmax_sum_anchor_2_3 = argmax_sum_anchor_2[row]
@@ -4320,7 +4299,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sum_anchor_2_6 = f32(sum_anchor_2[row, argmax_sum_anchor_2_3])
             factor_41 = f32(direction_parameters[0]) * sum_anchor_2_6
             term_17 = logsumexp_sum_anchor_2_tangent_2 + factor_40 + factor_41
-            factor_42 = scale * term_17 * sigmoid_minus_3 * sigmoid_plus_3
+            factor_42 = scale * term_17 * sigmoid_plus_3 * sigmoid_minus_3
             for d_8 in range(d):
                 sum_anchor_4_tangent_part2 = f32(sum_anchor_4_tangent_part2_product[row, d_8]) / term_13  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_4_tangent = sum_anchor_4_tangent_part2 + f32(sum_anchor_4_tangent_part1[row, d_8])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
@@ -4341,19 +4320,18 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         rest_sum_anchor_2_6 = rest_sum_anchor_2[i]
         term_18 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_6)
         decay_4 = (_raised_decay(term_18) * f32(5.421010862427522e-20))
-        inverse_4 = (f32(1.0) / (f32(1.0) + decay_4))
-        factor_43 = inverse_4 * decay_4
-        sigmoid_plus_4 = ((inverse_4) if term_18 >= 0 else factor_43 if term_18 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        factor_43 = decay_4 / (f32(1.0) + decay_4)
+        sigmoid_plus_4 = (((f32(1.0) / (f32(1.0) + decay_4))) if term_18 >= 0 else factor_43 if term_18 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_19 = -f32(1.0) + exp_sum_anchor_own_3 * sigmoid_plus_4 / (f32(1.0) + rest_sum_anchor_8)
         factor_44 = seed_6 * term_19
         factor_45 = scale * seed_6 * term_19
         softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
         factor_46 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
         logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
-        sigmoid_minus_4 = ((factor_43) if term_18 >= 0 else inverse_4 if term_18 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_47 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + f32(direction_parameters[0]) * sum_anchor_entry_2[i]) * sigmoid_minus_4 * sigmoid_plus_4 / (f32(1.0) + rest_sum_anchor_8)
+        sigmoid_minus_4 = ((factor_43) if term_18 >= 0 else ((f32(1.0) / (f32(1.0) + decay_4))) if term_18 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_47 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + f32(direction_parameters[0]) * sum_anchor_entry_2[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (f32(1.0) + rest_sum_anchor_8)
         logsumexp_sum_anchor_2_tangent_3 = logsumexp_sum_anchor_2_tangent[i]
-        factor_48 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + f32(direction_parameters[0]) * sum_anchor_2_entry_4[i]) * sigmoid_minus_4 * sigmoid_plus_4 / (f32(1.0) + rest_sum_anchor_8)
+        factor_48 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + f32(direction_parameters[0]) * sum_anchor_2_entry_4[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (f32(1.0) + rest_sum_anchor_8)
         for d_9 in range(d):
             a_3 = f32(anchor[i, d_9])
             v_a_2 = f32(direction_anchor[i, d_9])

@@ -189,13 +189,16 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -215,7 +218,7 @@ def _sigmoid_power(x: float, lost: float, exponent: float) -> float:
     rest += (p - (total - back)) - (q + back)
     e = _exp(total)
     e = e + e * rest if e > f32(0.0) else e
-    return min(e, f32(1.7976931348623157e308)) if exponent < f32(0.0) else e
+    return min(e, f32(3.4028234663852886e38)) if exponent < f32(0.0) else e
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -265,8 +268,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            sigmoid_minus = ((inverse * decay) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = ((decay / (f32(1.0) + decay)) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
@@ -332,11 +334,10 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = inverse * decay
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            factor_3 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             gradient_logit[i] = seed * term * sigmoid_power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + softplus_minus * alpha_t) * p_t)
 
@@ -390,9 +391,8 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            factor_2 = decay / (f32(1.0) + decay)
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
@@ -402,7 +402,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             loss = term_3 * sigmoid_power_value
             factor_4 = loss * sample_weight
             total_block[row] = factor_4
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * sigmoid_power_value * (sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t)
         total += _block_sum(total_block, stop - start)
         if wanted:
@@ -425,7 +425,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
     raised_decay_value_block = np.empty((block,), f32)
     log1p_value_block = np.empty((block,), f32)
     sigmoid_power_value_block = np.empty((block,), f32)
-    term_2 = f32(1.0) - alpha
+    term_3 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -458,19 +458,18 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            term_2 = f32(1.0) + decay
+            factor_2 = decay / term_2
+            p_t = (((f32(1.0) / term_2)) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            square = (inverse * inverse)
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            term_3 = -alpha_t - epsilon * p_t
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / term_2)) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_3 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * ((square * (decay * decay)) if factor >= 0 else square if factor < f32(0.0) else f32(np.nan)) - gamma * (sigmoid_minus * term_3 - gamma * term_4 * p_t) - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus)
+            term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((f32(1.0) / ((term_2 * term_2)))) if factor < f32(0.0) else f32(np.nan)) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -486,7 +485,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
     raised_decay_value_block = np.empty((block,), f32)
     log1p_value_block = np.empty((block,), f32)
     sigmoid_power_value_block = np.empty((block,), f32)
-    term_2 = f32(1.0) - alpha
+    term_3 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -522,18 +521,17 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_3 = inverse * decay
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else inverse if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = ((inverse) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
-            term_3 = -alpha_t - epsilon * p_t
+            term_2 = f32(1.0) + decay
+            factor_3 = decay / term_2
+            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((f32(1.0) / term_2)) if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_3 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = (((f32(1.0) / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            term_5 = sigmoid_minus * term_3 - gamma * term_4 * p_t
-            gradient_logit[i] = seed * term * sigmoid_power_value * term_5
-            square = (inverse * inverse)
-            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * ((square * (decay * decay)) if factor_2 >= 0 else square if factor_2 < f32(0.0) else f32(np.nan)) - gamma * term_5 - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus)
+            term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+            term_6 = sigmoid_minus * term_4 - gamma * term_5 * p_t
+            gradient_logit[i] = seed * term * sigmoid_power_value * term_6
+            hessian_logit[i] = seed * p_t * sigmoid_power_value * (-epsilon * (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((f32(1.0) / ((term_2 * term_2)))) if factor_2 < f32(0.0) else f32(np.nan)) - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -549,7 +547,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
     raised_decay_value_block = np.empty((block,), f32)
     log1p_value_block = np.empty((block,), f32)
     sigmoid_power_value_block = np.empty((block,), f32)
-    term_2 = f32(1.0) - alpha
+    term_3 = f32(1.0) - alpha
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -583,19 +581,18 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            term_2 = f32(1.0) + decay
+            factor_2 = decay / term_2
+            p_t = (((f32(1.0) / term_2)) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            square = (inverse * inverse)
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            term_3 = -alpha_t - epsilon * p_t
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / term_2)) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = ((alpha * y + term_3 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            term_4 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            product_logit[i] = seed * v_z * p_t * sigmoid_power_value * (-epsilon * ((square * (decay * decay)) if factor >= 0 else square if factor < f32(0.0) else f32(np.nan)) - gamma * (sigmoid_minus * term_3 - gamma * term_4 * p_t) - sigmoid_minus * term_3 - gamma * sigmoid_minus * term_3 - gamma * term_4 * sigmoid_minus)
+            term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+            product_logit[i] = seed * v_z * p_t * sigmoid_power_value * (-epsilon * (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((f32(1.0) / ((term_2 * term_2)))) if factor < f32(0.0) else f32(np.nan)) - gamma * (sigmoid_minus * term_4 - gamma * term_5 * p_t) - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -662,8 +659,7 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = seed * softplus_minus * ((term) if alpha_given else f32(0.0)) * sigmoid_power_value
             sum_alpha_block[row] = factor_3
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            sigmoid_minus = ((inverse * decay) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = ((decay / (f32(1.0) + decay)) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             factor_4 = seed * sigmoid_minus * sigmoid_power_value
             sum_epsilon_block[row] = factor_4
             alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
@@ -711,9 +707,9 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     sum_epsilon_tangent_lost = 0.0
     sum_gamma_tangent = 0.0
     sum_gamma_tangent_lost = 0.0
-    term_3 = -f32(1.0) - gamma
-    term_4 = f32(1.0) - alpha
-    factor_8 = f32(direction_parameters[2]) * term_3
+    term_4 = -f32(1.0) - gamma
+    term_5 = f32(1.0) - alpha
+    factor_8 = f32(direction_parameters[2]) * term_4
     for start in range(np.uint64(0), n, block):
         stop = min(start + block, n)
         for i in range(start, stop):
@@ -747,30 +743,29 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             factor = z * term
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
-            inverse = (f32(1.0) / (f32(1.0) + decay))
-            factor_2 = inverse * decay
-            sigmoid_minus = ((factor_2) if factor >= 0 else inverse if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            term_2 = f32(1.0) + decay
+            factor_2 = decay / term_2
+            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / term_2)) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = ((inverse) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
-            term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
+            p_t = (((f32(1.0) / term_2)) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             case = ((term) if alpha_given else f32(0.0))
             sigmoid_power_value = sigmoid_power_value_block[row]
-            factor_4 = seed * (v_z * term * term_2 - f32(direction_parameters[0]) * softplus_plus * softplus_minus) * case * sigmoid_power_value
+            factor_4 = seed * (v_z * term * term_3 - f32(direction_parameters[0]) * softplus_plus * softplus_minus) * case * sigmoid_power_value
             sum_alpha_tangent_block[row] = factor_4
-            factor_5 = seed * (v_z * term * p_t * term_3 - f32(direction_parameters[0]) * softplus_plus) * sigmoid_minus * sigmoid_power_value
+            factor_5 = seed * (v_z * term * p_t * term_4 - f32(direction_parameters[0]) * softplus_plus) * sigmoid_minus * sigmoid_power_value
             sum_epsilon_tangent_block[row] = factor_5
-            alpha_t = ((alpha * y + term_4 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            term_5 = epsilon * sigmoid_minus + softplus_minus * alpha_t
-            factor_6 = -term_5 * p_t
-            term_6 = -alpha_t - epsilon * p_t
-            factor_7 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * term_5 + v_z * term * (gamma * term_5 * softplus_plus * p_t + factor_6 - softplus_plus * sigmoid_minus * term_6) - f32(direction_parameters[2]) * softplus_plus * sigmoid_minus - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
+            alpha_t = ((alpha * y + term_5 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            term_6 = epsilon * sigmoid_minus + softplus_minus * alpha_t
+            factor_6 = -term_6 * p_t
+            term_7 = -alpha_t - epsilon * p_t
+            factor_7 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * term_6 + v_z * term * (gamma * term_6 * softplus_plus * p_t + factor_6 - softplus_plus * sigmoid_minus * term_7) - f32(direction_parameters[2]) * softplus_plus * sigmoid_minus - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
             sum_gamma_tangent_block[row] = factor_7
-            term_7 = sigmoid_minus * term_6 - gamma * term_5 * p_t
-            square = (inverse * inverse)
-            product_logit[i] = seed * (f32(direction_parameters[0]) * term * (factor_6 - softplus_plus * term_7) + v_z * p_t * (-epsilon * ((square * (decay * decay)) if factor >= 0 else square if factor < f32(0.0) else f32(np.nan)) - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus) + f32(direction_parameters[1]) * term * case * term_2 + factor_8 * term * sigmoid_minus * p_t) * sigmoid_power_value
+            term_8 = sigmoid_minus * term_7 - gamma * term_6 * p_t
+            product_logit[i] = seed * (f32(direction_parameters[0]) * term * (factor_6 - softplus_plus * term_8) + v_z * p_t * (-epsilon * (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((f32(1.0) / ((term_2 * term_2)))) if factor < f32(0.0) else f32(np.nan)) - gamma * term_8 - sigmoid_minus * term_7 - gamma * sigmoid_minus * term_7 - gamma * term_6 * sigmoid_minus) + f32(direction_parameters[1]) * term * case * term_3 + factor_8 * term * p_t * sigmoid_minus) * sigmoid_power_value
         sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, _block_sum(sum_alpha_tangent_block, stop - start))
         sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, _block_sum(sum_epsilon_tangent_block, stop - start))
         sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, _block_sum(sum_gamma_tangent_block, stop - start))

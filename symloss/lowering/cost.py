@@ -35,8 +35,10 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
                 total += node.index.axis.size * _cost(node.body)
             case Blocks() | Chunks():
                 total += _cost(node.body)
-            case Total() | Extreme():
+            case Total():
                 total += Size(node.axis)
+            case Extreme():
+                total += (2 if node.place else 1) * Size(node.axis)
             case Doubt():
                 total += 2 * len(node.conditions)
             case Multiply():

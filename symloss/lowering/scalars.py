@@ -31,7 +31,7 @@ from symloss.lowering.nodes import (
     Store,
     Update,
 )
-from symloss.stability.expansion import SERIES, log1p_unit, raised_decay, reciprocal, shrunk
+from symloss.stability.expansion import SERIES, log1p_unit, raised_decay, shrunk
 
 
 @dataclass
@@ -152,8 +152,6 @@ class _Namer:
                 return "case"
             case log1p_unit():
                 return "log1p_value"
-            case reciprocal():
-                return "inverse"
             case shrunk() if isinstance(node.args[0], raised_decay):
                 return "decay"
             case _:

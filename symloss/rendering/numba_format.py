@@ -168,8 +168,6 @@ class NumbaPrinter(StrPrinter):
         if type(node).__name__ == "difference":
             left, right = (self.parenthesize(a, PRECEDENCE["Add"], strict=True) for a in node.args)
             return f"({left} - {right})"
-        if type(node).__name__ == "reciprocal":
-            return f"(1.0 / {self.parenthesize(node.args[0], PRECEDENCE['Atom'], strict=True)})"
         if type(node).__name__ == "shrunk":
             return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
         if type(node).__name__ == "decay_of_sum":

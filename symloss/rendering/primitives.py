@@ -36,13 +36,16 @@ _exp, _add_in_lanes, _larger = _stand_in(math.exp, above=math.inf), operator.add
 
 
 def _block_sum(block: Any, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these sums with what rounding took."""
+    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    for start in range(np.uint64(0), stop, lanes):
+    whole = stop // lanes * lanes
+    for start in range(np.uint64(0), whole, lanes):
         part = block[start]
-        for k in range(start + np.uint64(1), min(start + lanes, stop)):
+        for k in range(start + np.uint64(1), start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    for k in range(whole, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -235,8 +238,8 @@ PRIMITIVES = (
 )  # fmt: skip
 
 
-NARROW = (("134217729.0", "4097.0"),)
-"""Numbers that depend on the format, in float64 and in float32: what takes a factor apart into halves."""
+NARROW = (("134217729.0", "4097.0"), ("1.7976931348623157e308", "3.4028234663852886e38"))
+"""Numbers that depend on the format, in float64 and float32: what takes a factor into halves, and the largest."""
 WIDE = ("_plus", "_completed", "_block_sum")
 """What totals are added with, in float64 whatever the numbers are."""
 

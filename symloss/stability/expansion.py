@@ -65,12 +65,6 @@ class shrunk(sympy.Function):  # noqa: N801
         return x if x == 0 else None
 
 
-class reciprocal(sympy.Function):  # noqa: N801
-    """1 / x, divided once for all that take it."""
-
-    nargs = 1
-
-
 class decay_of_sum(sympy.Function):  # noqa: N801
     """exp(-|x|) of the sum of its arguments, with the rounding error of the sum carried along."""
 
@@ -127,6 +121,5 @@ def _sigmoid(x: sympy.Expr) -> sympy.Expr:
         return Piecewise(*((_sigmoid(x.xreplace({cases: value})), where) for value, where in cases.args))
     base = unsigned(x)
     e = _decay(base)
-    near = reciprocal(1 + e)
-    far = e * near  # one division serves both
+    near, far = 1 / (1 + e), e / (1 + e)
     return Piecewise((near, base >= 0), (far, True)) if base == x else Piecewise((far, base >= 0), (near, True))

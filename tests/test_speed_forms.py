@@ -1,0 +1,101 @@
+"""The form of generated kernels that makes them fast: vector instructions, no call of the library, blocks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+import symloss
+from symloss.runtime.threads import GRAIN
+
+ELEMENTWISE = ("binary_cross_entropy", "focal", "huber", "squared_error", "squared_hinge")
+SCALAR_CALLS = ("exp", "expf", "log", "logf", "log1p", "log1pf")
+
+
+def _arrays(name: str, dtype: Any, n: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(3)
+    label = rng.integers(0, 2, n)
+    target = 2 * label - 1 if "hinge" in name else label if "error" not in name else rng.normal(size=n)
+    return (rng.normal(0, 3, n)).astype(dtype), np.asarray(target, dtype)
+
+
+@pytest.mark.parametrize("accuracy, kind", [("exact", "double"), ("fast", "float")])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_elementwise_kernels_are_vector_instructions_without_a_call(name: str, accuracy: str, kind: str) -> None:
+    loss = symloss.load(name, accuracy=accuracy)
+    kernel: Any = loss.plan.narrow["value_and_gradient"]
+    fresh = njit(nogil=True, error_model="numpy")(kernel.py_func)  # one from the cache has no code to show
+    x, y = _arrays(name, np.float32, 8)
+    empty = loss.plan.unweighted[np.dtype(np.float32)]
+    fresh(x, y, *loss.plan.defaults, empty, 1.0, np.empty(0, np.float32), np.empty_like(x))
+    (code,) = fresh.inspect_llvm().values()
+    widths = [int(n) for n in re.findall(rf"fmul <(\d+) x {kind}>", code)]
+    assert max(widths, default=0) >= 2, "no packed multiplication"
+    assert not [c for c in SCALAR_CALLS if f"@{c}(" in code or f"@llvm.{c}." in code]
+
+
+@pytest.mark.parametrize("accuracy", ["exact", "fast"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_quick_calls_give_the_bits_of_the_others(name: str, accuracy: str) -> None:
+    loss = symloss.load(name, accuracy=accuracy)
+    for dtype in (np.float32, np.float64):
+        for n in (1, 5, 1023, 1025, GRAIN + 3):
+            x, y = _arrays(name, dtype, n)
+            folded = (x.reshape(1, n), y.reshape(1, n))  # two dimensions: not the quick way
+            for reduction in ("mean", "sum"):
+                value, slope = loss.value_and_gradient(x, y, reduction=reduction)
+                other, far = loss.value_and_gradient(*folded, reduction=reduction)
+                assert value == other
+                np.testing.assert_array_equal(slope, far[0])
+                for method in ("gradient", "hessian_diagonal"):
+                    found = getattr(loss, method)(x, y, reduction=reduction)
+                    np.testing.assert_array_equal(found, getattr(loss, method)(*folded, reduction=reduction)[0])
+                assert loss.value(x, y, reduction=reduction) == value
+
+
+def test_quick_calls_take_settings_and_out() -> None:
+    loss = symloss.load("focal")
+    x, y = _arrays("focal", np.float32, 100)
+    out = np.empty_like(x), np.empty_like(x)
+    found = loss.gradient_and_hessian(x, y, gamma=1.5, alpha=0.5, out=out)
+    assert found[0] is out[0]
+    assert found[1] is out[1]
+    for got, wanted in zip(out, loss.gradient_and_hessian(x[None], y[None], gamma=1.5, alpha=0.5), strict=True):
+        np.testing.assert_array_equal(got, wanted[0])
+    np.testing.assert_array_equal(loss.gradient(x, y, gamma=2), loss.gradient(x, y, gamma=2.0))
+    with pytest.raises(TypeError, match="gamma must be a real number, got True"):
+        loss.gradient(x, y, gamma=True)
+    same = x.copy()
+    np.testing.assert_array_equal(loss.gradient(same, y, out=same), loss.gradient(x, y))
+
+
+def test_fast_is_float32_arithmetic_for_float32_alone() -> None:
+    exact, fast = symloss.load("focal"), symloss.load("focal", accuracy="fast")
+    x, y = _arrays("focal", np.float32, 4000)
+    near, far = exact.gradient(x, y, reduction="sum"), fast.gradient(x, y, reduction="sum")
+    assert (near != far).any()
+    np.testing.assert_allclose(far, near, rtol=8 * 2.0**-23)
+    wide = x.astype(np.float64), y.astype(np.float64)
+    np.testing.assert_array_equal(exact.gradient(*wide), fast.gradient(*wide))
+    assert fast.gradient(x, y).dtype == np.float32
+
+
+def test_weights_in_float32_arithmetic() -> None:
+    fast = symloss.load("huber", accuracy="fast")
+    x, y = _arrays("squared_error", np.float32, 50)
+    weight = np.linspace(0, 2, 50)
+    exact = symloss.load("huber").value_and_gradient(x, y, sample_weight=weight)
+    for got, wanted in zip(fast.value_and_gradient(x, y, sample_weight=weight), exact, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-9)
+
+
+def test_a_long_float32_sum_keeps_its_digits() -> None:
+    """One running float32 sum of so many numbers would be off by more than 1e-3."""
+    fast = symloss.load("absolute_error", accuracy="fast")
+    x = np.full(3_000_000, 0.1, np.float32)
+    total = fast.value(x, np.zeros_like(x), reduction="sum")
+    assert float(total) == pytest.approx(float(np.float32(0.1)) * len(x), rel=2.0**-22)
