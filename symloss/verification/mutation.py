@@ -18,7 +18,7 @@ import numpy as np
 
 from symloss.language.definition import Definition
 from symloss.verification.mutation_equivalent import why_equivalent
-from symloss.verification.mutation_helpers import HelperProbe, helper_probes
+from symloss.verification.mutation_helpers import HelperProbe, helper_probes, outside_probes
 from symloss.verification.mutation_plain import Plain, plain
 from symloss.verification.mutation_probes import Probe, probes
 from symloss.verification.mutation_sites import Site
@@ -93,7 +93,7 @@ class Outcome:
 class _Bench:
     """A module, its probes, and which of them reach a line."""
 
-    def __init__(self, module: Plain, load: Callable[[ModuleType], Any], found: Iterable[Probe]) -> None:
+    def __init__(self, module: Plain, load: Callable[[ModuleType], Any], found: Iterable[Probe | HelperProbe]) -> None:
         self.module, self.loss = module, load(module.module)
         self.probes: list[Probe | HelperProbe] = [*helper_probes(module), *found]
         self.reach: dict[tuple[str, int], list[Probe | HelperProbe]] = {}
@@ -161,7 +161,7 @@ def mutate_source(
         Where the module itself is rejected: nothing could be learnt from its mutants.
     """
     module = plain(source, definition.name)
-    bench = _Bench(module, load, probes(definition, seed))
+    bench = _Bench(module, load, (*outside_probes(module, definition), *probes(definition, seed)))
     every = tuple(module.sites())
     chosen = sample(every, seed, count)
     reached = {id(p): p for site in chosen for p in bench.reaching(site)}

@@ -16,8 +16,10 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
+from symloss.language.definition import Definition
+from symloss.language.domains import Interval, OneOf, is_bounded
 from symloss.verification.mutation_pairs import PAIRS, PairContract
-from symloss.verification.mutation_plain import Plain
+from symloss.verification.mutation_plain import Plain, Strict
 
 LARGEST = float(np.finfo(np.float64).max)
 REALS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 40.0, 700.0, 1e-300, 5e-324)
@@ -72,10 +74,23 @@ DIFFERENCES: Points = [
       for d in (0.0, 1e-9, 0.1, 1.7, 36.6, 700.1, 745.05, 745.5, 747.0, 1e5)),
     (math.nan, 1.0), (1.0, math.nan),
 ]  # fmt: skip
+_ROW = np.cos(np.arange(1, 210) ** 2) + 0.5
+"""Numbers without a pattern, more than twice as many as are added in lanes at once."""
+ROWS: Points = [(_ROW, n) for n in (1, 2, 5, 63, 64, 65, 127, 128, 130, 200)]
+TIES = np.array([0.5, 3.0, -1.0, 3.0, 2.0])
 CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_positive_part": FloatContract(lambda x: np.maximum(x, 0.0), _times(SIGNED)),
     "_step": FloatContract(lambda x: np.heaviside(x, 0.0), _times(SIGNED)),
     "_signum": FloatContract(np.sign, _times(SIGNED)),
+    "_block_sum": FloatContract(lambda block, count: math.fsum(block[:count]), ROWS),
+    "_largest": FloatContract(
+        lambda row, count: np.max(row[:count]),
+        [*ROWS, (-_ROW - 5, 4), (np.array([1.0, math.nan, 2.0]), 3), (np.array([math.nan, 2.0]), 2)],
+    ),
+    "_place_of": FloatContract(
+        lambda x, row, count: [*np.flatnonzero(row[:count] == x), 0][0],
+        [(x, TIES, n) for x in (0.5, 3.0, -1.0, 2.0, 7.0, math.nan) for n in (2, 4, 5)],
+    ),
     "_cancels": FloatContract(
         lambda value, size, near: float(abs(value) / near < size <= 1e290),
         _times(
@@ -140,3 +155,29 @@ def helper_probes(module: Plain) -> Iterator[HelperProbe]:
     for name in module.functions:
         if name in CONTRACTS:
             yield HelperProbe(module, name, CONTRACTS[name])
+
+
+def outside_probes(module: Plain, definition: Definition) -> Iterator[HelperProbe]:
+    """Yield a probe for the kernel that counts elements outside their domain, at the domains' ends and beyond."""
+    if "outside" not in module.functions:
+        return
+    bounded = [a for a in definition.inputs if a.kind == "real" and is_bounded(a.domain)]
+
+    def truth(*arrays: NDArray[Any]) -> float:
+        given = dict(zip((a.name for a in definition.inputs), arrays, strict=True))
+        good = [all(a.domain.contains(float(given[a.name][k])) for a in bounded) for k in range(len(arrays[0]))]
+        return float(len(good) - sum(good))
+
+    points: Points = []
+    for argument in bounded:
+        ends = argument.domain.values if isinstance(argument.domain, OneOf) else _ends(argument.domain)
+        tried = np.array([v for e in ends for v in (e, e - 1, e + 1, e / 2)] + [math.nan], np.float64)
+        for values in (tried, *(tried[k : k + 1] for k in range(len(tried)))):
+            given = [values if a is argument else np.full(len(values), ends[0]) for a in definition.inputs]
+            points.append(tuple(x.astype(np.float64).view(Strict) for x in given))
+    yield HelperProbe(module, "outside", FloatContract(truth, points))
+
+
+def _ends(domain: Interval) -> tuple[float, ...]:
+    """Return the finite ends of an interval."""
+    return tuple(float(end) for end in (domain.low, domain.high) if not math.isinf(end))

@@ -193,10 +193,10 @@ class _Numpy:
     def empty(shape: Any, dtype: Any = np.float64) -> NDArray[Any]:
         """Return an array whose entries break what reads them."""
         wrong = math.nan if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max // 2
-        return np.full(shape, wrong, dtype).view(_Strict)
+        return np.full(shape, wrong, dtype).view(Strict)
 
 
-class _Strict(np.ndarray):
+class Strict(np.ndarray):
     """An array in which no index counts from the end: none does in a kernel."""
 
     def __getitem__(self, index: Any) -> Any:
