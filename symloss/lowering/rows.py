@@ -67,12 +67,11 @@ class _Rows:
         """Return a loop that only writes, and what reduces what it wrote."""
         body: list[Node] = []
         after: list[Node] = []
-        rows: dict[tuple[sympy.Basic, ...], str] = {}
+        rows: dict[sympy.Basic, str] = {}
         for node in loop.body:
             if not isinstance(node, Update):
                 body.append(node)
                 continue
-            masked = node.where is not sympy.true
             axis = loop.index.axis.name
             if (kept := self._all_but_one(node, loop)) is not None:
                 block, own = kept
@@ -81,13 +80,13 @@ class _Rows:
                 total = Total(node.name, block, axis, "set" if node.name in begun else node.op)
                 after += [Assign(name, Access(block, own)), zero, total, back]
                 continue
-            cases = sympy.Piecewise((node.expression, node.where), (sympy.S.Zero, True), evaluate=False)
-            expression = cases if masked else node.expression
-            key = (expression,)
-            if key not in rows:
-                rows[key] = self.buffer(node.name, loop.index)
-                body.append(Store(rows[key], (loop.index,), expression))
-            row = rows[key]
+            expression = node.expression
+            if node.where is not sympy.true:
+                expression = sympy.Piecewise((expression, node.where), (sympy.S.Zero, True), evaluate=False)
+            if expression not in rows:
+                rows[expression] = self.buffer(node.name, loop.index)
+                body.append(Store(rows[expression], (loop.index,), expression))
+            row = rows[expression]
             match node.op:
                 case "max":
                     after.append(Extreme(node.name, "", row, axis))
