@@ -16,6 +16,7 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
+from symloss.lowering.names import fresh_name
 from symloss.lowering.nodes import (
     ROW,
     Assign,
@@ -44,11 +45,7 @@ class _Cut:
 
     def buffer(self, base: str, dtype: str = "float64") -> str:
         """Return the name of a new block of numbers."""
-        name, number = f"{base}_block", 1
-        while name in self.taken:
-            number += 1
-            name = f"{base}_block_{number}"
-        self.taken.add(name)
+        name = fresh_name(f"{base}_block", self.taken)
         self.buffers.append(Buffer(name, (self.index.axis.name,), blocked=True, dtype=dtype))
         return name
 
@@ -152,7 +149,7 @@ def _with_sums_named(body: tuple[Node, ...], taken: set[str]) -> tuple[tuple[Nod
     for node in body:
         if isinstance(node, Assign | Store):
             for part in sorted(node.expression.atoms(careful) - named.keys(), key=sympy.default_sort_key):
-                names = [_fresh(base, taken) for base in ("plain_sum", "size")]
+                names = [fresh_name(base, taken) for base in ("plain_sum", "size")]
                 nodes += [Assign(n, e) for n, e in zip(names, part.args[1:3], strict=True)]
                 found = [sympy.Symbol(n, real=True) for n in names]
                 named[part] = part.func(part.args[0], *found, *part.args[3:])
@@ -177,12 +174,3 @@ def _swapped(node: sympy.Basic, table: Mapping[sympy.Basic, sympy.Expr]) -> symp
         return node
     plain = isinstance(node, sympy.logic.boolalg.Boolean | ExprCondPair)
     return node.func(*arguments) if plain else node.func(*arguments, evaluate=False)
-
-
-def _fresh(base: str, taken: set[str]) -> str:
-    name, number = base, 1
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    taken.add(name)
-    return name

@@ -13,6 +13,7 @@ import sympy
 
 from symloss.language.axes import Index
 from symloss.language.nodes import Access
+from symloss.lowering.names import fresh_name
 from symloss.lowering.nodes import (
     Assign,
     Begin,
@@ -39,7 +40,7 @@ class _Rows:
 
     def buffer(self, base: str, index: Index) -> str:
         """Return the name of a new buffer, as long as an axis."""
-        name = self.fresh(f"{base}_row")
+        name = fresh_name(f"{base}_row", self.taken)
         self.buffers.append(Buffer(name, (index.axis.name,)))
         return name
 
@@ -75,7 +76,7 @@ class _Rows:
             axis = loop.index.axis.name
             if (kept := self._all_but_one(node, loop)) is not None:
                 block, own = kept
-                name = self.fresh(f"{block}_kept")
+                name = fresh_name(f"{block}_kept", self.taken)
                 zero, back = (Store(block, (own,), e) for e in (sympy.S.Zero, sympy.Symbol(name, real=True)))
                 total = Total(node.name, block, axis, "set" if node.name in begun else node.op)
                 after += [Assign(name, Access(block, own)), zero, total, back]
@@ -95,15 +96,6 @@ class _Rows:
                 case op:
                     after.append(Total(node.name, row, axis, "set" if node.name in begun else op))
         return replace(loop, body=tuple(body)), after
-
-    def fresh(self, base: str) -> str:
-        """Return a new name."""
-        name, number = base, 1
-        while name in self.taken:
-            number += 1
-            name = f"{base}_{number}"
-        self.taken.add(name)
-        return name
 
     @staticmethod
     def _all_but_one(node: Update, loop: Loop) -> tuple[str, sympy.Expr] | None:

@@ -15,6 +15,7 @@ import sympy
 
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, Flag, LabelAccess
+from symloss.lowering.names import fresh_name
 from symloss.lowering.nodes import (
     ROW,
     START,
@@ -92,7 +93,7 @@ class _Namer:
         outer, self.scopes = self.scopes, self.scopes[: level + 1]
         expression = self._rebuild(node)
         self.scopes = outer
-        name = self._fresh(self._base(node))
+        name = fresh_name(self._base(node), self.taken)
         symbol = sympy.Symbol(name, real=True)
         self.depth[name] = level
         self.scopes[level].nodes.append(Assign(name, expression, self.comments.get(node, "")))
@@ -157,14 +158,6 @@ class _Namer:
             case _:
                 return f"{type(node).__name__}_value"
 
-    def _fresh(self, base: str) -> str:
-        name, number = base, 1
-        while name in self.taken:
-            number += 1
-            name = f"{base}_{number}"
-        self.taken.add(name)
-        return name
-
     def block(self, nodes: tuple[Node, ...], own: tuple[sympy.Symbol, ...] = ()) -> tuple[Node, ...]:
         """Name the scalars of a block, whose loop sets `own`, and of the loops in it."""
         self.scopes.append(_Scope())
@@ -200,7 +193,7 @@ class _Namer:
                     stored = self.emit(node.expression)
                     kept = node.array in self.buffers and self.counts[entry] > 0 and _is_whole(node)
                     if kept and not stored.is_Symbol:
-                        name = self._fresh(f"{node.array}_now")
+                        name = fresh_name(f"{node.array}_now", self.taken)
                         self.depth[name] = depth
                         scope.nodes.append(Assign(name, stored))
                         stored = sympy.Symbol(name, real=True)
