@@ -94,8 +94,11 @@ def test_weights_in_float32_arithmetic() -> None:
 
 
 def test_a_long_float32_sum_keeps_its_digits() -> None:
-    """One running float32 sum of so many numbers would be off by more than 1e-3."""
+    """One running float32 sum of so many numbers would be off by more than 1e-3.
+
+    64 equal numbers in lanes of 8 are some 11 roundings of one kind, the worst there is.
+    """
     fast = symloss.load("absolute_error", accuracy="fast")
     x = np.full(3_000_000, 0.1, np.float32)
     total = fast.value(x, np.zeros_like(x), reduction="sum")
-    assert float(total) == pytest.approx(float(np.float32(0.1)) * len(x), rel=2.0**-22)
+    assert float(total) == pytest.approx(float(np.float32(0.1)) * len(x), rel=11 * 2.0**-24)
