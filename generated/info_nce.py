@@ -182,7 +182,7 @@ def _exp(x):
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _log1p(x):
-    """Return log(1 + x) for x from 0 up."""
+    """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
@@ -480,9 +480,11 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                 exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                 sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
             exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
-            exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
+            if argmax_sum_k_unit_now >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
             rest_sum_k_unit_now = _block_sum(exp_sum_k_unit, n)
-            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
+            if argmax_sum_k_unit_now >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -642,9 +644,11 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                 sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
             exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
-            exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
+            if argmax_sum_k_unit_now >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
             rest_sum_k_unit_now = _block_sum(exp_sum_k_unit, n)
-            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
+            if argmax_sum_k_unit_now >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -883,9 +887,11 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_99] = exp_sum_k_unit_now
             exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit]
-            exp_sum_k_unit[argmax_sum_k_unit] = 0.0
+            if argmax_sum_k_unit >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit] = 0.0
             rest_sum_k_unit = _block_sum(exp_sum_k_unit, n)
-            exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
+            if argmax_sum_k_unit >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
             seed_2 = seed[i]
             factor_4 = seed_2 * np.float64(sum_k_unit[row, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)
@@ -1396,9 +1402,11 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_137] = exp_sum_k_unit_now
             exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
-            exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
+            if argmax_sum_k_unit_now >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
             rest_sum_k_unit_now = _block_sum(exp_sum_k_unit, n)
-            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
+            if argmax_sum_k_unit_now >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -1597,9 +1605,11 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
                 exp_sum_k_unit[j_137] = exp_sum_k_unit_now
             exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
-            exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
+            if argmax_sum_k_unit_now >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit_now] = 0.0
             rest_sum_k_unit_now = _block_sum(exp_sum_k_unit, n)
-            exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
+            if argmax_sum_k_unit_now >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -2030,9 +2040,11 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit)
                 exp_sum_k_unit[j_137] = exp_sum_k_unit_now
             exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit]
-            exp_sum_k_unit[argmax_sum_k_unit] = 0.0
+            if argmax_sum_k_unit >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit] = 0.0
             rest_sum_k_unit = _block_sum(exp_sum_k_unit, n)
-            exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
+            if argmax_sum_k_unit >= 0:
+                exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
             seed_2 = seed[i]
             factor_4 = seed_2 * np.float64(sum_k_unit[i, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)

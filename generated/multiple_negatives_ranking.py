@@ -349,7 +349,7 @@ def _log1p_unit(x):
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _log1p(x):
-    """Return log(1 + x) for x from 0 up."""
+    """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
@@ -624,9 +624,11 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                 sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
             exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit_now]
-            exp_sum_a_unit[argmax_sum_a_unit_now] = 0.0
+            if argmax_sum_a_unit_now >= 0:
+                exp_sum_a_unit[argmax_sum_a_unit_now] = 0.0
             rest_sum_a_unit_now = _block_sum(exp_sum_a_unit, n)
-            exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
+            if argmax_sum_a_unit_now >= 0:
+                exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -787,9 +789,11 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                 sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
             exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit_now]
-            exp_sum_a_unit[argmax_sum_a_unit_now] = 0.0
+            if argmax_sum_a_unit_now >= 0:
+                exp_sum_a_unit[argmax_sum_a_unit_now] = 0.0
             rest_sum_a_unit_now = _block_sum(exp_sum_a_unit, n)
-            exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
+            if argmax_sum_a_unit_now >= 0:
+                exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -1028,9 +1032,11 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
                 exp_sum_a_unit[j_99] = exp_sum_a_unit_now
             exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit]
-            exp_sum_a_unit[argmax_sum_a_unit] = 0.0
+            if argmax_sum_a_unit >= 0:
+                exp_sum_a_unit[argmax_sum_a_unit] = 0.0
             rest_sum_a_unit = _block_sum(exp_sum_a_unit, n)
-            exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
+            if argmax_sum_a_unit >= 0:
+                exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
             seed_2 = seed[i]
             factor_4 = seed_2 * np.float64(sum_a_unit[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_4)
@@ -1417,9 +1423,11 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
                 sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
             exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor_now]
-            exp_sum_anchor[argmax_sum_anchor_now] = 0.0
+            if argmax_sum_anchor_now >= 0:
+                exp_sum_anchor[argmax_sum_anchor_now] = 0.0
             rest_sum_anchor_now = _block_sum(exp_sum_anchor, n)
-            exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
+            if argmax_sum_anchor_now >= 0:
+                exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1509,9 +1517,11 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
                 sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
             exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor_now]
-            exp_sum_anchor[argmax_sum_anchor_now] = 0.0
+            if argmax_sum_anchor_now >= 0:
+                exp_sum_anchor[argmax_sum_anchor_now] = 0.0
             rest_sum_anchor_now = _block_sum(exp_sum_anchor, n)
-            exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
+            if argmax_sum_anchor_now >= 0:
+                exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1625,9 +1635,11 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
                 exp_sum_anchor[j_58] = exp_sum_anchor_now
             exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor]
-            exp_sum_anchor[argmax_sum_anchor] = 0.0
+            if argmax_sum_anchor >= 0:
+                exp_sum_anchor[argmax_sum_anchor] = 0.0
             rest_sum_anchor = _block_sum(exp_sum_anchor, n)
-            exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
+            if argmax_sum_anchor >= 0:
+                exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
             seed_2 = seed[row]
             factor_2 = seed_2 * np.float64(sum_anchor[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
@@ -2033,9 +2045,11 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 exp_sum_a_unit[j_204] = exp_sum_a_unit_now
                 sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
             exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit]
-            exp_sum_a_unit[argmax_sum_a_unit] = 0.0
+            if argmax_sum_a_unit >= 0:
+                exp_sum_a_unit[argmax_sum_a_unit] = 0.0
             rest_sum_a_unit_now = _block_sum(exp_sum_a_unit, n)
-            exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
+            if argmax_sum_a_unit >= 0:
+                exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -2785,9 +2799,11 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)
                 exp_sum_a_unit_2[j_207] = exp_sum_a_unit_2_now
             exp_sum_a_unit_2_kept = exp_sum_a_unit_2[argmax_sum_a_unit_2]
-            exp_sum_a_unit_2[argmax_sum_a_unit_2] = 0.0
+            if argmax_sum_a_unit_2 >= 0:
+                exp_sum_a_unit_2[argmax_sum_a_unit_2] = 0.0
             rest_sum_a_unit_2 = _block_sum(exp_sum_a_unit_2, n)
-            exp_sum_a_unit_2[argmax_sum_a_unit_2] = exp_sum_a_unit_2_kept
+            if argmax_sum_a_unit_2 >= 0:
+                exp_sum_a_unit_2[argmax_sum_a_unit_2] = exp_sum_a_unit_2_kept
             seed_3 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[row]
             rest_sum_a_unit_3 = rest_sum_a_unit[row]
@@ -3488,9 +3504,11 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 exp_sum_anchor[j_111] = exp_sum_anchor_now
                 sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
             exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor]
-            exp_sum_anchor[argmax_sum_anchor] = 0.0
+            if argmax_sum_anchor >= 0:
+                exp_sum_anchor[argmax_sum_anchor] = 0.0
             rest_sum_anchor_now = _block_sum(exp_sum_anchor, n)
-            exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
+            if argmax_sum_anchor >= 0:
+                exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3920,9 +3938,11 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2)
                 exp_sum_anchor_2[j_113] = exp_sum_anchor_2_now
             exp_sum_anchor_2_kept = exp_sum_anchor_2[argmax_sum_anchor_2]
-            exp_sum_anchor_2[argmax_sum_anchor_2] = 0.0
+            if argmax_sum_anchor_2 >= 0:
+                exp_sum_anchor_2[argmax_sum_anchor_2] = 0.0
             rest_sum_anchor_2 = _block_sum(exp_sum_anchor_2, n)
-            exp_sum_anchor_2[argmax_sum_anchor_2] = exp_sum_anchor_2_kept
+            if argmax_sum_anchor_2 >= 0:
+                exp_sum_anchor_2[argmax_sum_anchor_2] = exp_sum_anchor_2_kept
             seed_3 = seed[row]
             max_sum_anchor_3 = max_sum_anchor[row]
             rest_sum_anchor_3 = rest_sum_anchor[row]

@@ -156,7 +156,7 @@ def _log(x):
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _log1p(x):
-    """Return log(1 + x) for x from 0 up."""
+    """Return log(1 + x) for x from -1 up."""
     u = x + 1.0
     lost = x - (u - 1.0) if x < 4503599627370496.0 else 0.0
     small = u < 2.2250738585072014e-308
@@ -304,9 +304,11 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_18] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = 0.0
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = 0.0
         rest_logits = _block_sum(exp_logits, c)
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -323,7 +325,8 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (1.0 + rest_logits)) / (1.0 + rest_logits)
         for c_2 in range(c):
             gradient_logits[i, c_2] = factor_4 * exp_logits[c_2]
-        gradient_logits[i, y] = factor_3
+        if y >= 0:
+            gradient_logits[i, y] = factor_3
     return total
 
 
@@ -353,9 +356,11 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_18] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = 0.0
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = 0.0
         rest_logits = _block_sum(exp_logits, c)
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         y = label[i]
         z_y = np.float64(logits[i, y])
         term = -(max_logits - z_y) - _log1p(rest_logits)
@@ -382,8 +387,10 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
             softmax_logits_slope_2 = factor_4 * exp_logits_2  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
             gradient_logits[i, c_2] = factor_6 * exp_logits_2
             hessian_logits[i, c_2] = factor_9 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (1.0 + rest_logits - exp_logits_2)) + factor_10 * (exp_logits_2 * exp_logits_2) + factor_11 * softmax_logits_slope_2 * exp_logits_2
-        gradient_logits[i, y] = factor_5
-        hessian_logits[i, y] = factor_8
+        if y >= 0:
+            gradient_logits[i, y] = factor_5
+        if y >= 0:
+            hessian_logits[i, y] = factor_8
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -414,9 +421,11 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_18] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = 0.0
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = 0.0
         rest_logits = _block_sum(exp_logits, c)
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
@@ -451,7 +460,8 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
             product_logits[i, c_2] = factor_11 * exp_logits[c_2] * (term_8 + factor_9 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_5 + (v_z_3 - v_z_2))))
-        product_logits[i, y] = factor_8
+        if y >= 0:
+            product_logits[i, y] = factor_8
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -537,9 +547,11 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_18] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = 0.0
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = 0.0
         rest_logits = _block_sum(exp_logits, c)
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -587,7 +599,8 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         for c_2 in range(c):
             v_z_3 = np.float64(direction_logits[i, c_2])
             product_logits[i, c_2] = factor_17 * exp_logits[c_2] * (term_11 + factor_15 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_7 + (v_z_3 - v_z_2))))
-        product_logits[i, y] = factor_14
+        if y >= 0:
+            product_logits[i, y] = factor_14
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)

@@ -78,3 +78,33 @@ def test_a_norm_neither_underflows_nor_overflows(tmp_path: Path) -> None:
         x = np.array([[3.0 * size, 4.0 * size, 0.0]])
         expected = 5 * size + 2 * 4 * size
         assert loss.value(x, np.zeros_like(x), [2], reduction="sum") == pytest.approx(expected, rel=1e-14)
+
+
+TWO_AXES = '''
+from symloss.language import *
+
+R = Reference(r"""@book{k, author = {A}, title = {T}, year = {2000}}""")
+n, r, c = Axis("n", "samples"), Axis("r", "rows"), Axis("c", "columns")
+i, j, k = n.index("i"), r.index("j"), c.index("k")
+
+
+@loss(title="Two axes", family="test", per=i, references=(R,))
+def two_axes(x: Tensor = prediction(n, r, c, symbol="x")) -> Expr:
+    """The Frobenius norm, and the largest entry."""
+    return norm_over((j, k), x[i, j, k]) + max_over((j, k), x[i, j, k])
+'''
+
+
+def test_the_largest_over_two_axes_is_that_of_all_rows(tmp_path: Path) -> None:
+    """Not that of the last row, which is what reducing each row on its own would leave."""
+    (tmp_path / "two_axes.py").write_text(TWO_AXES)
+    pipeline.generate((), tmp_path, tmp_path / "out", check=False, progress=lambda *_: None)
+    rng = np.random.default_rng(8)
+    x = np.sort(rng.normal(0, 1, (5, 12)))[:, ::-1].reshape(5, 3, 4).copy()  # the largest first
+    x[0] *= 1e200  # a scale of the last row would overflow
+    wanted = [1e200 * np.linalg.norm(x[0] / 1e200), *(np.linalg.norm(m) for m in x[1:]), *x.max((1, 2))]
+    for accuracy in ("exact", "fast"):
+        loss = symloss.load("two_axes", package=tmp_path / "out", accuracy=accuracy)
+        np.testing.assert_allclose(loss.value(x, reduction="none"), wanted, rtol=1e-14)
+        narrow = x[1:].astype(np.float32)
+        np.testing.assert_allclose(loss.value(narrow, reduction="none"), wanted[1:], rtol=1e-6)

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 import symloss
-from symloss.runtime import execution
+from symloss.runtime import cache
 
 FIXTURES = Path(__file__).parent / "fixtures"
+GENERATED = Path(__file__).parent.parent / "generated"
 TOY = symloss.load("toy_elementwise", package=FIXTURES)
 PAIR = symloss.load("toy_pair", package=FIXTURES)
 X = np.linspace(-2, 2, 7)
@@ -164,11 +165,29 @@ for folder in sorted(Path(sys.argv[1]).iterdir()):
     assert run(code, str(tmp_path)) == healthy
 
 
+def test_a_broken_cache_heals_on_a_quick_call_too(tmp_path: Path) -> None:
+    """Kernels and the check of domains alike, of a module as it is generated."""
+    code = """
+import sys
+import numpy as np
+import symloss
+x = np.linspace(-2, 2, 500)
+print(symloss.load("hinge", package=sys.argv[1]).gradient(x, np.where(x > 0, 1.0, -1.0)).sum())
+"""
+    shutil.copy(GENERATED / "hinge.py", tmp_path)
+    healthy = run(code, str(tmp_path))
+    files = [f for kernel in ("gradient", "outside") for f in tmp_path.rglob(f"*hinge.{kernel}-*.nbi")]
+    assert len(files) == 2
+    for file in files:
+        file.write_bytes(b"garbage")
+    assert run(code, str(tmp_path)) == healthy
+
+
 def test_only_errors_of_the_cache_are_taken_for_such(monkeypatch: pytest.MonkeyPatch) -> None:
     def kernel(*arguments: Any) -> float:
         raise EOFError
 
-    monkeypatch.setattr(execution, "forget_cache", lambda kernel: pytest.fail("healed what was not broken"))
+    monkeypatch.setattr(cache, "forget_cache", lambda kernel: pytest.fail("healed what was not broken"))
     monkeypatch.setitem(TOY.plan.kernels, "value", kernel)
     with pytest.raises(EOFError):
         TOY.value(X, Y)

@@ -96,9 +96,9 @@ def test_weights_in_float32_arithmetic() -> None:
 def test_a_long_float32_sum_keeps_its_digits() -> None:
     """One running float32 sum of so many numbers would be off by more than 1e-3.
 
-    64 equal numbers in lanes of 8 are some 11 roundings of one kind, the worst there is.
+    64 float32 numbers are added at a time, in whatever order: 63 roundings, and one of the result.
     """
     fast = symloss.load("absolute_error", accuracy="fast")
     x = np.full(3_000_000, 0.1, np.float32)
     total = fast.value(x, np.zeros_like(x), reduction="sum")
-    assert float(total) == pytest.approx(float(np.float32(0.1)) * len(x), rel=11 * 2.0**-24)
+    assert float(total) == pytest.approx(float(np.float32(0.1)) * len(x), rel=64 * 2.0**-24)

@@ -146,7 +146,7 @@ def _exp(x):
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _log1p(x):
-    """Return log(1 + x) for x from 0 up."""
+    """Return log(1 + x) for x from -1 up."""
     x = f32(x)
     u = x + f32(1.0)
     lost = x - (u - f32(1.0)) if x < f32(8388608.0) else f32(0.0)
@@ -925,9 +925,11 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 exp_target[k_354] = exp_target_now
                 sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else f32(0.0))
             exp_target_kept = exp_target[argmax_target_now]
-            exp_target[argmax_target_now] = f32(0.0)
+            if argmax_target_now >= 0:
+                exp_target[argmax_target_now] = f32(0.0)
             rest_target_now = f32(_block_sum(exp_target, c))
-            exp_target[argmax_target_now] = exp_target_kept
+            if argmax_target_now >= 0:
+                exp_target[argmax_target_now] = exp_target_kept
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
             term_8 = f32(1.0) + rest_target_now
@@ -1480,9 +1482,11 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target)
                 exp_target[k_354] = exp_target_now
             exp_target_kept = exp_target[argmax_target]
-            exp_target[argmax_target] = f32(0.0)
+            if argmax_target >= 0:
+                exp_target[argmax_target] = f32(0.0)
             rest_target = f32(_block_sum(exp_target, c))
-            exp_target[argmax_target] = exp_target_kept
+            if argmax_target >= 0:
+                exp_target[argmax_target] = exp_target_kept
             seed_2 = seed[row]
             exp_difference_value = _exp_difference(scale * target_2, max_target)
             factor_9 = seed_2 * target_2 * exp_difference_value / (f32(1.0) + rest_target)

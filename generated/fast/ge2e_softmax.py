@@ -120,7 +120,7 @@ def _exp(x):
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _log1p(x):
-    """Return log(1 + x) for x from 0 up."""
+    """Return log(1 + x) for x from -1 up."""
     x = f32(x)
     u = x + f32(1.0)
     lost = x - (u - f32(1.0)) if x < f32(8388608.0) else f32(0.0)

@@ -116,7 +116,7 @@ def _exp(x):
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _log1p(x):
-    """Return log(1 + x) for x from 0 up."""
+    """Return log(1 + x) for x from -1 up."""
     x = f32(x)
     u = x + f32(1.0)
     lost = x - (u - f32(1.0)) if x < f32(8388608.0) else f32(0.0)
@@ -256,9 +256,11 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = f32(0.0)
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = f32(0.0)
         rest_logits = f32(_block_sum(exp_logits, c))
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         term = f32(1.0) + rest_logits
         y = label[i]
         z_y = f32(logits[i, y])
@@ -274,7 +276,8 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         factor_3 = seed * (f32(1.0) + epsilon * exp_difference_value / term) / term
         for c_2 in range(c):
             gradient_logits[i, c_2] = factor_3 * exp_logits[c_2]
-        gradient_logits[i, y] = factor_2
+        if y >= 0:
+            gradient_logits[i, y] = factor_2
     return total
 
 
@@ -301,9 +304,11 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = f32(0.0)
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = f32(0.0)
         rest_logits = f32(_block_sum(exp_logits, c))
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         term = f32(1.0) + rest_logits
         y = label[i]
         z_y = f32(logits[i, y])
@@ -320,8 +325,10 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
             exp_logits_2 = exp_logits[c_2]
             gradient_logits[i, c_2] = factor_2 * exp_logits_2
             hessian_logits[i, c_2] = seed * (factor_4 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2)) + factor_5 * (exp_logits_2 * exp_logits_2))
-        gradient_logits[i, y] = factor
-        hessian_logits[i, y] = factor_3
+        if y >= 0:
+            gradient_logits[i, y] = factor
+        if y >= 0:
+            hessian_logits[i, y] = factor_3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -348,9 +355,11 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = f32(0.0)
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = f32(0.0)
         rest_logits = f32(_block_sum(exp_logits, c))
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
         factor = -(v_z_2 - v_z_2)
@@ -372,7 +381,8 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         for c_2 in range(c):
             v_z_3 = f32(direction_logits[i, c_2])
             product_logits[i, c_2] = factor_5 * exp_logits[c_2] * (term_2 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_3 + (v_z_3 - v_z_2))) + factor_4)
-        product_logits[i, y] = factor_3
+        if y >= 0:
+            product_logits[i, y] = factor_3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -435,9 +445,11 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_12] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = f32(0.0)
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = f32(0.0)
         rest_logits = f32(_block_sum(exp_logits, c))
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
@@ -469,6 +481,7 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         for c_2 in range(c):
             v_z_3 = f32(direction_logits[i, c_2])
             product_logits[i, c_2] = factor_6 * exp_logits[c_2] * (term_5 + term_3 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_4 + (v_z_3 - v_z_2))))
-        product_logits[i, y] = factor_5
+        if y >= 0:
+            product_logits[i, y] = factor_5
     sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
     parameter_product[0] += -sum_epsilon_tangent

@@ -135,7 +135,7 @@ def _exp(x):
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _log1p(x):
-    """Return log(1 + x) for x from 0 up."""
+    """Return log(1 + x) for x from -1 up."""
     x = f32(x)
     u = x + f32(1.0)
     lost = x - (u - f32(1.0)) if x < f32(8388608.0) else f32(0.0)
@@ -306,9 +306,11 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = f32(0.0)
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = f32(0.0)
         rest_logits = f32(_block_sum(exp_logits, c))
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         log1p_value = _log1p(rest_logits)
         w_y = f32(class_weight[y])
         term_2 = w_y * term + factor_2
@@ -322,7 +324,8 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
             sum_logits_row[k_2] = factor
             gradient_logits[i, k_2] = seed * (factor_5 * exp_logits[k_2] + factor_3 * w_2)
         sum_logits = f32(_block_sum(sum_logits_row, c))
-        gradient_logits[i, y] = factor_4
+        if y >= 0:
+            gradient_logits[i, y] = factor_4
         loss = factor_6 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
         factor_7 = loss * sample_weight
         total += factor_7
@@ -367,9 +370,11 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = f32(0.0)
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = f32(0.0)
         rest_logits = f32(_block_sum(exp_logits, c))
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         w_y = f32(class_weight[y])
         term = f32(1.0) + rest_logits
         term_3 = w_y * term_2 + factor
@@ -385,8 +390,10 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
             w_2 = f32(class_weight[c_3])
             gradient_logits[i, c_3] = seed * (factor_4 * exp_logits_2 + factor_2 * w_2)
             hessian_logits[i, c_3] = factor_6 * exp_logits_2 * ((rest_logits) if c_3 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2))
-        gradient_logits[i, y] = factor_3
-        hessian_logits[i, y] = factor_5
+        if y >= 0:
+            gradient_logits[i, y] = factor_3
+        if y >= 0:
+            hessian_logits[i, y] = factor_5
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -424,9 +431,11 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = f32(0.0)
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = f32(0.0)
         rest_logits = f32(_block_sum(exp_logits, c))
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
         factor = -(v_z_2 - v_z_2)
@@ -445,7 +454,8 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         for c_3 in range(c):
             v_z_3 = f32(direction_logits[i, c_3])
             product_logits[i, c_3] = factor_5 * exp_logits[c_3] * ((-logsumexp_logits_tangent_centred) if c_3 == argmax_logits else (term_4 + (v_z_3 - v_z_2)))
-        product_logits[i, y] = factor_4
+        if y >= 0:
+            product_logits[i, y] = factor_4
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -532,9 +542,11 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             exp_logits_now = _exp_difference(z_2, max_logits)
             exp_logits[k_19] = exp_logits_now
         exp_logits_kept = exp_logits[argmax_logits]
-        exp_logits[argmax_logits] = f32(0.0)
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = f32(0.0)
         rest_logits = f32(_block_sum(exp_logits, c))
-        exp_logits[argmax_logits] = exp_logits_kept
+        if argmax_logits >= 0:
+            exp_logits[argmax_logits] = exp_logits_kept
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
@@ -567,7 +579,8 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             exp_logits_3 = exp_logits[k_15]
             product_logits[i, k_15] = seed * (f32(direction_parameters[0]) * (factor_8 * exp_logits_3 - w_2 / f32(c)) + factor_9 * exp_logits_3 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (term_6 + (v_z_3 - v_z_2))))
         sum_logits_tangent = f32(_block_sum(sum_logits_tangent_row, c))
-        product_logits[i, y] = factor_7
+        if y >= 0:
+            product_logits[i, y] = factor_7
         factor_10 = seed * (sum_logits_tangent / f32(c) + w_y * v_z_y - w_y * term_2)
         sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_10)
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)

@@ -19,7 +19,6 @@ from symloss.bench.formulas import FORMULAS, Library
 
 Call = Callable[[], Any]
 OURS = ("exact", "fast")
-LIBRARIES = ("torch", "jax", "sklearn")
 
 
 def contenders(case: Case, *, compiled: bool) -> Iterator[tuple[str, Call]]:
@@ -36,9 +35,12 @@ def contenders(case: Case, *, compiled: bool) -> Iterator[tuple[str, Call]]:
     for accuracy in OURS:
         yield from _ours(case, inputs, accuracy)
     yield "stream", _stream(case, inputs)
-    for library in LIBRARIES:
-        if importlib.util.find_spec(library) is not None:
-            yield from {"torch": _torch, "jax": _jax, "sklearn": _sklearn}[library](case, inputs, compiled)
+    if importlib.util.find_spec("torch") is not None:
+        yield from _torch(case, inputs, compiled=compiled)
+    if importlib.util.find_spec("jax") is not None:
+        yield from _jax(case, inputs)
+    if importlib.util.find_spec("sklearn") is not None:
+        yield from _sklearn(case, inputs)
 
 
 def differentiated(case: Case, inputs: Inputs) -> list[int]:
@@ -50,9 +52,8 @@ def differentiated(case: Case, inputs: Inputs) -> list[int]:
 def _ours(case: Case, inputs: Inputs, accuracy: str) -> Iterator[tuple[str, Call]]:
     loss = symloss.load(case.loss, accuracy=accuracy)
     call, arrays = getattr(loss, case.quantity), tuple(inputs.values())
-    both = case.quantity == GRADIENT_AND_HESSIAN
-    found = tuple(np.empty_like(arrays[k]) for k in differentiated(case, inputs)) * (1 + both)
-    found = tuple(np.empty_like(a) for a in found)
+    places = differentiated(case, inputs) * (2 if case.quantity == GRADIENT_AND_HESSIAN else 1)
+    found = tuple(np.empty_like(arrays[k]) for k in places)
     out = found[0] if len(found) == 1 else found
     yield accuracy, lambda: call(*arrays, out=out)
     if len(case.shape) == 1:
@@ -74,7 +75,7 @@ def _stream(case: Case, inputs: Inputs) -> Call:
     return call
 
 
-def _torch(case: Case, inputs: Inputs, compiled: bool) -> Iterator[tuple[str, Call]]:
+def _torch(case: Case, inputs: Inputs, *, compiled: bool) -> Iterator[tuple[str, Call]]:
     torch = importlib.import_module("torch")
     functional = torch.nn.functional
     library = Library(
@@ -116,8 +117,7 @@ def _torch(case: Case, inputs: Inputs, compiled: bool) -> Iterator[tuple[str, Ca
         yield "torch.compile grad_and_value", lambda: both(*plain)
 
 
-def _jax(case: Case, inputs: Inputs, compiled: bool) -> Iterator[tuple[str, Call]]:
-    del compiled
+def _jax(case: Case, inputs: Inputs) -> Iterator[tuple[str, Call]]:
     jax = importlib.import_module("jax")
     jnp = jax.numpy
     library = Library(
@@ -142,8 +142,7 @@ def _jax(case: Case, inputs: Inputs, compiled: bool) -> Iterator[tuple[str, Call
     yield "JAX jit", lambda: jax.block_until_ready(function(*arrays))
 
 
-def _sklearn(case: Case, inputs: Inputs, compiled: bool) -> Iterator[tuple[str, Call]]:
-    del compiled
+def _sklearn(case: Case, inputs: Inputs) -> Iterator[tuple[str, Call]]:
     losses = importlib.import_module("sklearn._loss")
     kinds = {
         "binary_cross_entropy": losses.HalfBinomialLoss, "squared_error": losses.HalfSquaredError,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
-from symloss.bench.timing import Timing, geometric_mean
+from symloss.bench.timing import Timing
 
 COLUMNS = ("case", "exact", "fast", "stream", "best other", "", "exact is", "fast is")
 
@@ -33,7 +34,9 @@ def summary(timings: Sequence[Timing]) -> str:
     chosen = [t for t in timings if len(t.case.shape) == 1 and t.case.dtype == "float32" and t.best_peer[0]]
     if not chosen:
         return "no elementwise float32 case has a peer"
-    means = ", ".join(f"{ours} {geometric_mean(t.ratio(ours) for t in chosen):.2f} x" for ours in ("exact", "fast"))
+    means = ", ".join(
+        f"{ours} {statistics.geometric_mean(t.ratio(ours) for t in chosen):.2f} x" for ours in ("exact", "fast")
+    )
     return f"elementwise float32, geometric mean over {len(chosen)} cases of the fastest other library's time: {means}"
 
 

@@ -12,7 +12,7 @@ from functools import cache
 
 import mpmath
 
-from symloss.elementary.formats import FLOAT32, FLOAT64, Format
+from symloss.elementary.formats import FLOAT64, Format
 from symloss.elementary.minimax import BITS, Function, minimax
 
 Lines = list[str]
@@ -153,7 +153,7 @@ def log1p_text(real: Format) -> str:
     t = _Text(real)
     one = t.number(1.0)
     return _function(
-        real, "_log1p(x)", "log(1 + x) for x from 0 up",
+        real, "_log1p(x)", "log(1 + x) for x from -1 up",
         f"u = x + {one}",
         f"lost = x - (u - {one}) if x < {t.number(2.0**real.digits)} else {t.number(0.0)}",
         *_log_lines(real, "u", " - lost / u"),
@@ -226,5 +226,3 @@ TEXTS: dict[str, Callable[[Format], str]] = {
     "_log": log_text, "_log1p": log1p_text,
 }  # fmt: skip
 """The functions by name, those that others call first."""
-
-FORMATS = {real.name: real for real in (FLOAT64, FLOAT32)}

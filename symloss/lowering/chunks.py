@@ -51,7 +51,7 @@ class _Cut:
 
 
 def by_chunks(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
-    """Return a kernel's nodes with its loop cut into chunks, or as they are where there are loops in the loop.
+    """Return a kernel's nodes with its loop cut into chunks, or as they are where there is more in the loop.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def by_chunks(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
         Names in use; those of the blocks are added.
     """
     loops = [node for node in nodes if isinstance(node, Loop)]
-    if len(loops) != 1 or not all(isinstance(n, Assign | Store | Update) for n in loops[0].body):
+    if len(loops) != 1 or not all(_is_flat(n) for n in loops[0].body):
         return nodes
     (loop,) = loops
     cut = _Cut(loop.index, taken)
@@ -70,6 +70,12 @@ def by_chunks(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
         return nodes
     place = nodes.index(loop)
     return (*cut.buffers, *nodes[:place], chunks, *nodes[place + 1 :])
+
+
+def _is_flat(node: Node) -> bool:
+    """Tell whether a node of a loop is no loop itself, and adds up every element if it adds up any."""
+    plain = isinstance(node, Update) and node.op in ("sum", "compensated") and node.where is sympy.true
+    return plain or isinstance(node, Assign | Store)
 
 
 def _chunk(loop: Loop, cut: _Cut) -> Iterator[Node]:

@@ -51,7 +51,7 @@ class _Rows:
         begun = {n.name for n in nodes if isinstance(n, Begin)}
         for node in nodes:
             match node:
-                case Loop() if _is_innermost(node) and _can_reduce(node):
+                case Loop() if _is_innermost(node) and _can_reduce(node, begun):
                     loop, after = self._cut(node, begun)
                     loop, last = _one_apart(loop)
                     after += last
@@ -77,7 +77,8 @@ class _Rows:
             if (kept := self._all_but_one(node, loop)) is not None:
                 block, own = kept
                 name = fresh_name(f"{block}_kept", self.taken)
-                zero, back = (Store(block, (own,), e) for e in (sympy.S.Zero, sympy.Symbol(name, real=True)))
+                back = Store(block, (own,), sympy.Symbol(name, real=True), where=_is_there(own))
+                zero = replace(back, expression=sympy.S.Zero)
                 total = Total(node.name, block, axis, "set" if node.name in begun else node.op)
                 after += [Assign(name, Access(block, own)), zero, total, back]
                 continue
@@ -120,7 +121,7 @@ def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:
             special, own, usual = found
             body.append(replace(node, expression=usual))
             slots = tuple(own if s == loop.index else s for s in node.slots)
-            after.append(replace(node, slots=slots, expression=special))
+            after.append(replace(node, slots=slots, expression=special, where=_is_there(own)))
         else:
             body.append(node)
     return replace(loop, body=tuple(body)), after
@@ -140,6 +141,11 @@ def _special_entry(node: Store, index: Index) -> tuple[sympy.Expr, sympy.Expr, s
     return None if own.has(index) else (special, own, usual)
 
 
+def _is_there(place: sympy.Expr) -> sympy.Basic:
+    """Return the condition that there is such an entry: the largest of nothing is at -1."""
+    return sympy.Ge(place, 0)
+
+
 def _placed(node: Node, place: str, row: str) -> Node:
     """Return the search for the largest of a row with a name for its place; any other node as it is."""
     return replace(node, place=place) if isinstance(node, Extreme) and node.row == row else node
@@ -149,12 +155,12 @@ def _is_innermost(loop: Loop) -> bool:
     return all(isinstance(n, Assign | Store | Update) for n in loop.body)
 
 
-def _can_reduce(loop: Loop) -> bool:
-    """Tell whether all reductions of a loop are sums or the plain largest and its place."""
+def _can_reduce(loop: Loop, begun: set[str]) -> bool:
+    """Tell whether all reductions of a loop are sums, or the plain largest and its place of this loop alone."""
     updates = [n for n in loop.body if isinstance(n, Update)]
     if any(isinstance(n, Store) and n.guard == "add" for n in loop.body):
         return False
-    largest = {n.expression for n in updates if n.op == "max" and n.where is sympy.true}
+    largest = {n.expression for n in updates if n.op == "max" and n.where is sympy.true and n.name in begun}
     return all(
         n.op in SUMS or (n.op in ("max", "argmax") and n.where is sympy.true and n.expression in largest)
         for n in updates

@@ -6,14 +6,13 @@ The grain is fixed, so that results do not depend on how many threads run the ch
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from symloss.runtime.arrays import Array
+from symloss.runtime.cache import healed
 from symloss.runtime.preparation import Prepared
 from symloss.runtime.threads import ordered_sum, run_all
 
@@ -54,13 +53,7 @@ def execute(
     (float, list of arrays)
         The total, and the sums.
     """
-    try:
-        return _execute(kernel, ready, scale, directions, fixed, values, outputs, sums)
-    except Exception as error:
-        if not _is_from_cache(error.__traceback__):
-            raise
-        forget_cache(kernel)
-        return _execute(kernel, ready, scale, directions, fixed, values, outputs, sums)
+    return healed(kernel, lambda: _execute(kernel, ready, scale, directions, fixed, values, outputs, sums))
 
 
 def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ...], directions: Sequence[Array],
@@ -88,22 +81,3 @@ def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ..
     total = ordered_sum([part[0] for part in parts])
     with np.errstate(over="ignore", invalid="ignore"):
         return total, [np.sum([part[1][k] for part in parts], axis=0) for k in range(len(sums))]
-
-
-def _is_from_cache(trace: TracebackType | None) -> bool:
-    """Tell whether an error rose out of Numba's cache on disk: truncated or unreadable files raise almost anything."""
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename).parts[-3:] == ("numba", "core", "caching.py"):
-            return True
-        trace = trace.tb_next
-    return False
-
-
-def forget_cache(kernel: Callable[..., Any]) -> None:
-    """Remove what Numba cached on disk for the module of a kernel; it is compiled and cached again on the next call."""
-    folder = getattr(getattr(kernel, "stats", None), "cache_path", None)
-    source = getattr(kernel, "py_func", kernel).__code__.co_filename
-    if folder is None:
-        return
-    for cached in Path(folder).glob(f"{Path(source).stem}.*.nb[ic]"):
-        cached.unlink(missing_ok=True)

@@ -31,38 +31,28 @@ def names_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
 
 
-FAST = "fast"
-"""The folder, beside the modules, of those in float32 arithmetic."""
+FOLDERS = {"exact": "", "fast": "fast"}
+"""For each arithmetic, where its modules are in the folder."""
 
 
-def load_fast_module(name: str, package: str | Path | None) -> ModuleType | None:
-    """Import the module of a loss in float32 arithmetic, or return None where there is none."""
-    path = folder_of(package) / FAST / f"{name}.py"
-    if not path.is_file():
-        return None
-    with _LOCK:
-        module = importlib.import_module(f"symloss.generated.{FAST}.{name}") if package is None else _import_file(path)
-        _start_numba(module)
-    return module
-
-
-def load_module(name: str, package: str | Path | None) -> ModuleType:
-    """Import the generated module of a loss.
+def load_module(name: str, package: str | Path | None, accuracy: str = "exact") -> ModuleType:
+    """Import the generated module of a loss, in one of its arithmetics.
 
     Raises
     ------
     ValueError
         Where there is no such loss; the message lists those there are.
     """
-    folder = folder_of(package)
+    folder = folder_of(package) / FOLDERS[accuracy]
     path = folder / f"{name}.py"
     if not name.isidentifier() or name.startswith("_") or not path.is_file():
         known = ", ".join(names_in(folder)) or "none"
         place = "" if package is None else f" in {folder}"
         message = f"no loss {name!r}{place}; there are {known}"
         raise ValueError(message)
+    parts = ("symloss.generated", *filter(None, (FOLDERS[accuracy],)), name)
     with _LOCK:
-        module = importlib.import_module(f"symloss.generated.{name}") if package is None else _import_file(path)
+        module = importlib.import_module(".".join(parts)) if package is None else _import_file(path)
         _start_numba(module)
     return module
 

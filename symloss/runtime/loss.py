@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from symloss.runtime.evaluation import differentiate, evaluate, multiply
-from symloss.runtime.loader import load_fast_module, load_module
+from symloss.runtime.loader import load_module
 from symloss.runtime.plan import Plan, make_plan
 from symloss.runtime.quick import quickly
 from symloss.runtime.spec import Spec
@@ -228,5 +228,5 @@ def load_loss(name: str, package: str | None = None, accuracy: str = "exact") ->
 @cache
 def _load(name: str, package: str | None, accuracy: str) -> Loss:
     module = load_module(name, package)
-    fast = load_fast_module(name, package) if accuracy == "fast" else None
+    fast = load_module(name, package, accuracy) if accuracy == "fast" else None
     return Loss(make_plan(module, fast), package, accuracy)

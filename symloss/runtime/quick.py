@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
+from symloss.runtime.cache import healed
 from symloss.runtime.spec import Spec
 from symloss.runtime.threads import GRAIN, ordered_sum, run_all
 
@@ -114,13 +115,13 @@ def _run(kernel: Callable[..., Any], inputs: tuple[Array, ...], between: tuple[A
     """Run a kernel over chunks of the samples, as `symloss.runtime.execution` does, and return the total."""
     size = inputs[0].shape[0]
     if size <= GRAIN:
-        return kernel(*inputs, *between, *outputs) or 0.0
+        return healed(kernel, lambda: kernel(*inputs, *between, *outputs) or 0.0)
 
     def one(k: int) -> float:
         own = slice(k * GRAIN, (k + 1) * GRAIN)
         return kernel(*[a[own] for a in inputs], *between, *[a[own] for a in outputs]) or 0.0
 
-    return ordered_sum(run_all(one, -(-size // GRAIN)))
+    return healed(kernel, lambda: ordered_sum(run_all(one, -(-size // GRAIN))))
 
 
 def _settled(quick: Quick, settings: Mapping[str, Any]) -> Any:

@@ -109,7 +109,7 @@ class _Tally:
         truth = round_to(exact)[0]
         near = ROUGH[dtype.name] if self.geometric else CLOSE
         far = error.ulp > GROSS and not abs(float(computed) - truth) <= near * max(1.0, abs(truth), abs(float(scale)))
-        if far and 0.0 <= gap() < (NARROW_JUMP if self.fast else JUMP) and (self.fast or gap() > 0.0):
+        if far and 0.0 < gap() < (NARROW_JUMP if self.fast else JUMP):
             self.at_jumps += 1
             return
         self.points += 1

@@ -7,8 +7,10 @@ module once more with the comparison watched.
 from __future__ import annotations
 
 import ast
+import copy
 import math
 import operator
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,12 +28,6 @@ FREE = (
     ("_dd_exp", ("dropped term",), "math.ldexp(1.0, int(", "the exponents are whole numbers as they are"),
     ("_block_sum", ("constant", "operator", "dropped term"), "lanes", "in lanes or one by one, the sum is the same"),
     ("outside", ("sign",), "= np.float64(", "the domain is symmetric: no probe at or beyond its ends sees it"),
-    (
-        "",
-        ("operator", "dropped term"),
-        "size = ",
-        "it only says where a sum is looked at twice: no probe is off for a look more, or for one that it goes without",
-    ),
     ("", ("constant",), "doubtful = 0", "a second look at a chunk without doubts changes nothing"),
     ("", ("constant", "comparison"), "if doubt", "a second look where there is no doubt changes nothing"),
     ("_magnified", ("constant", "comparison"), "x < -690.0", "both forms are right on either side of the threshold"),
@@ -63,6 +59,7 @@ def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
         or _running_extreme(site)
         or _at_ties(module, site, run)
         or _unit_factor(module, site, run)
+        or _looked_at_more(module, site, run)
     )
 
 
@@ -224,6 +221,28 @@ def _unit_factor(module: Plain, site: Site, run: Callable[[], Any]) -> str:
     if seen and all(abs(value) == 1.0 for value in seen):
         return f"the factor is 1 or -1 at each of {seen.total()} visits"
     return ""
+
+
+def _looked_at_more(module: Plain, site: Site, run: Callable[[], Any]) -> str:
+    """Find a size of terms that is never smaller than it was: no sum goes without its second look for it."""
+    statement = site.statement
+    if not (isinstance(statement, ast.Assign) and re.match(r"size(_\d+)? =", ast.unparse(statement))):
+        return ""
+    with site.applied():
+        changed = copy.deepcopy(statement.value)
+    smaller: Counter[bool] = Counter()
+
+    def watch(usual: Any, mutant: Any) -> Any:
+        smaller[not mutant >= usual and usual == usual] += 1
+        return usual
+
+    module.namespace["_mutation_watch"] = watch
+    watched = ast.Call(ast.Name("_mutation_watch", ast.Load()), [statement.value, changed], [])
+    with module.mutated(Site(site.function, "watch", statement, statement, "value", None, watched)):
+        run()
+    if smaller[True] or not smaller:
+        return ""
+    return f"never smaller at {smaller.total()} visits: a second look more changes nothing"
 
 
 @dataclass
