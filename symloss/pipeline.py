@@ -35,7 +35,7 @@ from typing import Any
 from symloss import catalogue, load, set_threads
 from symloss.calculus.adjoint import gradient
 from symloss.calculus.sensitivity import hessian_diagonal
-from symloss.calculus.tangent import tangent
+from symloss.calculus.tangent import slope, tangent
 from symloss.elementary.formats import FLOAT32
 from symloss.language import atoms
 from symloss.language.definition import Definition
@@ -46,6 +46,7 @@ from symloss.lowering.nodes import Kernel
 from symloss.peers import available
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
+from symloss.rendering.jax_module import render_jax
 from symloss.rendering.module import render_module
 from symloss.rendering.record import make_record, render_tex
 from symloss.rendering.scaffold import scaffold
@@ -86,6 +87,7 @@ class Derived:
     program: Program
     kernels: tuple[Kernel, ...]
     fast: tuple[Kernel, ...]
+    arrays: tuple[Program, Program]
     trace: tuple[Step, ...]
     digest: str
     variants: tuple[Derived, ...] = ()
@@ -115,9 +117,13 @@ def derive(definition: Definition) -> Derived:
     stable = whole_quotients(definition, centred(carefully(definition, folded.program)))
     kernels = lower(definition, stable)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
-    fast = lower(definition, whole_quotients(definition, centred(folded.program)))
+    plain = whole_quotients(definition, centred(folded.program))
+    fast = lower(definition, plain)
+    sloped = fold_outputs(definition, slope(lifted.program, targets)).program
+    arrays = plain, whole_quotients(definition, centred(sloped))
     variants = tuple(map(derive, definition.variants))
-    return Derived(definition, lifted.program, folded.program, kernels, fast, trace, digest_of(definition), variants)
+    digest = digest_of(definition)
+    return Derived(definition, lifted.program, folded.program, kernels, fast, arrays, trace, digest, variants)
 
 
 def digest_of(definition: Definition) -> str:
@@ -141,10 +147,12 @@ def render(derived: Derived) -> dict[str, str]:
     everything = (derived, *derived.variants)
     variants = tuple((d.definition, d.kernels) for d in everything)
     fast = tuple((d.definition, d.fast) for d in everything)
+    arrays = tuple((d.definition, *d.arrays) for d in everything)
     formula = str(definition.formula)
     return {
         f"{name}.py": render_module(definition, variants, formula, derived.digest),
         f"fast/{name}.py": render_module(definition, fast, formula, derived.digest, FLOAT32),
+        f"jax/{name}.py": render_jax(definition, arrays, formula, derived.digest),
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }

@@ -116,16 +116,22 @@ def test_parameters_move_the_value_as_their_derivative_says(definition: Definiti
 
 
 def test_full_hessian_product_is_symmetric(definition: Definition, loss: Loss) -> None:
-    """u H v = v H u over inputs and parameters, cross terms included."""
-    rng = np.random.default_rng(6)
-    inputs = smooth_inputs(definition, rng)
-    names = tuple(a.name for a in definition.differentiable + definition.continuous)
-    shapes = [np.shape(inputs.get(n, 0.0)) for n in names]
-    u, v = (tuple(rng.normal(0, 1, s) for s in shapes) for _ in range(2))
-    hu, hv = (loss.hessian_product(*inputs.values(), wrt=names, direction=d) for d in (u, v))
-    left = sum(float(np.sum(a * b)) for a, b in zip(v, hu, strict=True))
-    right = sum(float(np.sum(a * b)) for a, b in zip(u, hv, strict=True))
-    assert left == pytest.approx(right, rel=1e-10, abs=1e-12)
+    """u H v = v H u over inputs and parameters, cross terms included, for each formula that the loss is written in."""
+    cases = {definition.chosen(settings).choice: settings for settings in reversed(settings_of(definition))}
+    for settings in cases.values():
+        rng = np.random.default_rng(6)
+        written = definition.chosen(settings)
+        inputs = smooth_inputs(written, rng)
+        given = full_settings(definition, settings)
+        names = tuple(
+            a.name for a in (*written.differentiable, *written.continuous) if given.get(a.name, 0) is not None
+        )
+        shapes = [np.shape(inputs.get(n, 0.0)) for n in names]
+        u, v = (tuple(rng.normal(0, 1, s) for s in shapes) for _ in range(2))
+        hu, hv = (loss.hessian_product(*inputs.values(), wrt=names, direction=d, **settings) for d in (u, v))
+        left = sum(float(np.sum(a * b)) for a, b in zip(v, hu, strict=True))
+        right = sum(float(np.sum(a * b)) for a, b in zip(u, hv, strict=True))
+        assert left == pytest.approx(right, rel=1e-10, abs=1e-12), settings
 
 
 def test_cost_of_derivatives_is_bounded(definition: Definition, loss: Loss) -> None:

@@ -2380,7 +2380,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 sum_k_unit_2_left[row, i_in] = ((factor_15 * f32(0.5) * exp_sum_k_unit_again + f32(0.5) * seed[i_in] * exp_sum_k_unit_2_now / (f32(1.0) + rest_sum_k_unit_2[i_in])) if i != i_in else f32(0.0))
                 sum_k_unit_tangent_again = f32(sum_k_unit_tangent_part1[i, i_in]) + f32(sum_k_unit_tangent_part2[i, i_in])  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
-                logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (sum_k_unit_tangent_again / temperature + factor_9 * sum_k_unit_again_3 - sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in] / temperature + factor_9 * f32(sum_k_unit[argmax_sum_k_unit_2_2, i_in])) / (f32(1.0) + rest_sum_k_unit_2[i_in])
+                logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (sum_k_unit_tangent_again / temperature + factor_9 * sum_k_unit_again_3 - (sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in] / temperature + factor_9 * f32(sum_k_unit[argmax_sum_k_unit_2_2, i_in]))) / (f32(1.0) + rest_sum_k_unit_2[i_in])
             exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i, i]
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             for f_4 in range(d):
@@ -2448,7 +2448,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 exp_sum_k_unit_2_again_2 = _exp_difference(sum_k_unit_again_2_2 / temperature, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
                 rest_sum_k_unit_2_4 = rest_sum_k_unit_2[i]
                 argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
-                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (sum_k_unit_tangent_again_2[row, i] / temperature + factor_9 * sum_k_unit_again_2_2 - sum_k_unit_tangent[argmax_sum_k_unit_2_4, i] / temperature + factor_9 * f32(sum_k_unit[argmax_sum_k_unit_2_4, i]))) / (f32(1.0) + rest_sum_k_unit_2_4)
+                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (sum_k_unit_tangent_again_2[row, i] / temperature + factor_9 * sum_k_unit_again_2_2 - (sum_k_unit_tangent[argmax_sum_k_unit_2_4, i] / temperature + factor_9 * f32(sum_k_unit[argmax_sum_k_unit_2_4, i])))) / (f32(1.0) + rest_sum_k_unit_2_4)
                 softmax_sum_k_unit_2_tangent[i_21, i] = softmax_sum_k_unit_2_tangent_now
                 sum_k_unit_2_tangent_part3_left[i_21, i] = ((softmax_sum_k_unit_2_tangent_now) if i != i_21 else f32(0.0))
             softmax_sum_k_unit_2_tangent_own[i_21] = softmax_sum_k_unit_2_tangent[i_21, i_21]

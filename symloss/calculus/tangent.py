@@ -42,6 +42,18 @@ def tangent(program: Program, targets: Collection[str]) -> Program:
     return replace(program, statements=tuple(builder.statements), outputs=program.outputs + tuple(products))
 
 
+def slope(program: Program, targets: Collection[str]) -> Program:
+    """Return the values of the samples with their derivatives along ``direction_<target>``, as the output ``slope``."""
+    part = program.keep("value")
+    builder = Builder(part)
+    forward = _Forward(builder, frozenset(targets))
+    for statement in part.statements:
+        forward.tangents[statement.name] = (statement, forward.of(statement))
+    value = part.output("value")
+    found = Output("slope", value.free, merge(Term(t.where, forward.along(t.body)) for t in value.terms))
+    return replace(part, statements=tuple(builder.statements), outputs=(value, found))
+
+
 def _apart(change: sympy.Expr, centre: sympy.Expr) -> sympy.Expr:
     """Return the change less its centre, as one difference that nothing is added to first."""
     return change - centre if sympy.S.Zero in (change, centre) else difference(change, centre)

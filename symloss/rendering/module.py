@@ -62,8 +62,8 @@ def render_module(
     carried = source_of(used, real)
     described = specification(definition, formula, digest, ACCURACIES[real])
     return ENVIRONMENT.get_template("module.py.jinja").render(
-        title=definition.title, summary=_lower_first(definition.summary), formula=formula, hash=digest,
-        version=VERSION, shapes=_shapes(definition), spec=_literal(described),
+        title=definition.title, summary=lower_first(definition.summary), formula=formula, hash=digest,
+        version=VERSION, shapes=_shapes(definition), spec=literal(described),
         narrow=real is not FLOAT64,
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, products=GEMM if "_multiply" in used else "",
@@ -87,7 +87,7 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
     case = ", ".join(f"{name} = {value}" for name, value in definition.choice) if definition.suffix else ""
     for kernel in kernels:
         lines, primitives, careful = format_kernel(
-            kernel, loads, _extents(definition), definition.differentiable[0].name, real, scalars
+            kernel, loads, extents_of(definition), definition.differentiable[0].name, real, scalars
         )
         used |= primitives
         recipes |= careful
@@ -133,7 +133,8 @@ def _argument(argument: Argument, definition: Definition) -> dict[str, Any]:
     return found
 
 
-def _extents(definition: Definition) -> dict[str, str]:
+def extents_of(definition: Definition) -> dict[str, str]:
+    """Return the source of the extent of each axis, by its name."""
     if definition.elementwise:
         return {definition.per[0].axis.name: f"{definition.inputs[0].name}.shape[0]"}
     return {
@@ -149,9 +150,11 @@ def _shapes(definition: Definition) -> str:
     return ", ".join(f"{a.name}[{', '.join(x.name for x in a.axes) or own}]" for a in definition.inputs)
 
 
-def _literal(data: Any) -> str:
+def literal(data: Any) -> str:
+    """Return plain data as source."""
     return re.sub(r"\binf\b", "math.inf", pprint.pformat(data, sort_dicts=False, width=110))
 
 
-def _lower_first(text: str) -> str:
+def lower_first(text: str) -> str:
+    """Return a sentence as it stands after a colon."""
     return text[0].lower() + text[1:] if text[1:2].islower() else text

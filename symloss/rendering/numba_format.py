@@ -166,8 +166,8 @@ class NumbaPrinter(StrPrinter):
 
     def _print_Function(self, node: sympy.Function) -> str:
         if type(node).__name__ == "difference":
-            left, right = (self.parenthesize(a, PRECEDENCE["Add"], strict=True) for a in node.args)
-            return f"({left} - {right})"
+            left = self.parenthesize(node.args[0], PRECEDENCE["Add"], strict=True)
+            return f"({left} - {self.parenthesize(node.args[1], PRECEDENCE['Add'])})"
         if type(node).__name__ == "shrunk":
             return f"({self._print(node.args[0])} * 5.421010862427522e-20)"
         if type(node).__name__ == "decay_of_sum":

@@ -40,6 +40,11 @@ def test_huber_survives_spoiled_targets() -> None:
     assert found["huber"] < 0.5 * found["squared_error"]
 
 
+def test_jax_learns_digits_with_polyloss() -> None:
+    found = run("jax_polyloss")
+    assert min(found.values()) > 0.94
+
+
 def test_dask_reaches_scikit_learns_optimum() -> None:
     assert run("dask_logistic")["largest difference"] < 1e-5
 

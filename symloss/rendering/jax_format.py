@@ -1,0 +1,200 @@
+"""Items into lines of jax.numpy: each index is a dimension, and a read is transposed, widened or gathered to fit.
+
+A part that is not chosen by its case is computed all the same, so every case gets operands it can digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sympy
+
+from symloss.elementary.formats import FLOAT64
+from symloss.language.axes import Index, Size
+from symloss.language.nodes import Access, Flag
+from symloss.lowering.items import Item, Operand
+from symloss.rendering.numba_format import NumbaPrinter
+
+_CALLS = {
+    "exp": "jnp.exp", "log": "jnp.log", "log1p": "jnp.log1p", "log1p_unit": "jnp.log1p", "cos": "jnp.cos",
+    "sin": "jnp.sin", "acos": "jnp.arccos", "atan2": "jnp.arctan2", "arctangent": "jnp.arctan2", "tanh": "jnp.tanh",
+    "magnitude": "jnp.abs", "positive_part": "_positive_part", "raised_decay": "_raised_decay",
+    "exp_difference": "_exp_difference", "power": "_power", "ratio": "_ratio", "sigmoid_power": "_sigmoid_power",
+    "magnified": "_magnified", "step": "_step", "signum": "jnp.sign", "decay_of_sum": "_decay_of_sum",
+}  # fmt: skip
+_RELATIONS = {"==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+class JaxPrinter(NumbaPrinter):
+    """One expression as source whose value has, or spreads over, the dimensions `dims`."""
+
+    def __init__(self) -> None:
+        super().__init__(frozenset(), FLOAT64)
+        self.dims: tuple[Index, ...] = ()
+        self.counted: dict[str, str] = {}
+
+    def _print_Index(self, node: Index) -> str:
+        self.counted[f"{node.axis.name}_range"] = node.axis.name
+        return f"{node.axis.name}_range{self._spread((self.dims.index(node),))}"
+
+    def _spread(self, places: tuple[int, ...]) -> str:
+        """Return the subscript that puts dimensions, in rising order, where they belong."""
+        parts = [":" if k in places else "None" for k in range(len(self.dims))]
+        return "" if "None" not in parts else f"[{', '.join(parts)}]"
+
+    def _print_Access(self, node: Access) -> str:
+        slots = node.slots
+        if not slots:
+            return node.name
+        if all(isinstance(s, Index) for s in slots) and len(set(slots)) == len(slots):
+            places = [self.dims.index(s) for s in slots]
+            order = sorted(range(len(places)), key=places.__getitem__)
+            turned = order != list(range(len(places)))
+            name = f"jnp.transpose({node.name}, {tuple(order)})" if turned else node.name
+            return name + self._spread(tuple(places))
+        return f"{node.name}[{', '.join(self._integer(s) for s in slots)}]"
+
+    _print__Label = _print_Access
+    _print_LabelAccess = _print_Access
+
+    def _print_Size(self, node: Size) -> str:
+        return str(node.name)
+
+    def _print_Infinity(self, _node: sympy.Expr) -> str:
+        return "jnp.inf"
+
+    def _print_NegativeInfinity(self, _node: sympy.Expr) -> str:
+        return "-jnp.inf"
+
+    def _print_NaN(self, _node: sympy.Expr) -> str:
+        return "jnp.nan"
+
+    def _print_Pow(self, node: sympy.Pow, rational: bool = False) -> str:
+        if node.exp == sympy.S.Half:
+            return f"jnp.sqrt({self._print(node.base)})"
+        return str(super()._print_Pow(node, rational))
+
+    def _print_Function(self, node: sympy.Function) -> str:
+        kind = type(node).__name__
+        if kind in ("difference", "shrunk"):
+            return str(super()._print_Function(node))
+        call = _CALLS[kind]
+        if call.startswith("_"):
+            self.used.add(call)
+        arguments = ", ".join(self._print(a) for a in node.args)
+        return f"{call}(({arguments}))" if kind == "decay_of_sum" else f"{call}({arguments})"
+
+    def _print_Piecewise(self, node: sympy.Piecewise) -> str:
+        value, condition = node.args[0]
+        if condition is sympy.true:
+            return str(self._print(value))
+        rest = node.func(*node.args[1:]) if len(node.args) > 1 else sympy.nan
+        if _is_fixed(condition):
+            return f"({self._print(value)} if {self.condition(condition)} else {self._print(rest)})"
+        return f"jnp.where({self.condition(condition)}, {self._print(value)}, {self._print(rest)})"
+
+    def _print_And(self, node: sympy.Basic) -> str:
+        return self.condition(node)
+
+    _print_Or = _print_Not = _print_Relational = _print_And
+
+    def condition(self, node: sympy.Basic) -> str:
+        """Return a condition as source."""
+        match node:
+            case sympy.And() | sympy.Or():
+                parts = sorted((self.condition(a) for a in node.args), key=lambda t: (len(t), t))
+                fixed = _is_fixed(node)
+                joined = {True: (" and ", " or "), False: (" & ", " | ")}[fixed][isinstance(node, sympy.Or)]
+                return "(" + joined.join(parts) + ")"
+            case sympy.Not():
+                inner = self.condition(node.args[0])
+                return f"(not {inner})" if _is_fixed(node) else f"~{inner}"
+            case sympy.core.relational.Relational():
+                left, right = (self._integer(a) for a in node.args)
+                return f"({left} {_RELATIONS[node.rel_op]} {right})"
+            case _:
+                return str(node)
+
+
+def _is_fixed(condition: sympy.Basic) -> bool:
+    """Tell whether a condition is known before anything is traced."""
+    return all(isinstance(s, Flag) for s in condition.free_symbols)
+
+
+def format_items(items: Iterable[Item], extents: dict[str, str]) -> tuple[list[str], set[str]]:
+    """Return the lines of a function, and the primitives they call.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        In order.
+    extents : dict of str to str
+        The source of each axis's extent.
+    """
+    printer = JaxPrinter()
+    body, outputs = [], []
+    for item in items:
+        lines = _item(item, printer)
+        body += lines
+        if item.op == "store":
+            outputs.append(item.name)
+    text = "\n".join(body)
+    counted = [f"{name} = jnp.arange({axis})" for name, axis in sorted(printer.counted.items())]
+    used = "\n".join((text, *counted))
+    sizes = [f"{axis} = {source}" for axis, source in extents.items() if _mentions(used, axis)]
+    return [*sizes, *counted, *body], printer.used
+
+
+def _mentions(text: str, name: str) -> bool:
+    words = "".join(c if c.isalnum() or c == "_" else " " for c in text).split()
+    return name in words
+
+
+def _shape(indices: Iterable[Index]) -> str:
+    names = [k.axis.name for k in indices]
+    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
+
+
+def _item(item: Item, printer: JaxPrinter) -> list[str]:
+    printer.dims = item.loops
+    if item.product is not None:
+        product = item.product
+        letters = {k: chr(ord("a") + n) for n, k in enumerate(dict.fromkeys((*item.free, *item.bound)))}
+
+        def spelled(operand: Operand) -> str:
+            return "".join(letters[k] for k in operand.first + operand.second)
+
+        pattern = f"{spelled(product.left)},{spelled(product.right)}->{''.join(letters[k] for k in item.free)}"
+        operands = f"{product.left.name}, {product.right.name}"
+        return [f'{item.name} = jnp.einsum("{pattern}", {operands}, precision="highest")']
+    body = printer.doprint(item.body)
+    whole = _spreads(item)
+    if item.op in ("let", "store"):
+        spread = body if whole or not item.free else f"jnp.broadcast_to({body}, {_shape(item.free)})"
+        return [f"{item.name} = {spread}"]
+    empty = {"sum": "0.0", "max": "-jnp.inf", "argmax": "-jnp.inf", "min": "jnp.inf", "argmin": "jnp.inf"}[item.op]
+    mask = "" if item.where is sympy.true else printer.condition(item.where)
+    entries = f"jnp.where({mask}, {body}, {empty})" if mask else body
+    if not whole or mask:
+        entries = f"jnp.broadcast_to({entries}, {_shape(item.loops)})"
+    if item.target:
+        slots = ", ".join(printer._integer(t) for t in item.target)
+        part = f"{item.name}_parts"
+        zeros = f"jnp.zeros({_shape(item.free)}, {part}.dtype)"
+        return [f"{part} = {entries}", f"{item.name} = {zeros}.at[{slots}].add({part})"]
+    axes = tuple(item.loops.index(k) for k in item.bound)
+    axis = str(axes[0]) if len(axes) == 1 else str(axes)
+    if item.op in ("argmax", "argmin") and mask:
+        present = f"jnp.any(jnp.broadcast_to({mask}, {_shape(item.loops)}), axis={axis})"
+        return [f"{item.name} = jnp.where({present}, jnp.{item.op}({entries}, axis={axis}), -1)"]
+    done = [f"{item.name} = jnp.{item.op}({entries}, axis={axis})"]
+    left = tuple(k for k in item.loops if k not in item.bound)
+    if left != item.free:
+        done.append(f"{item.name} = jnp.transpose({item.name}, {tuple(left.index(k) for k in item.free)})")
+    return done
+
+
+def _spreads(item: Item) -> bool:
+    """Tell whether the value of the body has every dimension, whatever its cases are."""
+    free = item.body.free_symbols
+    return set(item.loops) <= free and not any(isinstance(s, Flag) for s in free)

@@ -1,0 +1,235 @@
+"""The JAX modules beside the compiled kernels: values, both derivatives, and the transforms of JAX."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import symloss
+from symloss.adapters import jax as sj
+
+SIZES = {"n": 7, "c": 5, "d": 6, "k": 4, "m": 8, "s": 3, "u": 4}
+GENERATED = Path(symloss.__file__).resolve().parent.parent / "generated"
+TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
+CASES: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in symloss.losses()),
+    ("focal", {"alpha": None, "gamma": 0.5}),
+    ("softmax_cross_entropy", {"label_smoothing": 0.1, "ignore_index": 2}),
+    ("info_nce", {"symmetric": True, "temperature": 0.5}),
+    ("arcface", {"easy_margin": True, "scale": 8.0}),
+    ("triplet", {"swap": True, "margin": 4.0}),
+    ("triplet", {"p": 1, "margin": 6.0}),
+    ("triplet", {"p": 3.0, "margin": 6.0}),
+    ("dice", {"squared": True}),
+    ("multiple_negatives_ranking", {"similarity": "dot", "scale": 1.0}),
+]
+each = pytest.mark.parametrize("name, settings", CASES, ids=[f"{n}{s or ''}" for n, s in CASES])
+
+
+@pytest.fixture(autouse=True)
+def wide() -> Any:
+    with jax.enable_x64(True):
+        yield
+
+
+def drawn(name: str, dtype: str = "float64") -> tuple[np.ndarray, ...]:
+    """Return inputs of a loss, drawn at random inside its domains."""
+    rng, spec = np.random.default_rng(len(name)), symloss.load(name).plan.spec
+    found = []
+    for argument in spec.inputs:
+        shape = tuple(SIZES[axis] for axis in argument.axes)
+        if argument.kind == "label":
+            found.append(rng.integers(0, SIZES[argument.into or "c"], shape))
+            continue
+        domain = argument.domain or {}
+        members, low, high = domain.get("values"), domain.get("low", -math.inf), domain.get("high", math.inf)
+        if members:
+            values = rng.choice(np.asarray(members, float), shape)
+        elif math.isfinite(low) and math.isfinite(high):
+            values = rng.uniform(low + 0.1, high - 0.1, shape)
+        else:
+            values = rng.normal(0.0, 1.5, shape) if not math.isfinite(low) else low + rng.uniform(0.5, 2.0, shape)
+        found.append(np.asarray(values, dtype))
+    return tuple(found)
+
+
+def places(name: str) -> tuple[int, ...]:
+    loss = symloss.load(name)
+    return tuple(k for k, n in enumerate(loss.inputs) if n in loss.differentiable)[: len(loss.plan.spec.inputs)]
+
+
+def total(name: str, inputs: tuple[Any, ...], **settings: Any) -> Any:
+    """Return the loss as a function of its differentiable inputs, and those."""
+    free = tuple(k for k in places(name) if k < len(inputs))
+
+    def function(*reals: Any) -> Any:
+        every = list(inputs)
+        for k, x in zip(free, reals, strict=True):
+            every[k] = x
+        return getattr(sj, name)(*every, **settings)
+
+    return function, tuple(jnp.asarray(inputs[k]) for k in free)
+
+
+def close(ours: Any, theirs: Any, dtype: str, factor: float = 1.0) -> None:
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert theirs.dtype == dtype
+    largest, tolerance = float(np.abs(ours).max(initial=0.0)), factor * TOLERANCE[dtype]
+    np.testing.assert_allclose(theirs, ours, rtol=tolerance, atol=tolerance * largest)
+
+
+def as_tuple(found: Any) -> tuple[Any, ...]:
+    return tuple(found) if isinstance(found, tuple) else (found,)
+
+
+@each
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_value_and_derivatives_are_ours(name: str, settings: dict[str, Any], dtype: str) -> None:
+    inputs, loss = drawn(name, dtype), symloss.load(name)
+    samples = getattr(sj, name)(*inputs, reduction="none", **settings)
+    close(loss.value(*inputs, reduction="none", **settings), samples, dtype)
+    function, reals = total(name, inputs, **settings)
+    slope = jax.grad(function, argnums=tuple(range(len(reals))))
+    for a, b in zip(as_tuple(loss.gradient(*inputs, **settings)), slope(*reals), strict=True):
+        close(a, b, dtype, factor=4.0 if name == "arcface" else 1.0)  # cosines times 64
+    rng = np.random.default_rng(1)
+    moves = tuple(rng.normal(size=np.shape(x)).astype(dtype) for x in reals)
+    direction = moves if len(moves) > 1 else moves[0]
+    product = as_tuple(loss.hessian_product(*inputs, direction=direction, **settings))
+    _, bend = jax.jvp(slope, reals, moves)  # forward over reverse
+    for a, b in zip(product, bend, strict=True):
+        close(a, b, dtype, factor=10.0)
+
+
+@pytest.mark.parametrize("name", ["binary_cross_entropy", "focal", "softmax_cross_entropy", "huber", "info_nce"])
+def test_transforms(name: str) -> None:
+    inputs, loss = drawn(name), symloss.load(name)
+    function, reals = total(name, inputs)
+    slope = jax.grad(function)
+    close(slope(*reals), jax.jit(slope)(*reals), "float64")
+    whole = jax.hessian(function)(*reals)
+    size, shape = reals[0].size, reals[0].shape
+    units = np.eye(size).reshape(size, *shape)
+    wrt = loss.differentiable[0]
+    rows = np.stack([np.asarray(loss.hessian_product(*inputs, wrt=wrt, direction=u)) for u in units])
+    close(rows.reshape(*shape, *shape), whole, "float64")
+    twice = jax.jacrev(slope)(*reals)  # reverse over reverse
+    close(whole, twice, "float64")
+    batch = jnp.stack([reals[0], -reals[0], 0.5 * reals[0]])
+    rest = reals[1:]
+    for mapped in (function, slope):
+        one_by_one = jnp.stack([mapped(x, *rest) for x in batch])
+        close(one_by_one, jax.vmap(lambda x, f=mapped: f(x, *rest))(batch), "float64")
+    _, moved = jax.jvp(function, reals, tuple(jnp.ones_like(x) for x in reals))
+    every = jax.grad(function, argnums=tuple(range(len(reals))))(*reals)
+    close(sum(g.sum() for g in every), moved, "float64")
+
+
+@pytest.mark.parametrize("name", symloss.losses())
+def test_each_sample_moves_as_it_should(name: str) -> None:
+    function, reals = total(name, drawn(name), reduction="none")
+    weights = jnp.asarray(np.random.default_rng(3).uniform(0.5, 2.0, function(*reals).shape))
+    every = tuple(range(len(reals)))
+    by_samples = jax.grad(lambda *x: jnp.sum(weights * function(*x)), argnums=every)(*reals)
+    summed, _ = total(name, drawn(name), reduction="sum", sample_weight=weights)
+    for a, b in zip(jax.grad(summed, argnums=every)(*reals), by_samples, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11 * float(np.abs(a).max(initial=1e-3)))
+
+
+def test_parameters_and_weights_are_differentiated() -> None:
+    logit, target = drawn("focal")
+    weight = np.linspace(0.5, 2.0, len(logit))
+    ours = symloss.focal.gradient(logit, target, wrt=("gamma", "alpha"), gamma=1.5, sample_weight=weight)
+    found = jax.grad(lambda g, a: sj.focal(logit, target, gamma=g, alpha=a, sample_weight=weight), argnums=(0, 1))
+    for a, b in zip(ours, found(1.5, 0.25), strict=True):
+        close(a, b, "float64")
+    samples = symloss.focal.value(logit, target, reduction="none")
+    by_weight = jax.grad(lambda w: sj.focal(logit, target, sample_weight=w, reduction="sum"))(jnp.asarray(weight))
+    close(samples, by_weight, "float64")
+
+
+@pytest.mark.parametrize("logit", [-1e4, -800.0, -40.0, 0.0, 40.0, 800.0, 1e4])
+def test_far_out(logit: float) -> None:
+    for target in (0.0, 1.0):
+        for name in ("binary_cross_entropy", "focal", "poly_focal"):
+            slope = jax.grad(getattr(sj, name))(logit, target)
+            ours = symloss.load(name).gradient(logit, target)
+            np.testing.assert_allclose(slope, ours, rtol=1e-13, atol=1e-300)  # XLA takes subnormal numbers for 0
+
+
+def test_rows_far_out() -> None:
+    logits = np.array([[1e4, 0.0, -1e4], [40.0, 0.0, 0.0], [-900.0, -900.0, -900.0]])
+    label = np.array([0, 0, 2])
+    slope = jax.grad(lambda z: sj.softmax_cross_entropy(z, label, reduction="sum"))(jnp.asarray(logits))
+    ours = symloss.softmax_cross_entropy.gradient(logits, label, reduction="sum")
+    np.testing.assert_allclose(slope, ours, rtol=1e-13, atol=1e-300)  # 1 - p at the label keeps its digits
+
+
+def test_ignored_rows_may_hold_anything() -> None:
+    logits = np.array([[1.0, 2.0, 0.5], [np.nan, np.inf, 0.0], [0.3, -1.0, 2.0]])
+    label = np.array([1, -100, 0])
+    function = partial(sj.softmax_cross_entropy, label=label, ignore_index=-100)
+    value, slope = jax.value_and_grad(lambda z: function(z))(jnp.asarray(logits))
+    ours = symloss.softmax_cross_entropy.value_and_gradient(logits, label, ignore_index=-100)
+    close(ours[0], value, "float64")
+    close(ours[1], slope, "float64")
+
+
+def test_agrees_with_optax() -> None:
+    logit, target = drawn("focal")
+    theirs = optax.losses.sigmoid_focal_loss(jnp.asarray(logit), jnp.asarray(target), alpha=0.25, gamma=2.0)
+    close(sj.focal(logit, target, reduction="none"), theirs, "float64")
+    logits, label = drawn("softmax_cross_entropy")
+    theirs = optax.losses.softmax_cross_entropy_with_integer_labels(jnp.asarray(logits), jnp.asarray(label))
+    close(sj.softmax_cross_entropy(logits, label, reduction="none"), theirs, "float64")
+
+
+def test_half_precision_is_computed_in_float32() -> None:
+    logit = jnp.asarray([0.5, -1.0], jnp.bfloat16)
+    target = jnp.ones(2, jnp.float32)
+    assert sj.focal(logit, target).dtype == jnp.float32
+    assert jax.grad(lambda z: sj.focal(z, target))(logit).dtype == jnp.bfloat16
+
+
+def test_a_third_derivative_is_that_of_the_formula() -> None:
+    found = jax.grad(jax.grad(jax.grad(lambda z: sj.binary_cross_entropy(z, 1.0))))(0.7)
+    p = 1 / (1 + math.exp(-0.7))
+    np.testing.assert_allclose(found, p * (1 - p) * (1 - 2 * p), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "call, match",
+    [
+        (lambda: sj.focal(np.ones(2), np.ones(2), reduction="avg"), "focal: reduction must be"),
+        (lambda: sj.softmax_cross_entropy(np.ones((3, 2)), np.zeros(4, int)), r"label must have shape \(n=3\)"),
+        (lambda: sj.info_nce(np.ones((3, 2)), np.ones((3, 2)), symmetric="yes"), "info_nce: there is no such case"),
+    ],
+)
+def test_errors_name_the_loss(call: Any, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        call()
+
+
+def test_unknown_losses_are_an_error() -> None:
+    with pytest.raises(AttributeError, match="focal"):
+        _ = sj.no_such_loss
+    with pytest.raises(ValueError, match="focal"):
+        sj.load("no_such_loss")
+
+
+def test_a_module_works_alone(tmp_path: Path) -> None:
+    shutil.copy(GENERATED / "jax" / "focal.py", tmp_path / "alone.py")
+    code = "import alone, sys; print(float(alone.focal(0.0, 1.0))); assert 'symloss' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert abs(float(done.stdout) - 0.0625 * math.log(2)) < 1e-7
