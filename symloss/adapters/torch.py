@@ -9,77 +9,19 @@ Tested with torch 2.13.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from symloss import Loss, load, losses
+from symloss.adapters import torch_ops
 from symloss.adapters.requirement import require
+from symloss.adapters.torch_calls import Call, along, array, tensor
 
 _torch = require("torch", "torch")
 _Function: Any = _torch.autograd.Function
 _Module: Any = _torch.nn.Module
-
-
-@dataclass(frozen=True, eq=False)
-class _Call:
-    """One call of a loss: what its kernels need besides tensors.
-
-    Parameters
-    ----------
-    loss : Loss
-        The loss.
-    inputs : int
-        How many of the tensors are inputs; the others are parameters, in the order of `parameters`.
-    parameters : tuple of str
-        Parameters given as tensors, to be differentiated.
-    settings : dict
-        The other parameters.
-    reduction : str
-        As the loss takes it.
-    weight : array, optional
-        Sample weights.
-    """
-
-    loss: Loss
-    inputs: int
-    parameters: tuple[str, ...]
-    settings: dict[str, Any]
-    reduction: str
-    weight: Any
-
-    def names(self, which: tuple[bool, ...]) -> tuple[str, ...]:
-        """Return the names of the tensors that are marked."""
-        every = (*self.loss.inputs[: self.inputs], *self.parameters)
-        return tuple(name for name, wanted in zip(every, which, strict=True) if wanted)
-
-    def run(self, method: str, tensors: tuple[Any, ...], scale: Any, **options: Any) -> Any:
-        """Call a method of the loss; `scale` multiplies the samples where nothing is reduced, else the result."""
-        arrays = [_array(t) for t in tensors]
-        named = {n: float(a) for n, a in zip(self.parameters, arrays[self.inputs :], strict=True)}
-        call = partial(getattr(self.loss, method), *arrays[: self.inputs], **named, **self.settings, **options)
-        if scale is None:
-            return call(reduction=self.reduction, sample_weight=self.weight)
-        if self.reduction != "none":
-            found = call(reduction=self.reduction, sample_weight=self.weight)
-            return tuple(float(_array(scale)) * np.asarray(part) for part in found)
-        weight = _array(scale).astype(np.float64) * (1.0 if self.weight is None else self.weight)
-        above = call(reduction="sum", sample_weight=np.maximum(weight, 0.0))
-        if not (weight < 0).any():
-            return tuple(np.asarray(part) for part in above)
-        below = call(reduction="sum", sample_weight=np.maximum(-weight, 0.0))  # weights are never negative
-        return tuple(np.asarray(a) - b for a, b in zip(above, below, strict=True))
-
-
-def _array(tensor: Any) -> Any:
-    """Return a tensor's numbers: the same memory where they are on the CPU."""
-    return tensor.detach().cpu().numpy()
-
-
-def _tensor(array: Any, like: Any) -> Any:
-    return _torch.as_tensor(np.asarray(array), device=like.device)
 
 
 def _batched(function: Any, info: Any, in_dims: tuple[Any, ...], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -103,8 +45,8 @@ class _Value(_Function):
     """The loss."""
 
     @staticmethod
-    def forward(call: _Call, *tensors: Any) -> Any:
-        return _tensor(call.run("value", tensors, None), tensors[0])
+    def forward(call: Call, *tensors: Any) -> Any:
+        return tensor(call.run("value", tensors, None), tensors[0])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -125,40 +67,24 @@ class _Value(_Function):
     def jvp(ctx: Any, _call: None, *tangents: Any) -> Any:
         tensors, which = ctx.saved_tensors, tuple(t is not None for t in tangents)
         moves = [t for t in tangents if t is not None]
-        return _along(ctx.call, which, tensors, moves)
+        return along(ctx.call, partial(_gradient, ctx.call, which, tensors), which, tensors, moves)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Any, Any]:
         return _batched(_Value, info, in_dims, arguments)
 
 
-def _along(call: _Call, which: tuple[bool, ...], tensors: tuple[Any, ...], moves: list[Any]) -> Any:
-    """Return the derivative of the loss along a direction: a number, or one for each sample."""
-    like = tensors[which.index(True)]
-    if call.reduction != "none":
-        slopes = _Gradient.apply(call, which, _torch.ones((), dtype=like.dtype, device=like.device), *tensors)
-        return sum((g * m).sum() for g, m in zip(slopes, moves, strict=True))
-    if not call.loss.plan.spec.separable or call.parameters:
-        message = f"{call.loss.name}: with reduction='none' samples that interact have no derivative of their own here"
-        raise NotImplementedError(message)
-    spec = call.loss.plan.spec
-    every = _torch.broadcast_shapes(*(t.shape for t in tensors)) if spec.elementwise else tensors[0].shape
-    shape = tuple(every) if spec.elementwise else tuple(every[: len(spec.sample_axes)])
-    if any(tuple(m.shape[: len(shape)]) != shape for m in moves):
-        message = f"{call.loss.name}: with reduction='none' inputs that are broadcast have no forward derivative here"
-        raise NotImplementedError(message)
-    slopes = _Gradient.apply(call, which, _torch.ones(shape, dtype=like.dtype, device=like.device), *tensors)
-    parts = [(g * m).reshape(*shape, -1).sum(-1) for g, m in zip(slopes, moves, strict=True)]
-    return sum(parts[1:], parts[0])
+def _gradient(call: Call, which: tuple[bool, ...], tensors: Any, scale: Any) -> Any:
+    return _Gradient.apply(call, which, scale, *tensors)
 
 
 class _Gradient(_Function):
     """The gradient of the loss in the marked tensors, times a scale."""
 
     @staticmethod
-    def forward(call: _Call, which: tuple[bool, ...], scale: Any, *tensors: Any) -> tuple[Any, ...]:
+    def forward(call: Call, which: tuple[bool, ...], scale: Any, *tensors: Any) -> tuple[Any, ...]:
         found = call.run("gradient", tensors, scale, wrt=call.names(which))
-        return tuple(_tensor(g, tensors[0]).to(tensors[0].dtype) for g in found)
+        return tuple(tensor(g, tensors[0]).to(tensors[0].dtype) for g in found)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -176,8 +102,10 @@ class _Gradient(_Function):
         own = [x for x, wanted in zip(tensors, ctx.which, strict=True) if wanted]
         moves = [_torch.zeros_like(x) if v is None else v for v, x in zip(directions, own, strict=True)]
         moved = _Product.apply(ctx.call, ctx.which, scale, *tensors, *moves)
-        along = _along(ctx.call, ctx.which, tuple(tensors), moves) if ctx.needs_input_grad[2] else None
-        return None, None, along, *_spread(moved, ctx.which)
+        scaled = None
+        if ctx.needs_input_grad[2]:
+            scaled = along(ctx.call, partial(_gradient, ctx.call, ctx.which, tensors), ctx.which, tuple(tensors), moves)
+        return None, None, scaled, *_spread(moved, ctx.which)
 
     @staticmethod
     def jvp(ctx: Any, _call: None, _which: None, change: Any, *tangents: Any) -> tuple[Any, ...]:
@@ -199,10 +127,10 @@ class _Product(_Function):
     """The Hessian in the marked tensors times a direction, times a scale."""
 
     @staticmethod
-    def forward(call: _Call, which: tuple[bool, ...], scale: Any, *rest: Any) -> tuple[Any, ...]:
-        tensors, moves = rest[: len(which)], tuple(_array(m) for m in rest[len(which) :])
+    def forward(call: Call, which: tuple[bool, ...], scale: Any, *rest: Any) -> tuple[Any, ...]:
+        tensors, moves = rest[: len(which)], tuple(array(m) for m in rest[len(which) :])
         found = call.run("hessian_product", tensors, scale, wrt=call.names(which), direction=moves)
-        return tuple(_tensor(p, tensors[0]).to(tensors[0].dtype) for p in found)
+        return tuple(tensor(p, tensors[0]).to(tensors[0].dtype) for p in found)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -245,15 +173,39 @@ def call(loss: str | Loss, *inputs: Any, reduction: str = "mean", sample_weight:
     ValueError, TypeError
         As the loss raises them.
     """
-    found = load(loss) if isinstance(loss, str) else loss
     halves = (_torch.float16, _torch.bfloat16)
     tensors = [x.float() if x.dtype in halves else x for x in map(_torch.as_tensor, inputs)]
+    if _torch.compiler.is_compiling():
+        return _compiled(loss, tensors, reduction, sample_weight, parameters)
+    found = load(loss) if isinstance(loss, str) else loss
     learned = {n: p for n, p in parameters.items() if isinstance(p, _torch.Tensor) and p.requires_grad}
-    plain = {n: _array(p) if isinstance(p, _torch.Tensor) else p for n, p in parameters.items() if n not in learned}
+    plain = {n: array(p) if isinstance(p, _torch.Tensor) else p for n, p in parameters.items() if n not in learned}
     plain = {n: p.item() if isinstance(p, np.ndarray) and p.ndim == 0 else p for n, p in plain.items()}
-    weight = _array(sample_weight) if isinstance(sample_weight, _torch.Tensor) else sample_weight
-    made = _Call(found, len(tensors), tuple(learned), plain, reduction, weight)
+    weight = array(sample_weight) if isinstance(sample_weight, _torch.Tensor) else sample_weight
+    made = Call(found, len(tensors), tuple(learned), plain, reduction, weight)
     return _Value.apply(made, *tensors, *learned.values())
+
+
+# what a graph is compiled for is known when it is compiled: dynamo need not look inside
+_key = _torch.compiler.assume_constant_result(torch_ops.key_of)
+
+
+def _compiled(
+    loss: str | Loss, tensors: list[Any], reduction: str, sample_weight: Any, parameters: dict[str, Any]
+) -> Any:
+    """Return the loss as one operator of the graph that is being compiled."""
+    given = {n: p for n, p in parameters.items() if isinstance(p, _torch.Tensor)}
+    learned = {n: p for n, p in given.items() if p.requires_grad}
+    held = {n: p for n, p in given.items() if n not in learned}
+    if sample_weight is not None:
+        held["sample_weight"] = _torch.as_tensor(sample_weight)
+    numbers = {n: p for n, p in parameters.items() if isinstance(p, int | float) and not isinstance(p, bool)}
+    for name, p in numbers.items():  # one graph serves every number
+        held[name] = _torch.scalar_tensor(p, dtype=_torch.float64 if isinstance(p, float) else _torch.int64)
+    plain = tuple((n, p) for n, p in parameters.items() if n not in given and n not in numbers)
+    which = (loss, None, "exact") if isinstance(loss, str) else (loss.name, loss.package, loss.accuracy)
+    key = _key(which, len(tensors), (tuple(learned), tuple(held)), plain, reduction)
+    return torch_ops.value(key, [*tensors, *learned.values()], list(held.values()))
 
 
 class LossModule(_Module):
@@ -277,19 +229,34 @@ class LossModule(_Module):
         return call(self.loss, *inputs, sample_weight=sample_weight, **self.settings)
 
     def extra_repr(self) -> str:
-        """Return name and settings."""
-        return ", ".join([self.loss.name, *(f"{k}={v!r}" for k, v in self.settings.items())])
+        """Return the name, where the class does not tell it, and the settings."""
+        own = [] if type(self) is not LossModule else [self.loss.name]
+        return ", ".join([*own, *(f"{k}={v!r}" for k, v in self.settings.items())])
 
 
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+@cache
+def _module(name: str) -> type[LossModule]:
+    """Return the module of one loss as a class."""
+    title = "".join(part.capitalize() for part in name.split("_"))
+
+    def start(self: Any, **settings: Any) -> None:
+        LossModule.__init__(self, name, **settings)
+
+    about = f"The loss `{name}` as a module: settings are given once, tensors with each call."
+    return type(title, (LossModule,), {"__init__": start, "__module__": __name__, "__doc__": about})
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
     if name in losses():
         return partial(call, name)
-    modules = {_camel(loss): loss for loss in losses()}
-    if name in modules:
-        return partial(LossModule, modules[name])
-    message = f"module {__name__!r} has no attribute {name!r}; there are {', '.join(losses())} and {', '.join(modules)}"
+    modules = {_plain(loss): loss for loss in losses()}
+    if name[:1].isupper() and name.lower() in modules:  # ArcFace and Arcface are one
+        return _module(modules[name.lower()])
+    message = (
+        f"module {__name__!r} has no attribute {name!r}; there are {', '.join(losses())}, and modules such as Focal"
+    )
     raise AttributeError(message)

@@ -45,6 +45,12 @@ def test_jax_learns_digits_with_polyloss() -> None:
     assert min(found.values()) > 0.94
 
 
+def test_a_margin_draws_digits_to_their_centre() -> None:
+    found = run("torch_arcface_digits")
+    assert found["margin"] > 0.95
+    assert found["margin, angle"] < found["no margin, angle"]
+
+
 def test_dask_reaches_scikit_learns_optimum() -> None:
     assert run("dask_logistic")["largest difference"] < 1e-5
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +13,10 @@ import torch
 
 import symloss
 from symloss.adapters import torch as st
+from symloss.adapters import torch_calls, torch_ops
 
 # forward mode loads a part of torch that uses what torch itself deprecates
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
 
 def logits(*shape: int, grad: bool = True) -> Any:
@@ -107,17 +111,113 @@ def test_half_precision_is_computed_in_float32() -> None:
 
 def test_kernels_read_in_place() -> None:
     z = logits(3, grad=False)
-    assert np.shares_memory(st._array(z), z.numpy())
+    assert np.shares_memory(torch_calls.array(z), z.numpy())
 
 
 def test_modules() -> None:
     module = st.SoftmaxFocal(gamma=1.0, reduction="sum")
-    assert repr(module) == "LossModule(softmax_focal, gamma=1.0, reduction='sum')"
+    assert repr(module) == "SoftmaxFocal(gamma=1.0, reduction='sum')"
     z = logits(4, 3)
     assert float(module(z, LABEL).detach()) == symloss.softmax_focal.value(z.detach().numpy(), LABEL.numpy(), gamma=1.0,
                                                                   reduction="sum")  # fmt: skip
     with pytest.raises(AttributeError, match="focal"):
         _ = st.no_such_loss
+
+
+def test_modules_are_classes_that_can_be_pickled() -> None:
+    assert st.ArcFace is st.Arcface
+    module = pickle.loads(pickle.dumps(st.Huber(delta=0.5)))
+    assert repr(module) == "Huber(delta=0.5)"
+    assert repr(st.LossModule("huber")) == "LossModule(huber)"
+    x = logits(4)
+    torch.testing.assert_close(module(x, torch.zeros(4)), st.huber(x, torch.zeros(4), delta=0.5))
+
+
+@each
+def test_operators_are_what_torch_expects(name: str, inputs: tuple[Any, ...], settings: dict[str, Any]) -> None:
+    given = list(fresh(inputs))
+    key = torch_ops.key_of((name, None, "exact"), len(given), ((), ()), tuple(settings.items()), "mean")
+    torch.library.opcheck(torch_ops.value, (key, given, []))
+    which = [x.requires_grad for x in given]
+    plain = [x.detach() for x in given]
+    scale, moves = torch.ones((), dtype=torch.float64), [p for p, w in zip(plain, which, strict=True) if w]
+    torch.library.opcheck(torch_ops.gradient, (key, which, scale, plain, []))
+    torch.library.opcheck(torch_ops.product, (key, which, scale, plain, [], moves))
+
+
+@each
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_compiled_whole(name: str, inputs: tuple[Any, ...], settings: dict[str, Any], reduction: str) -> None:
+    def total(*tensors: Any) -> Any:
+        return (2.0 * st.call(name, *tensors, reduction=reduction, **settings)).sum()
+
+    torch._dynamo.reset()
+    compiled = torch.compile(total, fullgraph=True, backend="aot_eager")
+    results = []
+    for function in (total, compiled):
+        given = fresh(inputs)
+        value = function(*given)
+        value.backward()
+        results.append((value.detach(), *(x.grad for x in given if x.requires_grad)))
+    for plain, whole in zip(*results, strict=True):
+        torch.testing.assert_close(whole, plain, rtol=0.0, atol=0.0)
+
+
+def test_compiled_modules_weights_and_sizes() -> None:
+    torch._dynamo.reset()
+    module = st.SoftmaxCrossEntropy(label_smoothing=0.1, class_weight=torch.tensor([1.0, 2.0, 0.5]))
+    compiled = torch.compile(module, fullgraph=True, dynamic=True, backend="aot_eager")
+    for rows in (4, 6, 9):
+        z, label, weight = torch.randn(rows, 3), torch.arange(rows) % 3, torch.rand(rows)
+        torch.testing.assert_close(compiled(z, label, sample_weight=weight), module(z, label, sample_weight=weight))
+
+
+def test_compiled_by_inductor() -> None:
+    torch._dynamo.reset()
+    torch._inductor.config.compile_threads = 1  # its pool of processes and ours wait for each other
+    z = torch.randn(50, requires_grad=True)
+    step = torch.compile(lambda x: st.focal(2.0 * x, (x > 0).float().detach(), gamma=1.5), fullgraph=True)
+    (found,) = torch.autograd.grad(step(z), z)
+    (plain,) = torch.autograd.grad(st.focal(2.0 * z, (z > 0).float().detach(), gamma=1.5), z)
+    torch.testing.assert_close(found, plain)
+
+
+def test_autocast() -> None:
+    model = torch.nn.Linear(3, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = model(torch.randn(5, 3))
+        value = st.softmax_cross_entropy(scores, torch.tensor([0, 1, 1, 0, 1]))
+    assert (scores.dtype, value.dtype) == (torch.bfloat16, torch.float32)
+    value.backward()
+    assert model.weight.grad is not None
+    assert model.weight.grad.dtype == torch.float32
+
+
+DESIGN = np.random.default_rng(5).normal(size=(8, 3)).astype(np.float32)
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    """Take one step on half of the rows, and write what both processes agree on."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # the two meet on this machine
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 1))
+    rows = torch.from_numpy(DESIGN[rank::2])
+    st.Focal(gamma=1.5)(model(rows)[:, 0], (rows[:, 0] > 0).float()).backward()
+    np.save(f"{folder}/{rank}.npy", model.module.weight.grad.numpy())
+    torch.distributed.barrier()
+    os._exit(0)  # gloo's threads and Python's lock wait for each other where the group is taken down
+
+
+def test_two_processes_train_together(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
+    torch.manual_seed(0)
+    model, rows = torch.nn.Linear(3, 1), torch.from_numpy(DESIGN)
+    st.Focal(gamma=1.5)(model(rows)[:, 0], (rows[:, 0] > 0).float()).backward()
+    assert model.weight.grad is not None
+    for rank in (0, 1):
+        np.testing.assert_allclose(np.load(tmp_path / f"{rank}.npy"), model.weight.grad.numpy(), rtol=1e-5, atol=1e-7)
 
 
 def test_a_third_derivative_is_an_error() -> None:
