@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, w
 from symloss.verification.exhaustive import can_sweep, sweep
 from symloss.verification.mutation import SAMPLED, mutate_source
 from symloss.verification.peers import kept, measure
+from symloss.verification.values import certified
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN_OUTPUT, OWN_SITE = ROOT / "generated", ROOT / "docs" / "_build"
@@ -144,6 +146,7 @@ def render(derived: Derived) -> dict[str, str]:
     definition, name = derived.definition, derived.definition.name
     costs = {k.name: str(cost(k)) for k in derived.kernels}
     record = make_record(definition, derived.program, derived.lifted, derived.trace, costs, derived.digest)
+    record["values"] = certified(definition)
     everything = (derived, *derived.variants)
     variants = tuple((d.definition, d.kernels) for d in everything)
     fast = tuple((d.definition, d.fast) for d in everything)
@@ -325,7 +328,8 @@ def docs(definitions: Path | None, output: Path | None, site: Path | None, *, pr
             message = f"{definition.name}: {why}; run symloss verify {definition.name}"
             raise StaleOutput(message)
     where = site or (OWN_SITE if output is None else folder / "site")
-    return build_site(folder, tuple(d.name for d in chosen), where, progress=progress)
+    losses = partial(load, package=None if output is None else folder)
+    return build_site(folder, tuple(d.name for d in chosen), where, losses=losses, progress=progress)
 
 
 def show(name: str, definitions: Path | None) -> dict[str, Any]:

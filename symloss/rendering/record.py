@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import sympy
+from sympy.logic.boolalg import Boolean
 
 from symloss.language.atoms import Atom
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, lets_of
 from symloss.language.nodes import Access
-from symloss.program.statement import Output, Program
+from symloss.program.statement import Output, Program, Statement
 from symloss.rendering.latex_format import latex, name_latex
 from symloss.rendering.module import ENVIRONMENT
 from symloss.stability.rules import RULES, Step
@@ -61,7 +65,7 @@ def make_record(
         "kinks": _kinks(definition, lifted),
         "claims": [{"claim": c.text, "kind": c.kind} for c in definition.claims],
         "conventions": [{"topic": c.topic, "text": c.text} for c in definition.conventions],
-        "cost": cost,
+        "cost": cost, "source": definition.source,
         "references": [
             {"key": r.key, "bibtex": r.bibtex, "citation": r.citation, "url": r.url} for r in definition.references
         ],
@@ -93,17 +97,72 @@ def _shown(expression: sympy.Expr, program: Program) -> tuple[sympy.Expr, list[t
     return shown, used
 
 
+LONG, WIDE = 18, 30
+"""Operations from which a formula gets names for what it repeats, and from which it is cut into parts."""
+NAMES = ("u", "v", "r", "h", *(f"t_{k}" for k in range(1, 60)))
+
+
+def shortened(lines: dict[str, sympy.Expr]) -> tuple[dict[str, sympy.Expr], list[tuple[str, sympy.Expr]]]:
+    """Return long expressions with names for parts of them, and these; a part uses names that come after its own."""
+    taken = {a.name for e in lines.values() for a in e.atoms(sympy.Symbol, Access)} | set(lines)
+    own, found = set(lines), dict(lines)
+    for name in (n for n in NAMES if n not in taken):
+        part = _part(list(found.values()))
+        if part is None:
+            break
+        found = {n: e.xreplace({part: sympy.Symbol(name, real=True)}) for n, e in found.items()} | {name: part}
+    return {n: found[n] for n in lines}, [(n, e) for n, e in found.items() if n not in own]
+
+
+def _part(lines: list[sympy.Expr]) -> sympy.Expr | None:
+    """Return the part to name next: what repeats most of a long formula, else a large part of one too wide."""
+    if sum(map(sympy.count_ops, lines)) <= LONG:
+        return None
+    nodes = Counter(
+        n for line in lines for n in _readable(line)
+        if isinstance(n, sympy.Expr) and not n.is_number and sympy.count_ops(n) > 2
+    )  # fmt: skip
+    weights = {n: sympy.count_ops(n) * count for n, count in nodes.items() if count > 1 and n not in lines}
+    if not weights:
+        wide = [line for line in lines if sympy.count_ops(line) > WIDE]
+        parts = (n for line in wide for n in _readable(line) if isinstance(n, sympy.Expr))
+        weights = {n: size for n in parts if 5 < (size := sympy.count_ops(n)) <= LONG}
+    return max(weights, key=lambda n: (weights[n], sympy.default_sort_key(n))) if weights else None
+
+
+def _readable(node: sympy.Basic) -> Iterator[sympy.Basic]:
+    """Yield an expression and its parts, without those of reads and of conditions."""
+    yield node
+    if not isinstance(node, Access | Boolean):
+        for argument in node.args:
+            yield from _readable(argument)
+
+
 def _derivative(output: Output, definition: Definition, program: Program) -> dict[str, Any]:
     expression = output.expression
     by_name = {s.name: s for s in program.statements}
-    if isinstance(expression, Access) and expression.name in by_name:
-        expression = by_name[expression.name].body  # a derivative in a parameter: show what is summed over samples
+    sign, inner = expression.as_coeff_Mul()
+    if isinstance(inner, Access) and not inner.slots and inner.name in by_name:
+        summed = by_name[inner.name]  # a derivative in a parameter: show what is summed over samples
+        own = {k: p for k in summed.bound for p in definition.per if p.axis == k.axis}
+        expression = sign * summed.body.xreplace(own)
     shown, used = _shown(expression, program)
+    needed: dict[str, Statement] = {}
+    lines, queue = {"": shown}, [shown]
+    while queue:  # what a formula reads, and what that reads
+        for access in sorted(queue.pop(0).atoms(Access), key=str):
+            statement = by_name.get(access.name)
+            if statement is not None and statement.name not in needed:
+                body, names = _shown(statement.body, program)
+                needed[statement.name], lines[statement.name] = statement, body
+                used += [pair for pair in names if pair not in used]
+                queue.append(body)
+    lines, short = shortened(lines)
+    shown = lines.pop("")
+    used = [*short, *used]
     where = [{"name": name, "latex": f"{name_latex(name)} = {latex(body, definition)}"} for name, body in used]
-    for access in sorted(shown.atoms(Access), key=str):
-        statement = by_name.get(access.name)
-        if statement is not None and not any(w["name"] == statement.name for w in where):
-            where.append({"name": statement.name, "latex": _statement(statement, definition)})
+    for name, statement in needed.items():
+        where.append({"name": name, "latex": _statement(replace(statement, body=lines[name]), definition)})
     target = output.name.partition("_")[2]
     return {
         "wrt": target, "latex": latex(shown, definition), "text": _text(shown), "where": where,
