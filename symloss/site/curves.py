@@ -1,8 +1,9 @@
 """What the pictures of a loss show, as plain numbers, taken from its kernels and its program.
 
-A loss comes in; out comes a mapping that `symloss.site.plots` draws and that pages may carry along. Which picture explains
-a loss follows from the shape of its inputs: numbers give lines, scores give bars, vectors that only have a direction give a
-circle, other vectors a map of the plane; where the program compares all pairs, the matrix and its gradient come beside it.
+A loss comes in; out comes a mapping that `symloss.site.plots` draws and that pages may carry along. Which picture
+explains a loss follows from the shape of its inputs: numbers give lines, scores give bars, vectors that only have a
+direction give a circle, other vectors a map of the plane; where the program compares all pairs, the matrix and its
+gradient come beside it.
 """
 
 from __future__ import annotations
@@ -183,7 +184,9 @@ def _bars(loss: Any, spec: Any) -> dict[str, Any]:
             "input": inputs[a.name], "gradient": loss.gradient(*inputs.values(), **options),
             "hessian": loss.hessian_diagonal(*inputs.values(), **options),
         }  # fmt: skip
-        rows = {k: np.asarray(v, np.float64).reshape(-1, np.shape(v)[-1] if np.ndim(v) > 1 else 1) for k, v in parts.items()}
+        rows = {
+            k: np.asarray(v, np.float64).reshape(-1, np.shape(v)[-1] if np.ndim(v) > 1 else 1) for k, v in parts.items()
+        }
         groups.append({"name": _spoken(a.name)} | {k: [_rounded(r) for r in v] for k, v in rows.items()})
     others = {a.name: np.asarray(inputs[a.name]).tolist() for a in spec.inputs if not a.differentiable}
     told = ", ".join(f"{_spoken(n)} {v[0] if np.ndim(v) == 1 and len(v) == 1 else v}" for n, v in others.items())
@@ -218,7 +221,11 @@ def _optional(spec: Any, name: str) -> bool:
 
 def _gentle(spec: Any) -> Inputs:
     """Return settings under which a picture has slopes one can see: scales and temperatures near those of a cosine."""
-    return {a.name: {"scale": 8.0, "temperature": 0.25}[a.name] for a in spec.parameters if a.name in ("scale", "temperature")}
+    return {
+        a.name: {"scale": 8.0, "temperature": 0.25}[a.name]
+        for a in spec.parameters
+        if a.name in ("scale", "temperature")
+    }
 
 
 def _direction_only(loss: Any, spec: Any, inputs: Inputs) -> bool:
@@ -267,9 +274,7 @@ def _straight(x: float) -> tuple[Array, Array]:
     return np.array([x, 0.0]), np.array([1.0, 0.0])
 
 
-def _turned(
-    loss: Any, spec: Any, inputs: Inputs, path: Callable[[float], tuple[Array, Array]]
-) -> dict[str, Any]:
+def _turned(loss: Any, spec: Any, inputs: Inputs, path: Callable[[float], tuple[Array, Array]]) -> dict[str, Any]:
     """Return value and slope along a path of the first vector, and the Hessian's entry for its first coordinate."""
     round_trip = path is _around
     x = np.linspace(-math.pi, math.pi, ANGLES) if round_trip else np.linspace(-3.0, 3.0, ANGLES)
@@ -309,8 +314,8 @@ def _plane(loss: Any, spec: Any, inputs: Inputs) -> dict[str, Any]:
     one = {n: v[:1] if np.ndim(v) else v for n, v in inputs.items()}
     x = np.linspace(-2.5, 2.5, GRID)
     heights = [[_at(loss, spec, one, {}, np.array([a, b]))[0] for a in x] for b in x]
-    return {"kind": "plane", "groups": _groups(loss, spec, inputs, {}), "x": _rounded(x), "first": _spoken(_first(spec).name),
-            "heights": [_rounded(np.asarray(row)) for row in heights],
+    return {"kind": "plane", "groups": _groups(loss, spec, inputs, {}), "x": _rounded(x),
+            "first": _spoken(_first(spec).name), "heights": [_rounded(np.asarray(row)) for row in heights],
             "marks": [{"name": _spoken(n), "at": _rounded(v[0])} for n, v in one.items()
                       if np.ndim(v) > 1 and n != _first(spec).name]}  # fmt: skip
 

@@ -16,14 +16,22 @@ import numpy as np
 from matplotlib.figure import Figure
 
 THEMES = {
-    "light": {"ink": "#1f2430", "faint": "#d5d9e2", "back": "#ffffff", "lines": ("#2457c5", "#b3401f", "#19794a", "#7a3fa8")},
-    "dark": {"ink": "#d7dae2", "faint": "#3d4350", "back": "#131416", "lines": ("#82aaff", "#ff9e64", "#7fd8a4", "#cba6f7")},
+    "light": {
+        "ink": "#1f2430",
+        "faint": "#d5d9e2",
+        "back": "#ffffff",
+        "lines": ("#2457c5", "#b3401f", "#19794a", "#7a3fa8"),
+    },
+    "dark": {
+        "ink": "#d7dae2",
+        "faint": "#3d4350",
+        "back": "#131416",
+        "lines": ("#82aaff", "#ff9e64", "#7fd8a4", "#cba6f7"),
+    },
 }
 """Colours that can be told apart by everyone and read on their background."""
 PANELS = (("value", "value"), ("gradient", "gradient"), ("hessian", "Hessian"))
 STYLES = ("-", "--", ":", "-.")
-
-
 
 
 def main(source: Path, folder: Path) -> None:
@@ -37,7 +45,11 @@ def main(source: Path, folder: Path) -> None:
     light, dark = THEMES["light"], THEMES["dark"]
     pairs = dict(zip(_colours(light), _colours(dark), strict=True))
     for name, curves in json.loads(source.read_text(encoding="utf-8")).items():
-        drawn = {"": _picture(curves["picture"], light), "-sweep": _panels(curves["sweep"], light), "-small": _small(curves, light)}
+        drawn = {
+            "": _picture(curves["picture"], light),
+            "-sweep": _panels(curves["sweep"], light),
+            "-small": _small(curves, light),
+        }
         for kind, figure in drawn.items():
             path = folder / f"{name}{kind}-light.svg"
             figure.savefig(path, metadata={"Date": None, "Creator": None})
@@ -138,11 +150,20 @@ def _circle(picture: dict[str, Any], colours: dict[str, Any]) -> Figure:
     for n, ring in enumerate(picture["rings"]):
         radius = 1.15 + 0.6 * (np.array(ring["value"]) - lowest) / ((highest - lowest) or 1.0)
         line = colours["ink"] if n == 0 else colours["lines"][3]
-        left.plot(radius * np.cos(turn), radius * np.sin(turn), STYLES[n], color=line, linewidth=1, label=ring["name"] or "loss")
+        left.plot(
+            radius * np.cos(turn),
+            radius * np.sin(turn),
+            STYLES[n],
+            color=line,
+            linewidth=1,
+            label=ring["name"] or "loss",
+        )
     _arrows(left, picture["groups"], colours)
     _bare(left)
     left.set_title(f"loss as the first {picture['first']} turns", color=colours["ink"])
-    left.legend(frameon=False, labelcolor=colours["ink"], fontsize=7, loc="lower center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    left.legend(
+        frameon=False, labelcolor=colours["ink"], fontsize=7, loc="lower center", bbox_to_anchor=(0.5, -0.16), ncols=3
+    )
     matrix = picture["matrix"]
     for axes, key, title in zip(others, ("value", "gradient"), ("similarities", "gradient in them"), strict=True):
         if matrix is None:
@@ -171,7 +192,9 @@ def _plane(picture: dict[str, Any], colours: dict[str, Any]) -> Figure:
         right.plot(*mark["at"], "s^D"[n % 3], color="white", markeredgecolor="black", label=mark["name"])
     right.set_aspect("equal")
     right.set_title(f"loss as the first {picture['first']} moves")
-    right.legend(fontsize=8, loc="upper right", facecolor=colours["back"], edgecolor=colours["faint"], labelcolor=colours["ink"])
+    right.legend(
+        fontsize=8, loc="upper right", facecolor=colours["back"], edgecolor=colours["faint"], labelcolor=colours["ink"]
+    )
     _tinted(right, colours, grid=False)
     bar = figure.colorbar(shown, ax=right, shrink=0.9)
     bar.ax.tick_params(colors=colours["ink"])
