@@ -170,22 +170,24 @@ def test_missing_and_stale_evidence_fail(tmp_path: Path, damage: str) -> None:
 
 
 def test_losses_of_ones_own_get_the_same_site(tmp_path: Path) -> None:
-    """`symloss docs --definitions my --output out` gives the front page, gallery and pages of this project."""
+    """The definition that the guide shows, built as the guide says, gets this project's pages, gallery and book."""
     definitions = tmp_path / "my"
+    definitions.mkdir()
+    guide = (ROOT / "docs" / "define-your-own.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- definition: smooth_quantile -->\n```python\n(.*?)```", guide, re.DOTALL)
+    (definitions / "smooth_quantile.py").write_text(code, encoding="utf-8")
     command = [sys.executable, "-c", "from symloss.cli import main; main()"]
-    new = [*command, "new", "my_huber", "--definitions", str(definitions)]
-    subprocess.run(new, capture_output=True, check=True)
     shared = ["--definitions", str(definitions), "--output", str(tmp_path / "out"), "--quiet"]
     for verb in ("generate", "verify", "docs"):
         done = subprocess.run([*command, verb, *shared], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     html = tmp_path / "out" / "site" / "html"
-    page = (html / "losses" / "my_huber.html").read_text(encoding="utf-8")
-    assert "losses/my_huber.html" in (html / "gallery.html").read_text(encoding="utf-8")
-    assert "losses/huber.html" not in (html / "index.html").read_text(encoding="utf-8")
+    page = (html / "losses" / "smooth_quantile.html").read_text(encoding="utf-8")
+    assert "losses/smooth_quantile.html" in (html / "gallery.html").read_text(encoding="utf-8")
+    assert "losses/focal.html" not in (html / "index.html").read_text(encoding="utf-8")
     assert 'id="certified-values"' in page
     assert "<math" in page
-    assert (html / "_images" / "my_huber-dark.svg").is_file()
+    assert (html / "_images" / "smooth_quantile-dark.svg").is_file()
 
 
 def test_headings_come_in_the_order_of_reading(site: DocsResult) -> None:

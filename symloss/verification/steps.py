@@ -1,7 +1,7 @@
 """Steps of a derivation, one by one: both sides of a rule, a partial derivative beside a difference quotient.
 
-Expressions of the compiler come in; numbers of 60 digits at random points say whether a step holds. One that does not is
-an error, so that no page shows it.
+Expressions of the compiler come in; numbers of 60 digits at random points say whether a step holds. One that does not
+is an error, so that no page shows it.
 """
 
 from __future__ import annotations
