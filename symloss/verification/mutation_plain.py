@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symloss.rendering.primitives import _sum_of_16, _sum_of_128
 from symloss.verification.mutation_sites import STEP, Site, sites
 
 BUDGET = 200_000
@@ -93,13 +92,21 @@ class Plain:
 FILE = "<plain>"
 
 
+def _halved(numbers: Any) -> Any:
+    """Return a sum by adding halves of what there is, as vectors are added."""
+    while len(numbers) > 1:
+        numbers = numbers[: len(numbers) // 2] + numbers[len(numbers) // 2 :]
+    return numbers[0]
+
+
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_exp": (math.exp, np.exp), "_raised_decay": (lambda x: math.exp(64 * math.log(2) - abs(x)), None),
     "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
     "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
     "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
     "_choose": (lambda condition, a, b: a if condition else b, None),
-    "_sum_of_128": (_sum_of_128, None), "_sum_of_16": (_sum_of_16, None),
+    "_sum_of_128": (lambda block, k: _halved(block[int(k) : int(k) + 128]), None),
+    "_sum_of_16": (lambda block, k: _halved(block[int(k) : int(k) + 16]), None),
 }  # fmt: skip
 """What stands in for functions made of polynomials and for what LLVM is asked for by name."""
 
