@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sympy
 
 from symloss.language.axes import Index
+from symloss.language.nodes import Access
 
 START = sympy.Symbol("start", integer=True)
 """The first row of a block."""
@@ -36,11 +37,15 @@ class Finish:
     """A compensated sum after its loop: what rounding took is added back."""
 
     name: str
+    op: str = "compensated"
 
 
 @dataclass(frozen=True)
 class Update:
-    """One step of a reduction: `sum`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`."""
+    """One step of a reduction: `sum`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
+
+    `lanes` adds to the sum of a strip, `larger` is a maximum without a branch.
+    """
 
     name: str
     op: str
@@ -80,6 +85,18 @@ class Loop:
 
 
 @dataclass(frozen=True)
+class Strips:
+    """A loop over an axis by strips; `sums` are what is added up in lanes, and how strips go into the sum.
+
+    A ``"whole"`` sum is that of this loop alone, to others their op says how numbers are added.
+    """
+
+    index: Index
+    body: tuple[Node, ...]
+    sums: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Blocks:
     """A loop over blocks of rows; `inside` are the axes that each row has many of in a product."""
 
@@ -113,7 +130,7 @@ class Extreme:
 
     name: str
     place: str
-    row: str
+    row: Access
     axis: str
 
 
@@ -176,7 +193,7 @@ class Skip:
 
 
 Node = (
-    Assign | Begin | Finish | Update | Store | Buffer | Loop | Blocks | Chunks | Total | Extreme | Doubt | When
+    Assign | Begin | Finish | Update | Store | Buffer | Loop | Strips | Blocks | Chunks | Total | Extreme | Doubt | When
     | Multiply | Columns | Skip
 )  # fmt: skip
 

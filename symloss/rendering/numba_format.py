@@ -35,6 +35,7 @@ from symloss.lowering.nodes import (
     Node,
     Skip,
     Store,
+    Strips,
     Total,
     Update,
     When,
@@ -216,6 +217,8 @@ _KINDS = {FLOAT64: "", FLOAT32: ", f32"}
 ROWS = 256
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
+STRIPS = {FLOAT64: 64, FLOAT32: 512}
+"""Numbers of a strip: in float64 the sum of strips is compensated, and loses less than a strip does."""
 
 NEAR = 2.0**-16
 """The part of its terms' size below which a sum is computed again where the result is float32: 1/4 for float64."""
@@ -281,6 +284,9 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines.append(f"{pad}{node.name} = {printer.doprint(node.expression)}{comment}")
             case Begin():
                 operation, _, masked = node.op.partition("_")
+                if operation == "whole":
+                    lines += _whole_start(node.name, printer, pad)
+                    continue
                 searched = operation in ("argmax", "argmin")
                 start = "-1" if searched and masked else _STARTS[operation]
                 narrow = operation in ("max", "min") and printer.real is not FLOAT64
@@ -300,6 +306,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 if node.block and _mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
+            case Strips():
+                lines += _strips(node, printer, depth)
             case Blocks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(0, {axis}, block):")
@@ -313,11 +321,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Total():
                 lines.append(f"{pad}{_total(node, printer)}")
             case Extreme():
-                lines.append(f"{pad}{node.name} = _largest({node.row}, {node.axis})")
-                printer.used.add("_largest")
-                if node.place:
-                    lines.append(f"{pad}{node.place} = _place_of({node.name}, {node.row}, {node.axis})")
-                    printer.used.add("_place_of")
+                lines += _extreme(node, printer, pad)
             case Doubt():
                 cases = " | ".join(map(printer.doprint, node.conditions))
                 lines.append(f"{pad}{node.block}[{ROW}] = {cases}")
@@ -335,8 +339,11 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 known = f"{node.peak}, {node.winner}, {node.rest}"
                 lines.append(f"{pad}_update_columns({node.block}[: stop - start], start, {known})")
                 printer.used.add("_update_columns")
+            case Finish(op="whole") if printer.real is not FLOAT64:
+                lines.append(f"{pad}{node.name} = f32({node.name}_sum)")
             case Finish():
-                lines.append(f"{pad}{node.name} = _completed({node.name}, {node.name}_lost)")
+                own = f"{node.name}_sum" if node.op == "whole" else node.name
+                lines.append(f"{pad}{node.name} = _completed({own}, {node.name}_lost)")
                 printer.used.add("_completed")
             case Update():
                 lines += _update(node, printer, pad)
@@ -346,6 +353,44 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines.append(f"{pad}if {printer.condition(node.condition)}:")
                 lines += _lines(node.zeros, printer, depth + 1)
                 lines.append(f"{pad}    continue")
+    return lines
+
+
+def _whole_start(name: str, printer: NumbaPrinter, pad: str) -> list[str]:
+    """Return the lines that a sum of one loop starts with: float32 strips lose nothing in a float64 sum."""
+    return [f"{pad}{name}_sum = 0.0", *([f"{pad}{name}_lost = 0.0"] if printer.real is FLOAT64 else [])]
+
+
+def _strips(node: Strips, printer: NumbaPrinter, depth: int) -> list[str]:
+    """Return a loop by strips; its indices have no sign, so that none could count from the end."""
+    pad, axis, index = "    " * depth, node.index.axis.name, node.index.name
+    size = f"np.uint64({STRIPS[printer.real]})"
+    lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), {size}):"]
+    lines += [f"{pad}    {name}_part = {printer.doprint(sympy.S.Zero)}" for name, _ in node.sums]
+    lines.append(f"{pad}    for {index} in range(strip, min(strip + {size}, np.uint64({axis}))):")
+    lines += _lines(node.body, printer, depth + 2)
+    for name, op in node.sums:
+        own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
+        if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
+            printer.used.add("_plus")
+            lines.append(f"{pad}    {own}, {lost} = _plus({own}, {lost}, {name}_part)")
+        else:
+            lines.append(f"{pad}    {own} += {name}_part")
+    return lines
+
+
+def _extreme(node: Extreme, printer: NumbaPrinter, pad: str) -> list[str]:
+    """Return the search for the largest of a row, and for its place."""
+    slots = ", ".join(map(printer.doprint, node.row.slots))
+    row = f"{node.row.name}[{slots}]" if slots else node.row.name
+    found = f"_largest({row}, {node.axis})"
+    printer.used.add("_largest")
+    if node.row.name in printer.loads:
+        found = printer.doprint(sympy.Symbol(f"np.float64({found})"))
+    lines = [f"{pad}{node.name} = {found}"]
+    if node.place:
+        lines.append(f"{pad}{node.place} = _place_of({node.name}, {row}, {node.axis})")
+        printer.used.add("_place_of")
     return lines
 
 
@@ -400,6 +445,12 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
         case "compensated":
             lines.append(f"{pad}{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {value})")
             printer.used.add("_plus")
+        case "lanes":
+            lines.append(f"{pad}{node.name}_part = _add_in_lanes({node.name}_part, {value})")
+            printer.used.add("_add_in_lanes")
+        case "larger":
+            lines.append(f"{pad}{node.name} = _larger({node.name}, {value})")
+            printer.used.add("_larger")
         case "max" | "min":
             relation = ">" if node.op == "max" else "<"
             lines.append(f"{pad}if {value} {relation} {node.name} or {value} != {value}:")

@@ -51,7 +51,7 @@ def _block_sum(block: Any, count: int) -> float:
 
 def _largest(row: Any, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -math.inf
+    most = row.dtype.type(-math.inf)
     for k in range(count):
         most = _larger(most, row[k])
     return most
