@@ -29,8 +29,9 @@ from symloss.program.statement import Program, accesses
 from symloss.stability.expansion import expand_atoms
 
 WEIGHTED = Flag("weighted")
-RESERVED = frozenset(("np", "math", "njit", "weighted", "wanted", "start", "stop", "block", "row", "strip", "doubtful",
-                      "near"))
+RESERVED = frozenset(
+    ("np", "math", "njit", "weighted", "wanted", "start", "stop", "block", "row", "strip", "doubtful", "near")
+)
 """Names that kernels use for themselves."""
 
 
