@@ -67,6 +67,7 @@ def render_module(
         narrow=real is not FLOAT64,
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, products=GEMM if "_multiply" in used else "",
+        typed=any("types." in text for text in (*carried, GEMM if "_multiply" in used else "")),
         intrinsics=any(text.startswith("@intrinsic") for text in carried),
     )  # fmt: skip
 
@@ -87,8 +88,9 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
     case = ", ".join(f"{name} = {value}" for name, value in definition.choice) if definition.suffix else ""
     for kernel in kernels:
         lines, primitives, careful = format_kernel(
-            kernel, loads, extents_of(definition), definition.differentiable[0].name, real, scalars
-        )
+            kernel, loads, extents_of(definition), definition.differentiable[0].name, real, scalars,
+            flat=definition.elementwise,
+        )  # fmt: skip
         used |= primitives
         recipes |= careful
         summary = kernel.summary[0].upper() + kernel.summary[1:] + (f" ({case})" if case else "")

@@ -68,10 +68,11 @@ class NumbaPrinter(StrPrinter):
 
     printmethod = "_symloss_numba"  # the nodes' own text forms are for readers, not for kernels
 
-    def __init__(self, loads: frozenset[str], real: Format) -> None:
+    def __init__(self, loads: frozenset[str], real: Format, *, flat: bool = False) -> None:
         super().__init__({"order": "none"})
         self.loads = loads
         self.real = real
+        self.flat = flat  # no branches: what is in a loop becomes vector instructions
         self.used: set[str] = set()
         self.recipes: set[Recipe] = set()
 
@@ -180,30 +181,48 @@ class NumbaPrinter(StrPrinter):
         return f"{call}({', '.join(self._print(a) for a in node.args)})"
 
     def _print_Piecewise(self, node: sympy.Piecewise) -> str:
-        text, ordered = "", []
-        for value, condition in node.args:
-            if condition is sympy.true:
-                text += self.parenthesize(value, PRECEDENCE["Atom"], strict=True)
-                break
-            text += f"{self.parenthesize(value, PRECEDENCE['Atom'])} if {self.condition(condition)} else "
-            if isinstance(condition, sympy.Eq) and not condition.lhs.is_integer:
-                same = next(a for a in condition.args if not a.is_number)
-                ordered.append(f"{self._print(same)} == {self._print(same)}")  # a NaN takes no case
-            if type(condition) in _REVERSED:
-                left, right = condition.args
-                ordered.append(f"{self._print(left)} {_REVERSED[type(condition)]} {self._print(right)}")
+        *cases, (last, _) = node.args
+        ordered = [text for _, condition in cases for text in self._ordered(condition)]
+        if self.flat and not any(a.name == "sample_weights" for a in node.atoms(Access)):  # which may be empty
+            self.used.add("_choose")
+            text = self._print(last)
+            if ordered:
+                text = f"_choose({' & '.join(f'({o})' for o in ordered)}, {text}, np.nan)"
+            for value, condition in reversed(cases):
+                text = f"_choose({self.condition(condition)}, {self._print(value)}, {text})"
+            return text
+        text = "".join(
+            f"{self.parenthesize(value, PRECEDENCE['Atom'])} if {self.condition(condition)} else "
+            for value, condition in cases
+        )
+        text += self.parenthesize(last, PRECEDENCE["Atom"], strict=True)
         return f"({text} if {' and '.join(ordered)} else np.nan)" if ordered else f"({text})"
+
+    def _ordered(self, condition: sympy.Basic) -> list[str]:
+        """Return what holds where a condition does not, unless a number is NaN, which takes no case."""
+        found = []
+        if isinstance(condition, sympy.Eq) and not condition.lhs.is_integer:
+            same = next(a for a in condition.args if not a.is_number)
+            found.append(f"{self._print(same)} == {self._print(same)}")
+        if type(condition) in _REVERSED:
+            left, right = condition.args
+            found.append(f"{self._print(left)} {_REVERSED[type(condition)]} {self._print(right)}")
+        return found
 
     def condition(self, node: sympy.Basic) -> str:
         """Return a condition as source."""
         match node:
             case sympy.And() | sympy.Or():
                 parts = sorted((self.condition(a) for a in node.args), key=lambda t: (len(t), t))
-                return "(" + (" and " if isinstance(node, sympy.And) else " or ").join(parts) + ")"
+                words = (" and ", " or ")
+                if self.flat:
+                    words, parts = (" & ", " | "), [f"({part})" for part in parts]
+                return "(" + words[isinstance(node, sympy.Or)].join(parts) + ")"
             case sympy.Not():
                 return f"not {self.condition(node.args[0])}"
             case sympy.core.relational.Relational():
-                left, right = (self._integer(a) for a in node.args)
+                written = self._print if self.flat else self._integer  # beside an integer, float32 is made float64
+                left, right = (written(a) for a in node.args)
                 return f"{left} {node.rel_op} {right}"
             case _:
                 return str(node)
@@ -227,8 +246,9 @@ CHUNK = 1024
 
 
 def format_kernel(
-    kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str, real: Format, scalars: frozenset[str]
-) -> tuple[list[str], set[str], set[Recipe]]:
+    kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str, real: Format, scalars: frozenset[str],
+    *, flat: bool = False,
+) -> tuple[list[str], set[str], set[Recipe]]:  # fmt: skip
     """Return the body of a kernel as source lines, and the primitives and recipes it calls.
 
     Parameters
@@ -245,17 +265,20 @@ def format_kernel(
         The arithmetic.
     scalars : frozenset of str
         Arguments that are numbers.
+    flat : bool
+        Whether it has no loop but those over elements.
     """
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
-    printer = NumbaPrinter(loads | narrow, real)
+    printer = NumbaPrinter(loads | narrow, real, flat=flat)
     body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(kernel.body, printer, 0)]
     blocks = [node for node in kernel.body if isinstance(node, Blocks)]
     if blocks:
         inside = " * ".join(blocks[0].inside)
         size = f"max(1, {ROWS} // max(1, {inside}))" if inside else str(ROWS)
         body.insert(0, f"block = max(1, min({size}, {blocks[0].index.axis.name}))")
-    if any(isinstance(node, Chunks) for node in kernel.body):  # no sign, so that no index could count from the end
+    if flat:  # no sign, so that no index could count from the end
         extents = {axis: f"np.uint64({source})" for axis, source in extents.items()}
+    if any(isinstance(node, Chunks) for node in kernel.body):
         body.insert(0, f"block = np.uint64({CHUNK})")
     text = "\n".join(body)
     head = [f"{axis} = {source}" for axis, source in extents.items() if _mentions(text, axis)]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
-from symloss.runtime.quick import Quick, can_be_quick
+from symloss.runtime.quick import Quick, Ways, can_be_quick
 from symloss.runtime.spec import ArgumentSpec, Spec, read_spec
 from symloss.runtime.validation import is_bounded, scalar_parameter
 
@@ -178,7 +178,8 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
     bounded = tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain))
     if can_be_quick(spec) and not required and (not bounded or "outside" in kernels):
         settled = partial(checked_scalars, spec, slots, tuple(defaults))
-        quick = Quick({F64: kernels, F32: narrow}, len(spec.inputs), unwanted, unweighted, tuple(defaults), settled)
+        ways = (Ways(k, unweighted[t], unwanted[t]) for k, t in ((narrow, F32), (kernels, F64)))
+        quick = Quick(*ways, len(spec.inputs), bool(bounded), tuple(defaults), settled)
     return Plan(
         spec=spec,
         module=module,
