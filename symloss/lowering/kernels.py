@@ -30,7 +30,23 @@ from symloss.stability.expansion import expand_atoms
 
 WEIGHTED = Flag("weighted")
 RESERVED = frozenset(
-    ("np", "math", "njit", "weighted", "wanted", "start", "stop", "block", "row", "strip", "doubtful", "near")
+    (
+        "np",
+        "math",
+        "njit",
+        "weighted",
+        "wanted",
+        "start",
+        "stop",
+        "block",
+        "row",
+        "strip",
+        "strips",
+        "place",
+        "length",
+        "doubtful",
+        "near",
+    )
 )
 """Names that kernels use for themselves."""
 

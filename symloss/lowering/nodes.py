@@ -13,6 +13,10 @@ START = sympy.Symbol("start", integer=True)
 """The first row of a block."""
 ROW = sympy.Symbol("row", integer=True)
 """The place of a row in its block."""
+PLACE = sympy.Symbol("place", integer=True)
+"""The place of a number in its strip."""
+LENGTH = 512
+"""Numbers of a strip: a few strips stay in the nearest cache."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Finish:
 class Update:
     """One step of a reduction: `sum`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
 
-    `lanes` adds to the sum of a strip, `larger` is a maximum without a branch.
+    `larger` is a maximum without a branch.
     """
 
     name: str
@@ -86,7 +90,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class Strips:
-    """A loop over an axis by strips; `sums` are what is added up in lanes, and how strips go into the sum.
+    """A loop over an axis by strips; `sums` are what is added up of each, and how that goes into the sum.
 
     A ``"whole"`` sum is that of this loop alone, to others their op says how numbers are added.
     """

@@ -1,8 +1,9 @@
 """Rows: reductions along a row, cut so that each part of them becomes vector instructions.
 
-A loop that adds up carries a number from turn to turn, which no vector instruction does unless the order of the sum is
-free. It is free within a strip of the row: what a strip adds up in lanes goes into a sum that is kept with care. The
-largest number of a row is looked for in lanes too; its place only where it is wanted.
+A loop that adds up carries a number from turn to turn, which no vector instruction does. What is added up is written
+to a strip of memory that stays in the nearest cache, and added up from there in lanes, by one function, so that every
+kernel adds in the same order. The largest number of a row is looked for in lanes too; its place only where it is
+wanted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from symloss.language.axes import Index
 from symloss.language.nodes import Access, LabelAccess
 from symloss.lowering.names import fresh_name
 from symloss.lowering.nodes import (
+    LENGTH,
+    PLACE,
     Assign,
     Begin,
     Blocks,
@@ -29,13 +32,16 @@ from symloss.lowering.nodes import (
 )
 
 SUMS = ("sum", "compensated")
+STRIP = "strips"
+"""The memory that strips of what is added up are written to."""
 
 
 @dataclass
 class _Rows:
-    """The buffers made so far, and the names in use."""
+    """The buffers made so far, how many sums share a loop, and the names in use."""
 
     taken: set[str]
+    sums: int = 0
     buffers: list[Buffer] = field(default_factory=list)
 
     def buffer(self, base: str, index: Index) -> str:
@@ -98,8 +104,9 @@ class _Rows:
                     if kind == "whole":
                         swaps[node.name] = (Begin(node.name, kind),)
                         after.append(Finish(node.name, kind))
-                    body.append(replace(node, op="lanes", expression=_where(node), where=sympy.true))
+                    body.append(Store(STRIP, (sympy.Integer(len(sums) - 1), PLACE), _where(node)))
         loop, last = _one_apart(replace(loop, body=_used(body)))
+        self.sums = max(self.sums, len(sums))
         if not loop.body:
             return [*after, *last]
         return [Strips(loop.index, loop.body, tuple(sums)) if sums else loop, *after, *last]
@@ -205,4 +212,5 @@ def by_rows(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
     """
     rows = _Rows(taken)
     found = rows.walk(nodes)
-    return (*rows.buffers, *found)
+    strips = (Buffer(STRIP, (str(rows.sums), str(LENGTH))),) if rows.sums else ()
+    return (*rows.buffers, *strips, *found)

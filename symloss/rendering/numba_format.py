@@ -18,6 +18,8 @@ from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
 from symloss.lowering.nodes import (
+    LENGTH,
+    PLACE,
     ROW,
     Assign,
     Begin,
@@ -236,9 +238,6 @@ _KINDS = {FLOAT64: "", FLOAT32: ", f32"}
 ROWS = 256
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
-STRIPS = {FLOAT64: 64, FLOAT32: 512}
-"""Numbers of a strip: in float64 the sum of strips is compensated, and loses less than a strip does."""
-
 NEAR = 2.0**-16
 """The part of its terms' size below which a sum is computed again where the result is float32: 1/4 for float64."""
 CHUNK = 1024
@@ -387,18 +386,20 @@ def _whole_start(name: str, printer: NumbaPrinter, pad: str) -> list[str]:
 def _strips(node: Strips, printer: NumbaPrinter, depth: int) -> list[str]:
     """Return a loop by strips; its indices have no sign, so that none could count from the end."""
     pad, axis, index = "    " * depth, node.index.axis.name, node.index.name
-    size = f"np.uint64({STRIPS[printer.real]})"
-    lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), {size}):"]
-    lines += [f"{pad}    {name}_part = {printer.doprint(sympy.S.Zero)}" for name, _ in node.sums]
-    lines.append(f"{pad}    for {index} in range(strip, min(strip + {size}, np.uint64({axis}))):")
+    lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):"]
+    lines.append(f"{pad}    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)")
+    lines.append(f"{pad}    for {PLACE} in range(length):")
+    lines.append(f"{pad}        {index} = strip + {PLACE}")
     lines += _lines(node.body, printer, depth + 2)
-    for name, op in node.sums:
+    printer.used.add("_block_sum")
+    for number, (name, op) in enumerate(node.sums):
         own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
+        added = f"_block_sum(strips[{number}], length)"
         if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
             printer.used.add("_plus")
-            lines.append(f"{pad}    {own}, {lost} = _plus({own}, {lost}, {name}_part)")
+            lines.append(f"{pad}    {own}, {lost} = _plus({own}, {lost}, {added})")
         else:
-            lines.append(f"{pad}    {own} += {name}_part")
+            lines.append(f"{pad}    {own} += {added}")
     return lines
 
 
@@ -468,9 +469,6 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
         case "compensated":
             lines.append(f"{pad}{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {value})")
             printer.used.add("_plus")
-        case "lanes":
-            lines.append(f"{pad}{node.name}_part = _add_in_lanes({node.name}_part, {value})")
-            printer.used.add("_add_in_lanes")
         case "larger":
             lines.append(f"{pad}{node.name} = _larger({node.name}, {value})")
             printer.used.add("_larger")
