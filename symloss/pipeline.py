@@ -253,9 +253,16 @@ def verify(
     if full or len(jobs) < 4:  # sweeps show their own progress; processes take longer to start
         found = (_verify_one(*job, progress=progress) for job in jobs)
         return tuple(_reported(found, chosen, progress))
+    return tuple(_reported(_verified_together(jobs, output or OWN_OUTPUT), chosen, progress))
+
+
+def _verified_together(jobs: Sequence[tuple[Any, ...]], folder: Path) -> Iterator[Verdict]:
+    """Yield the verdicts in order; what takes longest to compile begins first, so that no core waits for it."""
+    longest = sorted(jobs, key=lambda job: -(folder / f"{job[0]}.py").stat().st_size)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        return tuple(_reported(pool.map(_verify_one, *zip(*jobs, strict=True)), chosen, progress))
+        running = {job[0]: pool.submit(_verify_one, *job) for job in longest}
+        yield from (running[job[0]].result() for job in jobs)
 
 
 def _reported(found: Iterable[Verdict], chosen: Sequence[Definition], progress: Progress) -> Iterator[Verdict]:
