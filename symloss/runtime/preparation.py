@@ -11,7 +11,7 @@ import numpy as np
 from symloss.runtime import arrays as layout
 from symloss.runtime.arrays import F32, F64, I64, Array
 from symloss.runtime.plan import Plan, checked_scalars
-from symloss.runtime.threads import GRAIN
+from symloss.runtime.threads import GRAIN, ROW_GRAIN
 from symloss.runtime.validation import check_domain, check_labels, check_weights, tensor_parameter
 
 Shape = tuple[int, ...]
@@ -154,7 +154,7 @@ def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array |
     sample_shape = tuple([sizes[axis] for axis in spec.sample_axes])
     rows = sample_shape[0] if sample_shape else 1
     largest = max([a.size for a in inputs])
-    step = max(1, GRAIN * rows // max(1, largest)) if spec.separable else max(1, rows)
+    step = max(1, ROW_GRAIN * rows // max(1, largest)) if spec.separable else max(1, rows)
     if weight is not None and weight.shape != sample_shape and weight.ndim:
         expected = ", ".join(f"{axis}={sizes[axis]}" for axis in spec.sample_axes)
         message = f"{spec.name}: sample_weight must have shape ({expected}), got {weight.shape}"

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symloss.runtime.arrays import F64, I64, Array, contiguous, match_axes, real_array
+from symloss.runtime.arrays import F32, F64, I64, Array, contiguous, match_axes, real_array
+from symloss.runtime.bounds import all_between
 from symloss.runtime.spec import ArgumentSpec, Spec
-from symloss.runtime.threads import GRAIN, run_all
+from symloss.runtime.threads import GRAIN, ROW_GRAIN, run_all
 
 REDUCTIONS = ("none", "sum", "mean")
 
@@ -81,8 +82,8 @@ def check_domain(spec: Spec, name: str, values: Array, domain: Mapping[str, Any]
         good = _all_inside(values, domain)
     else:
         line = values.reshape(-1)
-        blocks = -(-size // GRAIN)
-        good = all(run_all(lambda k: _all_inside(line[k * GRAIN : (k + 1) * GRAIN], domain), blocks))
+        fits = all_between if domain["kind"] == "interval" and values.dtype in (F32, F64) else _all_inside
+        good = all(run_all(lambda k: fits(line[k * ROW_GRAIN : (k + 1) * ROW_GRAIN], domain), -(-size // ROW_GRAIN)))
     if good:
         return
     known = inside(values, domain)  # again, since a NaN is not outside
