@@ -142,7 +142,7 @@ def rules_digest() -> str:
 def render(derived: Derived) -> dict[str, str]:
     """Return the generated files of one loss by their path in the output folder."""
     definition, name = derived.definition, derived.definition.name
-    costs = {k.name: str(cost(k)) for k in derived.kernels}
+    costs = {k.name: str(cost(k)) for k in derived.kernels if not k.name.endswith("_few")}
     record = make_record(definition, derived.program, derived.lifted, derived.trace, costs, derived.digest)
     everything = (derived, *derived.variants)
     variants = tuple((d.definition, d.kernels) for d in everything)

@@ -23,6 +23,7 @@ from symloss.lowering.nodes import (
     ROW,
     Assign,
     Begin,
+    Beside,
     Blocks,
     Buffer,
     Chunks,
@@ -31,10 +32,13 @@ from symloss.lowering.nodes import (
     Extreme,
     Finish,
     Kernel,
+    Lane,
+    Lanes,
     Loop,
     Matrix,
     Multiply,
     Node,
+    Side,
     Skip,
     Store,
     Strips,
@@ -42,6 +46,7 @@ from symloss.lowering.nodes import (
     Update,
     When,
 )
+from symloss.rendering.lane_format import lane_lines
 from symloss.rendering.primitives import narrowed
 from symloss.stability.careful import Recipe
 
@@ -330,6 +335,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines += inner
             case Strips():
                 lines += _strips(node, printer, depth)
+            case Lanes() | Side() | Beside() | Lane():
+                lines += lane_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 1))
             case Blocks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(0, {axis}, block):")
