@@ -31,6 +31,7 @@ from symloss.lowering.nodes import (
     Update,
 )
 from symloss.lowering.reductions import exp_difference
+from symloss.lowering.rows import special_entry
 
 COUNTED = "counted"
 """Whether a row counts: 1 or 0."""
@@ -197,11 +198,18 @@ def _along(loop: Loop, block: _Block) -> Iterator[Node]:
     own = frozenset(n.name for n in loop.body if isinstance(n, Assign))
     found: list[Node] = []
     late: list[Node] = []
+    single: list[Node] = []
     for node in loop.body:
         match node:
             case Assign():
                 found.append(replace(node, expression=block.read(node.expression, own, loop.index)))
             case Store():
+                apart = None if node.array in block.buffers else special_entry(node, loop.index)
+                if apart is not None and not {s.name for s in apart[0].free_symbols} & own:
+                    special, at, usual = apart
+                    slots = tuple(block.read(at, frozenset()) if s == loop.index else s for s in node.slots)
+                    single.append(replace(node, slots=slots, expression=block.read(special, frozenset())))
+                    node = replace(node, expression=usual)
                 expression = block.read(node.expression, own, loop.index)
                 slots = (*node.slots, ROW) if node.array in block.buffers else node.slots
                 found.append(replace(node, slots=slots, expression=expression))
@@ -222,6 +230,8 @@ def _along(loop: Loop, block: _Block) -> Iterator[Node]:
                     part = sympy.Piecewise((part, node.where), (sympy.S.Zero, True), evaluate=False)
                 found.append(Lane(block.kept[node.name], "add", sympy.true, block.read(part, own, loop.index)))
     yield Loop(loop.index, (Side(block.index, (*found, *late)),))
+    if single:
+        yield Side(block.index, tuple(single))
 
 
 def _sides(nodes: list[Node], block: _Block, *, counted: bool) -> Iterator[Node]:
