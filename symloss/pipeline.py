@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
 from symloss.rendering.jax_module import render_jax
 from symloss.rendering.module import render_module
-from symloss.rendering.record import make_record, render_tex
+from symloss.rendering.record import Derivation, make_record, render_tex
 from symloss.rendering.scaffold import scaffold
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
@@ -63,6 +64,8 @@ from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, w
 from symloss.verification.exhaustive import can_sweep, sweep
 from symloss.verification.mutation import SAMPLED, mutate_source
 from symloss.verification.peers import kept, measure
+from symloss.verification.steps import rule_holds, slope_holds
+from symloss.verification.values import certified
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN_OUTPUT, OWN_SITE = ROOT / "generated", ROOT / "docs" / "_build"
@@ -90,6 +93,7 @@ class Derived:
     arrays: tuple[Program, Program]
     trace: tuple[Step, ...]
     digest: str
+    lifting: int
     variants: tuple[Derived, ...] = ()
 
 
@@ -123,7 +127,9 @@ def derive(definition: Definition) -> Derived:
     arrays = plain, whole_quotients(definition, centred(sloped))
     variants = tuple(map(derive, definition.variants))
     digest = digest_of(definition)
-    return Derived(definition, lifted.program, folded.program, kernels, fast, arrays, trace, digest, variants)
+    return Derived(
+        definition, lifted.program, folded.program, kernels, fast, arrays, trace, digest, len(lifted.trace), variants
+    )
 
 
 def digest_of(definition: Definition) -> str:
@@ -143,7 +149,14 @@ def render(derived: Derived) -> dict[str, str]:
     """Return the generated files of one loss by their path in the output folder."""
     definition, name = derived.definition, derived.definition.name
     costs = {k.name: str(cost(k)) for k in derived.kernels if not k.name.endswith("_few")}
-    record = make_record(definition, derived.program, derived.lifted, derived.trace, costs, derived.digest)
+    weights = frozenset(s.name for s in derived.program.statements if s.op == "softmax")
+    steps = Derivation(
+        derived.lifted, derived.trace, derived.lifting,
+        lambda before, after: rule_holds(definition, before, after, weights),
+        lambda line, read, partial: slope_holds(definition, line, read, partial, weights),
+    )  # fmt: skip
+    record = make_record(definition, derived.program, steps, costs, derived.digest)
+    record["values"] = certified(definition)
     everything = (derived, *derived.variants)
     variants = tuple((d.definition, d.kernels) for d in everything)
     fast = tuple((d.definition, d.fast) for d in everything)
@@ -325,7 +338,8 @@ def docs(definitions: Path | None, output: Path | None, site: Path | None, *, pr
             message = f"{definition.name}: {why}; run symloss verify {definition.name}"
             raise StaleOutput(message)
     where = site or (OWN_SITE if output is None else folder / "site")
-    return build_site(folder, tuple(d.name for d in chosen), where, progress=progress)
+    losses = partial(load, package=None if output is None else folder)
+    return build_site(folder, tuple(d.name for d in chosen), where, losses=losses, progress=progress)
 
 
 def show(name: str, definitions: Path | None) -> dict[str, Any]:

@@ -243,8 +243,8 @@ _KINDS = {FLOAT64: "", FLOAT32: ", f32"}
 ROWS = 256
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
-NEAR = 2.0**-16
-"""The part of its terms' size below which a sum is computed again where the result is float32: 1/4 for float64."""
+NEAR, NEAR_WIDE = 2.0**-16, 0.375
+"""The part of its terms' size below which a sum is computed again where the result is float32; for float64."""
 CHUNK = 1024
 """Elements of a chunk: a few blocks of so many numbers stay in the nearest cache."""
 
@@ -291,7 +291,7 @@ def format_kernel(
     if real is not FLOAT64:
         head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and _mentions(text, name)]
     if _mentions(text, "near"):
-        head.append(f"near = 0.25 if {like}.itemsize == 8 else {NEAR}")
+        head.append(f"near = {NEAR_WIDE} if {like}.itemsize == 8 else {NEAR}")
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []
