@@ -16,7 +16,7 @@ from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
 from symloss.language.domains import Domain, Interval, OneOf, is_bounded
 from symloss.language.nodes import Access, Flag, given_flag
-from symloss.lowering.chunks import by_chunks
+from symloss.lowering.chunks import by_chunks, in_lanes
 from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
 from symloss.lowering.lanes import by_lanes
@@ -387,7 +387,7 @@ def _outside(definition: Definition, bounded: list[Argument]) -> Kernel:
     items = [Item("total", "sum", (), per, sympy.Piecewise((sympy.S.Zero, inside), (sympy.S.One, True)))]
     plan = Plan("outside", "how many elements have an input outside its domain, or NaN", (), derivative=False)
     naming = _naming(definition, Program((), ()), plan, items)
-    nodes = by_chunks(name_scalars(schedule(tuple(items), sympy.true, per[0]), *naming), naming[-1])
+    nodes = in_lanes(name_scalars(schedule(tuple(items), sympy.true, per[0]), *naming))
     return Kernel(plan.name, tuple(a.name for a in definition.inputs), nodes, "total", plan.summary)
 
 

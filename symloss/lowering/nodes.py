@@ -48,7 +48,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Update:
-    """One step of a reduction: `sum`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
+    """One step of a reduction: `sum`, `lanes`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
 
     `larger` is a maximum without a branch.
     """

@@ -191,8 +191,8 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
     bounded = tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain))
     if can_be_quick(spec) and not required and (not bounded or "outside" in kernels):
         settled = partial(checked_scalars, spec, slots, tuple(defaults))
-        ways = (Ways(k, unweighted[t], unwanted[t]) for k, t in ((narrow, F32), (kernels, F64)))
-        quick = Quick(*ways, len(spec.inputs), bool(bounded), tuple(defaults), settled)
+        wide, slim = (Ways(k, unweighted[t], unwanted[t]) for k, t in ((kernels, F64), (narrow, F32)))
+        quick = Quick(slim, wide, len(spec.inputs), bool(bounded), tuple(defaults), spec.grain, settled)
     return Plan(
         spec=spec,
         module=module,

@@ -20,8 +20,6 @@ Result = TypeVar("Result")
 
 GRAIN = 32768
 """Elements that one task takes. Fixed, so that partial sums do not depend on the number of threads."""
-ROW_GRAIN = 4 * GRAIN
-"""Numbers that one task takes where samples are rows of them: there is less to do for each."""
 
 
 @dataclass

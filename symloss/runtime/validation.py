@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from symloss.runtime.arrays import F32, F64, I64, Array, contiguous, match_axes, real_array
 from symloss.runtime.bounds import all_between
 from symloss.runtime.spec import ArgumentSpec, Spec
-from symloss.runtime.threads import GRAIN, ROW_GRAIN, run_all
+from symloss.runtime.threads import GRAIN, run_all
 
 REDUCTIONS = ("none", "sum", "mean")
 
+CHECKED = 4 * GRAIN
+"""Numbers that one task compares with bounds."""
 _INTEGERS = np.iinfo(I64)
 
 _NON_NEGATIVE = {"kind": "interval", "low": 0.0, "high": math.inf, "low_open": False, "high_open": True}
@@ -83,7 +85,7 @@ def check_domain(spec: Spec, name: str, values: Array, domain: Mapping[str, Any]
     else:
         line = values.reshape(-1)
         fits = all_between if domain["kind"] == "interval" and values.dtype in (F32, F64) else _all_inside
-        good = all(run_all(lambda k: fits(line[k * ROW_GRAIN : (k + 1) * ROW_GRAIN], domain), -(-size // ROW_GRAIN)))
+        good = all(run_all(lambda k: fits(line[k * CHECKED : (k + 1) * CHECKED], domain), -(-size // CHECKED)))
     if good:
         return
     known = inside(values, domain)  # again, since a NaN is not outside
