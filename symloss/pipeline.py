@@ -148,7 +148,7 @@ def rules_digest() -> str:
 def render(derived: Derived) -> dict[str, str]:
     """Return the generated files of one loss by their path in the output folder."""
     definition, name = derived.definition, derived.definition.name
-    costs = {k.name: str(cost(k)) for k in derived.kernels}
+    costs = {k.name: str(cost(k)) for k in derived.kernels if not k.name.endswith("_few")}
     weights = frozenset(s.name for s in derived.program.statements if s.op == "softmax")
     steps = Derivation(
         derived.lifted, derived.trace, derived.lifting,

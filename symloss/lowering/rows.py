@@ -151,7 +151,7 @@ def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:
     after: list[Node] = []
     set_here = {n.name for n in loop.body if isinstance(n, Assign)}
     for node in loop.body:
-        found = _special_entry(node, loop.index) if isinstance(node, Store) else None
+        found = special_entry(node, loop.index) if isinstance(node, Store) else None
         if isinstance(node, Store) and found is not None and not {s.name for s in found[0].free_symbols} & set_here:
             special, own, usual = found
             body.append(replace(node, expression=usual))
@@ -162,7 +162,7 @@ def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:
     return replace(loop, body=tuple(body)), after
 
 
-def _special_entry(node: Store, index: Index) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr] | None:
+def special_entry(node: Store, index: Index) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr] | None:
     """Return what is written to one entry, that entry, and what is written to all others, where one is another."""
     if node.guard or node.where is not sympy.true or not isinstance(node.expression, sympy.Piecewise):
         return None

@@ -23,6 +23,7 @@ from symloss.lowering.nodes import (
     ROW,
     Assign,
     Begin,
+    Beside,
     Blocks,
     Buffer,
     Chunks,
@@ -31,10 +32,13 @@ from symloss.lowering.nodes import (
     Extreme,
     Finish,
     Kernel,
+    Lane,
+    Lanes,
     Loop,
     Matrix,
     Multiply,
     Node,
+    Side,
     Skip,
     Store,
     Strips,
@@ -42,12 +46,14 @@ from symloss.lowering.nodes import (
     Update,
     When,
 )
+from symloss.rendering.lane_format import lane_lines
 from symloss.rendering.primitives import narrowed
 from symloss.stability.careful import Recipe
 
 _REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
 _STARTS = {
     "sum": "0.0",
+    "lanes": "0.0",
     "count": "0",
     "compensated": "0.0",
     "norm": "0.0",
@@ -187,7 +193,7 @@ class NumbaPrinter(StrPrinter):
         ordered = [text for _, condition in cases for text in self._ordered(condition)]
         if self.flat and not any(a.name == "sample_weights" for a in node.atoms(Access)):  # which may be empty
             self.used.add("_choose")
-            text = self._print(last)
+            text: str = self._print(last)
             if ordered:
                 text = f"_choose({' & '.join(f'({o})' for o in ordered)}, {text}, np.nan)"
             for value, condition in reversed(cases):
@@ -311,7 +317,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                     continue
                 searched = operation in ("argmax", "argmin")
                 start = "-1" if searched and masked else _STARTS[operation]
-                narrow = operation in ("max", "min") and printer.real is not FLOAT64
+                narrow = operation in ("max", "min", "lanes") and printer.real is not FLOAT64
                 lines.append(f"{pad}{node.name} = {f'f32({start})' if narrow else start}")
                 if operation == "compensated":
                     lines.append(f"{pad}{node.name}_lost = 0.0")
@@ -330,6 +336,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines += inner
             case Strips():
                 lines += _strips(node, printer, depth)
+            case Lanes() | Side() | Beside() | Lane():
+                lines += lane_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 1))
             case Blocks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(0, {axis}, block):")
@@ -466,6 +474,9 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
     match node.op:
         case "sum":
             lines.append(f"{pad}{node.name} += {value}")
+        case "lanes":
+            lines.append(f"{pad}{node.name} = _add_in_lanes({node.name}, {value})")
+            printer.used.add("_add_in_lanes")
         case "compensated":
             lines.append(f"{pad}{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {value})")
             printer.used.add("_plus")
