@@ -70,8 +70,30 @@ class _Forward:
     def along(self, expression: sympy.Expr) -> sympy.Expr:
         """Return the derivative of an expression along the direction."""
         live = {name for name, (_, change) in self.tangents.items() if change != 0} | self.targets
-        changes = (self.builder.shared(slope) * self.change(read) for read, slope in partials(expression, live))
-        return sympy.Add(*changes)
+        slopes = dict(partials(expression, live))
+        apart = [self._less_average(read, slopes) for read in tuple(slopes) if read in slopes]
+        changes = (self.builder.shared(slope) * self.change(read) for read, slope in slopes.items())
+        return sympy.Add(*apart, *changes)
+
+    def _less_average(self, read: sympy.Expr, slopes: dict[sympy.Expr, sympy.Expr]) -> sympy.Expr:
+        """Take a logsumexp and what it is subtracted from out of the slopes; return the change of their difference.
+
+        That is a change less the average of others, which cancels where the largest weight is near 1 unless both are
+        taken relative to that weight's.
+        """
+        if not isinstance(read, Access) or self.tangents.get(read.name, (None,))[0] is None:
+            return sympy.S.Zero
+        statement = self.tangents[read.name][0]
+        if statement.op != "logsumexp":
+            return sympy.S.Zero
+        entry = next((r for r, s in slopes.items() if r != read and s + slopes[read] == 0), None)
+        if entry is None:
+            return sympy.S.Zero
+        slope = slopes.pop(entry)
+        slopes.pop(read)
+        at = dict(statement.at(read.slots))
+        centre, average = (part.xreplace(at) for part in self.centres[statement.name])
+        return self.builder.shared(slope) * (_apart(self.change(entry), centre) - average)
 
     def change(self, read: sympy.Expr) -> sympy.Expr:
         """Return the tangent of one access or parameter."""
