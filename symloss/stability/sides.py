@@ -34,9 +34,7 @@ def by_sides(program: Program) -> Program:
         return _cases(node, weights) if isinstance(node, sympy.Add) else node
 
     statements = tuple(replace(s, body=walk(s.body)) if s.op in ("let", "sum") else s for s in program.statements)
-    outputs = tuple(
-        replace(o, terms=tuple(Term(t.where, walk(t.body)) for t in o.terms)) for o in program.outputs
-    )
+    outputs = tuple(replace(o, terms=tuple(Term(t.where, walk(t.body)) for t in o.terms)) for o in program.outputs)
     return replace(program, statements=statements, outputs=outputs)
 
 
@@ -51,7 +49,10 @@ def _cases(node: sympy.Add, weights: set[str]) -> sympy.Expr:
     a = hidden.xreplace({_LACK: sympy.S.Zero, _HAS: sympy.S.Zero})
     if a == 0 or (b.free_symbols | c.free_symbols) & {_LACK, _HAS} or not (_merge(a, b) or _merge(-b, c)):
         return node
-    low, high = sympy.expand(a + b) + sympy.expand(c - b) * probability, sympy.expand(a + c) + sympy.expand(b - c) * lack
+    low, high = (
+        sympy.expand(a + b) + sympy.expand(c - b) * probability,
+        sympy.expand(a + c) + sympy.expand(b - c) * lack,
+    )
     return sympy.Piecewise((low, probability <= sympy.S.Half), (high if c != 0 else node, True))
 
 
