@@ -54,11 +54,12 @@ from symloss.rendering.scaffold import scaffold
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
 from symloss.site.build import DocsResult, build_site
-from symloss.stability import careful, centring, expansion, extrema, quotients, rules
+from symloss.stability import careful, centring, expansion, extrema, quotients, rules, sides
 from symloss.stability.careful import carefully
 from symloss.stability.centring import centred
 from symloss.stability.quotients import whole_quotients
 from symloss.stability.rules import Step
+from symloss.stability.sides import by_sides
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
 from symloss.verification.exhaustive import can_sweep, sweep
@@ -118,10 +119,10 @@ def derive(definition: Definition) -> Derived:
     program = hessian_diagonal(program)
     program = tangent(program, targets)
     folded = fold_outputs(definition, program)
-    stable = whole_quotients(definition, centred(carefully(definition, folded.program)))
+    stable = whole_quotients(definition, by_sides(centred(carefully(definition, folded.program))))
     kernels = lower(definition, stable)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
-    plain = whole_quotients(definition, centred(folded.program))
+    plain = whole_quotients(definition, by_sides(centred(folded.program)))
     fast = lower(definition, plain)
     sloped = fold_outputs(definition, slope(lifted.program, targets)).program
     arrays = plain, whole_quotients(definition, centred(sloped))
@@ -140,7 +141,7 @@ def digest_of(definition: Definition) -> str:
 def rules_digest() -> str:
     """Return the hash of the rule table, the other passes that make a program stable, and the atoms."""
     text = "".join(
-        inspect.getsource(module) for module in (rules, expansion, extrema, careful, centring, quotients, atoms)
+        inspect.getsource(module) for module in (rules, expansion, extrema, careful, centring, quotients, sides, atoms)
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
