@@ -47,7 +47,7 @@ from symloss.lowering.nodes import Kernel
 from symloss.peers import available
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
-from symloss.rendering.jax_module import render_jax
+from symloss.rendering.array_module import render_arrays
 from symloss.rendering.module import render_module
 from symloss.rendering.record import Derivation, make_record, render_tex
 from symloss.rendering.scaffold import scaffold
@@ -163,10 +163,11 @@ def render(derived: Derived) -> dict[str, str]:
     fast = tuple((d.definition, d.fast) for d in everything)
     arrays = tuple((d.definition, *d.arrays) for d in everything)
     formula = str(definition.formula)
+    libraries = render_arrays(definition, arrays, formula, derived.digest)
     return {
         f"{name}.py": render_module(definition, variants, formula, derived.digest),
         f"fast/{name}.py": render_module(definition, fast, formula, derived.digest, FLOAT32),
-        f"jax/{name}.py": render_jax(definition, arrays, formula, derived.digest),
+        **{f"{library}/{name}.py": text for library, text in libraries.items()},
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }
