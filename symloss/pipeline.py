@@ -348,7 +348,15 @@ def docs(definitions: Path | None, output: Path | None, site: Path | None, *, pr
             raise StaleOutput(message)
     where = site or (OWN_SITE if output is None else folder / "site")
     losses = partial(load, package=None if output is None else folder)
-    return build_site(folder, tuple(d.name for d in chosen), where, losses=losses, progress=progress)
+    return build_site(
+        folder, tuple(d.name for d in chosen), where, losses=losses, progress=progress,
+        programs=lambda name: program_of(select((name,), definitions)[0]),
+    )  # fmt: skip
+
+
+def program_of(definition: Definition) -> Program:
+    """Return the program of a definition's value, in atoms."""
+    return lift(definition, hoist(definition)).program
 
 
 def show(name: str, definitions: Path | None) -> dict[str, Any]:
