@@ -379,8 +379,8 @@ def _completed(total: float, lost: float) -> float:
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
 
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
     """
     _stay_apart()
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
@@ -1154,14 +1154,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
 def outside(logit, target):
     """How many elements have an input outside its domain, or NaN."""
     n = np.uint64(logit.shape[0])
-    block = np.uint64(1024)
-    total_block = np.empty((block,))
     total = 0.0
-    for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            y = np.float64(target[i])
-            total_block[row] = _choose(((y <= 1.0) & (y >= 0.0)), 0.0, 1.0)
-        total += _block_sum(total_block, stop - start)
+    for i in range(n):
+        y = np.float64(target[i])
+        total = _add_in_lanes(total, _choose(((y <= 1.0) & (y >= 0.0)), 0.0, 1.0))
     return total

@@ -232,8 +232,8 @@ def _completed(total: float, lost: float) -> float:
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
 
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
     """
     _stay_apart()
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)

@@ -391,8 +391,8 @@ def _completed(total: float, lost: float) -> float:
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
 
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
     """
     _stay_apart()
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
@@ -1985,16 +1985,16 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
-                f_202 = strip + place
-                a_2 = f32(anchor[i, f_202])
+                f_205 = strip + place
+                a_2 = f32(anchor[i, f_205])
                 ratio_value = _ratio(a_2, peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
-                p_2 = f32(positive[i, f_202])
+                p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _ratio(p_2, peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                h_2 = f32(negative[i, f_202])
+                h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _ratio(h_2, peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
@@ -2030,9 +2030,9 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_204 = strip + place
-                    exp_sum_a_unit = _exp_difference(scale * f32(sum_a_unit[row, j_204]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                    strips[0, place] = ((exp_sum_a_unit) if j_204 != argmax_sum_a_unit else f32(0.0))
+                    j_207 = strip + place
+                    exp_sum_a_unit = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    strips[0, place] = ((exp_sum_a_unit) if j_207 != argmax_sum_a_unit else f32(0.0))
                 rest_sum_a_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_now = f32(rest_sum_a_unit_now_sum)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
@@ -2048,9 +2048,9 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_207 = strip + place
-                    exp_sum_a_unit_2 = _exp_difference(scale * f32(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
-                    strips[0, place] = ((exp_sum_a_unit_2) if j_207 != argmax_sum_a_unit_2 else f32(0.0))
+                    j_210 = strip + place
+                    exp_sum_a_unit_2 = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
+                    strips[0, place] = ((exp_sum_a_unit_2) if j_210 != argmax_sum_a_unit_2 else f32(0.0))
                 rest_sum_a_unit_2_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_2 = f32(rest_sum_a_unit_2_sum)
             max_sum_a_unit_3 = max_sum_a_unit[row]
@@ -2133,16 +2133,16 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
-                f_202 = strip + place
-                a_2 = f32(anchor[i, f_202])
+                f_205 = strip + place
+                a_2 = f32(anchor[i, f_205])
                 ratio_value = _ratio(a_2, peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
-                p_2 = f32(positive[i, f_202])
+                p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _ratio(p_2, peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                h_2 = f32(negative[i, f_202])
+                h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _ratio(h_2, peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
@@ -2185,11 +2185,11 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_204 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_204]), max_sum_a_unit_now)
-                    exp_sum_a_unit[j_204] = exp_sum_a_unit_now
-                    strips[0, place] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit else f32(0.0))
-                    sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else f32(0.0))
+                    j_207 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit[j_207] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_207 != argmax_sum_a_unit else f32(0.0))
+                    sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else f32(0.0))
                 rest_sum_a_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_now = f32(rest_sum_a_unit_now_sum)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
@@ -2208,10 +2208,10 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_207 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
-                    exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
-                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else f32(0.0))
+                    j_210 = strip + place
+                    exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
+                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_210 != argmax_sum_a_unit_2 else f32(0.0))
                 rest_sum_a_unit_2_now_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_2_now = f32(rest_sum_a_unit_2_now_sum)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
@@ -2400,16 +2400,16 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
-                f_202 = strip + place
-                a_2 = f32(anchor[i, f_202])
+                f_205 = strip + place
+                a_2 = f32(anchor[i, f_205])
                 ratio_value = _ratio(a_2, peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
-                p_2 = f32(positive[i, f_202])
+                p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _ratio(p_2, peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                h_2 = f32(negative[i, f_202])
+                h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _ratio(h_2, peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
@@ -2470,11 +2470,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_204 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[i, j_204]), max_sum_a_unit_now)
-                    exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
-                    strips[0, place] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit_now else f32(0.0))
-                    sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else f32(0.0))
+                    j_207 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[i, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_207 != argmax_sum_a_unit_now else f32(0.0))
+                    sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else f32(0.0))
                 rest_sum_a_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_now = f32(rest_sum_a_unit_now_sum)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
@@ -2524,10 +2524,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_207 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
-                    exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
-                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else f32(0.0))
+                    j_210 = strip + place
+                    exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
+                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_210 != argmax_sum_a_unit_2 else f32(0.0))
                 rest_sum_a_unit_2_now_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_2_now = f32(rest_sum_a_unit_2_now_sum)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
@@ -2899,16 +2899,16 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
-                f_202 = strip + place
-                a_2 = f32(anchor[i, f_202])
+                f_205 = strip + place
+                a_2 = f32(anchor[i, f_205])
                 ratio_value = _ratio(a_2, peak_anchor)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
-                p_2 = f32(positive[i, f_202])
+                p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _ratio(p_2, peak_positive)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                h_2 = f32(negative[i, f_202])
+                h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _ratio(h_2, peak_negative)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
@@ -2958,10 +2958,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_204 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_204]), max_sum_a_unit_now)
-                    exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
-                    strips[0, place] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit_now else f32(0.0))
+                    j_207 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_207 != argmax_sum_a_unit_now else f32(0.0))
                 rest_sum_a_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_now = f32(rest_sum_a_unit_now_sum)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
@@ -2999,10 +2999,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_207 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)
-                    exp_sum_a_unit_2[j_207] = exp_sum_a_unit_2_now
-                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else f32(0.0))
+                    j_210 = strip + place
+                    exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)
+                    exp_sum_a_unit_2[j_210] = exp_sum_a_unit_2_now
+                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_210 != argmax_sum_a_unit_2 else f32(0.0))
                 rest_sum_a_unit_2_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_2 = f32(rest_sum_a_unit_2_sum)
             logsumexp_sum_a_unit_2_sensitivity_2_sum = 0.0
@@ -3134,10 +3134,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     sum_a_unit_2_tangent = np.empty((block, n,), f32)
     sum_a_unit_2_tangent_entry_3 = np.empty((n,), f32)
     logsumexp_sum_a_unit_2_tangent = np.empty((n,), f32)
-    softmax_sum_a_unit_2_tangent = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_3_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_a_unit_3_tangent_part2_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_3_tangent = np.empty((block, d,), f32)
+    sum_a_unit_3_tangent_2_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_3_tangent_2 = np.empty((block, d,), f32)
     sum_h_unit_tangent = np.empty((n, d,), f32)
     softmax_sum_a_unit_tangent = np.empty((block, n,), f32)
     softmax_sum_a_unit_tangent_own = np.empty((n,), f32)
@@ -3172,16 +3171,16 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
-                f_202 = strip + place
-                a_2 = f32(anchor[i, f_202])
+                f_205 = strip + place
+                a_2 = f32(anchor[i, f_205])
                 ratio_value = _ratio(a_2, peak_anchor_now)
                 square = (ratio_value * ratio_value)
                 strips[0, place] = square
-                p_2 = f32(positive[i, f_202])
+                p_2 = f32(positive[i, f_205])
                 ratio_value_2 = _ratio(p_2, peak_positive_now)
                 square_2 = (ratio_value_2 * ratio_value_2)
                 strips[1, place] = square_2
-                h_2 = f32(negative[i, f_202])
+                h_2 = f32(negative[i, f_205])
                 ratio_value_3 = _ratio(h_2, peak_negative_now)
                 square_3 = (ratio_value_3 * ratio_value_3)
                 strips[2, place] = square_3
@@ -3275,11 +3274,11 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_204 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_204]), max_sum_a_unit_now)
-                    exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
-                    strips[0, place] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit_now else f32(0.0))
-                    sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else f32(0.0))
+                    j_207 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * f32(sum_a_unit[row, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_207 != argmax_sum_a_unit_now else f32(0.0))
+                    sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else f32(0.0))
                 rest_sum_a_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_now = f32(rest_sum_a_unit_now_sum)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
@@ -3302,10 +3301,10 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_207 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
-                    exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
-                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2_now else f32(0.0))
+                    j_210 = strip + place
+                    exp_sum_a_unit_2_now = _exp_difference(scale * f32(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
+                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_210 != argmax_sum_a_unit_2_now else f32(0.0))
                 rest_sum_a_unit_2_now_sum += _block_sum(strips[0], length)
             rest_sum_a_unit_2_now = f32(rest_sum_a_unit_2_now_sum)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
@@ -3427,145 +3426,147 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 logsumexp_sum_a_unit_2_tangent_now_sum += _block_sum(strips[0], length)
             logsumexp_sum_a_unit_2_tangent_now = f32(logsumexp_sum_a_unit_2_tangent_now_sum)
             logsumexp_sum_a_unit_2_tangent[i] = logsumexp_sum_a_unit_2_tangent_now
+            sum_a_unit_3_tangent[row, :] = f32(0.0)
+            logsumexp_sum_a_unit_tangent_2 = logsumexp_sum_a_unit_tangent[i]
             term_11 = logsumexp_sum_a_unit_2_tangent_now + factor_19 + factor_20
+            argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
+            sum_a_unit_tangent_3 = sum_a_unit_tangent[row, argmax_sum_a_unit_4]
+            factor_22 = scale * sum_a_unit_tangent_3
+            sum_a_unit_9 = f32(sum_a_unit[row, argmax_sum_a_unit_4])
+            factor_23 = f32(direction_parameters[0]) * sum_a_unit_9
+            term_12 = factor_22 + factor_23
+            term_13 = -logsumexp_sum_a_unit_tangent_2 + (term_11 - term_12)
             max_sum_a_unit_5 = max_sum_a_unit[i]
             max_sum_a_unit_2_3 = max_sum_a_unit_2[i]
             rest_sum_a_unit_6 = rest_sum_a_unit[i]
-            term_12 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2_4)
-            decay_3 = (_raised_decay(term_12) * f32(5.421010862427522e-20))
-            factor_22 = decay_3 / (f32(1.0) + decay_3)
-            sigmoid_plus_3 = (((f32(1.0) / (f32(1.0) + decay_3))) if term_12 >= 0 else factor_22 if term_12 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            factor_23 = term_11 * sigmoid_plus_3 / term_9
-            logsumexp_sum_a_unit_tangent_2 = logsumexp_sum_a_unit_tangent[i]
-            argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
-            sum_a_unit_tangent_3 = sum_a_unit_tangent[row, argmax_sum_a_unit_4]
-            factor_24 = scale * sum_a_unit_tangent_3
-            sum_a_unit_9 = f32(sum_a_unit[row, argmax_sum_a_unit_4])
-            factor_25 = f32(direction_parameters[0]) * sum_a_unit_9
-            term_13 = logsumexp_sum_a_unit_tangent_2 + factor_24 + factor_25
-            factor_26 = -term_13 * sigmoid_plus_3 / term_9
+            term_14 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2_4)
+            decay_3 = (_raised_decay(term_14) * f32(5.421010862427522e-20))
+            factor_24 = decay_3 / (f32(1.0) + decay_3)
+            sigmoid_plus_3 = (((f32(1.0) / (f32(1.0) + decay_3))) if term_14 >= 0 else factor_24 if term_14 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_25 = term_13 * sigmoid_plus_3 / term_9
             seed_5 = seed[i]
-            sigmoid_minus_3 = ((factor_22) if term_12 >= 0 else ((f32(1.0) / (f32(1.0) + decay_3))) if term_12 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            factor_27 = seed_5 * sigmoid_minus_3
-            term_14 = f32(1.0) + rest_sum_a_unit_6
-            factor_29 = term_13 * sigmoid_minus_3 / term_14
-            factor_30 = -term_11 * sigmoid_minus_3 / term_14
-            factor_31 = seed_5 * sigmoid_plus_3
+            sigmoid_minus_3 = ((factor_24) if term_14 >= 0 else ((f32(1.0) / (f32(1.0) + decay_3))) if term_14 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_26 = seed_5 * sigmoid_minus_3
+            term_15 = f32(1.0) + rest_sum_a_unit_6
+            term_16 = logsumexp_sum_a_unit_tangent_2 + factor_22 + factor_23
+            term_17 = -logsumexp_sum_a_unit_2_tangent_now + (term_16 - term_10)
+            factor_28 = term_17 * sigmoid_minus_3 / term_15
+            factor_29 = seed_5 * sigmoid_plus_3
+            factor_31 = math.sqrt(scaled_negative[argmax_sum_a_unit_2_2]) * _positive_part(peak_negative[argmax_sum_a_unit_2_2])
             for j_24 in range(n):
                 exp_sum_a_unit_2_2 = f32(exp_sum_a_unit_2[row, j_24])
                 sum_a_unit_2_tangent_3 = sum_a_unit_2_tangent[row, j_24]
                 sum_a_unit_2_5 = f32(sum_a_unit_2[row, j_24])
-                softmax_sum_a_unit_2_tangent_now = exp_sum_a_unit_2_2 * (-logsumexp_sum_a_unit_2_tangent_now + (scale * sum_a_unit_2_tangent_3 + f32(direction_parameters[0]) * sum_a_unit_2_5 - term_10)) / term_9
-                softmax_sum_a_unit_2_tangent[row, j_24] = softmax_sum_a_unit_2_tangent_now
-                factor_28 = factor_27 * (softmax_sum_a_unit_2_tangent_now * sum_a_unit_2_5 + exp_sum_a_unit_2_2 * sum_a_unit_2_tangent_3 / term_9 + factor_23 * exp_sum_a_unit_2_2 * sum_a_unit_2_5 + factor_26 * exp_sum_a_unit_2_2 * sum_a_unit_2_5)
-                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_28)
+                softmax_sum_a_unit_2_tangent = exp_sum_a_unit_2_2 * (-logsumexp_sum_a_unit_2_tangent_now + (scale * sum_a_unit_2_tangent_3 + f32(direction_parameters[0]) * sum_a_unit_2_5 - term_10)) / term_9  # -exp_sum_a_unit_2*logsumexp_sum_a_unit_2_tangent/(rest_sum_a_unit_2 + 1)
+                factor_27 = factor_26 * (softmax_sum_a_unit_2_tangent * sum_a_unit_2_5 + exp_sum_a_unit_2_2 * sum_a_unit_2_tangent_3 / term_9 + factor_25 * exp_sum_a_unit_2_2 * sum_a_unit_2_5)
+                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_27)
                 softmax_sum_a_unit_tangent_2 = softmax_sum_a_unit_tangent[row, j_24]
                 sum_a_unit_10 = f32(sum_a_unit[row, j_24])
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_24]
-                factor_32 = factor_31 * (softmax_sum_a_unit_tangent_2 * sum_a_unit_10 + exp_sum_a_unit_3 * sum_a_unit_tangent[row, j_24] / term_14 + factor_29 * exp_sum_a_unit_3 * sum_a_unit_10 + factor_30 * exp_sum_a_unit_3 * sum_a_unit_10)
-                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_32)
-                factor_33 = exp_sum_a_unit_2_2 / term_9
-                factor_34 = factor_23 * exp_sum_a_unit_2_2
-                factor_35 = factor_26 * exp_sum_a_unit_2_2
-                factor_36 = exp_sum_a_unit_3 / term_14
-                factor_37 = factor_29 * exp_sum_a_unit_3
-                factor_38 = factor_30 * exp_sum_a_unit_3
-                for f_30 in range(d):
-                    a_unit_5 = f32(a_unit[i, f_30])
-                    a_unit_tangent_2 = f32(a_unit_tangent[i, f_30])
-                    sum_h_unit_tangent[j_24, f_30] += factor_27 * (a_unit_5 * softmax_sum_a_unit_2_tangent_now + factor_33 * a_unit_tangent_2 + factor_34 * a_unit_5 + factor_35 * a_unit_5)
+                factor_30 = factor_29 * (softmax_sum_a_unit_tangent_2 * sum_a_unit_10 + exp_sum_a_unit_3 * sum_a_unit_tangent[row, j_24] / term_15 + factor_28 * exp_sum_a_unit_3 * sum_a_unit_10)
+                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_30)
+                factor_32 = exp_sum_a_unit_2_2 / term_9
+                factor_33 = factor_25 * exp_sum_a_unit_2_2
+                factor_34 = exp_sum_a_unit_3 / term_15
+                factor_35 = factor_28 * exp_sum_a_unit_3
+                for f_3 in range(d):
+                    h_4 = f32(negative[argmax_sum_a_unit_2_2, f_3])
+                    if j_24 != argmax_sum_a_unit_2_2:
+                        sum_a_unit_3_tangent[row, f_3] += softmax_sum_a_unit_2_tangent * (f32(h_unit[j_24, f_3]) - _ratio(h_4, factor_31))
+                    a_unit_5 = f32(a_unit[i, f_3])
+                    a_unit_tangent_2 = f32(a_unit_tangent[i, f_3])
+                    sum_h_unit_tangent[j_24, f_3] += factor_26 * (softmax_sum_a_unit_2_tangent * a_unit_5 + factor_32 * a_unit_tangent_2 + factor_33 * a_unit_5)
                     if i != j_24:
-                        sum_p_unit_tangent[j_24, f_30] += factor_31 * (a_unit_5 * softmax_sum_a_unit_tangent_2 + factor_36 * a_unit_tangent_2 + factor_37 * a_unit_5 + factor_38 * a_unit_5)
-        _multiply(softmax_sum_a_unit_2_tangent[: stop - start], False, h_unit, False, sum_a_unit_3_tangent_part1[: stop - start], False)
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit_tangent, False, sum_a_unit_3_tangent_part2_product[: stop - start], False)
+                        sum_p_unit_tangent[j_24, f_3] += factor_29 * (a_unit_5 * softmax_sum_a_unit_tangent_2 + factor_34 * a_unit_tangent_2 + factor_35 * a_unit_5)
+        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit_tangent, False, sum_a_unit_3_tangent_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_5 = rest_sum_a_unit_2[i]
-            term_15 = f32(1.0) + rest_sum_a_unit_2_5
+            term_18 = f32(1.0) + rest_sum_a_unit_2_5
             for f_3 in range(d):
-                sum_a_unit_3_tangent_part2 = f32(sum_a_unit_3_tangent_part2_product[row, f_3]) / term_15  # exp_sum_a_unit_2*h_unit_tangent/(rest_sum_a_unit_2 + 1) + h_unit*softmax_sum_a_unit_2_tangent
-                sum_a_unit_3_tangent_now = sum_a_unit_3_tangent_part2 + f32(sum_a_unit_3_tangent_part1[row, f_3])
-                sum_a_unit_3_tangent[row, f_3] = sum_a_unit_3_tangent_now
+                sum_a_unit_3_tangent_2_now = f32(sum_a_unit_3_tangent_2_product[row, f_3]) / term_18
+                sum_a_unit_3_tangent_2[row, f_3] = sum_a_unit_3_tangent_2_now
         _multiply(sum_a_unit_4_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_4_tangent_part1[: stop - start], False)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent_sum = 0.0
             rest_sum_a_unit_7 = rest_sum_a_unit[i]
-            term_16 = f32(1.0) + rest_sum_a_unit_7
+            term_19 = f32(1.0) + rest_sum_a_unit_7
             seed_6 = seed[i]
             exp_sum_a_unit_own_3 = exp_sum_a_unit_own[i]
             max_sum_a_unit_6 = max_sum_a_unit[i]
             max_sum_a_unit_2_4 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_6 = rest_sum_a_unit_2[i]
-            term_17 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + _log1p(rest_sum_a_unit_7) - _log1p(rest_sum_a_unit_2_6)
-            decay_4 = (_raised_decay(term_17) * f32(5.421010862427522e-20))
-            factor_39 = decay_4 / (f32(1.0) + decay_4)
-            sigmoid_plus_4 = (((f32(1.0) / (f32(1.0) + decay_4))) if term_17 >= 0 else factor_39 if term_17 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            term_18 = -f32(1.0) + exp_sum_a_unit_own_3 * sigmoid_plus_4 / term_16
-            sigmoid_minus_4 = ((factor_39) if term_17 >= 0 else ((f32(1.0) / (f32(1.0) + decay_4))) if term_17 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            factor_40 = scale * term_18
-            factor_41 = scale * sigmoid_plus_4
-            factor_42 = scale * sigmoid_minus_4
+            term_20 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + _log1p(rest_sum_a_unit_7) - _log1p(rest_sum_a_unit_2_6)
+            decay_4 = (_raised_decay(term_20) * f32(5.421010862427522e-20))
+            factor_36 = decay_4 / (f32(1.0) + decay_4)
+            sigmoid_plus_4 = (((f32(1.0) / (f32(1.0) + decay_4))) if term_20 >= 0 else factor_36 if term_20 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            term_21 = -f32(1.0) + exp_sum_a_unit_own_3 * sigmoid_plus_4 / term_19
+            sigmoid_minus_4 = ((factor_36) if term_20 >= 0 else ((f32(1.0) / (f32(1.0) + decay_4))) if term_20 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_37 = scale * term_21
+            factor_38 = scale * sigmoid_minus_4
+            factor_39 = scale * sigmoid_plus_4
             softmax_sum_a_unit_tangent_own_2 = softmax_sum_a_unit_tangent_own[i]
-            factor_43 = scale * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4
-            factor_44 = exp_sum_a_unit_own_3 / term_16
+            factor_40 = scale * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4
+            factor_41 = exp_sum_a_unit_own_3 / term_19
             logsumexp_sum_a_unit_tangent_3 = logsumexp_sum_a_unit_tangent[i]
             argmax_sum_a_unit_5 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_4 = sum_a_unit_tangent[row, argmax_sum_a_unit_5]
-            factor_45 = scale * sum_a_unit_tangent_4
+            factor_42 = scale * sum_a_unit_tangent_4
             sum_a_unit_11 = f32(sum_a_unit[row, argmax_sum_a_unit_5])
-            factor_46 = f32(direction_parameters[0]) * sum_a_unit_11
-            term_20 = logsumexp_sum_a_unit_tangent_3 + factor_45 + factor_46
-            factor_47 = scale * term_20 * sigmoid_plus_4 * sigmoid_minus_4
-            factor_48 = -exp_sum_a_unit_own_3 / term_16
+            factor_43 = f32(direction_parameters[0]) * sum_a_unit_11
+            term_23 = logsumexp_sum_a_unit_tangent_3 + factor_42 + factor_43
+            factor_44 = scale * term_23 * sigmoid_plus_4 * sigmoid_minus_4
+            factor_45 = -exp_sum_a_unit_own_3 / term_19
             logsumexp_sum_a_unit_2_tangent_2 = logsumexp_sum_a_unit_2_tangent[i]
             argmax_sum_a_unit_2_3 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_4 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_3]
-            factor_49 = scale * sum_a_unit_2_tangent_4
+            factor_46 = scale * sum_a_unit_2_tangent_4
             sum_a_unit_2_6 = f32(sum_a_unit_2[row, argmax_sum_a_unit_2_3])
-            factor_50 = f32(direction_parameters[0]) * sum_a_unit_2_6
-            term_21 = logsumexp_sum_a_unit_2_tangent_2 + factor_49 + factor_50
-            factor_51 = scale * term_21 * sigmoid_plus_4 * sigmoid_minus_4
+            factor_47 = f32(direction_parameters[0]) * sum_a_unit_2_6
+            term_24 = logsumexp_sum_a_unit_2_tangent_2 + factor_46 + factor_47
+            factor_48 = scale * term_24 * sigmoid_plus_4 * sigmoid_minus_4
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_tangent_part2 = f32(sum_a_unit_4_tangent_part2_product[row, f_3]) / term_16  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_4_tangent_part2 = f32(sum_a_unit_4_tangent_part2_product[row, f_3]) / term_19  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
                     sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + f32(sum_a_unit_4_tangent_part1[row, f_3])
                     sum_a_unit_4_tangent[f_3] = sum_a_unit_4_tangent_now
+                    a_unit_tangent_3 = f32(a_unit_tangent[i, f_3])
                     p_unit_4 = f32(p_unit[i, f_3])
                     sum_a_unit_3_3 = sum_a_unit_3[row, f_3]
                     sum_a_unit_4_2 = sum_a_unit_4[row, f_3]
-                    term_19 = p_unit_4 * term_18 + sum_a_unit_3_3 * sigmoid_minus_4 + sum_a_unit_4_2 * sigmoid_plus_4
+                    term_22 = p_unit_4 * term_21 + sum_a_unit_3_3 * sigmoid_minus_4 + sum_a_unit_4_2 * sigmoid_plus_4
                     a_unit_6 = f32(a_unit[i, f_3])
-                    factor_52 = seed_6 * (scale * f32(a_unit_tangent[i, f_3]) * term_19 + f32(direction_parameters[0]) * a_unit_6 * term_19 + factor_40 * a_unit_6 * f32(p_unit_tangent[i, f_3]) + factor_41 * sum_a_unit_4_tangent_now * a_unit_6 + factor_42 * a_unit_6 * sum_a_unit_3_tangent[row, f_3] + factor_43 * a_unit_6 * p_unit_4 + factor_47 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_44 * p_unit_4) + factor_51 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_48 * p_unit_4))
-                    strips[0, place] = factor_52
+                    factor_49 = seed_6 * (scale * a_unit_tangent_3 * term_22 + f32(direction_parameters[0]) * a_unit_6 * term_22 + factor_37 * a_unit_6 * f32(p_unit_tangent[i, f_3]) + factor_38 * a_unit_6 * (sum_a_unit_3_tangent[row, f_3] + sum_a_unit_3_tangent_2[row, f_3]) + factor_39 * sum_a_unit_4_tangent_now * a_unit_6 + factor_40 * a_unit_6 * p_unit_4 + factor_44 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_41 * p_unit_4) + factor_48 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_45 * p_unit_4))
+                    strips[0, place] = factor_49
                 sum_norm_anchor_tangent_sum += _block_sum(strips[0], length)
             sum_norm_anchor_tangent = f32(sum_norm_anchor_tangent_sum)
             peak_anchor_2 = peak_anchor[i]
-            factor_53 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_7 = _ratio(f32(1.0), factor_53)
-            factor_54 = f32(direction_parameters[0]) * seed_6 * ratio_value_7
-            factor_55 = scale * seed_6 * ratio_value_7 * term_18
-            factor_56 = scale * seed_6 * sigmoid_plus_4 * ratio_value_7
-            factor_57 = scale * seed_6 * sigmoid_minus_4 * ratio_value_7
-            factor_58 = scale * seed_6 * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4 * ratio_value_7
-            factor_59 = scale * seed_6 * term_20 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
-            factor_60 = scale * seed_6 * term_21 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
-            factor_61 = -sum_norm_anchor_tangent * ratio_value_7
-            factor_62 = scale * seed_6
+            factor_50 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_7 = _ratio(f32(1.0), factor_50)
+            factor_51 = f32(direction_parameters[0]) * seed_6 * ratio_value_7
+            factor_52 = scale * seed_6 * ratio_value_7 * term_21
+            factor_53 = scale * seed_6 * sigmoid_minus_4 * ratio_value_7
+            factor_54 = scale * seed_6 * sigmoid_plus_4 * ratio_value_7
+            factor_55 = scale * seed_6 * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4 * ratio_value_7
+            factor_56 = scale * seed_6 * term_23 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
+            factor_57 = scale * seed_6 * term_24 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
+            factor_58 = -sum_norm_anchor_tangent * ratio_value_7
+            factor_59 = scale * seed_6
             sum_norm_anchor_2 = sum_norm_anchor[row]
             norm_anchor_tangent_2 = norm_anchor_tangent[i]
-            factor_63 = -norm_anchor_tangent_2 * (ratio_value_7 * ratio_value_7)
-            factor_64 = -sum_norm_anchor_2 * ratio_value_7
+            factor_60 = -norm_anchor_tangent_2 * (ratio_value_7 * ratio_value_7)
+            factor_61 = -sum_norm_anchor_2 * ratio_value_7
             for d_32 in range(d):
                 p_unit_5 = f32(p_unit[i, d_32])
                 sum_a_unit_3_4 = sum_a_unit_3[row, d_32]
                 sum_a_unit_4_3 = sum_a_unit_4[row, d_32]
-                term_22 = p_unit_5 * term_18 + sum_a_unit_3_4 * sigmoid_minus_4 + sum_a_unit_4_3 * sigmoid_plus_4
+                term_25 = p_unit_5 * term_21 + sum_a_unit_3_4 * sigmoid_minus_4 + sum_a_unit_4_3 * sigmoid_plus_4
                 a_unit_7 = f32(a_unit[i, d_32])
-                product_anchor[i, d_32] = factor_54 * term_22 + factor_55 * f32(p_unit_tangent[i, d_32]) + factor_56 * sum_a_unit_4_tangent[d_32] + factor_57 * sum_a_unit_3_tangent[row, d_32] + factor_58 * p_unit_5 + factor_59 * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_44 * p_unit_5) + factor_60 * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_48 * p_unit_5) + factor_61 * a_unit_7 + factor_63 * (factor_62 * term_22 - sum_norm_anchor_2 * a_unit_7) + factor_64 * f32(a_unit_tangent[i, d_32])
+                product_anchor[i, d_32] = factor_51 * term_25 + factor_52 * f32(p_unit_tangent[i, d_32]) + factor_53 * (sum_a_unit_3_tangent[row, d_32] + sum_a_unit_3_tangent_2[row, d_32]) + factor_54 * sum_a_unit_4_tangent[d_32] + factor_55 * p_unit_5 + factor_56 * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_41 * p_unit_5) + factor_57 * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_45 * p_unit_5) + factor_58 * a_unit_7 + factor_60 * (factor_59 * term_25 - sum_norm_anchor_2 * a_unit_7) + factor_61 * f32(a_unit_tangent[i, d_32])
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
@@ -3577,37 +3578,35 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         seed_7 = seed[j_29]
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_8 = rest_sum_a_unit[j_29]
-        term_23 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_8) - _log1p(rest_sum_a_unit_2[j_29])
-        decay_5 = (_raised_decay(term_23) * f32(5.421010862427522e-20))
-        factor_66 = decay_5 / (f32(1.0) + decay_5)
-        case = (((f32(1.0) / (f32(1.0) + decay_5))) if term_23 >= 0 else factor_66 if term_23 < f32(0.0) else f32(np.nan))
-        term_24 = -f32(1.0) + exp_sum_a_unit_own_4 * case / (f32(1.0) + rest_sum_a_unit_8)
-        factor_67 = seed_7 * term_24
-        factor_69 = scale * seed_7 * term_24
+        term_26 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_8) - _log1p(rest_sum_a_unit_2[j_29])
+        decay_5 = (_raised_decay(term_26) * f32(5.421010862427522e-20))
+        factor_63 = decay_5 / (f32(1.0) + decay_5)
+        case = (((f32(1.0) / (f32(1.0) + decay_5))) if term_26 >= 0 else factor_63 if term_26 < f32(0.0) else f32(np.nan))
+        term_27 = -f32(1.0) + exp_sum_a_unit_own_4 * case / (f32(1.0) + rest_sum_a_unit_8)
+        factor_64 = seed_7 * term_27
+        factor_66 = scale * seed_7 * term_27
         softmax_sum_a_unit_tangent_own_3 = softmax_sum_a_unit_tangent_own[j_29]
-        factor_70 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
-        term_27 = logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + f32(direction_parameters[0]) * sum_a_unit_entry_2[j_29]
-        case_2 = ((factor_66) if term_23 >= 0 else ((f32(1.0) / (f32(1.0) + decay_5))) if term_23 < f32(0.0) else f32(np.nan))
-        factor_71 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 / (f32(1.0) + rest_sum_a_unit_8)
-        term_28 = logsumexp_sum_a_unit_2_tangent[j_29] + scale * sum_a_unit_2_tangent_entry_3[j_29] + f32(direction_parameters[0]) * sum_a_unit_2_entry_4[j_29]
-        factor_72 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 / (f32(1.0) + rest_sum_a_unit_8)
+        factor_67 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
+        term_30 = -logsumexp_sum_a_unit_2_tangent[j_29] + (logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + f32(direction_parameters[0]) * sum_a_unit_entry_2[j_29] - (scale * sum_a_unit_2_tangent_entry_3[j_29] + f32(direction_parameters[0]) * sum_a_unit_2_entry_4[j_29]))
+        case_2 = ((factor_63) if term_26 >= 0 else ((f32(1.0) / (f32(1.0) + decay_5))) if term_26 < f32(0.0) else f32(np.nan))
+        factor_68 = scale * exp_sum_a_unit_own_4 * seed_7 * term_30 * case * case_2 / (f32(1.0) + rest_sum_a_unit_8)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_58 = strip + place
                 h_unit_3 = f32(h_unit[j_29, f_58])
                 sum_h_unit_2 = f32(sum_h_unit[j_29, f_58])
-                factor_65 = h_unit_3 * sum_h_unit_2
-                strips[0, place] = factor_65
+                factor_62 = h_unit_3 * sum_h_unit_2
+                strips[0, place] = factor_62
                 p_unit_6 = f32(p_unit[j_29, f_58])
                 a_unit_8 = f32(a_unit[j_29, f_58])
-                term_25 = f32(sum_p_unit[j_29, f_58]) + factor_67 * a_unit_8
-                factor_68 = scale * p_unit_6 * term_25
-                strips[1, place] = factor_68
-                term_26 = h_unit_3 * sum_h_unit_tangent[j_29, f_58] + f32(h_unit_tangent[j_29, f_58]) * sum_h_unit_2
-                strips[2, place] = term_26
-                term_29 = scale * f32(p_unit_tangent[j_29, f_58]) * term_25 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + f32(direction_parameters[0]) * p_unit_6 * term_25 + factor_69 * f32(a_unit_tangent[j_29, f_58]) * p_unit_6 + factor_70 * a_unit_8 * p_unit_6 + factor_71 * a_unit_8 * p_unit_6 + factor_72 * a_unit_8 * p_unit_6
-                strips[3, place] = term_29
+                term_28 = f32(sum_p_unit[j_29, f_58]) + factor_64 * a_unit_8
+                factor_65 = scale * p_unit_6 * term_28
+                strips[1, place] = factor_65
+                term_29 = h_unit_3 * sum_h_unit_tangent[j_29, f_58] + f32(h_unit_tangent[j_29, f_58]) * sum_h_unit_2
+                strips[2, place] = term_29
+                term_31 = scale * f32(p_unit_tangent[j_29, f_58]) * term_28 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + f32(direction_parameters[0]) * p_unit_6 * term_28 + factor_66 * f32(a_unit_tangent[j_29, f_58]) * p_unit_6 + factor_67 * a_unit_8 * p_unit_6 + factor_68 * a_unit_8 * p_unit_6
+                strips[3, place] = term_31
             sum_norm_negative_sum += _block_sum(strips[0], length)
             sum_norm_positive_sum += _block_sum(strips[1], length)
             sum_norm_negative_tangent_sum += _block_sum(strips[2], length)
@@ -3617,29 +3616,28 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         sum_norm_negative_tangent = f32(sum_norm_negative_tangent_sum)
         sum_norm_positive_tangent = f32(sum_norm_positive_tangent_sum)
         ratio_value_8 = _ratio(f32(1.0), math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
-        factor_73 = scale * ratio_value_8
-        factor_74 = f32(direction_parameters[0]) * ratio_value_8
-        factor_75 = scale * seed_7 * ratio_value_8 * term_24
-        factor_76 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case * ratio_value_8
-        factor_77 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 * ratio_value_8 / (f32(1.0) + rest_sum_a_unit_8)
-        factor_78 = -sum_norm_positive * ratio_value_8
-        factor_79 = -sum_norm_positive_tangent * ratio_value_8
-        factor_80 = -norm_positive_tangent[j_29] * (ratio_value_8 * ratio_value_8)
-        factor_81 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 * ratio_value_8 / (f32(1.0) + rest_sum_a_unit_8)
+        factor_69 = scale * ratio_value_8
+        factor_70 = f32(direction_parameters[0]) * ratio_value_8
+        factor_71 = scale * seed_7 * ratio_value_8 * term_27
+        factor_72 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case * ratio_value_8
+        factor_73 = scale * exp_sum_a_unit_own_4 * seed_7 * term_30 * case * case_2 * ratio_value_8 / (f32(1.0) + rest_sum_a_unit_8)
+        factor_74 = -sum_norm_positive * ratio_value_8
+        factor_75 = -sum_norm_positive_tangent * ratio_value_8
+        factor_76 = -norm_positive_tangent[j_29] * (ratio_value_8 * ratio_value_8)
         ratio_value_9 = _ratio(f32(1.0), math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
-        factor_82 = scale * ratio_value_9
-        factor_83 = f32(direction_parameters[0]) * ratio_value_9
-        factor_84 = -sum_norm_negative * scale * ratio_value_9
-        factor_85 = -sum_norm_negative_tangent * scale * ratio_value_9
-        factor_86 = -scale * norm_negative_tangent[j_29] * (ratio_value_9 * ratio_value_9)
+        factor_77 = scale * ratio_value_9
+        factor_78 = f32(direction_parameters[0]) * ratio_value_9
+        factor_79 = -sum_norm_negative * scale * ratio_value_9
+        factor_80 = -sum_norm_negative_tangent * scale * ratio_value_9
+        factor_81 = -scale * norm_negative_tangent[j_29] * (ratio_value_9 * ratio_value_9)
         for d_33 in range(d):
             a_unit_9 = f32(a_unit[j_29, d_33])
-            term_30 = f32(sum_p_unit[j_29, d_33]) + factor_67 * a_unit_9
+            term_32 = f32(sum_p_unit[j_29, d_33]) + factor_64 * a_unit_9
             p_unit_7 = f32(p_unit[j_29, d_33])
-            product_positive[j_29, d_33] = factor_73 * sum_p_unit_tangent[j_29, d_33] + factor_74 * term_30 + factor_75 * f32(a_unit_tangent[j_29, d_33]) + factor_76 * a_unit_9 + factor_77 * a_unit_9 + factor_78 * f32(p_unit_tangent[j_29, d_33]) + factor_79 * p_unit_7 + factor_80 * (scale * term_30 - sum_norm_positive * p_unit_7) + factor_81 * a_unit_9
+            product_positive[j_29, d_33] = factor_69 * sum_p_unit_tangent[j_29, d_33] + factor_70 * term_32 + factor_71 * f32(a_unit_tangent[j_29, d_33]) + factor_72 * a_unit_9 + factor_73 * a_unit_9 + factor_74 * f32(p_unit_tangent[j_29, d_33]) + factor_75 * p_unit_7 + factor_76 * (scale * term_32 - sum_norm_positive * p_unit_7)
             h_unit_4 = f32(h_unit[j_29, d_33])
-            term_31 = f32(sum_h_unit[j_29, d_33]) - sum_norm_negative * h_unit_4
-            product_negative[j_29, d_33] = factor_82 * sum_h_unit_tangent[j_29, d_33] + factor_83 * term_31 + factor_84 * f32(h_unit_tangent[j_29, d_33]) + factor_85 * h_unit_4 + factor_86 * term_31
+            term_33 = f32(sum_h_unit[j_29, d_33]) - sum_norm_negative * h_unit_4
+            product_negative[j_29, d_33] = factor_77 * sum_h_unit_tangent[j_29, d_33] + factor_78 * term_33 + factor_79 * f32(h_unit_tangent[j_29, d_33]) + factor_80 * h_unit_4 + factor_81 * term_33
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent
 
 
@@ -3679,9 +3677,9 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_111 = strip + place
-                    exp_sum_anchor = _exp_difference(scale * f32(sum_anchor[row, j_111]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                    strips[0, place] = ((exp_sum_anchor) if j_111 != argmax_sum_anchor else f32(0.0))
+                    j_114 = strip + place
+                    exp_sum_anchor = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    strips[0, place] = ((exp_sum_anchor) if j_114 != argmax_sum_anchor else f32(0.0))
                 rest_sum_anchor_now_sum += _block_sum(strips[0], length)
             rest_sum_anchor_now = f32(rest_sum_anchor_now_sum)
             rest_sum_anchor[row] = rest_sum_anchor_now
@@ -3697,9 +3695,9 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_113 = strip + place
-                    exp_sum_anchor_2 = _exp_difference(scale * f32(sum_anchor_2[row, j_113]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
-                    strips[0, place] = ((exp_sum_anchor_2) if j_113 != argmax_sum_anchor_2 else f32(0.0))
+                    j_116 = strip + place
+                    exp_sum_anchor_2 = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
+                    strips[0, place] = ((exp_sum_anchor_2) if j_116 != argmax_sum_anchor_2 else f32(0.0))
                 rest_sum_anchor_2_sum += _block_sum(strips[0], length)
             rest_sum_anchor_2 = f32(rest_sum_anchor_2_sum)
             max_sum_anchor_3 = max_sum_anchor[row]
@@ -3769,11 +3767,11 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_111 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_111]), max_sum_anchor_now)
-                    exp_sum_anchor[j_111] = exp_sum_anchor_now
-                    strips[0, place] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor else f32(0.0))
-                    sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else f32(0.0))
+                    j_114 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor[j_114] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_114 != argmax_sum_anchor else f32(0.0))
+                    sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else f32(0.0))
                 rest_sum_anchor_now_sum += _block_sum(strips[0], length)
             rest_sum_anchor_now = f32(rest_sum_anchor_now_sum)
             rest_sum_anchor[i] = rest_sum_anchor_now
@@ -3792,10 +3790,10 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_113 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
-                    exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
-                    strips[0, place] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else f32(0.0))
+                    j_116 = strip + place
+                    exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
+                    exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
+                    strips[0, place] = ((exp_sum_anchor_2_now) if j_116 != argmax_sum_anchor_2 else f32(0.0))
                 rest_sum_anchor_2_now_sum += _block_sum(strips[0], length)
             rest_sum_anchor_2_now = f32(rest_sum_anchor_2_now_sum)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
@@ -3942,11 +3940,11 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_111 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[i, j_111]), max_sum_anchor_now)
-                    exp_sum_anchor[row, j_111] = exp_sum_anchor_now
-                    strips[0, place] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor_now else f32(0.0))
-                    sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else f32(0.0))
+                    j_114 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[i, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor[row, j_114] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_114 != argmax_sum_anchor_now else f32(0.0))
+                    sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else f32(0.0))
                 rest_sum_anchor_now_sum += _block_sum(strips[0], length)
             rest_sum_anchor_now = f32(rest_sum_anchor_now_sum)
             rest_sum_anchor[i] = rest_sum_anchor_now
@@ -3980,10 +3978,10 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_113 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
-                    exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
-                    strips[0, place] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else f32(0.0))
+                    j_116 = strip + place
+                    exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
+                    exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
+                    strips[0, place] = ((exp_sum_anchor_2_now) if j_116 != argmax_sum_anchor_2 else f32(0.0))
                 rest_sum_anchor_2_now_sum += _block_sum(strips[0], length)
             rest_sum_anchor_2_now = f32(rest_sum_anchor_2_now_sum)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
@@ -4184,10 +4182,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_111 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_111]), max_sum_anchor_now)
-                    exp_sum_anchor[row, j_111] = exp_sum_anchor_now
-                    strips[0, place] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor_now else f32(0.0))
+                    j_114 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor[row, j_114] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_114 != argmax_sum_anchor_now else f32(0.0))
                 rest_sum_anchor_now_sum += _block_sum(strips[0], length)
             rest_sum_anchor_now = f32(rest_sum_anchor_now_sum)
             rest_sum_anchor[row] = rest_sum_anchor_now
@@ -4225,10 +4223,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_113 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_113]), max_sum_anchor_2)
-                    exp_sum_anchor_2[j_113] = exp_sum_anchor_2_now
-                    strips[0, place] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else f32(0.0))
+                    j_116 = strip + place
+                    exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2)
+                    exp_sum_anchor_2[j_116] = exp_sum_anchor_2_now
+                    strips[0, place] = ((exp_sum_anchor_2_now) if j_116 != argmax_sum_anchor_2 else f32(0.0))
                 rest_sum_anchor_2_sum += _block_sum(strips[0], length)
             rest_sum_anchor_2 = f32(rest_sum_anchor_2_sum)
             logsumexp_sum_anchor_2_sensitivity_sum = 0.0
@@ -4344,10 +4342,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     sum_anchor_2_tangent = np.empty((block, n,), f32)
     sum_anchor_2_tangent_entry_3 = np.empty((n,), f32)
     logsumexp_sum_anchor_2_tangent = np.empty((n,), f32)
-    softmax_sum_anchor_2_tangent = np.empty((block, n,), anchor.dtype)
-    sum_anchor_3_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_anchor_3_tangent_part2_product = np.empty((block, d,), anchor.dtype)
     sum_anchor_3_tangent = np.empty((block, d,), f32)
+    sum_anchor_3_tangent_2_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_3_tangent_2 = np.empty((block, d,), f32)
     sum_negative_tangent = np.empty((n, d,), f32)
     softmax_sum_anchor_tangent = np.empty((block, n,), f32)
     softmax_sum_anchor_tangent_own = np.empty((n,), f32)
@@ -4388,11 +4385,11 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_111 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_111]), max_sum_anchor_now)
-                    exp_sum_anchor[row, j_111] = exp_sum_anchor_now
-                    strips[0, place] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor_now else f32(0.0))
-                    sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else f32(0.0))
+                    j_114 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * f32(sum_anchor[row, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor[row, j_114] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_114 != argmax_sum_anchor_now else f32(0.0))
+                    sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else f32(0.0))
                 rest_sum_anchor_now_sum += _block_sum(strips[0], length)
             rest_sum_anchor_now = f32(rest_sum_anchor_now_sum)
             rest_sum_anchor[i] = rest_sum_anchor_now
@@ -4415,10 +4412,10 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
-                    j_113 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
-                    exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
-                    strips[0, place] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2_now else f32(0.0))
+                    j_116 = strip + place
+                    exp_sum_anchor_2_now = _exp_difference(scale * f32(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
+                    exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
+                    strips[0, place] = ((exp_sum_anchor_2_now) if j_116 != argmax_sum_anchor_2_now else f32(0.0))
                 rest_sum_anchor_2_now_sum += _block_sum(strips[0], length)
             rest_sum_anchor_2_now = f32(rest_sum_anchor_2_now_sum)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
@@ -4515,113 +4512,114 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 logsumexp_sum_anchor_2_tangent_now_sum += _block_sum(strips[0], length)
             logsumexp_sum_anchor_2_tangent_now = f32(logsumexp_sum_anchor_2_tangent_now_sum)
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now
+            sum_anchor_3_tangent[row, :] = f32(0.0)
+            logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
             term_8 = logsumexp_sum_anchor_2_tangent_now + factor_10 + factor_11
+            argmax_sum_anchor_4 = argmax_sum_anchor[row]
+            sum_anchor_tangent_3 = sum_anchor_tangent[row, argmax_sum_anchor_4]
+            factor_13 = scale * sum_anchor_tangent_3
+            sum_anchor_9 = f32(sum_anchor[row, argmax_sum_anchor_4])
+            factor_14 = f32(direction_parameters[0]) * sum_anchor_9
+            term_9 = factor_13 + factor_14
+            term_10 = -logsumexp_sum_anchor_tangent_2 + (term_8 - term_9)
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             rest_sum_anchor_6 = rest_sum_anchor[i]
-            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
-            decay_2 = (_raised_decay(term_9) * f32(5.421010862427522e-20))
-            factor_13 = decay_2 / (f32(1.0) + decay_2)
-            sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_9 >= 0 else factor_13 if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            factor_14 = term_8 * sigmoid_plus_2 / term_6
-            logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
-            argmax_sum_anchor_4 = argmax_sum_anchor[row]
-            sum_anchor_tangent_3 = sum_anchor_tangent[row, argmax_sum_anchor_4]
-            factor_15 = scale * sum_anchor_tangent_3
-            sum_anchor_9 = f32(sum_anchor[row, argmax_sum_anchor_4])
-            factor_16 = f32(direction_parameters[0]) * sum_anchor_9
-            term_10 = logsumexp_sum_anchor_tangent_2 + factor_15 + factor_16
-            factor_17 = -term_10 * sigmoid_plus_2 / term_6
+            term_11 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
+            decay_2 = (_raised_decay(term_11) * f32(5.421010862427522e-20))
+            factor_15 = decay_2 / (f32(1.0) + decay_2)
+            sigmoid_plus_2 = (((f32(1.0) / (f32(1.0) + decay_2))) if term_11 >= 0 else factor_15 if term_11 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_16 = term_10 * sigmoid_plus_2 / term_6
             seed_4 = seed[i]
-            sigmoid_minus_2 = ((factor_13) if term_9 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_9 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            factor_18 = seed_4 * sigmoid_minus_2
-            term_11 = f32(1.0) + rest_sum_anchor_6
-            factor_20 = term_10 * sigmoid_minus_2 / term_11
-            factor_21 = -term_8 * sigmoid_minus_2 / term_11
-            factor_22 = seed_4 * sigmoid_plus_2
+            sigmoid_minus_2 = ((factor_15) if term_11 >= 0 else ((f32(1.0) / (f32(1.0) + decay_2))) if term_11 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_17 = seed_4 * sigmoid_minus_2
+            term_12 = f32(1.0) + rest_sum_anchor_6
+            term_13 = logsumexp_sum_anchor_tangent_2 + factor_13 + factor_14
+            term_14 = -logsumexp_sum_anchor_2_tangent_now + (term_13 - term_7)
+            factor_19 = term_14 * sigmoid_minus_2 / term_12
+            factor_20 = seed_4 * sigmoid_plus_2
             for j_6 in range(n):
                 exp_sum_anchor_2_2 = f32(exp_sum_anchor_2[row, j_6])
                 sum_anchor_2_tangent_3 = sum_anchor_2_tangent[row, j_6]
                 sum_anchor_2_5 = f32(sum_anchor_2[row, j_6])
-                softmax_sum_anchor_2_tangent_now = exp_sum_anchor_2_2 * (-logsumexp_sum_anchor_2_tangent_now + (scale * sum_anchor_2_tangent_3 + f32(direction_parameters[0]) * sum_anchor_2_5 - term_7)) / term_6
-                softmax_sum_anchor_2_tangent[row, j_6] = softmax_sum_anchor_2_tangent_now
-                factor_19 = factor_18 * (softmax_sum_anchor_2_tangent_now * sum_anchor_2_5 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_3 / term_6 + factor_14 * exp_sum_anchor_2_2 * sum_anchor_2_5 + factor_17 * exp_sum_anchor_2_2 * sum_anchor_2_5)
-                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_19)
+                softmax_sum_anchor_2_tangent = exp_sum_anchor_2_2 * (-logsumexp_sum_anchor_2_tangent_now + (scale * sum_anchor_2_tangent_3 + f32(direction_parameters[0]) * sum_anchor_2_5 - term_7)) / term_6  # -exp_sum_anchor_2*logsumexp_sum_anchor_2_tangent/(rest_sum_anchor_2 + 1)
+                factor_18 = factor_17 * (softmax_sum_anchor_2_tangent * sum_anchor_2_5 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_3 / term_6 + factor_16 * exp_sum_anchor_2_2 * sum_anchor_2_5)
+                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_18)
                 softmax_sum_anchor_tangent_2 = softmax_sum_anchor_tangent[row, j_6]
                 sum_anchor_10 = f32(sum_anchor[row, j_6])
                 exp_sum_anchor_3 = exp_sum_anchor[row, j_6]
-                factor_23 = factor_22 * (softmax_sum_anchor_tangent_2 * sum_anchor_10 + exp_sum_anchor_3 * sum_anchor_tangent[row, j_6] / term_11 + factor_20 * exp_sum_anchor_3 * sum_anchor_10 + factor_21 * exp_sum_anchor_3 * sum_anchor_10)
-                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_23)
-                factor_24 = exp_sum_anchor_2_2 / term_6
-                factor_25 = factor_14 * exp_sum_anchor_2_2
-                factor_26 = factor_17 * exp_sum_anchor_2_2
-                factor_27 = exp_sum_anchor_3 / term_11
-                factor_28 = factor_20 * exp_sum_anchor_3
-                factor_29 = factor_21 * exp_sum_anchor_3
-                for d_10 in range(d):
-                    a_2 = f32(anchor[i, d_10])
-                    v_a = f32(direction_anchor[i, d_10])
-                    sum_negative_tangent[j_6, d_10] += factor_18 * (a_2 * softmax_sum_anchor_2_tangent_now + factor_24 * v_a + factor_25 * a_2 + factor_26 * a_2)
+                factor_21 = factor_20 * (softmax_sum_anchor_tangent_2 * sum_anchor_10 + exp_sum_anchor_3 * sum_anchor_tangent[row, j_6] / term_12 + factor_19 * exp_sum_anchor_3 * sum_anchor_10)
+                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_21)
+                factor_22 = exp_sum_anchor_2_2 / term_6
+                factor_23 = factor_16 * exp_sum_anchor_2_2
+                factor_24 = exp_sum_anchor_3 / term_12
+                factor_25 = factor_19 * exp_sum_anchor_3
+                for d_8 in range(d):
+                    h = f32(negative[j_6, d_8])
+                    h_2 = f32(negative[argmax_sum_anchor_2_2, d_8])
+                    if j_6 != argmax_sum_anchor_2_2:
+                        sum_anchor_3_tangent[row, d_8] += softmax_sum_anchor_2_tangent * (h - h_2)
+                    a_2 = f32(anchor[i, d_8])
+                    v_a = f32(direction_anchor[i, d_8])
+                    sum_negative_tangent[j_6, d_8] += factor_17 * (softmax_sum_anchor_2_tangent * a_2 + factor_22 * v_a + factor_23 * a_2)
                     if i != j_6:
-                        sum_positive_tangent[j_6, d_10] += factor_22 * (a_2 * softmax_sum_anchor_tangent_2 + factor_27 * v_a + factor_28 * a_2 + factor_29 * a_2)
-        _multiply(softmax_sum_anchor_2_tangent[: stop - start], False, negative, False, sum_anchor_3_tangent_part1[: stop - start], False)
-        _multiply(exp_sum_anchor_2[: stop - start], False, direction_negative, False, sum_anchor_3_tangent_part2_product[: stop - start], False)
+                        sum_positive_tangent[j_6, d_8] += factor_20 * (a_2 * softmax_sum_anchor_tangent_2 + factor_24 * v_a + factor_25 * a_2)
+        _multiply(exp_sum_anchor_2[: stop - start], False, direction_negative, False, sum_anchor_3_tangent_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
-            term_12 = f32(1.0) + rest_sum_anchor_2_4
+            term_15 = f32(1.0) + rest_sum_anchor_2_4
             for d_8 in range(d):
-                sum_anchor_3_tangent_part2 = f32(sum_anchor_3_tangent_part2_product[row, d_8]) / term_12  # direction_negative*exp_sum_anchor_2/(rest_sum_anchor_2 + 1) + negative*softmax_sum_anchor_2_tangent
-                sum_anchor_3_tangent_now = sum_anchor_3_tangent_part2 + f32(sum_anchor_3_tangent_part1[row, d_8])
-                sum_anchor_3_tangent[row, d_8] = sum_anchor_3_tangent_now
+                sum_anchor_3_tangent_2_now = f32(sum_anchor_3_tangent_2_product[row, d_8]) / term_15
+                sum_anchor_3_tangent_2[row, d_8] = sum_anchor_3_tangent_2_now
         _multiply(sum_anchor_4_tangent_part1_left[: stop - start], False, positive, False, sum_anchor_4_tangent_part1[: stop - start], False)
         _multiply(sum_anchor_4_left[: stop - start], False, direction_positive, False, sum_anchor_4_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_7 = rest_sum_anchor[i]
-            term_13 = f32(1.0) + rest_sum_anchor_7
+            term_16 = f32(1.0) + rest_sum_anchor_7
             seed_5 = seed[i]
             exp_sum_anchor_own_2 = exp_sum_anchor_own[i]
             max_sum_anchor_5 = max_sum_anchor[i]
             max_sum_anchor_2_3 = max_sum_anchor_2[i]
             rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
-            term_14 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2_5)
-            decay_3 = (_raised_decay(term_14) * f32(5.421010862427522e-20))
-            factor_30 = decay_3 / (f32(1.0) + decay_3)
-            sigmoid_plus_3 = (((f32(1.0) / (f32(1.0) + decay_3))) if term_14 >= 0 else factor_30 if term_14 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            term_15 = -f32(1.0) + exp_sum_anchor_own_2 * sigmoid_plus_3 / term_13
-            sigmoid_minus_3 = ((factor_30) if term_14 >= 0 else ((f32(1.0) / (f32(1.0) + decay_3))) if term_14 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            factor_31 = scale * sigmoid_plus_3
-            factor_32 = scale * term_15
-            factor_33 = scale * sigmoid_minus_3
+            term_17 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2_5)
+            decay_3 = (_raised_decay(term_17) * f32(5.421010862427522e-20))
+            factor_26 = decay_3 / (f32(1.0) + decay_3)
+            sigmoid_plus_3 = (((f32(1.0) / (f32(1.0) + decay_3))) if term_17 >= 0 else factor_26 if term_17 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_18 = -f32(1.0) + exp_sum_anchor_own_2 * sigmoid_plus_3 / term_16
+            sigmoid_minus_3 = ((factor_26) if term_17 >= 0 else ((f32(1.0) / (f32(1.0) + decay_3))) if term_17 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_27 = scale * sigmoid_plus_3
+            factor_28 = scale * term_18
+            factor_29 = scale * sigmoid_minus_3
             softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
-            factor_34 = scale * softmax_sum_anchor_tangent_own_2 * sigmoid_plus_3
-            factor_35 = exp_sum_anchor_own_2 / term_13
+            factor_30 = scale * softmax_sum_anchor_tangent_own_2 * sigmoid_plus_3
+            factor_31 = exp_sum_anchor_own_2 / term_16
             logsumexp_sum_anchor_tangent_3 = logsumexp_sum_anchor_tangent[i]
             argmax_sum_anchor_5 = argmax_sum_anchor[row]
             sum_anchor_tangent_4 = sum_anchor_tangent[row, argmax_sum_anchor_5]
-            factor_36 = scale * sum_anchor_tangent_4
+            factor_32 = scale * sum_anchor_tangent_4
             sum_anchor_11 = f32(sum_anchor[row, argmax_sum_anchor_5])
-            factor_37 = f32(direction_parameters[0]) * sum_anchor_11
-            term_16 = logsumexp_sum_anchor_tangent_3 + factor_36 + factor_37
-            factor_38 = scale * term_16 * sigmoid_plus_3 * sigmoid_minus_3
-            factor_39 = -exp_sum_anchor_own_2 / term_13
+            factor_33 = f32(direction_parameters[0]) * sum_anchor_11
+            term_19 = logsumexp_sum_anchor_tangent_3 + factor_32 + factor_33
+            factor_34 = scale * term_19 * sigmoid_plus_3 * sigmoid_minus_3
+            factor_35 = -exp_sum_anchor_own_2 / term_16
             logsumexp_sum_anchor_2_tangent_2 = logsumexp_sum_anchor_2_tangent[i]
             argmax_sum_anchor_2_3 = argmax_sum_anchor_2[row]
             sum_anchor_2_tangent_4 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_3]
-            factor_40 = scale * sum_anchor_2_tangent_4
+            factor_36 = scale * sum_anchor_2_tangent_4
             sum_anchor_2_6 = f32(sum_anchor_2[row, argmax_sum_anchor_2_3])
-            factor_41 = f32(direction_parameters[0]) * sum_anchor_2_6
-            term_17 = logsumexp_sum_anchor_2_tangent_2 + factor_40 + factor_41
-            factor_42 = scale * term_17 * sigmoid_plus_3 * sigmoid_minus_3
+            factor_37 = f32(direction_parameters[0]) * sum_anchor_2_6
+            term_20 = logsumexp_sum_anchor_2_tangent_2 + factor_36 + factor_37
+            factor_38 = scale * term_20 * sigmoid_plus_3 * sigmoid_minus_3
             for d_8 in range(d):
-                sum_anchor_4_tangent_part2 = f32(sum_anchor_4_tangent_part2_product[row, d_8]) / term_13  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_4_tangent_part2 = f32(sum_anchor_4_tangent_part2_product[row, d_8]) / term_16  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_4_tangent = sum_anchor_4_tangent_part2 + f32(sum_anchor_4_tangent_part1[row, d_8])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p = f32(positive[i, d_8])
                 sum_anchor_3_2 = sum_anchor_3[row, d_8]
                 sum_anchor_4_2 = sum_anchor_4[row, d_8]
                 v_p = f32(direction_positive[i, d_8])
-                product_anchor[i, d_8] = seed_5 * (f32(direction_parameters[0]) * (p * term_15 + sum_anchor_3_2 * sigmoid_minus_3 + sum_anchor_4_2 * sigmoid_plus_3) + factor_31 * sum_anchor_4_tangent + factor_32 * v_p + factor_33 * sum_anchor_3_tangent[row, d_8] + factor_34 * p + factor_38 * (sum_anchor_4_2 - sum_anchor_3_2 + factor_35 * p) + factor_42 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_39 * p))
+                product_anchor[i, d_8] = seed_5 * (f32(direction_parameters[0]) * (p * term_18 + sum_anchor_3_2 * sigmoid_minus_3 + sum_anchor_4_2 * sigmoid_plus_3) + factor_27 * sum_anchor_4_tangent + factor_28 * v_p + factor_29 * (sum_anchor_3_tangent[row, d_8] + sum_anchor_3_tangent_2[row, d_8]) + factor_30 * p + factor_34 * (sum_anchor_4_2 - sum_anchor_3_2 + factor_31 * p) + factor_38 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_35 * p))
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
@@ -4632,23 +4630,22 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         max_sum_anchor_6 = max_sum_anchor[i]
         max_sum_anchor_2_4 = max_sum_anchor_2[i]
         rest_sum_anchor_2_6 = rest_sum_anchor_2[i]
-        term_18 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_6)
-        decay_4 = (_raised_decay(term_18) * f32(5.421010862427522e-20))
-        factor_43 = decay_4 / (f32(1.0) + decay_4)
-        sigmoid_plus_4 = (((f32(1.0) / (f32(1.0) + decay_4))) if term_18 >= 0 else factor_43 if term_18 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        term_19 = -f32(1.0) + exp_sum_anchor_own_3 * sigmoid_plus_4 / (f32(1.0) + rest_sum_anchor_8)
-        factor_44 = seed_6 * term_19
-        factor_45 = scale * seed_6 * term_19
+        term_21 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_6)
+        decay_4 = (_raised_decay(term_21) * f32(5.421010862427522e-20))
+        factor_39 = decay_4 / (f32(1.0) + decay_4)
+        sigmoid_plus_4 = (((f32(1.0) / (f32(1.0) + decay_4))) if term_21 >= 0 else factor_39 if term_21 < f32(0.0) else f32(np.nan))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        term_22 = -f32(1.0) + exp_sum_anchor_own_3 * sigmoid_plus_4 / (f32(1.0) + rest_sum_anchor_8)
+        factor_40 = seed_6 * term_22
+        factor_41 = scale * seed_6 * term_22
         softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
-        factor_46 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
-        logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
-        sigmoid_minus_4 = ((factor_43) if term_18 >= 0 else ((f32(1.0) / (f32(1.0) + decay_4))) if term_18 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_47 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + f32(direction_parameters[0]) * sum_anchor_entry_2[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (f32(1.0) + rest_sum_anchor_8)
+        factor_42 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
         logsumexp_sum_anchor_2_tangent_3 = logsumexp_sum_anchor_2_tangent[i]
-        factor_48 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + f32(direction_parameters[0]) * sum_anchor_2_entry_4[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (f32(1.0) + rest_sum_anchor_8)
+        logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
+        sigmoid_minus_4 = ((factor_39) if term_21 >= 0 else ((f32(1.0) / (f32(1.0) + decay_4))) if term_21 < f32(0.0) else f32(np.nan))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_43 = scale * exp_sum_anchor_own_3 * seed_6 * (-logsumexp_sum_anchor_2_tangent_3 + (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + f32(direction_parameters[0]) * sum_anchor_entry_2[i] - (scale * sum_anchor_2_tangent_entry_3[i] + f32(direction_parameters[0]) * sum_anchor_2_entry_4[i]))) * sigmoid_plus_4 * sigmoid_minus_4 / (f32(1.0) + rest_sum_anchor_8)
         for d_9 in range(d):
             a_3 = f32(anchor[i, d_9])
             v_a_2 = f32(direction_anchor[i, d_9])
-            product_positive[i, d_9] = scale * sum_positive_tangent[i, d_9] + f32(direction_parameters[0]) * (f32(sum_positive[i, d_9]) + factor_44 * a_3) + factor_45 * v_a_2 + factor_46 * a_3 + factor_47 * a_3 + factor_48 * a_3
+            product_positive[i, d_9] = scale * sum_positive_tangent[i, d_9] + f32(direction_parameters[0]) * (f32(sum_positive[i, d_9]) + factor_40 * a_3) + factor_41 * v_a_2 + factor_42 * a_3 + factor_43 * a_3
             product_negative[i, d_9] = scale * sum_negative_tangent[i, d_9] + f32(direction_parameters[0]) * f32(sum_negative[i, d_9])
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent

@@ -50,7 +50,8 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {},
  'suffix': '',
- 'variants': ()}
+ 'variants': (),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -102,8 +103,8 @@ def _completed(total: float, lost: float) -> float:
 def _block_sum(block, count: int) -> float:
     """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
 
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
     """
     _stay_apart()
     total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
@@ -331,14 +332,8 @@ def full_hessian_product(score, target, margin, sample_weights, loss_scale, dire
 def outside(score, target):
     """How many elements have an input outside its domain, or NaN."""
     n = np.uint64(score.shape[0])
-    block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
-    total = 0.0
-    for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            y = f32(target[i])
-            total_block[row] = _choose(((y == f32(1.0)) | (y == -f32(1.0))), f32(0.0), f32(1.0))
-        total += _block_sum(total_block, stop - start)
+    total = f32(0.0)
+    for i in range(n):
+        y = f32(target[i])
+        total = _add_in_lanes(total, _choose(((y == f32(1.0)) | (y == -f32(1.0))), f32(0.0), f32(1.0)))
     return total
