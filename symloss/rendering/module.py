@@ -21,6 +21,8 @@ from symloss.stability.careful import Recipe
 VERSION = "0.1.0"
 ACCURACIES = {FLOAT64: "exact", FLOAT32: "fast"}
 """What users call the arithmetic."""
+ROWS = 131072
+"""The numbers that one task takes where samples are rows of them: there is less to do for each than for an element."""
 CHEAP = 1 << 17
 """Elements that one thread takes where there is no exponential or logarithm to compute: 30 us of work."""
 
@@ -66,6 +68,8 @@ def render_module(
     described = specification(definition, formula, digest, ACCURACIES[real])
     if definition.elementwise and not any(f"def {name}(" in text for text in carried for name in TEXTS):
         described["grain"] = CHEAP
+    elif not definition.elementwise and definition.separable:
+        described["grain"] = ROWS
     return ENVIRONMENT.get_template("module.py.jinja").render(
         title=definition.title, summary=lower_first(definition.summary), formula=formula, hash=digest,
         version=VERSION, shapes=_shapes(definition), spec=literal(described),

@@ -18,9 +18,12 @@ from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
 from symloss.lowering.nodes import (
+    LENGTH,
+    PLACE,
     ROW,
     Assign,
     Begin,
+    Beside,
     Blocks,
     Buffer,
     Chunks,
@@ -29,16 +32,21 @@ from symloss.lowering.nodes import (
     Extreme,
     Finish,
     Kernel,
+    Lane,
+    Lanes,
     Loop,
     Matrix,
     Multiply,
     Node,
+    Side,
     Skip,
     Store,
+    Strips,
     Total,
     Update,
     When,
 )
+from symloss.rendering.lane_format import lane_lines
 from symloss.rendering.primitives import narrowed
 from symloss.stability.careful import Recipe
 
@@ -239,9 +247,8 @@ _KINDS = {FLOAT64: "", FLOAT32: ", f32"}
 ROWS = 256
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
-
-NEAR = 2.0**-16
-"""The part of its terms' size below which a sum is computed again where the result is float32: 1/4 for float64."""
+NEAR, NEAR_WIDE = 2.0**-16, 0.375
+"""The part of its terms' size below which a sum is computed again where the result is float32; for float64."""
 CHUNK = 1024
 """Elements of a chunk: a few blocks of so many numbers stay in the nearest cache."""
 
@@ -288,7 +295,7 @@ def format_kernel(
     if real is not FLOAT64:
         head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and _mentions(text, name)]
     if _mentions(text, "near"):
-        head.append(f"near = 0.25 if {like}.itemsize == 8 else {NEAR}")
+        head.append(f"near = {NEAR_WIDE} if {like}.itemsize == 8 else {NEAR}")
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []
@@ -308,6 +315,9 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines.append(f"{pad}{node.name} = {printer.doprint(node.expression)}{comment}")
             case Begin():
                 operation, _, masked = node.op.partition("_")
+                if operation == "whole":
+                    lines += _whole_start(node.name, printer, pad)
+                    continue
                 searched = operation in ("argmax", "argmin")
                 start = "-1" if searched and masked else _STARTS[operation]
                 narrow = operation in ("max", "min", "lanes") and printer.real is not FLOAT64
@@ -327,6 +337,10 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 if node.block and _mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
+            case Strips():
+                lines += _strips(node, printer, depth)
+            case Lanes() | Side() | Beside() | Lane():
+                lines += lane_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 1))
             case Blocks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(0, {axis}, block):")
@@ -340,11 +354,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Total():
                 lines.append(f"{pad}{_total(node, printer)}")
             case Extreme():
-                lines.append(f"{pad}{node.name} = _largest({node.row}, {node.axis})")
-                printer.used.add("_largest")
-                if node.place:
-                    lines.append(f"{pad}{node.place} = _place_of({node.name}, {node.row}, {node.axis})")
-                    printer.used.add("_place_of")
+                lines += _extreme(node, printer, pad)
             case Doubt():
                 cases = " | ".join(map(printer.doprint, node.conditions))
                 lines.append(f"{pad}{node.block}[{ROW}] = {cases}")
@@ -362,8 +372,11 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 known = f"{node.peak}, {node.winner}, {node.rest}"
                 lines.append(f"{pad}_update_columns({node.block}[: stop - start], start, {known})")
                 printer.used.add("_update_columns")
+            case Finish(op="whole") if printer.real is not FLOAT64:
+                lines.append(f"{pad}{node.name} = f32({node.name}_sum)")
             case Finish():
-                lines.append(f"{pad}{node.name} = _completed({node.name}, {node.name}_lost)")
+                own = f"{node.name}_sum" if node.op == "whole" else node.name
+                lines.append(f"{pad}{node.name} = _completed({own}, {node.name}_lost)")
                 printer.used.add("_completed")
             case Update():
                 lines += _update(node, printer, pad)
@@ -379,6 +392,46 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
 def _flag(condition: str, printer: NumbaPrinter) -> str:
     """Return the condition of a branch; whether values are wanted is known when a kernel over elements is compiled."""
     return "value_out is not None" if printer.flat and condition == "wanted" else condition
+
+
+def _whole_start(name: str, printer: NumbaPrinter, pad: str) -> list[str]:
+    """Return the lines that a sum of one loop starts with: float32 strips lose nothing in a float64 sum."""
+    return [f"{pad}{name}_sum = 0.0", *([f"{pad}{name}_lost = 0.0"] if printer.real is FLOAT64 else [])]
+
+
+def _strips(node: Strips, printer: NumbaPrinter, depth: int) -> list[str]:
+    """Return a loop by strips; its indices have no sign, so that none could count from the end."""
+    pad, axis, index = "    " * depth, node.index.axis.name, node.index.name
+    lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):"]
+    lines.append(f"{pad}    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)")
+    lines.append(f"{pad}    for {PLACE} in range(length):")
+    lines.append(f"{pad}        {index} = strip + {PLACE}")
+    lines += _lines(node.body, printer, depth + 2)
+    printer.used.add("_block_sum")
+    for number, (name, op) in enumerate(node.sums):
+        own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
+        added = f"_block_sum(strips[{number}], length)"
+        if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
+            printer.used.add("_plus")
+            lines.append(f"{pad}    {own}, {lost} = _plus({own}, {lost}, {added})")
+        else:
+            lines.append(f"{pad}    {own} += {added}")
+    return lines
+
+
+def _extreme(node: Extreme, printer: NumbaPrinter, pad: str) -> list[str]:
+    """Return the search for the largest of a row, and for its place."""
+    slots = ", ".join(map(printer.doprint, node.row.slots))
+    row = f"{node.row.name}[{slots}]" if slots else node.row.name
+    found = f"_largest({row}, {node.axis})"
+    printer.used.add("_largest")
+    if node.row.name in printer.loads:
+        found = printer.doprint(sympy.Symbol(f"np.float64({found})"))
+    lines = [f"{pad}{node.name} = {found}"]
+    if node.place:
+        lines.append(f"{pad}{node.place} = _place_of({node.name}, {row}, {node.axis})")
+        printer.used.add("_place_of")
+    return lines
 
 
 def _total(node: Total, printer: NumbaPrinter) -> str:
@@ -435,6 +488,9 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
         case "compensated":
             lines.append(f"{pad}{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {value})")
             printer.used.add("_plus")
+        case "larger":
+            lines.append(f"{pad}{node.name} = _larger({node.name}, {value})")
+            printer.used.add("_larger")
         case "max" | "min":
             relation = ">" if node.op == "max" else "<"
             lines.append(f"{pad}if {value} {relation} {node.name} or {value} != {value}:")

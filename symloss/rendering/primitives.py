@@ -17,6 +17,7 @@ import numpy as np
 from symloss.elementary.formats import FLOAT64, Format
 from symloss.elementary.functions import TEXTS
 from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
+from symloss.rendering.triple_double import _CONSTANTS, _closely
 
 
 def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[float], float]:
@@ -67,7 +68,7 @@ def _block_sum(block: Any, count: int) -> float:
 
 def _largest(row: Any, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -math.inf
+    most: float = row.dtype.type(-math.inf)
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -304,7 +305,7 @@ WIDE = ("_plus", "_completed", "_block_sum")
 def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
     """Return the source of the primitives called `names` and of those that they call, in a fixed order."""
     known = {name: text(real) for name, text in TEXTS.items()}
-    for function in (*OPERATIONS, *PRIMITIVES):
+    for function in (*OPERATIONS, _closely, *PRIMITIVES):
         text = inspect.getsource(function).rstrip()
         known[function.__name__] = text if real is FLOAT64 or function.__name__ in WIDE else _narrowed(text)
     called = {name: set(re.findall(r"\b_\w+(?=\()", text)) - {name} for name, text in known.items()}
@@ -313,9 +314,11 @@ def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
         found = called.get(stack.pop(), set()) - wanted
         wanted |= found
         stack += found
+    constants = ",\n    ".join(str(tuple(row)) for row in _CONSTANTS.tolist())
     texts = (text for name, text in known.items() if name in wanted)
     return (
         *(text for name, text in INTRINSICS.items() if name in wanted),
+        *([f"_CONSTANTS = np.array((\n    {constants},\n))"] if "_closely" in wanted else []),
         *(f"{_decorator(text)}\n{_untyped(text)}" for text in texts),
     )
 
