@@ -400,7 +400,11 @@ def _strips(node: Strips, printer: NumbaPrinter, depth: int) -> list[str]:
     lines.append(f"{pad}        {index} = strip + {PLACE}")
     lines += _lines(node.body, printer, depth + 2)
     printer.used.add("_block_sum")
-    for number, (name, op) in enumerate(node.sums):
+    for number, (_, _, left_out) in enumerate(node.sums):
+        if left_out is not None:
+            lines.append(f"{pad}    apart = np.uint64({printer.doprint(left_out)}) - strip")
+            lines += [f"{pad}    if apart < length:", f"{pad}        strips[{number}, apart] = 0.0"]
+    for number, (name, op, _) in enumerate(node.sums):
         own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
         added = f"_block_sum(strips[{number}], length)"
         if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
