@@ -241,7 +241,7 @@ class NumbaPrinter(StrPrinter):
 
 _KINDS = {FLOAT64: "", FLOAT32: ", f32"}
 """What the allocation of a buffer says of its numbers."""
-ROWS = 256
+ROWS = 512
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
 NEAR, NEAR_WIDE = 2.0**-16, 0.375
