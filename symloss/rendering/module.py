@@ -73,11 +73,11 @@ def render_module(
     return ENVIRONMENT.get_template("module.py.jinja").render(
         title=definition.title, summary=lower_first(definition.summary), formula=formula, hash=digest,
         version=VERSION, shapes=_shapes(definition), spec=literal(described),
-        narrow=real is not FLOAT64,
+        narrow=real is not FLOAT64, nothing="None" if definition.elementwise else "an empty array",
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, products=GEMM if "_multiply" in used else "",
-        typed=any("types." in text for text in (*carried, GEMM if "_multiply" in used else "")),
-        intrinsics=any(text.startswith("@intrinsic") for text in carried),
+        vectors=any("cgutils." in text for text in carried),
+        intrinsics=any("@intrinsic" in text for text in carried),
     )  # fmt: skip
 
 

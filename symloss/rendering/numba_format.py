@@ -191,7 +191,10 @@ class NumbaPrinter(StrPrinter):
     def _print_Piecewise(self, node: sympy.Piecewise) -> str:
         *cases, (last, _) = node.args
         ordered = [text for _, condition in cases for text in self._ordered(condition)]
-        if self.flat and not any(a.name == "sample_weights" for a in node.atoms(Access)):  # which may be empty
+        weight = [value for value, _ in cases if any(a.name == "sample_weights" for a in value.atoms(Access))]
+        if self.flat and weight:  # compiled once with weights and once without, where there is no such line
+            return f"({self._print(last)} if sample_weights is None else {self._print(weight[0])})"
+        if self.flat:
             self.used.add("_choose")
             text: str = self._print(last)
             if ordered:
@@ -357,7 +360,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines.append(f"{pad}{node.block}[{ROW}] = {cases}")
                 lines.append(f"{pad}{node.count} += {node.block}[{ROW}]")
             case When():
-                lines.append(f"{pad}if {node.condition}:")
+                lines.append(f"{pad}if {_flag(node.condition, printer)}:")
                 lines += _lines(node.body, printer, depth + 1)
             case Multiply():
                 operands = [_matrix(m) for m in (node.left, node.right, node.target)]
@@ -430,6 +433,11 @@ def _extreme(node: Extreme, printer: NumbaPrinter, pad: str) -> list[str]:
     return lines
 
 
+def _flag(condition: str, printer: NumbaPrinter) -> str:
+    """Return the condition of a branch; whether values are wanted is known when a kernel over elements is compiled."""
+    return "value_out is not None" if printer.flat and condition == "wanted" else condition
+
+
 def _total(node: Total, printer: NumbaPrinter) -> str:
     """Return the line that adds a block of numbers to a sum."""
     printer.used.add("_block_sum")
@@ -466,7 +474,7 @@ def _store(node: Store, printer: NumbaPrinter, pad: str) -> list[str]:
         case "add":
             return [f"{pad}{node.array}[{slots}] += {value}"]
         case guard:
-            return [f"{pad}if {guard}:", f"{pad}    {node.array}[{slots}] = {value}"]
+            return [f"{pad}if {_flag(guard, printer)}:", f"{pad}    {node.array}[{slots}] = {value}"]
 
 
 def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:

@@ -36,7 +36,7 @@ def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight:
         targets = take_out(plan.spec, out, [ready.sample_shape] if each else [], ready.dtype)
     values = _values(plan, ready, each, targets)
     total, _ = execute(plan.kernels_for(ready.dtype, ready.inputs[0])["value"], ready, values=(_flat(plan, values),))
-    if each:
+    if values is not None and each:
         return _deliver(values, targets, 0)
     return _number(total, _count(plan, ready) if reduction == "mean" else 1.0, ready.dtype)
 
@@ -58,7 +58,7 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     count = _count(plan, ready) if reduction == "mean" else 1.0
     scale = (1.0 / count if count else math.nan,)
     values = _values(plan, ready, each, targets) if with_value else None
-    flat = () if values is None else (_flat(plan, values),)
+    flat = (_flat(plan, values),) if with_value else ()
     total, outputs = 0.0, None
     if max(wanted.slots) >= 0:
         outputs = _outputs(plan, ready, wanted, orders, targets, offset, ())
@@ -79,12 +79,14 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     width = len(wanted.names)
     found = [_deliver(array, targets, offset + k) for k, array in enumerate(found)]
     packed = [pack(wanted, found[k * width : (k + 1) * width]) for k in range(orders)]
-    if values is None:
+    if not with_value:
         return packed[0] if orders == 1 else tuple(packed)
-    return _deliver(values, targets, 0) if each else _number(total, count, ready.dtype), packed[0]
+    return _deliver(values, targets, 0) if values is not None and each else _number(total, count, ready.dtype), packed[
+        0
+    ]
 
 
-def _run(plan: Plan, kernel: str, ready: Prepared, scale: tuple[float, ...], values: tuple[Array, ...],
+def _run(plan: Plan, kernel: str, ready: Prepared, scale: tuple[float, ...], values: tuple[Array | None, ...],
          outputs: list[Array]) -> float:  # fmt: skip
     """Run the kernel that computes derivatives, or the one that computes them too; return its total."""
     kernels = plan.kernels_for(ready.dtype, ready.inputs[0])
@@ -138,7 +140,7 @@ def _count(plan: Plan, ready: Prepared) -> float:
     """Return what a mean divides by: the weights, or the number, of the samples that count."""
     if plan.spec.masked:
         return execute(plan.kernels_for(ready.dtype, ready.inputs[0])["count"], ready)[0]
-    if ready.weight.size:
+    if ready.weight is not None and ready.weight.size:
         with np.errstate(over="ignore"):
             return float(ready.weight.sum(dtype=F64))
     return float(ready.rows * ready.per)
@@ -149,12 +151,12 @@ def _number(total: float, count: float, dtype: np.dtype[Any]) -> Any:
     return rounded(total / count if count else math.nan, dtype)
 
 
-def _flat(plan: Plan, values: Array) -> Array:
+def _flat(plan: Plan, values: Array | None) -> Array | None:
     """Return the value of each sample as kernels take it: raveled for an elementwise loss."""
-    return values.reshape(-1) if plan.spec.elementwise and values.ndim != 1 else values
+    return values.reshape(-1) if values is not None and plan.spec.elementwise and values.ndim != 1 else values
 
 
-def _values(plan: Plan, ready: Prepared, wanted: bool, targets: list[Array] | None) -> Array:
+def _values(plan: Plan, ready: Prepared, wanted: bool, targets: list[Array] | None) -> Array | None:
     """Return where the value of each sample goes, in the caller's array if kernels can write there."""
     if not wanted:
         return plan.unwanted[F32 if ready.dtype is F32 else F64]

@@ -92,7 +92,8 @@ class Plan:
     everything : Wanted
         Derivatives in every differentiable input.
     unwanted, unweighted : mappings of dtype to array
-        What kernels take where the value of each sample is not wanted, and where there are no weights.
+        What kernels take where the value of each sample is not wanted, and where there are no weights: None, or for
+        rows an empty array.
     variants : tuple of Plan
         Those of the other combinations of alternatives.
     quick : Quick, optional
@@ -112,10 +113,14 @@ class Plan:
     labels: tuple[tuple[int, ArgumentSpec], ...]
     at: tuple[int, ...]
     everything: Wanted
-    unwanted: Mapping[np.dtype[Any], Array]
-    unweighted: Mapping[np.dtype[Any], Array]
+    unwanted: Mapping[np.dtype[Any], Array | None]
+    unweighted: Mapping[np.dtype[Any], Array | None]
     variants: tuple[Plan, ...]
     quick: Quick | None
+
+    def weight_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Return the dtype of weights, that of the arithmetic, for arrays of a dtype."""
+        return F64 if dtype is F64 or self.narrow is self.kernels else F32
 
     def kernels_for(self, dtype: np.dtype[Any], first: Array) -> Mapping[str, Kernel]:
         """Return the kernels for arrays of a dtype, given the first of them."""
@@ -183,16 +188,20 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
         {n: getattr(m, n + spec.suffix) for n in KERNELS if hasattr(m, n + spec.suffix)}
         for m in (module, fast or module)
     )
+    narrow = narrow if fast is not None else kernels
     few = tuple(_few(m, k, spec.suffix) for m, k in ((module, kernels), (fast or module, narrow)))
-    unwanted = {dtype: np.empty(nothing, dtype) for dtype in (F32, F64)}
-    unweighted: dict[np.dtype[Any], Array] = {F64: np.empty(nothing)}
-    unweighted[F32] = unweighted[F64] if fast is None else np.empty(nothing, F32)
+    unwanted: dict[np.dtype[Any], Array | None] = dict.fromkeys((F32, F64))
+    unweighted = dict(unwanted)
+    if not spec.elementwise:
+        unwanted = {dtype: np.empty(nothing, dtype) for dtype in (F32, F64)}
+        unweighted = {F64: np.empty(nothing), F32: np.empty(nothing, F64 if fast is None else F32)}
     quick = None
     bounded = tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain))
     if can_be_quick(spec) and not required and (not bounded or "outside" in kernels):
         settled = partial(checked_scalars, spec, slots, tuple(defaults))
-        wide, slim = (Ways(k, unweighted[t], unwanted[t]) for k, t in ((kernels, F64), (narrow, F32)))
-        quick = Quick(slim, wide, len(spec.inputs), bool(bounded), tuple(defaults), spec.grain, settled)
+        quick = Quick(
+            Ways(narrow), Ways(kernels), len(spec.inputs), bool(bounded), tuple(defaults), spec.grain, settled
+        )
     return Plan(
         spec=spec,
         module=module,

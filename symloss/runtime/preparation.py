@@ -26,7 +26,7 @@ class Prepared(NamedTuple):
     parameters : sequence
         What kernels take for them, the same for every chunk.
     weight : array
-        float64, one for each sample, or empty.
+        In the dtype of the arithmetic, one for each sample; what `Plan.unweighted` has where there are none.
     shapes, full : list of tuple
         The shape in which each input came, and that in which its derivatives are computed.
     sample_shape : tuple of int
@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 
     inputs: list[Array]
     parameters: Sequence[Any]
-    weight: Array
+    weight: Array | None
     shapes: list[Shape]
     full: list[Shape]
     sample_shape: Shape
@@ -184,7 +184,7 @@ def _flat(array: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
 
 def _weights(plan: Plan, weight: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
     """Return one weight for each sample, in the arithmetic of the kernels for arrays of `dtype`."""
-    found = _flat(weight, shape, plan.unweighted[dtype].dtype)
+    found = _flat(weight, shape, plan.weight_dtype(dtype))
     check_weights(plan.spec, found)
     return found
 

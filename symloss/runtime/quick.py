@@ -33,7 +33,7 @@ _ndarray, _empty_like = np.ndarray, np.empty_like
 
 @dataclass(frozen=True, eq=False)
 class Ways:
-    """The kernels for arrays of one dtype, and what they take where there are no weights and no wish for values.
+    """The kernels for arrays of one dtype.
 
     Parameters
     ----------
@@ -44,8 +44,6 @@ class Ways:
     """
 
     kernels: Mapping[str, Kernel]
-    weights: Array
-    unwanted: Array
     known: dict[str, Kernel] = field(default_factory=dict)
 
     def call(self, name: str, *arguments: Any) -> Any:
@@ -160,11 +158,11 @@ def quickly(quick: Quick, kernel: str, inputs: tuple[Any, ...], reduction: str, 
             return None
     fixed = parameters
     if kernel == "value_and_gradient":
-        fixed = (*parameters, ways.weights, 1.0 / count, ways.unwanted)
+        fixed = (*parameters, None, 1.0 / count, None)
     elif wanted:
-        fixed = (*parameters, ways.weights, 1.0 / count)
+        fixed = (*parameters, None, 1.0 / count)
     else:
-        fixed = (*parameters, ways.weights, ways.unwanted)
+        fixed = (*parameters, None, None)
     code = known.get(kernel) if size <= quick.grain else None
     if code is not None:
         total = code(*inputs, *fixed, *arrays[quick.count :])

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symloss.rendering.primitives import _sum_of_16, _sum_of_128
 from symloss.verification.mutation_sites import STEP, Site, sites
 
 BUDGET = 200_000
@@ -97,7 +98,8 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
     "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
     "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
-    "_choose": (lambda condition, a, b: a if condition else b, None), "_stay_apart": (lambda: None, None),
+    "_choose": (lambda condition, a, b: a if condition else b, None),
+    "_sum_of_128": (_sum_of_128, None), "_sum_of_16": (_sum_of_16, None),
 }  # fmt: skip
 """What stands in for functions made of polynomials and for what LLVM is asked for by name."""
 
@@ -105,7 +107,7 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
 def plain(source: str, name: str) -> Plain:
     """Return a generated module, given as its text, as plain Python."""
     tree = ast.parse(source)
-    functions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)}
+    functions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef) and s.name != "_sum_of"}
     native = {n for n, f in functions.items() if any(_is_address(node) for node in ast.walk(f))}
     for function in functions.values():
         function.decorator_list = []
