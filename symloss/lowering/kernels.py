@@ -45,6 +45,7 @@ RESERVED = frozenset(
         "strips",
         "place",
         "length",
+        "apart",
         "doubtful",
         "near",
     )

@@ -94,12 +94,13 @@ class Loop:
 class Strips:
     """A loop over an axis by strips; `sums` are what is added up of each, and how that goes into the sum.
 
-    A ``"whole"`` sum is that of this loop alone, to others their op says how numbers are added.
+    A ``"whole"`` sum is that of this loop alone, to others their op says how numbers are added. The last of each is
+    the place of an entry that is left out, or None.
     """
 
     index: Index
     body: tuple[Node, ...]
-    sums: tuple[tuple[str, str], ...]
+    sums: tuple[tuple[str, str, sympy.Expr | None], ...]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Short rows side by side, as lines of Numba source."""
+"""Rows as lines of Numba source: sums by strips, the largest entry, and short rows side by side."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from typing import Protocol
 import sympy
 
 from symloss.elementary.formats import FLOAT64, Format
-from symloss.lowering.nodes import LANES, ROW, Beside, Lane, Lanes, Node, Side
+from symloss.lowering.nodes import (
+    LANES,
+    LENGTH,
+    PLACE,
+    ROW,
+    Beside,
+    Extreme,
+    Lane,
+    Lanes,
+    Node,
+    Side,
+    Strips,
+)
 
 
 class Printer(Protocol):
     """What prints expressions."""
 
     real: Format
+    loads: frozenset[str]
     used: set[str]
 
     def doprint(self, expr: sympy.Basic) -> str:
@@ -22,6 +35,50 @@ class Printer(Protocol):
 
     def condition(self, node: sympy.Basic) -> str:
         """Return a condition as source."""
+
+
+def whole_start(name: str, printer: Printer, pad: str) -> list[str]:
+    """Return the lines that a sum of one loop starts with: float32 strips lose nothing in a float64 sum."""
+    return [f"{pad}{name}_sum = 0.0", *([f"{pad}{name}_lost = 0.0"] if printer.real is FLOAT64 else [])]
+
+
+def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tuple[Node, ...]], list[str]]) -> list[str]:
+    """Return a loop by strips; its indices have no sign, so that none could count from the end."""
+    axis, index = node.index.axis.name, node.index.name
+    lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):"]
+    lines.append(f"{pad}    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)")
+    lines.append(f"{pad}    for {PLACE} in range(length):")
+    lines.append(f"{pad}        {index} = strip + {PLACE}")
+    lines += inside(node.body)
+    printer.used.add("_block_sum")
+    for number, (_, _, left_out) in enumerate(node.sums):
+        if left_out is not None:
+            lines.append(f"{pad}    apart = np.uint64({printer.doprint(left_out)}) - strip")
+            lines += [f"{pad}    if apart < length:", f"{pad}        strips[{number}, apart] = 0.0"]
+    for number, (name, op, _) in enumerate(node.sums):
+        own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
+        added = f"_block_sum(strips[{number}], length)"
+        if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
+            printer.used.add("_plus")
+            lines.append(f"{pad}    {own}, {lost} = _plus({own}, {lost}, {added})")
+        else:
+            lines.append(f"{pad}    {own} += {added}")
+    return lines
+
+
+def extreme_lines(node: Extreme, printer: Printer, pad: str) -> list[str]:
+    """Return the search for the largest of a row, and for its place."""
+    slots = ", ".join(map(printer.doprint, node.row.slots))
+    row = f"{node.row.name}[{slots}]" if slots else node.row.name
+    found = f"_largest({row}, {node.axis})"
+    printer.used.add("_largest")
+    if node.row.name in printer.loads:
+        found = printer.doprint(sympy.Symbol(f"np.float64({found})"))
+    lines = [f"{pad}{node.name} = {found}"]
+    if node.place:
+        lines.append(f"{pad}{node.place} = _place_of({node.name}, {row}, {node.axis})")
+        printer.used.add("_place_of")
+    return lines
 
 
 def lane_lines(
