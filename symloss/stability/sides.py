@@ -12,7 +12,7 @@ import sympy
 
 from symloss.language.atoms import complement
 from symloss.language.nodes import Access
-from symloss.program.statement import Program
+from symloss.program.statement import Program, accesses
 from symloss.program.terms import Term
 from symloss.stability.rules import left_out
 
@@ -39,7 +39,10 @@ def by_sides(program: Program) -> Program:
 
 
 def _cases(node: sympy.Add, weights: set[str]) -> sympy.Expr:
-    """Return a sum by cases if it is linear in one complement, whose factor merges with the rest."""
+    """Return a sum by cases if it is linear in one probability or what that lacks, and its terms may merge."""
+    gathered = {a for a in accesses(node) if a.name in weights and isinstance(a.slots[-1], Access)}
+    if not node.has(complement) and len(gathered) == 1:
+        return _of_label(node, *gathered)
     lacks = [f for f in node.atoms(complement) if isinstance(f.args[0], Access) and f.args[0].name in weights]
     if len(lacks) != 1:
         return node
@@ -54,6 +57,16 @@ def _cases(node: sympy.Add, weights: set[str]) -> sympy.Expr:
         sympy.expand(a + c) + sympy.expand(b - c) * lack,
     )
     return sympy.Piecewise((low, probability <= sympy.S.Half), (high if c != 0 else node, True))
+
+
+def _of_label(node: sympy.Add, probability: Access) -> sympy.Expr:
+    """Return ``a + c p`` by cases for p of a label, one in a row, where a parameter may make a of -c."""
+    hidden = node.xreplace({probability: _HAS})
+    a, c = hidden.xreplace({_HAS: sympy.S.Zero}), hidden.diff(_HAS)
+    if not (a.is_Number and a != 0 and c.as_coeff_Mul()[1].is_Symbol):
+        return node
+    high = (a + c) - c * complement(probability)
+    return sympy.Piecewise((node, probability <= sympy.S.Half), (high, True))
 
 
 def _merge(left: sympy.Expr, right: sympy.Expr) -> bool:
