@@ -1,7 +1,8 @@
 """A generated module as plain Python: not compiled, its loops counted, its functions exchangeable one by one.
 
 Arithmetic is what compiled kernels do: a division by 0 is infinite or NaN, an overflow is infinite. Fresh arrays hold
-NaN, so that an entry that is never written shows. Blocks have `BLOCK` rows, so that tiny arrays have several.
+NaN, so that an entry that is never written shows. Blocks have `BLOCK` rows and strips `STRIP` numbers, so that tiny
+arrays have several, and a last one that is not full.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from symloss.verification.mutation_sites import STEP, Site, sites
 
 BUDGET = 200_000
 """Rounds of loops that one call may take."""
-BLOCK = 2
+BLOCK = 3
+STRIP = 2
+LONG = 64
+"""Whole numbers above this are the length of a strip; up to it they count the strips."""
 
 
 class Exhausted(Exception):
@@ -144,9 +148,16 @@ def _compiled(body: list[Any]) -> Any:
 def _entrance(kernel: str, namespace: dict[str, Any], state: dict[str, int]) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         state["steps"] = 0
-        return namespace[kernel](*(np.float64(a) if type(a) is float else a for a in arguments))
+        return namespace[kernel](*map(_argument, arguments))
 
     return call
+
+
+def _argument(value: Any) -> Any:
+    """Return an argument whose arithmetic and indices are those of compiled code."""
+    if type(value) is float:
+        return np.float64(value)
+    return value.view(Strict) if isinstance(value, np.ndarray) and value.ndim else value
 
 
 def _is_address(node: ast.AST) -> bool:
@@ -164,10 +175,19 @@ def _prepare(function: ast.FunctionDef) -> None:
         if isinstance(node, ast.For | ast.While):
             node.body.insert(0, ast.Expr(ast.Call(ast.Name(STEP, ast.Load()), [], [])))
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "block":
-            for part in ast.walk(node.value):
-                if isinstance(part, ast.Constant) and isinstance(part.value, int) and part.value > 2:
-                    part.value = BLOCK
+            _shorten(node.value, BLOCK)
+        if isinstance(node, ast.For) and ast.unparse(node.target) == "strip":
+            _shorten(node.iter, STRIP)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("length", "strips"):
+            _shorten(node.value, STRIP, LONG)
     ast.fix_missing_locations(function)
+
+
+def _shorten(tree: ast.AST, size: int, above: int = 2) -> None:
+    """Put a size in the place of every larger whole number."""
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Constant) and isinstance(part.value, int) and part.value > above:
+            part.value = size
 
 
 def _least(*values: Any) -> Any:
@@ -180,7 +200,10 @@ def _greatest(*values: Any) -> Any:
 
 def _product(left: Any, left_transposed: bool, right: Any, right_transposed: bool, out: Any, add: bool) -> None:
     """Write or add the product of two matrices."""
-    found = (left.T if left_transposed else left) @ (right.T if right_transposed else right)
+    found = np.asarray(left.T if left_transposed else left) @ np.asarray(right.T if right_transposed else right)
+    if found.shape != out.shape:
+        message = f"a product of shape {found.shape} for {out.shape}"
+        raise ValueError(message)
     out[:] = out + found if add else found
 
 
