@@ -206,9 +206,8 @@ def _looked_at_anyway(module: Plain, site: Site) -> str:
     if not doubted or site.owner is not statement:
         return ""
     name = statement.targets[0].id
-    reads = [
-        n for n in ast.walk(doubted[0]) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)
-    ]
+    names = [n for n in ast.walk(doubted[0]) if isinstance(n, ast.Name)]
+    reads = [n for n in names if n.id == name and isinstance(n.ctx, ast.Load)]
     asked = [
         c.args[0] for c in ast.walk(doubted[0])
         if isinstance(c, ast.Call) and isinstance(c.func, ast.Name) and c.func.id.startswith("_careful_")

@@ -63,16 +63,13 @@ def why_looks_suffice(module: Plain, site: Site, calls: list[Callable[[], Any]])
     for ours, theirs in zip(usual, changed, strict=True):
         if ours.keys() != theirs.keys():
             return "", ""
-        pairs += [(value, ours[value], theirs[value]) for value in ours]
+        pairs += [(value, a, b) for value in ours for a, b in zip(ours[value], theirs[value], strict=False)]
+    pairs = [(value, a, b) for value, a, b in pairs if a.size <= MOST]
     if all(a == b for _, a, b in pairs):
         return "", ""
-    if all(b.again or b.size > MOST or b.near * b.size >= a.near * a.size for _, a, b in pairs if not a.size > MOST):
+    if all(b.again or b.near * b.size >= a.near * a.size for _, a, b in pairs):
         return "equivalent", f"none of {len(pairs)} sums goes without its second look: one more changes nothing"
-    if all(
-        b.again or (b.near == a.near and a.size <= (2 * b.size + value) * ROUNDED)
-        for value, a, b in pairs
-        if a.size <= MOST
-    ):
+    if all(b.again or (b.near == a.near and a.size <= (2 * b.size + x) * ROUNDED) for x, a, b in pairs):
         most = max(2 / a.near + 1 for _, a, _ in pairs)
         return "tolerated", (
             f"at each of {len(pairs)} sums the size is at least half of the whole less the sum: "
@@ -81,15 +78,15 @@ def why_looks_suffice(module: Plain, site: Site, calls: list[Callable[[], Any]])
     return "", ""
 
 
-def _looks(module: Plain, call: Callable[[], Any]) -> dict[float, Look]:
-    """Return how each sum of a call was judged first, by its size."""
-    found: dict[float, Look] = {}
+def _looks(module: Plain, call: Callable[[], Any]) -> dict[float, list[Look]]:
+    """Return how each sum of a call was judged, by its absolute value."""
+    found: dict[float, list[Look]] = {}
     usual = module.namespace[CANCELS]
 
     def watched(value: Any, size: Any, near: Any) -> Any:
         again = usual(value, size, near)
         if value == value:
-            found.setdefault(abs(float(value)), Look(float(size), float(near), bool(again)))
+            found.setdefault(abs(float(value)), []).append(Look(float(size), float(near), bool(again)))
         return again
 
     module.namespace[CANCELS] = watched

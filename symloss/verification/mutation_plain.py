@@ -44,16 +44,20 @@ class Plain:
         What the runtime calls; its kernels look up the functions in `namespace`.
     functions : mapping of str to ast.FunctionDef
         The functions that can be mutated.
-    callers : mapping of str to set of str
-        For each function, the kernels that may reach it.
     namespace : dict
         The globals of the functions.
+    state : dict
+        The rounds of loops so far, and the functions whose results are not to be remembered now.
+    remembering : mapping of str to _Remembered
+        Functions of numbers alone that take long: what they gave once is known.
     """
 
     module: ModuleType
     functions: dict[str, ast.FunctionDef]
     namespace: dict[str, Any]
     state: dict[str, Any] = field(default_factory=dict)
+    remembering: dict[str, _Remembered] = field(default_factory=dict)
+    calls: dict[str, set[str]] = field(default_factory=dict)
 
     def sites(self) -> Iterator[Site]:
         """Yield every mutant."""
@@ -67,10 +71,23 @@ class Plain:
         with site.applied():
             code = _compiled([self.functions[site.function]])
         exec(code, self.namespace)
+        stale = [r for name, r in self.remembering.items() if site.function in self.called(name)]
+        for remembered in stale:
+            remembered.trusted = False
         try:
             yield
         finally:
             self.namespace[site.function] = old
+            for remembered in stale:
+                remembered.trusted = True
+
+    def called(self, name: str) -> set[str]:
+        """Return the functions that a function calls, directly or not."""
+        if name not in self.calls:
+            self.calls[name] = set()
+            read = {n.id for n in ast.walk(self.functions[name]) if isinstance(n, ast.Name)} & self.functions.keys()
+            self.calls[name] |= read.union(*(self.called(other) for other in read - {name}))
+        return self.calls[name]
 
     @contextmanager
     def traced(self) -> Iterator[set[tuple[str, int]]]:
@@ -86,11 +103,32 @@ class Plain:
             return local if frame.f_code.co_filename == FILE else None
 
         before = sys.gettrace()
+        for remembered in self.remembering.values():
+            remembered.trusted = False
         sys.settrace(trace)
         try:
             yield found
         finally:
             sys.settrace(before)
+            for remembered in self.remembering.values():
+                remembered.trusted = True
+
+
+@dataclass(eq=False)
+class _Remembered:
+    """A function of numbers, and what it gave: most mutants change nothing that it is called with."""
+
+    function: Callable[..., Any]
+    trusted: bool = True
+    known: dict[Any, Any] = field(default_factory=dict)
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not self.trusted:
+            return self.function(*arguments)
+        key = tuple(id(a) if isinstance(a, np.ndarray) and a.ndim > 1 else np.asarray(a).tobytes() for a in arguments)
+        if key not in self.known:
+            self.known[key] = self.function(*arguments)
+        return self.known[key]
 
 
 FILE = "<plain>"
@@ -138,7 +176,9 @@ def plain(source: str, name: str) -> Plain:
     for kernel in functions:
         if not kernel.startswith("_"):
             setattr(module, kernel, _entrance(kernel, namespace, state))
-    return Plain(module, functions, namespace, state)
+    remembering = {n: _Remembered(namespace[n]) for n in functions if n == "_closely" or n.startswith("_careful_")}
+    namespace.update(remembering)
+    return Plain(module, functions, namespace, state, remembering)
 
 
 def _compiled(body: list[Any]) -> Any:
@@ -231,8 +271,8 @@ class Strict(np.ndarray):
 
 
 def _checked(index: Any) -> Any:
-    for slot in index if isinstance(index, tuple) else (index,):
-        if isinstance(slot, int | np.integer) and slot < 0:
+    for slot in index if type(index) is tuple else (index,):
+        if type(slot) is not slice and slot < 0:
             message = f"index {slot}"
             raise IndexError(message)
     return index

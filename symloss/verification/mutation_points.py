@@ -17,7 +17,7 @@ from symloss.verification.sampling import Batch, sizes_for
 
 SAMPLES, EXTENT = 4, 3
 """Samples, and the least extent of the other axes."""
-ELEMENTS = 6
+ELEMENTS = 10
 """Samples where a loss is of single numbers."""
 OTHER = (3.0, 0.125, 1.5, -1.5)
 """What a parameter with special values is set to in the general case."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.verification.crossings import FURTHER, ORDERS, crossings
-from symloss.verification.mutation_points import gentle
+from symloss.verification.mutation_points import ELEMENTS, gentle
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches
@@ -44,9 +44,9 @@ ENTRIES = 36
 """Entries of an array that are compared."""
 ALONE = 4
 """How many samples are also tried alone."""
-CROSSED = 6
+CROSSED = 4
 """Samples beside whose labels zeros of derivatives are looked for."""
-LONELY = 6
+LONELY = 5
 """How many points beside such zeros are also tried alone."""
 DISTANCES = (FURTHER, 2.0**-8, 0.1, 0.25, 0.5)
 """How far from a zero points lie, relatively: some where terms nearly cancel, some where they hardly do."""
@@ -309,9 +309,9 @@ def _situations(definition: Definition, seed: int) -> Iterator[Situation]:
         else:
             yield (plain, weighted)[number % 2]
         if number == 0:
-            yield from _beside_zeros(definition, plain)
+            yield from _beside_zeros(definition, plain, CROSSED)
             if definition.elementwise:
-                yield from _beside_zeros(definition, Situation(written, gentle(written, seed), None))
+                yield from _beside_zeros(definition, Situation(written, gentle(written, seed), None), ELEMENTS)
             if plain.request.oracle.separable:
                 yield Situation(written, _with_nan(written, batch), None, nan=True)
 
@@ -336,20 +336,22 @@ def _alone(situation: Situation, rows: Iterable[int]) -> Iterator[Situation]:
         yield Situation(definition, alone, np.array(WEIGHTS[:1]))
 
 
-def _beside_zeros(definition: Definition, situation: Situation) -> Iterator[Situation]:
+def _beside_zeros(definition: Definition, situation: Situation, count: int) -> Iterator[Situation]:
     """Yield points beside zeros of the loss and its derivatives: together, some of them alone, and further away."""
     written, batch = situation.definition, situation.batch
-    close = crossings(definition, batch, CROSSED, (0, *ORDERS), ())
-    if close is None:
+    found = crossings(definition, batch, count, (0, *ORDERS), DISTANCES)
+    if found is None:
         return
-    rows = _some(len(next(iter(close.inputs.values()))), ENTRIES)
-    yield Situation(written, Batch(_chosen(written, close.inputs, rows), close.settings), None)
-    for k in _some(len(rows), LONELY):
-        yield Situation(written, Batch(_chosen(written, close.inputs, [rows[k]]), close.settings), None)
-    further = crossings(definition, batch, CROSSED, (0, *ORDERS), DISTANCES)
-    assert further is not None
-    rows = _some(len(next(iter(further.inputs.values()))), ENTRIES)
-    yield Situation(written, Batch(_chosen(written, further.inputs, rows), further.settings), None)
+
+    def points(rows: list[int]) -> Situation:
+        return Situation(written, Batch(_chosen(written, found.inputs, rows), found.settings), None)
+
+    every, group = range(len(next(iter(found.inputs.values())))), 2 + len(DISTANCES)
+    close, far = ([k for k in every if (k % group < 2) is near] for near in (True, False))
+    yield points([close[k] for k in _some(len(close), ENTRIES)])
+    for k in _some(len(close), LONELY):
+        yield points([close[k]])
+    yield points([far[k] for k in _some(len(far), ENTRIES)])
 
 
 def _some(size: int, count: int) -> list[int]:
