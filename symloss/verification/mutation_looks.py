@@ -10,6 +10,7 @@ is as accurate but for a factor that its reason states.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -56,14 +57,17 @@ def why_looks_suffice(module: Plain, site: Site, calls: list[Callable[[], Any]])
     """
     if CANCELS not in module.namespace or site.function == CANCELS:
         return "", ""
-    usual = [_looks(module, call) for call in calls]
-    with module.mutated(site):
-        changed = [_looks(module, call) for call in calls]
+    with module.afresh():
+        usual = [_looks(module, call) for call in calls]
+        with module.mutated(site):
+            changed = [_looks(module, call) for call in calls]
     pairs: list[tuple[float, Look, Look]] = []
     for ours, theirs in zip(usual, changed, strict=True):
-        if ours.keys() != theirs.keys():
+        if [x for x, _ in ours[0]] != [x for x, _ in theirs[0]]:
             return "", ""
-        pairs += [(value, a, b) for value in ours for a, b in zip(ours[value], theirs[value], strict=False)]
+        for one, other in zip(ours, theirs, strict=True):
+            if len(one) == len(other):  # else some look was left out, or added, and was judged before
+                pairs += [(x, a, b) for (x, a), (y, b) in zip(one, other, strict=True) if x == y]
     pairs = [(value, a, b) for value, a, b in pairs if a.size <= MOST]
     if all(a == b for _, a, b in pairs):
         return "", ""
@@ -78,15 +82,19 @@ def why_looks_suffice(module: Plain, site: Site, calls: list[Callable[[], Any]])
     return "", ""
 
 
-def _looks(module: Plain, call: Callable[[], Any]) -> dict[float, list[Look]]:
-    """Return how each sum of a call was judged, by its absolute value."""
-    found: dict[float, list[Look]] = {}
+Judged = list[tuple[float, Look]]
+
+
+def _looks(module: Plain, call: Callable[[], Any]) -> tuple[Judged, Judged]:
+    """Return how each sum of a call was judged, with its absolute value: by the kernel, and when it was looked at."""
+    found: tuple[Judged, Judged] = [], []
     usual = module.namespace[CANCELS]
 
     def watched(value: Any, size: Any, near: Any) -> Any:
         again = usual(value, size, near)
         if value == value:
-            found.setdefault(abs(float(value)), []).append(Look(float(size), float(near), bool(again)))
+            within = sys._getframe(1).f_code.co_name.startswith("_careful_")
+            found[within].append((abs(float(value)), Look(float(size), float(near), bool(again))))
         return again
 
     module.namespace[CANCELS] = watched

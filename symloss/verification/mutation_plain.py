@@ -71,7 +71,7 @@ class Plain:
         with site.applied():
             code = _compiled([self.functions[site.function]])
         exec(code, self.namespace)
-        stale = [r for name, r in self.remembering.items() if site.function in self.called(name)]
+        stale = [r for name, r in self.remembering.items() if r.trusted and site.function in self.called(name)]
         for remembered in stale:
             remembered.trusted = False
         try:
@@ -103,14 +103,23 @@ class Plain:
             return local if frame.f_code.co_filename == FILE else None
 
         before = sys.gettrace()
-        for remembered in self.remembering.values():
+        with self.afresh():
+            sys.settrace(trace)
+            try:
+                yield found
+            finally:
+                sys.settrace(before)
+
+    @contextmanager
+    def afresh(self) -> Iterator[None]:
+        """Remember nothing for as long as the context lasts."""
+        known = [r for r in self.remembering.values() if r.trusted]
+        for remembered in known:
             remembered.trusted = False
-        sys.settrace(trace)
         try:
-            yield found
+            yield
         finally:
-            sys.settrace(before)
-            for remembered in self.remembering.values():
+            for remembered in known:
                 remembered.trusted = True
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from symloss.language.declarations import GENERAL, Argument
 from symloss.language.definition import Definition
-from symloss.language.domains import Interval, OneOf
+from symloss.language.domains import REALS, Interval, OneOf
 from symloss.verification.sampling import Batch, sizes_for
 
 SAMPLES, EXTENT = 4, 3
@@ -37,7 +37,7 @@ def gentle(definition: Definition, seed: int) -> Batch:
             settings[name] = _other(named[name]) if value == GENERAL else value
     for argument in definition.parameters:
         if definition.elementwise and argument.kind == "real" and not argument.axes and argument.name not in settings:
-            settings[argument.name] = float(_drawn(rng, argument, (), sizes))
+            settings[argument.name] = float(_drawn(rng, argument, (), sizes)) * (3 if argument.domain == REALS else 1)
         if argument.axes:
             settings[argument.name] = rng.uniform(0.25, 2, tuple(sizes[a.name] for a in argument.axes))
     return Batch(inputs, settings)

@@ -292,8 +292,8 @@ def probes(definition: Definition, seed: int) -> Iterator[Probe]:
         yield Probe(situation, "gradient_and_hessian", ("gradient", "hessian"), inputs, one)
         yield Probe(situation, "hessian_product", ("product",), inputs, one)
         calm = _calm(situation)
-        for names in dict.fromkeys((situation.free, situation.parameters)) if calm is not None else ():
-            if names:
+        for names in dict.fromkeys((situation.free, situation.parameters)):
+            if names and calm is not None:
                 yield Probe(calm, "gradient_and_hessian", ("gradient", "hessian"), names, one)
                 yield Probe(calm, "hessian_product", ("full product",), inputs + names, one)
 

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
 
 AGREE = Fraction(1, 2**48)
 """Relative difference up to which both branches agree, where they are rounded functions."""
+MANY = 30
+"""Visits from which what never happens is believed not to."""
 WATCH = "_mutation_watch"
 CHOOSE = "_choose"
 Run = Callable[[], Any]
@@ -31,6 +35,7 @@ def why_unseen(module: Plain, site: Site, run: Run) -> str:
         or unit_factor(module, site, run)
         or _never_negative(module, site, run)
         or _either_way(module, site, run)
+        or _nothing(module, site, run)
     )
 
 
@@ -129,9 +134,31 @@ def _either_way(module: Plain, site: Site, run: Run) -> str:
     text = ast.unparse(test)
     fewer = seen[True, False] if "doubt" in text else seen[False, True] if "_cancels" in text else 0
     apart = seen[True, False] + seen[False, True]
+    if not apart and site.kind == "dropped term" and seen.total() >= MANY:
+        return f"the rest of the test decides alone at each of {seen.total()} visits"
     if fewer or not apart:
         return ""
     return f"both ways give the same at each of the {apart} visits, of {seen.total()}, where the tests differ"
+
+
+def _nothing(module: Plain, site: Site, run: Run) -> str:
+    """Find a term that is 0 with the mistake and without it: another factor of it is."""
+    statement = site.statement
+    if not isinstance(statement, ast.Assign | ast.AugAssign) or not holds(statement.value, site.owner):
+        return ""
+    with site.applied():
+        changed = copy.deepcopy(statement.value)
+    seen: Counter[bool] = Counter()
+
+    def watch(usual: Any, mutant: Callable[[], Any]) -> Any:
+        seen[bool(np.all(usual == 0) and np.all(mutant() == 0))] += 1
+        return usual
+
+    module.namespace[WATCH] = watch
+    _watching(module, site, (statement, "value", None), _call(statement.value, _thunk(changed)), run)
+    if seen[False] or seen.total() < MANY:
+        return ""
+    return f"another factor is 0 at each of {seen.total()} visits"
 
 
 def _test_of(site: Site) -> tuple[ast.AST, str, int | None] | None:
