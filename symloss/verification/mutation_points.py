@@ -17,17 +17,28 @@ from symloss.verification.sampling import Batch, sizes_for
 
 SAMPLES, EXTENT = 4, 3
 """Samples, and the least extent of the other axes."""
-ELEMENTS = 10
-"""Samples where a loss is of single numbers."""
 OTHER = (3.0, 0.125, 1.5, -1.5)
 """What a parameter with special values is set to in the general case."""
 
 
-def gentle(definition: Definition, seed: int) -> Batch:
-    """Return a batch of the variant that a definition is written for."""
+def gentle(
+    definition: Definition, seed: int, samples: int = SAMPLES, extent: int = EXTENT, *, edge: bool = False
+) -> Batch:
+    """Return a batch of the variant that a definition is written for.
+
+    Parameters
+    ----------
+    definition : Definition
+        The variant.
+    seed : int
+        Of the numbers.
+    samples, extent : int
+        How many samples, and the least extent of the other axes.
+    edge : bool
+        Whether the parameters of a loss of single numbers lie near the ends of their domains.
+    """
     rng = np.random.default_rng(seed)
-    samples = ELEMENTS if definition.elementwise else SAMPLES
-    sizes = sizes_for(definition, samples, EXTENT)
+    sizes = sizes_for(definition, samples, extent)
     own = (samples,) if definition.elementwise else ()
     inputs = {a.name: _drawn(rng, a, own or tuple(sizes[x.name] for x in a.axes), sizes) for a in definition.inputs}
     settings: dict[str, Any] = {}
@@ -37,10 +48,20 @@ def gentle(definition: Definition, seed: int) -> Batch:
             settings[name] = _other(named[name]) if value == GENERAL else value
     for argument in definition.parameters:
         if definition.elementwise and argument.kind == "real" and not argument.axes and argument.name not in settings:
-            settings[argument.name] = float(_drawn(rng, argument, (), sizes)) * (3 if argument.domain == REALS else 1)
+            settings[argument.name] = _setting(rng, argument, edge)
         if argument.axes:
             settings[argument.name] = rng.uniform(0.25, 2, tuple(sizes[a.name] for a in argument.axes))
     return Batch(inputs, settings)
+
+
+def _setting(rng: np.random.Generator, argument: Argument, edge: bool) -> float:
+    """Return a value of a parameter: far enough from 0 that it matters, or near an end of its domain."""
+    if argument.domain == REALS:
+        return float(rng.normal(0, 3))
+    match argument.domain:
+        case Interval(low=low) if edge and np.isfinite(low):
+            return float(low + rng.uniform(0.02, 0.2))
+    return float(_drawn(rng, argument, (), {}))
 
 
 def _other(argument: Argument) -> float:

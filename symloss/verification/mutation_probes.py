@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.verification.crossings import FURTHER, ORDERS, crossings
-from symloss.verification.mutation_points import ELEMENTS, gentle
+from symloss.verification.mutation_points import gentle
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches
@@ -45,6 +45,7 @@ ENTRIES = 36
 ALONE = 4
 """How many samples are also tried alone."""
 CROSSED = 4
+ELEMENTS = 10
 """Samples beside whose labels zeros of derivatives are looked for."""
 LONELY = 5
 """How many points beside such zeros are also tried alone."""
@@ -311,7 +312,9 @@ def _situations(definition: Definition, seed: int) -> Iterator[Situation]:
         if number == 0:
             yield from _beside_zeros(definition, plain, CROSSED)
             if definition.elementwise:
-                yield from _beside_zeros(definition, Situation(written, gentle(written, seed), None), ELEMENTS)
+                for edge, count in ((False, ELEMENTS), (True, CROSSED)):
+                    moved = gentle(written, seed, count, edge=edge)
+                    yield from _beside_zeros(definition, Situation(written, moved, None), count)
             if plain.request.oracle.separable:
                 yield Situation(written, _with_nan(written, batch), None, nan=True)
 
@@ -329,11 +332,11 @@ def _alone(situation: Situation, rows: Iterable[int]) -> Iterator[Situation]:
     definition, batch = situation.definition, situation.batch
     if not situation.request.oracle.separable:
         return
-    size = situation.request.oracle.shape(situation.request.tensors)[0]
-    for k in dict.fromkeys((*(k for k in rows if k < size), *_calm_rows(situation)[:ALONE])):
+    shape = situation.request.oracle.shape(situation.request.tensors)
+    for k in dict.fromkeys((*(k for k in rows if k < shape[0]), *_calm_rows(situation)[:ALONE])):
         alone = Batch(_chosen(definition, batch.inputs, [k]), batch.settings)
         yield Situation(definition, alone, None)
-        yield Situation(definition, alone, np.array(WEIGHTS[:1]))
+        yield Situation(definition, alone, np.resize(WEIGHTS, (1, *shape[1:])))
 
 
 def _beside_zeros(definition: Definition, situation: Situation, count: int) -> Iterator[Situation]:

@@ -21,7 +21,7 @@ from symloss.verification.mutation_sites import Site
 
 AGREE = Fraction(1, 2**48)
 """Relative difference up to which both branches agree, where they are rounded functions."""
-MANY = 30
+MANY = 16
 """Visits from which what never happens is believed not to."""
 WATCH = "_mutation_watch"
 CHOOSE = "_choose"
@@ -33,6 +33,7 @@ def why_unseen(module: Plain, site: Site, run: Run) -> str:
     return (
         at_ties(module, site, run)
         or unit_factor(module, site, run)
+        or _zero_term(module, site, run)
         or _never_negative(module, site, run)
         or _either_way(module, site, run)
         or _nothing(module, site, run)
@@ -91,6 +92,24 @@ def unit_factor(module: Plain, site: Site, run: Run) -> str:
     if seen and all(abs(value) == 1.0 for value in seen):
         return f"the factor is 1 or -1 at each of {seen.total()} visits"
     return ""
+
+
+def _zero_term(module: Plain, site: Site, run: Run) -> str:
+    """Find a 0 added or taken away: it changes no sum."""
+    node = site.owner if site.kind == "operator" else site.old
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)):
+        return ""
+    if site.kind != "operator" and site.new is not node.left:
+        return ""
+    seen: Counter[bool] = Counter()
+
+    def watch(value: Any) -> Any:
+        seen[bool(np.all(value == 0))] += 1
+        return value
+
+    module.namespace[WATCH] = watch
+    _watching(module, site, (node, "right", None), _call(node.right), run)
+    return "" if seen[False] or seen.total() < MANY else f"the term is 0 at each of {seen.total()} visits"
 
 
 def _never_negative(module: Plain, site: Site, run: Run) -> str:
