@@ -39,6 +39,7 @@ from symloss.calculus.sensitivity import hessian_diagonal
 from symloss.calculus.tangent import slope, tangent
 from symloss.elementary.formats import FLOAT32
 from symloss.language import atoms
+from symloss.language.axes import Axis
 from symloss.language.definition import Definition
 from symloss.language.errors import DefinitionError
 from symloss.lowering.cost import cost
@@ -64,6 +65,8 @@ from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
 from symloss.verification.exhaustive import can_sweep, sweep
 from symloss.verification.mutation import SAMPLED, mutate_source
+from symloss.verification.mutation_symbolic import SAMPLED as SAMPLED_DERIVATIVES
+from symloss.verification.mutation_symbolic import mutate_derivatives
 from symloss.verification.peers import kept, measure
 from symloss.verification.steps import rule_holds, slope_holds
 from symloss.verification.values import certified
@@ -112,12 +115,8 @@ class Outcome:
 def derive(definition: Definition) -> Derived:
     """Take a definition through every stage up to loop nests."""
     lifted = lift(definition, hoist(definition))
-    targets = {a.name: a.axes or definition_axes(definition) for a in definition.differentiable}
-    targets |= {a.name: () for a in definition.continuous}
-    program = gradient(lifted.program, targets)
-    program = split_cases(fold_outputs(definition, program).program)  # each case of a gradient in its stable form
-    program = hessian_diagonal(program)
-    program = tangent(program, targets)
+    targets = _targets(definition)
+    program = tangent(_differentiated(definition, lifted.program), targets)
     folded = fold_outputs(definition, program)
     stable = whole_quotients(definition, by_sides(centred(carefully(definition, folded.program))))
     kernels = lower(definition, stable)
@@ -131,6 +130,28 @@ def derive(definition: Definition) -> Derived:
     return Derived(
         definition, lifted.program, folded.program, kernels, fast, arrays, trace, digest, len(lifted.trace), variants
     )
+
+
+def _targets(definition: Definition) -> dict[str, tuple[Axis, ...]]:
+    """Return what a loss is differentiated in, with its axes."""
+    targets = {a.name: a.axes or definition_axes(definition) for a in definition.differentiable}
+    return targets | {a.name: () for a in definition.continuous}
+
+
+def _differentiated(definition: Definition, lifted: Program) -> Program:
+    """Return a program with gradients and Hessian diagonals."""
+    program = gradient(lifted, _targets(definition))
+    program = split_cases(fold_outputs(definition, program).program)  # each case of a gradient in its stable form
+    return hessian_diagonal(program)
+
+
+def derivatives(definition: Definition) -> list[tuple[Definition, Program]]:
+    """Return each variant of a loss with its gradients and Hessian diagonals, one stable expression for each."""
+    found = []
+    for written in (definition, *definition.variants):
+        program = _differentiated(written, lift(written, hoist(written)).program)
+        found.append((written, fold_outputs(written, program).program))
+    return found
 
 
 def digest_of(definition: Definition) -> str:
@@ -298,10 +319,13 @@ def _verify_one(
     loss = load(definition.name, package=package)
     fast = load(definition.name, package=package, accuracy="fast")
     text = (folder / f"{definition.name}.py").read_text(encoding="utf-8")
-    mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED)
+    mutants = (
+        mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED),
+        mutate_derivatives(derivatives(definition), SEED, None if full else SAMPLED_DERIVATIVES),
+    )
     evidence = verify_loss(
         definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=set_threads,
-        fast=fast, mutants=[mutants.row(SEED)], peers=_peers(definition, path, measured=peers),
+        fast=fast, mutants=[m.row(SEED) for m in mutants], peers=_peers(definition, path, measured=peers),
         exhaustive=_exhaustive(definition, loss, path, hashes["kernel"], swept=full, progress=progress),
     )  # fmt: skip
     write(evidence, path)

@@ -57,8 +57,8 @@ def _tape(
     rows: list[Row] = []
     for k in range(len(numbers)):
         x, to = FIRST + 3 * k, start + 2 * k
-        rows += [(0, to, x, ONE, x + 1, 0, 1), (0, to + 1, to, ONE, x + 2, 0, 1)]
-    places = [start + 2 * k + 1 for k in range(len(numbers))]
+        rows += [(0, to + 1, x, ONE, x + 1, 0, 1), (0, to, to + 1, ONE, x + 2, 0, 1)]
+    places = [start + 2 * k for k in range(len(numbers))]
     end = start + len(rows)
     what, *columns = row(*places)
     result = places[0] if onto else end
@@ -81,6 +81,8 @@ def points() -> list[tuple[Any, ...]]:
         found.append(_tape((x,), lambda x: (0, x, x, PART, 0, 5), onto=True))
     for x in (-1.0, 0.0, 1e-300):
         found.append(_tape((x, 3.0, -5.0), lambda x, y, z: (1, y, x, z, 0, 1)))
+    for x in (-1.0, 1.0):  # of more rows than a row has columns
+        found.append(_tape((0.5, 0.25, x, 3.0, -5.0), lambda _a, _b, x, y, z: (1, y, x, z, 0, 1)))
     for what, x in itertools.product(STARTS, (0.3, 1.7, 1e-5)):
         found.append(_tape((x,), lambda x, what=what: (what, x, 0, 0, 0, 1)))
     return found
