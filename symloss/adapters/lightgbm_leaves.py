@@ -111,7 +111,7 @@ class RefitLeaves:
 def _median(residual: Array, weight: Array | None) -> float:
     """Return a median as LightGBM takes it: with weights, the sample below half of them, or a point above that sample.
 
-    Where the next sample weighs 1 or more it lies on the line between the two, as far along as half of the weights does.
+    Where the next sample weighs 1 or more it lies on the line between the two, as far along as half of them does.
     """
     if weight is None:
         return float(np.median(residual))
