@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
@@ -75,6 +75,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
@@ -161,23 +172,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
+    same in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -math.inf
+    most: float = row.dtype.type(-math.inf)
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -210,21 +228,23 @@ def value(logits, label, epsilon, sample_weights, value_out):
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
+    strips = np.empty((1, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = np.float64(logits[i, k_12])
-            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            rest_logits_row[k_12] = ((exp_logits) if k_12 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        max_logits = np.float64(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        rest_logits_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = np.float64(logits[i, k_12])
+                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                strips[0, place] = ((exp_logits) if k_12 != argmax_logits else 0.0)
+            rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
+        rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         loss = epsilon * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits) + (max_logits - z_y) + _log1p(rest_logits)
@@ -242,27 +262,26 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    max_logits_row = np.empty((c,))
+    strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = np.float64(logits[i, k_12])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_12] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = 0.0
-        rest_logits = _block_sum(exp_logits, c)
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = np.float64(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        rest_logits_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = np.float64(logits[i, k_12])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_12] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
+            rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
+        rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -289,26 +308,25 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    max_logits_row = np.empty((c,))
+    strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = np.float64(logits[i, k_12])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_12] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = 0.0
-        rest_logits = _block_sum(exp_logits, c)
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = np.float64(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        rest_logits_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = np.float64(logits[i, k_12])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_12] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
+            rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
+        rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         term = 1.0 + rest_logits
         y = label[i]
         z_y = np.float64(logits[i, y])
@@ -337,35 +355,39 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    max_logits_row = np.empty((c,))
-    logsumexp_logits_tangent_centred_row = np.empty((c,))
+    strips = np.empty((1, 512,))
     exp_logits = np.empty((c,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = np.float64(logits[i, k_12])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_12] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = 0.0
-        rest_logits = _block_sum(exp_logits, c)
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = np.float64(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        rest_logits_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = np.float64(logits[i, k_12])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_12] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
+            rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
+        rest_logits = _completed(rest_logits_sum, rest_logits_lost)
+        logsumexp_logits_tangent_centred_sum = 0.0
+        logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor = -(v_z_2 - v_z_2)
-        for k_11 in range(c):
-            v_z = np.float64(direction_logits[i, k_11])
-            factor_2 = exp_logits[k_11] * ((v_z - v_z_2) + factor) / term
-            logsumexp_logits_tangent_centred_row[k_11] = ((factor_2) if k_11 != argmax_logits else 0.0)
-        logsumexp_logits_tangent_centred = _block_sum(logsumexp_logits_tangent_centred_row, c)
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_11 = strip + place
+                v_z = np.float64(direction_logits[i, k_11])
+                factor_2 = exp_logits[k_11] * ((v_z - v_z_2) + factor) / term
+                strips[0, place] = ((factor_2) if k_11 != argmax_logits else 0.0)
+            logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost, _block_sum(strips[0], length))
+        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -389,23 +411,25 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    max_logits_row = np.empty((c,))
-    rest_logits_row = np.empty((c,))
+    strips = np.empty((1, 512,))
     sum_epsilon = 0.0
     sum_epsilon_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = np.float64(logits[i, k_12])
-            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            rest_logits_row[k_12] = ((exp_logits) if k_12 != argmax_logits else 0.0)
-        rest_logits = _block_sum(rest_logits_row, c)
+        max_logits = np.float64(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        rest_logits_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = np.float64(logits[i, k_12])
+                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                strips[0, place] = ((exp_logits) if k_12 != argmax_logits else 0.0)
+            rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
+        rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         factor = seed * ((rest_logits) if argmax_logits == y else (1.0 + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else np.nan) / (1.0 + rest_logits)
@@ -421,43 +445,49 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
     n = logits.shape[0]
     c = logits.shape[1]
     weighted = sample_weights.size > 0
-    max_logits_row = np.empty((c,))
-    logsumexp_logits_tangent_row = np.empty((c,))
-    logsumexp_logits_tangent_centred_row = np.empty((c,))
+    strips = np.empty((2, 512,))
     exp_logits = np.empty((c,))
     sum_epsilon_tangent = 0.0
     sum_epsilon_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = np.float64(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = np.float64(logits[i, k_12])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_12] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = 0.0
-        rest_logits = _block_sum(exp_logits, c)
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = np.float64(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        rest_logits_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = np.float64(logits[i, k_12])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_12] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_12 != argmax_logits else 0.0)
+            rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
+        rest_logits = _completed(rest_logits_sum, rest_logits_lost)
+        logsumexp_logits_tangent_sum = 0.0
+        logsumexp_logits_tangent_lost = 0.0
+        logsumexp_logits_tangent_centred_sum = 0.0
+        logsumexp_logits_tangent_centred_lost = 0.0
         term = 1.0 + rest_logits
         v_z_2 = np.float64(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
-        for k_8 in range(c):
-            exp_logits_2 = exp_logits[k_8]
-            v_z = np.float64(direction_logits[i, k_8])
-            difference_value = (v_z - v_z_2)
-            factor = exp_logits_2 * difference_value / term
-            logsumexp_logits_tangent_row[k_8] = factor
-            factor_3 = exp_logits_2 * (difference_value + factor_2) / term
-            logsumexp_logits_tangent_centred_row[k_8] = ((factor_3) if k_8 != argmax_logits else 0.0)
-        logsumexp_logits_tangent = _block_sum(logsumexp_logits_tangent_row, c)
-        logsumexp_logits_tangent_centred = _block_sum(logsumexp_logits_tangent_centred_row, c)
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_8 = strip + place
+                exp_logits_2 = exp_logits[k_8]
+                v_z = np.float64(direction_logits[i, k_8])
+                difference_value = (v_z - v_z_2)
+                factor = exp_logits_2 * difference_value / term
+                strips[0, place] = factor
+                factor_3 = exp_logits_2 * (difference_value + factor_2) / term
+                strips[1, place] = ((factor_3) if k_8 != argmax_logits else 0.0)
+            logsumexp_logits_tangent_sum, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent_sum, logsumexp_logits_tangent_lost, _block_sum(strips[0], length))
+            logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost, _block_sum(strips[1], length))
+        logsumexp_logits_tangent = _completed(logsumexp_logits_tangent_sum, logsumexp_logits_tangent_lost)
+        logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost)
         y = label[i]
         z_y = np.float64(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)

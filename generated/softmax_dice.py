@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
@@ -79,6 +79,17 @@ def _add_in_lanes(typing_context, a, b):
 
 
 @intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
 def _larger(typing_context, a, b):
     """Return the larger of two numbers, NaN where either is."""
 
@@ -134,23 +145,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
+    same in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -math.inf
+    most: float = row.dtype.type(-math.inf)
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -191,9 +209,7 @@ def value(logits, label, smooth, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     max_logits_now_row = np.empty((c,))
-    sum_logsumexp_logits_2_now_row = np.empty((m,))
-    lack_logsumexp_logits_2_now_row = np.empty((m,))
-    total_row = np.empty((c,))
+    strips = np.empty((2, 512,))
     sample_weight = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -228,13 +244,22 @@ def value(logits, label, smooth, sample_weights, value_out):
                 if a_56 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         for k in range(c):
-            for q_4 in range(m):
-                factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2_now_row[q_4] = factor
-                y_2 = label[i, q_4]
-                lack_logsumexp_logits_2_now_row[q_4] = ((factor) if y_2 != k else 0.0)
-            sum_logsumexp_logits_2_now = _block_sum(sum_logsumexp_logits_2_now_row, m)
-            lack_logsumexp_logits_2_now = _block_sum(lack_logsumexp_logits_2_now_row, m)
+            sum_logsumexp_logits_2_now_sum = 0.0
+            sum_logsumexp_logits_2_now_lost = 0.0
+            lack_logsumexp_logits_2_now_sum = 0.0
+            lack_logsumexp_logits_2_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                    strips[0, place] = factor
+                    y_2 = label[i, q_4]
+                    strips[1, place] = ((factor) if y_2 != k else 0.0)
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
+                lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost = _plus(lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost, _block_sum(strips[1], length))
+            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
+            lack_logsumexp_logits_2_now = _completed(lack_logsumexp_logits_2_now_sum, lack_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             lack_logsumexp_logits_2[k] = lack_logsumexp_logits_2_now
         lack_logsumexp_logits[:] = 0.0
@@ -242,14 +267,17 @@ def value(logits, label, smooth, sample_weights, value_out):
             y_3 = label[i, q_53]
             rest_logits_2 = rest_logits[q_53]
             lack_logsumexp_logits[y_3] += ((rest_logits_2) if argmax_logits[q_53] == y_3 else (1.0 + rest_logits_2 - exp_logits[y_3, q_53]) if argmax_logits[q_53] == argmax_logits[q_53] else np.nan) / (1.0 + rest_logits_2)
-        for k in range(c):
-            term = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            loss = ((1.0) if term == 0 else (_ratio(lack_logsumexp_logits[k] + lack_logsumexp_logits_2[k], term)) if term == term else np.nan)
-            factor_2 = loss * sample_weight[k]
-            total_row[k] = factor_2
-            if wanted:
-                value_out[i, k] = factor_2
-        total += _block_sum(total_row, c)
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k = strip + place
+                term = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+                loss = ((1.0) if term == 0 else (_ratio(lack_logsumexp_logits[k] + lack_logsumexp_logits_2[k], term)) if term == term else np.nan)
+                factor_2 = loss * sample_weight[k]
+                strips[0, place] = factor_2
+                if wanted:
+                    value_out[i, k] = factor_2
+            total += _block_sum(strips[0], length)
     return total
 
 
@@ -262,8 +290,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     max_logits_now_row = np.empty((c,))
-    sum_logsumexp_logits_2_now_row = np.empty((m,))
-    lack_logsumexp_logits_2_row = np.empty((m,))
+    strips = np.empty((2, 512,))
     sample_weight = np.empty((c,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
@@ -315,13 +342,22 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             argmax_logits_3 = argmax_logits[q_1]
             lack_logsumexp_logits[y_2] += ((rest_logits_2) if argmax_logits_3 == y_2 else (1.0 + rest_logits_2 - exp_logits_y) if argmax_logits_3 == argmax_logits_3 else np.nan) / (1.0 + rest_logits_2)
         for k in range(c):
-            for q_4 in range(m):
-                factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2_now_row[q_4] = factor
-                y_3 = label[i, q_4]
-                lack_logsumexp_logits_2_row[q_4] = ((factor) if y_3 != k else 0.0)
-            sum_logsumexp_logits_2_now = _block_sum(sum_logsumexp_logits_2_now_row, m)
-            lack_logsumexp_logits_2 = _block_sum(lack_logsumexp_logits_2_row, m)
+            sum_logsumexp_logits_2_now_sum = 0.0
+            sum_logsumexp_logits_2_now_lost = 0.0
+            lack_logsumexp_logits_2_sum = 0.0
+            lack_logsumexp_logits_2_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                    strips[0, place] = factor
+                    y_3 = label[i, q_4]
+                    strips[1, place] = ((factor) if y_3 != k else 0.0)
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
+                lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost = _plus(lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost, _block_sum(strips[1], length))
+            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
+            lack_logsumexp_logits_2 = _completed(lack_logsumexp_logits_2_sum, lack_logsumexp_logits_2_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
             sum_logsumexp_logits_3_weighed_now = seed[k] * _ratio(1.0, term) * _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
@@ -368,7 +404,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     max_logits_now_row = np.empty((c,))
-    sum_logsumexp_logits_2_now_row = np.empty((m,))
+    strips = np.empty((1, 512,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -420,10 +456,16 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
         sum_logsumexp_logits_3[:] = 0.0
         for k in range(c):
-            for q_4 in range(m):
-                factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2_now_row[q_4] = factor
-            sum_logsumexp_logits_2_now = _block_sum(sum_logsumexp_logits_2_now_row, m)
+            sum_logsumexp_logits_2_now_sum = 0.0
+            sum_logsumexp_logits_2_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                    strips[0, place] = factor
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
@@ -510,6 +552,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     max_logits_now_row = np.empty((c,))
+    strips = np.empty((1, 512,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -560,19 +603,23 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         logsumexp_logits_tangent[:] = 0.0
         logsumexp_logits_tangent_centred[:] = 0.0
         for k in range(c):
-            sum_logsumexp_logits_2_now = 0.0
+            sum_logsumexp_logits_2_now_sum = 0.0
             sum_logsumexp_logits_2_now_lost = 0.0
-            for q_4 in range(m):
-                exp_logits_2 = exp_logits[k, q_4]
-                factor = exp_logits_2 / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
-                v_z = np.float64(direction_logits[i, k, q_4])
-                v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
-                difference_value = (v_z - v_z_2)
-                logsumexp_logits_tangent[q_4] += exp_logits_2 * difference_value / (1.0 + rest_logits[q_4])
-                if k != argmax_logits[q_4]:
-                    logsumexp_logits_tangent_centred[q_4] += exp_logits_2 * (difference_value - (v_z_2 - v_z_2)) / (1.0 + rest_logits[q_4])
-            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    exp_logits_2 = exp_logits[k, q_4]
+                    factor = exp_logits_2 / (1.0 + rest_logits[q_4])
+                    strips[0, place] = factor
+                    v_z = np.float64(direction_logits[i, k, q_4])
+                    v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
+                    difference_value = (v_z - v_z_2)
+                    logsumexp_logits_tangent[q_4] += exp_logits_2 * difference_value / (1.0 + rest_logits[q_4])
+                    if k != argmax_logits[q_4]:
+                        logsumexp_logits_tangent_centred[q_4] += exp_logits_2 * (difference_value - (v_z_2 - v_z_2)) / (1.0 + rest_logits[q_4])
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
@@ -597,19 +644,23 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         sum_logsumexp_logits_3_tangent[:] = 0.0
         sum_logsumexp_logits_3_centred[:] = 0.0
         for k in range(c):
-            sum_logsumexp_logits_2_tangent_now = 0.0
+            sum_logsumexp_logits_2_tangent_now_sum = 0.0
             sum_logsumexp_logits_2_tangent_now_lost = 0.0
             sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
-            for q_42 in range(m):
-                exp_logits_3 = exp_logits[k, q_42]
-                v_z_4 = np.float64(direction_logits[i, k, q_42])
-                argmax_logits_3 = argmax_logits[q_42]
-                v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
-                factor_2 = exp_logits_3 * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
-                sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost, factor_2)
-                if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
-            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost)
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_42 = strip + place
+                    exp_logits_3 = exp_logits[k, q_42]
+                    v_z_4 = np.float64(direction_logits[i, k, q_42])
+                    argmax_logits_3 = argmax_logits[q_42]
+                    v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
+                    factor_2 = exp_logits_3 * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
+                    strips[0, place] = factor_2
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
+                sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             seed_3 = seed[k]
             term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
@@ -670,7 +721,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     max_logits_now_row = np.empty((c,))
-    sum_logsumexp_logits_2_row = np.empty((m,))
+    strips = np.empty((1, 512,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -711,10 +762,16 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (1.0 + rest_logits[q_1])
         for k in range(c):
-            for q_4 in range(m):
-                factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2_row[q_4] = factor
-            sum_logsumexp_logits_2 = _block_sum(sum_logsumexp_logits_2_row, m)
+            sum_logsumexp_logits_2_sum = 0.0
+            sum_logsumexp_logits_2_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    factor = exp_logits[k, q_4] / (1.0 + rest_logits[q_4])
+                    strips[0, place] = factor
+                sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost = _plus(sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_2 = _completed(sum_logsumexp_logits_2_sum, sum_logsumexp_logits_2_lost)
             seed_2 = seed[k]
             term = sum_logsumexp_logits_2 + smooth + sum_mask[k]
             ratio_value = _ratio(smooth + 2.0 * sum_logsumexp_logits[k], term)
@@ -737,6 +794,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     m = logits.shape[2]
     weighted = sample_weights.size > 0
     max_logits_now_row = np.empty((c,))
+    strips = np.empty((1, 512,))
     seed = np.empty((c,))
     max_logits = np.empty((m,))
     argmax_logits = np.empty((m,), np.int64)
@@ -791,19 +849,23 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         logsumexp_logits_tangent[:] = 0.0
         logsumexp_logits_tangent_centred[:] = 0.0
         for k in range(c):
-            sum_logsumexp_logits_2_now = 0.0
+            sum_logsumexp_logits_2_now_sum = 0.0
             sum_logsumexp_logits_2_now_lost = 0.0
-            for q_4 in range(m):
-                exp_logits_2 = exp_logits[k, q_4]
-                factor = exp_logits_2 / (1.0 + rest_logits[q_4])
-                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
-                v_z = np.float64(direction_logits[i, k, q_4])
-                v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
-                difference_value = (v_z - v_z_2)
-                logsumexp_logits_tangent[q_4] += exp_logits_2 * difference_value / (1.0 + rest_logits[q_4])
-                if k != argmax_logits[q_4]:
-                    logsumexp_logits_tangent_centred[q_4] += exp_logits_2 * (difference_value - (v_z_2 - v_z_2)) / (1.0 + rest_logits[q_4])
-            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    exp_logits_2 = exp_logits[k, q_4]
+                    factor = exp_logits_2 / (1.0 + rest_logits[q_4])
+                    strips[0, place] = factor
+                    v_z = np.float64(direction_logits[i, k, q_4])
+                    v_z_2 = np.float64(direction_logits[i, argmax_logits[q_4], q_4])
+                    difference_value = (v_z - v_z_2)
+                    logsumexp_logits_tangent[q_4] += exp_logits_2 * difference_value / (1.0 + rest_logits[q_4])
+                    if k != argmax_logits[q_4]:
+                        logsumexp_logits_tangent_centred[q_4] += exp_logits_2 * (difference_value - (v_z_2 - v_z_2)) / (1.0 + rest_logits[q_4])
+                sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now_sum, sum_logsumexp_logits_2_now_lost)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
@@ -829,19 +891,23 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         sum_logsumexp_logits_3_tangent[:] = 0.0
         sum_logsumexp_logits_3_centred[:] = 0.0
         for k in range(c):
-            sum_logsumexp_logits_2_tangent_now = 0.0
+            sum_logsumexp_logits_2_tangent_now_sum = 0.0
             sum_logsumexp_logits_2_tangent_now_lost = 0.0
             sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
-            for q_42 in range(m):
-                exp_logits_3 = exp_logits[k, q_42]
-                v_z_4 = np.float64(direction_logits[i, k, q_42])
-                argmax_logits_3 = argmax_logits[q_42]
-                v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
-                factor_2 = exp_logits_3 * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
-                sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost, factor_2)
-                if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
-            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost)
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_42 = strip + place
+                    exp_logits_3 = exp_logits[k, q_42]
+                    v_z_4 = np.float64(direction_logits[i, k, q_42])
+                    argmax_logits_3 = argmax_logits[q_42]
+                    v_z_5 = np.float64(direction_logits[i, argmax_logits_3, q_42])
+                    factor_2 = exp_logits_3 * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (1.0 + rest_logits[q_42])
+                    strips[0, place] = factor_2
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / (1.0 + rest_logits[q_42])
+                sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost, _block_sum(strips[0], length))
+            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now_sum, sum_logsumexp_logits_2_tangent_now_lost)
             sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             seed_3 = seed[k]
             term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+import symloss
 from symloss.site import mathml
 from symloss.site.build import DocsResult, build_site
 
@@ -78,7 +79,9 @@ def test_every_formula_becomes_mathml(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> DocsResult:
-    return build_site(GENERATED, PAGES, tmp_path_factory.mktemp("site"), progress=lambda name, done, total: None)
+    return build_site(
+        GENERATED, PAGES, tmp_path_factory.mktemp("site"), losses=symloss.load, progress=lambda name, done, total: None
+    )
 
 
 def test_each_loss_has_a_page_with_its_formulas(site: DocsResult) -> None:
@@ -120,7 +123,7 @@ def test_the_book_holds_every_loss_and_no_line_is_too_wide(site: DocsResult) -> 
 
 
 def test_the_same_records_give_the_same_bytes(site: DocsResult, tmp_path: Path) -> None:
-    again = build_site(GENERATED, PAGES, tmp_path, progress=lambda name, done, total: None)
+    again = build_site(GENERATED, PAGES, tmp_path, losses=symloss.load, progress=lambda name, done, total: None)
     pages = {p.relative_to(site.html.parent): p.read_bytes() for p in site.html.parent.rglob("*.html")}
     assert {p.relative_to(again.html.parent): p.read_bytes() for p in again.html.parent.rglob("*.html")} == pages
     assert (again.pdf and again.pdf.read_bytes()) == (site.pdf and site.pdf.read_bytes())
@@ -130,7 +133,7 @@ def test_without_tex_the_book_is_skipped_with_a_line_that_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    result = build_site(GENERATED, PAGES[:1], tmp_path, progress=lambda name, done, total: None)
+    result = build_site(GENERATED, PAGES[:1], tmp_path, losses=symloss.load, progress=lambda name, done, total: None)
     assert result.html.is_file()
     assert result.pdf is None
     assert "make docs-tools" in result.notes[0]

@@ -10,6 +10,8 @@ import pytest
 from numba import njit
 
 import symloss
+from symloss.runtime.plan import FEW
+from symloss.runtime.preparation import prepare
 from symloss.runtime.threads import GRAIN
 
 ELEMENTWISE = ("binary_cross_entropy", "focal", "huber", "squared_error", "squared_hinge")
@@ -36,6 +38,64 @@ def test_elementwise_kernels_are_vector_instructions_without_a_call(name: str, a
     widths = [int(n) for n in re.findall(rf"fmul <(\d+) x {kind}>", code)]
     assert max(widths, default=0) >= 2, "no packed multiplication"
     assert not [c for c in SCALAR_CALLS if f"@{c}(" in code or f"@llvm.{c}." in code]
+
+
+def _rows(name: str, entries: int) -> tuple[Any, ...]:
+    """Return small inputs of a loss whose samples are rows."""
+    rng = np.random.default_rng(4)
+    first = rng.uniform(0.1, 0.9, (3, entries)).astype(np.float32)
+    match name:
+        case "dice":
+            return first, (first > 0.5).astype(np.float32)
+        case "triplet":
+            return first, *rng.normal(size=(2, 3, entries)).astype(np.float32)
+        case "info_nce" | "multiple_negatives_ranking":
+            return first, rng.normal(size=(3, entries)).astype(np.float32)
+        case _:
+            return first, rng.integers(0, entries, 3)
+
+
+@pytest.mark.parametrize("accuracy, kind", [("exact", "double"), ("fast", "float")])
+@pytest.mark.parametrize(
+    "name, entries",
+    [
+        ("softmax_cross_entropy", 100), ("softmax_cross_entropy", 10), ("poly_cross_entropy", 100), ("dice", 100),
+        ("triplet", 100), ("info_nce", 100), ("multiple_negatives_ranking", 100),
+    ],
+)  # fmt: skip
+def test_row_kernels_are_vector_instructions_without_a_call(name: str, entries: int, accuracy: str, kind: str) -> None:
+    plan = symloss.load(name, accuracy=accuracy).plan
+    ready = prepare(plan, _rows(name, entries), None, {})
+    kernel: Any = plan.kernels_for(ready.dtype, ready.inputs[0])["value_and_gradient"]
+    assert kernel.py_func.__name__.startswith("value_and_gradient_few") == (entries <= FEW and "cross" in name)
+    fresh = njit(nogil=True, error_model="numpy")(kernel.py_func)
+    slopes = [np.empty_like(ready.inputs[k]) for k in plan.at]
+    fresh(*ready.inputs, *ready.parameters, ready.weight, 1.0, np.empty(0, np.float32), *slopes)
+    (code,) = fresh.inspect_llvm().values()
+    widths = [int(n) for n in re.findall(rf"fmul <(\d+) x {kind}>", code)]
+    assert max(widths, default=0) >= (8 if kind == "float" else 4), "no packed multiplication"
+    assert not [c for c in SCALAR_CALLS if f"@{c}(" in code or f"@llvm.{c}." in code]
+
+
+@pytest.mark.parametrize("accuracy, tolerance", [("exact", 1e-6), ("fast", 4e-6)])
+def test_short_rows_give_what_long_ones_do(accuracy: str, tolerance: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both forms of the kernels; rows that do not count, equal entries and NaN among them."""
+    rng = np.random.default_rng(6)
+    loss = symloss.load("softmax_cross_entropy", accuracy=accuracy)
+    for n, c in ((1, 1), (3, 2), (64, 10), (129, 7)):
+        x, y = rng.normal(0, 5, (n, c)).astype(np.float32), rng.integers(0, c, n)
+        if n > 60:
+            x[4], x[2, 1], y[::3] = x[4, 0], np.nan, -100
+        found = []
+        for few in (32, 0):
+            monkeypatch.setattr("symloss.runtime.plan.FEW", few)
+            values, slopes = loss.value_and_gradient(x, y, ignore_index=-100, reduction="none")
+            both = loss.gradient_and_hessian(x, y, ignore_index=-100, reduction="sum")
+            np.testing.assert_array_equal(loss.value(x, y, ignore_index=-100, reduction="none"), values)
+            np.testing.assert_array_equal(slopes, both[0])
+            found.append((values, *both))
+        for short, usual in zip(*found, strict=True):
+            np.testing.assert_allclose(short, usual, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("accuracy", ["exact", "fast"])

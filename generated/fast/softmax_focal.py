@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -87,6 +87,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
@@ -191,23 +202,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
+    same in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -f32(math.inf)
+    most: float = row.dtype.type(-f32(math.inf))
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -250,21 +268,22 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
     gamma = f32(gamma)
     alpha = f32(alpha)
     wanted = value_out.size > 0
-    max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            rest_logits_row[k_18] = ((exp_logits) if k_18 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                strips[0, place] = ((exp_logits) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         loss = -alpha * _power(((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits), gamma) * (-(max_logits - z_y) - _log1p(rest_logits))
@@ -285,28 +304,26 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    max_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     exp_logits = np.empty((c,), f32)
     total = 0.0
     term_2 = -f32(1.0) + gamma
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_18] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_18] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -337,7 +354,7 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
     gamma = f32(gamma)
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     exp_logits = np.empty((c,), f32)
     term_3 = -f32(1.0) + gamma
     term_6 = -f32(2.0) + gamma
@@ -347,21 +364,19 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_18] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_18] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         term = -(max_logits - z_y) - _log1p(rest_logits)
@@ -403,9 +418,7 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
     gamma = f32(gamma)
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_centred_row = np.empty((c,), f32)
+    strips = np.empty((2, 512,), f32)
     exp_logits = np.empty((c,), f32)
     factor_6 = alpha * gamma
     term_4 = -f32(1.0) + gamma
@@ -415,34 +428,39 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_18] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_18] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
+        logsumexp_logits_tangent_sum = 0.0
+        logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
         factor_2 = -(v_z_2 - v_z_2)
-        for k_13 in range(c):
-            exp_logits_2 = exp_logits[k_13]
-            v_z = f32(direction_logits[i, k_13])
-            difference_value = (v_z - v_z_2)
-            factor = exp_logits_2 * difference_value / term
-            logsumexp_logits_tangent_row[k_13] = factor
-            factor_3 = exp_logits_2 * (difference_value + factor_2) / term
-            logsumexp_logits_tangent_centred_row[k_13] = ((factor_3) if k_13 != argmax_logits else f32(0.0))
-        logsumexp_logits_tangent = f32(_block_sum(logsumexp_logits_tangent_row, c))
-        logsumexp_logits_tangent_centred = f32(_block_sum(logsumexp_logits_tangent_centred_row, c))
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_13 = strip + place
+                exp_logits_2 = exp_logits[k_13]
+                v_z = f32(direction_logits[i, k_13])
+                difference_value = (v_z - v_z_2)
+                factor = exp_logits_2 * difference_value / term
+                strips[0, place] = factor
+                factor_3 = exp_logits_2 * (difference_value + factor_2) / term
+                strips[1, place] = ((factor_3) if k_13 != argmax_logits else f32(0.0))
+            logsumexp_logits_tangent_sum += _block_sum(strips[0], length)
+            logsumexp_logits_tangent_centred_sum += _block_sum(strips[1], length)
+        logsumexp_logits_tangent = f32(logsumexp_logits_tangent_sum)
+        logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         y = label[i]
         v_z_y = f32(direction_logits[i, y])
         z_y = f32(logits[i, y])
@@ -477,8 +495,7 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
     gamma = f32(gamma)
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     sum_alpha = 0.0
     sum_alpha_lost = 0.0
     sum_gamma = 0.0
@@ -488,16 +505,18 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            rest_logits_row[k_18] = ((exp_logits) if k_18 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                strips[0, place] = ((exp_logits) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         factor = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits)
@@ -528,9 +547,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
     gamma = f32(gamma)
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_centred_row = np.empty((c,), f32)
+    strips = np.empty((2, 512,), f32)
     exp_logits = np.empty((c,), f32)
     sum_gamma = 0.0
     sum_gamma_lost = 0.0
@@ -547,21 +564,19 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_18] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_18] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -574,19 +589,26 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         term = factor_2 + factor_3
         factor_4 = seed * log_value * power_value * term
         sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_4)
+        logsumexp_logits_tangent_sum = 0.0
+        logsumexp_logits_tangent_centred_sum = 0.0
         term_2 = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
         factor_6 = -(v_z_2 - v_z_2)
-        for k_13 in range(c):
-            exp_logits_2 = exp_logits[k_13]
-            v_z = f32(direction_logits[i, k_13])
-            difference_value = (v_z - v_z_2)
-            factor_5 = exp_logits_2 * difference_value / term_2
-            logsumexp_logits_tangent_row[k_13] = factor_5
-            factor_7 = exp_logits_2 * (difference_value + factor_6) / term_2
-            logsumexp_logits_tangent_centred_row[k_13] = ((factor_7) if k_13 != argmax_logits else f32(0.0))
-        logsumexp_logits_tangent = f32(_block_sum(logsumexp_logits_tangent_row, c))
-        logsumexp_logits_tangent_centred = f32(_block_sum(logsumexp_logits_tangent_centred_row, c))
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_13 = strip + place
+                exp_logits_2 = exp_logits[k_13]
+                v_z = f32(direction_logits[i, k_13])
+                difference_value = (v_z - v_z_2)
+                factor_5 = exp_logits_2 * difference_value / term_2
+                strips[0, place] = factor_5
+                factor_7 = exp_logits_2 * (difference_value + factor_6) / term_2
+                strips[1, place] = ((factor_7) if k_13 != argmax_logits else f32(0.0))
+            logsumexp_logits_tangent_sum += _block_sum(strips[0], length)
+            logsumexp_logits_tangent_centred_sum += _block_sum(strips[1], length)
+        logsumexp_logits_tangent = f32(logsumexp_logits_tangent_sum)
+        logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         v_z_y = f32(direction_logits[i, y])
         term_3 = logsumexp_logits_tangent + v_z_2
         power_value_2 = _power(factor, term_4)

@@ -18,9 +18,12 @@ from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
 from symloss.lowering.nodes import (
+    LENGTH,
+    PLACE,
     ROW,
     Assign,
     Begin,
+    Beside,
     Blocks,
     Buffer,
     Chunks,
@@ -29,22 +32,28 @@ from symloss.lowering.nodes import (
     Extreme,
     Finish,
     Kernel,
+    Lane,
+    Lanes,
     Loop,
     Matrix,
     Multiply,
     Node,
+    Side,
     Skip,
     Store,
+    Strips,
     Total,
     Update,
     When,
 )
+from symloss.rendering.lane_format import lane_lines
 from symloss.rendering.primitives import narrowed
 from symloss.stability.careful import Recipe
 
 _REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
 _STARTS = {
     "sum": "0.0",
+    "lanes": "0.0",
     "count": "0",
     "compensated": "0.0",
     "norm": "0.0",
@@ -67,10 +76,11 @@ class NumbaPrinter(StrPrinter):
 
     printmethod = "_symloss_numba"  # the nodes' own text forms are for readers, not for kernels
 
-    def __init__(self, loads: frozenset[str], real: Format) -> None:
+    def __init__(self, loads: frozenset[str], real: Format, *, flat: bool = False) -> None:
         super().__init__({"order": "none"})
         self.loads = loads
         self.real = real
+        self.flat = flat  # no branches: what is in a loop becomes vector instructions
         self.used: set[str] = set()
         self.recipes: set[Recipe] = set()
 
@@ -179,30 +189,48 @@ class NumbaPrinter(StrPrinter):
         return f"{call}({', '.join(self._print(a) for a in node.args)})"
 
     def _print_Piecewise(self, node: sympy.Piecewise) -> str:
-        text, ordered = "", []
-        for value, condition in node.args:
-            if condition is sympy.true:
-                text += self.parenthesize(value, PRECEDENCE["Atom"], strict=True)
-                break
-            text += f"{self.parenthesize(value, PRECEDENCE['Atom'])} if {self.condition(condition)} else "
-            if isinstance(condition, sympy.Eq) and not condition.lhs.is_integer:
-                same = next(a for a in condition.args if not a.is_number)
-                ordered.append(f"{self._print(same)} == {self._print(same)}")  # a NaN takes no case
-            if type(condition) in _REVERSED:
-                left, right = condition.args
-                ordered.append(f"{self._print(left)} {_REVERSED[type(condition)]} {self._print(right)}")
+        *cases, (last, _) = node.args
+        ordered = [text for _, condition in cases for text in self._ordered(condition)]
+        if self.flat and not any(a.name == "sample_weights" for a in node.atoms(Access)):  # which may be empty
+            self.used.add("_choose")
+            text: str = self._print(last)
+            if ordered:
+                text = f"_choose({' & '.join(f'({o})' for o in ordered)}, {text}, np.nan)"
+            for value, condition in reversed(cases):
+                text = f"_choose({self.condition(condition)}, {self._print(value)}, {text})"
+            return text
+        text = "".join(
+            f"{self.parenthesize(value, PRECEDENCE['Atom'])} if {self.condition(condition)} else "
+            for value, condition in cases
+        )
+        text += self.parenthesize(last, PRECEDENCE["Atom"], strict=True)
         return f"({text} if {' and '.join(ordered)} else np.nan)" if ordered else f"({text})"
+
+    def _ordered(self, condition: sympy.Basic) -> list[str]:
+        """Return what holds where a condition does not, unless a number is NaN, which takes no case."""
+        found = []
+        if isinstance(condition, sympy.Eq) and not condition.lhs.is_integer:
+            same = next(a for a in condition.args if not a.is_number)
+            found.append(f"{self._print(same)} == {self._print(same)}")
+        if type(condition) in _REVERSED:
+            left, right = condition.args
+            found.append(f"{self._print(left)} {_REVERSED[type(condition)]} {self._print(right)}")
+        return found
 
     def condition(self, node: sympy.Basic) -> str:
         """Return a condition as source."""
         match node:
             case sympy.And() | sympy.Or():
                 parts = sorted((self.condition(a) for a in node.args), key=lambda t: (len(t), t))
-                return "(" + (" and " if isinstance(node, sympy.And) else " or ").join(parts) + ")"
+                words = (" and ", " or ")
+                if self.flat:
+                    words, parts = (" & ", " | "), [f"({part})" for part in parts]
+                return "(" + words[isinstance(node, sympy.Or)].join(parts) + ")"
             case sympy.Not():
                 return f"not {self.condition(node.args[0])}"
             case sympy.core.relational.Relational():
-                left, right = (self._integer(a) for a in node.args)
+                written = self._print if self.flat else self._integer  # beside an integer, float32 is made float64
+                left, right = (written(a) for a in node.args)
                 return f"{left} {node.rel_op} {right}"
             case _:
                 return str(node)
@@ -216,16 +244,16 @@ _KINDS = {FLOAT64: "", FLOAT32: ", f32"}
 ROWS = 256
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
-
-NEAR = 2.0**-16
-"""The part of its terms' size below which a sum is computed again where the result is float32: 1/4 for float64."""
+NEAR, NEAR_WIDE = 2.0**-16, 0.375
+"""The part of its terms' size below which a sum is computed again where the result is float32; for float64."""
 CHUNK = 1024
 """Elements of a chunk: a few blocks of so many numbers stay in the nearest cache."""
 
 
 def format_kernel(
-    kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str, real: Format, scalars: frozenset[str]
-) -> tuple[list[str], set[str], set[Recipe]]:
+    kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str, real: Format, scalars: frozenset[str],
+    *, flat: bool = False,
+) -> tuple[list[str], set[str], set[Recipe]]:  # fmt: skip
     """Return the body of a kernel as source lines, and the primitives and recipes it calls.
 
     Parameters
@@ -242,17 +270,20 @@ def format_kernel(
         The arithmetic.
     scalars : frozenset of str
         Arguments that are numbers.
+    flat : bool
+        Whether it has no loop but those over elements.
     """
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
-    printer = NumbaPrinter(loads | narrow, real)
+    printer = NumbaPrinter(loads | narrow, real, flat=flat)
     body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(kernel.body, printer, 0)]
     blocks = [node for node in kernel.body if isinstance(node, Blocks)]
     if blocks:
         inside = " * ".join(blocks[0].inside)
         size = f"max(1, {ROWS} // max(1, {inside}))" if inside else str(ROWS)
         body.insert(0, f"block = max(1, min({size}, {blocks[0].index.axis.name}))")
-    if any(isinstance(node, Chunks) for node in kernel.body):  # no sign, so that no index could count from the end
+    if flat:  # no sign, so that no index could count from the end
         extents = {axis: f"np.uint64({source})" for axis, source in extents.items()}
+    if any(isinstance(node, Chunks) for node in kernel.body):
         body.insert(0, f"block = np.uint64({CHUNK})")
     text = "\n".join(body)
     head = [f"{axis} = {source}" for axis, source in extents.items() if _mentions(text, axis)]
@@ -261,7 +292,7 @@ def format_kernel(
     if real is not FLOAT64:
         head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and _mentions(text, name)]
     if _mentions(text, "near"):
-        head.append(f"near = 0.25 if {like}.itemsize == 8 else {NEAR}")
+        head.append(f"near = {NEAR_WIDE} if {like}.itemsize == 8 else {NEAR}")
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []
@@ -281,9 +312,12 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines.append(f"{pad}{node.name} = {printer.doprint(node.expression)}{comment}")
             case Begin():
                 operation, _, masked = node.op.partition("_")
+                if operation == "whole":
+                    lines += _whole_start(node.name, printer, pad)
+                    continue
                 searched = operation in ("argmax", "argmin")
                 start = "-1" if searched and masked else _STARTS[operation]
-                narrow = operation in ("max", "min") and printer.real is not FLOAT64
+                narrow = operation in ("max", "min", "lanes") and printer.real is not FLOAT64
                 lines.append(f"{pad}{node.name} = {f'f32({start})' if narrow else start}")
                 if operation == "compensated":
                     lines.append(f"{pad}{node.name}_lost = 0.0")
@@ -300,6 +334,10 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 if node.block and _mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
+            case Strips():
+                lines += _strips(node, printer, depth)
+            case Lanes() | Side() | Beside() | Lane():
+                lines += lane_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 1))
             case Blocks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(0, {axis}, block):")
@@ -313,11 +351,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Total():
                 lines.append(f"{pad}{_total(node, printer)}")
             case Extreme():
-                lines.append(f"{pad}{node.name} = _largest({node.row}, {node.axis})")
-                printer.used.add("_largest")
-                if node.place:
-                    lines.append(f"{pad}{node.place} = _place_of({node.name}, {node.row}, {node.axis})")
-                    printer.used.add("_place_of")
+                lines += _extreme(node, printer, pad)
             case Doubt():
                 cases = " | ".join(map(printer.doprint, node.conditions))
                 lines.append(f"{pad}{node.block}[{ROW}] = {cases}")
@@ -335,8 +369,11 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 known = f"{node.peak}, {node.winner}, {node.rest}"
                 lines.append(f"{pad}_update_columns({node.block}[: stop - start], start, {known})")
                 printer.used.add("_update_columns")
+            case Finish(op="whole") if printer.real is not FLOAT64:
+                lines.append(f"{pad}{node.name} = f32({node.name}_sum)")
             case Finish():
-                lines.append(f"{pad}{node.name} = _completed({node.name}, {node.name}_lost)")
+                own = f"{node.name}_sum" if node.op == "whole" else node.name
+                lines.append(f"{pad}{node.name} = _completed({own}, {node.name}_lost)")
                 printer.used.add("_completed")
             case Update():
                 lines += _update(node, printer, pad)
@@ -346,6 +383,46 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines.append(f"{pad}if {printer.condition(node.condition)}:")
                 lines += _lines(node.zeros, printer, depth + 1)
                 lines.append(f"{pad}    continue")
+    return lines
+
+
+def _whole_start(name: str, printer: NumbaPrinter, pad: str) -> list[str]:
+    """Return the lines that a sum of one loop starts with: float32 strips lose nothing in a float64 sum."""
+    return [f"{pad}{name}_sum = 0.0", *([f"{pad}{name}_lost = 0.0"] if printer.real is FLOAT64 else [])]
+
+
+def _strips(node: Strips, printer: NumbaPrinter, depth: int) -> list[str]:
+    """Return a loop by strips; its indices have no sign, so that none could count from the end."""
+    pad, axis, index = "    " * depth, node.index.axis.name, node.index.name
+    lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):"]
+    lines.append(f"{pad}    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)")
+    lines.append(f"{pad}    for {PLACE} in range(length):")
+    lines.append(f"{pad}        {index} = strip + {PLACE}")
+    lines += _lines(node.body, printer, depth + 2)
+    printer.used.add("_block_sum")
+    for number, (name, op) in enumerate(node.sums):
+        own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
+        added = f"_block_sum(strips[{number}], length)"
+        if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
+            printer.used.add("_plus")
+            lines.append(f"{pad}    {own}, {lost} = _plus({own}, {lost}, {added})")
+        else:
+            lines.append(f"{pad}    {own} += {added}")
+    return lines
+
+
+def _extreme(node: Extreme, printer: NumbaPrinter, pad: str) -> list[str]:
+    """Return the search for the largest of a row, and for its place."""
+    slots = ", ".join(map(printer.doprint, node.row.slots))
+    row = f"{node.row.name}[{slots}]" if slots else node.row.name
+    found = f"_largest({row}, {node.axis})"
+    printer.used.add("_largest")
+    if node.row.name in printer.loads:
+        found = printer.doprint(sympy.Symbol(f"np.float64({found})"))
+    lines = [f"{pad}{node.name} = {found}"]
+    if node.place:
+        lines.append(f"{pad}{node.place} = _place_of({node.name}, {row}, {node.axis})")
+        printer.used.add("_place_of")
     return lines
 
 
@@ -397,9 +474,15 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
     match node.op:
         case "sum":
             lines.append(f"{pad}{node.name} += {value}")
+        case "lanes":
+            lines.append(f"{pad}{node.name} = _add_in_lanes({node.name}, {value})")
+            printer.used.add("_add_in_lanes")
         case "compensated":
             lines.append(f"{pad}{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {value})")
             printer.used.add("_plus")
+        case "larger":
+            lines.append(f"{pad}{node.name} = _larger({node.name}, {value})")
+            printer.used.add("_larger")
         case "max" | "min":
             relation = ">" if node.op == "max" else "<"
             lines.append(f"{pad}if {value} {relation} {node.name} or {value} != {value}:")

@@ -17,6 +17,7 @@ import numpy as np
 from symloss.elementary.formats import FLOAT64, Format
 from symloss.elementary.functions import TEXTS
 from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
+from symloss.rendering.triple_double import _CONSTANTS, _closely
 
 
 def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[float], float]:
@@ -35,23 +36,34 @@ def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[
 _exp, _add_in_lanes, _larger = _stand_in(math.exp, above=math.inf), operator.add, np.maximum
 
 
+def _stay_apart() -> None:
+    """Do nothing: it concerns compiled code."""
+
+
 def _block_sum(block: Any, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 def _largest(row: Any, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -math.inf
+    most: float = row.dtype.type(-math.inf)
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -165,6 +177,23 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build''',
+    "_stay_apart": '''@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build''',
+    "_choose": '''@intrinsic
+def _choose(typing_context, condition, a, b):
+    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(condition, a, a), build''',
     "_larger": '''@intrinsic
 def _larger(typing_context, a, b):
     """Return the larger of two numbers, NaN where either is."""
@@ -247,7 +276,7 @@ WIDE = ("_plus", "_completed", "_block_sum")
 def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
     """Return the source of the primitives called `names` and of those that they call, in a fixed order."""
     known = {name: text(real) for name, text in TEXTS.items()}
-    for function in (*OPERATIONS, *PRIMITIVES):
+    for function in (*OPERATIONS, _closely, *PRIMITIVES):
         text = inspect.getsource(function).rstrip()
         known[function.__name__] = text if real is FLOAT64 or function.__name__ in WIDE else _narrowed(text)
     called = {name: set(re.findall(r"\b_\w+(?=\()", text)) - {name} for name, text in known.items()}
@@ -256,9 +285,11 @@ def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
         found = called.get(stack.pop(), set()) - wanted
         wanted |= found
         stack += found
+    constants = ",\n    ".join(str(tuple(row)) for row in _CONSTANTS.tolist())
     texts = (text for name, text in known.items() if name in wanted)
     return (
         *(text for name, text in INTRINSICS.items() if name in wanted),
+        *([f"_CONSTANTS = np.array((\n    {constants},\n))"] if "_closely" in wanted else []),
         *(f"{_decorator(text)}\n{_untyped(text)}" for text in texts),
     )
 

@@ -35,7 +35,7 @@ def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight:
     if out is not None:
         targets = take_out(plan.spec, out, [ready.sample_shape] if each else [], ready.dtype)
     values = _values(plan, ready, each, targets)
-    total, _ = execute(plan.kernels_for(ready.dtype)["value"], ready, values=(_flat(plan, values),))
+    total, _ = execute(plan.kernels_for(ready.dtype, ready.inputs[0])["value"], ready, values=(_flat(plan, values),))
     if each:
         return _deliver(values, targets, 0)
     return _number(total, _count(plan, ready) if reduction == "mean" else 1.0, ready.dtype)
@@ -64,12 +64,15 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
         outputs = _outputs(plan, ready, wanted, orders, targets, offset, ())
         total = _run(plan, kernel, ready, scale, flat, _as_kernel(plan, outputs))
     elif with_value:
-        total, _ = execute(plan.kernels_for(ready.dtype)["value"], ready, values=flat)
+        total, _ = execute(plan.kernels_for(ready.dtype, ready.inputs[0])["value"], ready, values=flat)
     sums: list[Any] = []
     if wanted.parameters:
         size = len(spec.continuous)
         _, both = execute(
-            plan.kernels_for(ready.dtype)["parameter_gradient_and_hessian"], ready, scale, sums=(size, size)
+            plan.kernels_for(ready.dtype, ready.inputs[0])["parameter_gradient_and_hessian"],
+            ready,
+            scale,
+            sums=(size, size),
         )
         sums = {"hessian_diagonal": both[1:], "gradient_and_hessian": both}.get(kernel, both[:1])
     found = _finish(plan, ready, wanted, orders, outputs, sums)
@@ -84,7 +87,7 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
 def _run(plan: Plan, kernel: str, ready: Prepared, scale: tuple[float, ...], values: tuple[Array, ...],
          outputs: list[Array]) -> float:  # fmt: skip
     """Run the kernel that computes derivatives, or the one that computes them too; return its total."""
-    kernels = plan.kernels_for(ready.dtype)
+    kernels = plan.kernels_for(ready.dtype, ready.inputs[0])
     name = kernel if kernel in kernels else _INSTEAD[kernel]
     if name == "value_and_gradient" and not values:
         values = (plan.unwanted[F32 if ready.dtype is F32 else F64],)
@@ -117,10 +120,16 @@ def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, redu
         vector = np.zeros(len(spec.continuous))
         for slot, place in wanted.parameters:
             vector[place] = along[slot]
-        kernel = plan.kernels_for(ready.dtype)["full_hessian_product"]
+        kernel = plan.kernels_for(ready.dtype, ready.inputs[0])["full_hessian_product"]
         _, sums = execute(kernel, ready, scale, flat_directions, (vector,), (), flat_outputs, (len(vector),))
     else:
-        execute(plan.kernels_for(ready.dtype)["hessian_product"], ready, scale, flat_directions, outputs=flat_outputs)
+        execute(
+            plan.kernels_for(ready.dtype, ready.inputs[0])["hessian_product"],
+            ready,
+            scale,
+            flat_directions,
+            outputs=flat_outputs,
+        )
     found = _finish(plan, ready, wanted, 1, outputs, sums)
     return pack(wanted, [_deliver(array, targets, k) for k, array in enumerate(found)])
 
@@ -128,7 +137,7 @@ def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, redu
 def _count(plan: Plan, ready: Prepared) -> float:
     """Return what a mean divides by: the weights, or the number, of the samples that count."""
     if plan.spec.masked:
-        return execute(plan.kernels_for(ready.dtype)["count"], ready)[0]
+        return execute(plan.kernels_for(ready.dtype, ready.inputs[0])["count"], ready)[0]
     if ready.weight.size:
         with np.errstate(over="ignore"):
             return float(ready.weight.sum(dtype=F64))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
-from symloss.runtime.quick import Quick, can_be_quick
+from symloss.runtime.quick import Quick, Ways, can_be_quick
 from symloss.runtime.spec import ArgumentSpec, Spec, read_spec
 from symloss.runtime.validation import is_bounded, scalar_parameter
 
@@ -21,6 +21,8 @@ KERNELS = (
     "value", "gradient", "value_and_gradient", "hessian_diagonal", "gradient_and_hessian", "hessian_product",
     "parameter_gradient_and_hessian", "full_hessian_product", "count", "outside",
 )  # fmt: skip
+FEW = 32
+"""Entries of a row of the first input up to which kernels for short rows are taken, where there are any."""
 
 
 class Wanted(NamedTuple):
@@ -73,6 +75,8 @@ class Plan:
         Those that the module has.
     narrow : mapping of str to callable
         Those that float32 arrays get: the same, or in float32 arithmetic.
+    few : pair of mappings
+        Those for short rows, of either kind; empty where rows are not told apart.
     slots : mapping of str to Slot
         Its parameters.
     tensors : tuple of Slot
@@ -99,6 +103,7 @@ class Plan:
     module: ModuleType
     kernels: Mapping[str, Kernel]
     narrow: Mapping[str, Kernel]
+    few: tuple[Mapping[str, Kernel], Mapping[str, Kernel]]
     slots: Mapping[str, Slot]
     tensors: tuple[Slot, ...]
     defaults: tuple[Any, ...]
@@ -112,9 +117,16 @@ class Plan:
     variants: tuple[Plan, ...]
     quick: Quick | None
 
-    def kernels_for(self, dtype: np.dtype[Any]) -> Mapping[str, Kernel]:
-        """Return the kernels for arrays of a dtype."""
-        return self.kernels if dtype is F64 else self.narrow
+    def kernels_for(self, dtype: np.dtype[Any], first: Array) -> Mapping[str, Kernel]:
+        """Return the kernels for arrays of a dtype, given the first of them."""
+        usual, short = (self.kernels, self.few[0]) if dtype is F64 else (self.narrow, self.few[1])
+        return short if short and first.shape[-1] <= FEW else usual
+
+
+def _few(module: ModuleType, usual: Mapping[str, Kernel], suffix: str) -> Mapping[str, Kernel]:
+    """Return the kernels that short rows get, those without a form of their own among them; none where none has."""
+    short = {n: getattr(module, f"{n}_few{suffix}") for n in usual if hasattr(module, f"{n}_few{suffix}")}
+    return {**usual, **short} if short else {}
 
 
 def checked_scalars(
@@ -171,6 +183,7 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
         {n: getattr(m, n + spec.suffix) for n in KERNELS if hasattr(m, n + spec.suffix)}
         for m in (module, fast or module)
     )
+    few = tuple(_few(m, k, spec.suffix) for m, k in ((module, kernels), (fast or module, narrow)))
     unwanted = {dtype: np.empty(nothing, dtype) for dtype in (F32, F64)}
     unweighted: dict[np.dtype[Any], Array] = {F64: np.empty(nothing)}
     unweighted[F32] = unweighted[F64] if fast is None else np.empty(nothing, F32)
@@ -178,12 +191,14 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
     bounded = tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain))
     if can_be_quick(spec) and not required and (not bounded or "outside" in kernels):
         settled = partial(checked_scalars, spec, slots, tuple(defaults))
-        quick = Quick({F64: kernels, F32: narrow}, len(spec.inputs), unwanted, unweighted, tuple(defaults), settled)
+        wide, slim = (Ways(k, unweighted[t], unwanted[t]) for k, t in ((kernels, F64), (narrow, F32)))
+        quick = Quick(slim, wide, len(spec.inputs), bool(bounded), tuple(defaults), spec.grain, settled)
     return Plan(
         spec=spec,
         module=module,
         kernels=kernels,
         narrow=narrow,
+        few=(few[0], few[1]),
         slots=slots,
         tensors=tuple(slot for slot in slots.values() if slot.argument.axes),
         defaults=tuple(defaults),

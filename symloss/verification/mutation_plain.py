@@ -97,6 +97,7 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
     "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
     "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
+    "_choose": (lambda condition, a, b: a if condition else b, None), "_stay_apart": (lambda: None, None),
 }  # fmt: skip
 """What stands in for functions made of polynomials and for what LLVM is asked for by name."""
 

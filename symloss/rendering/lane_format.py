@@ -1,0 +1,101 @@
+"""Short rows side by side, as lines of Numba source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import sympy
+
+from symloss.elementary.formats import FLOAT64, Format
+from symloss.lowering.nodes import LANES, ROW, Beside, Lane, Lanes, Node, Side
+
+
+class Printer(Protocol):
+    """What prints expressions."""
+
+    real: Format
+    used: set[str]
+
+    def doprint(self, expr: sympy.Basic) -> str:
+        """Return an expression as source."""
+
+    def condition(self, node: sympy.Basic) -> str:
+        """Return a condition as source."""
+
+
+def lane_lines(
+    node: Lanes | Side | Beside | Lane, printer: Printer, pad: str, inside: Callable[[tuple[Node, ...]], list[str]]
+) -> list[str]:
+    """Return the lines of one node.
+
+    Parameters
+    ----------
+    node : node
+        A loop over blocks of rows, or over the rows of one, or what is kept for each of them.
+    printer : Printer
+        For expressions; primitives are noted there.
+    pad : str
+        What lines start with.
+    inside : callable
+        Gives the lines of the nodes in a loop.
+    """
+    match node:
+        case Lanes():
+            axis = node.index.axis.name
+            return [
+                f"{pad}for start in range(np.uint64(0), np.uint64({axis}), np.uint64({LANES})):",
+                f"{pad}    length = min(np.uint64({LANES}), np.uint64({axis}) - start)",
+                *inside(node.body),
+            ]
+        case Side():
+            lines = inside(node.body)
+            if not lines:
+                return []
+            index = node.index.name
+            named = [f"{pad}    {index} = start + {ROW}"] if any(_mentions(line, index) for line in lines) else []
+            return [f"{pad}for {ROW} in range(length):", *named, *lines]
+        case Beside():
+            kind = f", np.{node.dtype}" if node.dtype != "float64" else "" if printer.real is FLOAT64 else ", f32"
+            parts = [*node.parts, *(f"{part}_lost" for part in node.sums if printer.real is FLOAT64)]
+            head = f"{pad}{node.name} = np.empty(({len(parts)}, {LANES}){kind})"
+            return [head, *(f"{pad}{part} = {node.name}[{k}]" for k, part in enumerate(parts))]
+        case Lane():
+            return _lane(node, printer, pad)
+
+
+def _mentions(line: str, name: str) -> bool:
+    return name in line.replace("[", " ").replace("]", " ").replace(",", " ").split()
+
+
+def _lane(node: Lane, printer: Printer, pad: str) -> list[str]:
+    """Return what happens to a number kept for every row."""
+    entry, zero = f"{node.name}[{ROW}]", printer.doprint(sympy.S.Zero)
+    lost = f"{node.name}_lost[{ROW}]"
+    value = printer.doprint(node.expression)
+    wide = printer.real is FLOAT64
+    match node.op:
+        case "begin max":
+            return [f"{pad}{entry} = {printer.doprint(-sympy.oo)}"]
+        case "begin argmax":
+            return [f"{pad}{entry} = 0"]
+        case "begin compensated":
+            return [f"{pad}{entry} = {zero}", *([f"{pad}{lost} = {zero}"] if wide else [])]
+        case "larger":
+            printer.used.add("_larger")
+            return [f"{pad}{entry} = _larger({entry}, {value})"]
+        case "where":
+            return [f"{pad}{entry} = {value} if {printer.condition(node.where)} else {entry}"]
+        case "unless":
+            value = value if node.expression.is_Symbol else "1"
+            return [f"{pad}{entry} = 0 if {printer.condition(node.where)} else {value}"]
+        case "add" if wide:
+            printer.used.add("_plus")
+            return [f"{pad}{entry}, {lost} = _plus({entry}, {lost}, {value})"]
+        case "add":
+            return [f"{pad}{entry} += {value}"]
+        case "finish" if wide:
+            printer.used.add("_completed")
+            return [f"{pad}{entry} = _completed({entry}, {lost})"]
+        case _:
+            return []
