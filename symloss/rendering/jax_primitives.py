@@ -91,7 +91,9 @@ def _still(tangent: Any) -> bool:
 
 def _moves(real: Any, tangents: Any) -> Any:
     """Return the direction of each input and parameter, 0 where it does not move."""
-    return {f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else t for name, t in tangents.items()}
+    return {
+        f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else jnp.asarray(t) for name, t in tangents.items()
+    }
 
 
 def _differentiated(value: Any, slope: Any, gradient: Any, product: Any) -> Any:

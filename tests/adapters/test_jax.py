@@ -47,7 +47,8 @@ def total(name: str, inputs: tuple[Any, ...], **settings: Any) -> Any:
 def test_value_and_derivatives_are_ours(name: str, settings: dict[str, Any], dtype: str) -> None:
     inputs, loss = drawn(name, dtype), symloss.load(name)
     _, reals = total(name, inputs, **settings)
-    moves = tuple(np.random.default_rng(1).normal(size=np.shape(x)).astype(dtype) for x in reals)
+    rng = np.random.default_rng(1)
+    moves = tuple(rng.normal(size=np.shape(x)).astype(dtype) for x in reals)
 
     @jax.jit  # one compilation for all
     def everything(*x: Any) -> Any:
