@@ -47,7 +47,8 @@ def _fits(record: dict[str, Any]) -> list[tuple[str, str]]:
         target, classes, many = "np.digitize(features[:, 0], [-0.5, 0.5])", "3", "num_class"
     else:
         return []
-    data = f"rng = np.random.default_rng(0)\nfeatures = rng.normal(size=(200, 4)) + rng.normal(size=(200, 1))\ntarget = {target}\n"
+    drawn = "features = rng.normal(size=(200, 4)) + rng.normal(size=(200, 1))"
+    data = f"rng = np.random.default_rng(0)\n{drawn}\ntarget = {target}\n"
     numpy = "import numpy as np\n"
     settings = f'"{many}": {classes}, ' if many else ""
     objective = f'objective("{name}", hessian="clipped")'
