@@ -8,7 +8,7 @@ APT    := $(if $(filter 0,$(shell id -u)),,sudo) apt-get
 # Few and named: the whole of TeX Live is 7 GB, these are a small part of it. Chromium opens every page in the tests.
 DOCS_PACKAGES := latexmk lmodern texlive-latex-base chromium
 
-.PHONY: build install test lint format check verify-full docs docs-tools browser peers bench clean
+.PHONY: build install test lint format check verify-full docs docs-tools browser peers extras bench clean
 
 build: install ## environment, then kernels, evidence and documentation
 	$(BIN)/symloss build
@@ -57,6 +57,9 @@ browser: install ## every page of the site in a headless Chromium
 peers: install ## beside torch, JAX and optax; inside XGBoost, LightGBM, CatBoost, scikit-learn and Dask
 	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev,peers]'
 	$(BIN)/python -m pytest tests/peers tests/adapters
+
+extras: install ## each extra alone in an environment of its own, its adapter called once; downloads several GB
+	$(BIN)/python tests/adapters/extras.py
 
 clean:
 	rm -rf docs/_build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -39,6 +39,7 @@ from symloss.calculus.sensitivity import hessian_diagonal
 from symloss.calculus.tangent import slope, tangent
 from symloss.elementary.formats import FLOAT32
 from symloss.language import atoms
+from symloss.language.axes import Axis
 from symloss.language.definition import Definition
 from symloss.language.errors import DefinitionError
 from symloss.lowering.cost import cost
@@ -47,22 +48,25 @@ from symloss.lowering.nodes import Kernel
 from symloss.peers import available
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
-from symloss.rendering.jax_module import render_jax
+from symloss.rendering.array_module import render_arrays
 from symloss.rendering.module import render_module
 from symloss.rendering.record import Derivation, make_record, render_tex
 from symloss.rendering.scaffold import scaffold
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
 from symloss.site.build import DocsResult, build_site
-from symloss.stability import careful, centring, expansion, extrema, quotients, rules
+from symloss.stability import careful, centring, expansion, extrema, quotients, rules, sides
 from symloss.stability.careful import carefully
 from symloss.stability.centring import centred
 from symloss.stability.quotients import whole_quotients
 from symloss.stability.rules import Step
+from symloss.stability.sides import by_sides
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
 from symloss.verification.exhaustive import can_sweep, sweep
 from symloss.verification.mutation import SAMPLED, mutate_source
+from symloss.verification.mutation_symbolic import SAMPLED as SAMPLED_DERIVATIVES
+from symloss.verification.mutation_symbolic import mutate_derivatives
 from symloss.verification.peers import kept, measure
 from symloss.verification.steps import rule_holds, slope_holds
 from symloss.verification.values import certified
@@ -111,17 +115,13 @@ class Outcome:
 def derive(definition: Definition) -> Derived:
     """Take a definition through every stage up to loop nests."""
     lifted = lift(definition, hoist(definition))
-    targets = {a.name: a.axes or definition_axes(definition) for a in definition.differentiable}
-    targets |= {a.name: () for a in definition.continuous}
-    program = gradient(lifted.program, targets)
-    program = split_cases(fold_outputs(definition, program).program)  # each case of a gradient in its stable form
-    program = hessian_diagonal(program)
-    program = tangent(program, targets)
+    targets = _targets(definition)
+    program = tangent(_differentiated(definition, lifted.program), targets)
     folded = fold_outputs(definition, program)
-    stable = whole_quotients(definition, centred(carefully(definition, folded.program)))
+    stable = whole_quotients(definition, by_sides(centred(carefully(definition, folded.program))))
     kernels = lower(definition, stable)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
-    plain = whole_quotients(definition, centred(folded.program))
+    plain = whole_quotients(definition, by_sides(centred(folded.program)))
     fast = lower(definition, plain)
     sloped = fold_outputs(definition, slope(lifted.program, targets)).program
     arrays = plain, whole_quotients(definition, centred(sloped))
@@ -132,6 +132,28 @@ def derive(definition: Definition) -> Derived:
     )
 
 
+def _targets(definition: Definition) -> dict[str, tuple[Axis, ...]]:
+    """Return what a loss is differentiated in, with its axes."""
+    targets = {a.name: a.axes or definition_axes(definition) for a in definition.differentiable}
+    return targets | {a.name: () for a in definition.continuous}
+
+
+def _differentiated(definition: Definition, lifted: Program) -> Program:
+    """Return a program with gradients and Hessian diagonals."""
+    program = gradient(lifted, _targets(definition))
+    program = split_cases(fold_outputs(definition, program).program)  # each case of a gradient in its stable form
+    return hessian_diagonal(program)
+
+
+def derivatives(definition: Definition) -> list[tuple[Definition, Program]]:
+    """Return each variant of a loss with its gradients and Hessian diagonals, one stable expression for each."""
+    found = []
+    for written in (definition, *definition.variants):
+        program = _differentiated(written, lift(written, hoist(written)).program)
+        found.append((written, fold_outputs(written, program).program))
+    return found
+
+
 def digest_of(definition: Definition) -> str:
     """Return the hash of a definition's text."""
     return hashlib.sha256(definition.source.encode()).hexdigest()[:16]
@@ -140,7 +162,7 @@ def digest_of(definition: Definition) -> str:
 def rules_digest() -> str:
     """Return the hash of the rule table, the other passes that make a program stable, and the atoms."""
     text = "".join(
-        inspect.getsource(module) for module in (rules, expansion, extrema, careful, centring, quotients, atoms)
+        inspect.getsource(module) for module in (rules, expansion, extrema, careful, centring, quotients, sides, atoms)
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -148,7 +170,7 @@ def rules_digest() -> str:
 def render(derived: Derived) -> dict[str, str]:
     """Return the generated files of one loss by their path in the output folder."""
     definition, name = derived.definition, derived.definition.name
-    costs = {k.name: str(cost(k)) for k in derived.kernels}
+    costs = {k.name: str(cost(k)) for k in derived.kernels if not k.name.endswith("_few")}
     weights = frozenset(s.name for s in derived.program.statements if s.op == "softmax")
     steps = Derivation(
         derived.lifted, derived.trace, derived.lifting,
@@ -162,10 +184,11 @@ def render(derived: Derived) -> dict[str, str]:
     fast = tuple((d.definition, d.fast) for d in everything)
     arrays = tuple((d.definition, *d.arrays) for d in everything)
     formula = str(definition.formula)
+    libraries = render_arrays(definition, arrays, formula, derived.digest)
     return {
         f"{name}.py": render_module(definition, variants, formula, derived.digest),
         f"fast/{name}.py": render_module(definition, fast, formula, derived.digest, FLOAT32),
-        f"jax/{name}.py": render_jax(definition, arrays, formula, derived.digest),
+        **{f"{library}/{name}.py": text for library, text in libraries.items()},
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }
@@ -253,9 +276,16 @@ def verify(
     if full or len(jobs) < 4:  # sweeps show their own progress; processes take longer to start
         found = (_verify_one(*job, progress=progress) for job in jobs)
         return tuple(_reported(found, chosen, progress))
+    return tuple(_reported(_verified_together(jobs, output or OWN_OUTPUT), chosen, progress))
+
+
+def _verified_together(jobs: Sequence[tuple[Any, ...]], folder: Path) -> Iterator[Verdict]:
+    """Yield the verdicts in order; what takes longest to compile begins first, so that no core waits for it."""
+    longest = sorted(jobs, key=lambda job: -(folder / f"{job[0]}.py").stat().st_size)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        return tuple(_reported(pool.map(_verify_one, *zip(*jobs, strict=True)), chosen, progress))
+        running = {job[0]: pool.submit(_verify_one, *job) for job in longest}
+        yield from (running[job[0]].result() for job in jobs)
 
 
 def _reported(found: Iterable[Verdict], chosen: Sequence[Definition], progress: Progress) -> Iterator[Verdict]:
@@ -289,10 +319,13 @@ def _verify_one(
     loss = load(definition.name, package=package)
     fast = load(definition.name, package=package, accuracy="fast")
     text = (folder / f"{definition.name}.py").read_text(encoding="utf-8")
-    mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED)
+    mutants = (
+        mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED),
+        mutate_derivatives(derivatives(definition), SEED, None if full else SAMPLED_DERIVATIVES),
+    )
     evidence = verify_loss(
         definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=set_threads,
-        fast=fast, mutants=[mutants.row(SEED)], peers=_peers(definition, path, measured=peers),
+        fast=fast, mutants=[m.row(SEED) for m in mutants], peers=_peers(definition, path, measured=peers),
         exhaustive=_exhaustive(definition, loss, path, hashes["kernel"], swept=full, progress=progress),
     )  # fmt: skip
     write(evidence, path)

@@ -22,7 +22,10 @@ FURTHER = 2.0**-20
 """How far from a zero a further point lies, relatively."""
 
 
-def crossings(definition: Definition, batch: Batch, count: int) -> Batch | None:
+def crossings(
+    definition: Definition, batch: Batch, count: int, orders: tuple[int, ...] = ORDERS,
+    further: tuple[float, ...] = (FURTHER,),
+) -> Batch | None:  # fmt: skip
     """Return a batch of points next to zeros of derivatives, or None where there are none.
 
     Parameters
@@ -33,6 +36,10 @@ def crossings(definition: Definition, batch: Batch, count: int) -> Batch | None:
         Labels, other inputs and parameters at which zeros are looked for.
     count : int
         How many samples of the batch are tried.
+    orders : tuple of int
+        Of which derivatives; 0 is the loss itself, also where it becomes 0 and stays so.
+    further : tuple of float
+        How far from a zero further points lie, relatively.
     """
     written = definition.chosen(batch.settings, batch.inputs)
     if not written.elementwise:
@@ -40,9 +47,9 @@ def crossings(definition: Definition, batch: Batch, count: int) -> Batch | None:
     target = written.differentiable[0].name
     rows: list[tuple[int, float]] = []
     for k in range(min(count, len(batch.inputs[target]))):
-        for order in ORDERS:
+        for order in orders:
             for low, high in _zeros(written, batch, k, target, order):
-                rows += [(k, low), (k, high), (k, low - FURTHER * abs(low))]
+                rows += [(k, low), (k, high), *((k, low - part * abs(low)) for part in further)]
     if not rows:
         return None
     places = [k for k, _ in rows]
@@ -66,11 +73,12 @@ def _zeros(definition: Definition, batch: Batch, k: int, target: str, order: int
 
     signs = [sign(x) for x in GRID]
     for n in range(len(GRID) - 1):
-        if signs[n] * signs[n + 1] == -1:
+        opposite = signs[n] * signs[n + 1] == -1
+        if opposite or (order == 0 and signs[n] != signs[n + 1]):
             low, high = GRID[n], GRID[n + 1]
             while (middle := low + (high - low) / 2) not in (low, high):
                 found = sign(middle)
-                if found == 0:  # a kink or an exact zero: next to 0 most of all is lost
+                if found == 0 and opposite:  # a kink or an exact zero: next to 0 most of all is lost
                     yield (-TINY, TINY) if middle == 0 else (np.nextafter(middle, low), np.nextafter(middle, high))
                     break
                 low, high = (middle, high) if found == signs[n] else (low, middle)
