@@ -75,8 +75,8 @@ def _steps(record: dict[str, Any]) -> dict[str, list[Any]]:
 def _tags(record: dict[str, Any], evidence: dict[str, Any]) -> tuple[str, ...]:
     """Return what the gallery filters by: the family, what is proved or certified of the loss, and what it takes."""
     shown = {
-        "convex": "convex", "not_convex": "not convex", "nonnegative": "never negative", "lipschitz": "Lipschitz",
-        "least_lipschitz": "Lipschitz", "at_most": "bounded", "calibrated": "calibrated", "even": "symmetric", "symmetric": "symmetric", "monotone": "monotone",
+        "convex": "convex", "not_convex": "not convex", "nonnegative": "never negative", "at_most": "bounded",
+        "lipschitz": "Lipschitz", "least_lipschitz": "Lipschitz", "calibrated": "calibrated", "symmetric": "symmetric",
     }  # fmt: skip
     sure = {c["kind"] for c in evidence["claims"] if c["status"] in ("proved", "certified")}
     kinds = [text for kind, text in shown.items() if kind in sure]
