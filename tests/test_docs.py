@@ -100,9 +100,11 @@ def test_each_loss_has_a_page_with_its_formulas(site: DocsResult) -> None:
     for name in PAGES:
         page = (site.html.parent / "losses" / f"{name}.html").read_text(encoding="utf-8")
         record = read(GENERATED / "records" / f"{name}.json")
-        for part in ("gradient", "hessian"):
+        symbols = {a["name"]: a["symbol"] for a in (*record["inputs"], *record["parameters"])}
+        for part, order in (("gradient", ""), ("hessian", "^2")):
             for entry in record[part]:
-                assert mathml.to_mathml(entry["latex"], "block") in page
+                left = rf"\frac{{\partial{order} \ell}}{{\partial {symbols[entry['wrt']]}{order}}}"
+                assert mathml.to_mathml(f"{left} = {entry['latex']}", "block") in page
         assert mathml.to_mathml(rf"\ell = {record['formula']['latex']}", "block") in page
         for entry in (*record["references"], *record["conventions"]):
             assert (entry.get("key") or entry["topic"]) in page
