@@ -1,8 +1,9 @@
 """What the pictures of a loss show, as plain numbers, taken from its kernels and its program.
 
-A loss comes in; out comes a mapping that `symloss.site.plots` draws and that pages may carry along. Which picture explains
-a loss follows from the shape of its inputs: numbers give lines, scores give bars, vectors that only have a direction give a
-circle, other vectors a map of the plane; where the program compares all pairs, the matrix and its gradient come beside it.
+A loss comes in; out comes a mapping that `symloss.site.plots` draws and that pages may carry along. Which picture
+explains a loss follows from the shape of its inputs: numbers give lines, scores give bars, vectors that only have a
+direction give a circle, other vectors a map of the plane; where the program compares all pairs, the matrix and its
+gradient come beside it.
 """
 
 from __future__ import annotations
@@ -313,8 +314,8 @@ def _plane(loss: Any, spec: Any, inputs: Inputs) -> dict[str, Any]:
     one = {n: v[:1] if np.ndim(v) else v for n, v in inputs.items()}
     x = np.linspace(-2.5, 2.5, GRID)
     heights = [[_at(loss, spec, one, {}, np.array([a, b]))[0] for a in x] for b in x]
-    return {"kind": "plane", "groups": _groups(loss, spec, inputs, {}), "x": _rounded(x), "first": _spoken(_first(spec).name),
-            "heights": [_rounded(np.asarray(row)) for row in heights],
+    return {"kind": "plane", "groups": _groups(loss, spec, inputs, {}), "x": _rounded(x),
+            "first": _spoken(_first(spec).name), "heights": [_rounded(np.asarray(row)) for row in heights],
             "marks": [{"name": _spoken(n), "at": _rounded(v[0])} for n, v in one.items()
                       if np.ndim(v) > 1 and n != _first(spec).name]}  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""The matrix of similarities inside a loss, and the loss's gradient in it: what cosines a loss wants larger or smaller.
+"""The matrix of similarities inside a loss, and the loss's gradient in it: which cosines it wants larger or smaller.
 
-A program comes in. Where one of its sums over features has a value for each pair of vectors, the program is cut there: the
-sum becomes an input, and the adjoint sweep gives the derivative in it.
+A program comes in. Where one of its sums over features has a value for each pair of vectors, the program is cut there:
+the sum becomes an input, and the adjoint sweep gives the derivative in it.
 """
 
 from __future__ import annotations

@@ -46,13 +46,14 @@ def page_of(output: Path, name: str) -> dict[str, Any]:
     record, evidence = read("records"), read("evidence")
     elementwise = not any(a["axes"] for a in record["inputs"])
     return {
-        "steps": _steps(record), "elementwise": elementwise, "first": next(a["name"] for a in record["inputs"] if a["differentiable"]),
-        "picture": "value, gradient and Hessian" if elementwise else "value and derivatives, or where descent leads",
+        "steps": _steps(record), "elementwise": elementwise,
+        "first": next(a["name"] for a in record["inputs"] if a["differentiable"]),
         "record": record, "evidence": evidence, "beside": _beside(evidence), "outline": outline(record["source"]),
         "symbols": {a["name"]: a["symbol"] for a in (*record["inputs"], *record["parameters"])},
         "claims": [c for c in evidence["claims"] if "limit" not in c["kind"]],
         "tails": [r for r in record["values"] if "1000" in r["at"]],
         "rules": sorted({s["rule"].replace("_", " ") for s in record["stable"]["rules"]}),
+        "ties": any(r"\max_" in d["latex"] for d in (*record["definitions"], record["formula"])),
         "limits": [c for c in evidence["claims"] if "limit" in c["kind"]],
         "libraries": sorted({p["library"] for p in evidence["peers"]}),
         "recipes": recipes_of(record),
@@ -167,9 +168,10 @@ def build_html(
     shutil.rmtree(pictures, ignore_errors=True)
     # Processes of their own: Sphinx and Matplotlib keep global state and would not build twice alike in one.
     sphinx = ["sphinx", "-b", "html", "-q", "-W", "--keep-going", "--no-color", "-E", "-d", str(site / "doctrees")]
-    jobs = [_started([*sphinx, str(source), str(html)]), _started(["symloss.site.plots", str(data), str(pictures)])]
-    for job in jobs:
-        _finished(job)
+    plots = ["symloss.site.plots", str(data), str(pictures)]
+    jobs = {job[0]: _started(job) for job in ([*sphinx, str(source), str(html)], plots)}
+    for name, job in jobs.items():
+        _finished(name, job)
     shutil.copytree(pictures, html / "_images", dirs_exist_ok=True)
     return html / "index.html"
 
@@ -181,10 +183,10 @@ def _started(module: list[str]) -> subprocess.Popen[str]:
     )
 
 
-def _finished(job: subprocess.Popen[str]) -> None:
+def _finished(name: str, job: subprocess.Popen[str]) -> None:
     _, error = job.communicate()
     if job.returncode:
-        message = f"{job.args[2]}: {error.strip()}"  # type: ignore[index]
+        message = f"{name}: {error.strip()}"
         raise RuntimeError(message)
 
 
