@@ -62,9 +62,12 @@ from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
 from symloss.verification.exhaustive import can_sweep, sweep
 from symloss.verification.mutation import SAMPLED, mutate_source
+from symloss.verification.mutation_derivative import mutate_derivatives
 from symloss.verification.peers import kept, measure
 
 ROOT = Path(__file__).resolve().parent.parent
+DERIVED = 20
+"""Mutants of the symbolic derivatives of each loss that are run by default."""
 OWN_OUTPUT, OWN_SITE = ROOT / "generated", ROOT / "docs" / "_build"
 
 Progress = Callable[[str, int, int], None]
@@ -104,15 +107,20 @@ class Outcome:
     seconds: float
 
 
-def derive(definition: Definition) -> Derived:
-    """Take a definition through every stage up to loop nests."""
+def differentiated(definition: Definition) -> tuple[Any, Program, dict[str, Any]]:
+    """Return a definition's program in atoms, the same with every derivative, and what it is differentiated in."""
     lifted = lift(definition, hoist(definition))
     targets = {a.name: a.axes or definition_axes(definition) for a in definition.differentiable}
     targets |= {a.name: () for a in definition.continuous}
     program = gradient(lifted.program, targets)
     program = split_cases(fold_outputs(definition, program).program)  # each case of a gradient in its stable form
     program = hessian_diagonal(program)
-    program = tangent(program, targets)
+    return lifted, tangent(program, targets), targets
+
+
+def derive(definition: Definition) -> Derived:
+    """Take a definition through every stage up to loop nests."""
+    lifted, program, targets = differentiated(definition)
     folded = fold_outputs(definition, program)
     stable = whole_quotients(definition, centred(carefully(definition, folded.program)))
     kernels = lower(definition, stable)
@@ -277,9 +285,11 @@ def _verify_one(
     fast = load(definition.name, package=package, accuracy="fast")
     text = (folder / f"{definition.name}.py").read_text(encoding="utf-8")
     mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED)
+    programs = [(d, differentiated(d)[1]) for d in ((definition, *definition.variants) if full else (definition,))]
+    derivatives = mutate_derivatives(programs, SEED, None if full else DERIVED)
     evidence = verify_loss(
         definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=set_threads,
-        fast=fast, mutants=[mutants.row(SEED)], peers=_peers(definition, path, measured=peers),
+        fast=fast, mutants=[mutants.row(SEED), derivatives.row(SEED)], peers=_peers(definition, path, measured=peers),
         exhaustive=_exhaustive(definition, loss, path, hashes["kernel"], swept=full, progress=progress),
     )  # fmt: skip
     write(evidence, path)

@@ -6,7 +6,9 @@ to the floats on either side of a zero. There the terms of a formula cancel, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -55,24 +57,42 @@ def _zeros(definition: Definition, batch: Batch, k: int, target: str, order: int
     """Yield adjacent floats between which a derivative changes sign and is not zero."""
     one = {name: x[k : k + 1].astype(np.float64) for name, x in batch.inputs.items()}
 
-    def sign(x: float) -> int:
+    def slope(x: float) -> Any:
         inputs = one | {target: np.array([x])}
         request = Request(oracle_of(definition), *split(definition, inputs, batch.settings))
         try:
-            ball = request.entry(target, (0,), order)[order]
+            return request.entry(target, (0,), order)[order]
         except Undecided:
-            return 0
-        return 1 if ball > 0 else -1 if ball < 0 else 0
+            return None
 
-    signs = [sign(x) for x in GRID]
+    balls = [slope(x) for x in GRID]
     for n in range(len(GRID) - 1):
-        if signs[n] * signs[n + 1] == -1:
-            low, high = GRID[n], GRID[n + 1]
-            while (middle := low + (high - low) / 2) not in (low, high):
-                found = sign(middle)
-                if found == 0:  # a kink or an exact zero: next to 0 most of all is lost
-                    yield (-TINY, TINY) if middle == 0 else (np.nextafter(middle, low), np.nextafter(middle, high))
-                    break
-                low, high = (middle, high) if found == signs[n] else (low, middle)
-            else:
-                yield low, high
+        if _sign(balls[n]) * _sign(balls[n + 1]) == -1:
+            yield _bracketed(slope, GRID[n], GRID[n + 1], balls[n], balls[n + 1])
+
+
+def _sign(ball: Any) -> int:
+    return 0 if ball is None else 1 if ball > 0 else -1 if ball < 0 else 0
+
+
+def _bracketed(slope: Callable[[float], Any], low: float, high: float, below: Any, above: Any) -> tuple[float, float]:
+    """Return adjacent floats on either side of a zero, by secants that are tried a little to either side in turn."""
+    side = _sign(below)
+    for turn in itertools.count():
+        middle = low + (high - low) / 2
+        if middle in (low, high):
+            return low, high
+        if turn % 3 < 2:  # each third step halves, so that no slope can make it slow
+            guess = low + (high - low) * float(abs(below) / (abs(below) + abs(above)))
+            guess += (1 - 2 * (turn % 3)) * max((high - low) / 64, 2 * float(np.spacing(abs(guess))))
+            middle = guess if low < guess < high else middle
+        found = slope(middle)
+        if _sign(found) == 0:  # a kink or an exact zero: next to 0 most of all is lost
+            if middle == 0:
+                return -TINY, TINY
+            return float(np.nextafter(middle, low)), float(np.nextafter(middle, high))
+        if _sign(found) == side:
+            low, below = middle, found
+        else:
+            high, above = middle, found
+    raise AssertionError  # the count has no end
