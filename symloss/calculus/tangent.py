@@ -11,9 +11,9 @@ from symloss.calculus.partials import partials
 from symloss.language.atoms import difference, ratio
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
+from symloss.program.means import mean_of
 from symloss.program.statement import Output, Program, Statement
 from symloss.program.terms import Term, merge
-from symloss.program.means import mean_of
 from symloss.program.winners import has_winner, softmax_of, winner_of
 
 NAMED_TANGENT = 6
