@@ -30,6 +30,8 @@ ORDER = (
     "quickstart", "define-your-own", "adapters", "how-it-works", "numerics", "performance", "verified", "contributing"
 )  # fmt: skip
 """The guides in reading order; others follow."""
+LIMITS = ("limit", "unbounded_slope", "at_most", "flat_at_zero", "least_at", "least_lipschitz")
+"""Kinds of claims that say how far values and slopes go, and where they are least."""
 AXES = {
     "margin": ("Classification losses over the margin", "The prediction of a positive example, target 1."),
     "residual": ("Regression losses over the residual", "Prediction minus target."),
@@ -50,16 +52,16 @@ def page_of(output: Path, name: str) -> dict[str, Any]:
         "first": next(a["name"] for a in record["inputs"] if a["differentiable"]),
         "record": record, "evidence": evidence, "beside": _beside(evidence), "outline": outline(record["source"]),
         "symbols": {a["name"]: a["symbol"] for a in (*record["inputs"], *record["parameters"])},
-        "claims": [c for c in evidence["claims"] if "limit" not in c["kind"]],
+        "claims": evidence["claims"],
         "tails": [r for r in record["values"] if "1000" in r["at"]],
         "rules": sorted({s["rule"].replace("_", " ") for s in record["stable"]["rules"]}),
         "ties": any(r"\max_" in d["latex"] for d in (*record["definitions"], record["formula"])),
-        "limits": [c for c in evidence["claims"] if "limit" in c["kind"]],
+        "limits": [c for c in evidence["claims"] if c["kind"] in LIMITS],
         "libraries": sorted({p["library"] for p in evidence["peers"]}),
         "recipes": recipes_of(record),
         "kernel": (output / f"{name}.py").read_text(encoding="utf-8"), "tags": _tags(record, evidence),
         "files": tuple(output / part for part in (f"{name}.py", f"latex/{name}.tex", f"records/{name}.json")),
-        "more": {"fast": output / "fast" / f"{name}.py", "jax": output / "jax" / f"{name}.py"},
+        "more": {kind: file for kind in ("fast", "jax", "torch") if (file := output / kind / f"{name}.py").is_file()},
         "proof": output / "evidence" / f"{name}.json",
     }  # fmt: skip
 
@@ -73,12 +75,12 @@ def _steps(record: dict[str, Any]) -> dict[str, list[Any]]:
 def _tags(record: dict[str, Any], evidence: dict[str, Any]) -> tuple[str, ...]:
     """Return what the gallery filters by: the family, what is proved or certified of the loss, and what it takes."""
     shown = {
-        "convex": "convex", "not_convex": "not convex", "nonnegative": "never negative", "lipschitz": "Lipschitz",
-        "robust": "robust", "bounded": "bounded", "even": "symmetric", "symmetric": "symmetric", "monotone": "monotone",
+        "convex": "convex", "not_convex": "not convex", "nonnegative": "never negative", "at_most": "bounded",
+        "lipschitz": "Lipschitz", "least_lipschitz": "Lipschitz", "calibrated": "calibrated", "symmetric": "symmetric",
     }  # fmt: skip
     sure = {c["kind"] for c in evidence["claims"] if c["status"] in ("proved", "certified")}
     kinds = [text for kind, text in shown.items() if kind in sure]
-    if "lipschitz" in sure and record["family"] == "regression":
+    if sure & {"lipschitz", "least_lipschitz"} and record["family"] == "regression":
         kinds.append("robust")  # no residual pulls harder than a constant
     if any(a["name"] == "margin" for a in record["parameters"]):
         kinds.append("needs a margin")
@@ -173,6 +175,9 @@ def build_html(
     for name, job in jobs.items():
         _finished(name, job)
     shutil.copytree(pictures, html / "_images", dirs_exist_ok=True)
+    for page in html.rglob("*.html"):  # Sphinx gives captions the role of headings, and no level
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace('role="heading">', 'role="heading" aria-level="2">'), encoding="utf-8")
     return html / "index.html"
 
 

@@ -39,16 +39,15 @@ def _fits(record: dict[str, Any]) -> list[tuple[str, str]]:
     if rows == [[], []]:
         high, low = ("1.0", "-1.0") if second["domain"] == SIGNS else ("1.0", "0.0")
         binary = second["domain"].startswith(("[0, 1]", r"\{"))
-        target = (
-            f"np.where(features[:, 0] > 0, {high}, {low})" if binary else "features @ np.array([1.0, -2.0, 0.5, 0.0])"
-        )
+        real = "features @ np.array([1.0, -2.0, 0.5, 0.0])"
+        target = f"np.where(features[:, 0] > 0, {high}, {low})" if binary else real
         classes, many = "", ""
     elif rows == [["n", "c"], ["n"]] and second["kind"] == "label":
         target, classes, many = "np.digitize(features[:, 0], [-0.5, 0.5])", "3", "num_class"
     else:
         return []
-    drawn = "features = rng.normal(size=(200, 4)) + rng.normal(size=(200, 1))"
-    data = f"rng = np.random.default_rng(0)\n{drawn}\ntarget = {target}\n"
+    data = "rng = np.random.default_rng(0)\nfeatures = rng.normal(size=(200, 4)) + rng.normal(size=(200, 1))\n"
+    data += f"target = {target}\n"
     numpy = "import numpy as np\n"
     settings = f'"{many}": {classes}, ' if many else ""
     objective = f'objective("{name}", hessian="clipped")'
