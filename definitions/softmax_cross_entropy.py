@@ -65,7 +65,9 @@ def softmax_cross_entropy(
     logits: Tensor = prediction(n, c, symbol="z", about="One score per class."),
     label: Tensor = labels(n, into=c, symbol="y", ignored_by="ignore_index", about="The class of each row."),
     *,
-    label_smoothing: Expr = parameter(0, UNIT, symbol="a", about="The share of the label given to all classes."),
+    label_smoothing: Expr = parameter(
+        0, UNIT, symbol="a", special=(0,), about="The share of the label given to all classes."
+    ),
     class_weight: Tensor = weights(c, symbol="w", domain=at_least(0), about="One weight per class."),
     ignore_index: Expr = integer(symbol=r"y_\varnothing", about="Rows with this label do not count."),
 ) -> Expr:

@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
@@ -80,6 +80,75 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
+def _choose(typing_context, condition, a, b):
+    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(condition, a, a), build
+
+
+_CONSTANTS = np.array((
+    (7.265460179153071e-44, -4.364097149354446e-61, 2.5503250121018375e-77),
+    (2.6882202662866363e-42, 5.355061165943334e-59, -1.1290601987449868e-75),
+    (9.67759295863189e-41, 3.202295548645562e-57, 6.547507205018101e-74),
+    (3.387157535521162e-39, 5.09056148151085e-56, 3.989567349036344e-72),
+    (1.151633562077195e-37, -6.09957445788454e-54, -5.3447496196594105e-70),
+    (3.8003907548547434e-36, 1.7457158024652518e-52, 2.0674839306508725e-69),
+    (1.216125041553518e-34, 5.586290567888806e-51, 6.615948578082792e-68),
+    (3.7699876288159054e-33, 2.5870347832750324e-49, 3.23789002742564e-66),
+    (1.1309962886447716e-31, 1.0498015412959506e-47, -4.346150929397795e-64),
+    (3.279889237069838e-30, 1.5117542744029879e-46, 8.058517719519716e-63),
+    (9.183689863795546e-29, 1.4303150396787322e-45, -8.551226774650505e-62),
+    (2.4795962632247976e-27, -1.2953730964765229e-43, 6.403390159849962e-60),
+    (6.446950284384474e-26, -1.9330404233703465e-42, -1.5213023807039144e-58),
+    (1.6117375710961184e-24, -3.6846573564509766e-41, 1.613256546090552e-57),
+    (3.868170170630684e-23, -8.843177655482344e-40, 3.8718157106173247e-56),
+    (8.896791392450574e-22, -7.911402614872376e-38, -3.1877976790570933e-54),
+    (1.9572941063391263e-20, -1.3643503830087908e-36, 1.3392348251125064e-53),
+    (4.110317623312165e-19, 1.4412973378659527e-36, -5.285627548789812e-53),
+    (8.22063524662433e-18, 2.2141894119604265e-34, -1.508914023774199e-50),
+    (1.5619206968586225e-16, 1.1910679660273754e-32, -4.577506059629983e-49),
+    (2.8114572543455206e-15, 1.6508842730861433e-31, -2.877771793074479e-50),
+    (4.779477332387385e-14, 4.399205485834081e-31, -4.892212048226615e-49),
+    (7.647163731819816e-13, 7.03872877733453e-30, -7.827539277162583e-48),
+    (1.1470745597729725e-11, 2.0655512752830745e-28, 6.889079232466646e-45),
+    (1.6059043836821613e-10, 1.2585294588752098e-26, -5.31334602762985e-43),
+    (2.08767569878681e-09, -1.20734505911326e-25, 1.702227928892871e-42),
+    (2.505210838544172e-08, -1.448814070935912e-24, 2.0426735146714455e-41),
+    (2.755731922398589e-07, 2.3767714622250297e-23, -3.263188903340883e-40),
+    (2.7557319223985893e-06, -1.858393274046472e-22, 8.491754604881993e-39),
+    (2.48015873015873e-05, 2.1511947866775882e-23, 1.865864048924266e-41),
+    (0.0001984126984126984, 1.7209558293420705e-22, 1.4926912391394127e-40),
+    (0.001388888888888889, -5.300543954373577e-20, -1.7386867553495878e-36),
+    (0.008333333333333333, 1.1564823173178714e-19, 1.6049416203226965e-36),
+    (0.041666666666666664, 2.3129646346357427e-18, 1.2839532962581572e-34),
+    (0.16666666666666666, 9.25185853854297e-18, 5.135813185032629e-34),
+    (0.5, 0.0, 0.0),
+    (1.0, 0.0, 0.0),
+    (0.0, 0.0, 0.0),
+    (1.0, 0.0, 0.0),
+    (-1.0, 0.0, 0.0),
+    (2.0, 0.0, 0.0),
+    (0.5, 0.0, 0.0),
+    (0.00048828125, 0.0, 0.0),
+    (-800.0, 0.0, 0.0),
+))
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -247,6 +316,51 @@ def _dd_magnitude(x):
     return x if x[0] >= 0.0 else (-x[0], -x[1])
 
 
+@njit(nogil=True, error_model="numpy")
+def _closely(tape, leaves) -> float:
+    """Return what the last row of a tape computes from its leaves, in triple-double.
+
+    Numbers are rows of a table: constants, the leaves, and what the tape adds. A row of the tape is what to do, where
+    the result goes, up to three numbers a, b and c, by how much c moves on, and how many times.
+    """
+    first, own = len(_CONSTANTS), len(leaves)
+    t = np.empty((first + own + len(tape), 3))
+    for row in range(len(t)):
+        for word in range(3):
+            t[row, word] = _CONSTANTS[row, word] if row < first else 0.0
+    for row in range(own):
+        t[first + row, 0] = leaves[row]
+    result = 0
+    for row in range(len(tape)):
+        result, a, b, c = tape[row, 1], tape[row, 2], tape[row, 3], tape[row, 4]
+        if tape[row, 0] == 0:  # a b + c
+            for _ in range(tape[row, 6]):
+                p, e = _dd_product(t[a, 0], t[b, 0])
+                q, f = _dd_product(t[a, 0], t[b, 1])
+                r, g = _dd_product(t[a, 1], t[b, 0])
+                low = t[a, 0] * t[b, 2] + t[a, 2] * t[b, 0] + t[a, 1] * t[b, 1] + f + g + t[c, 2]
+                q, f = _dd_sum(q, r)
+                e, g = _dd_sum(e, t[c, 1])
+                q, r = _dd_sum(q, e)
+                p, e = _dd_sum(p, t[c, 0])
+                q, h = _dd_sum(q, e)
+                q, low = _dd_sum(q, low + (f + g + r + h))
+                p, q = _dd_sum(p, q)
+                q, low = _dd_sum(q, low)
+                t[result, 0], t[result, 1], t[result, 2] = p, q, low
+                c += tape[row, 5]
+        elif tape[row, 0] == 1:  # a where b is negative, else c
+            chosen = a if t[b, 0] < 0.0 else c
+            t[result, 0], t[result, 1], t[result, 2] = t[chosen, 0], t[chosen, 1], t[chosen, 2]
+        elif tape[row, 0] == 2:  # the rest start from a float, which further rows make exact
+            t[result, 0] = 1.0 / t[a, 0]
+        elif tape[row, 0] == 3:
+            t[result, 0] = math.log(t[a, 0])
+        else:
+            t[result, 0] = math.log1p(t[a, 0])
+    return float(t[result, 0])
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -263,16 +377,23 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
@@ -294,9 +415,105 @@ def _cancels(value: float, size: float, near: float) -> bool:
     return (abs(value) < near * size) & (size <= 1e290)
 
 
+_TAPE_23F83D = np.array((
+    (0, 51, 41, 47, 37, 0, 1),
+    (0, 52, 39, 47, 37, 0, 1),
+    (0, 53, 38, 38, 52, 0, 1),
+    (0, 54, 39, 48, 37, 0, 1),
+    (0, 55, 38, 38, 54, 0, 1),
+    (0, 56, 53, 55, 37, 0, 1),
+    (0, 57, 51, 38, 56, 0, 1),
+    (0, 58, 39, 49, 37, 0, 1),
+    (1, 59, 58, 49, 49, 0, 1),
+    (0, 60, 39, 59, 37, 0, 1),
+    (0, 61, 43, 39, 60, 0, 1),
+    (1, 62, 43, 61, 60, 0, 1),
+    (0, 63, 62, 42, 37, 0, 1),
+    (0, 64, 64, 63, 0, 1, 37),
+    (0, 65, 63, 64, 37, 0, 1),
+    (0, 66, 38, 38, 65, 0, 1),
+    (0, 66, 66, 66, 37, 0, 11),
+    (1, 68, 66, 49, 38, 0, 1),
+    (0, 69, 38, 38, 66, 0, 1),
+    (2, 70, 69, 0, 0, 0, 1),
+    (0, 71, 39, 69, 37, 0, 1),
+    (0, 72, 71, 70, 38, 0, 1),
+    (0, 73, 72, 70, 70, 0, 1),
+    (0, 74, 71, 73, 38, 0, 1),
+    (0, 75, 74, 73, 73, 0, 1),
+    (0, 76, 68, 75, 37, 0, 1),
+    (0, 77, 57, 76, 37, 0, 1),
+    (0, 78, 39, 50, 37, 0, 1),
+    (0, 79, 53, 48, 37, 0, 1),
+    (0, 80, 51, 38, 79, 0, 1),
+    (0, 81, 78, 80, 37, 0, 1),
+    (0, 82, 39, 49, 37, 0, 1),
+    (1, 83, 66, 82, 38, 0, 1),
+    (0, 84, 38, 38, 66, 0, 1),
+    (2, 85, 84, 0, 0, 0, 1),
+    (0, 86, 39, 84, 37, 0, 1),
+    (0, 87, 86, 85, 38, 0, 1),
+    (0, 88, 87, 85, 85, 0, 1),
+    (0, 89, 86, 88, 38, 0, 1),
+    (0, 90, 89, 88, 88, 0, 1),
+    (0, 91, 83, 90, 37, 0, 1),
+    (0, 92, 81, 91, 37, 0, 1),
+    (0, 93, 77, 38, 92, 0, 1),
+    (0, 94, 40, 38, 52, 0, 1),
+    (0, 95, 44, 48, 37, 0, 1),
+    (0, 96, 94, 38, 95, 0, 1),
+    (0, 97, 39, 47, 37, 0, 1),
+    (0, 98, 97, 50, 37, 0, 1),
+    (0, 99, 96, 38, 98, 0, 1),
+    (0, 100, 44, 50, 37, 0, 1),
+    (0, 101, 100, 48, 37, 0, 1),
+    (0, 102, 99, 38, 101, 0, 1),
+    (0, 103, 40, 47, 37, 0, 1),
+    (0, 104, 103, 48, 37, 0, 1),
+    (0, 105, 102, 38, 104, 0, 1),
+    (0, 106, 40, 47, 37, 0, 1),
+    (0, 107, 106, 50, 37, 0, 1),
+    (0, 108, 107, 48, 37, 0, 1),
+    (0, 109, 105, 38, 108, 0, 1),
+    (0, 110, 46, 109, 37, 0, 1),
+    (0, 111, 38, 38, 54, 0, 1),
+    (0, 112, 45, 47, 37, 0, 1),
+    (0, 113, 111, 38, 112, 0, 1),
+    (0, 114, 47, 48, 37, 0, 1),
+    (0, 115, 113, 38, 114, 0, 1),
+    (0, 116, 50, 48, 37, 0, 1),
+    (0, 117, 115, 38, 116, 0, 1),
+    (0, 118, 41, 47, 37, 0, 1),
+    (0, 119, 118, 50, 37, 0, 1),
+    (0, 120, 117, 38, 119, 0, 1),
+    (0, 121, 39, 47, 37, 0, 1),
+    (0, 122, 121, 50, 37, 0, 1),
+    (0, 123, 122, 48, 37, 0, 1),
+    (0, 124, 120, 38, 123, 0, 1),
+    (0, 125, 125, 49, 0, 1, 37),
+    (0, 126, 49, 125, 37, 0, 1),
+    (0, 127, 40, 38, 40, 0, 1),
+    (0, 128, 40, 126, 37, 0, 1),
+    (0, 129, 127, 38, 128, 0, 1),
+    (2, 130, 129, 0, 0, 0, 1),
+    (0, 131, 39, 129, 37, 0, 1),
+    (0, 132, 131, 130, 38, 0, 1),
+    (0, 133, 132, 130, 130, 0, 1),
+    (0, 134, 131, 133, 38, 0, 1),
+    (0, 135, 134, 133, 133, 0, 1),
+    (0, 136, 126, 135, 37, 0, 1),
+    (0, 137, 124, 136, 37, 0, 1),
+    (0, 138, 110, 38, 137, 0, 1),
+    (0, 139, 39, 49, 37, 0, 1),
+    (1, 140, 139, 49, 49, 0, 1),
+    (0, 141, 140, 39, 41, 0, 1),
+    (1, 142, 93, 141, 138, 0, 1),
+))
+
+
 @njit(nogil=True, error_model="numpy")
 def _careful_23f83d(value, size, near, label_smoothing, target, logit, pos_weight):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
     t2 = _dd_magnitude((logit, 0.0))
@@ -358,12 +575,95 @@ def _careful_23f83d(value, size, near, label_smoothing, target, logit, pos_weigh
         t55 = _dd_multiply(t54, t52)
         t56 = _dd_add(t48, t55)
         t1 = t56
-    return t1[0]
+    if not _cancels(t1[0], size, 9.094947017729282e-13):
+        return t1[0]
+    leaves = np.empty((7,))
+    leaves[0] = -2.0
+    leaves[1] = -0.5
+    leaves[2] = 0.25
+    leaves[3] = label_smoothing
+    leaves[4] = target
+    leaves[5] = logit
+    leaves[6] = pos_weight
+    return _closely(_TAPE_23F83D, leaves)
+
+
+_TAPE_BB6BE1 = np.array((
+    (0, 49, 44, 38, 46, 0, 1),
+    (0, 50, 39, 47, 37, 0, 1),
+    (1, 51, 50, 47, 47, 0, 1),
+    (0, 52, 39, 51, 37, 0, 1),
+    (0, 53, 43, 39, 52, 0, 1),
+    (1, 54, 43, 53, 52, 0, 1),
+    (0, 55, 54, 42, 37, 0, 1),
+    (0, 56, 56, 55, 0, 1, 37),
+    (0, 57, 55, 56, 37, 0, 1),
+    (0, 58, 38, 38, 57, 0, 1),
+    (0, 58, 58, 58, 37, 0, 11),
+    (1, 60, 58, 47, 38, 0, 1),
+    (0, 61, 38, 38, 58, 0, 1),
+    (2, 62, 61, 0, 0, 0, 1),
+    (0, 63, 39, 61, 37, 0, 1),
+    (0, 64, 63, 62, 38, 0, 1),
+    (0, 65, 64, 62, 62, 0, 1),
+    (0, 66, 63, 65, 38, 0, 1),
+    (0, 67, 66, 65, 65, 0, 1),
+    (0, 68, 60, 67, 37, 0, 1),
+    (0, 69, 49, 68, 37, 0, 1),
+    (0, 70, 39, 48, 37, 0, 1),
+    (0, 71, 39, 46, 37, 0, 1),
+    (0, 72, 41, 38, 71, 0, 1),
+    (0, 73, 70, 72, 37, 0, 1),
+    (0, 74, 39, 47, 37, 0, 1),
+    (1, 75, 58, 74, 38, 0, 1),
+    (0, 76, 38, 38, 58, 0, 1),
+    (2, 77, 76, 0, 0, 0, 1),
+    (0, 78, 39, 76, 37, 0, 1),
+    (0, 79, 78, 77, 38, 0, 1),
+    (0, 80, 79, 77, 77, 0, 1),
+    (0, 81, 78, 80, 38, 0, 1),
+    (0, 82, 81, 80, 80, 0, 1),
+    (0, 83, 75, 82, 37, 0, 1),
+    (0, 84, 73, 83, 37, 0, 1),
+    (0, 85, 69, 38, 84, 0, 1),
+    (0, 86, 39, 48, 37, 0, 1),
+    (0, 87, 39, 38, 86, 0, 1),
+    (0, 88, 40, 46, 37, 0, 1),
+    (0, 89, 87, 38, 88, 0, 1),
+    (0, 90, 40, 48, 37, 0, 1),
+    (0, 91, 90, 46, 37, 0, 1),
+    (0, 92, 89, 38, 91, 0, 1),
+    (0, 93, 45, 92, 37, 0, 1),
+    (0, 94, 41, 48, 37, 0, 1),
+    (0, 95, 44, 38, 94, 0, 1),
+    (0, 96, 39, 48, 37, 0, 1),
+    (0, 97, 96, 46, 37, 0, 1),
+    (0, 98, 95, 38, 97, 0, 1),
+    (0, 99, 98, 38, 46, 0, 1),
+    (0, 100, 100, 47, 0, 1, 37),
+    (0, 101, 47, 100, 37, 0, 1),
+    (0, 102, 40, 38, 40, 0, 1),
+    (0, 103, 40, 101, 37, 0, 1),
+    (0, 104, 102, 38, 103, 0, 1),
+    (2, 105, 104, 0, 0, 0, 1),
+    (0, 106, 39, 104, 37, 0, 1),
+    (0, 107, 106, 105, 38, 0, 1),
+    (0, 108, 107, 105, 105, 0, 1),
+    (0, 109, 106, 108, 38, 0, 1),
+    (0, 110, 109, 108, 108, 0, 1),
+    (0, 111, 101, 110, 37, 0, 1),
+    (0, 112, 99, 111, 37, 0, 1),
+    (0, 113, 93, 38, 112, 0, 1),
+    (0, 114, 39, 47, 37, 0, 1),
+    (1, 115, 114, 47, 47, 0, 1),
+    (0, 116, 115, 39, 41, 0, 1),
+    (1, 117, 85, 116, 113, 0, 1),
+))
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_bb6be1(value, size, near, target, logit, pos_weight):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
     t2 = _dd_magnitude((logit, 0.0))
@@ -400,7 +700,15 @@ def _careful_bb6be1(value, size, near, target, logit, pos_weight):
         t30 = _dd_multiply(t29, t27)
         t31 = _dd_add(t23, t30)
         t1 = t31
-    return t1[0]
+    if not _cancels(t1[0], size, 9.094947017729282e-13):
+        return t1[0]
+    leaves = np.empty((5,))
+    leaves[0] = -0.5
+    leaves[1] = 0.25
+    leaves[2] = target
+    leaves[3] = logit
+    leaves[4] = pos_weight
+    return _closely(_TAPE_BB6BE1, leaves)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -452,7 +760,7 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
     """The gradient."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
@@ -475,10 +783,10 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_2, np.nan))  # sigmoid(logit)
             factor_3 = t_0 * p
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_2, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
             plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
             size = factor_3 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
@@ -496,10 +804,10 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_2 = decay / (1.0 + decay)
-                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_2, np.nan))  # sigmoid(logit)
                     factor_3 = t_0 * p
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    sigmoid_minus = _choose(z >= 0.0, factor_2, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
                     plain_sum = factor_3 - pos_weight * t_1 * sigmoid_minus
                     size = factor_3 + pos_weight * t_1 * sigmoid_minus
                     gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
@@ -510,7 +818,7 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
     """Value and gradient in one pass."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     wanted = value_out.size > 0
     block = np.uint64(1024)
     total_block = np.empty((block,))
@@ -549,9 +857,9 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
             factor_3 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_3, np.nan))  # sigmoid(logit)
             factor_4 = t_0 * p
-            sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_3, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
             plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
@@ -570,9 +878,9 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
                     factor_3 = decay / (1.0 + decay)
-                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_3, np.nan))  # sigmoid(logit)
                     factor_4 = t_0 * p
-                    sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    sigmoid_minus = _choose(z >= 0.0, factor_3, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
                     plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
                     size = factor_4 + pos_weight * t_1 * sigmoid_minus
                     gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
@@ -609,8 +917,8 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
-            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_2, np.nan))  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_2, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
             hessian_logit[i] = (seed * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
 
 
@@ -619,7 +927,7 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     doubt_block = np.empty((block,), np.int64)
@@ -643,10 +951,10 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_3 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_3, np.nan))  # sigmoid(logit)
             factor_4 = t_0 * p
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_3, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
             plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
             size = factor_4 + pos_weight * t_1 * sigmoid_minus
             gradient_logit[i] = seed * plain_sum
@@ -666,10 +974,10 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_3 = decay / (1.0 + decay)
-                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_3 if z < 0.0 else np.nan)  # sigmoid(logit)
+                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_3, np.nan))  # sigmoid(logit)
                     factor_4 = t_0 * p
                     t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-                    sigmoid_minus = ((factor_3) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    sigmoid_minus = _choose(z >= 0.0, factor_3, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
                     plain_sum = factor_4 - pos_weight * t_1 * sigmoid_minus
                     size = factor_4 + pos_weight * t_1 * sigmoid_minus
                     gradient_logit[i] = seed * _careful_23f83d(plain_sum, size, near, label_smoothing, y, z, pos_weight)
@@ -701,8 +1009,8 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor_2 if z < 0.0 else np.nan)  # sigmoid(logit)
-            sigmoid_minus = ((factor_2) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor_2, np.nan))  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= 0.0, factor_2, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
             product_logit[i] = seed * (v_z * (factor + pos_weight * t_1 + term * (1.0 - y)) * _magnified(p * sigmoid_minus, -abs(-z), raised_decay_value) * 5.421010862427522e-20)
 
 
@@ -761,7 +1069,7 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     sum_label_smoothing_tangent_block = np.empty((block,))
     sum_pos_weight_tangent_block = np.empty((block,))
@@ -796,8 +1104,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor = decay / (1.0 + decay)
-            p = (((1.0 / (1.0 + decay))) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
-            sigmoid_minus = ((factor) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+            p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor, np.nan))  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= 0.0, factor, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
             term = 0.5 - y
             term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
             log1p_value = log1p_value_block[row]
@@ -825,8 +1133,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor = decay / (1.0 + decay)
-                    p = (((1.0 / (1.0 + decay))) if z >= 0 else factor if z < 0.0 else np.nan)  # sigmoid(logit)
-                    sigmoid_minus = ((factor) if z >= 0 else ((1.0 / (1.0 + decay))) if z < 0.0 else np.nan)  # sigmoid(-logit)
+                    p = _choose(z >= 0.0, (1.0 / (1.0 + decay)), _choose((z < 0.0), factor, np.nan))  # sigmoid(logit)
+                    sigmoid_minus = _choose(z >= 0.0, factor, _choose((z < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit)
                     term = 0.5 - y
                     term_2 = (-0.5 + y) * p - pos_weight * sigmoid_minus * term
                     t_1 = factor_3 + y * term_3  # label_smoothing/2 + target*(1 - label_smoothing)
@@ -846,14 +1154,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
 def outside(logit, target):
     """How many elements have an input outside its domain, or NaN."""
     n = np.uint64(logit.shape[0])
-    block = np.uint64(1024)
-    total_block = np.empty((block,))
     total = 0.0
-    for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            y = np.float64(target[i])
-            total_block[row] = ((0.0) if (y <= 1 and y >= 0) else 1.0)
-        total += _block_sum(total_block, stop - start)
+    for i in range(n):
+        y = np.float64(target[i])
+        total = _add_in_lanes(total, _choose(((y <= 1.0) & (y >= 0.0)), 0.0, 1.0))
     return total

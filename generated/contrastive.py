@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
@@ -50,7 +50,8 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {},
  'suffix': '',
- 'variants': ()}
+ 'variants': (),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -61,6 +62,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
@@ -92,26 +104,24 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
-
-
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -math.inf
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -139,29 +149,39 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    peak_second_row = np.empty((d,))
-    squares_second_row = np.empty((d,))
-    scaled_second_row = np.empty((d,))
+    strips = np.empty((1, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        for f_1 in range(d):
-            a = np.float64(first[i, f_1])
-            b = np.float64(second[i, f_1])
-            term = a - b
-            magnitude_value = abs(term)
-            peak_second_row[f_1] = magnitude_value
-            square = (term * term)
-            squares_second_row[f_1] = square
-        peak_second = _largest(peak_second_row, d)
-        squares_second = _block_sum(squares_second_row, d)
-        for f_15 in range(d):
-            a_2 = np.float64(first[i, f_15])
-            b_2 = np.float64(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square_2 = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square_2
-        scaled_second = _block_sum(scaled_second_row, d)
+        peak_second = -np.inf
+        squares_second_sum = 0.0
+        squares_second_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a = np.float64(first[i, f_1])
+                b = np.float64(second[i, f_1])
+                term = a - b
+                magnitude_value = abs(term)
+                peak_second = _larger(peak_second, magnitude_value)
+                square = (term * term)
+                strips[0, place] = square
+            squares_second_sum, squares_second_lost = _plus(squares_second_sum, squares_second_lost, _block_sum(strips[0], length))
+        squares_second = _completed(squares_second_sum, squares_second_lost)
+        scaled_second_sum = 0.0
+        scaled_second_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = np.float64(first[i, f_15])
+                b_2 = np.float64(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square_2 = (ratio_value * ratio_value)
+                strips[0, place] = square_2
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+        scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         positive_part_value = _positive_part(margin - math.sqrt(scaled_second) * _positive_part(peak_second))
         loss = ((0.5 * squares_second) if Y == 0 else 0.0 if Y == Y else np.nan) + ((0.5 * (positive_part_value * positive_part_value)) if Y != 0 else 0.0)
@@ -179,30 +199,40 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
     d = first.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    peak_second_row = np.empty((d,))
-    squares_second_row = np.empty((d,))
-    scaled_second_row = np.empty((d,))
+    strips = np.empty((1, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for f_1 in range(d):
-            a = np.float64(first[i, f_1])
-            b = np.float64(second[i, f_1])
-            term = a - b
-            magnitude_value = abs(term)
-            peak_second_row[f_1] = magnitude_value
-            square = (term * term)
-            squares_second_row[f_1] = square
-        peak_second = _largest(peak_second_row, d)
-        squares_second = _block_sum(squares_second_row, d)
-        for f_15 in range(d):
-            a_2 = np.float64(first[i, f_15])
-            b_2 = np.float64(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square_2 = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square_2
-        scaled_second = _block_sum(scaled_second_row, d)
+        peak_second = -np.inf
+        squares_second_sum = 0.0
+        squares_second_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a = np.float64(first[i, f_1])
+                b = np.float64(second[i, f_1])
+                term = a - b
+                magnitude_value = abs(term)
+                peak_second = _larger(peak_second, magnitude_value)
+                square = (term * term)
+                strips[0, place] = square
+            squares_second_sum, squares_second_lost = _plus(squares_second_sum, squares_second_lost, _block_sum(strips[0], length))
+        squares_second = _completed(squares_second_sum, squares_second_lost)
+        scaled_second_sum = 0.0
+        scaled_second_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = np.float64(first[i, f_15])
+                b_2 = np.float64(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square_2 = (ratio_value * ratio_value)
+                strips[0, place] = square_2
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+        scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
@@ -231,24 +261,29 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
-    peak_second_row = np.empty((d,))
-    scaled_second_row = np.empty((d,))
+    strips = np.empty((1, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
+        peak_second = -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second_row[f_1] = magnitude_value
-        peak_second = _largest(peak_second_row, d)
-        for f_15 in range(d):
-            a_2 = np.float64(first[i, f_15])
-            b_2 = np.float64(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square
-        scaled_second = _block_sum(scaled_second_row, d)
+            peak_second = _larger(peak_second, magnitude_value)
+        scaled_second_sum = 0.0
+        scaled_second_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = np.float64(first[i, f_15])
+                b_2 = np.float64(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+        scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         power = math.sqrt(scaled_second)
@@ -281,36 +316,46 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
-    peak_second_row = np.empty((d,))
-    scaled_second_row = np.empty((d,))
-    norm_second_tangent_row = np.empty((d,))
+    strips = np.empty((1, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
+        peak_second = -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second_row[f_1] = magnitude_value
-        peak_second = _largest(peak_second_row, d)
-        for f_15 in range(d):
-            a_2 = np.float64(first[i, f_15])
-            b_2 = np.float64(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square
-        scaled_second = _block_sum(scaled_second_row, d)
+            peak_second = _larger(peak_second, magnitude_value)
+        scaled_second_sum = 0.0
+        scaled_second_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = np.float64(first[i, f_15])
+                b_2 = np.float64(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+        scaled_second = _completed(scaled_second_sum, scaled_second_lost)
+        norm_second_tangent_sum = 0.0
+        norm_second_tangent_lost = 0.0
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
-        for f_13 in range(d):
-            v_a = np.float64(direction_first[i, f_13])
-            v_b = np.float64(direction_second[i, f_13])
-            a_3 = np.float64(first[i, f_13])
-            b_3 = np.float64(second[i, f_13])
-            factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
-            norm_second_tangent_row[f_13] = factor_2
-        norm_second_tangent = _block_sum(norm_second_tangent_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_13 = strip + place
+                v_a = np.float64(direction_first[i, f_13])
+                v_b = np.float64(direction_second[i, f_13])
+                a_3 = np.float64(first[i, f_13])
+                b_3 = np.float64(second[i, f_13])
+                factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+                strips[0, place] = factor_2
+            norm_second_tangent_sum, norm_second_tangent_lost = _plus(norm_second_tangent_sum, norm_second_tangent_lost, _block_sum(strips[0], length))
+        norm_second_tangent = _completed(norm_second_tangent_sum, norm_second_tangent_lost)
         Y = np.float64(dissimilar[i])
         case = ((0.5) if Y == 0 else 0.0 if Y == Y else np.nan)
         term = margin - power * positive_part_value
@@ -340,8 +385,7 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
-    peak_second_row = np.empty((d,))
-    scaled_second_row = np.empty((d,))
+    strips = np.empty((1, 512,))
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
@@ -349,19 +393,25 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
+        peak_second = -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second_row[f_1] = magnitude_value
-        peak_second = _largest(peak_second_row, d)
-        for f_15 in range(d):
-            a_2 = np.float64(first[i, f_15])
-            b_2 = np.float64(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square
-        scaled_second = _block_sum(scaled_second_row, d)
+            peak_second = _larger(peak_second, magnitude_value)
+        scaled_second_sum = 0.0
+        scaled_second_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = np.float64(first[i, f_15])
+                b_2 = np.float64(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+        scaled_second = _completed(scaled_second_sum, scaled_second_lost)
         Y = np.float64(dissimilar[i])
         term = margin - math.sqrt(scaled_second) * _positive_part(peak_second)
         step_value = _step(term)
@@ -381,38 +431,48 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     n = first.shape[0]
     d = first.shape[1]
     weighted = sample_weights.size > 0
-    peak_second_row = np.empty((d,))
-    scaled_second_row = np.empty((d,))
-    norm_second_tangent_row = np.empty((d,))
+    strips = np.empty((1, 512,))
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
+        peak_second = -np.inf
         for f_1 in range(d):
             a = np.float64(first[i, f_1])
             b = np.float64(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second_row[f_1] = magnitude_value
-        peak_second = _largest(peak_second_row, d)
-        for f_15 in range(d):
-            a_2 = np.float64(first[i, f_15])
-            b_2 = np.float64(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square
-        scaled_second = _block_sum(scaled_second_row, d)
+            peak_second = _larger(peak_second, magnitude_value)
+        scaled_second_sum = 0.0
+        scaled_second_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = np.float64(first[i, f_15])
+                b_2 = np.float64(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_second_sum, scaled_second_lost = _plus(scaled_second_sum, scaled_second_lost, _block_sum(strips[0], length))
+        scaled_second = _completed(scaled_second_sum, scaled_second_lost)
+        norm_second_tangent_sum = 0.0
+        norm_second_tangent_lost = 0.0
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
-        for f_13 in range(d):
-            v_a = np.float64(direction_first[i, f_13])
-            v_b = np.float64(direction_second[i, f_13])
-            a_3 = np.float64(first[i, f_13])
-            b_3 = np.float64(second[i, f_13])
-            factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
-            norm_second_tangent_row[f_13] = factor_2
-        norm_second_tangent = _block_sum(norm_second_tangent_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_13 = strip + place
+                v_a = np.float64(direction_first[i, f_13])
+                v_b = np.float64(direction_second[i, f_13])
+                a_3 = np.float64(first[i, f_13])
+                b_3 = np.float64(second[i, f_13])
+                factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+                strips[0, place] = factor_2
+            norm_second_tangent_sum, norm_second_tangent_lost = _plus(norm_second_tangent_sum, norm_second_tangent_lost, _block_sum(strips[0], length))
+        norm_second_tangent = _completed(norm_second_tangent_sum, norm_second_tangent_lost)
         Y = np.float64(dissimilar[i])
         term = margin - power * positive_part_value
         step_value = _step(term)

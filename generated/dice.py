@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
@@ -107,7 +107,8 @@ SPEC = {'abi': 2,
                'least': {},
                'choice': {'squared': True},
                'suffix': '_squared_true',
-               'variants': ()},)}
+               'variants': ()},),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -118,6 +119,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -136,16 +148,23 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
@@ -162,20 +181,28 @@ def value(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    sum_probability_2_row = np.empty((m,))
-    lack_probability_row = np.empty((m,))
+    strips = np.empty((2, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        for q_2 in range(m):
-            p = np.float64(probability[i, q_2])
-            t = np.float64(target[i, q_2])
-            term = p + t
-            sum_probability_2_row[q_2] = term
-            term_2 = t * (1.0 - p) + p * (1.0 - t)
-            lack_probability_row[q_2] = term_2
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        lack_probability = _block_sum(lack_probability_row, m)
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        lack_probability_sum = 0.0
+        lack_probability_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_2 = strip + place
+                p = np.float64(probability[i, q_2])
+                t = np.float64(target[i, q_2])
+                term = p + t
+                strips[0, place] = term
+                term_2 = t * (1.0 - p) + p * (1.0 - t)
+                strips[1, place] = term_2
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[0], length))
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, _block_sum(strips[1], length))
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        lack_probability = _completed(lack_probability_sum, lack_probability_lost)
         term_3 = sum_probability_2 + smooth
         loss = ((1.0) if term_3 == 0 else (_ratio(lack_probability, term_3)) if term_3 == term_3 else np.nan)
         factor = loss * sample_weight
@@ -192,25 +219,35 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
-    lack_probability_row = np.empty((m,))
+    strips = np.empty((3, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            term = p + t
-            sum_probability_2_row[q_1] = term
-            term_2 = t * (1.0 - p) + p * (1.0 - t)
-            lack_probability_row[q_1] = term_2
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        lack_probability = _block_sum(lack_probability_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        lack_probability_sum = 0.0
+        lack_probability_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                term = p + t
+                strips[1, place] = term
+                term_2 = t * (1.0 - p) + p * (1.0 - t)
+                strips[2, place] = term_2
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, _block_sum(strips[2], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        lack_probability = _completed(lack_probability_sum, lack_probability_lost)
         term_3 = sum_probability_2 + smooth
         loss = ((1.0) if term_3 == 0 else (_ratio(lack_probability, term_3)) if term_3 == term_3 else np.nan)
         factor_2 = loss * sample_weight
@@ -231,20 +268,28 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
+    strips = np.empty((2, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            term = p + t
-            sum_probability_2_row[q_1] = term
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                term = p + t
+                strips[1, place] = term
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         term_2 = sum_probability_2 + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
         ratio_value_2 = _ratio(1.0, term_2)
@@ -263,28 +308,40 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
-    sum_probability_tangent_row = np.empty((m,))
-    sum_probability_2_tangent_row = np.empty((m,))
+    strips = np.empty((4, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            term = p + t
-            sum_probability_2_row[q_1] = term
-            v_p = np.float64(direction_probability[i, q_1])
-            factor_2 = v_p * t
-            sum_probability_tangent_row[q_1] = factor_2
-            sum_probability_2_tangent_row[q_1] = v_p
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        sum_probability_tangent = _block_sum(sum_probability_tangent_row, m)
-        sum_probability_2_tangent = _block_sum(sum_probability_2_tangent_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_probability_tangent_sum = 0.0
+        sum_probability_tangent_lost = 0.0
+        sum_probability_2_tangent_sum = 0.0
+        sum_probability_2_tangent_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                term = p + t
+                strips[1, place] = term
+                v_p = np.float64(direction_probability[i, q_1])
+                factor_2 = v_p * t
+                strips[2, place] = factor_2
+                strips[3, place] = v_p
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, _block_sum(strips[2], length))
+            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, _block_sum(strips[3], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_probability_tangent = _completed(sum_probability_tangent_sum, sum_probability_tangent_lost)
+        sum_probability_2_tangent = _completed(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost)
         factor_3 = 2.0 * sum_probability_tangent
         term_2 = sum_probability_2 + smooth
         factor_4 = (-2.0) * _ratio(smooth + 2.0 * sum_probability, term_2)
@@ -301,8 +358,7 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
+    strips = np.empty((2, 512,))
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -310,15 +366,24 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            term = p + t
-            sum_probability_2_row[q_1] = term
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                term = p + t
+                strips[1, place] = term
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
         term_2 = sum_probability_2 + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term_2)
         ratio_value_2 = _ratio(1.0, term_2)
@@ -338,30 +403,42 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
-    sum_probability_tangent_row = np.empty((m,))
-    sum_probability_2_tangent_row = np.empty((m,))
+    strips = np.empty((4, 512,))
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            term = p + t
-            sum_probability_2_row[q_1] = term
-            v_p = np.float64(direction_probability[i, q_1])
-            factor_2 = v_p * t
-            sum_probability_tangent_row[q_1] = factor_2
-            sum_probability_2_tangent_row[q_1] = v_p
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        sum_probability_tangent = _block_sum(sum_probability_tangent_row, m)
-        sum_probability_2_tangent = _block_sum(sum_probability_2_tangent_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_probability_tangent_sum = 0.0
+        sum_probability_tangent_lost = 0.0
+        sum_probability_2_tangent_sum = 0.0
+        sum_probability_2_tangent_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                term = p + t
+                strips[1, place] = term
+                v_p = np.float64(direction_probability[i, q_1])
+                factor_2 = v_p * t
+                strips[2, place] = factor_2
+                strips[3, place] = v_p
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, _block_sum(strips[2], length))
+            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, _block_sum(strips[3], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_probability_tangent = _completed(sum_probability_tangent_sum, sum_probability_tangent_lost)
+        sum_probability_2_tangent = _completed(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost)
         term_2 = sum_probability_2 + smooth
         ratio_value = _ratio(1.0, term_2)
         square = (ratio_value * ratio_value)
@@ -385,25 +462,35 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    sum_probability_2_row = np.empty((m,))
-    sum_target_row = np.empty((m,))
-    lack_probability_row = np.empty((m,))
+    strips = np.empty((3, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
-        for q_2 in range(m):
-            p = np.float64(probability[i, q_2])
-            square = (p * p)
-            sum_probability_2_row[q_2] = square
-            t = np.float64(target[i, q_2])
-            square_2 = (t * t)
-            sum_target_row[q_2] = square_2
-            term = p - t
-            square_3 = (term * term)
-            lack_probability_row[q_2] = square_3
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        sum_target = _block_sum(sum_target_row, m)
-        lack_probability = _block_sum(lack_probability_row, m)
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_target_sum = 0.0
+        sum_target_lost = 0.0
+        lack_probability_sum = 0.0
+        lack_probability_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_2 = strip + place
+                p = np.float64(probability[i, q_2])
+                square = (p * p)
+                strips[0, place] = square
+                t = np.float64(target[i, q_2])
+                square_2 = (t * t)
+                strips[1, place] = square_2
+                term = p - t
+                square_3 = (term * term)
+                strips[2, place] = square_3
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[0], length))
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[1], length))
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, _block_sum(strips[2], length))
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_target = _completed(sum_target_sum, sum_target_lost)
+        lack_probability = _completed(lack_probability_sum, lack_probability_lost)
         term_2 = sum_probability_2 + sum_target + smooth
         loss = ((1.0) if term_2 == 0 else (_ratio(lack_probability, term_2)) if term_2 == term_2 else np.nan)
         factor = loss * sample_weight
@@ -420,30 +507,42 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
     m = probability.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
-    sum_target_row = np.empty((m,))
-    lack_probability_row = np.empty((m,))
+    strips = np.empty((4, 512,))
     total = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            square = (p * p)
-            sum_probability_2_row[q_1] = square
-            square_2 = (t * t)
-            sum_target_row[q_1] = square_2
-            term = p - t
-            square_3 = (term * term)
-            lack_probability_row[q_1] = square_3
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        sum_target = _block_sum(sum_target_row, m)
-        lack_probability = _block_sum(lack_probability_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_target_sum = 0.0
+        sum_target_lost = 0.0
+        lack_probability_sum = 0.0
+        lack_probability_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                square = (p * p)
+                strips[1, place] = square
+                square_2 = (t * t)
+                strips[2, place] = square_2
+                term = p - t
+                square_3 = (term * term)
+                strips[3, place] = square_3
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
+            lack_probability_sum, lack_probability_lost = _plus(lack_probability_sum, lack_probability_lost, _block_sum(strips[3], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_target = _completed(sum_target_sum, sum_target_lost)
+        lack_probability = _completed(lack_probability_sum, lack_probability_lost)
         term_2 = sum_probability_2 + sum_target + smooth
         loss = ((1.0) if term_2 == 0 else (_ratio(lack_probability, term_2)) if term_2 == term_2 else np.nan)
         factor_2 = loss * sample_weight
@@ -465,24 +564,34 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
-    sum_target_row = np.empty((m,))
+    strips = np.empty((3, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            square = (p * p)
-            sum_probability_2_row[q_1] = square
-            square_2 = (t * t)
-            sum_target_row[q_1] = square_2
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        sum_target = _block_sum(sum_target_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_target_sum = 0.0
+        sum_target_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                square = (p * p)
+                strips[1, place] = square
+                square_2 = (t * t)
+                strips[2, place] = square_2
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_target = _completed(sum_target_sum, sum_target_lost)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         ratio_value_2 = _ratio(1.0, term)
@@ -502,33 +611,47 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
-    sum_target_row = np.empty((m,))
-    sum_probability_tangent_row = np.empty((m,))
-    sum_probability_2_tangent_row = np.empty((m,))
+    strips = np.empty((5, 512,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            square = (p * p)
-            sum_probability_2_row[q_1] = square
-            square_2 = (t * t)
-            sum_target_row[q_1] = square_2
-            v_p = np.float64(direction_probability[i, q_1])
-            factor_2 = v_p * t
-            sum_probability_tangent_row[q_1] = factor_2
-            factor_3 = v_p * p
-            sum_probability_2_tangent_row[q_1] = factor_3
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        sum_target = _block_sum(sum_target_row, m)
-        sum_probability_tangent = _block_sum(sum_probability_tangent_row, m)
-        sum_probability_2_tangent = _block_sum(sum_probability_2_tangent_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_target_sum = 0.0
+        sum_target_lost = 0.0
+        sum_probability_tangent_sum = 0.0
+        sum_probability_tangent_lost = 0.0
+        sum_probability_2_tangent_sum = 0.0
+        sum_probability_2_tangent_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                square = (p * p)
+                strips[1, place] = square
+                square_2 = (t * t)
+                strips[2, place] = square_2
+                v_p = np.float64(direction_probability[i, q_1])
+                factor_2 = v_p * t
+                strips[3, place] = factor_2
+                factor_3 = v_p * p
+                strips[4, place] = factor_3
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
+            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, _block_sum(strips[3], length))
+            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, _block_sum(strips[4], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_target = _completed(sum_target_sum, sum_target_lost)
+        sum_probability_tangent = _completed(sum_probability_tangent_sum, sum_probability_tangent_lost)
+        sum_probability_2_tangent = _completed(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         ratio_value_2 = _ratio(1.0, term)
@@ -549,9 +672,7 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
-    sum_target_row = np.empty((m,))
+    strips = np.empty((3, 512,))
     sum_smooth = 0.0
     sum_smooth_lost = 0.0
     sum_smooth_sensitivity = 0.0
@@ -559,18 +680,30 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            square = (p * p)
-            sum_probability_2_row[q_1] = square
-            square_2 = (t * t)
-            sum_target_row[q_1] = square_2
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        sum_target = _block_sum(sum_target_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_target_sum = 0.0
+        sum_target_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                square = (p * p)
+                strips[1, place] = square
+                square_2 = (t * t)
+                strips[2, place] = square_2
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_target = _completed(sum_target_sum, sum_target_lost)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(smooth + 2.0 * sum_probability, term)
         ratio_value_2 = _ratio(1.0, term)
@@ -590,35 +723,49 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
     n = probability.shape[0]
     m = probability.shape[1]
     weighted = sample_weights.size > 0
-    sum_probability_row = np.empty((m,))
-    sum_probability_2_row = np.empty((m,))
-    sum_target_row = np.empty((m,))
-    sum_probability_tangent_row = np.empty((m,))
-    sum_probability_2_tangent_row = np.empty((m,))
+    strips = np.empty((5, 512,))
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed = sample_weight * loss_scale
-        for q_1 in range(m):
-            p = np.float64(probability[i, q_1])
-            t = np.float64(target[i, q_1])
-            factor = p * t
-            sum_probability_row[q_1] = factor
-            square = (p * p)
-            sum_probability_2_row[q_1] = square
-            square_2 = (t * t)
-            sum_target_row[q_1] = square_2
-            v_p = np.float64(direction_probability[i, q_1])
-            factor_2 = v_p * t
-            sum_probability_tangent_row[q_1] = factor_2
-            factor_3 = v_p * p
-            sum_probability_2_tangent_row[q_1] = factor_3
-        sum_probability = _block_sum(sum_probability_row, m)
-        sum_probability_2 = _block_sum(sum_probability_2_row, m)
-        sum_target = _block_sum(sum_target_row, m)
-        sum_probability_tangent = _block_sum(sum_probability_tangent_row, m)
-        sum_probability_2_tangent = _block_sum(sum_probability_2_tangent_row, m)
+        sum_probability_sum = 0.0
+        sum_probability_lost = 0.0
+        sum_probability_2_sum = 0.0
+        sum_probability_2_lost = 0.0
+        sum_target_sum = 0.0
+        sum_target_lost = 0.0
+        sum_probability_tangent_sum = 0.0
+        sum_probability_tangent_lost = 0.0
+        sum_probability_2_tangent_sum = 0.0
+        sum_probability_2_tangent_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(m) - strip)
+            for place in range(length):
+                q_1 = strip + place
+                p = np.float64(probability[i, q_1])
+                t = np.float64(target[i, q_1])
+                factor = p * t
+                strips[0, place] = factor
+                square = (p * p)
+                strips[1, place] = square
+                square_2 = (t * t)
+                strips[2, place] = square_2
+                v_p = np.float64(direction_probability[i, q_1])
+                factor_2 = v_p * t
+                strips[3, place] = factor_2
+                factor_3 = v_p * p
+                strips[4, place] = factor_3
+            sum_probability_sum, sum_probability_lost = _plus(sum_probability_sum, sum_probability_lost, _block_sum(strips[0], length))
+            sum_probability_2_sum, sum_probability_2_lost = _plus(sum_probability_2_sum, sum_probability_2_lost, _block_sum(strips[1], length))
+            sum_target_sum, sum_target_lost = _plus(sum_target_sum, sum_target_lost, _block_sum(strips[2], length))
+            sum_probability_tangent_sum, sum_probability_tangent_lost = _plus(sum_probability_tangent_sum, sum_probability_tangent_lost, _block_sum(strips[3], length))
+            sum_probability_2_tangent_sum, sum_probability_2_tangent_lost = _plus(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost, _block_sum(strips[4], length))
+        sum_probability = _completed(sum_probability_sum, sum_probability_lost)
+        sum_probability_2 = _completed(sum_probability_2_sum, sum_probability_2_lost)
+        sum_target = _completed(sum_target_sum, sum_target_lost)
+        sum_probability_tangent = _completed(sum_probability_tangent_sum, sum_probability_tangent_lost)
+        sum_probability_2_tangent = _completed(sum_probability_2_tangent_sum, sum_probability_2_tangent_lost)
         term = sum_probability_2 + sum_target + smooth
         ratio_value = _ratio(1.0, term)
         square_3 = (ratio_value * ratio_value)

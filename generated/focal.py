@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
@@ -84,6 +84,75 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
+def _choose(typing_context, condition, a, b):
+    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(condition, a, a), build
+
+
+_CONSTANTS = np.array((
+    (7.265460179153071e-44, -4.364097149354446e-61, 2.5503250121018375e-77),
+    (2.6882202662866363e-42, 5.355061165943334e-59, -1.1290601987449868e-75),
+    (9.67759295863189e-41, 3.202295548645562e-57, 6.547507205018101e-74),
+    (3.387157535521162e-39, 5.09056148151085e-56, 3.989567349036344e-72),
+    (1.151633562077195e-37, -6.09957445788454e-54, -5.3447496196594105e-70),
+    (3.8003907548547434e-36, 1.7457158024652518e-52, 2.0674839306508725e-69),
+    (1.216125041553518e-34, 5.586290567888806e-51, 6.615948578082792e-68),
+    (3.7699876288159054e-33, 2.5870347832750324e-49, 3.23789002742564e-66),
+    (1.1309962886447716e-31, 1.0498015412959506e-47, -4.346150929397795e-64),
+    (3.279889237069838e-30, 1.5117542744029879e-46, 8.058517719519716e-63),
+    (9.183689863795546e-29, 1.4303150396787322e-45, -8.551226774650505e-62),
+    (2.4795962632247976e-27, -1.2953730964765229e-43, 6.403390159849962e-60),
+    (6.446950284384474e-26, -1.9330404233703465e-42, -1.5213023807039144e-58),
+    (1.6117375710961184e-24, -3.6846573564509766e-41, 1.613256546090552e-57),
+    (3.868170170630684e-23, -8.843177655482344e-40, 3.8718157106173247e-56),
+    (8.896791392450574e-22, -7.911402614872376e-38, -3.1877976790570933e-54),
+    (1.9572941063391263e-20, -1.3643503830087908e-36, 1.3392348251125064e-53),
+    (4.110317623312165e-19, 1.4412973378659527e-36, -5.285627548789812e-53),
+    (8.22063524662433e-18, 2.2141894119604265e-34, -1.508914023774199e-50),
+    (1.5619206968586225e-16, 1.1910679660273754e-32, -4.577506059629983e-49),
+    (2.8114572543455206e-15, 1.6508842730861433e-31, -2.877771793074479e-50),
+    (4.779477332387385e-14, 4.399205485834081e-31, -4.892212048226615e-49),
+    (7.647163731819816e-13, 7.03872877733453e-30, -7.827539277162583e-48),
+    (1.1470745597729725e-11, 2.0655512752830745e-28, 6.889079232466646e-45),
+    (1.6059043836821613e-10, 1.2585294588752098e-26, -5.31334602762985e-43),
+    (2.08767569878681e-09, -1.20734505911326e-25, 1.702227928892871e-42),
+    (2.505210838544172e-08, -1.448814070935912e-24, 2.0426735146714455e-41),
+    (2.755731922398589e-07, 2.3767714622250297e-23, -3.263188903340883e-40),
+    (2.7557319223985893e-06, -1.858393274046472e-22, 8.491754604881993e-39),
+    (2.48015873015873e-05, 2.1511947866775882e-23, 1.865864048924266e-41),
+    (0.0001984126984126984, 1.7209558293420705e-22, 1.4926912391394127e-40),
+    (0.001388888888888889, -5.300543954373577e-20, -1.7386867553495878e-36),
+    (0.008333333333333333, 1.1564823173178714e-19, 1.6049416203226965e-36),
+    (0.041666666666666664, 2.3129646346357427e-18, 1.2839532962581572e-34),
+    (0.16666666666666666, 9.25185853854297e-18, 5.135813185032629e-34),
+    (0.5, 0.0, 0.0),
+    (1.0, 0.0, 0.0),
+    (0.0, 0.0, 0.0),
+    (1.0, 0.0, 0.0),
+    (-1.0, 0.0, 0.0),
+    (2.0, 0.0, 0.0),
+    (0.5, 0.0, 0.0),
+    (0.00048828125, 0.0, 0.0),
+    (-800.0, 0.0, 0.0),
+))
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -291,6 +360,51 @@ def _dd_softplus(x, e):
     return tail if x[0] < 0.0 else _dd_add(x, tail)
 
 
+@njit(nogil=True, error_model="numpy")
+def _closely(tape, leaves) -> float:
+    """Return what the last row of a tape computes from its leaves, in triple-double.
+
+    Numbers are rows of a table: constants, the leaves, and what the tape adds. A row of the tape is what to do, where
+    the result goes, up to three numbers a, b and c, by how much c moves on, and how many times.
+    """
+    first, own = len(_CONSTANTS), len(leaves)
+    t = np.empty((first + own + len(tape), 3))
+    for row in range(len(t)):
+        for word in range(3):
+            t[row, word] = _CONSTANTS[row, word] if row < first else 0.0
+    for row in range(own):
+        t[first + row, 0] = leaves[row]
+    result = 0
+    for row in range(len(tape)):
+        result, a, b, c = tape[row, 1], tape[row, 2], tape[row, 3], tape[row, 4]
+        if tape[row, 0] == 0:  # a b + c
+            for _ in range(tape[row, 6]):
+                p, e = _dd_product(t[a, 0], t[b, 0])
+                q, f = _dd_product(t[a, 0], t[b, 1])
+                r, g = _dd_product(t[a, 1], t[b, 0])
+                low = t[a, 0] * t[b, 2] + t[a, 2] * t[b, 0] + t[a, 1] * t[b, 1] + f + g + t[c, 2]
+                q, f = _dd_sum(q, r)
+                e, g = _dd_sum(e, t[c, 1])
+                q, r = _dd_sum(q, e)
+                p, e = _dd_sum(p, t[c, 0])
+                q, h = _dd_sum(q, e)
+                q, low = _dd_sum(q, low + (f + g + r + h))
+                p, q = _dd_sum(p, q)
+                q, low = _dd_sum(q, low)
+                t[result, 0], t[result, 1], t[result, 2] = p, q, low
+                c += tape[row, 5]
+        elif tape[row, 0] == 1:  # a where b is negative, else c
+            chosen = a if t[b, 0] < 0.0 else c
+            t[result, 0], t[result, 1], t[result, 2] = t[chosen, 0], t[chosen, 1], t[chosen, 2]
+        elif tape[row, 0] == 2:  # the rest start from a float, which further rows make exact
+            t[result, 0] = 1.0 / t[a, 0]
+        elif tape[row, 0] == 3:
+            t[result, 0] = math.log(t[a, 0])
+        else:
+            t[result, 0] = math.log1p(t[a, 0])
+    return float(t[result, 0])
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -307,16 +421,23 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
@@ -351,9 +472,88 @@ def _cancels(value: float, size: float, near: float) -> bool:
     return (abs(value) < near * size) & (size <= 1e290)
 
 
+_TAPE_733A24 = np.array((
+    (0, 47, 40, 44, 37, 0, 1),
+    (0, 48, 39, 38, 47, 0, 1),
+    (0, 49, 39, 48, 37, 0, 1),
+    (0, 50, 49, 45, 37, 0, 1),
+    (0, 51, 48, 45, 37, 0, 1),
+    (0, 52, 39, 51, 37, 0, 1),
+    (1, 53, 52, 51, 51, 0, 1),
+    (0, 54, 39, 53, 37, 0, 1),
+    (0, 55, 43, 39, 54, 0, 1),
+    (1, 56, 43, 55, 54, 0, 1),
+    (0, 57, 56, 42, 37, 0, 1),
+    (0, 58, 58, 57, 0, 1, 37),
+    (0, 59, 57, 58, 37, 0, 1),
+    (0, 60, 38, 38, 59, 0, 1),
+    (0, 60, 60, 60, 37, 0, 11),
+    (1, 62, 60, 50, 38, 0, 1),
+    (0, 63, 38, 38, 60, 0, 1),
+    (2, 64, 63, 0, 0, 0, 1),
+    (0, 65, 39, 63, 37, 0, 1),
+    (0, 66, 65, 64, 38, 0, 1),
+    (0, 67, 66, 64, 64, 0, 1),
+    (0, 68, 65, 67, 38, 0, 1),
+    (0, 69, 68, 67, 67, 0, 1),
+    (0, 70, 62, 69, 37, 0, 1),
+    (0, 71, 39, 70, 37, 0, 1),
+    (0, 72, 39, 46, 37, 0, 1),
+    (1, 73, 60, 51, 38, 0, 1),
+    (0, 74, 38, 38, 60, 0, 1),
+    (2, 75, 74, 0, 0, 0, 1),
+    (0, 76, 39, 74, 37, 0, 1),
+    (0, 77, 76, 75, 38, 0, 1),
+    (0, 78, 77, 75, 75, 0, 1),
+    (0, 79, 76, 78, 38, 0, 1),
+    (0, 80, 79, 78, 78, 0, 1),
+    (0, 81, 73, 80, 37, 0, 1),
+    (0, 82, 72, 81, 37, 0, 1),
+    (1, 83, 37, 50, 50, 0, 1),
+    (4, 84, 60, 0, 0, 0, 1),
+    (0, 85, 85, 84, 0, 1, 37),
+    (0, 86, 84, 85, 37, 0, 1),
+    (0, 87, 60, 38, 86, 0, 1),
+    (0, 88, 40, 38, 87, 0, 1),
+    (0, 89, 86, 39, 60, 0, 1),
+    (2, 90, 88, 0, 0, 0, 1),
+    (0, 91, 39, 88, 37, 0, 1),
+    (0, 92, 91, 90, 38, 0, 1),
+    (0, 93, 92, 90, 90, 0, 1),
+    (0, 94, 91, 93, 38, 0, 1),
+    (0, 95, 94, 93, 93, 0, 1),
+    (0, 96, 89, 95, 37, 0, 1),
+    (0, 97, 40, 96, 84, 0, 1),
+    (0, 98, 83, 38, 97, 0, 1),
+    (0, 99, 82, 98, 37, 0, 1),
+    (0, 100, 71, 38, 99, 0, 1),
+    (0, 101, 39, 100, 37, 0, 1),
+    (1, 102, 37, 51, 51, 0, 1),
+    (4, 103, 60, 0, 0, 0, 1),
+    (0, 104, 104, 103, 0, 1, 37),
+    (0, 105, 103, 104, 37, 0, 1),
+    (0, 106, 60, 38, 105, 0, 1),
+    (0, 107, 40, 38, 106, 0, 1),
+    (0, 108, 105, 39, 60, 0, 1),
+    (2, 109, 107, 0, 0, 0, 1),
+    (0, 110, 39, 107, 37, 0, 1),
+    (0, 111, 110, 109, 38, 0, 1),
+    (0, 112, 111, 109, 109, 0, 1),
+    (0, 113, 110, 112, 38, 0, 1),
+    (0, 114, 113, 112, 112, 0, 1),
+    (0, 115, 108, 114, 37, 0, 1),
+    (0, 116, 40, 115, 103, 0, 1),
+    (0, 117, 102, 38, 116, 0, 1),
+    (0, 118, 101, 117, 37, 0, 1),
+    (0, 119, 39, 81, 37, 0, 1),
+    (0, 120, 119, 98, 37, 0, 1),
+    (0, 121, 118, 38, 120, 0, 1),
+))
+
+
 @njit(nogil=True, error_model="numpy")
 def _careful_733a24(value, size, near, target, logit, gamma):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
@@ -376,12 +576,84 @@ def _careful_733a24(value, size, near, target, logit, gamma):
     t18 = _dd_multiply((-1.0, 0.0), t9)
     t19 = _dd_multiply(t18, t10)
     t20 = _dd_add(t17, t19)
-    return t20[0]
+    if not _cancels(t20[0], size, 9.094947017729282e-13):
+        return t20[0]
+    leaves = np.empty((3,))
+    leaves[0] = target
+    leaves[1] = logit
+    leaves[2] = gamma
+    return _closely(_TAPE_733A24, leaves)
+
+
+_TAPE_D2FC49 = np.array((
+    (0, 47, 38, 38, 44, 0, 1),
+    (0, 48, 39, 44, 37, 0, 1),
+    (0, 49, 40, 45, 37, 0, 1),
+    (0, 50, 39, 38, 49, 0, 1),
+    (0, 51, 39, 50, 37, 0, 1),
+    (0, 52, 51, 46, 37, 0, 1),
+    (1, 53, 37, 52, 52, 0, 1),
+    (0, 54, 50, 46, 37, 0, 1),
+    (0, 55, 39, 54, 37, 0, 1),
+    (1, 56, 55, 54, 54, 0, 1),
+    (0, 57, 39, 56, 37, 0, 1),
+    (0, 58, 43, 39, 57, 0, 1),
+    (1, 59, 43, 58, 57, 0, 1),
+    (0, 60, 59, 42, 37, 0, 1),
+    (0, 61, 61, 60, 0, 1, 37),
+    (0, 62, 60, 61, 37, 0, 1),
+    (0, 63, 38, 38, 62, 0, 1),
+    (0, 63, 63, 63, 37, 0, 11),
+    (4, 65, 63, 0, 0, 0, 1),
+    (0, 66, 66, 65, 0, 1, 37),
+    (0, 67, 65, 66, 37, 0, 1),
+    (0, 68, 63, 38, 67, 0, 1),
+    (0, 69, 40, 38, 68, 0, 1),
+    (0, 70, 67, 39, 63, 0, 1),
+    (2, 71, 69, 0, 0, 0, 1),
+    (0, 72, 39, 69, 37, 0, 1),
+    (0, 73, 72, 71, 38, 0, 1),
+    (0, 74, 73, 71, 71, 0, 1),
+    (0, 75, 72, 74, 38, 0, 1),
+    (0, 76, 75, 74, 74, 0, 1),
+    (0, 77, 70, 76, 37, 0, 1),
+    (0, 78, 40, 77, 65, 0, 1),
+    (0, 79, 53, 38, 78, 0, 1),
+    (0, 80, 48, 79, 37, 0, 1),
+    (0, 81, 47, 38, 80, 0, 1),
+    (1, 82, 63, 52, 38, 0, 1),
+    (0, 83, 38, 38, 63, 0, 1),
+    (2, 84, 83, 0, 0, 0, 1),
+    (0, 85, 39, 83, 37, 0, 1),
+    (0, 86, 85, 84, 38, 0, 1),
+    (0, 87, 86, 84, 84, 0, 1),
+    (0, 88, 85, 87, 38, 0, 1),
+    (0, 89, 88, 87, 87, 0, 1),
+    (0, 90, 82, 89, 37, 0, 1),
+    (0, 91, 81, 90, 37, 0, 1),
+    (0, 92, 39, 44, 37, 0, 1),
+    (0, 93, 39, 90, 37, 0, 1),
+    (0, 94, 39, 44, 37, 0, 1),
+    (1, 95, 63, 54, 38, 0, 1),
+    (0, 96, 38, 38, 63, 0, 1),
+    (2, 97, 96, 0, 0, 0, 1),
+    (0, 98, 39, 96, 37, 0, 1),
+    (0, 99, 98, 97, 38, 0, 1),
+    (0, 100, 99, 97, 97, 0, 1),
+    (0, 101, 98, 100, 38, 0, 1),
+    (0, 102, 101, 100, 100, 0, 1),
+    (0, 103, 95, 102, 37, 0, 1),
+    (0, 104, 94, 103, 37, 0, 1),
+    (0, 105, 104, 79, 37, 0, 1),
+    (0, 106, 93, 38, 105, 0, 1),
+    (0, 107, 92, 106, 37, 0, 1),
+    (0, 108, 91, 38, 107, 0, 1),
+))
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_d2fc49(value, size, near, gamma, target, logit):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
@@ -406,7 +678,13 @@ def _careful_d2fc49(value, size, near, gamma, target, logit):
     t20 = _dd_multiply((-1.0, 0.0), (gamma, 0.0))
     t21 = _dd_multiply(t20, t19)
     t22 = _dd_add(t12, t21)
-    return t22[0]
+    if not _cancels(t22[0], size, 9.094947017729282e-13):
+        return t22[0]
+    leaves = np.empty((3,))
+    leaves[0] = gamma
+    leaves[1] = target
+    leaves[2] = logit
+    return _closely(_TAPE_D2FC49, leaves)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -451,7 +729,7 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             log1p_value = log1p_value_block[row]
             factor = -z * term
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_2 = loss * sample_weight
@@ -507,12 +785,12 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
 
@@ -565,14 +843,14 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_3 = loss * sample_weight
             total_block[row] = factor_3
             factor_4 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_4) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_4 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_4, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_4, np.nan))  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_2, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * _magnified(p_t, factor, raised_decay_value) * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
         total += _block_sum(total_block, stop - start)
         if wanted:
@@ -587,7 +865,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
     """The exact diagonal of the Hessian."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -622,19 +900,19 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             sample_weight = ((sample_weights[i]) if weighted else 1.0)
             seed = sample_weight * loss_scale
             y = np.float64(target[i])
-            alpha_t = ((alpha * y + term * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             z = np.float64(logit[i])
             term_2 = -1.0 + 2.0 * y
             factor = z * term_2
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term_2
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
             factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -648,19 +926,19 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
                     sample_weight = ((sample_weights[i]) if weighted else 1.0)
                     seed = sample_weight * loss_scale
                     y = np.float64(target[i])
-                    alpha_t = ((alpha * y + term * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    alpha_t = _choose(alpha_given, alpha * y + term * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     z = np.float64(logit[i])
                     term_2 = -1.0 + 2.0 * y
                     factor = z * term_2
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_2 = decay / (1.0 + decay)
-                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
                     factor_3 = -z * term_2
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
                     size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -672,7 +950,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -713,13 +991,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
             magnified_value = _magnified(p_t, factor, raised_decay_value)
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
             gradient_logit[i] = seed * term * ((-_magnified(sigmoid_minus, factor_3, raised_decay_value) * 5.421010862427522e-20) + (-gamma * softplus_minus * magnified_value * 5.421010862427522e-20)) * alpha_t * sigmoid_power_value
             factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
@@ -741,13 +1019,13 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_2 = decay / (1.0 + decay)
-                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
                     factor_3 = -z * term
                     log1p_value = log1p_value_block[row]
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
                     magnified_value = _magnified(p_t, factor, raised_decay_value)
-                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -760,7 +1038,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
     """The Hessian times a direction."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -804,11 +1082,11 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             v_z = np.float64(direction_logit[i])
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_3 = decay / (1.0 + decay)
-            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
             factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
             plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
             size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -831,11 +1109,11 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     v_z = np.float64(direction_logit[i])
-                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_3 = decay / (1.0 + decay)
-                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
                     factor_4 = -gamma * (-sigmoid_minus - gamma * softplus_minus * p_t)
                     plain_sum = (1.0 + gamma - gamma * softplus_minus) * sigmoid_minus + factor_4
                     size = (1.0 + gamma + gamma * softplus_minus) * sigmoid_minus + factor_4
@@ -894,10 +1172,10 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             factor_2 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
             sigmoid_power_value = sigmoid_power_value_block[row]
-            factor_3 = seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
+            factor_3 = seed * softplus_minus * _choose(alpha_given, term, 0.0) * sigmoid_power_value
             sum_alpha_block[row] = factor_3
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_4 = -seed * softplus_plus * softplus_minus * alpha_t * sigmoid_power_value
             sum_gamma_block[row] = factor_4
             factor_5 = -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
@@ -919,7 +1197,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     sum_alpha_tangent_block = np.empty((block,))
     sum_gamma_tangent_block = np.empty((block,))
@@ -967,18 +1245,18 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * 5.421010862427522e-20)
             factor_2 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
             term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-            case = ((term) if alpha_given else 0.0)
+            case = _choose(alpha_given, term, 0.0)
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_4 = seed * (v_z * term * term_2 - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
             sum_alpha_tangent_block[row] = factor_4
-            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_5 = -softplus_minus * p_t
             factor_6 = seed * (direction_parameters[0] * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_5) * alpha_t - direction_parameters[1] * softplus_plus * softplus_minus * case) * sigmoid_power_value
             sum_gamma_tangent_block[row] = factor_6
@@ -1006,16 +1284,16 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
                     raised_decay_value = raised_decay_value_block[row]
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     factor_2 = decay / (1.0 + decay)
-                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
                     log1p_value = log1p_value_block[row]
                     factor_3 = -z * term
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = (((1.0 / (1.0 + decay))) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / (1.0 + decay)), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
                     term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
                     softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-                    case = ((term) if alpha_given else 0.0)
+                    case = _choose(alpha_given, term, 0.0)
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_5 = -softplus_minus * p_t
                     magnified_value = _magnified(p_t, factor, raised_decay_value)
                     factor_7 = -softplus_plus * term_2
@@ -1037,14 +1315,8 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
 def outside(logit, target):
     """How many elements have an input outside its domain, or NaN."""
     n = np.uint64(logit.shape[0])
-    block = np.uint64(1024)
-    total_block = np.empty((block,))
     total = 0.0
-    for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            y = np.float64(target[i])
-            total_block[row] = ((0.0) if (y == 0 or y == 1.0) else 1.0)
-        total += _block_sum(total_block, stop - start)
+    for i in range(n):
+        y = np.float64(target[i])
+        total = _add_in_lanes(total, _choose(((y == 0.0) | (y == 1.0)), 0.0, 1.0))
     return total

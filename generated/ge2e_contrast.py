@@ -82,6 +82,17 @@ def _add_in_lanes(typing_context, a, b):
 
 
 @intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
 def _larger(typing_context, a, b):
     """Return the larger of two numbers, NaN where either is."""
 
@@ -137,26 +148,24 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
-
-
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -math.inf
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -199,12 +208,7 @@ def value(embedding, w, b, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 256 // max(1, u)), s))
-    scaled_embedding_row = np.empty((d,))
-    peak_sum_embedding_row = np.empty((d,))
-    scaled_sum_embedding_row = np.empty((d,))
-    sum_e_now_row = np.empty((d,))
-    peak_c_row = np.empty((d,))
-    scaled_c_row = np.empty((d,))
+    strips = np.empty((1, 512,))
     sample_weight = np.empty((s, u,))
     e = np.empty((s, u, d,), embedding.dtype)
     sum_embedding = np.empty((d,))
@@ -223,15 +227,20 @@ def value(embedding, w, b, sample_weights, value_out):
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                if magnitude_value > peak_embedding or magnitude_value != magnitude_value:
-                    peak_embedding = magnitude_value
+                peak_embedding = _larger(peak_embedding, magnitude_value)
                 sum_embedding_2[f_5] += x
-            for f_207 in range(d):
-                x_2 = np.float64(embedding[j, i, f_207])
-                ratio_value = _ratio(x_2, peak_embedding)
-                square = (ratio_value * ratio_value)
-                scaled_embedding_row[f_207] = square
-            scaled_embedding = _block_sum(scaled_embedding_row, d)
+            scaled_embedding_sum = 0.0
+            scaled_embedding_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_207 = strip + place
+                    x_2 = np.float64(embedding[j, i, f_207])
+                    ratio_value = _ratio(x_2, peak_embedding)
+                    square = (ratio_value * ratio_value)
+                    strips[0, place] = square
+                scaled_embedding_sum, scaled_embedding_lost = _plus(scaled_embedding_sum, scaled_embedding_lost, _block_sum(strips[0], length))
+            scaled_embedding = _completed(scaled_embedding_sum, scaled_embedding_lost)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             for f_4 in range(d):
                 x_3 = np.float64(embedding[j, i, f_4])
@@ -242,32 +251,50 @@ def value(embedding, w, b, sample_weights, value_out):
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[f_1] += x_4
+            peak_sum_embedding = -np.inf
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[f_7] / term)
-                peak_sum_embedding_row[f_7] = magnitude_value_2
-            peak_sum_embedding = _largest(peak_sum_embedding_row, d)
-            for f_208 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[f_208] / term, peak_sum_embedding)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_sum_embedding_row[f_208] = square_2
-            scaled_sum_embedding = _block_sum(scaled_sum_embedding_row, d)
+                peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
+            scaled_sum_embedding_sum = 0.0
+            scaled_sum_embedding_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_208 = strip + place
+                    ratio_value_2 = _ratio(sum_embedding[f_208] / term, peak_sum_embedding)
+                    square_2 = (ratio_value_2 * ratio_value_2)
+                    strips[0, place] = square_2
+                scaled_sum_embedding_sum, scaled_sum_embedding_lost = _plus(scaled_sum_embedding_sum, scaled_sum_embedding_lost, _block_sum(strips[0], length))
+            scaled_sum_embedding = _completed(scaled_sum_embedding_sum, scaled_sum_embedding_lost)
+            sum_e_now_sum = 0.0
+            sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
-            for f_1 in range(d):
-                factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[f_1] / term, factor_2)
-                sum_e_now_row[f_1] = factor_3
-            sum_e_now = _block_sum(sum_e_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_1 = strip + place
+                    factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[f_1] / term, factor_2)
+                    strips[0, place] = factor_3
+                sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
+            sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
+        peak_c = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / u
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_row[f_13] = magnitude_value_3
-        peak_c = _largest(peak_c_row, d)
-        for f_209 in range(d):
-            ratio_value_3 = _ratio(c[f_209], peak_c)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_c_row[f_209] = square_3
-        scaled_c = _block_sum(scaled_c_row, d)
+            peak_c = _larger(peak_c, magnitude_value_3)
+        scaled_c_sum = 0.0
+        scaled_c_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_209 = strip + place
+                ratio_value_3 = _ratio(c[f_209], peak_c)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[0, place] = square_3
+            scaled_c_sum, scaled_c_lost = _plus(scaled_c_sum, scaled_c_lost, _block_sum(strips[0], length))
+        scaled_c = _completed(scaled_c_sum, scaled_c_lost)
         factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
         for f_11 in range(d):
             c_unit[j, f_11] = _ratio(c[f_11], factor_4)
@@ -316,14 +343,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 256 // max(1, u)), s))
-    scaled_embedding_now_row = np.empty((d,))
-    peak_sum_embedding_now_row = np.empty((d,))
-    scaled_sum_embedding_now_row = np.empty((d,))
-    sum_e_now_row = np.empty((d,))
-    peak_c_now_row = np.empty((d,))
-    scaled_c_now_row = np.empty((d,))
-    sum_norm_embedding_now_row = np.empty((d,))
-    sum_norm_c_row = np.empty((d,))
+    strips = np.empty((1, 512,))
     sample_weight = np.empty((s, u,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -365,16 +385,21 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                if magnitude_value > peak_embedding_now or magnitude_value != magnitude_value:
-                    peak_embedding_now = magnitude_value
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[j, f_5] += x
             peak_embedding[j, i] = peak_embedding_now
-            for f_207 in range(d):
-                x_2 = np.float64(embedding[j, i, f_207])
-                ratio_value = _ratio(x_2, peak_embedding_now)
-                square = (ratio_value * ratio_value)
-                scaled_embedding_now_row[f_207] = square
-            scaled_embedding_now = _block_sum(scaled_embedding_now_row, d)
+            scaled_embedding_now_sum = 0.0
+            scaled_embedding_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_207 = strip + place
+                    x_2 = np.float64(embedding[j, i, f_207])
+                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    square = (ratio_value * ratio_value)
+                    strips[0, place] = square
+                scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
+            scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_4 in range(d):
@@ -386,22 +411,34 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     x_4 = np.float64(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
+            peak_sum_embedding_now = -np.inf
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
-                peak_sum_embedding_now_row[f_7] = magnitude_value_2
-            peak_sum_embedding_now = _largest(peak_sum_embedding_now_row, d)
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
-            for f_208 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_sum_embedding_now_row[f_208] = square_2
-            scaled_sum_embedding_now = _block_sum(scaled_sum_embedding_now_row, d)
+            scaled_sum_embedding_now_sum = 0.0
+            scaled_sum_embedding_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_208 = strip + place
+                    ratio_value_2 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
+                    square_2 = (ratio_value_2 * ratio_value_2)
+                    strips[0, place] = square_2
+                scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, _block_sum(strips[0], length))
+            scaled_sum_embedding_now = _completed(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
+            sum_e_now_sum = 0.0
+            sum_e_now_lost = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
-            for f_1 in range(d):
-                factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
-                sum_e_now_row[f_1] = factor_3
-            sum_e_now = _block_sum(sum_e_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_1 = strip + place
+                    factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                    strips[0, place] = factor_3
+                sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
+            sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
             sum_e[j, i] = sum_e_now
             term_2 = b_2 + w_2 * sum_e_now
             decay = (_raised_decay(term_2) * 5.421010862427522e-20)
@@ -412,18 +449,24 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             sum_b, sum_b_lost = _plus(sum_b, sum_b_lost, factor_5)
             factor_6 = seed_now * sum_e_now * sigmoid_plus * sigmoid_minus
             sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_6)
+        peak_c_now = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[j, f_13] / u
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now_row[f_13] = magnitude_value_3
-        peak_c_now = _largest(peak_c_now_row, d)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
-        for f_209 in range(d):
-            ratio_value_3 = _ratio(c[f_209], peak_c_now)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_c_now_row[f_209] = square_3
-        scaled_c_now = _block_sum(scaled_c_now_row, d)
+        scaled_c_now_sum = 0.0
+        scaled_c_now_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_209 = strip + place
+                ratio_value_3 = _ratio(c[f_209], peak_c_now)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[0, place] = square_3
+            scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, _block_sum(strips[0], length))
+        scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
         factor_7 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         for f_11 in range(d):
@@ -468,6 +511,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                             arglargest_now = k_23
                 largest[j, i] = largest_now
                 arglargest[j, i] = arglargest_now
+                sum_norm_embedding_now_sum = 0.0
+                sum_norm_embedding_now_lost = 0.0
                 case = ((0.0) if j == arglargest_now else 1.0)
                 factor_12 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
                 case_2 = ((1.0) if j == arglargest_now else 0.0)
@@ -479,10 +524,14 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 sigmoid_plus_3 = (((((1.0 / (1.0 + decay_3))) if largest_now >= 0 else factor_14 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_15 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sigmoid_minus_3 = ((((factor_14) if largest_now >= 0 else ((1.0 / (1.0 + decay_3))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_5)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 factor_16 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
-                for f_113 in range(d):
-                    factor_17 = factor_16 * np.float64(e[j, i, f_113]) * (case * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_12) + case_2 * _ratio(sum_embedding[j, i, f_113] / term, factor_13))
-                    sum_norm_embedding_now_row[f_113] = factor_17
-                sum_norm_embedding_now = _block_sum(sum_norm_embedding_now_row, d)
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_113 = strip + place
+                        factor_17 = factor_16 * np.float64(e[j, i, f_113]) * (case * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_12) + case_2 * _ratio(sum_embedding[j, i, f_113] / term, factor_13))
+                        strips[0, place] = factor_17
+                    sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
+                sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
                 term_6 = b_2 + w_2 * sum_e_3
                 decay_5 = (_raised_decay(term_6) * 5.421010862427522e-20)
@@ -536,10 +585,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     sum_b_2 = _completed(sum_b_2, sum_b_2_lost)
     factor_28 = w_2 / u
     for k_10 in range(s):
-        for f_63 in range(d):
-            factor_27 = np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
-            sum_norm_c_row[f_63] = factor_27
-        sum_norm_c = _block_sum(sum_norm_c_row, d)
+        sum_norm_c_sum = 0.0
+        sum_norm_c_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_63 = strip + place
+                factor_27 = np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
+                strips[0, place] = factor_27
+            sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, _block_sum(strips[0], length))
+        sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)
         factor_29 = factor_28 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
             gradient_embedding_part_1_now = factor_29 * (sum_c_unit_2[k_10, d_24] - sum_norm_c * np.float64(c_unit[k_10, d_24]))
@@ -587,18 +642,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
     block = max(1, min(256, s))
-    scaled_embedding_now_row = np.empty((d,))
-    peak_sum_embedding_now_row = np.empty((d,))
-    scaled_sum_embedding_now_row = np.empty((d,))
-    sum_e_now_row = np.empty((d,))
-    peak_c_now_row = np.empty((d,))
-    scaled_c_now_row = np.empty((d,))
-    sum_norm_embedding_now_row = np.empty((d,))
-    sum_norm_embedding_sensitivity_now_row = np.empty((d,))
-    sum_norm_embedding_sensitivity_2_now_row = np.empty((d,))
-    sum_norm_embedding_sensitivity_3_now_row = np.empty((d,))
-    sum_norm_c_sensitivity_own_now_row = np.empty((d,))
-    sum_norm_c_now_row = np.empty((d,))
+    strips = np.empty((5, 512,))
     sum_embedding_3_sensitivity_2_own_right = np.empty((u, u,), embedding.dtype)
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
@@ -685,16 +729,21 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 for f_5 in range(d):
                     x = np.float64(embedding[j, i, f_5])
                     magnitude_value = abs(x)
-                    if magnitude_value > peak_embedding_now or magnitude_value != magnitude_value:
-                        peak_embedding_now = magnitude_value
+                    peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                     sum_embedding_2[j, f_5] += x
                 peak_embedding[j, i] = peak_embedding_now
-                for f_207 in range(d):
-                    x_2 = np.float64(embedding[j, i, f_207])
-                    ratio_value = _ratio(x_2, peak_embedding_now)
-                    square = (ratio_value * ratio_value)
-                    scaled_embedding_now_row[f_207] = square
-                scaled_embedding_now = _block_sum(scaled_embedding_now_row, d)
+                scaled_embedding_now_sum = 0.0
+                scaled_embedding_now_lost = 0.0
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_207 = strip + place
+                        x_2 = np.float64(embedding[j, i, f_207])
+                        ratio_value = _ratio(x_2, peak_embedding_now)
+                        square = (ratio_value * ratio_value)
+                        strips[0, place] = square
+                    scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
+                scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
                 scaled_embedding[j, i] = scaled_embedding_now
                 factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
                 for f_4 in range(d):
@@ -706,22 +755,34 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         x_4 = np.float64(embedding[j, m_6, f_1])
                         if m_6 != i:
                             sum_embedding[j, i, f_1] += x_4
+                peak_sum_embedding_now = -np.inf
                 for f_7 in range(d):
                     magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
-                    peak_sum_embedding_now_row[f_7] = magnitude_value_2
-                peak_sum_embedding_now = _largest(peak_sum_embedding_now_row, d)
+                    peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 peak_sum_embedding[j, i] = peak_sum_embedding_now
-                for f_208 in range(d):
-                    ratio_value_2 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
-                    square_2 = (ratio_value_2 * ratio_value_2)
-                    scaled_sum_embedding_now_row[f_208] = square_2
-                scaled_sum_embedding_now = _block_sum(scaled_sum_embedding_now_row, d)
+                scaled_sum_embedding_now_sum = 0.0
+                scaled_sum_embedding_now_lost = 0.0
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_208 = strip + place
+                        ratio_value_2 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
+                        square_2 = (ratio_value_2 * ratio_value_2)
+                        strips[0, place] = square_2
+                    scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, _block_sum(strips[0], length))
+                scaled_sum_embedding_now = _completed(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost)
                 scaled_sum_embedding[j, i] = scaled_sum_embedding_now
+                sum_e_now_sum = 0.0
+                sum_e_now_lost = 0.0
                 factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
-                for f_1 in range(d):
-                    factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
-                    sum_e_now_row[f_1] = factor_3
-                sum_e_now = _block_sum(sum_e_now_row, d)
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_1 = strip + place
+                        factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                        strips[0, place] = factor_3
+                    sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
+                sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
                 sum_e[j, i] = sum_e_now
                 term_2 = b_2 + w_2 * sum_e_now
                 decay = (_raised_decay(term_2) * 5.421010862427522e-20)
@@ -761,18 +822,24 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     sum_e_slope[i, d_24] = factor_13 * (factor_10 * term_5 + factor_11 * ratio_value_4 + factor_12 * term_5)
                     sum_e_slope_3_now = factor_18 * (factor_14 * ratio_value_4 + factor_11 * e_2 + factor_15 * e_2 + factor_16 * ratio_value_4 + factor_17 * e_2)
                     sum_e_slope_3[j, i, d_24] = sum_e_slope_3_now
+            peak_c_now = -np.inf
             for f_13 in range(d):
                 c_now = sum_embedding_2[j, f_13] / u
                 c[f_13] = c_now
                 magnitude_value_3 = abs(c_now)
-                peak_c_now_row[f_13] = magnitude_value_3
-            peak_c_now = _largest(peak_c_now_row, d)
+                peak_c_now = _larger(peak_c_now, magnitude_value_3)
             peak_c[j] = peak_c_now
-            for f_209 in range(d):
-                ratio_value_6 = _ratio(c[f_209], peak_c_now)
-                square_5 = (ratio_value_6 * ratio_value_6)
-                scaled_c_now_row[f_209] = square_5
-            scaled_c_now = _block_sum(scaled_c_now_row, d)
+            scaled_c_now_sum = 0.0
+            scaled_c_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_209 = strip + place
+                    ratio_value_6 = _ratio(c[f_209], peak_c_now)
+                    square_5 = (ratio_value_6 * ratio_value_6)
+                    strips[0, place] = square_5
+                scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, _block_sum(strips[0], length))
+            scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
             scaled_c[j] = scaled_c_now
             factor_19 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
             ratio_value_7 = _ratio(1.0, factor_19)
@@ -856,6 +923,16 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_34 = (decay_3 * decay_3) / (term_8 * term_8)
                 term_10 = sigmoid_plus_3 * ((((factor_34) if largest_now >= 0 else ((1.0 / ((term_8 * term_8)))) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / ((term_9 * term_9)))) if arglargest_now < 0.0 else np.nan) - (((((1.0 / ((term_8 * term_8)))) if largest_now >= 0 else factor_34 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_35 if arglargest_now < 0.0 else np.nan) * sigmoid_minus_3
                 largest_slope_5[j, i] = seed_3 * term_10 * ((sum_e_3) if j == arglargest_now else sum_c_unit_3)
+                sum_norm_embedding_now_sum = 0.0
+                sum_norm_embedding_now_lost = 0.0
+                sum_norm_embedding_sensitivity_now_sum = 0.0
+                sum_norm_embedding_sensitivity_now_lost = 0.0
+                sum_norm_embedding_sensitivity_2_now_sum = 0.0
+                sum_norm_embedding_sensitivity_2_now_lost = 0.0
+                sum_norm_embedding_sensitivity_3_now_sum = 0.0
+                sum_norm_embedding_sensitivity_3_now_lost = 0.0
+                sum_norm_c_sensitivity_own_now_sum = 0.0
+                sum_norm_c_sensitivity_own_now_lost = 0.0
                 case_4 = ((0.0) if j == arglargest_now else 1.0)
                 factor_36 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
                 factor_37 = w_2 * seed_3 * sigmoid_plus_3 * sigmoid_minus_3
@@ -867,33 +944,41 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_46 = math.sqrt(scaled_embedding[j, i]) * _positive_part(peak_embedding_2)
                 ratio_value_13 = _ratio(1.0, factor_46)
                 factor_47 = w_2 * seed_3 * term_10 * ratio_value_13
-                for f_113 in range(d):
-                    e_4 = np.float64(e[j, i, f_113])
-                    ratio_value_11 = _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_36)
-                    ratio_value_12 = _ratio(sum_embedding[j, i, f_113] / term, factor_31)
-                    term_11 = case_4 * ratio_value_11 + case_3 * ratio_value_12
-                    factor_38 = factor_37 * e_4 * term_11
-                    sum_norm_embedding_now_row[f_113] = factor_38
-                    largest_slope_now = factor_39 * e_4
-                    largest_slope[j, i, f_113] = largest_slope_now
-                    sum_e_slope_2[i, f_113] = factor_41 * ratio_value_12
-                    largest_slope_2[i, f_113] = factor_42 * (e_4 - sum_e_3 * ratio_value_12)
-                    e_slope_3_now = factor_37 * term_11
-                    e_slope_3[j, i, f_113] = e_slope_3_now
-                    largest_slope_3 = factor_43 * e_4 * term_11  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
-                    factor_44 = e_4 * ratio_value_11
-                    sum_norm_embedding_sensitivity_now_row[f_113] = factor_44
-                    factor_45 = e_4 * e_slope_3_now
-                    sum_norm_embedding_sensitivity_2_now_row[f_113] = factor_45
-                    sum_norm_embedding_sensitivity_3_now_row[f_113] = largest_slope_3
-                    largest_slope_4[j, i, f_113] = ((factor_47 * term_11) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
-                    factor_48 = np.float64(c_unit[j, f_113]) * largest_slope_now
-                    sum_norm_c_sensitivity_own_now_row[f_113] = factor_48
-                sum_norm_embedding_now = _block_sum(sum_norm_embedding_now_row, d)
-                sum_norm_embedding_sensitivity_now = _block_sum(sum_norm_embedding_sensitivity_now_row, d)
-                sum_norm_embedding_sensitivity_2_now = _block_sum(sum_norm_embedding_sensitivity_2_now_row, d)
-                sum_norm_embedding_sensitivity_3_now = _block_sum(sum_norm_embedding_sensitivity_3_now_row, d)
-                sum_norm_c_sensitivity_own_now = _block_sum(sum_norm_c_sensitivity_own_now_row, d)
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_113 = strip + place
+                        e_4 = np.float64(e[j, i, f_113])
+                        ratio_value_11 = _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_36)
+                        ratio_value_12 = _ratio(sum_embedding[j, i, f_113] / term, factor_31)
+                        term_11 = case_4 * ratio_value_11 + case_3 * ratio_value_12
+                        factor_38 = factor_37 * e_4 * term_11
+                        strips[0, place] = factor_38
+                        largest_slope_now = factor_39 * e_4
+                        largest_slope[j, i, f_113] = largest_slope_now
+                        sum_e_slope_2[i, f_113] = factor_41 * ratio_value_12
+                        largest_slope_2[i, f_113] = factor_42 * (e_4 - sum_e_3 * ratio_value_12)
+                        e_slope_3_now = factor_37 * term_11
+                        e_slope_3[j, i, f_113] = e_slope_3_now
+                        largest_slope_3 = factor_43 * e_4 * term_11  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
+                        factor_44 = e_4 * ratio_value_11
+                        strips[1, place] = factor_44
+                        factor_45 = e_4 * e_slope_3_now
+                        strips[2, place] = factor_45
+                        strips[3, place] = largest_slope_3
+                        largest_slope_4[j, i, f_113] = ((factor_47 * term_11) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
+                        factor_48 = np.float64(c_unit[j, f_113]) * largest_slope_now
+                        strips[4, place] = factor_48
+                    sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
+                    sum_norm_embedding_sensitivity_now_sum, sum_norm_embedding_sensitivity_now_lost = _plus(sum_norm_embedding_sensitivity_now_sum, sum_norm_embedding_sensitivity_now_lost, _block_sum(strips[1], length))
+                    sum_norm_embedding_sensitivity_2_now_sum, sum_norm_embedding_sensitivity_2_now_lost = _plus(sum_norm_embedding_sensitivity_2_now_sum, sum_norm_embedding_sensitivity_2_now_lost, _block_sum(strips[2], length))
+                    sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost = _plus(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost, _block_sum(strips[3], length))
+                    sum_norm_c_sensitivity_own_now_sum, sum_norm_c_sensitivity_own_now_lost = _plus(sum_norm_c_sensitivity_own_now_sum, sum_norm_c_sensitivity_own_now_lost, _block_sum(strips[4], length))
+                sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
+                sum_norm_embedding_sensitivity_now = _completed(sum_norm_embedding_sensitivity_now_sum, sum_norm_embedding_sensitivity_now_lost)
+                sum_norm_embedding_sensitivity_2_now = _completed(sum_norm_embedding_sensitivity_2_now_sum, sum_norm_embedding_sensitivity_2_now_lost)
+                sum_norm_embedding_sensitivity_3_now = _completed(sum_norm_embedding_sensitivity_3_now_sum, sum_norm_embedding_sensitivity_3_now_lost)
+                sum_norm_c_sensitivity_own_now = _completed(sum_norm_c_sensitivity_own_now_sum, sum_norm_c_sensitivity_own_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
                 sum_norm_embedding_sensitivity[j, i] = sum_norm_embedding_sensitivity_now
                 sum_norm_embedding_sensitivity_2[j, i] = sum_norm_embedding_sensitivity_2_now
@@ -1004,10 +1089,16 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     for start in range(0, s, block):
         stop = min(start + block, s)
         for k_10 in range(start, stop):
-            for f_63 in range(d):
-                factor_66 = np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
-                sum_norm_c_now_row[f_63] = factor_66
-            sum_norm_c_now = _block_sum(sum_norm_c_now_row, d)
+            sum_norm_c_now_sum = 0.0
+            sum_norm_c_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_63 = strip + place
+                    factor_66 = np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
+                    strips[0, place] = factor_66
+                sum_norm_c_now_sum, sum_norm_c_now_lost = _plus(sum_norm_c_now_sum, sum_norm_c_now_lost, _block_sum(strips[0], length))
+            sum_norm_c_now = _completed(sum_norm_c_now_sum, sum_norm_c_now_lost)
             sum_norm_c[k_10] = sum_norm_c_now
             ratio_value_16 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
             factor_68 = factor_67 * ratio_value_16
@@ -1138,20 +1229,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     d = embedding.shape[2]
     weighted = sample_weights.size > 0
     block = max(1, min(max(1, 256 // max(1, u)), s))
-    scaled_embedding_now_row = np.empty((d,))
-    norm_embedding_tangent_now_row = np.empty((d,))
-    peak_sum_embedding_now_row = np.empty((d,))
-    scaled_sum_embedding_now_row = np.empty((d,))
-    sum_e_now_row = np.empty((d,))
-    norm_sum_embedding_tangent_now_row = np.empty((d,))
-    sum_e_tangent_now_row = np.empty((d,))
-    peak_c_now_row = np.empty((d,))
-    scaled_c_now_row = np.empty((d,))
-    norm_c_tangent_now_row = np.empty((d,))
-    sum_norm_embedding_now_row = np.empty((d,))
-    sum_norm_embedding_tangent_now_row = np.empty((d,))
-    sum_norm_c_row = np.empty((d,))
-    sum_norm_c_tangent_row = np.empty((d,))
+    strips = np.empty((2, 512,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
     scaled_embedding = np.empty((s, u,))
@@ -1217,28 +1295,39 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             for f_5 in range(d):
                 x = np.float64(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                if magnitude_value > peak_embedding_now or magnitude_value != magnitude_value:
-                    peak_embedding_now = magnitude_value
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[j, f_5] += x
                 v_x = np.float64(direction_embedding[j, i, f_5])
                 sum_embedding_2_tangent[j, f_5] += v_x
             peak_embedding[j, i] = peak_embedding_now
-            for f_207 in range(d):
-                x_2 = np.float64(embedding[j, i, f_207])
-                ratio_value = _ratio(x_2, peak_embedding_now)
-                square = (ratio_value * ratio_value)
-                scaled_embedding_now_row[f_207] = square
-            scaled_embedding_now = _block_sum(scaled_embedding_now_row, d)
+            scaled_embedding_now_sum = 0.0
+            scaled_embedding_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_207 = strip + place
+                    x_2 = np.float64(embedding[j, i, f_207])
+                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    square = (ratio_value * ratio_value)
+                    strips[0, place] = square
+                scaled_embedding_now_sum, scaled_embedding_now_lost = _plus(scaled_embedding_now_sum, scaled_embedding_now_lost, _block_sum(strips[0], length))
+            scaled_embedding_now = _completed(scaled_embedding_now_sum, scaled_embedding_now_lost)
             scaled_embedding[j, i] = scaled_embedding_now
+            norm_embedding_tangent_now_sum = 0.0
+            norm_embedding_tangent_now_lost = 0.0
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
-            for f_4 in range(d):
-                x_3 = np.float64(embedding[j, i, f_4])
-                e_now = _ratio(x_3, factor)
-                e[j, i, f_4] = e_now
-                v_x_2 = np.float64(direction_embedding[j, i, f_4])
-                factor_2 = v_x_2 * e_now
-                norm_embedding_tangent_now_row[f_4] = factor_2
-            norm_embedding_tangent_now = _block_sum(norm_embedding_tangent_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_4 = strip + place
+                    x_3 = np.float64(embedding[j, i, f_4])
+                    e_now = _ratio(x_3, factor)
+                    e[j, i, f_4] = e_now
+                    v_x_2 = np.float64(direction_embedding[j, i, f_4])
+                    factor_2 = v_x_2 * e_now
+                    strips[0, place] = factor_2
+                norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost = _plus(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost, _block_sum(strips[0], length))
+            norm_embedding_tangent_now = _completed(norm_embedding_tangent_now_sum, norm_embedding_tangent_now_lost)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
             sum_embedding[j, i, :] = 0.0
             sum_embedding_tangent[j, i, :] = 0.0
@@ -1250,40 +1339,61 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     v_x_3 = np.float64(direction_embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding_tangent[j, i, f_1] += v_x_3
+            peak_sum_embedding_now = -np.inf
             ratio_value_2 = _ratio(1.0, factor)
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
-                peak_sum_embedding_now_row[f_7] = magnitude_value_2
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 v_x_4 = np.float64(direction_embedding[j, i, f_7])
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * np.float64(e[j, i, f_7]))
-            peak_sum_embedding_now = _largest(peak_sum_embedding_now_row, d)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
-            for f_208 in range(d):
-                ratio_value_3 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
-                square_2 = (ratio_value_3 * ratio_value_3)
-                scaled_sum_embedding_now_row[f_208] = square_2
-            scaled_sum_embedding_now = _block_sum(scaled_sum_embedding_now_row, d)
+            scaled_sum_embedding_now_sum = 0.0
+            scaled_sum_embedding_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_208 = strip + place
+                    ratio_value_3 = _ratio(sum_embedding[j, i, f_208] / term, peak_sum_embedding_now)
+                    square_2 = (ratio_value_3 * ratio_value_3)
+                    strips[0, place] = square_2
+                scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost = _plus(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost, _block_sum(strips[0], length))
+            scaled_sum_embedding_now = _completed(scaled_sum_embedding_now_sum, scaled_sum_embedding_now_lost)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
+            sum_e_now_sum = 0.0
+            sum_e_now_lost = 0.0
+            norm_sum_embedding_tangent_now_sum = 0.0
+            norm_sum_embedding_tangent_now_lost = 0.0
             factor_3 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
-            for f_1 in range(d):
-                ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_3)
-                factor_4 = np.float64(e[j, i, f_1]) * ratio_value_4
-                sum_e_now_row[f_1] = factor_4
-                factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
-                norm_sum_embedding_tangent_now_row[f_1] = factor_5
-            sum_e_now = _block_sum(sum_e_now_row, d)
-            norm_sum_embedding_tangent_now = _block_sum(norm_sum_embedding_tangent_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_1 = strip + place
+                    ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_3)
+                    factor_4 = np.float64(e[j, i, f_1]) * ratio_value_4
+                    strips[0, place] = factor_4
+                    factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
+                    strips[1, place] = factor_5
+                sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
+                norm_sum_embedding_tangent_now_sum, norm_sum_embedding_tangent_now_lost = _plus(norm_sum_embedding_tangent_now_sum, norm_sum_embedding_tangent_now_lost, _block_sum(strips[1], length))
+            sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
+            norm_sum_embedding_tangent_now = _completed(norm_sum_embedding_tangent_now_sum, norm_sum_embedding_tangent_now_lost)
             sum_e[j, i] = sum_e_now
             norm_sum_embedding_tangent[j, i] = norm_sum_embedding_tangent_now
+            sum_e_tangent_now_sum = 0.0
+            sum_e_tangent_now_lost = 0.0
             ratio_value_6 = _ratio(1.0, factor_3)
             factor_6 = ratio_value_6 / term
             factor_7 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
-            for f_189 in range(d):
-                ratio_value_5 = _ratio(sum_embedding[j, i, f_189] / term, factor_3)
-                e_2 = np.float64(e[j, i, f_189])
-                term_2 = np.float64(e_tangent[j, i, f_189]) * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_189] + factor_7 * e_2 * ratio_value_5
-                sum_e_tangent_now_row[f_189] = term_2
-            sum_e_tangent_now = _block_sum(sum_e_tangent_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_189 = strip + place
+                    ratio_value_5 = _ratio(sum_embedding[j, i, f_189] / term, factor_3)
+                    e_2 = np.float64(e[j, i, f_189])
+                    term_2 = np.float64(e_tangent[j, i, f_189]) * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_189] + factor_7 * e_2 * ratio_value_5
+                    strips[0, place] = term_2
+                sum_e_tangent_now_sum, sum_e_tangent_now_lost = _plus(sum_e_tangent_now_sum, sum_e_tangent_now_lost, _block_sum(strips[0], length))
+            sum_e_tangent_now = _completed(sum_e_tangent_now_sum, sum_e_tangent_now_lost)
             sum_e_tangent[j, i] = sum_e_tangent_now
             term_3 = b_2 + w_2 * sum_e_now
             decay = (_raised_decay(term_3) * 5.421010862427522e-20)
@@ -1299,27 +1409,39 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_b_tangent, sum_b_tangent_lost = _plus(sum_b_tangent, sum_b_tangent_lost, factor_10)
             factor_11 = seed_now * (sum_e_tangent_now * (sigmoid_plus * sigmoid_minus + w_2 * sum_e_now * sigmoid_plus * case - w_2 * sum_e_now * case_2 * sigmoid_minus) + v_w * (sum_e_now * sum_e_now) * term_5 + v_b * sum_e_now * term_5)
             sum_w_tangent, sum_w_tangent_lost = _plus(sum_w_tangent, sum_w_tangent_lost, factor_11)
+        peak_c_now = -np.inf
         for f_13 in range(d):
             c_now = sum_embedding_2[j, f_13] / u
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now_row[f_13] = magnitude_value_3
-        peak_c_now = _largest(peak_c_now_row, d)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
-        for f_209 in range(d):
-            ratio_value_7 = _ratio(c[f_209], peak_c_now)
-            square_3 = (ratio_value_7 * ratio_value_7)
-            scaled_c_now_row[f_209] = square_3
-        scaled_c_now = _block_sum(scaled_c_now_row, d)
+        scaled_c_now_sum = 0.0
+        scaled_c_now_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_209 = strip + place
+                ratio_value_7 = _ratio(c[f_209], peak_c_now)
+                square_3 = (ratio_value_7 * ratio_value_7)
+                strips[0, place] = square_3
+            scaled_c_now_sum, scaled_c_now_lost = _plus(scaled_c_now_sum, scaled_c_now_lost, _block_sum(strips[0], length))
+        scaled_c_now = _completed(scaled_c_now_sum, scaled_c_now_lost)
         scaled_c[j] = scaled_c_now
+        norm_c_tangent_now_sum = 0.0
+        norm_c_tangent_now_lost = 0.0
         factor_12 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
-        for f_11 in range(d):
-            c_unit_now = _ratio(c[f_11], factor_12)
-            c_unit[j, f_11] = c_unit_now
-            sum_embedding_2_tangent_2 = sum_embedding_2_tangent[j, f_11]
-            factor_13 = c_unit_now * sum_embedding_2_tangent_2
-            norm_c_tangent_now_row[f_11] = factor_13
-        norm_c_tangent_now = _block_sum(norm_c_tangent_now_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_11 = strip + place
+                c_unit_now = _ratio(c[f_11], factor_12)
+                c_unit[j, f_11] = c_unit_now
+                sum_embedding_2_tangent_2 = sum_embedding_2_tangent[j, f_11]
+                factor_13 = c_unit_now * sum_embedding_2_tangent_2
+                strips[0, place] = factor_13
+            norm_c_tangent_now_sum, norm_c_tangent_now_lost = _plus(norm_c_tangent_now_sum, norm_c_tangent_now_lost, _block_sum(strips[0], length))
+        norm_c_tangent_now = _completed(norm_c_tangent_now_sum, norm_c_tangent_now_lost)
         norm_c_tangent[j] = norm_c_tangent_now
         factor_14 = _ratio(1.0, factor_12) / u
         for f_11 in range(d):
@@ -1388,6 +1510,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 arglargest[j, i] = arglargest_now
                 sum_c_unit_3 = np.float64(sum_c_unit[j, i, arglargest_now])
                 sum_c_unit_entry_1[j, i] = sum_c_unit_3
+                sum_norm_embedding_now_sum = 0.0
+                sum_norm_embedding_now_lost = 0.0
                 case_5 = ((0.0) if j == arglargest_now else 1.0)
                 factor_31 = math.sqrt(scaled_c[arglargest_now]) * _positive_part(peak_c[arglargest_now])
                 case_6 = ((1.0) if j == arglargest_now else 0.0)
@@ -1400,10 +1524,14 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 sigmoid_plus_3 = (((((1.0 / term_10)) if largest_now >= 0 else factor_33 if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else factor_34 if arglargest_now < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sigmoid_minus_3 = ((((factor_33) if largest_now >= 0 else ((1.0 / term_10)) if largest_now < 0.0 else np.nan)) if arglargest_now >= 0 else ((1.0 / term_11)) if arglargest_now < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 factor_35 = w_2 * seed_2 * sigmoid_plus_3 * sigmoid_minus_3
-                for f_113 in range(d):
-                    factor_36 = factor_35 * np.float64(e[j, i, f_113]) * (case_5 * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_31) + case_6 * _ratio(sum_embedding[j, i, f_113] / term, factor_32))
-                    sum_norm_embedding_now_row[f_113] = factor_36
-                sum_norm_embedding_now = _block_sum(sum_norm_embedding_now_row, d)
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_113 = strip + place
+                        factor_36 = factor_35 * np.float64(e[j, i, f_113]) * (case_5 * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_31) + case_6 * _ratio(sum_embedding[j, i, f_113] / term, factor_32))
+                        strips[0, place] = factor_36
+                    sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
+                sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
                 sum_norm_embedding[j, i] = sum_norm_embedding_now
         _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), False)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), False)
@@ -1415,6 +1543,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 arglargest_2 = arglargest[j, i]
                 sum_c_unit_tangent_2 = sum_c_unit_tangent[j, i, arglargest_2]
                 sum_c_unit_tangent_entry_2[j, i] = sum_c_unit_tangent_2
+                sum_norm_embedding_tangent_now_sum = 0.0
+                sum_norm_embedding_tangent_now_lost = 0.0
                 seed_3 = seed[j, i]
                 case_7 = ((0.0) if j == arglargest_2 else 1.0)
                 factor_37 = math.sqrt(scaled_c[arglargest_2]) * _positive_part(peak_c[arglargest_2])
@@ -1439,14 +1569,18 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_48 = factor_47 * case_7 * sigmoid_plus_4 * sigmoid_minus_4 * _ratio(1.0, factor_37)
                 norm_sum_embedding_tangent_2 = norm_sum_embedding_tangent[j, i]
                 factor_49 = factor_29 * norm_sum_embedding_tangent_2 * case_8 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_12
-                for f_206 in range(d):
-                    e_4 = np.float64(e[j, i, f_206])
-                    ratio_value_10 = _ratio(sum_embedding_2[arglargest_2, f_206] / u, factor_37)
-                    ratio_value_11 = _ratio(sum_embedding[j, i, f_206] / term, factor_38)
-                    term_12 = case_7 * ratio_value_10 + case_8 * ratio_value_11
-                    factor_50 = seed_3 * (factor_42 * e_4 * term_12 + factor_43 * e_4 * term_12 + factor_44 * np.float64(e_tangent[j, i, f_206]) * term_12 + factor_46 * e_4 * sum_embedding_tangent[j, i, f_206] + factor_48 * e_4 * (sum_embedding_2_tangent[arglargest_2, f_206] - norm_c_tangent[arglargest_2] * ratio_value_10) + factor_49 * e_4 * ratio_value_11)
-                    sum_norm_embedding_tangent_now_row[f_206] = factor_50
-                sum_norm_embedding_tangent_now = _block_sum(sum_norm_embedding_tangent_now_row, d)
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_206 = strip + place
+                        e_4 = np.float64(e[j, i, f_206])
+                        ratio_value_10 = _ratio(sum_embedding_2[arglargest_2, f_206] / u, factor_37)
+                        ratio_value_11 = _ratio(sum_embedding[j, i, f_206] / term, factor_38)
+                        term_12 = case_7 * ratio_value_10 + case_8 * ratio_value_11
+                        factor_50 = seed_3 * (factor_42 * e_4 * term_12 + factor_43 * e_4 * term_12 + factor_44 * np.float64(e_tangent[j, i, f_206]) * term_12 + factor_46 * e_4 * sum_embedding_tangent[j, i, f_206] + factor_48 * e_4 * (sum_embedding_2_tangent[arglargest_2, f_206] - norm_c_tangent[arglargest_2] * ratio_value_10) + factor_49 * e_4 * ratio_value_11)
+                        strips[0, place] = factor_50
+                    sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost = _plus(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost, _block_sum(strips[0], length))
+                sum_norm_embedding_tangent_now = _completed(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost)
                 sum_norm_embedding_tangent[j, i] = sum_norm_embedding_tangent_now
             for i in range(u):
                 sum_embedding_4_tangent[j, i, :] = 0.0
@@ -1524,19 +1658,28 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     factor_76 = -w_2 / (u * u)
     factor_116 = v_b * w_2
     for k_10 in range(s):
+        sum_norm_c_sum = 0.0
+        sum_norm_c_lost = 0.0
+        sum_norm_c_tangent_sum = 0.0
+        sum_norm_c_tangent_lost = 0.0
         ratio_value_15 = _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_71 = factor_47 * ratio_value_15
-        for f_63 in range(d):
-            c_unit_3 = np.float64(c_unit[k_10, f_63])
-            sum_c_unit_2_2 = sum_c_unit_2[k_10, f_63]
-            factor_70 = c_unit_3 * sum_c_unit_2_2
-            sum_norm_c_row[f_63] = factor_70
-            sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_63]
-            term_18 = c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_63]) * sum_c_unit_2_2
-            sum_norm_c_tangent_row[f_63] = term_18
-            product_embedding_part_2[f_63] = factor_71 * sum_c_unit_2_tangent_2
-        sum_norm_c = _block_sum(sum_norm_c_row, d)
-        sum_norm_c_tangent = _block_sum(sum_norm_c_tangent_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_63 = strip + place
+                c_unit_3 = np.float64(c_unit[k_10, f_63])
+                sum_c_unit_2_2 = sum_c_unit_2[k_10, f_63]
+                factor_70 = c_unit_3 * sum_c_unit_2_2
+                strips[0, place] = factor_70
+                sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_63]
+                term_18 = c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_63]) * sum_c_unit_2_2
+                strips[1, place] = term_18
+                product_embedding_part_2[f_63] = factor_71 * sum_c_unit_2_tangent_2
+            sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, _block_sum(strips[0], length))
+            sum_norm_c_tangent_sum, sum_norm_c_tangent_lost = _plus(sum_norm_c_tangent_sum, sum_norm_c_tangent_lost, _block_sum(strips[1], length))
+        sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)
+        sum_norm_c_tangent = _completed(sum_norm_c_tangent_sum, sum_norm_c_tangent_lost)
         factor_72 = ratio_value_15 / u
         factor_74 = factor_73 * sum_norm_c * ratio_value_15
         factor_75 = factor_73 * sum_norm_c_tangent * ratio_value_15

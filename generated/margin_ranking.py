@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
@@ -54,7 +54,8 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {},
  'suffix': '',
- 'variants': ()}
+ 'variants': (),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -65,6 +66,75 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
+def _choose(typing_context, condition, a, b):
+    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(condition, a, a), build
+
+
+_CONSTANTS = np.array((
+    (7.265460179153071e-44, -4.364097149354446e-61, 2.5503250121018375e-77),
+    (2.6882202662866363e-42, 5.355061165943334e-59, -1.1290601987449868e-75),
+    (9.67759295863189e-41, 3.202295548645562e-57, 6.547507205018101e-74),
+    (3.387157535521162e-39, 5.09056148151085e-56, 3.989567349036344e-72),
+    (1.151633562077195e-37, -6.09957445788454e-54, -5.3447496196594105e-70),
+    (3.8003907548547434e-36, 1.7457158024652518e-52, 2.0674839306508725e-69),
+    (1.216125041553518e-34, 5.586290567888806e-51, 6.615948578082792e-68),
+    (3.7699876288159054e-33, 2.5870347832750324e-49, 3.23789002742564e-66),
+    (1.1309962886447716e-31, 1.0498015412959506e-47, -4.346150929397795e-64),
+    (3.279889237069838e-30, 1.5117542744029879e-46, 8.058517719519716e-63),
+    (9.183689863795546e-29, 1.4303150396787322e-45, -8.551226774650505e-62),
+    (2.4795962632247976e-27, -1.2953730964765229e-43, 6.403390159849962e-60),
+    (6.446950284384474e-26, -1.9330404233703465e-42, -1.5213023807039144e-58),
+    (1.6117375710961184e-24, -3.6846573564509766e-41, 1.613256546090552e-57),
+    (3.868170170630684e-23, -8.843177655482344e-40, 3.8718157106173247e-56),
+    (8.896791392450574e-22, -7.911402614872376e-38, -3.1877976790570933e-54),
+    (1.9572941063391263e-20, -1.3643503830087908e-36, 1.3392348251125064e-53),
+    (4.110317623312165e-19, 1.4412973378659527e-36, -5.285627548789812e-53),
+    (8.22063524662433e-18, 2.2141894119604265e-34, -1.508914023774199e-50),
+    (1.5619206968586225e-16, 1.1910679660273754e-32, -4.577506059629983e-49),
+    (2.8114572543455206e-15, 1.6508842730861433e-31, -2.877771793074479e-50),
+    (4.779477332387385e-14, 4.399205485834081e-31, -4.892212048226615e-49),
+    (7.647163731819816e-13, 7.03872877733453e-30, -7.827539277162583e-48),
+    (1.1470745597729725e-11, 2.0655512752830745e-28, 6.889079232466646e-45),
+    (1.6059043836821613e-10, 1.2585294588752098e-26, -5.31334602762985e-43),
+    (2.08767569878681e-09, -1.20734505911326e-25, 1.702227928892871e-42),
+    (2.505210838544172e-08, -1.448814070935912e-24, 2.0426735146714455e-41),
+    (2.755731922398589e-07, 2.3767714622250297e-23, -3.263188903340883e-40),
+    (2.7557319223985893e-06, -1.858393274046472e-22, 8.491754604881993e-39),
+    (2.48015873015873e-05, 2.1511947866775882e-23, 1.865864048924266e-41),
+    (0.0001984126984126984, 1.7209558293420705e-22, 1.4926912391394127e-40),
+    (0.001388888888888889, -5.300543954373577e-20, -1.7386867553495878e-36),
+    (0.008333333333333333, 1.1564823173178714e-19, 1.6049416203226965e-36),
+    (0.041666666666666664, 2.3129646346357427e-18, 1.2839532962581572e-34),
+    (0.16666666666666666, 9.25185853854297e-18, 5.135813185032629e-34),
+    (0.5, 0.0, 0.0),
+    (1.0, 0.0, 0.0),
+    (0.0, 0.0, 0.0),
+    (1.0, 0.0, 0.0),
+    (-1.0, 0.0, 0.0),
+    (2.0, 0.0, 0.0),
+    (0.5, 0.0, 0.0),
+    (0.00048828125, 0.0, 0.0),
+    (-800.0, 0.0, 0.0),
+))
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -104,6 +174,51 @@ def _dd_multiply(x, y):
     return _dd_sum(p, e + (x[0] * y[1] + x[1] * y[0]))
 
 
+@njit(nogil=True, error_model="numpy")
+def _closely(tape, leaves) -> float:
+    """Return what the last row of a tape computes from its leaves, in triple-double.
+
+    Numbers are rows of a table: constants, the leaves, and what the tape adds. A row of the tape is what to do, where
+    the result goes, up to three numbers a, b and c, by how much c moves on, and how many times.
+    """
+    first, own = len(_CONSTANTS), len(leaves)
+    t = np.empty((first + own + len(tape), 3))
+    for row in range(len(t)):
+        for word in range(3):
+            t[row, word] = _CONSTANTS[row, word] if row < first else 0.0
+    for row in range(own):
+        t[first + row, 0] = leaves[row]
+    result = 0
+    for row in range(len(tape)):
+        result, a, b, c = tape[row, 1], tape[row, 2], tape[row, 3], tape[row, 4]
+        if tape[row, 0] == 0:  # a b + c
+            for _ in range(tape[row, 6]):
+                p, e = _dd_product(t[a, 0], t[b, 0])
+                q, f = _dd_product(t[a, 0], t[b, 1])
+                r, g = _dd_product(t[a, 1], t[b, 0])
+                low = t[a, 0] * t[b, 2] + t[a, 2] * t[b, 0] + t[a, 1] * t[b, 1] + f + g + t[c, 2]
+                q, f = _dd_sum(q, r)
+                e, g = _dd_sum(e, t[c, 1])
+                q, r = _dd_sum(q, e)
+                p, e = _dd_sum(p, t[c, 0])
+                q, h = _dd_sum(q, e)
+                q, low = _dd_sum(q, low + (f + g + r + h))
+                p, q = _dd_sum(p, q)
+                q, low = _dd_sum(q, low)
+                t[result, 0], t[result, 1], t[result, 2] = p, q, low
+                c += tape[row, 5]
+        elif tape[row, 0] == 1:  # a where b is negative, else c
+            chosen = a if t[b, 0] < 0.0 else c
+            t[result, 0], t[result, 1], t[result, 2] = t[chosen, 0], t[chosen, 1], t[chosen, 2]
+        elif tape[row, 0] == 2:  # the rest start from a float, which further rows make exact
+            t[result, 0] = 1.0 / t[a, 0]
+        elif tape[row, 0] == 3:
+            t[result, 0] = math.log(t[a, 0])
+        else:
+            t[result, 0] = math.log1p(t[a, 0])
+    return float(t[result, 0])
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -120,16 +235,23 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
@@ -151,9 +273,18 @@ def _cancels(value: float, size: float, near: float) -> bool:
     return (abs(value) < near * size) & (size <= 1e290)
 
 
+_TAPE_F57E13 = np.array((
+    (0, 48, 39, 45, 37, 0, 1),
+    (0, 49, 48, 38, 46, 0, 1),
+    (0, 50, 39, 49, 37, 0, 1),
+    (0, 51, 50, 47, 37, 0, 1),
+    (0, 52, 44, 38, 51, 0, 1),
+))
+
+
 @njit(nogil=True, error_model="numpy")
 def _careful_f57e13(value, size, near, margin, second, first, target):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
     t1 = _dd_multiply((-1.0, 0.0), (second, 0.0))
@@ -161,7 +292,14 @@ def _careful_f57e13(value, size, near, margin, second, first, target):
     t3 = _dd_multiply((-1.0, 0.0), t2)
     t4 = _dd_multiply(t3, (target, 0.0))
     t5 = _dd_add((margin, 0.0), t4)
-    return t5[0]
+    if not _cancels(t5[0], size, 9.094947017729282e-13):
+        return t5[0]
+    leaves = np.empty((4,))
+    leaves[0] = margin
+    leaves[1] = second
+    leaves[2] = first
+    leaves[3] = target
+    return _closely(_TAPE_F57E13, leaves)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -169,7 +307,7 @@ def value(first, second, target, margin, sample_weights, value_out):
     """The weighted total, and the value of each sample."""
     n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if first.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
     wanted = value_out.size > 0
     block = np.uint64(1024)
     total_block = np.empty((block,))
@@ -218,7 +356,7 @@ def gradient(first, second, target, margin, sample_weights, loss_scale, gradient
     """The gradient."""
     n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if first.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     doubt_block = np.empty((block,), np.int64)
     magnitude_value = abs(margin)
@@ -260,7 +398,7 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
     """Value and gradient in one pass."""
     n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if first.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
     wanted = value_out.size > 0
     block = np.uint64(1024)
     total_block = np.empty((block,))
@@ -317,7 +455,7 @@ def value_and_gradient(first, second, target, margin, sample_weights, loss_scale
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_diagonal(first, second, target, margin, sample_weights, loss_scale, hessian_first, hessian_second):
     """The exact diagonal of the Hessian."""
-    n = first.shape[0]
+    n = np.uint64(first.shape[0])
     for i in range(n):
         hessian_first[i] = 0.0
         hessian_second[i] = 0.0
@@ -328,7 +466,7 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(first.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if first.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if first.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     doubt_block = np.empty((block,), np.int64)
     magnitude_value = abs(margin)
@@ -370,7 +508,7 @@ def gradient_and_hessian(first, second, target, margin, sample_weights, loss_sca
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_product(first, second, target, margin, sample_weights, loss_scale, direction_first, direction_second, product_first, product_second):
     """The Hessian times a direction."""
-    n = first.shape[0]
+    n = np.uint64(first.shape[0])
     for i in range(n):
         product_first[i] = 0.0
         product_second[i] = 0.0
@@ -405,7 +543,7 @@ def parameter_gradient_and_hessian(first, second, target, margin, sample_weights
 @njit(nogil=True, cache=True, error_model="numpy")
 def full_hessian_product(first, second, target, margin, sample_weights, loss_scale, direction_first, direction_second, direction_parameters, product_first, product_second, parameter_product):
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
-    n = first.shape[0]
+    n = np.uint64(first.shape[0])
     for i in range(n):
         product_first[i] = 0.0
         product_second[i] = 0.0
@@ -416,14 +554,8 @@ def full_hessian_product(first, second, target, margin, sample_weights, loss_sca
 def outside(first, second, target):
     """How many elements have an input outside its domain, or NaN."""
     n = np.uint64(first.shape[0])
-    block = np.uint64(1024)
-    total_block = np.empty((block,))
     total = 0.0
-    for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            y = np.float64(target[i])
-            total_block[row] = ((0.0) if (y == 1.0 or y == -1.0) else 1.0)
-        total += _block_sum(total_block, stop - start)
+    for i in range(n):
+        y = np.float64(target[i])
+        total = _add_in_lanes(total, _choose(((y == 1.0) | (y == -1.0)), 0.0, 1.0))
     return total

@@ -261,6 +261,17 @@ def _add_in_lanes(typing_context, a, b):
 
 
 @intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
 def _larger(typing_context, a, b):
     """Return the larger of two numbers, NaN where either is."""
 
@@ -391,23 +402,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -math.inf
+    most: float = row.dtype.type(-math.inf)
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -472,12 +490,8 @@ def value(anchor, positive, scale, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_anchor_row = np.empty((d,))
-    peak_positive_row = np.empty((d,))
-    scaled_anchor_row = np.empty((d,))
-    scaled_positive_row = np.empty((d,))
     max_sum_a_unit_row = np.empty((n,))
-    rest_sum_a_unit_row = np.empty((n,))
+    strips = np.empty((2, 512,))
     sample_weight = np.empty((n,))
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -485,26 +499,35 @@ def value(anchor, positive, scale, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
+        peak_anchor = -np.inf
+        peak_positive = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_row[f_4] = magnitude_value
+            peak_anchor = _larger(peak_anchor, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_row[f_4] = magnitude_value_2
-        peak_anchor = _largest(peak_anchor_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_97 in range(d):
-            a_2 = np.float64(anchor[i, f_97])
-            ratio_value = _ratio(a_2, peak_anchor)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_row[f_97] = square
-            p_2 = np.float64(positive[i, f_97])
-            ratio_value_2 = _ratio(p_2, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_97] = square_2
-        scaled_anchor = _block_sum(scaled_anchor_row, d)
-        scaled_positive = _block_sum(scaled_positive_row, d)
+            peak_positive = _larger(peak_positive, magnitude_value_2)
+        scaled_anchor_sum = 0.0
+        scaled_anchor_lost = 0.0
+        scaled_positive_sum = 0.0
+        scaled_positive_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                a_2 = np.float64(anchor[i, f_97])
+                ratio_value = _ratio(a_2, peak_anchor)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_97])
+                ratio_value_2 = _ratio(p_2, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, _block_sum(strips[0], length))
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+        scaled_anchor = _completed(scaled_anchor_sum, scaled_anchor_lost)
+        scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         for f_3 in range(d):
@@ -523,10 +546,16 @@ def value(anchor, positive, scale, sample_weights, value_out):
                 max_sum_a_unit_row[j_8] = factor_3
             max_sum_a_unit = _largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
-            for j_99 in range(n):
-                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                rest_sum_a_unit_row[j_99] = ((exp_sum_a_unit) if j_99 != argmax_sum_a_unit else 0.0)
-            rest_sum_a_unit = _block_sum(rest_sum_a_unit_row, n)
+            rest_sum_a_unit_sum = 0.0
+            rest_sum_a_unit_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    strips[0, place] = ((exp_sum_a_unit) if j_99 != argmax_sum_a_unit else 0.0)
+                rest_sum_a_unit_sum, rest_sum_a_unit_lost = _plus(rest_sum_a_unit_sum, rest_sum_a_unit_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit = _completed(rest_sum_a_unit_sum, rest_sum_a_unit_lost)
             loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + _log1p(rest_sum_a_unit)
             factor_4 = loss * sample_weight[i]
             total += factor_4
@@ -543,13 +572,8 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_anchor_now_row = np.empty((d,))
-    peak_positive_now_row = np.empty((d,))
-    scaled_anchor_now_row = np.empty((d,))
-    scaled_positive_now_row = np.empty((d,))
     max_sum_a_unit_row = np.empty((n,))
-    sum_norm_anchor_row = np.empty((d,))
-    sum_norm_positive_row = np.empty((d,))
+    strips = np.empty((2, 512,))
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
@@ -573,28 +597,37 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now_row[f_4] = magnitude_value
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now_row[f_4] = magnitude_value_2
-        peak_anchor_now = _largest(peak_anchor_now_row, d)
-        peak_positive_now = _largest(peak_positive_now_row, d)
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
-        for f_97 in range(d):
-            a_2 = np.float64(anchor[i, f_97])
-            ratio_value = _ratio(a_2, peak_anchor_now)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_now_row[f_97] = square
-            p_2 = np.float64(positive[i, f_97])
-            ratio_value_2 = _ratio(p_2, peak_positive_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now_row[f_97] = square_2
-        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
-        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
+        scaled_anchor_now_sum = 0.0
+        scaled_anchor_now_lost = 0.0
+        scaled_positive_now_sum = 0.0
+        scaled_positive_now_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                a_2 = np.float64(anchor[i, f_97])
+                ratio_value = _ratio(a_2, peak_anchor_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_97])
+                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
+            scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, _block_sum(strips[1], length))
+        scaled_anchor_now = _completed(scaled_anchor_now_sum, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now_sum, scaled_positive_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
@@ -619,16 +652,18 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             max_sum_a_unit = _largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
-            for j_99 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
-                exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
-            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit_now]
-            if argmax_sum_a_unit_now >= 0:
-                exp_sum_a_unit[argmax_sum_a_unit_now] = 0.0
-            rest_sum_a_unit_now = _block_sum(exp_sum_a_unit, n)
-            if argmax_sum_a_unit_now >= 0:
-                exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
+            rest_sum_a_unit_now_sum = 0.0
+            rest_sum_a_unit_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
+                    exp_sum_a_unit[j_99] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else 0.0)
+                    sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
+                rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -645,6 +680,8 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_anchor_sum = 0.0
+            sum_norm_anchor_lost = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
@@ -652,12 +689,16 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_6 = -case / term
             seed_3 = seed[i]
             factor_7 = scale * seed_3
-            for f_3 in range(d):
-                sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term
-                sum_a_unit_2[f_3] = sum_a_unit_2_now
-                factor_8 = factor_7 * np.float64(a_unit[i, f_3]) * (sum_a_unit_2_now + factor_6 * np.float64(p_unit[i, f_3]))
-                sum_norm_anchor_row[f_3] = factor_8
-            sum_norm_anchor = _block_sum(sum_norm_anchor_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_3 = strip + place
+                    sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term
+                    sum_a_unit_2[f_3] = sum_a_unit_2_now
+                    factor_8 = factor_7 * np.float64(a_unit[i, f_3]) * (sum_a_unit_2_now + factor_6 * np.float64(p_unit[i, f_3]))
+                    strips[0, place] = factor_8
+                sum_norm_anchor_sum, sum_norm_anchor_lost = _plus(sum_norm_anchor_sum, sum_norm_anchor_lost, _block_sum(strips[0], length))
+            sum_norm_anchor = _completed(sum_norm_anchor_sum, sum_norm_anchor_lost)
             peak_anchor_2 = peak_anchor[i]
             factor_9 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_3 = _ratio(1.0, factor_9)
@@ -665,14 +706,20 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 gradient_anchor[i, d_9] = (factor_7 * (sum_a_unit_2[d_9] + factor_6 * np.float64(p_unit[i, d_9])) - sum_norm_anchor * np.float64(a_unit[i, d_9])) * ratio_value_3
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_5 in range(n):
+        sum_norm_positive_sum = 0.0
+        sum_norm_positive_lost = 0.0
         seed_4 = seed[j_5]
         rest_sum_a_unit_3 = rest_sum_a_unit[j_5]
         case_2 = ((rest_sum_a_unit_3) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_own[j_5]))
         factor_10 = -seed_4 * case_2 / (1.0 + rest_sum_a_unit_3)
-        for f_39 in range(d):
-            factor_11 = scale * np.float64(p_unit[j_5, f_39]) * (np.float64(sum_p_unit[j_5, f_39]) + factor_10 * np.float64(a_unit[j_5, f_39]))
-            sum_norm_positive_row[f_39] = factor_11
-        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_39 = strip + place
+                factor_11 = scale * np.float64(p_unit[j_5, f_39]) * (np.float64(sum_p_unit[j_5, f_39]) + factor_10 * np.float64(a_unit[j_5, f_39]))
+                strips[0, place] = factor_11
+            sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[0], length))
+        sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         for d_10 in range(d):
             gradient_positive[j_5, d_10] = (scale * (np.float64(sum_p_unit[j_5, d_10]) + factor_10 * np.float64(a_unit[j_5, d_10])) - sum_norm_positive * np.float64(p_unit[j_5, d_10])) * ratio_value_4
@@ -686,16 +733,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
-    peak_anchor_now_row = np.empty((d,))
-    peak_positive_now_row = np.empty((d,))
-    scaled_anchor_now_row = np.empty((d,))
-    scaled_positive_now_row = np.empty((d,))
-    sum_norm_anchor_sensitivity_now_row = np.empty((d,))
     max_sum_a_unit_now_row = np.empty((n,))
-    sum_norm_anchor_now_row = np.empty((d,))
-    sum_norm_anchor_sensitivity_2_now_row = np.empty((d,))
-    sum_norm_positive_row = np.empty((d,))
-    sum_norm_positive_sensitivity_2_row = np.empty((d,))
+    strips = np.empty((2, 512,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -729,42 +768,57 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now_row[f_4] = magnitude_value
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now_row[f_4] = magnitude_value_2
-        peak_anchor_now = _largest(peak_anchor_now_row, d)
-        peak_positive_now = _largest(peak_positive_now_row, d)
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
-        for f_97 in range(d):
-            a_2 = np.float64(anchor[i, f_97])
-            ratio_value = _ratio(a_2, peak_anchor_now)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_now_row[f_97] = square
-            p_2 = np.float64(positive[i, f_97])
-            ratio_value_2 = _ratio(p_2, peak_positive_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now_row[f_97] = square_2
-        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
-        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
+        scaled_anchor_now_sum = 0.0
+        scaled_anchor_now_lost = 0.0
+        scaled_positive_now_sum = 0.0
+        scaled_positive_now_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                a_2 = np.float64(anchor[i, f_97])
+                ratio_value = _ratio(a_2, peak_anchor_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_97])
+                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
+            scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, _block_sum(strips[1], length))
+        scaled_anchor_now = _completed(scaled_anchor_now_sum, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now_sum, scaled_positive_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
+        sum_norm_anchor_sensitivity_now_sum = 0.0
+        sum_norm_anchor_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
-        for f_3 in range(d):
-            a_3 = np.float64(anchor[i, f_3])
-            a_unit_now = _ratio(a_3, factor)
-            a_unit[i, f_3] = a_unit_now
-            p_3 = np.float64(positive[i, f_3])
-            p_unit_now = _ratio(p_3, factor_2)
-            p_unit[i, f_3] = p_unit_now
-            factor_3 = a_unit_now * p_unit_now
-            sum_norm_anchor_sensitivity_now_row[f_3] = factor_3
-        sum_norm_anchor_sensitivity_now = _block_sum(sum_norm_anchor_sensitivity_now_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_3 = strip + place
+                a_3 = np.float64(anchor[i, f_3])
+                a_unit_now = _ratio(a_3, factor)
+                a_unit[i, f_3] = a_unit_now
+                p_3 = np.float64(positive[i, f_3])
+                p_unit_now = _ratio(p_3, factor_2)
+                p_unit[i, f_3] = p_unit_now
+                factor_3 = a_unit_now * p_unit_now
+                strips[0, place] = factor_3
+            sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost = _plus(sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost, _block_sum(strips[0], length))
+        sum_norm_anchor_sensitivity_now = _completed(sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_p_unit[:, :] = 0.0
     sum_norm_positive_sensitivity[:, :] = 0.0
@@ -784,16 +838,18 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
-            for j_99 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_99]), max_sum_a_unit_now)
-                exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-                sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
-            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit_now]
-            if argmax_sum_a_unit_now >= 0:
-                exp_sum_a_unit[argmax_sum_a_unit_now] = 0.0
-            rest_sum_a_unit_now = _block_sum(exp_sum_a_unit, n)
-            if argmax_sum_a_unit_now >= 0:
-                exp_sum_a_unit[argmax_sum_a_unit_now] = exp_sum_a_unit_kept
+            rest_sum_a_unit_now_sum = 0.0
+            rest_sum_a_unit_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_99]), max_sum_a_unit_now)
+                    exp_sum_a_unit[j_99] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else 0.0)
+                    sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
+                rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -845,6 +901,10 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_anchor_now_sum = 0.0
+            sum_norm_anchor_now_lost = 0.0
+            sum_norm_anchor_sensitivity_2_now_sum = 0.0
+            sum_norm_anchor_sensitivity_2_now_lost = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term_4 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
@@ -853,17 +913,22 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_15 = -case_2 / term_4
             seed_3 = seed[i]
             factor_16 = scale * seed_3
-            for f_3 in range(d):
-                sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term_4
-                sum_a_unit_2[i, f_3] = sum_a_unit_2_now
-                a_unit_4 = np.float64(a_unit[i, f_3])
-                p_unit_3 = np.float64(p_unit[i, f_3])
-                factor_17 = factor_16 * a_unit_4 * (sum_a_unit_2_now + factor_15 * p_unit_3)
-                sum_norm_anchor_now_row[f_3] = factor_17
-                factor_18 = a_unit_4 * sum_a_unit_2_now
-                sum_norm_anchor_sensitivity_2_now_row[f_3] = factor_18
-            sum_norm_anchor_now = _block_sum(sum_norm_anchor_now_row, d)
-            sum_norm_anchor_sensitivity_2_now = _block_sum(sum_norm_anchor_sensitivity_2_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_3 = strip + place
+                    sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term_4
+                    sum_a_unit_2[i, f_3] = sum_a_unit_2_now
+                    a_unit_4 = np.float64(a_unit[i, f_3])
+                    p_unit_3 = np.float64(p_unit[i, f_3])
+                    factor_17 = factor_16 * a_unit_4 * (sum_a_unit_2_now + factor_15 * p_unit_3)
+                    strips[0, place] = factor_17
+                    factor_18 = a_unit_4 * sum_a_unit_2_now
+                    strips[1, place] = factor_18
+                sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, _block_sum(strips[0], length))
+                sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost, _block_sum(strips[1], length))
+            sum_norm_anchor_now = _completed(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost)
+            sum_norm_anchor_sensitivity_2_now = _completed(sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost)
             sum_norm_anchor[i] = sum_norm_anchor_now
             sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
             peak_anchor_3 = peak_anchor[i]
@@ -882,6 +947,10 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     factor_27 = loss_scale * scale
     factor_35 = -loss_scale * scale
     for j_5 in range(n):
+        sum_norm_positive_sum = 0.0
+        sum_norm_positive_lost = 0.0
+        sum_norm_positive_sensitivity_2_sum = 0.0
+        sum_norm_positive_sensitivity_2_lost = 0.0
         seed_4 = seed[j_5]
         rest_sum_a_unit_3 = rest_sum_a_unit[j_5]
         term_6 = 1.0 + rest_sum_a_unit_3
@@ -917,26 +986,31 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_42 = -case_3 / term_6
         factor_43 = scale * seed_4
         factor_44 = -scale * exp_sum_a_unit_own_3 * seed_4 * ratio_value_9 / term_6
-        for f_39 in range(d):
-            p_unit_4 = np.float64(p_unit[j_5, f_39])
-            sum_p_unit_2 = np.float64(sum_p_unit[j_5, f_39])
-            a_unit_6 = np.float64(a_unit[j_5, f_39])
-            factor_23 = scale * p_unit_4 * (sum_p_unit_2 + factor_22 * a_unit_6)
-            sum_norm_positive_row[f_39] = factor_23
-            factor_24 = p_unit_4 * sum_p_unit_2
-            sum_norm_positive_sensitivity_2_row[f_39] = factor_24
-            a_4 = np.float64(anchor[argmax_sum_a_unit_3, f_39])
-            ratio_value_6 = _ratio(a_4, factor_25)
-            logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39]
-            sum_a_unit_2_2 = sum_a_unit_2[argmax_sum_a_unit_3, f_39]
-            p_6 = np.float64(positive[argmax_sum_a_unit_3, f_39])
-            ratio_value_8 = _ratio(p_6, factor_30)
-            term_7 = sum_a_unit_2_2 + factor_31 * ratio_value_8
-            logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
-            sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
-            hessian_anchor[j_5, f_39] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_29 - square_4 * (factor_32 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_38 * (a_unit_6 * a_unit_6) + factor_39 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_40 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * np.float64(sum_a_unit[j_5, j_5])) + factor_41 - a_unit_6 * square_5 * (factor_43 * (sum_a_unit_2_3 + factor_42 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_44 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
-        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
-        sum_norm_positive_sensitivity_2 = _block_sum(sum_norm_positive_sensitivity_2_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_39 = strip + place
+                p_unit_4 = np.float64(p_unit[j_5, f_39])
+                sum_p_unit_2 = np.float64(sum_p_unit[j_5, f_39])
+                a_unit_6 = np.float64(a_unit[j_5, f_39])
+                factor_23 = scale * p_unit_4 * (sum_p_unit_2 + factor_22 * a_unit_6)
+                strips[0, place] = factor_23
+                factor_24 = p_unit_4 * sum_p_unit_2
+                strips[1, place] = factor_24
+                a_4 = np.float64(anchor[argmax_sum_a_unit_3, f_39])
+                ratio_value_6 = _ratio(a_4, factor_25)
+                logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39]
+                sum_a_unit_2_2 = sum_a_unit_2[argmax_sum_a_unit_3, f_39]
+                p_6 = np.float64(positive[argmax_sum_a_unit_3, f_39])
+                ratio_value_8 = _ratio(p_6, factor_30)
+                term_7 = sum_a_unit_2_2 + factor_31 * ratio_value_8
+                logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
+                sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
+                hessian_anchor[j_5, f_39] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_29 - square_4 * (factor_32 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_38 * (a_unit_6 * a_unit_6) + factor_39 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_40 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * np.float64(sum_a_unit[j_5, j_5])) + factor_41 - a_unit_6 * square_5 * (factor_43 * (sum_a_unit_2_3 + factor_42 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_44 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
+            sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[0], length))
+            sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost, _block_sum(strips[1], length))
+        sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
+        sum_norm_positive_sensitivity_2 = _completed(sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost)
         ratio_value_10 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         factor_45 = scale * ratio_value_10
         factor_46 = exp_sum_a_unit_own_3 * square_3 / term_6
@@ -965,15 +1039,8 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
-    peak_anchor_row = np.empty((d,))
-    peak_positive_row = np.empty((d,))
-    scaled_anchor_row = np.empty((d,))
-    scaled_positive_row = np.empty((d,))
     max_sum_a_unit_row = np.empty((n,))
-    sum_scale_2_row = np.empty((n,))
-    logsumexp_sum_a_unit_centred_2_row = np.empty((n,))
-    sum_scale_2_sensitivity_row = np.empty((n,))
-    sum_scale_2_sensitivity_2_row = np.empty((n,))
+    strips = np.empty((3, 512,))
     seed = np.empty((n,))
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -983,26 +1050,35 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_anchor = -np.inf
+        peak_positive = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_row[f_4] = magnitude_value
+            peak_anchor = _larger(peak_anchor, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_row[f_4] = magnitude_value_2
-        peak_anchor = _largest(peak_anchor_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_97 in range(d):
-            a_2 = np.float64(anchor[i, f_97])
-            ratio_value = _ratio(a_2, peak_anchor)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_row[f_97] = square
-            p_2 = np.float64(positive[i, f_97])
-            ratio_value_2 = _ratio(p_2, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_97] = square_2
-        scaled_anchor = _block_sum(scaled_anchor_row, d)
-        scaled_positive = _block_sum(scaled_positive_row, d)
+            peak_positive = _larger(peak_positive, magnitude_value_2)
+        scaled_anchor_sum = 0.0
+        scaled_anchor_lost = 0.0
+        scaled_positive_sum = 0.0
+        scaled_positive_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                a_2 = np.float64(anchor[i, f_97])
+                ratio_value = _ratio(a_2, peak_anchor)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_97])
+                ratio_value_2 = _ratio(p_2, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, _block_sum(strips[0], length))
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+        scaled_anchor = _completed(scaled_anchor_sum, scaled_anchor_lost)
+        scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         for f_3 in range(d):
@@ -1028,38 +1104,49 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 max_sum_a_unit_row[j_8] = factor_3
             max_sum_a_unit = _largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
-            for j_99 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
-                exp_sum_a_unit[j_99] = exp_sum_a_unit_now
-            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit]
-            if argmax_sum_a_unit >= 0:
-                exp_sum_a_unit[argmax_sum_a_unit] = 0.0
-            rest_sum_a_unit = _block_sum(exp_sum_a_unit, n)
-            if argmax_sum_a_unit >= 0:
-                exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
+            rest_sum_a_unit_sum = 0.0
+            rest_sum_a_unit_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
+                    exp_sum_a_unit[j_99] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit else 0.0)
+                rest_sum_a_unit_sum, rest_sum_a_unit_lost = _plus(rest_sum_a_unit_sum, rest_sum_a_unit_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit = _completed(rest_sum_a_unit_sum, rest_sum_a_unit_lost)
             seed_2 = seed[i]
             factor_4 = seed_2 * np.float64(sum_a_unit[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_4)
+            logsumexp_sum_a_unit_centred_2_sum = 0.0
+            logsumexp_sum_a_unit_centred_2_lost = 0.0
             factor_5 = seed_2 / (1.0 + rest_sum_a_unit)
             term = 1.0 + rest_sum_a_unit
-            for j_20 in range(n):
-                exp_sum_a_unit_2 = exp_sum_a_unit[j_20]
-                sum_a_unit_2 = np.float64(sum_a_unit[row, j_20])
-                factor_6 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2
-                sum_scale_2_row[j_20] = factor_6
-                term_2 = sum_a_unit_2 - np.float64(sum_a_unit[row, argmax_sum_a_unit])
-                factor_7 = exp_sum_a_unit_2 * term_2 / term
-                logsumexp_sum_a_unit_centred_2_row[j_20] = ((factor_7) if j_20 != argmax_sum_a_unit else 0.0)
-                factor_8 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2 * term_2
-                sum_scale_2_sensitivity_row[j_20] = ((factor_8) if j_20 != argmax_sum_a_unit else 0.0)
-            sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(sum_scale_2_row, n))
-            logsumexp_sum_a_unit_centred_2 = _block_sum(logsumexp_sum_a_unit_centred_2_row, n)
-            sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(sum_scale_2_sensitivity_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_20 = strip + place
+                    exp_sum_a_unit_2 = exp_sum_a_unit[j_20]
+                    sum_a_unit_2 = np.float64(sum_a_unit[row, j_20])
+                    factor_6 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2
+                    strips[0, place] = factor_6
+                    term_2 = sum_a_unit_2 - np.float64(sum_a_unit[row, argmax_sum_a_unit])
+                    factor_7 = exp_sum_a_unit_2 * term_2 / term
+                    strips[1, place] = ((factor_7) if j_20 != argmax_sum_a_unit else 0.0)
+                    factor_8 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2 * term_2
+                    strips[2, place] = ((factor_8) if j_20 != argmax_sum_a_unit else 0.0)
+                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(strips[0], length))
+                logsumexp_sum_a_unit_centred_2_sum, logsumexp_sum_a_unit_centred_2_lost = _plus(logsumexp_sum_a_unit_centred_2_sum, logsumexp_sum_a_unit_centred_2_lost, _block_sum(strips[1], length))
+                sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(strips[2], length))
+            logsumexp_sum_a_unit_centred_2 = _completed(logsumexp_sum_a_unit_centred_2_sum, logsumexp_sum_a_unit_centred_2_lost)
             factor_9 = logsumexp_sum_a_unit_centred_2 * seed_2 / term
-            for j_85 in range(n):
-                factor_10 = factor_9 * exp_sum_a_unit[j_85] * np.float64(sum_a_unit[row, j_85])
-                sum_scale_2_sensitivity_2_row[j_85] = factor_10
-            sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(sum_scale_2_sensitivity_2_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_85 = strip + place
+                    factor_10 = factor_9 * exp_sum_a_unit[j_85] * np.float64(sum_a_unit[row, j_85])
+                    strips[0, place] = factor_10
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
@@ -1075,19 +1162,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
-    peak_anchor_now_row = np.empty((d,))
-    peak_positive_now_row = np.empty((d,))
-    scaled_anchor_now_row = np.empty((d,))
-    scaled_positive_now_row = np.empty((d,))
-    norm_anchor_tangent_now_row = np.empty((d,))
-    norm_positive_tangent_now_row = np.empty((d,))
     max_sum_a_unit_row = np.empty((n,))
-    rest_sum_a_unit_now_row = np.empty((n,))
-    sum_norm_anchor_now_row = np.empty((d,))
-    logsumexp_sum_a_unit_tangent_row = np.empty((n,))
-    sum_norm_anchor_tangent_row = np.empty((d,))
-    sum_norm_positive_row = np.empty((d,))
-    sum_norm_positive_tangent_row = np.empty((d,))
+    strips = np.empty((2, 512,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -1124,47 +1200,65 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now_row[f_4] = magnitude_value
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now_row[f_4] = magnitude_value_2
-        peak_anchor_now = _largest(peak_anchor_now_row, d)
-        peak_positive_now = _largest(peak_positive_now_row, d)
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
-        for f_97 in range(d):
-            a_2 = np.float64(anchor[i, f_97])
-            ratio_value = _ratio(a_2, peak_anchor_now)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_now_row[f_97] = square
-            p_2 = np.float64(positive[i, f_97])
-            ratio_value_2 = _ratio(p_2, peak_positive_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now_row[f_97] = square_2
-        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
-        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
+        scaled_anchor_now_sum = 0.0
+        scaled_anchor_now_lost = 0.0
+        scaled_positive_now_sum = 0.0
+        scaled_positive_now_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                a_2 = np.float64(anchor[i, f_97])
+                ratio_value = _ratio(a_2, peak_anchor_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_97])
+                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
+            scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, _block_sum(strips[1], length))
+        scaled_anchor_now = _completed(scaled_anchor_now_sum, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now_sum, scaled_positive_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
+        norm_anchor_tangent_now_sum = 0.0
+        norm_anchor_tangent_now_lost = 0.0
+        norm_positive_tangent_now_sum = 0.0
+        norm_positive_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
-        for f_3 in range(d):
-            a_3 = np.float64(anchor[i, f_3])
-            a_unit_now = _ratio(a_3, factor)
-            a_unit[i, f_3] = a_unit_now
-            p_3 = np.float64(positive[i, f_3])
-            p_unit_now = _ratio(p_3, factor_2)
-            p_unit[i, f_3] = p_unit_now
-            v_a = np.float64(direction_anchor[i, f_3])
-            factor_3 = a_unit_now * v_a
-            norm_anchor_tangent_now_row[f_3] = factor_3
-            v_p = np.float64(direction_positive[i, f_3])
-            factor_4 = v_p * p_unit_now
-            norm_positive_tangent_now_row[f_3] = factor_4
-        norm_anchor_tangent_now = _block_sum(norm_anchor_tangent_now_row, d)
-        norm_positive_tangent_now = _block_sum(norm_positive_tangent_now_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_3 = strip + place
+                a_3 = np.float64(anchor[i, f_3])
+                a_unit_now = _ratio(a_3, factor)
+                a_unit[i, f_3] = a_unit_now
+                p_3 = np.float64(positive[i, f_3])
+                p_unit_now = _ratio(p_3, factor_2)
+                p_unit[i, f_3] = p_unit_now
+                v_a = np.float64(direction_anchor[i, f_3])
+                factor_3 = a_unit_now * v_a
+                strips[0, place] = factor_3
+                v_p = np.float64(direction_positive[i, f_3])
+                factor_4 = v_p * p_unit_now
+                strips[1, place] = factor_4
+            norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost = _plus(norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost, _block_sum(strips[0], length))
+            norm_positive_tangent_now_sum, norm_positive_tangent_now_lost = _plus(norm_positive_tangent_now_sum, norm_positive_tangent_now_lost, _block_sum(strips[1], length))
+        norm_anchor_tangent_now = _completed(norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost)
+        norm_positive_tangent_now = _completed(norm_positive_tangent_now_sum, norm_positive_tangent_now_lost)
         norm_anchor_tangent[i] = norm_anchor_tangent_now
         norm_positive_tangent[i] = norm_positive_tangent_now
         ratio_value_3 = _ratio(1.0, factor)
@@ -1196,12 +1290,18 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             max_sum_a_unit = _largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
-            for j_99 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
-                exp_sum_a_unit[row, j_99] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_99] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else 0.0)
-                sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
-            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
+            rest_sum_a_unit_now_sum = 0.0
+            rest_sum_a_unit_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
+                    exp_sum_a_unit[row, j_99] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_99 != argmax_sum_a_unit_now else 0.0)
+                    sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
+                rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -1213,6 +1313,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_anchor_now_sum = 0.0
+            sum_norm_anchor_now_lost = 0.0
             rest_sum_a_unit_2 = rest_sum_a_unit[i]
             term = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
@@ -1220,15 +1322,19 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             factor_7 = -case / term
             seed_3 = seed[i]
             factor_8 = scale * seed_3
-            for f_3 in range(d):
-                sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term
-                sum_a_unit_2[row, f_3] = sum_a_unit_2_now
-                a_unit_4 = np.float64(a_unit[i, f_3])
-                p_unit_3 = np.float64(p_unit[i, f_3])
-                term_2 = sum_a_unit_2_now + factor_7 * p_unit_3
-                factor_9 = factor_8 * a_unit_4 * term_2
-                sum_norm_anchor_now_row[f_3] = factor_9
-            sum_norm_anchor_now = _block_sum(sum_norm_anchor_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_3 = strip + place
+                    sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term
+                    sum_a_unit_2[row, f_3] = sum_a_unit_2_now
+                    a_unit_4 = np.float64(a_unit[i, f_3])
+                    p_unit_3 = np.float64(p_unit[i, f_3])
+                    term_2 = sum_a_unit_2_now + factor_7 * p_unit_3
+                    factor_9 = factor_8 * a_unit_4 * term_2
+                    strips[0, place] = factor_9
+                sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, _block_sum(strips[0], length))
+            sum_norm_anchor_now = _completed(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost)
             sum_norm_anchor[row] = sum_norm_anchor_now
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
         _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
@@ -1237,14 +1343,20 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             row = i - start
             for j in range(n):
                 sum_a_unit_tangent[j] = np.float64(sum_a_unit_tangent_part1[row, j]) + np.float64(sum_a_unit_tangent_part2[row, j])
+            logsumexp_sum_a_unit_tangent_sum = 0.0
+            logsumexp_sum_a_unit_tangent_lost = 0.0
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_3
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + direction_parameters[0] * np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
-            for j_89 in range(n):
-                factor_10 = exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * np.float64(sum_a_unit[row, j_89]) - term_4) / term_3
-                logsumexp_sum_a_unit_tangent_row[j_89] = factor_10
-            logsumexp_sum_a_unit_tangent = _block_sum(logsumexp_sum_a_unit_tangent_row, n)
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_89 = strip + place
+                    factor_10 = exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * np.float64(sum_a_unit[row, j_89]) - term_4) / term_3
+                    strips[0, place] = factor_10
+                logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost = _plus(logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost, _block_sum(strips[0], length))
+            logsumexp_sum_a_unit_tangent = _completed(logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost)
             seed_4 = seed[i]
             factor_11 = seed_4 * sum_a_unit_tangent[i]
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_11)
@@ -1268,6 +1380,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_2_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_anchor_tangent_sum = 0.0
+            sum_norm_anchor_tangent_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_5 = 1.0 + rest_sum_a_unit_4
             seed_5 = seed[i]
@@ -1277,16 +1391,20 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             softmax_sum_a_unit_tangent_own_2 = softmax_sum_a_unit_tangent_own[i]
             factor_15 = scale * softmax_sum_a_unit_tangent_own_2
             factor_16 = -scale * case_2 / term_5
-            for f_3 in range(d):
-                sum_a_unit_2_tangent_part2 = np.float64(sum_a_unit_2_tangent_part2_product[row, f_3]) / term_5  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
-                sum_a_unit_2_tangent_now = sum_a_unit_2_tangent_part2 + np.float64(sum_a_unit_2_tangent_part1[row, f_3])
-                sum_a_unit_2_tangent[f_3] = sum_a_unit_2_tangent_now
-                p_unit_4 = np.float64(p_unit[i, f_3])
-                term_6 = sum_a_unit_2[row, f_3] + factor_14 * p_unit_4
-                a_unit_6 = np.float64(a_unit[i, f_3])
-                factor_17 = seed_5 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_6 + scale * sum_a_unit_2_tangent_now * a_unit_6 + direction_parameters[0] * a_unit_6 * term_6 + factor_15 * a_unit_6 * p_unit_4 + factor_16 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]))
-                sum_norm_anchor_tangent_row[f_3] = factor_17
-            sum_norm_anchor_tangent = _block_sum(sum_norm_anchor_tangent_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_3 = strip + place
+                    sum_a_unit_2_tangent_part2 = np.float64(sum_a_unit_2_tangent_part2_product[row, f_3]) / term_5  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_2_tangent_now = sum_a_unit_2_tangent_part2 + np.float64(sum_a_unit_2_tangent_part1[row, f_3])
+                    sum_a_unit_2_tangent[f_3] = sum_a_unit_2_tangent_now
+                    p_unit_4 = np.float64(p_unit[i, f_3])
+                    term_6 = sum_a_unit_2[row, f_3] + factor_14 * p_unit_4
+                    a_unit_6 = np.float64(a_unit[i, f_3])
+                    factor_17 = seed_5 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_6 + scale * sum_a_unit_2_tangent_now * a_unit_6 + direction_parameters[0] * a_unit_6 * term_6 + factor_15 * a_unit_6 * p_unit_4 + factor_16 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]))
+                    strips[0, place] = factor_17
+                sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost, _block_sum(strips[0], length))
+            sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost)
             peak_anchor_2 = peak_anchor[i]
             factor_18 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_5 = _ratio(1.0, factor_18)
@@ -1308,6 +1426,10 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     for j_5 in range(n):
+        sum_norm_positive_sum = 0.0
+        sum_norm_positive_lost = 0.0
+        sum_norm_positive_tangent_sum = 0.0
+        sum_norm_positive_tangent_lost = 0.0
         seed_6 = seed[j_5]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_5]
         case_3 = ((rest_sum_a_unit_5) if j_5 == argmax_sum_a_unit[j_5] else (1.0 + rest_sum_a_unit_5 - exp_sum_a_unit_own[j_5]))
@@ -1315,16 +1437,21 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         softmax_sum_a_unit_tangent_own_3 = softmax_sum_a_unit_tangent_own[j_5]
         factor_29 = scale * seed_6 * softmax_sum_a_unit_tangent_own_3
         factor_30 = -scale * seed_6 * case_3 / (1.0 + rest_sum_a_unit_5)
-        for f_39 in range(d):
-            p_unit_6 = np.float64(p_unit[j_5, f_39])
-            a_unit_8 = np.float64(a_unit[j_5, f_39])
-            term_8 = np.float64(sum_p_unit[j_5, f_39]) + factor_27 * a_unit_8
-            factor_28 = scale * p_unit_6 * term_8
-            sum_norm_positive_row[f_39] = factor_28
-            term_9 = scale * np.float64(p_unit_tangent[j_5, f_39]) * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + direction_parameters[0] * p_unit_6 * term_8 + factor_29 * a_unit_8 * p_unit_6 + factor_30 * np.float64(a_unit_tangent[j_5, f_39]) * p_unit_6
-            sum_norm_positive_tangent_row[f_39] = term_9
-        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
-        sum_norm_positive_tangent = _block_sum(sum_norm_positive_tangent_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_39 = strip + place
+                p_unit_6 = np.float64(p_unit[j_5, f_39])
+                a_unit_8 = np.float64(a_unit[j_5, f_39])
+                term_8 = np.float64(sum_p_unit[j_5, f_39]) + factor_27 * a_unit_8
+                factor_28 = scale * p_unit_6 * term_8
+                strips[0, place] = factor_28
+                term_9 = scale * np.float64(p_unit_tangent[j_5, f_39]) * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + direction_parameters[0] * p_unit_6 * term_8 + factor_29 * a_unit_8 * p_unit_6 + factor_30 * np.float64(a_unit_tangent[j_5, f_39]) * p_unit_6
+                strips[1, place] = term_9
+            sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[0], length))
+            sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost = _plus(sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost, _block_sum(strips[1], length))
+        sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
+        sum_norm_positive_tangent = _completed(sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost)
         ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         factor_31 = scale * ratio_value_6
         factor_32 = direction_parameters[0] * ratio_value_6
@@ -1349,7 +1476,7 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
     wanted = value_out.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_row = np.empty((n,))
-    rest_sum_anchor_row = np.empty((n,))
+    strips = np.empty((1, 512,))
     sample_weight = np.empty((block,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     total = 0.0
@@ -1367,10 +1494,16 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                 max_sum_anchor_row[j_2] = factor
             max_sum_anchor = _largest(max_sum_anchor_row, n)
             argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
-            for j_58 in range(n):
-                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                rest_sum_anchor_row[j_58] = ((exp_sum_anchor) if j_58 != argmax_sum_anchor else 0.0)
-            rest_sum_anchor = _block_sum(rest_sum_anchor_row, n)
+            rest_sum_anchor_sum = 0.0
+            rest_sum_anchor_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_58 = strip + place
+                    exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    strips[0, place] = ((exp_sum_anchor) if j_58 != argmax_sum_anchor else 0.0)
+                rest_sum_anchor_sum, rest_sum_anchor_lost = _plus(rest_sum_anchor_sum, rest_sum_anchor_lost, _block_sum(strips[0], length))
+            rest_sum_anchor = _completed(rest_sum_anchor_sum, rest_sum_anchor_lost)
             loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + _log1p(rest_sum_anchor)
             factor_2 = loss * sample_weight[row]
             total += factor_2
@@ -1388,6 +1521,7 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     wanted = value_out.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_row = np.empty((n,))
+    strips = np.empty((1, 512,))
     sample_weight = np.empty((block,))
     seed = np.empty((n,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
@@ -1418,16 +1552,18 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             max_sum_anchor = _largest(max_sum_anchor_row, n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor, max_sum_anchor_row, n)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
-            for j_58 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
-                exp_sum_anchor[j_58] = exp_sum_anchor_now
-                sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
-            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor_now]
-            if argmax_sum_anchor_now >= 0:
-                exp_sum_anchor[argmax_sum_anchor_now] = 0.0
-            rest_sum_anchor_now = _block_sum(exp_sum_anchor, n)
-            if argmax_sum_anchor_now >= 0:
-                exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
+            rest_sum_anchor_now_sum = 0.0
+            rest_sum_anchor_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_58 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
+                    exp_sum_anchor[j_58] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else 0.0)
+                    sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
+                rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1477,6 +1613,7 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,))
+    strips = np.empty((1, 512,))
     seed = np.empty((n,))
     sum_anchor = np.empty((n, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,))
@@ -1512,16 +1649,18 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
-            for j_58 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_58]), max_sum_anchor_now)
-                exp_sum_anchor[j_58] = exp_sum_anchor_now
-                sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
-            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor_now]
-            if argmax_sum_anchor_now >= 0:
-                exp_sum_anchor[argmax_sum_anchor_now] = 0.0
-            rest_sum_anchor_now = _block_sum(exp_sum_anchor, n)
-            if argmax_sum_anchor_now >= 0:
-                exp_sum_anchor[argmax_sum_anchor_now] = exp_sum_anchor_kept
+            rest_sum_anchor_now_sum = 0.0
+            rest_sum_anchor_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_58 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_58]), max_sum_anchor_now)
+                    exp_sum_anchor[j_58] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else 0.0)
+                    sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
+                rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1601,10 +1740,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_row = np.empty((n,))
-    sum_scale_2_row = np.empty((n,))
-    logsumexp_sum_anchor_centred_2_row = np.empty((n,))
-    sum_scale_2_sensitivity_row = np.empty((n,))
-    sum_scale_2_sensitivity_2_row = np.empty((n,))
+    strips = np.empty((3, 512,))
     seed = np.empty((block,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     exp_sum_anchor = np.empty((n,))
@@ -1631,38 +1767,49 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 max_sum_anchor_row[j_2] = factor
             max_sum_anchor = _largest(max_sum_anchor_row, n)
             argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
-            for j_58 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
-                exp_sum_anchor[j_58] = exp_sum_anchor_now
-            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor]
-            if argmax_sum_anchor >= 0:
-                exp_sum_anchor[argmax_sum_anchor] = 0.0
-            rest_sum_anchor = _block_sum(exp_sum_anchor, n)
-            if argmax_sum_anchor >= 0:
-                exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
+            rest_sum_anchor_sum = 0.0
+            rest_sum_anchor_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_58 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
+                    exp_sum_anchor[j_58] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor else 0.0)
+                rest_sum_anchor_sum, rest_sum_anchor_lost = _plus(rest_sum_anchor_sum, rest_sum_anchor_lost, _block_sum(strips[0], length))
+            rest_sum_anchor = _completed(rest_sum_anchor_sum, rest_sum_anchor_lost)
             seed_2 = seed[row]
             factor_2 = seed_2 * np.float64(sum_anchor[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
+            logsumexp_sum_anchor_centred_2_sum = 0.0
+            logsumexp_sum_anchor_centred_2_lost = 0.0
             factor_3 = seed_2 / (1.0 + rest_sum_anchor)
             term = 1.0 + rest_sum_anchor
-            for j_14 in range(n):
-                exp_sum_anchor_2 = exp_sum_anchor[j_14]
-                sum_anchor_2 = np.float64(sum_anchor[row, j_14])
-                factor_4 = factor_3 * exp_sum_anchor_2 * sum_anchor_2
-                sum_scale_2_row[j_14] = factor_4
-                term_2 = sum_anchor_2 - np.float64(sum_anchor[row, argmax_sum_anchor])
-                factor_5 = exp_sum_anchor_2 * term_2 / term
-                logsumexp_sum_anchor_centred_2_row[j_14] = ((factor_5) if j_14 != argmax_sum_anchor else 0.0)
-                factor_6 = factor_3 * exp_sum_anchor_2 * sum_anchor_2 * term_2
-                sum_scale_2_sensitivity_row[j_14] = ((factor_6) if j_14 != argmax_sum_anchor else 0.0)
-            sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(sum_scale_2_row, n))
-            logsumexp_sum_anchor_centred_2 = _block_sum(logsumexp_sum_anchor_centred_2_row, n)
-            sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(sum_scale_2_sensitivity_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_14 = strip + place
+                    exp_sum_anchor_2 = exp_sum_anchor[j_14]
+                    sum_anchor_2 = np.float64(sum_anchor[row, j_14])
+                    factor_4 = factor_3 * exp_sum_anchor_2 * sum_anchor_2
+                    strips[0, place] = factor_4
+                    term_2 = sum_anchor_2 - np.float64(sum_anchor[row, argmax_sum_anchor])
+                    factor_5 = exp_sum_anchor_2 * term_2 / term
+                    strips[1, place] = ((factor_5) if j_14 != argmax_sum_anchor else 0.0)
+                    factor_6 = factor_3 * exp_sum_anchor_2 * sum_anchor_2 * term_2
+                    strips[2, place] = ((factor_6) if j_14 != argmax_sum_anchor else 0.0)
+                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(strips[0], length))
+                logsumexp_sum_anchor_centred_2_sum, logsumexp_sum_anchor_centred_2_lost = _plus(logsumexp_sum_anchor_centred_2_sum, logsumexp_sum_anchor_centred_2_lost, _block_sum(strips[1], length))
+                sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(strips[2], length))
+            logsumexp_sum_anchor_centred_2 = _completed(logsumexp_sum_anchor_centred_2_sum, logsumexp_sum_anchor_centred_2_lost)
             factor_7 = logsumexp_sum_anchor_centred_2 * seed_2 / term
-            for j_50 in range(n):
-                factor_8 = factor_7 * exp_sum_anchor[j_50] * np.float64(sum_anchor[row, j_50])
-                sum_scale_2_sensitivity_2_row[j_50] = factor_8
-            sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(sum_scale_2_sensitivity_2_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_50 = strip + place
+                    factor_8 = factor_7 * exp_sum_anchor[j_50] * np.float64(sum_anchor[row, j_50])
+                    strips[0, place] = factor_8
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_2_sensitivity = _completed(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost)
@@ -1679,8 +1826,7 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_row = np.empty((n,))
-    rest_sum_anchor_now_row = np.empty((n,))
-    logsumexp_sum_anchor_tangent_row = np.empty((n,))
+    strips = np.empty((1, 512,))
     seed = np.empty((n,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     argmax_sum_anchor = np.empty((n,), np.int64)
@@ -1723,12 +1869,18 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             max_sum_anchor = _largest(max_sum_anchor_row, n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor, max_sum_anchor_row, n)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
-            for j_58 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
-                exp_sum_anchor[row, j_58] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_58] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else 0.0)
-                sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
-            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
+            rest_sum_anchor_now_sum = 0.0
+            rest_sum_anchor_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_58 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
+                    exp_sum_anchor[row, j_58] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_58 != argmax_sum_anchor_now else 0.0)
+                    sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
+                rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -1752,14 +1904,20 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             row = i - start
             for j in range(n):
                 sum_anchor_tangent[j] = np.float64(sum_anchor_tangent_part1[row, j]) + np.float64(sum_anchor_tangent_part2[row, j])
+            logsumexp_sum_anchor_tangent_sum = 0.0
+            logsumexp_sum_anchor_tangent_lost = 0.0
             rest_sum_anchor_3 = rest_sum_anchor[i]
             term_2 = 1.0 + rest_sum_anchor_3
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             term_3 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + direction_parameters[0] * np.float64(sum_anchor[row, argmax_sum_anchor_2])
-            for j_52 in range(n):
-                factor_3 = exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * np.float64(sum_anchor[row, j_52]) - term_3) / term_2
-                logsumexp_sum_anchor_tangent_row[j_52] = factor_3
-            logsumexp_sum_anchor_tangent = _block_sum(logsumexp_sum_anchor_tangent_row, n)
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_52 = strip + place
+                    factor_3 = exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * np.float64(sum_anchor[row, j_52]) - term_3) / term_2
+                    strips[0, place] = factor_3
+                logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost = _plus(logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost, _block_sum(strips[0], length))
+            logsumexp_sum_anchor_tangent = _completed(logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost)
             seed_3 = seed[i]
             factor_4 = seed_3 * sum_anchor_tangent[i]
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_4)
@@ -1825,16 +1983,9 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_anchor_row = np.empty((d,))
-    peak_positive_row = np.empty((d,))
-    peak_negative_row = np.empty((d,))
-    scaled_anchor_row = np.empty((d,))
-    scaled_positive_row = np.empty((d,))
-    scaled_negative_row = np.empty((d,))
     max_sum_a_unit_now_row = np.empty((n,))
-    rest_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_row = np.empty((n,))
-    rest_sum_a_unit_2_row = np.empty((n,))
+    strips = np.empty((3, 512,))
     sample_weight = np.empty((n,))
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -1846,35 +1997,47 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
+        peak_anchor = -np.inf
+        peak_positive = -np.inf
+        peak_negative = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_row[f_4] = magnitude_value
+            peak_anchor = _larger(peak_anchor, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_row[f_4] = magnitude_value_2
+            peak_positive = _larger(peak_positive, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative_row[f_4] = magnitude_value_3
-        peak_anchor = _largest(peak_anchor_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        peak_negative = _largest(peak_negative_row, d)
-        for f_202 in range(d):
-            a_2 = np.float64(anchor[i, f_202])
-            ratio_value = _ratio(a_2, peak_anchor)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_row[f_202] = square
-            p_2 = np.float64(positive[i, f_202])
-            ratio_value_2 = _ratio(p_2, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_202] = square_2
-            h_2 = np.float64(negative[i, f_202])
-            ratio_value_3 = _ratio(h_2, peak_negative)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative_row[f_202] = square_3
-        scaled_anchor = _block_sum(scaled_anchor_row, d)
-        scaled_positive = _block_sum(scaled_positive_row, d)
-        scaled_negative = _block_sum(scaled_negative_row, d)
+            peak_negative = _larger(peak_negative, magnitude_value_3)
+        scaled_anchor_sum = 0.0
+        scaled_anchor_lost = 0.0
+        scaled_positive_sum = 0.0
+        scaled_positive_lost = 0.0
+        scaled_negative_sum = 0.0
+        scaled_negative_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_205 = strip + place
+                a_2 = np.float64(anchor[i, f_205])
+                ratio_value = _ratio(a_2, peak_anchor)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_205])
+                ratio_value_2 = _ratio(p_2, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                h_2 = np.float64(negative[i, f_205])
+                ratio_value_3 = _ratio(h_2, peak_negative)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, _block_sum(strips[0], length))
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[2], length))
+        scaled_anchor = _completed(scaled_anchor_sum, scaled_anchor_lost)
+        scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
+        scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
@@ -1897,10 +2060,16 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
             max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[row] = max_sum_a_unit_now
-            for j_204 in range(n):
-                exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit) if j_204 != argmax_sum_a_unit else 0.0)
-            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
+            rest_sum_a_unit_now_sum = 0.0
+            rest_sum_a_unit_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_207 = strip + place
+                    exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_207]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    strips[0, place] = ((exp_sum_a_unit) if j_207 != argmax_sum_a_unit else 0.0)
+                rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
@@ -1910,10 +2079,16 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 max_sum_a_unit_2_row[j_24] = factor_5
             max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
-            for j_207 in range(n):
-                exp_sum_a_unit_2 = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
-                rest_sum_a_unit_2_row[j_207] = ((exp_sum_a_unit_2) if j_207 != argmax_sum_a_unit_2 else 0.0)
-            rest_sum_a_unit_2 = _block_sum(rest_sum_a_unit_2_row, n)
+            rest_sum_a_unit_2_sum = 0.0
+            rest_sum_a_unit_2_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_210 = strip + place
+                    exp_sum_a_unit_2 = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
+                    strips[0, place] = ((exp_sum_a_unit_2) if j_210 != argmax_sum_a_unit_2 else 0.0)
+                rest_sum_a_unit_2_sum, rest_sum_a_unit_2_lost = _plus(rest_sum_a_unit_2_sum, rest_sum_a_unit_2_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_2 = _completed(rest_sum_a_unit_2_sum, rest_sum_a_unit_2_lost)
             max_sum_a_unit_3 = max_sum_a_unit[row]
             log1p_value = _log1p(rest_sum_a_unit[row])
             log1p_value_2 = _log1p(rest_sum_a_unit_2)
@@ -1933,18 +2108,9 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_anchor_now_row = np.empty((d,))
-    peak_positive_now_row = np.empty((d,))
-    peak_negative_now_row = np.empty((d,))
-    scaled_anchor_now_row = np.empty((d,))
-    scaled_positive_now_row = np.empty((d,))
-    scaled_negative_now_row = np.empty((d,))
     max_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_now_row = np.empty((n,))
-    rest_sum_a_unit_2_now_row = np.empty((n,))
-    sum_norm_anchor_row = np.empty((d,))
-    sum_norm_negative_row = np.empty((d,))
-    sum_norm_positive_row = np.empty((d,))
+    strips = np.empty((3, 512,))
     sample_weight = np.empty((n,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
@@ -1979,38 +2145,50 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
+        peak_negative_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now_row[f_4] = magnitude_value
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now_row[f_4] = magnitude_value_2
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative_now_row[f_4] = magnitude_value_3
-        peak_anchor_now = _largest(peak_anchor_now_row, d)
-        peak_positive_now = _largest(peak_positive_now_row, d)
-        peak_negative_now = _largest(peak_negative_now_row, d)
+            peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
-        for f_202 in range(d):
-            a_2 = np.float64(anchor[i, f_202])
-            ratio_value = _ratio(a_2, peak_anchor_now)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_now_row[f_202] = square
-            p_2 = np.float64(positive[i, f_202])
-            ratio_value_2 = _ratio(p_2, peak_positive_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now_row[f_202] = square_2
-            h_2 = np.float64(negative[i, f_202])
-            ratio_value_3 = _ratio(h_2, peak_negative_now)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative_now_row[f_202] = square_3
-        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
-        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
-        scaled_negative_now = _block_sum(scaled_negative_now_row, d)
+        scaled_anchor_now_sum = 0.0
+        scaled_anchor_now_lost = 0.0
+        scaled_positive_now_sum = 0.0
+        scaled_positive_now_lost = 0.0
+        scaled_negative_now_sum = 0.0
+        scaled_negative_now_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_205 = strip + place
+                a_2 = np.float64(anchor[i, f_205])
+                ratio_value = _ratio(a_2, peak_anchor_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_205])
+                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                h_2 = np.float64(negative[i, f_205])
+                ratio_value_3 = _ratio(h_2, peak_negative_now)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
+            scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, _block_sum(strips[1], length))
+            scaled_negative_now_sum, scaled_negative_now_lost = _plus(scaled_negative_now_sum, scaled_negative_now_lost, _block_sum(strips[2], length))
+        scaled_anchor_now = _completed(scaled_anchor_now_sum, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now_sum, scaled_positive_now_lost)
+        scaled_negative_now = _completed(scaled_negative_now_sum, scaled_negative_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
@@ -2040,16 +2218,18 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
-            for j_204 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
-                exp_sum_a_unit[j_204] = exp_sum_a_unit_now
-                sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
-            exp_sum_a_unit_kept = exp_sum_a_unit[argmax_sum_a_unit]
-            if argmax_sum_a_unit >= 0:
-                exp_sum_a_unit[argmax_sum_a_unit] = 0.0
-            rest_sum_a_unit_now = _block_sum(exp_sum_a_unit, n)
-            if argmax_sum_a_unit >= 0:
-                exp_sum_a_unit[argmax_sum_a_unit] = exp_sum_a_unit_kept
+            rest_sum_a_unit_now_sum = 0.0
+            rest_sum_a_unit_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_207 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit[j_207] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_207 != argmax_sum_a_unit else 0.0)
+                    sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
+                rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -2062,11 +2242,17 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
-            for j_207 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
-                exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
-                rest_sum_a_unit_2_now_row[j_207] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else 0.0)
-            rest_sum_a_unit_2_now = _block_sum(rest_sum_a_unit_2_now_row, n)
+            rest_sum_a_unit_2_now_sum = 0.0
+            rest_sum_a_unit_2_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_210 = strip + place
+                    exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
+                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_210 != argmax_sum_a_unit_2 else 0.0)
+                rest_sum_a_unit_2_now_sum, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now_sum, rest_sum_a_unit_2_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now_sum, rest_sum_a_unit_2_now_lost)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[i]
@@ -2102,6 +2288,8 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_anchor_sum = 0.0
+            sum_norm_anchor_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_4
             max_sum_a_unit_4 = max_sum_a_unit[i]
@@ -2117,12 +2305,16 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             sigmoid_minus_2 = ((factor_10) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_11 = scale * seed_3
-            for f_3 in range(d):
-                sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_3
-                sum_a_unit_4[f_3] = sum_a_unit_4_now
-                factor_12 = factor_11 * np.float64(a_unit[i, f_3]) * (np.float64(p_unit[i, f_3]) * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
-                sum_norm_anchor_row[f_3] = factor_12
-            sum_norm_anchor = _block_sum(sum_norm_anchor_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_3 = strip + place
+                    sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_3
+                    sum_a_unit_4[f_3] = sum_a_unit_4_now
+                    factor_12 = factor_11 * np.float64(a_unit[i, f_3]) * (np.float64(p_unit[i, f_3]) * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
+                    strips[0, place] = factor_12
+                sum_norm_anchor_sum, sum_norm_anchor_lost = _plus(sum_norm_anchor_sum, sum_norm_anchor_lost, _block_sum(strips[0], length))
+            sum_norm_anchor = _completed(sum_norm_anchor_sum, sum_norm_anchor_lost)
             peak_anchor_2 = peak_anchor[i]
             factor_13 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_4 = _ratio(1.0, factor_13)
@@ -2130,19 +2322,28 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 gradient_anchor[i, d_32] = (factor_11 * (np.float64(p_unit[i, d_32]) * term_5 + sum_a_unit_4[d_32] * sigmoid_plus_2 + sum_a_unit_3[row, d_32] * sigmoid_minus_2) - sum_norm_anchor * np.float64(a_unit[i, d_32])) * ratio_value_4
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_29 in range(n):
+        sum_norm_negative_sum = 0.0
+        sum_norm_negative_lost = 0.0
+        sum_norm_positive_sum = 0.0
+        sum_norm_positive_lost = 0.0
         seed_4 = seed[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
         term_6 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_5) - _log1p(rest_sum_a_unit_2[j_29])
         decay_3 = (_raised_decay(term_6) * 5.421010862427522e-20)
         term_7 = -1.0 + exp_sum_a_unit_own[j_29] * (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else (decay_3 / (1.0 + decay_3)) if term_6 < 0.0 else np.nan) / (1.0 + rest_sum_a_unit_5)
         factor_15 = seed_4 * term_7
-        for f_58 in range(d):
-            factor_14 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
-            sum_norm_negative_row[f_58] = factor_14
-            factor_16 = scale * np.float64(p_unit[j_29, f_58]) * (np.float64(sum_p_unit[j_29, f_58]) + factor_15 * np.float64(a_unit[j_29, f_58]))
-            sum_norm_positive_row[f_58] = factor_16
-        sum_norm_negative = _block_sum(sum_norm_negative_row, d)
-        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_58 = strip + place
+                factor_14 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
+                strips[0, place] = factor_14
+                factor_16 = scale * np.float64(p_unit[j_29, f_58]) * (np.float64(sum_p_unit[j_29, f_58]) + factor_15 * np.float64(a_unit[j_29, f_58]))
+                strips[1, place] = factor_16
+            sum_norm_negative_sum, sum_norm_negative_lost = _plus(sum_norm_negative_sum, sum_norm_negative_lost, _block_sum(strips[0], length))
+            sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[1], length))
+        sum_norm_negative = _completed(sum_norm_negative_sum, sum_norm_negative_lost)
+        sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
         ratio_value_5 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
         factor_17 = scale * _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
         for d_33 in range(d):
@@ -2158,24 +2359,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
-    peak_anchor_now_row = np.empty((d,))
-    peak_positive_now_row = np.empty((d,))
-    peak_negative_now_row = np.empty((d,))
-    scaled_anchor_now_row = np.empty((d,))
-    scaled_positive_now_row = np.empty((d,))
-    scaled_negative_now_row = np.empty((d,))
-    sum_norm_anchor_sensitivity_now_row = np.empty((d,))
     max_sum_a_unit_now_row = np.empty((n,))
-    rest_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_now_row = np.empty((n,))
-    rest_sum_a_unit_2_now_row = np.empty((n,))
-    sum_norm_anchor_sensitivity_3_now_row = np.empty((d,))
-    sum_norm_anchor_now_row = np.empty((d,))
-    sum_norm_anchor_sensitivity_2_now_row = np.empty((d,))
-    sum_norm_anchor_sensitivity_5_now_row = np.empty((d,))
-    sum_norm_negative_row = np.empty((d,))
-    sum_norm_positive_row = np.empty((d,))
-    sum_norm_positive_sensitivity_2_row = np.empty((d,))
+    strips = np.empty((3, 512,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -2232,56 +2418,74 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
+        peak_negative_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now_row[f_4] = magnitude_value
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now_row[f_4] = magnitude_value_2
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative_now_row[f_4] = magnitude_value_3
-        peak_anchor_now = _largest(peak_anchor_now_row, d)
-        peak_positive_now = _largest(peak_positive_now_row, d)
-        peak_negative_now = _largest(peak_negative_now_row, d)
+            peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
-        for f_202 in range(d):
-            a_2 = np.float64(anchor[i, f_202])
-            ratio_value = _ratio(a_2, peak_anchor_now)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_now_row[f_202] = square
-            p_2 = np.float64(positive[i, f_202])
-            ratio_value_2 = _ratio(p_2, peak_positive_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now_row[f_202] = square_2
-            h_2 = np.float64(negative[i, f_202])
-            ratio_value_3 = _ratio(h_2, peak_negative_now)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative_now_row[f_202] = square_3
-        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
-        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
-        scaled_negative_now = _block_sum(scaled_negative_now_row, d)
+        scaled_anchor_now_sum = 0.0
+        scaled_anchor_now_lost = 0.0
+        scaled_positive_now_sum = 0.0
+        scaled_positive_now_lost = 0.0
+        scaled_negative_now_sum = 0.0
+        scaled_negative_now_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_205 = strip + place
+                a_2 = np.float64(anchor[i, f_205])
+                ratio_value = _ratio(a_2, peak_anchor_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_205])
+                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                h_2 = np.float64(negative[i, f_205])
+                ratio_value_3 = _ratio(h_2, peak_negative_now)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
+            scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, _block_sum(strips[1], length))
+            scaled_negative_now_sum, scaled_negative_now_lost = _plus(scaled_negative_now_sum, scaled_negative_now_lost, _block_sum(strips[2], length))
+        scaled_anchor_now = _completed(scaled_anchor_now_sum, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now_sum, scaled_positive_now_lost)
+        scaled_negative_now = _completed(scaled_negative_now_sum, scaled_negative_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
+        sum_norm_anchor_sensitivity_now_sum = 0.0
+        sum_norm_anchor_sensitivity_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
-        for f_3 in range(d):
-            a_3 = np.float64(anchor[i, f_3])
-            a_unit_now = _ratio(a_3, factor)
-            a_unit[i, f_3] = a_unit_now
-            p_3 = np.float64(positive[i, f_3])
-            p_unit_now = _ratio(p_3, factor_2)
-            p_unit[i, f_3] = p_unit_now
-            h_3 = np.float64(negative[i, f_3])
-            h_unit[i, f_3] = _ratio(h_3, factor_3)
-            factor_4 = a_unit_now * p_unit_now
-            sum_norm_anchor_sensitivity_now_row[f_3] = factor_4
-        sum_norm_anchor_sensitivity_now = _block_sum(sum_norm_anchor_sensitivity_now_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_3 = strip + place
+                a_3 = np.float64(anchor[i, f_3])
+                a_unit_now = _ratio(a_3, factor)
+                a_unit[i, f_3] = a_unit_now
+                p_3 = np.float64(positive[i, f_3])
+                p_unit_now = _ratio(p_3, factor_2)
+                p_unit[i, f_3] = p_unit_now
+                h_3 = np.float64(negative[i, f_3])
+                h_unit[i, f_3] = _ratio(h_3, factor_3)
+                factor_4 = a_unit_now * p_unit_now
+                strips[0, place] = factor_4
+            sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost = _plus(sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost, _block_sum(strips[0], length))
+        sum_norm_anchor_sensitivity_now = _completed(sum_norm_anchor_sensitivity_now_sum, sum_norm_anchor_sensitivity_now_lost)
         sum_norm_anchor_sensitivity[i] = sum_norm_anchor_sensitivity_now
     sum_h_unit[:, :] = 0.0
     sum_p_unit[:, :] = 0.0
@@ -2306,12 +2510,18 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
-            for j_204 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_204]), max_sum_a_unit_now)
-                exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit_now else 0.0)
-                sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
-            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
+            rest_sum_a_unit_now_sum = 0.0
+            rest_sum_a_unit_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_207 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_207 != argmax_sum_a_unit_now else 0.0)
+                    sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
+                rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -2355,11 +2565,17 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
-            for j_207 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
-                exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
-                rest_sum_a_unit_2_now_row[j_207] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2 else 0.0)
-            rest_sum_a_unit_2_now = _block_sum(rest_sum_a_unit_2_now_row, n)
+            rest_sum_a_unit_2_now_sum = 0.0
+            rest_sum_a_unit_2_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_210 = strip + place
+                    exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
+                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_210 != argmax_sum_a_unit_2 else 0.0)
+                rest_sum_a_unit_2_now_sum, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now_sum, rest_sum_a_unit_2_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now_sum, rest_sum_a_unit_2_now_lost)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
             term_3 = 1.0 + rest_sum_a_unit_2_now
@@ -2451,20 +2667,32 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_anchor_sensitivity_3_now_sum = 0.0
+            sum_norm_anchor_sensitivity_3_now_lost = 0.0
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_9 = 1.0 + rest_sum_a_unit_2_2
-            for f_3 in range(d):
-                sum_a_unit_3_now = np.float64(sum_a_unit_3_product[row, f_3]) / term_9
-                sum_a_unit_3[i, f_3] = sum_a_unit_3_now
-                a_unit_5 = np.float64(a_unit[i, f_3])
-                factor_42 = a_unit_5 * sum_a_unit_3_now
-                sum_norm_anchor_sensitivity_3_now_row[f_3] = factor_42
-            sum_norm_anchor_sensitivity_3_now = _block_sum(sum_norm_anchor_sensitivity_3_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_3 = strip + place
+                    sum_a_unit_3_now = np.float64(sum_a_unit_3_product[row, f_3]) / term_9
+                    sum_a_unit_3[i, f_3] = sum_a_unit_3_now
+                    a_unit_5 = np.float64(a_unit[i, f_3])
+                    factor_42 = a_unit_5 * sum_a_unit_3_now
+                    strips[0, place] = factor_42
+                sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost = _plus(sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost, _block_sum(strips[0], length))
+            sum_norm_anchor_sensitivity_3_now = _completed(sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost)
             sum_norm_anchor_sensitivity_3[i] = sum_norm_anchor_sensitivity_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_anchor_now_sum = 0.0
+            sum_norm_anchor_now_lost = 0.0
+            sum_norm_anchor_sensitivity_2_now_sum = 0.0
+            sum_norm_anchor_sensitivity_2_now_lost = 0.0
+            sum_norm_anchor_sensitivity_5_now_sum = 0.0
+            sum_norm_anchor_sensitivity_5_now_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_10 = 1.0 + rest_sum_a_unit_4
             exp_sum_a_unit_own_3 = exp_sum_a_unit_own[i]
@@ -2479,24 +2707,30 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sigmoid_minus_2 = ((factor_43) if term_11 >= 0 else ((1.0 / (1.0 + decay_2))) if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_44 = scale * seed_3
-            for f_3 in range(d):
-                sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_10
-                sum_a_unit_4[i, f_3] = sum_a_unit_4_now
-                a_unit_6 = np.float64(a_unit[i, f_3])
-                p_unit_3 = np.float64(p_unit[i, f_3])
-                sum_a_unit_3_2 = sum_a_unit_3[i, f_3]
-                term_13 = p_unit_3 * term_12 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
-                factor_45 = factor_44 * a_unit_6 * term_13
-                sum_norm_anchor_now_row[f_3] = factor_45
-                a_unit_slope_now = factor_44 * term_13
-                a_unit_slope[f_3] = a_unit_slope_now
-                factor_46 = a_unit_slope_now * a_unit_6
-                sum_norm_anchor_sensitivity_2_now_row[f_3] = factor_46
-                factor_47 = a_unit_6 * sum_a_unit_4_now
-                sum_norm_anchor_sensitivity_5_now_row[f_3] = factor_47
-            sum_norm_anchor_now = _block_sum(sum_norm_anchor_now_row, d)
-            sum_norm_anchor_sensitivity_2_now = _block_sum(sum_norm_anchor_sensitivity_2_now_row, d)
-            sum_norm_anchor_sensitivity_5_now = _block_sum(sum_norm_anchor_sensitivity_5_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_3 = strip + place
+                    sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_10
+                    sum_a_unit_4[i, f_3] = sum_a_unit_4_now
+                    a_unit_6 = np.float64(a_unit[i, f_3])
+                    p_unit_3 = np.float64(p_unit[i, f_3])
+                    sum_a_unit_3_2 = sum_a_unit_3[i, f_3]
+                    term_13 = p_unit_3 * term_12 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
+                    factor_45 = factor_44 * a_unit_6 * term_13
+                    strips[0, place] = factor_45
+                    a_unit_slope_now = factor_44 * term_13
+                    a_unit_slope[f_3] = a_unit_slope_now
+                    factor_46 = a_unit_slope_now * a_unit_6
+                    strips[1, place] = factor_46
+                    factor_47 = a_unit_6 * sum_a_unit_4_now
+                    strips[2, place] = factor_47
+                sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, _block_sum(strips[0], length))
+                sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost = _plus(sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost, _block_sum(strips[1], length))
+                sum_norm_anchor_sensitivity_5_now_sum, sum_norm_anchor_sensitivity_5_now_lost = _plus(sum_norm_anchor_sensitivity_5_now_sum, sum_norm_anchor_sensitivity_5_now_lost, _block_sum(strips[2], length))
+            sum_norm_anchor_now = _completed(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost)
+            sum_norm_anchor_sensitivity_2_now = _completed(sum_norm_anchor_sensitivity_2_now_sum, sum_norm_anchor_sensitivity_2_now_lost)
+            sum_norm_anchor_sensitivity_5_now = _completed(sum_norm_anchor_sensitivity_5_now_sum, sum_norm_anchor_sensitivity_5_now_lost)
             sum_norm_anchor[i] = sum_norm_anchor_now
             sum_norm_anchor_sensitivity_2[i] = sum_norm_anchor_sensitivity_2_now
             sum_norm_anchor_sensitivity_5[i] = sum_norm_anchor_sensitivity_5_now
@@ -2526,6 +2760,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     factor_72 = loss_scale * square_4
     factor_88 = -loss_scale * scale
     for j_29 in range(n):
+        sum_norm_negative_sum = 0.0
+        sum_norm_negative_lost = 0.0
+        sum_norm_positive_sum = 0.0
+        sum_norm_positive_lost = 0.0
+        sum_norm_positive_sensitivity_2_sum = 0.0
+        sum_norm_positive_sensitivity_2_lost = 0.0
         seed_4 = seed[j_29]
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_5 = rest_sum_a_unit[j_29]
@@ -2586,35 +2826,41 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_97 = -sum_norm_anchor_3 * square_8
         factor_98 = scale * seed_4
         factor_99 = -scale * exp_sum_a_unit_own_4 * seed_4 * case_3 * ratio_value_12 / term_15
-        for f_58 in range(d):
-            factor_59 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
-            sum_norm_negative_row[f_58] = factor_59
-            p_unit_4 = np.float64(p_unit[j_29, f_58])
-            sum_p_unit_2 = np.float64(sum_p_unit[j_29, f_58])
-            a_unit_8 = np.float64(a_unit[j_29, f_58])
-            factor_62 = scale * p_unit_4 * (sum_p_unit_2 + factor_61 * a_unit_8)
-            sum_norm_positive_row[f_58] = factor_62
-            factor_63 = p_unit_4 * sum_p_unit_2
-            sum_norm_positive_sensitivity_2_row[f_58] = factor_63
-            a_4 = np.float64(anchor[argmax_sum_a_unit_4, f_58])
-            ratio_value_9 = _ratio(a_4, factor_64)
-            logsumexp_sum_a_unit_2_centred_2 = logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58]
-            sum_a_unit_3_3 = sum_a_unit_3[argmax_sum_a_unit_4, f_58]
-            logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_4, f_58]
-            sum_a_unit_4_2 = sum_a_unit_4[argmax_sum_a_unit_4, f_58]
-            logsumexp_sum_a_unit_sensitivity_3 = logsumexp_sum_a_unit_sensitivity[argmax_sum_a_unit_4, f_58]
-            p_6 = np.float64(positive[argmax_sum_a_unit_4, f_58])
-            ratio_value_11 = _ratio(p_6, factor_70)
-            logsumexp_sum_a_unit_2_sensitivity_3 = logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58]
-            term_20 = ratio_value_11 * term_19 + sum_a_unit_3_3 * case_4 + sum_a_unit_4_2 * case_6
-            term_21 = factor_83 * logsumexp_sum_a_unit_sensitivity_3 - scale * logsumexp_sum_a_unit_centred_2 + factor_84 * logsumexp_sum_a_unit_2_sensitivity_3
-            sum_a_unit_3_4 = sum_a_unit_3[j_29, f_58]
-            logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
-            sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
-            hessian_anchor[j_29, f_58] = ((factor_65 * (ratio_value_9 * ratio_value_9) + factor_68 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_69 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_73 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_71 * ratio_value_11) + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_74 * ratio_value_11) + factor_75 - square_7 * (factor_76 * term_20 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_77 * term_20 + factor_78 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_79 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_82 * (factor_80 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_81 * logsumexp_sum_a_unit_sensitivity_3) + factor_85 * term_21 + factor_86 * term_21 + factor_87 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_89 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_90 * (a_unit_8 * a_unit_8) + factor_91 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_92 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_94 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_93 * p_unit_4) + factor_94 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_95 * p_unit_4) + factor_96 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * np.float64(sum_a_unit[j_29, j_29])) + factor_97 - a_unit_8 * square_8 * (factor_98 * (p_unit_4 * term_17 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_99 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
-        sum_norm_negative = _block_sum(sum_norm_negative_row, d)
-        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
-        sum_norm_positive_sensitivity_2 = _block_sum(sum_norm_positive_sensitivity_2_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_58 = strip + place
+                factor_59 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
+                strips[0, place] = factor_59
+                p_unit_4 = np.float64(p_unit[j_29, f_58])
+                sum_p_unit_2 = np.float64(sum_p_unit[j_29, f_58])
+                a_unit_8 = np.float64(a_unit[j_29, f_58])
+                factor_62 = scale * p_unit_4 * (sum_p_unit_2 + factor_61 * a_unit_8)
+                strips[1, place] = factor_62
+                factor_63 = p_unit_4 * sum_p_unit_2
+                strips[2, place] = factor_63
+                a_4 = np.float64(anchor[argmax_sum_a_unit_4, f_58])
+                ratio_value_9 = _ratio(a_4, factor_64)
+                logsumexp_sum_a_unit_2_centred_2 = logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58]
+                sum_a_unit_3_3 = sum_a_unit_3[argmax_sum_a_unit_4, f_58]
+                logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[argmax_sum_a_unit_4, f_58]
+                sum_a_unit_4_2 = sum_a_unit_4[argmax_sum_a_unit_4, f_58]
+                logsumexp_sum_a_unit_sensitivity_3 = logsumexp_sum_a_unit_sensitivity[argmax_sum_a_unit_4, f_58]
+                p_6 = np.float64(positive[argmax_sum_a_unit_4, f_58])
+                ratio_value_11 = _ratio(p_6, factor_70)
+                logsumexp_sum_a_unit_2_sensitivity_3 = logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58]
+                term_20 = ratio_value_11 * term_19 + sum_a_unit_3_3 * case_4 + sum_a_unit_4_2 * case_6
+                term_21 = factor_83 * logsumexp_sum_a_unit_sensitivity_3 - scale * logsumexp_sum_a_unit_centred_2 + factor_84 * logsumexp_sum_a_unit_2_sensitivity_3
+                sum_a_unit_3_4 = sum_a_unit_3[j_29, f_58]
+                logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
+                sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
+                hessian_anchor[j_29, f_58] = ((factor_65 * (ratio_value_9 * ratio_value_9) + factor_68 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_69 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_73 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_71 * ratio_value_11) + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_74 * ratio_value_11) + factor_75 - square_7 * (factor_76 * term_20 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_77 * term_20 + factor_78 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_79 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_82 * (factor_80 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_81 * logsumexp_sum_a_unit_sensitivity_3) + factor_85 * term_21 + factor_86 * term_21 + factor_87 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_89 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_90 * (a_unit_8 * a_unit_8) + factor_91 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_92 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_94 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_93 * p_unit_4) + factor_94 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_95 * p_unit_4) + factor_96 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * np.float64(sum_a_unit[j_29, j_29])) + factor_97 - a_unit_8 * square_8 * (factor_98 * (p_unit_4 * term_17 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_99 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
+            sum_norm_negative_sum, sum_norm_negative_lost = _plus(sum_norm_negative_sum, sum_norm_negative_lost, _block_sum(strips[0], length))
+            sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[1], length))
+            sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost, _block_sum(strips[2], length))
+        sum_norm_negative = _completed(sum_norm_negative_sum, sum_norm_negative_lost)
+        sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
+        sum_norm_positive_sensitivity_2 = _completed(sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost)
         ratio_value_13 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
         factor_100 = scale * ratio_value_13
         case_8 = ((rest_sum_a_unit_5) if j_29 == argmax_sum_a_unit_4 else (1.0 + rest_sum_a_unit_5 - exp_sum_a_unit_own_4))
@@ -2665,25 +2911,9 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
-    peak_anchor_row = np.empty((d,))
-    peak_positive_row = np.empty((d,))
-    peak_negative_row = np.empty((d,))
-    scaled_anchor_row = np.empty((d,))
-    scaled_positive_row = np.empty((d,))
-    scaled_negative_row = np.empty((d,))
     max_sum_a_unit_now_row = np.empty((n,))
-    rest_sum_a_unit_now_row = np.empty((n,))
-    logsumexp_sum_a_unit_sensitivity_2_now_row = np.empty((n,))
-    logsumexp_sum_a_unit_centred_2_now_row = np.empty((n,))
     max_sum_a_unit_2_row = np.empty((n,))
-    sum_scale_2_row = np.empty((n,))
-    sum_scale_3_row = np.empty((n,))
-    logsumexp_sum_a_unit_2_sensitivity_2_row = np.empty((n,))
-    logsumexp_sum_a_unit_2_centred_2_row = np.empty((n,))
-    sum_scale_2_sensitivity_row = np.empty((n,))
-    sum_scale_3_sensitivity_row = np.empty((n,))
-    sum_scale_2_sensitivity_2_row = np.empty((n,))
-    sum_scale_3_sensitivity_2_row = np.empty((n,))
+    strips = np.empty((6, 512,))
     seed = np.empty((n,))
     a_unit = np.empty((n, d,), anchor.dtype)
     p_unit = np.empty((n, d,), anchor.dtype)
@@ -2701,35 +2931,47 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_anchor = -np.inf
+        peak_positive = -np.inf
+        peak_negative = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_row[f_4] = magnitude_value
+            peak_anchor = _larger(peak_anchor, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_row[f_4] = magnitude_value_2
+            peak_positive = _larger(peak_positive, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative_row[f_4] = magnitude_value_3
-        peak_anchor = _largest(peak_anchor_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        peak_negative = _largest(peak_negative_row, d)
-        for f_202 in range(d):
-            a_2 = np.float64(anchor[i, f_202])
-            ratio_value = _ratio(a_2, peak_anchor)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_row[f_202] = square
-            p_2 = np.float64(positive[i, f_202])
-            ratio_value_2 = _ratio(p_2, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_202] = square_2
-            h_2 = np.float64(negative[i, f_202])
-            ratio_value_3 = _ratio(h_2, peak_negative)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative_row[f_202] = square_3
-        scaled_anchor = _block_sum(scaled_anchor_row, d)
-        scaled_positive = _block_sum(scaled_positive_row, d)
-        scaled_negative = _block_sum(scaled_negative_row, d)
+            peak_negative = _larger(peak_negative, magnitude_value_3)
+        scaled_anchor_sum = 0.0
+        scaled_anchor_lost = 0.0
+        scaled_positive_sum = 0.0
+        scaled_positive_lost = 0.0
+        scaled_negative_sum = 0.0
+        scaled_negative_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_205 = strip + place
+                a_2 = np.float64(anchor[i, f_205])
+                ratio_value = _ratio(a_2, peak_anchor)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_205])
+                ratio_value_2 = _ratio(p_2, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                h_2 = np.float64(negative[i, f_205])
+                ratio_value_3 = _ratio(h_2, peak_negative)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_anchor_sum, scaled_anchor_lost = _plus(scaled_anchor_sum, scaled_anchor_lost, _block_sum(strips[0], length))
+            scaled_positive_sum, scaled_positive_lost = _plus(scaled_positive_sum, scaled_positive_lost, _block_sum(strips[1], length))
+            scaled_negative_sum, scaled_negative_lost = _plus(scaled_negative_sum, scaled_negative_lost, _block_sum(strips[2], length))
+        scaled_anchor = _completed(scaled_anchor_sum, scaled_anchor_lost)
+        scaled_positive = _completed(scaled_positive_sum, scaled_positive_lost)
+        scaled_negative = _completed(scaled_negative_sum, scaled_negative_lost)
         factor = math.sqrt(scaled_anchor) * _positive_part(peak_anchor)
         factor_2 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_3 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
@@ -2766,25 +3008,40 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[row] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
-            for j_204 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
-                exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit_now else 0.0)
-            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
+            rest_sum_a_unit_now_sum = 0.0
+            rest_sum_a_unit_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_207 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_207 != argmax_sum_a_unit_now else 0.0)
+                rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
             seed_2 = seed[i]
             factor_5 = seed_2 * np.float64(sum_a_unit[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_5)
+            logsumexp_sum_a_unit_sensitivity_2_now_sum = 0.0
+            logsumexp_sum_a_unit_sensitivity_2_now_lost = 0.0
+            logsumexp_sum_a_unit_centred_2_now_sum = 0.0
+            logsumexp_sum_a_unit_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_a_unit_now
-            for j_169 in range(n):
-                exp_sum_a_unit_3 = exp_sum_a_unit[row, j_169]
-                sum_a_unit_3 = np.float64(sum_a_unit[row, j_169])
-                factor_6 = exp_sum_a_unit_3 * sum_a_unit_3 / term
-                logsumexp_sum_a_unit_sensitivity_2_now_row[j_169] = factor_6
-                factor_7 = exp_sum_a_unit_3 * (sum_a_unit_3 - np.float64(sum_a_unit[row, argmax_sum_a_unit_now])) / term
-                logsumexp_sum_a_unit_centred_2_now_row[j_169] = ((factor_7) if j_169 != argmax_sum_a_unit_now else 0.0)
-            logsumexp_sum_a_unit_sensitivity_2_now = _block_sum(logsumexp_sum_a_unit_sensitivity_2_now_row, n)
-            logsumexp_sum_a_unit_centred_2_now = _block_sum(logsumexp_sum_a_unit_centred_2_now_row, n)
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_169 = strip + place
+                    exp_sum_a_unit_3 = exp_sum_a_unit[row, j_169]
+                    sum_a_unit_3 = np.float64(sum_a_unit[row, j_169])
+                    factor_6 = exp_sum_a_unit_3 * sum_a_unit_3 / term
+                    strips[0, place] = factor_6
+                    factor_7 = exp_sum_a_unit_3 * (sum_a_unit_3 - np.float64(sum_a_unit[row, argmax_sum_a_unit_now])) / term
+                    strips[1, place] = ((factor_7) if j_169 != argmax_sum_a_unit_now else 0.0)
+                logsumexp_sum_a_unit_sensitivity_2_now_sum, logsumexp_sum_a_unit_sensitivity_2_now_lost = _plus(logsumexp_sum_a_unit_sensitivity_2_now_sum, logsumexp_sum_a_unit_sensitivity_2_now_lost, _block_sum(strips[0], length))
+                logsumexp_sum_a_unit_centred_2_now_sum, logsumexp_sum_a_unit_centred_2_now_lost = _plus(logsumexp_sum_a_unit_centred_2_now_sum, logsumexp_sum_a_unit_centred_2_now_lost, _block_sum(strips[1], length))
+            logsumexp_sum_a_unit_sensitivity_2_now = _completed(logsumexp_sum_a_unit_sensitivity_2_now_sum, logsumexp_sum_a_unit_sensitivity_2_now_lost)
+            logsumexp_sum_a_unit_centred_2_now = _completed(logsumexp_sum_a_unit_centred_2_now_sum, logsumexp_sum_a_unit_centred_2_now_lost)
             logsumexp_sum_a_unit_sensitivity_2[row] = logsumexp_sum_a_unit_sensitivity_2_now
             logsumexp_sum_a_unit_centred_2[row] = logsumexp_sum_a_unit_centred_2_now
         _multiply(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
@@ -2795,15 +3052,21 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 max_sum_a_unit_2_row[j_24] = factor_8
             max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
-            for j_207 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2)
-                exp_sum_a_unit_2[j_207] = exp_sum_a_unit_2_now
-            exp_sum_a_unit_2_kept = exp_sum_a_unit_2[argmax_sum_a_unit_2]
-            if argmax_sum_a_unit_2 >= 0:
-                exp_sum_a_unit_2[argmax_sum_a_unit_2] = 0.0
-            rest_sum_a_unit_2 = _block_sum(exp_sum_a_unit_2, n)
-            if argmax_sum_a_unit_2 >= 0:
-                exp_sum_a_unit_2[argmax_sum_a_unit_2] = exp_sum_a_unit_2_kept
+            rest_sum_a_unit_2_sum = 0.0
+            rest_sum_a_unit_2_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_210 = strip + place
+                    exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)
+                    exp_sum_a_unit_2[j_210] = exp_sum_a_unit_2_now
+                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_210 != argmax_sum_a_unit_2 else 0.0)
+                rest_sum_a_unit_2_sum, rest_sum_a_unit_2_lost = _plus(rest_sum_a_unit_2_sum, rest_sum_a_unit_2_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_2 = _completed(rest_sum_a_unit_2_sum, rest_sum_a_unit_2_lost)
+            logsumexp_sum_a_unit_2_sensitivity_2_sum = 0.0
+            logsumexp_sum_a_unit_2_sensitivity_2_lost = 0.0
+            logsumexp_sum_a_unit_2_centred_2_sum = 0.0
+            logsumexp_sum_a_unit_2_centred_2_lost = 0.0
             seed_3 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[row]
             rest_sum_a_unit_3 = rest_sum_a_unit[row]
@@ -2817,40 +3080,48 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             factor_12 = seed_3 * case_2 / (1.0 + rest_sum_a_unit_3)
             term_2 = 1.0 + rest_sum_a_unit_2
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
-            for j_45 in range(n):
-                exp_sum_a_unit_2_2 = exp_sum_a_unit_2[j_45]
-                sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_45])
-                factor_11 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
-                sum_scale_2_row[j_45] = factor_11
-                exp_sum_a_unit_4 = exp_sum_a_unit[row, j_45]
-                sum_a_unit_4 = np.float64(sum_a_unit[row, j_45])
-                factor_13 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4
-                sum_scale_3_row[j_45] = factor_13
-                factor_14 = exp_sum_a_unit_2_2 * sum_a_unit_2_2 / term_2
-                logsumexp_sum_a_unit_2_sensitivity_2_row[j_45] = factor_14
-                term_3 = sum_a_unit_2_2 - np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2])
-                factor_15 = exp_sum_a_unit_2_2 * term_3 / term_2
-                logsumexp_sum_a_unit_2_centred_2_row[j_45] = ((factor_15) if j_45 != argmax_sum_a_unit_2 else 0.0)
-                factor_16 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * term_3
-                sum_scale_2_sensitivity_row[j_45] = ((factor_16) if j_45 != argmax_sum_a_unit_2 else 0.0)
-                factor_17 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4 * (sum_a_unit_4 - np.float64(sum_a_unit[row, argmax_sum_a_unit_3]))
-                sum_scale_3_sensitivity_row[j_45] = ((factor_17) if j_45 != argmax_sum_a_unit_3 else 0.0)
-            sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(sum_scale_2_row, n))
-            sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(sum_scale_3_row, n))
-            logsumexp_sum_a_unit_2_sensitivity_2 = _block_sum(logsumexp_sum_a_unit_2_sensitivity_2_row, n)
-            logsumexp_sum_a_unit_2_centred_2 = _block_sum(logsumexp_sum_a_unit_2_centred_2_row, n)
-            sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(sum_scale_2_sensitivity_row, n))
-            sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, _block_sum(sum_scale_3_sensitivity_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_45 = strip + place
+                    exp_sum_a_unit_2_2 = exp_sum_a_unit_2[j_45]
+                    sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_45])
+                    factor_11 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
+                    strips[0, place] = factor_11
+                    exp_sum_a_unit_4 = exp_sum_a_unit[row, j_45]
+                    sum_a_unit_4 = np.float64(sum_a_unit[row, j_45])
+                    factor_13 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4
+                    strips[1, place] = factor_13
+                    factor_14 = exp_sum_a_unit_2_2 * sum_a_unit_2_2 / term_2
+                    strips[2, place] = factor_14
+                    term_3 = sum_a_unit_2_2 - np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2])
+                    factor_15 = exp_sum_a_unit_2_2 * term_3 / term_2
+                    strips[3, place] = ((factor_15) if j_45 != argmax_sum_a_unit_2 else 0.0)
+                    factor_16 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * term_3
+                    strips[4, place] = ((factor_16) if j_45 != argmax_sum_a_unit_2 else 0.0)
+                    factor_17 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4 * (sum_a_unit_4 - np.float64(sum_a_unit[row, argmax_sum_a_unit_3]))
+                    strips[5, place] = ((factor_17) if j_45 != argmax_sum_a_unit_3 else 0.0)
+                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(strips[0], length))
+                sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(strips[1], length))
+                logsumexp_sum_a_unit_2_sensitivity_2_sum, logsumexp_sum_a_unit_2_sensitivity_2_lost = _plus(logsumexp_sum_a_unit_2_sensitivity_2_sum, logsumexp_sum_a_unit_2_sensitivity_2_lost, _block_sum(strips[2], length))
+                logsumexp_sum_a_unit_2_centred_2_sum, logsumexp_sum_a_unit_2_centred_2_lost = _plus(logsumexp_sum_a_unit_2_centred_2_sum, logsumexp_sum_a_unit_2_centred_2_lost, _block_sum(strips[3], length))
+                sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(strips[4], length))
+                sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, _block_sum(strips[5], length))
+            logsumexp_sum_a_unit_2_sensitivity_2 = _completed(logsumexp_sum_a_unit_2_sensitivity_2_sum, logsumexp_sum_a_unit_2_sensitivity_2_lost)
+            logsumexp_sum_a_unit_2_centred_2 = _completed(logsumexp_sum_a_unit_2_centred_2_sum, logsumexp_sum_a_unit_2_centred_2_lost)
             logsumexp_sum_a_unit_sensitivity_2_2 = logsumexp_sum_a_unit_sensitivity_2[row]
             factor_18 = seed_3 * case * (-logsumexp_sum_a_unit_2_centred_2 + logsumexp_sum_a_unit_2_sensitivity_2 * case_2 - logsumexp_sum_a_unit_sensitivity_2_2 * case_2) / term_2
             factor_20 = seed_3 * case_2 * (-logsumexp_sum_a_unit_centred_2[row] + logsumexp_sum_a_unit_sensitivity_2_2 * case - logsumexp_sum_a_unit_2_sensitivity_2 * case) / (1.0 + rest_sum_a_unit_3)
-            for j_176 in range(n):
-                factor_19 = factor_18 * exp_sum_a_unit_2[j_176] * np.float64(sum_a_unit_2[row, j_176])
-                sum_scale_2_sensitivity_2_row[j_176] = factor_19
-                factor_21 = factor_20 * exp_sum_a_unit[row, j_176] * np.float64(sum_a_unit[row, j_176])
-                sum_scale_3_sensitivity_2_row[j_176] = factor_21
-            sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(sum_scale_2_sensitivity_2_row, n))
-            sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(sum_scale_3_sensitivity_2_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_176 = strip + place
+                    factor_19 = factor_18 * exp_sum_a_unit_2[j_176] * np.float64(sum_a_unit_2[row, j_176])
+                    strips[0, place] = factor_19
+                    factor_21 = factor_20 * exp_sum_a_unit[row, j_176] * np.float64(sum_a_unit[row, j_176])
+                    strips[1, place] = factor_21
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
+                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(strips[1], length))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
@@ -2869,27 +3140,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
-    peak_anchor_now_row = np.empty((d,))
-    peak_positive_now_row = np.empty((d,))
-    peak_negative_now_row = np.empty((d,))
-    scaled_anchor_now_row = np.empty((d,))
-    scaled_positive_now_row = np.empty((d,))
-    scaled_negative_now_row = np.empty((d,))
-    norm_anchor_tangent_now_row = np.empty((d,))
-    norm_positive_tangent_now_row = np.empty((d,))
-    norm_negative_tangent_now_row = np.empty((d,))
     max_sum_a_unit_now_row = np.empty((n,))
-    rest_sum_a_unit_now_row = np.empty((n,))
     max_sum_a_unit_2_now_row = np.empty((n,))
-    rest_sum_a_unit_2_now_row = np.empty((n,))
-    sum_norm_anchor_now_row = np.empty((d,))
-    logsumexp_sum_a_unit_tangent_now_row = np.empty((n,))
-    logsumexp_sum_a_unit_2_tangent_now_row = np.empty((n,))
-    sum_norm_anchor_tangent_row = np.empty((d,))
-    sum_norm_negative_row = np.empty((d,))
-    sum_norm_positive_row = np.empty((d,))
-    sum_norm_negative_tangent_row = np.empty((d,))
-    sum_norm_positive_tangent_row = np.empty((d,))
+    strips = np.empty((4, 512,))
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
@@ -2939,10 +3192,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     sum_a_unit_2_tangent = np.empty((block, n,))
     sum_a_unit_2_tangent_entry_3 = np.empty((n,))
     logsumexp_sum_a_unit_2_tangent = np.empty((n,))
-    softmax_sum_a_unit_2_tangent = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_3_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_a_unit_3_tangent_part2_product = np.empty((block, d,), anchor.dtype)
     sum_a_unit_3_tangent = np.empty((block, d,))
+    sum_a_unit_3_tangent_2_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_3_tangent_2 = np.empty((block, d,))
     sum_h_unit_tangent = np.empty((n, d,))
     softmax_sum_a_unit_tangent = np.empty((block, n,))
     softmax_sum_a_unit_tangent_own = np.empty((n,))
@@ -2955,66 +3207,90 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_anchor_now = -np.inf
+        peak_positive_now = -np.inf
+        peak_negative_now = -np.inf
         for f_4 in range(d):
             a = np.float64(anchor[i, f_4])
             magnitude_value = abs(a)
-            peak_anchor_now_row[f_4] = magnitude_value
+            peak_anchor_now = _larger(peak_anchor_now, magnitude_value)
             p = np.float64(positive[i, f_4])
             magnitude_value_2 = abs(p)
-            peak_positive_now_row[f_4] = magnitude_value_2
+            peak_positive_now = _larger(peak_positive_now, magnitude_value_2)
             h = np.float64(negative[i, f_4])
             magnitude_value_3 = abs(h)
-            peak_negative_now_row[f_4] = magnitude_value_3
-        peak_anchor_now = _largest(peak_anchor_now_row, d)
-        peak_positive_now = _largest(peak_positive_now_row, d)
-        peak_negative_now = _largest(peak_negative_now_row, d)
+            peak_negative_now = _larger(peak_negative_now, magnitude_value_3)
         peak_anchor[i] = peak_anchor_now
         peak_positive[i] = peak_positive_now
         peak_negative[i] = peak_negative_now
-        for f_202 in range(d):
-            a_2 = np.float64(anchor[i, f_202])
-            ratio_value = _ratio(a_2, peak_anchor_now)
-            square = (ratio_value * ratio_value)
-            scaled_anchor_now_row[f_202] = square
-            p_2 = np.float64(positive[i, f_202])
-            ratio_value_2 = _ratio(p_2, peak_positive_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_now_row[f_202] = square_2
-            h_2 = np.float64(negative[i, f_202])
-            ratio_value_3 = _ratio(h_2, peak_negative_now)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_negative_now_row[f_202] = square_3
-        scaled_anchor_now = _block_sum(scaled_anchor_now_row, d)
-        scaled_positive_now = _block_sum(scaled_positive_now_row, d)
-        scaled_negative_now = _block_sum(scaled_negative_now_row, d)
+        scaled_anchor_now_sum = 0.0
+        scaled_anchor_now_lost = 0.0
+        scaled_positive_now_sum = 0.0
+        scaled_positive_now_lost = 0.0
+        scaled_negative_now_sum = 0.0
+        scaled_negative_now_lost = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_205 = strip + place
+                a_2 = np.float64(anchor[i, f_205])
+                ratio_value = _ratio(a_2, peak_anchor_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_2 = np.float64(positive[i, f_205])
+                ratio_value_2 = _ratio(p_2, peak_positive_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                h_2 = np.float64(negative[i, f_205])
+                ratio_value_3 = _ratio(h_2, peak_negative_now)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_anchor_now_sum, scaled_anchor_now_lost = _plus(scaled_anchor_now_sum, scaled_anchor_now_lost, _block_sum(strips[0], length))
+            scaled_positive_now_sum, scaled_positive_now_lost = _plus(scaled_positive_now_sum, scaled_positive_now_lost, _block_sum(strips[1], length))
+            scaled_negative_now_sum, scaled_negative_now_lost = _plus(scaled_negative_now_sum, scaled_negative_now_lost, _block_sum(strips[2], length))
+        scaled_anchor_now = _completed(scaled_anchor_now_sum, scaled_anchor_now_lost)
+        scaled_positive_now = _completed(scaled_positive_now_sum, scaled_positive_now_lost)
+        scaled_negative_now = _completed(scaled_negative_now_sum, scaled_negative_now_lost)
         scaled_anchor[i] = scaled_anchor_now
         scaled_positive[i] = scaled_positive_now
         scaled_negative[i] = scaled_negative_now
+        norm_anchor_tangent_now_sum = 0.0
+        norm_anchor_tangent_now_lost = 0.0
+        norm_positive_tangent_now_sum = 0.0
+        norm_positive_tangent_now_lost = 0.0
+        norm_negative_tangent_now_sum = 0.0
+        norm_negative_tangent_now_lost = 0.0
         factor = math.sqrt(scaled_anchor_now) * _positive_part(peak_anchor_now)
         factor_2 = math.sqrt(scaled_positive_now) * _positive_part(peak_positive_now)
         factor_3 = math.sqrt(scaled_negative_now) * _positive_part(peak_negative_now)
-        for f_3 in range(d):
-            a_3 = np.float64(anchor[i, f_3])
-            a_unit_now = _ratio(a_3, factor)
-            a_unit[i, f_3] = a_unit_now
-            p_3 = np.float64(positive[i, f_3])
-            p_unit_now = _ratio(p_3, factor_2)
-            p_unit[i, f_3] = p_unit_now
-            h_3 = np.float64(negative[i, f_3])
-            h_unit_now = _ratio(h_3, factor_3)
-            h_unit[i, f_3] = h_unit_now
-            v_a = np.float64(direction_anchor[i, f_3])
-            factor_4 = a_unit_now * v_a
-            norm_anchor_tangent_now_row[f_3] = factor_4
-            v_p = np.float64(direction_positive[i, f_3])
-            factor_5 = v_p * p_unit_now
-            norm_positive_tangent_now_row[f_3] = factor_5
-            v_h = np.float64(direction_negative[i, f_3])
-            factor_6 = v_h * h_unit_now
-            norm_negative_tangent_now_row[f_3] = factor_6
-        norm_anchor_tangent_now = _block_sum(norm_anchor_tangent_now_row, d)
-        norm_positive_tangent_now = _block_sum(norm_positive_tangent_now_row, d)
-        norm_negative_tangent_now = _block_sum(norm_negative_tangent_now_row, d)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_3 = strip + place
+                a_3 = np.float64(anchor[i, f_3])
+                a_unit_now = _ratio(a_3, factor)
+                a_unit[i, f_3] = a_unit_now
+                p_3 = np.float64(positive[i, f_3])
+                p_unit_now = _ratio(p_3, factor_2)
+                p_unit[i, f_3] = p_unit_now
+                h_3 = np.float64(negative[i, f_3])
+                h_unit_now = _ratio(h_3, factor_3)
+                h_unit[i, f_3] = h_unit_now
+                v_a = np.float64(direction_anchor[i, f_3])
+                factor_4 = a_unit_now * v_a
+                strips[0, place] = factor_4
+                v_p = np.float64(direction_positive[i, f_3])
+                factor_5 = v_p * p_unit_now
+                strips[1, place] = factor_5
+                v_h = np.float64(direction_negative[i, f_3])
+                factor_6 = v_h * h_unit_now
+                strips[2, place] = factor_6
+            norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost = _plus(norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost, _block_sum(strips[0], length))
+            norm_positive_tangent_now_sum, norm_positive_tangent_now_lost = _plus(norm_positive_tangent_now_sum, norm_positive_tangent_now_lost, _block_sum(strips[1], length))
+            norm_negative_tangent_now_sum, norm_negative_tangent_now_lost = _plus(norm_negative_tangent_now_sum, norm_negative_tangent_now_lost, _block_sum(strips[2], length))
+        norm_anchor_tangent_now = _completed(norm_anchor_tangent_now_sum, norm_anchor_tangent_now_lost)
+        norm_positive_tangent_now = _completed(norm_positive_tangent_now_sum, norm_positive_tangent_now_lost)
+        norm_negative_tangent_now = _completed(norm_negative_tangent_now_sum, norm_negative_tangent_now_lost)
         norm_anchor_tangent[i] = norm_anchor_tangent_now
         norm_positive_tangent[i] = norm_positive_tangent_now
         norm_negative_tangent[i] = norm_negative_tangent_now
@@ -3058,12 +3334,18 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             sum_a_unit_6 = np.float64(sum_a_unit[row, argmax_sum_a_unit_now])
             sum_a_unit_entry_2[i] = sum_a_unit_6
-            for j_204 in range(n):
-                exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_204]), max_sum_a_unit_now)
-                exp_sum_a_unit[row, j_204] = exp_sum_a_unit_now
-                rest_sum_a_unit_now_row[j_204] = ((exp_sum_a_unit_now) if j_204 != argmax_sum_a_unit_now else 0.0)
-                sum_a_unit_4_left[row, j_204] = ((exp_sum_a_unit_now) if i != j_204 else 0.0)
-            rest_sum_a_unit_now = _block_sum(rest_sum_a_unit_now_row, n)
+            rest_sum_a_unit_now_sum = 0.0
+            rest_sum_a_unit_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_207 = strip + place
+                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
+                    strips[0, place] = ((exp_sum_a_unit_now) if j_207 != argmax_sum_a_unit_now else 0.0)
+                    sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
+                rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost = _plus(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[row, i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
@@ -3080,11 +3362,17 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_2[row] = argmax_sum_a_unit_2_now
             sum_a_unit_2_3 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_now])
             sum_a_unit_2_entry_4[i] = sum_a_unit_2_3
-            for j_207 in range(n):
-                exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_207]), max_sum_a_unit_2_now)
-                exp_sum_a_unit_2[row, j_207] = exp_sum_a_unit_2_now
-                rest_sum_a_unit_2_now_row[j_207] = ((exp_sum_a_unit_2_now) if j_207 != argmax_sum_a_unit_2_now else 0.0)
-            rest_sum_a_unit_2_now = _block_sum(rest_sum_a_unit_2_now_row, n)
+            rest_sum_a_unit_2_now_sum = 0.0
+            rest_sum_a_unit_2_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_210 = strip + place
+                    exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
+                    strips[0, place] = ((exp_sum_a_unit_2_now) if j_210 != argmax_sum_a_unit_2_now else 0.0)
+                rest_sum_a_unit_2_now_sum, rest_sum_a_unit_2_now_lost = _plus(rest_sum_a_unit_2_now_sum, rest_sum_a_unit_2_now_lost, _block_sum(strips[0], length))
+            rest_sum_a_unit_2_now = _completed(rest_sum_a_unit_2_now_sum, rest_sum_a_unit_2_now_lost)
             rest_sum_a_unit_2[i] = rest_sum_a_unit_2_now
             seed_2 = seed[i]
             max_sum_a_unit_3 = max_sum_a_unit[i]
@@ -3112,6 +3400,8 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_anchor_now_sum = 0.0
+            sum_norm_anchor_now_lost = 0.0
             rest_sum_a_unit_4 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_4
             exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
@@ -3126,16 +3416,20 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sigmoid_minus_2 = ((factor_12) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             seed_3 = seed[i]
             factor_13 = scale * seed_3
-            for f_3 in range(d):
-                sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_3
-                sum_a_unit_4[row, f_3] = sum_a_unit_4_now
-                a_unit_4 = np.float64(a_unit[i, f_3])
-                p_unit_3 = np.float64(p_unit[i, f_3])
-                sum_a_unit_3_2 = sum_a_unit_3[row, f_3]
-                term_6 = p_unit_3 * term_5 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
-                factor_14 = factor_13 * a_unit_4 * term_6
-                sum_norm_anchor_now_row[f_3] = factor_14
-            sum_norm_anchor_now = _block_sum(sum_norm_anchor_now_row, d)
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_3 = strip + place
+                    sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_3
+                    sum_a_unit_4[row, f_3] = sum_a_unit_4_now
+                    a_unit_4 = np.float64(a_unit[i, f_3])
+                    p_unit_3 = np.float64(p_unit[i, f_3])
+                    sum_a_unit_3_2 = sum_a_unit_3[row, f_3]
+                    term_6 = p_unit_3 * term_5 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
+                    factor_14 = factor_13 * a_unit_4 * term_6
+                    strips[0, place] = factor_14
+                sum_norm_anchor_now_sum, sum_norm_anchor_now_lost = _plus(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost, _block_sum(strips[0], length))
+            sum_norm_anchor_now = _completed(sum_norm_anchor_now_sum, sum_norm_anchor_now_lost)
             sum_norm_anchor[row] = sum_norm_anchor_now
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
         _multiply(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
@@ -3150,16 +3444,22 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             seed_4 = seed[i]
             factor_15 = seed_4 * sum_a_unit_tangent[row, i]
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_15)
+            logsumexp_sum_a_unit_tangent_now_sum = 0.0
+            logsumexp_sum_a_unit_tangent_now_lost = 0.0
             rest_sum_a_unit_5 = rest_sum_a_unit[i]
             term_7 = 1.0 + rest_sum_a_unit_5
             factor_16 = scale * sum_a_unit_tangent_2
             sum_a_unit_7 = np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
             factor_17 = direction_parameters[0] * sum_a_unit_7
             term_8 = factor_16 + factor_17
-            for j_186 in range(n):
-                factor_18 = exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * np.float64(sum_a_unit[row, j_186]) - term_8) / term_7
-                logsumexp_sum_a_unit_tangent_now_row[j_186] = factor_18
-            logsumexp_sum_a_unit_tangent_now = _block_sum(logsumexp_sum_a_unit_tangent_now_row, n)
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_186 = strip + place
+                    factor_18 = exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * np.float64(sum_a_unit[row, j_186]) - term_8) / term_7
+                    strips[0, place] = factor_18
+                logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost = _plus(logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost, _block_sum(strips[0], length))
+            logsumexp_sum_a_unit_tangent_now = _completed(logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost)
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
             for j_8 in range(n):
                 sum_a_unit_8 = np.float64(sum_a_unit[row, j_8])
@@ -3178,214 +3478,240 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_2_2 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_2 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_2]
             sum_a_unit_2_tangent_entry_3[i] = sum_a_unit_2_tangent_2
+            logsumexp_sum_a_unit_2_tangent_now_sum = 0.0
+            logsumexp_sum_a_unit_2_tangent_now_lost = 0.0
             rest_sum_a_unit_2_4 = rest_sum_a_unit_2[i]
             term_9 = 1.0 + rest_sum_a_unit_2_4
             factor_19 = scale * sum_a_unit_2_tangent_2
             sum_a_unit_2_4 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_2])
             factor_20 = direction_parameters[0] * sum_a_unit_2_4
             term_10 = factor_19 + factor_20
-            for j_189 in range(n):
-                factor_21 = np.float64(exp_sum_a_unit_2[row, j_189]) * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * np.float64(sum_a_unit_2[row, j_189]) - term_10) / term_9
-                logsumexp_sum_a_unit_2_tangent_now_row[j_189] = factor_21
-            logsumexp_sum_a_unit_2_tangent_now = _block_sum(logsumexp_sum_a_unit_2_tangent_now_row, n)
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_189 = strip + place
+                    factor_21 = np.float64(exp_sum_a_unit_2[row, j_189]) * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * np.float64(sum_a_unit_2[row, j_189]) - term_10) / term_9
+                    strips[0, place] = factor_21
+                logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost = _plus(logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost, _block_sum(strips[0], length))
+            logsumexp_sum_a_unit_2_tangent_now = _completed(logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost)
             logsumexp_sum_a_unit_2_tangent[i] = logsumexp_sum_a_unit_2_tangent_now
+            sum_a_unit_3_tangent[row, :] = 0.0
+            logsumexp_sum_a_unit_tangent_2 = logsumexp_sum_a_unit_tangent[i]
             term_11 = logsumexp_sum_a_unit_2_tangent_now + factor_19 + factor_20
+            argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
+            sum_a_unit_tangent_3 = sum_a_unit_tangent[row, argmax_sum_a_unit_4]
+            factor_22 = scale * sum_a_unit_tangent_3
+            sum_a_unit_9 = np.float64(sum_a_unit[row, argmax_sum_a_unit_4])
+            factor_23 = direction_parameters[0] * sum_a_unit_9
+            term_12 = factor_22 + factor_23
+            term_13 = -logsumexp_sum_a_unit_tangent_2 + (term_11 - term_12)
             max_sum_a_unit_5 = max_sum_a_unit[i]
             max_sum_a_unit_2_3 = max_sum_a_unit_2[i]
             rest_sum_a_unit_6 = rest_sum_a_unit[i]
-            term_12 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2_4)
-            decay_3 = (_raised_decay(term_12) * 5.421010862427522e-20)
-            factor_22 = decay_3 / (1.0 + decay_3)
-            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_12 >= 0 else factor_22 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            factor_23 = term_11 * sigmoid_plus_3 / term_9
-            logsumexp_sum_a_unit_tangent_2 = logsumexp_sum_a_unit_tangent[i]
-            argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
-            sum_a_unit_tangent_3 = sum_a_unit_tangent[row, argmax_sum_a_unit_4]
-            factor_24 = scale * sum_a_unit_tangent_3
-            sum_a_unit_9 = np.float64(sum_a_unit[row, argmax_sum_a_unit_4])
-            factor_25 = direction_parameters[0] * sum_a_unit_9
-            term_13 = logsumexp_sum_a_unit_tangent_2 + factor_24 + factor_25
-            factor_26 = -term_13 * sigmoid_plus_3 / term_9
+            term_14 = max_sum_a_unit_5 - max_sum_a_unit_2_3 + _log1p(rest_sum_a_unit_6) - _log1p(rest_sum_a_unit_2_4)
+            decay_3 = (_raised_decay(term_14) * 5.421010862427522e-20)
+            factor_24 = decay_3 / (1.0 + decay_3)
+            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_14 >= 0 else factor_24 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            factor_25 = term_13 * sigmoid_plus_3 / term_9
             seed_5 = seed[i]
-            sigmoid_minus_3 = ((factor_22) if term_12 >= 0 else ((1.0 / (1.0 + decay_3))) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            factor_27 = seed_5 * sigmoid_minus_3
-            term_14 = 1.0 + rest_sum_a_unit_6
-            factor_29 = term_13 * sigmoid_minus_3 / term_14
-            factor_30 = -term_11 * sigmoid_minus_3 / term_14
-            factor_31 = seed_5 * sigmoid_plus_3
+            sigmoid_minus_3 = ((factor_24) if term_14 >= 0 else ((1.0 / (1.0 + decay_3))) if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_26 = seed_5 * sigmoid_minus_3
+            term_15 = 1.0 + rest_sum_a_unit_6
+            term_16 = logsumexp_sum_a_unit_tangent_2 + factor_22 + factor_23
+            term_17 = -logsumexp_sum_a_unit_2_tangent_now + (term_16 - term_10)
+            factor_28 = term_17 * sigmoid_minus_3 / term_15
+            factor_29 = seed_5 * sigmoid_plus_3
+            factor_31 = math.sqrt(scaled_negative[argmax_sum_a_unit_2_2]) * _positive_part(peak_negative[argmax_sum_a_unit_2_2])
             for j_24 in range(n):
                 exp_sum_a_unit_2_2 = np.float64(exp_sum_a_unit_2[row, j_24])
                 sum_a_unit_2_tangent_3 = sum_a_unit_2_tangent[row, j_24]
                 sum_a_unit_2_5 = np.float64(sum_a_unit_2[row, j_24])
-                softmax_sum_a_unit_2_tangent_now = exp_sum_a_unit_2_2 * (-logsumexp_sum_a_unit_2_tangent_now + (scale * sum_a_unit_2_tangent_3 + direction_parameters[0] * sum_a_unit_2_5 - term_10)) / term_9
-                softmax_sum_a_unit_2_tangent[row, j_24] = softmax_sum_a_unit_2_tangent_now
-                factor_28 = factor_27 * (softmax_sum_a_unit_2_tangent_now * sum_a_unit_2_5 + exp_sum_a_unit_2_2 * sum_a_unit_2_tangent_3 / term_9 + factor_23 * exp_sum_a_unit_2_2 * sum_a_unit_2_5 + factor_26 * exp_sum_a_unit_2_2 * sum_a_unit_2_5)
-                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_28)
+                softmax_sum_a_unit_2_tangent = exp_sum_a_unit_2_2 * (-logsumexp_sum_a_unit_2_tangent_now + (scale * sum_a_unit_2_tangent_3 + direction_parameters[0] * sum_a_unit_2_5 - term_10)) / term_9  # -exp_sum_a_unit_2*logsumexp_sum_a_unit_2_tangent/(rest_sum_a_unit_2 + 1)
+                factor_27 = factor_26 * (softmax_sum_a_unit_2_tangent * sum_a_unit_2_5 + exp_sum_a_unit_2_2 * sum_a_unit_2_tangent_3 / term_9 + factor_25 * exp_sum_a_unit_2_2 * sum_a_unit_2_5)
+                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_27)
                 softmax_sum_a_unit_tangent_2 = softmax_sum_a_unit_tangent[row, j_24]
                 sum_a_unit_10 = np.float64(sum_a_unit[row, j_24])
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_24]
-                factor_32 = factor_31 * (softmax_sum_a_unit_tangent_2 * sum_a_unit_10 + exp_sum_a_unit_3 * sum_a_unit_tangent[row, j_24] / term_14 + factor_29 * exp_sum_a_unit_3 * sum_a_unit_10 + factor_30 * exp_sum_a_unit_3 * sum_a_unit_10)
-                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_32)
-                factor_33 = exp_sum_a_unit_2_2 / term_9
-                factor_34 = factor_23 * exp_sum_a_unit_2_2
-                factor_35 = factor_26 * exp_sum_a_unit_2_2
-                factor_36 = exp_sum_a_unit_3 / term_14
-                factor_37 = factor_29 * exp_sum_a_unit_3
-                factor_38 = factor_30 * exp_sum_a_unit_3
-                for f_30 in range(d):
-                    a_unit_5 = np.float64(a_unit[i, f_30])
-                    a_unit_tangent_2 = np.float64(a_unit_tangent[i, f_30])
-                    sum_h_unit_tangent[j_24, f_30] += factor_27 * (a_unit_5 * softmax_sum_a_unit_2_tangent_now + factor_33 * a_unit_tangent_2 + factor_34 * a_unit_5 + factor_35 * a_unit_5)
+                factor_30 = factor_29 * (softmax_sum_a_unit_tangent_2 * sum_a_unit_10 + exp_sum_a_unit_3 * sum_a_unit_tangent[row, j_24] / term_15 + factor_28 * exp_sum_a_unit_3 * sum_a_unit_10)
+                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_30)
+                factor_32 = exp_sum_a_unit_2_2 / term_9
+                factor_33 = factor_25 * exp_sum_a_unit_2_2
+                factor_34 = exp_sum_a_unit_3 / term_15
+                factor_35 = factor_28 * exp_sum_a_unit_3
+                for f_3 in range(d):
+                    h_4 = np.float64(negative[argmax_sum_a_unit_2_2, f_3])
+                    if j_24 != argmax_sum_a_unit_2_2:
+                        sum_a_unit_3_tangent[row, f_3] += softmax_sum_a_unit_2_tangent * (np.float64(h_unit[j_24, f_3]) - _ratio(h_4, factor_31))
+                    a_unit_5 = np.float64(a_unit[i, f_3])
+                    a_unit_tangent_2 = np.float64(a_unit_tangent[i, f_3])
+                    sum_h_unit_tangent[j_24, f_3] += factor_26 * (softmax_sum_a_unit_2_tangent * a_unit_5 + factor_32 * a_unit_tangent_2 + factor_33 * a_unit_5)
                     if i != j_24:
-                        sum_p_unit_tangent[j_24, f_30] += factor_31 * (a_unit_5 * softmax_sum_a_unit_tangent_2 + factor_36 * a_unit_tangent_2 + factor_37 * a_unit_5 + factor_38 * a_unit_5)
-        _multiply(softmax_sum_a_unit_2_tangent[: stop - start], False, h_unit, False, sum_a_unit_3_tangent_part1[: stop - start], False)
-        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit_tangent, False, sum_a_unit_3_tangent_part2_product[: stop - start], False)
+                        sum_p_unit_tangent[j_24, f_3] += factor_29 * (a_unit_5 * softmax_sum_a_unit_tangent_2 + factor_34 * a_unit_tangent_2 + factor_35 * a_unit_5)
+        _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit_tangent, False, sum_a_unit_3_tangent_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_a_unit_2_5 = rest_sum_a_unit_2[i]
-            term_15 = 1.0 + rest_sum_a_unit_2_5
+            term_18 = 1.0 + rest_sum_a_unit_2_5
             for f_3 in range(d):
-                sum_a_unit_3_tangent_part2 = np.float64(sum_a_unit_3_tangent_part2_product[row, f_3]) / term_15  # exp_sum_a_unit_2*h_unit_tangent/(rest_sum_a_unit_2 + 1) + h_unit*softmax_sum_a_unit_2_tangent
-                sum_a_unit_3_tangent_now = sum_a_unit_3_tangent_part2 + np.float64(sum_a_unit_3_tangent_part1[row, f_3])
-                sum_a_unit_3_tangent[row, f_3] = sum_a_unit_3_tangent_now
+                sum_a_unit_3_tangent_2_now = np.float64(sum_a_unit_3_tangent_2_product[row, f_3]) / term_18
+                sum_a_unit_3_tangent_2[row, f_3] = sum_a_unit_3_tangent_2_now
         _multiply(sum_a_unit_4_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_4_tangent_part1[: stop - start], False)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_anchor_tangent_sum = 0.0
+            sum_norm_anchor_tangent_lost = 0.0
             rest_sum_a_unit_7 = rest_sum_a_unit[i]
-            term_16 = 1.0 + rest_sum_a_unit_7
+            term_19 = 1.0 + rest_sum_a_unit_7
             seed_6 = seed[i]
             exp_sum_a_unit_own_3 = exp_sum_a_unit_own[i]
             max_sum_a_unit_6 = max_sum_a_unit[i]
             max_sum_a_unit_2_4 = max_sum_a_unit_2[i]
             rest_sum_a_unit_2_6 = rest_sum_a_unit_2[i]
-            term_17 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + _log1p(rest_sum_a_unit_7) - _log1p(rest_sum_a_unit_2_6)
-            decay_4 = (_raised_decay(term_17) * 5.421010862427522e-20)
-            factor_39 = decay_4 / (1.0 + decay_4)
-            sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_17 >= 0 else factor_39 if term_17 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            term_18 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_4 / term_16
-            sigmoid_minus_4 = ((factor_39) if term_17 >= 0 else ((1.0 / (1.0 + decay_4))) if term_17 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            factor_40 = scale * term_18
-            factor_41 = scale * sigmoid_plus_4
-            factor_42 = scale * sigmoid_minus_4
+            term_20 = max_sum_a_unit_6 - max_sum_a_unit_2_4 + _log1p(rest_sum_a_unit_7) - _log1p(rest_sum_a_unit_2_6)
+            decay_4 = (_raised_decay(term_20) * 5.421010862427522e-20)
+            factor_36 = decay_4 / (1.0 + decay_4)
+            sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_20 >= 0 else factor_36 if term_20 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            term_21 = -1.0 + exp_sum_a_unit_own_3 * sigmoid_plus_4 / term_19
+            sigmoid_minus_4 = ((factor_36) if term_20 >= 0 else ((1.0 / (1.0 + decay_4))) if term_20 < 0.0 else np.nan)  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            factor_37 = scale * term_21
+            factor_38 = scale * sigmoid_minus_4
+            factor_39 = scale * sigmoid_plus_4
             softmax_sum_a_unit_tangent_own_2 = softmax_sum_a_unit_tangent_own[i]
-            factor_43 = scale * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4
-            factor_44 = exp_sum_a_unit_own_3 / term_16
+            factor_40 = scale * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4
+            factor_41 = exp_sum_a_unit_own_3 / term_19
             logsumexp_sum_a_unit_tangent_3 = logsumexp_sum_a_unit_tangent[i]
             argmax_sum_a_unit_5 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_4 = sum_a_unit_tangent[row, argmax_sum_a_unit_5]
-            factor_45 = scale * sum_a_unit_tangent_4
+            factor_42 = scale * sum_a_unit_tangent_4
             sum_a_unit_11 = np.float64(sum_a_unit[row, argmax_sum_a_unit_5])
-            factor_46 = direction_parameters[0] * sum_a_unit_11
-            term_20 = logsumexp_sum_a_unit_tangent_3 + factor_45 + factor_46
-            factor_47 = scale * term_20 * sigmoid_plus_4 * sigmoid_minus_4
-            factor_48 = -exp_sum_a_unit_own_3 / term_16
+            factor_43 = direction_parameters[0] * sum_a_unit_11
+            term_23 = logsumexp_sum_a_unit_tangent_3 + factor_42 + factor_43
+            factor_44 = scale * term_23 * sigmoid_plus_4 * sigmoid_minus_4
+            factor_45 = -exp_sum_a_unit_own_3 / term_19
             logsumexp_sum_a_unit_2_tangent_2 = logsumexp_sum_a_unit_2_tangent[i]
             argmax_sum_a_unit_2_3 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_4 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_3]
-            factor_49 = scale * sum_a_unit_2_tangent_4
+            factor_46 = scale * sum_a_unit_2_tangent_4
             sum_a_unit_2_6 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_3])
-            factor_50 = direction_parameters[0] * sum_a_unit_2_6
-            term_21 = logsumexp_sum_a_unit_2_tangent_2 + factor_49 + factor_50
-            factor_51 = scale * term_21 * sigmoid_plus_4 * sigmoid_minus_4
-            for f_3 in range(d):
-                sum_a_unit_4_tangent_part2 = np.float64(sum_a_unit_4_tangent_part2_product[row, f_3]) / term_16  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
-                sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + np.float64(sum_a_unit_4_tangent_part1[row, f_3])
-                sum_a_unit_4_tangent[f_3] = sum_a_unit_4_tangent_now
-                p_unit_4 = np.float64(p_unit[i, f_3])
-                sum_a_unit_3_3 = sum_a_unit_3[row, f_3]
-                sum_a_unit_4_2 = sum_a_unit_4[row, f_3]
-                term_19 = p_unit_4 * term_18 + sum_a_unit_3_3 * sigmoid_minus_4 + sum_a_unit_4_2 * sigmoid_plus_4
-                a_unit_6 = np.float64(a_unit[i, f_3])
-                factor_52 = seed_6 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_19 + direction_parameters[0] * a_unit_6 * term_19 + factor_40 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]) + factor_41 * sum_a_unit_4_tangent_now * a_unit_6 + factor_42 * a_unit_6 * sum_a_unit_3_tangent[row, f_3] + factor_43 * a_unit_6 * p_unit_4 + factor_47 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_44 * p_unit_4) + factor_51 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_48 * p_unit_4))
-                sum_norm_anchor_tangent_row[f_3] = factor_52
-            sum_norm_anchor_tangent = _block_sum(sum_norm_anchor_tangent_row, d)
+            factor_47 = direction_parameters[0] * sum_a_unit_2_6
+            term_24 = logsumexp_sum_a_unit_2_tangent_2 + factor_46 + factor_47
+            factor_48 = scale * term_24 * sigmoid_plus_4 * sigmoid_minus_4
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_3 = strip + place
+                    sum_a_unit_4_tangent_part2 = np.float64(sum_a_unit_4_tangent_part2_product[row, f_3]) / term_19  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + np.float64(sum_a_unit_4_tangent_part1[row, f_3])
+                    sum_a_unit_4_tangent[f_3] = sum_a_unit_4_tangent_now
+                    a_unit_tangent_3 = np.float64(a_unit_tangent[i, f_3])
+                    p_unit_4 = np.float64(p_unit[i, f_3])
+                    sum_a_unit_3_3 = sum_a_unit_3[row, f_3]
+                    sum_a_unit_4_2 = sum_a_unit_4[row, f_3]
+                    term_22 = p_unit_4 * term_21 + sum_a_unit_3_3 * sigmoid_minus_4 + sum_a_unit_4_2 * sigmoid_plus_4
+                    a_unit_6 = np.float64(a_unit[i, f_3])
+                    factor_49 = seed_6 * (scale * a_unit_tangent_3 * term_22 + direction_parameters[0] * a_unit_6 * term_22 + factor_37 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]) + factor_38 * a_unit_6 * (sum_a_unit_3_tangent[row, f_3] + sum_a_unit_3_tangent_2[row, f_3]) + factor_39 * sum_a_unit_4_tangent_now * a_unit_6 + factor_40 * a_unit_6 * p_unit_4 + factor_44 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_41 * p_unit_4) + factor_48 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_45 * p_unit_4))
+                    strips[0, place] = factor_49
+                sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost, _block_sum(strips[0], length))
+            sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost)
             peak_anchor_2 = peak_anchor[i]
-            factor_53 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
-            ratio_value_7 = _ratio(1.0, factor_53)
-            factor_54 = direction_parameters[0] * seed_6 * ratio_value_7
-            factor_55 = scale * seed_6 * ratio_value_7 * term_18
-            factor_56 = scale * seed_6 * sigmoid_plus_4 * ratio_value_7
-            factor_57 = scale * seed_6 * sigmoid_minus_4 * ratio_value_7
-            factor_58 = scale * seed_6 * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4 * ratio_value_7
-            factor_59 = scale * seed_6 * term_20 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
-            factor_60 = scale * seed_6 * term_21 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
-            factor_61 = -sum_norm_anchor_tangent * ratio_value_7
-            factor_62 = scale * seed_6
+            factor_50 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
+            ratio_value_7 = _ratio(1.0, factor_50)
+            factor_51 = direction_parameters[0] * seed_6 * ratio_value_7
+            factor_52 = scale * seed_6 * ratio_value_7 * term_21
+            factor_53 = scale * seed_6 * sigmoid_minus_4 * ratio_value_7
+            factor_54 = scale * seed_6 * sigmoid_plus_4 * ratio_value_7
+            factor_55 = scale * seed_6 * softmax_sum_a_unit_tangent_own_2 * sigmoid_plus_4 * ratio_value_7
+            factor_56 = scale * seed_6 * term_23 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
+            factor_57 = scale * seed_6 * term_24 * sigmoid_plus_4 * sigmoid_minus_4 * ratio_value_7
+            factor_58 = -sum_norm_anchor_tangent * ratio_value_7
+            factor_59 = scale * seed_6
             sum_norm_anchor_2 = sum_norm_anchor[row]
             norm_anchor_tangent_2 = norm_anchor_tangent[i]
-            factor_63 = -norm_anchor_tangent_2 * (ratio_value_7 * ratio_value_7)
-            factor_64 = -sum_norm_anchor_2 * ratio_value_7
+            factor_60 = -norm_anchor_tangent_2 * (ratio_value_7 * ratio_value_7)
+            factor_61 = -sum_norm_anchor_2 * ratio_value_7
             for d_32 in range(d):
                 p_unit_5 = np.float64(p_unit[i, d_32])
                 sum_a_unit_3_4 = sum_a_unit_3[row, d_32]
                 sum_a_unit_4_3 = sum_a_unit_4[row, d_32]
-                term_22 = p_unit_5 * term_18 + sum_a_unit_3_4 * sigmoid_minus_4 + sum_a_unit_4_3 * sigmoid_plus_4
+                term_25 = p_unit_5 * term_21 + sum_a_unit_3_4 * sigmoid_minus_4 + sum_a_unit_4_3 * sigmoid_plus_4
                 a_unit_7 = np.float64(a_unit[i, d_32])
-                product_anchor[i, d_32] = factor_54 * term_22 + factor_55 * np.float64(p_unit_tangent[i, d_32]) + factor_56 * sum_a_unit_4_tangent[d_32] + factor_57 * sum_a_unit_3_tangent[row, d_32] + factor_58 * p_unit_5 + factor_59 * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_44 * p_unit_5) + factor_60 * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_48 * p_unit_5) + factor_61 * a_unit_7 + factor_63 * (factor_62 * term_22 - sum_norm_anchor_2 * a_unit_7) + factor_64 * np.float64(a_unit_tangent[i, d_32])
+                product_anchor[i, d_32] = factor_51 * term_25 + factor_52 * np.float64(p_unit_tangent[i, d_32]) + factor_53 * (sum_a_unit_3_tangent[row, d_32] + sum_a_unit_3_tangent_2[row, d_32]) + factor_54 * sum_a_unit_4_tangent[d_32] + factor_55 * p_unit_5 + factor_56 * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_41 * p_unit_5) + factor_57 * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_45 * p_unit_5) + factor_58 * a_unit_7 + factor_60 * (factor_59 * term_25 - sum_norm_anchor_2 * a_unit_7) + factor_61 * np.float64(a_unit_tangent[i, d_32])
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
     for j_29 in range(n):
+        sum_norm_negative_sum = 0.0
+        sum_norm_negative_lost = 0.0
+        sum_norm_positive_sum = 0.0
+        sum_norm_positive_lost = 0.0
+        sum_norm_negative_tangent_sum = 0.0
+        sum_norm_negative_tangent_lost = 0.0
+        sum_norm_positive_tangent_sum = 0.0
+        sum_norm_positive_tangent_lost = 0.0
         seed_7 = seed[j_29]
         exp_sum_a_unit_own_4 = exp_sum_a_unit_own[j_29]
         rest_sum_a_unit_8 = rest_sum_a_unit[j_29]
-        term_23 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_8) - _log1p(rest_sum_a_unit_2[j_29])
-        decay_5 = (_raised_decay(term_23) * 5.421010862427522e-20)
-        factor_66 = decay_5 / (1.0 + decay_5)
-        case = (((1.0 / (1.0 + decay_5))) if term_23 >= 0 else factor_66 if term_23 < 0.0 else np.nan)
-        term_24 = -1.0 + exp_sum_a_unit_own_4 * case / (1.0 + rest_sum_a_unit_8)
-        factor_67 = seed_7 * term_24
-        factor_69 = scale * seed_7 * term_24
+        term_26 = max_sum_a_unit[j_29] - max_sum_a_unit_2[j_29] + _log1p(rest_sum_a_unit_8) - _log1p(rest_sum_a_unit_2[j_29])
+        decay_5 = (_raised_decay(term_26) * 5.421010862427522e-20)
+        factor_63 = decay_5 / (1.0 + decay_5)
+        case = (((1.0 / (1.0 + decay_5))) if term_26 >= 0 else factor_63 if term_26 < 0.0 else np.nan)
+        term_27 = -1.0 + exp_sum_a_unit_own_4 * case / (1.0 + rest_sum_a_unit_8)
+        factor_64 = seed_7 * term_27
+        factor_66 = scale * seed_7 * term_27
         softmax_sum_a_unit_tangent_own_3 = softmax_sum_a_unit_tangent_own[j_29]
-        factor_70 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
-        term_27 = logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + direction_parameters[0] * sum_a_unit_entry_2[j_29]
-        case_2 = ((factor_66) if term_23 >= 0 else ((1.0 / (1.0 + decay_5))) if term_23 < 0.0 else np.nan)
-        factor_71 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 / (1.0 + rest_sum_a_unit_8)
-        term_28 = logsumexp_sum_a_unit_2_tangent[j_29] + scale * sum_a_unit_2_tangent_entry_3[j_29] + direction_parameters[0] * sum_a_unit_2_entry_4[j_29]
-        factor_72 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 / (1.0 + rest_sum_a_unit_8)
-        for f_58 in range(d):
-            h_unit_3 = np.float64(h_unit[j_29, f_58])
-            sum_h_unit_2 = np.float64(sum_h_unit[j_29, f_58])
-            factor_65 = h_unit_3 * sum_h_unit_2
-            sum_norm_negative_row[f_58] = factor_65
-            p_unit_6 = np.float64(p_unit[j_29, f_58])
-            a_unit_8 = np.float64(a_unit[j_29, f_58])
-            term_25 = np.float64(sum_p_unit[j_29, f_58]) + factor_67 * a_unit_8
-            factor_68 = scale * p_unit_6 * term_25
-            sum_norm_positive_row[f_58] = factor_68
-            term_26 = h_unit_3 * sum_h_unit_tangent[j_29, f_58] + np.float64(h_unit_tangent[j_29, f_58]) * sum_h_unit_2
-            sum_norm_negative_tangent_row[f_58] = term_26
-            term_29 = scale * np.float64(p_unit_tangent[j_29, f_58]) * term_25 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + direction_parameters[0] * p_unit_6 * term_25 + factor_69 * np.float64(a_unit_tangent[j_29, f_58]) * p_unit_6 + factor_70 * a_unit_8 * p_unit_6 + factor_71 * a_unit_8 * p_unit_6 + factor_72 * a_unit_8 * p_unit_6
-            sum_norm_positive_tangent_row[f_58] = term_29
-        sum_norm_negative = _block_sum(sum_norm_negative_row, d)
-        sum_norm_positive = _block_sum(sum_norm_positive_row, d)
-        sum_norm_negative_tangent = _block_sum(sum_norm_negative_tangent_row, d)
-        sum_norm_positive_tangent = _block_sum(sum_norm_positive_tangent_row, d)
+        factor_67 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case
+        term_30 = -logsumexp_sum_a_unit_2_tangent[j_29] + (logsumexp_sum_a_unit_tangent[j_29] + scale * sum_a_unit_tangent_entry_1[j_29] + direction_parameters[0] * sum_a_unit_entry_2[j_29] - (scale * sum_a_unit_2_tangent_entry_3[j_29] + direction_parameters[0] * sum_a_unit_2_entry_4[j_29]))
+        case_2 = ((factor_63) if term_26 >= 0 else ((1.0 / (1.0 + decay_5))) if term_26 < 0.0 else np.nan)
+        factor_68 = scale * exp_sum_a_unit_own_4 * seed_7 * term_30 * case * case_2 / (1.0 + rest_sum_a_unit_8)
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_58 = strip + place
+                h_unit_3 = np.float64(h_unit[j_29, f_58])
+                sum_h_unit_2 = np.float64(sum_h_unit[j_29, f_58])
+                factor_62 = h_unit_3 * sum_h_unit_2
+                strips[0, place] = factor_62
+                p_unit_6 = np.float64(p_unit[j_29, f_58])
+                a_unit_8 = np.float64(a_unit[j_29, f_58])
+                term_28 = np.float64(sum_p_unit[j_29, f_58]) + factor_64 * a_unit_8
+                factor_65 = scale * p_unit_6 * term_28
+                strips[1, place] = factor_65
+                term_29 = h_unit_3 * sum_h_unit_tangent[j_29, f_58] + np.float64(h_unit_tangent[j_29, f_58]) * sum_h_unit_2
+                strips[2, place] = term_29
+                term_31 = scale * np.float64(p_unit_tangent[j_29, f_58]) * term_28 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + direction_parameters[0] * p_unit_6 * term_28 + factor_66 * np.float64(a_unit_tangent[j_29, f_58]) * p_unit_6 + factor_67 * a_unit_8 * p_unit_6 + factor_68 * a_unit_8 * p_unit_6
+                strips[3, place] = term_31
+            sum_norm_negative_sum, sum_norm_negative_lost = _plus(sum_norm_negative_sum, sum_norm_negative_lost, _block_sum(strips[0], length))
+            sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[1], length))
+            sum_norm_negative_tangent_sum, sum_norm_negative_tangent_lost = _plus(sum_norm_negative_tangent_sum, sum_norm_negative_tangent_lost, _block_sum(strips[2], length))
+            sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost = _plus(sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost, _block_sum(strips[3], length))
+        sum_norm_negative = _completed(sum_norm_negative_sum, sum_norm_negative_lost)
+        sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
+        sum_norm_negative_tangent = _completed(sum_norm_negative_tangent_sum, sum_norm_negative_tangent_lost)
+        sum_norm_positive_tangent = _completed(sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost)
         ratio_value_8 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
-        factor_73 = scale * ratio_value_8
-        factor_74 = direction_parameters[0] * ratio_value_8
-        factor_75 = scale * seed_7 * ratio_value_8 * term_24
-        factor_76 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case * ratio_value_8
-        factor_77 = scale * exp_sum_a_unit_own_4 * seed_7 * term_27 * case * case_2 * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
-        factor_78 = -sum_norm_positive * ratio_value_8
-        factor_79 = -sum_norm_positive_tangent * ratio_value_8
-        factor_80 = -norm_positive_tangent[j_29] * (ratio_value_8 * ratio_value_8)
-        factor_81 = -scale * exp_sum_a_unit_own_4 * seed_7 * term_28 * case * case_2 * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
+        factor_69 = scale * ratio_value_8
+        factor_70 = direction_parameters[0] * ratio_value_8
+        factor_71 = scale * seed_7 * ratio_value_8 * term_27
+        factor_72 = scale * seed_7 * softmax_sum_a_unit_tangent_own_3 * case * ratio_value_8
+        factor_73 = scale * exp_sum_a_unit_own_4 * seed_7 * term_30 * case * case_2 * ratio_value_8 / (1.0 + rest_sum_a_unit_8)
+        factor_74 = -sum_norm_positive * ratio_value_8
+        factor_75 = -sum_norm_positive_tangent * ratio_value_8
+        factor_76 = -norm_positive_tangent[j_29] * (ratio_value_8 * ratio_value_8)
         ratio_value_9 = _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
-        factor_82 = scale * ratio_value_9
-        factor_83 = direction_parameters[0] * ratio_value_9
-        factor_84 = -sum_norm_negative * scale * ratio_value_9
-        factor_85 = -sum_norm_negative_tangent * scale * ratio_value_9
-        factor_86 = -scale * norm_negative_tangent[j_29] * (ratio_value_9 * ratio_value_9)
+        factor_77 = scale * ratio_value_9
+        factor_78 = direction_parameters[0] * ratio_value_9
+        factor_79 = -sum_norm_negative * scale * ratio_value_9
+        factor_80 = -sum_norm_negative_tangent * scale * ratio_value_9
+        factor_81 = -scale * norm_negative_tangent[j_29] * (ratio_value_9 * ratio_value_9)
         for d_33 in range(d):
             a_unit_9 = np.float64(a_unit[j_29, d_33])
-            term_30 = np.float64(sum_p_unit[j_29, d_33]) + factor_67 * a_unit_9
+            term_32 = np.float64(sum_p_unit[j_29, d_33]) + factor_64 * a_unit_9
             p_unit_7 = np.float64(p_unit[j_29, d_33])
-            product_positive[j_29, d_33] = factor_73 * sum_p_unit_tangent[j_29, d_33] + factor_74 * term_30 + factor_75 * np.float64(a_unit_tangent[j_29, d_33]) + factor_76 * a_unit_9 + factor_77 * a_unit_9 + factor_78 * np.float64(p_unit_tangent[j_29, d_33]) + factor_79 * p_unit_7 + factor_80 * (scale * term_30 - sum_norm_positive * p_unit_7) + factor_81 * a_unit_9
+            product_positive[j_29, d_33] = factor_69 * sum_p_unit_tangent[j_29, d_33] + factor_70 * term_32 + factor_71 * np.float64(a_unit_tangent[j_29, d_33]) + factor_72 * a_unit_9 + factor_73 * a_unit_9 + factor_74 * np.float64(p_unit_tangent[j_29, d_33]) + factor_75 * p_unit_7 + factor_76 * (scale * term_32 - sum_norm_positive * p_unit_7)
             h_unit_4 = np.float64(h_unit[j_29, d_33])
-            term_31 = np.float64(sum_h_unit[j_29, d_33]) - sum_norm_negative * h_unit_4
-            product_negative[j_29, d_33] = factor_82 * sum_h_unit_tangent[j_29, d_33] + factor_83 * term_31 + factor_84 * np.float64(h_unit_tangent[j_29, d_33]) + factor_85 * h_unit_4 + factor_86 * term_31
+            term_33 = np.float64(sum_h_unit[j_29, d_33]) - sum_norm_negative * h_unit_4
+            product_negative[j_29, d_33] = factor_77 * sum_h_unit_tangent[j_29, d_33] + factor_78 * term_33 + factor_79 * np.float64(h_unit_tangent[j_29, d_33]) + factor_80 * h_unit_4 + factor_81 * term_33
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent
 
 
@@ -3397,9 +3723,8 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
     wanted = value_out.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,))
-    rest_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_row = np.empty((n,))
-    rest_sum_anchor_2_row = np.empty((n,))
+    strips = np.empty((1, 512,))
     sample_weight = np.empty((block,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((block,))
@@ -3421,10 +3746,16 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
             argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[row] = max_sum_anchor_now
-            for j_111 in range(n):
-                exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor) if j_111 != argmax_sum_anchor else 0.0)
-            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
+            rest_sum_anchor_now_sum = 0.0
+            rest_sum_anchor_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_114 = strip + place
+                    exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_114]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    strips[0, place] = ((exp_sum_anchor) if j_114 != argmax_sum_anchor else 0.0)
+                rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[row] = rest_sum_anchor_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
@@ -3434,10 +3765,16 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 max_sum_anchor_2_row[j_6] = factor_2
             max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
-            for j_113 in range(n):
-                exp_sum_anchor_2 = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
-                rest_sum_anchor_2_row[j_113] = ((exp_sum_anchor_2) if j_113 != argmax_sum_anchor_2 else 0.0)
-            rest_sum_anchor_2 = _block_sum(rest_sum_anchor_2_row, n)
+            rest_sum_anchor_2_sum = 0.0
+            rest_sum_anchor_2_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_116 = strip + place
+                    exp_sum_anchor_2 = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
+                    strips[0, place] = ((exp_sum_anchor_2) if j_116 != argmax_sum_anchor_2 else 0.0)
+                rest_sum_anchor_2_sum, rest_sum_anchor_2_lost = _plus(rest_sum_anchor_2_sum, rest_sum_anchor_2_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_2 = _completed(rest_sum_anchor_2_sum, rest_sum_anchor_2_lost)
             max_sum_anchor_3 = max_sum_anchor[row]
             log1p_value = _log1p(rest_sum_anchor[row])
             log1p_value_2 = _log1p(rest_sum_anchor_2)
@@ -3459,7 +3796,7 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
-    rest_sum_anchor_2_now_row = np.empty((n,))
+    strips = np.empty((1, 512,))
     sample_weight = np.empty((block,))
     seed = np.empty((n,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
@@ -3499,16 +3836,18 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
             argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
-            for j_111 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
-                exp_sum_anchor[j_111] = exp_sum_anchor_now
-                sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
-            exp_sum_anchor_kept = exp_sum_anchor[argmax_sum_anchor]
-            if argmax_sum_anchor >= 0:
-                exp_sum_anchor[argmax_sum_anchor] = 0.0
-            rest_sum_anchor_now = _block_sum(exp_sum_anchor, n)
-            if argmax_sum_anchor >= 0:
-                exp_sum_anchor[argmax_sum_anchor] = exp_sum_anchor_kept
+            rest_sum_anchor_now_sum = 0.0
+            rest_sum_anchor_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_114 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor[j_114] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_114 != argmax_sum_anchor else 0.0)
+                    sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
+                rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3521,11 +3860,17 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
-            for j_113 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
-                exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
-                rest_sum_anchor_2_now_row[j_113] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else 0.0)
-            rest_sum_anchor_2_now = _block_sum(rest_sum_anchor_2_now_row, n)
+            rest_sum_anchor_2_now_sum = 0.0
+            rest_sum_anchor_2_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_116 = strip + place
+                    exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
+                    exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
+                    strips[0, place] = ((exp_sum_anchor_2_now) if j_116 != argmax_sum_anchor_2 else 0.0)
+                rest_sum_anchor_2_now_sum, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now_sum, rest_sum_anchor_2_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now_sum, rest_sum_anchor_2_now_lost)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
             max_sum_anchor_3 = max_sum_anchor[i]
@@ -3610,9 +3955,8 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,))
-    rest_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
-    rest_sum_anchor_2_now_row = np.empty((n,))
+    strips = np.empty((1, 512,))
     seed = np.empty((n,))
     sum_anchor = np.empty((n, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,))
@@ -3665,12 +4009,18 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
             argmax_sum_anchor[i] = argmax_sum_anchor_now
-            for j_111 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_111]), max_sum_anchor_now)
-                exp_sum_anchor[row, j_111] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor_now else 0.0)
-                sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
-            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
+            rest_sum_anchor_now_sum = 0.0
+            rest_sum_anchor_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_114 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor[row, j_114] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_114 != argmax_sum_anchor_now else 0.0)
+                    sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
+                rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = np.float64(exp_sum_anchor[row, i])
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -3698,11 +4048,17 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
-            for j_113 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
-                exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
-                rest_sum_anchor_2_now_row[j_113] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2 else 0.0)
-            rest_sum_anchor_2_now = _block_sum(rest_sum_anchor_2_now_row, n)
+            rest_sum_anchor_2_now_sum = 0.0
+            rest_sum_anchor_2_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_116 = strip + place
+                    exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
+                    exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
+                    strips[0, place] = ((exp_sum_anchor_2_now) if j_116 != argmax_sum_anchor_2 else 0.0)
+                rest_sum_anchor_2_now_sum, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now_sum, rest_sum_anchor_2_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now_sum, rest_sum_anchor_2_now_lost)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
             term_3 = 1.0 + rest_sum_anchor_2_now
@@ -3852,18 +4208,8 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,))
-    rest_sum_anchor_now_row = np.empty((n,))
-    logsumexp_sum_anchor_sensitivity_2_now_row = np.empty((n,))
-    logsumexp_sum_anchor_centred_2_now_row = np.empty((n,))
     max_sum_anchor_2_row = np.empty((n,))
-    sum_scale_2_row = np.empty((n,))
-    sum_scale_3_row = np.empty((n,))
-    logsumexp_sum_anchor_2_sensitivity_row = np.empty((n,))
-    logsumexp_sum_anchor_2_centred_2_row = np.empty((n,))
-    sum_scale_2_sensitivity_row = np.empty((n,))
-    sum_scale_3_sensitivity_row = np.empty((n,))
-    sum_scale_2_sensitivity_2_row = np.empty((n,))
-    sum_scale_3_sensitivity_2_row = np.empty((n,))
+    strips = np.empty((6, 512,))
     seed = np.empty((block,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((block,))
@@ -3905,25 +4251,40 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[row] = max_sum_anchor_now
             argmax_sum_anchor[row] = argmax_sum_anchor_now
-            for j_111 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
-                exp_sum_anchor[row, j_111] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor_now else 0.0)
-            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
+            rest_sum_anchor_now_sum = 0.0
+            rest_sum_anchor_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_114 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor[row, j_114] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_114 != argmax_sum_anchor_now else 0.0)
+                rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[row] = rest_sum_anchor_now
             seed_2 = seed[row]
             factor_2 = seed_2 * np.float64(sum_anchor[row, i])
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
+            logsumexp_sum_anchor_sensitivity_2_now_sum = 0.0
+            logsumexp_sum_anchor_sensitivity_2_now_lost = 0.0
+            logsumexp_sum_anchor_centred_2_now_sum = 0.0
+            logsumexp_sum_anchor_centred_2_now_lost = 0.0
             term = 1.0 + rest_sum_anchor_now
-            for j_84 in range(n):
-                exp_sum_anchor_3 = exp_sum_anchor[row, j_84]
-                sum_anchor_3 = np.float64(sum_anchor[row, j_84])
-                factor_3 = exp_sum_anchor_3 * sum_anchor_3 / term
-                logsumexp_sum_anchor_sensitivity_2_now_row[j_84] = factor_3
-                factor_4 = exp_sum_anchor_3 * (sum_anchor_3 - np.float64(sum_anchor[row, argmax_sum_anchor_now])) / term
-                logsumexp_sum_anchor_centred_2_now_row[j_84] = ((factor_4) if j_84 != argmax_sum_anchor_now else 0.0)
-            logsumexp_sum_anchor_sensitivity_2_now = _block_sum(logsumexp_sum_anchor_sensitivity_2_now_row, n)
-            logsumexp_sum_anchor_centred_2_now = _block_sum(logsumexp_sum_anchor_centred_2_now_row, n)
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_84 = strip + place
+                    exp_sum_anchor_3 = exp_sum_anchor[row, j_84]
+                    sum_anchor_3 = np.float64(sum_anchor[row, j_84])
+                    factor_3 = exp_sum_anchor_3 * sum_anchor_3 / term
+                    strips[0, place] = factor_3
+                    factor_4 = exp_sum_anchor_3 * (sum_anchor_3 - np.float64(sum_anchor[row, argmax_sum_anchor_now])) / term
+                    strips[1, place] = ((factor_4) if j_84 != argmax_sum_anchor_now else 0.0)
+                logsumexp_sum_anchor_sensitivity_2_now_sum, logsumexp_sum_anchor_sensitivity_2_now_lost = _plus(logsumexp_sum_anchor_sensitivity_2_now_sum, logsumexp_sum_anchor_sensitivity_2_now_lost, _block_sum(strips[0], length))
+                logsumexp_sum_anchor_centred_2_now_sum, logsumexp_sum_anchor_centred_2_now_lost = _plus(logsumexp_sum_anchor_centred_2_now_sum, logsumexp_sum_anchor_centred_2_now_lost, _block_sum(strips[1], length))
+            logsumexp_sum_anchor_sensitivity_2_now = _completed(logsumexp_sum_anchor_sensitivity_2_now_sum, logsumexp_sum_anchor_sensitivity_2_now_lost)
+            logsumexp_sum_anchor_centred_2_now = _completed(logsumexp_sum_anchor_centred_2_now_sum, logsumexp_sum_anchor_centred_2_now_lost)
             logsumexp_sum_anchor_sensitivity_2[row] = logsumexp_sum_anchor_sensitivity_2_now
             logsumexp_sum_anchor_centred_2[row] = logsumexp_sum_anchor_centred_2_now
         _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
@@ -3934,15 +4295,21 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 max_sum_anchor_2_row[j_6] = factor_5
             max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
-            for j_113 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2)
-                exp_sum_anchor_2[j_113] = exp_sum_anchor_2_now
-            exp_sum_anchor_2_kept = exp_sum_anchor_2[argmax_sum_anchor_2]
-            if argmax_sum_anchor_2 >= 0:
-                exp_sum_anchor_2[argmax_sum_anchor_2] = 0.0
-            rest_sum_anchor_2 = _block_sum(exp_sum_anchor_2, n)
-            if argmax_sum_anchor_2 >= 0:
-                exp_sum_anchor_2[argmax_sum_anchor_2] = exp_sum_anchor_2_kept
+            rest_sum_anchor_2_sum = 0.0
+            rest_sum_anchor_2_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_116 = strip + place
+                    exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2)
+                    exp_sum_anchor_2[j_116] = exp_sum_anchor_2_now
+                    strips[0, place] = ((exp_sum_anchor_2_now) if j_116 != argmax_sum_anchor_2 else 0.0)
+                rest_sum_anchor_2_sum, rest_sum_anchor_2_lost = _plus(rest_sum_anchor_2_sum, rest_sum_anchor_2_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_2 = _completed(rest_sum_anchor_2_sum, rest_sum_anchor_2_lost)
+            logsumexp_sum_anchor_2_sensitivity_sum = 0.0
+            logsumexp_sum_anchor_2_sensitivity_lost = 0.0
+            logsumexp_sum_anchor_2_centred_2_sum = 0.0
+            logsumexp_sum_anchor_2_centred_2_lost = 0.0
             seed_3 = seed[row]
             max_sum_anchor_3 = max_sum_anchor[row]
             rest_sum_anchor_3 = rest_sum_anchor[row]
@@ -3956,40 +4323,48 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             factor_9 = seed_3 * case_2 / (1.0 + rest_sum_anchor_3)
             term_2 = 1.0 + rest_sum_anchor_2
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
-            for j_21 in range(n):
-                exp_sum_anchor_2_2 = exp_sum_anchor_2[j_21]
-                sum_anchor_2_2 = np.float64(sum_anchor_2[row, j_21])
-                factor_8 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2
-                sum_scale_2_row[j_21] = factor_8
-                exp_sum_anchor_4 = exp_sum_anchor[row, j_21]
-                sum_anchor_4 = np.float64(sum_anchor[row, j_21])
-                factor_10 = factor_9 * exp_sum_anchor_4 * sum_anchor_4
-                sum_scale_3_row[j_21] = factor_10
-                factor_11 = exp_sum_anchor_2_2 * sum_anchor_2_2 / term_2
-                logsumexp_sum_anchor_2_sensitivity_row[j_21] = factor_11
-                term_3 = sum_anchor_2_2 - np.float64(sum_anchor_2[row, argmax_sum_anchor_2])
-                factor_12 = exp_sum_anchor_2_2 * term_3 / term_2
-                logsumexp_sum_anchor_2_centred_2_row[j_21] = ((factor_12) if j_21 != argmax_sum_anchor_2 else 0.0)
-                factor_13 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2 * term_3
-                sum_scale_2_sensitivity_row[j_21] = ((factor_13) if j_21 != argmax_sum_anchor_2 else 0.0)
-                factor_14 = factor_9 * exp_sum_anchor_4 * sum_anchor_4 * (sum_anchor_4 - np.float64(sum_anchor[row, argmax_sum_anchor_3]))
-                sum_scale_3_sensitivity_row[j_21] = ((factor_14) if j_21 != argmax_sum_anchor_3 else 0.0)
-            sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(sum_scale_2_row, n))
-            sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(sum_scale_3_row, n))
-            logsumexp_sum_anchor_2_sensitivity = _block_sum(logsumexp_sum_anchor_2_sensitivity_row, n)
-            logsumexp_sum_anchor_2_centred_2 = _block_sum(logsumexp_sum_anchor_2_centred_2_row, n)
-            sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(sum_scale_2_sensitivity_row, n))
-            sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, _block_sum(sum_scale_3_sensitivity_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_21 = strip + place
+                    exp_sum_anchor_2_2 = exp_sum_anchor_2[j_21]
+                    sum_anchor_2_2 = np.float64(sum_anchor_2[row, j_21])
+                    factor_8 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2
+                    strips[0, place] = factor_8
+                    exp_sum_anchor_4 = exp_sum_anchor[row, j_21]
+                    sum_anchor_4 = np.float64(sum_anchor[row, j_21])
+                    factor_10 = factor_9 * exp_sum_anchor_4 * sum_anchor_4
+                    strips[1, place] = factor_10
+                    factor_11 = exp_sum_anchor_2_2 * sum_anchor_2_2 / term_2
+                    strips[2, place] = factor_11
+                    term_3 = sum_anchor_2_2 - np.float64(sum_anchor_2[row, argmax_sum_anchor_2])
+                    factor_12 = exp_sum_anchor_2_2 * term_3 / term_2
+                    strips[3, place] = ((factor_12) if j_21 != argmax_sum_anchor_2 else 0.0)
+                    factor_13 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2 * term_3
+                    strips[4, place] = ((factor_13) if j_21 != argmax_sum_anchor_2 else 0.0)
+                    factor_14 = factor_9 * exp_sum_anchor_4 * sum_anchor_4 * (sum_anchor_4 - np.float64(sum_anchor[row, argmax_sum_anchor_3]))
+                    strips[5, place] = ((factor_14) if j_21 != argmax_sum_anchor_3 else 0.0)
+                sum_scale_2, sum_scale_2_lost = _plus(sum_scale_2, sum_scale_2_lost, _block_sum(strips[0], length))
+                sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(strips[1], length))
+                logsumexp_sum_anchor_2_sensitivity_sum, logsumexp_sum_anchor_2_sensitivity_lost = _plus(logsumexp_sum_anchor_2_sensitivity_sum, logsumexp_sum_anchor_2_sensitivity_lost, _block_sum(strips[2], length))
+                logsumexp_sum_anchor_2_centred_2_sum, logsumexp_sum_anchor_2_centred_2_lost = _plus(logsumexp_sum_anchor_2_centred_2_sum, logsumexp_sum_anchor_2_centred_2_lost, _block_sum(strips[3], length))
+                sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, _block_sum(strips[4], length))
+                sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost = _plus(sum_scale_3_sensitivity, sum_scale_3_sensitivity_lost, _block_sum(strips[5], length))
+            logsumexp_sum_anchor_2_sensitivity = _completed(logsumexp_sum_anchor_2_sensitivity_sum, logsumexp_sum_anchor_2_sensitivity_lost)
+            logsumexp_sum_anchor_2_centred_2 = _completed(logsumexp_sum_anchor_2_centred_2_sum, logsumexp_sum_anchor_2_centred_2_lost)
             logsumexp_sum_anchor_sensitivity_2_2 = logsumexp_sum_anchor_sensitivity_2[row]
             factor_15 = seed_3 * case * (-logsumexp_sum_anchor_2_centred_2 + logsumexp_sum_anchor_2_sensitivity * case_2 - logsumexp_sum_anchor_sensitivity_2_2 * case_2) / term_2
             factor_17 = seed_3 * case_2 * (-logsumexp_sum_anchor_centred_2[row] + logsumexp_sum_anchor_sensitivity_2_2 * case - logsumexp_sum_anchor_2_sensitivity * case) / (1.0 + rest_sum_anchor_3)
-            for j_91 in range(n):
-                factor_16 = factor_15 * exp_sum_anchor_2[j_91] * np.float64(sum_anchor_2[row, j_91])
-                sum_scale_2_sensitivity_2_row[j_91] = factor_16
-                factor_18 = factor_17 * exp_sum_anchor[row, j_91] * np.float64(sum_anchor[row, j_91])
-                sum_scale_3_sensitivity_2_row[j_91] = factor_18
-            sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(sum_scale_2_sensitivity_2_row, n))
-            sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(sum_scale_3_sensitivity_2_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_91 = strip + place
+                    factor_16 = factor_15 * exp_sum_anchor_2[j_91] * np.float64(sum_anchor_2[row, j_91])
+                    strips[0, place] = factor_16
+                    factor_18 = factor_17 * exp_sum_anchor[row, j_91] * np.float64(sum_anchor[row, j_91])
+                    strips[1, place] = factor_18
+                sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
+                sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(strips[1], length))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
@@ -4009,11 +4384,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     weighted = sample_weights.size > 0
     block = max(1, min(256, n))
     max_sum_anchor_now_row = np.empty((n,))
-    rest_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
-    rest_sum_anchor_2_now_row = np.empty((n,))
-    logsumexp_sum_anchor_tangent_now_row = np.empty((n,))
-    logsumexp_sum_anchor_2_tangent_now_row = np.empty((n,))
+    strips = np.empty((1, 512,))
     seed = np.empty((n,))
     sum_anchor = np.empty((block, n,), anchor.dtype)
     max_sum_anchor = np.empty((n,))
@@ -4047,10 +4419,9 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     sum_anchor_2_tangent = np.empty((block, n,))
     sum_anchor_2_tangent_entry_3 = np.empty((n,))
     logsumexp_sum_anchor_2_tangent = np.empty((n,))
-    softmax_sum_anchor_2_tangent = np.empty((block, n,), anchor.dtype)
-    sum_anchor_3_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_anchor_3_tangent_part2_product = np.empty((block, d,), anchor.dtype)
     sum_anchor_3_tangent = np.empty((block, d,))
+    sum_anchor_3_tangent_2_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_3_tangent_2 = np.empty((block, d,))
     sum_negative_tangent = np.empty((n, d,))
     softmax_sum_anchor_tangent = np.empty((block, n,))
     softmax_sum_anchor_tangent_own = np.empty((n,))
@@ -4087,12 +4458,18 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             argmax_sum_anchor[row] = argmax_sum_anchor_now
             sum_anchor_6 = np.float64(sum_anchor[row, argmax_sum_anchor_now])
             sum_anchor_entry_2[i] = sum_anchor_6
-            for j_111 in range(n):
-                exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_111]), max_sum_anchor_now)
-                exp_sum_anchor[row, j_111] = exp_sum_anchor_now
-                rest_sum_anchor_now_row[j_111] = ((exp_sum_anchor_now) if j_111 != argmax_sum_anchor_now else 0.0)
-                sum_anchor_4_left[row, j_111] = ((exp_sum_anchor_now) if i != j_111 else 0.0)
-            rest_sum_anchor_now = _block_sum(rest_sum_anchor_now_row, n)
+            rest_sum_anchor_now_sum = 0.0
+            rest_sum_anchor_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_114 = strip + place
+                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor[row, j_114] = exp_sum_anchor_now
+                    strips[0, place] = ((exp_sum_anchor_now) if j_114 != argmax_sum_anchor_now else 0.0)
+                    sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
+                rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
@@ -4109,11 +4486,17 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             argmax_sum_anchor_2[row] = argmax_sum_anchor_2_now
             sum_anchor_2_3 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_now])
             sum_anchor_2_entry_4[i] = sum_anchor_2_3
-            for j_113 in range(n):
-                exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_113]), max_sum_anchor_2_now)
-                exp_sum_anchor_2[row, j_113] = exp_sum_anchor_2_now
-                rest_sum_anchor_2_now_row[j_113] = ((exp_sum_anchor_2_now) if j_113 != argmax_sum_anchor_2_now else 0.0)
-            rest_sum_anchor_2_now = _block_sum(rest_sum_anchor_2_now_row, n)
+            rest_sum_anchor_2_now_sum = 0.0
+            rest_sum_anchor_2_now_lost = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_116 = strip + place
+                    exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
+                    exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
+                    strips[0, place] = ((exp_sum_anchor_2_now) if j_116 != argmax_sum_anchor_2_now else 0.0)
+                rest_sum_anchor_2_now_sum, rest_sum_anchor_2_now_lost = _plus(rest_sum_anchor_2_now_sum, rest_sum_anchor_2_now_lost, _block_sum(strips[0], length))
+            rest_sum_anchor_2_now = _completed(rest_sum_anchor_2_now_sum, rest_sum_anchor_2_now_lost)
             rest_sum_anchor_2[i] = rest_sum_anchor_2_now
             seed_2 = seed[i]
             max_sum_anchor_3 = max_sum_anchor[i]
@@ -4159,16 +4542,22 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             seed_3 = seed[i]
             factor_6 = seed_3 * sum_anchor_tangent[row, i]
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_6)
+            logsumexp_sum_anchor_tangent_now_sum = 0.0
+            logsumexp_sum_anchor_tangent_now_lost = 0.0
             rest_sum_anchor_5 = rest_sum_anchor[i]
             term_4 = 1.0 + rest_sum_anchor_5
             factor_7 = scale * sum_anchor_tangent_2
             sum_anchor_7 = np.float64(sum_anchor[row, argmax_sum_anchor_3])
             factor_8 = direction_parameters[0] * sum_anchor_7
             term_5 = factor_7 + factor_8
-            for j_99 in range(n):
-                factor_9 = exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[row, j_99] + direction_parameters[0] * np.float64(sum_anchor[row, j_99]) - term_5) / term_4
-                logsumexp_sum_anchor_tangent_now_row[j_99] = factor_9
-            logsumexp_sum_anchor_tangent_now = _block_sum(logsumexp_sum_anchor_tangent_now_row, n)
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    factor_9 = exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[row, j_99] + direction_parameters[0] * np.float64(sum_anchor[row, j_99]) - term_5) / term_4
+                    strips[0, place] = factor_9
+                logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost = _plus(logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost, _block_sum(strips[0], length))
+            logsumexp_sum_anchor_tangent_now = _completed(logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost)
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
             for j_2 in range(n):
                 sum_anchor_8 = np.float64(sum_anchor[row, j_2])
@@ -4187,124 +4576,131 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             argmax_sum_anchor_2_2 = argmax_sum_anchor_2[row]
             sum_anchor_2_tangent_2 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_2]
             sum_anchor_2_tangent_entry_3[i] = sum_anchor_2_tangent_2
+            logsumexp_sum_anchor_2_tangent_now_sum = 0.0
+            logsumexp_sum_anchor_2_tangent_now_lost = 0.0
             rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
             term_6 = 1.0 + rest_sum_anchor_2_3
             factor_10 = scale * sum_anchor_2_tangent_2
             sum_anchor_2_4 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_2])
             factor_11 = direction_parameters[0] * sum_anchor_2_4
             term_7 = factor_10 + factor_11
-            for j_101 in range(n):
-                factor_12 = np.float64(exp_sum_anchor_2[row, j_101]) * (scale * sum_anchor_2_tangent[row, j_101] + direction_parameters[0] * np.float64(sum_anchor_2[row, j_101]) - term_7) / term_6
-                logsumexp_sum_anchor_2_tangent_now_row[j_101] = factor_12
-            logsumexp_sum_anchor_2_tangent_now = _block_sum(logsumexp_sum_anchor_2_tangent_now_row, n)
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_101 = strip + place
+                    factor_12 = np.float64(exp_sum_anchor_2[row, j_101]) * (scale * sum_anchor_2_tangent[row, j_101] + direction_parameters[0] * np.float64(sum_anchor_2[row, j_101]) - term_7) / term_6
+                    strips[0, place] = factor_12
+                logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost = _plus(logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost, _block_sum(strips[0], length))
+            logsumexp_sum_anchor_2_tangent_now = _completed(logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost)
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now
+            sum_anchor_3_tangent[row, :] = 0.0
+            logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
             term_8 = logsumexp_sum_anchor_2_tangent_now + factor_10 + factor_11
+            argmax_sum_anchor_4 = argmax_sum_anchor[row]
+            sum_anchor_tangent_3 = sum_anchor_tangent[row, argmax_sum_anchor_4]
+            factor_13 = scale * sum_anchor_tangent_3
+            sum_anchor_9 = np.float64(sum_anchor[row, argmax_sum_anchor_4])
+            factor_14 = direction_parameters[0] * sum_anchor_9
+            term_9 = factor_13 + factor_14
+            term_10 = -logsumexp_sum_anchor_tangent_2 + (term_8 - term_9)
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             rest_sum_anchor_6 = rest_sum_anchor[i]
-            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
-            decay_2 = (_raised_decay(term_9) * 5.421010862427522e-20)
-            factor_13 = decay_2 / (1.0 + decay_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_9 >= 0 else factor_13 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            factor_14 = term_8 * sigmoid_plus_2 / term_6
-            logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
-            argmax_sum_anchor_4 = argmax_sum_anchor[row]
-            sum_anchor_tangent_3 = sum_anchor_tangent[row, argmax_sum_anchor_4]
-            factor_15 = scale * sum_anchor_tangent_3
-            sum_anchor_9 = np.float64(sum_anchor[row, argmax_sum_anchor_4])
-            factor_16 = direction_parameters[0] * sum_anchor_9
-            term_10 = logsumexp_sum_anchor_tangent_2 + factor_15 + factor_16
-            factor_17 = -term_10 * sigmoid_plus_2 / term_6
+            term_11 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
+            decay_2 = (_raised_decay(term_11) * 5.421010862427522e-20)
+            factor_15 = decay_2 / (1.0 + decay_2)
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_11 >= 0 else factor_15 if term_11 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_16 = term_10 * sigmoid_plus_2 / term_6
             seed_4 = seed[i]
-            sigmoid_minus_2 = ((factor_13) if term_9 >= 0 else ((1.0 / (1.0 + decay_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            factor_18 = seed_4 * sigmoid_minus_2
-            term_11 = 1.0 + rest_sum_anchor_6
-            factor_20 = term_10 * sigmoid_minus_2 / term_11
-            factor_21 = -term_8 * sigmoid_minus_2 / term_11
-            factor_22 = seed_4 * sigmoid_plus_2
+            sigmoid_minus_2 = ((factor_15) if term_11 >= 0 else ((1.0 / (1.0 + decay_2))) if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_17 = seed_4 * sigmoid_minus_2
+            term_12 = 1.0 + rest_sum_anchor_6
+            term_13 = logsumexp_sum_anchor_tangent_2 + factor_13 + factor_14
+            term_14 = -logsumexp_sum_anchor_2_tangent_now + (term_13 - term_7)
+            factor_19 = term_14 * sigmoid_minus_2 / term_12
+            factor_20 = seed_4 * sigmoid_plus_2
             for j_6 in range(n):
                 exp_sum_anchor_2_2 = np.float64(exp_sum_anchor_2[row, j_6])
                 sum_anchor_2_tangent_3 = sum_anchor_2_tangent[row, j_6]
                 sum_anchor_2_5 = np.float64(sum_anchor_2[row, j_6])
-                softmax_sum_anchor_2_tangent_now = exp_sum_anchor_2_2 * (-logsumexp_sum_anchor_2_tangent_now + (scale * sum_anchor_2_tangent_3 + direction_parameters[0] * sum_anchor_2_5 - term_7)) / term_6
-                softmax_sum_anchor_2_tangent[row, j_6] = softmax_sum_anchor_2_tangent_now
-                factor_19 = factor_18 * (softmax_sum_anchor_2_tangent_now * sum_anchor_2_5 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_3 / term_6 + factor_14 * exp_sum_anchor_2_2 * sum_anchor_2_5 + factor_17 * exp_sum_anchor_2_2 * sum_anchor_2_5)
-                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_19)
+                softmax_sum_anchor_2_tangent = exp_sum_anchor_2_2 * (-logsumexp_sum_anchor_2_tangent_now + (scale * sum_anchor_2_tangent_3 + direction_parameters[0] * sum_anchor_2_5 - term_7)) / term_6  # -exp_sum_anchor_2*logsumexp_sum_anchor_2_tangent/(rest_sum_anchor_2 + 1)
+                factor_18 = factor_17 * (softmax_sum_anchor_2_tangent * sum_anchor_2_5 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_3 / term_6 + factor_16 * exp_sum_anchor_2_2 * sum_anchor_2_5)
+                sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_18)
                 softmax_sum_anchor_tangent_2 = softmax_sum_anchor_tangent[row, j_6]
                 sum_anchor_10 = np.float64(sum_anchor[row, j_6])
                 exp_sum_anchor_3 = exp_sum_anchor[row, j_6]
-                factor_23 = factor_22 * (softmax_sum_anchor_tangent_2 * sum_anchor_10 + exp_sum_anchor_3 * sum_anchor_tangent[row, j_6] / term_11 + factor_20 * exp_sum_anchor_3 * sum_anchor_10 + factor_21 * exp_sum_anchor_3 * sum_anchor_10)
-                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_23)
-                factor_24 = exp_sum_anchor_2_2 / term_6
-                factor_25 = factor_14 * exp_sum_anchor_2_2
-                factor_26 = factor_17 * exp_sum_anchor_2_2
-                factor_27 = exp_sum_anchor_3 / term_11
-                factor_28 = factor_20 * exp_sum_anchor_3
-                factor_29 = factor_21 * exp_sum_anchor_3
-                for d_10 in range(d):
-                    a_2 = np.float64(anchor[i, d_10])
-                    v_a = np.float64(direction_anchor[i, d_10])
-                    sum_negative_tangent[j_6, d_10] += factor_18 * (a_2 * softmax_sum_anchor_2_tangent_now + factor_24 * v_a + factor_25 * a_2 + factor_26 * a_2)
+                factor_21 = factor_20 * (softmax_sum_anchor_tangent_2 * sum_anchor_10 + exp_sum_anchor_3 * sum_anchor_tangent[row, j_6] / term_12 + factor_19 * exp_sum_anchor_3 * sum_anchor_10)
+                sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_21)
+                factor_22 = exp_sum_anchor_2_2 / term_6
+                factor_23 = factor_16 * exp_sum_anchor_2_2
+                factor_24 = exp_sum_anchor_3 / term_12
+                factor_25 = factor_19 * exp_sum_anchor_3
+                for d_8 in range(d):
+                    h = np.float64(negative[j_6, d_8])
+                    h_2 = np.float64(negative[argmax_sum_anchor_2_2, d_8])
+                    if j_6 != argmax_sum_anchor_2_2:
+                        sum_anchor_3_tangent[row, d_8] += softmax_sum_anchor_2_tangent * (h - h_2)
+                    a_2 = np.float64(anchor[i, d_8])
+                    v_a = np.float64(direction_anchor[i, d_8])
+                    sum_negative_tangent[j_6, d_8] += factor_17 * (softmax_sum_anchor_2_tangent * a_2 + factor_22 * v_a + factor_23 * a_2)
                     if i != j_6:
-                        sum_positive_tangent[j_6, d_10] += factor_22 * (a_2 * softmax_sum_anchor_tangent_2 + factor_27 * v_a + factor_28 * a_2 + factor_29 * a_2)
-        _multiply(softmax_sum_anchor_2_tangent[: stop - start], False, negative, False, sum_anchor_3_tangent_part1[: stop - start], False)
-        _multiply(exp_sum_anchor_2[: stop - start], False, direction_negative, False, sum_anchor_3_tangent_part2_product[: stop - start], False)
+                        sum_positive_tangent[j_6, d_8] += factor_20 * (a_2 * softmax_sum_anchor_tangent_2 + factor_24 * v_a + factor_25 * a_2)
+        _multiply(exp_sum_anchor_2[: stop - start], False, direction_negative, False, sum_anchor_3_tangent_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
-            term_12 = 1.0 + rest_sum_anchor_2_4
+            term_15 = 1.0 + rest_sum_anchor_2_4
             for d_8 in range(d):
-                sum_anchor_3_tangent_part2 = np.float64(sum_anchor_3_tangent_part2_product[row, d_8]) / term_12  # direction_negative*exp_sum_anchor_2/(rest_sum_anchor_2 + 1) + negative*softmax_sum_anchor_2_tangent
-                sum_anchor_3_tangent_now = sum_anchor_3_tangent_part2 + np.float64(sum_anchor_3_tangent_part1[row, d_8])
-                sum_anchor_3_tangent[row, d_8] = sum_anchor_3_tangent_now
+                sum_anchor_3_tangent_2_now = np.float64(sum_anchor_3_tangent_2_product[row, d_8]) / term_15
+                sum_anchor_3_tangent_2[row, d_8] = sum_anchor_3_tangent_2_now
         _multiply(sum_anchor_4_tangent_part1_left[: stop - start], False, positive, False, sum_anchor_4_tangent_part1[: stop - start], False)
         _multiply(sum_anchor_4_left[: stop - start], False, direction_positive, False, sum_anchor_4_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_7 = rest_sum_anchor[i]
-            term_13 = 1.0 + rest_sum_anchor_7
+            term_16 = 1.0 + rest_sum_anchor_7
             seed_5 = seed[i]
             exp_sum_anchor_own_2 = exp_sum_anchor_own[i]
             max_sum_anchor_5 = max_sum_anchor[i]
             max_sum_anchor_2_3 = max_sum_anchor_2[i]
             rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
-            term_14 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2_5)
-            decay_3 = (_raised_decay(term_14) * 5.421010862427522e-20)
-            factor_30 = decay_3 / (1.0 + decay_3)
-            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_14 >= 0 else factor_30 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            term_15 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_3 / term_13
-            sigmoid_minus_3 = ((factor_30) if term_14 >= 0 else ((1.0 / (1.0 + decay_3))) if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            factor_31 = scale * sigmoid_plus_3
-            factor_32 = scale * term_15
-            factor_33 = scale * sigmoid_minus_3
+            term_17 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2_5)
+            decay_3 = (_raised_decay(term_17) * 5.421010862427522e-20)
+            factor_26 = decay_3 / (1.0 + decay_3)
+            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_17 >= 0 else factor_26 if term_17 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_18 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_3 / term_16
+            sigmoid_minus_3 = ((factor_26) if term_17 >= 0 else ((1.0 / (1.0 + decay_3))) if term_17 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_27 = scale * sigmoid_plus_3
+            factor_28 = scale * term_18
+            factor_29 = scale * sigmoid_minus_3
             softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
-            factor_34 = scale * softmax_sum_anchor_tangent_own_2 * sigmoid_plus_3
-            factor_35 = exp_sum_anchor_own_2 / term_13
+            factor_30 = scale * softmax_sum_anchor_tangent_own_2 * sigmoid_plus_3
+            factor_31 = exp_sum_anchor_own_2 / term_16
             logsumexp_sum_anchor_tangent_3 = logsumexp_sum_anchor_tangent[i]
             argmax_sum_anchor_5 = argmax_sum_anchor[row]
             sum_anchor_tangent_4 = sum_anchor_tangent[row, argmax_sum_anchor_5]
-            factor_36 = scale * sum_anchor_tangent_4
+            factor_32 = scale * sum_anchor_tangent_4
             sum_anchor_11 = np.float64(sum_anchor[row, argmax_sum_anchor_5])
-            factor_37 = direction_parameters[0] * sum_anchor_11
-            term_16 = logsumexp_sum_anchor_tangent_3 + factor_36 + factor_37
-            factor_38 = scale * term_16 * sigmoid_plus_3 * sigmoid_minus_3
-            factor_39 = -exp_sum_anchor_own_2 / term_13
+            factor_33 = direction_parameters[0] * sum_anchor_11
+            term_19 = logsumexp_sum_anchor_tangent_3 + factor_32 + factor_33
+            factor_34 = scale * term_19 * sigmoid_plus_3 * sigmoid_minus_3
+            factor_35 = -exp_sum_anchor_own_2 / term_16
             logsumexp_sum_anchor_2_tangent_2 = logsumexp_sum_anchor_2_tangent[i]
             argmax_sum_anchor_2_3 = argmax_sum_anchor_2[row]
             sum_anchor_2_tangent_4 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_3]
-            factor_40 = scale * sum_anchor_2_tangent_4
+            factor_36 = scale * sum_anchor_2_tangent_4
             sum_anchor_2_6 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_3])
-            factor_41 = direction_parameters[0] * sum_anchor_2_6
-            term_17 = logsumexp_sum_anchor_2_tangent_2 + factor_40 + factor_41
-            factor_42 = scale * term_17 * sigmoid_plus_3 * sigmoid_minus_3
+            factor_37 = direction_parameters[0] * sum_anchor_2_6
+            term_20 = logsumexp_sum_anchor_2_tangent_2 + factor_36 + factor_37
+            factor_38 = scale * term_20 * sigmoid_plus_3 * sigmoid_minus_3
             for d_8 in range(d):
-                sum_anchor_4_tangent_part2 = np.float64(sum_anchor_4_tangent_part2_product[row, d_8]) / term_13  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_4_tangent_part2 = np.float64(sum_anchor_4_tangent_part2_product[row, d_8]) / term_16  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 sum_anchor_4_tangent = sum_anchor_4_tangent_part2 + np.float64(sum_anchor_4_tangent_part1[row, d_8])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p = np.float64(positive[i, d_8])
                 sum_anchor_3_2 = sum_anchor_3[row, d_8]
                 sum_anchor_4_2 = sum_anchor_4[row, d_8]
                 v_p = np.float64(direction_positive[i, d_8])
-                product_anchor[i, d_8] = seed_5 * (direction_parameters[0] * (p * term_15 + sum_anchor_3_2 * sigmoid_minus_3 + sum_anchor_4_2 * sigmoid_plus_3) + factor_31 * sum_anchor_4_tangent + factor_32 * v_p + factor_33 * sum_anchor_3_tangent[row, d_8] + factor_34 * p + factor_38 * (sum_anchor_4_2 - sum_anchor_3_2 + factor_35 * p) + factor_42 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_39 * p))
+                product_anchor[i, d_8] = seed_5 * (direction_parameters[0] * (p * term_18 + sum_anchor_3_2 * sigmoid_minus_3 + sum_anchor_4_2 * sigmoid_plus_3) + factor_27 * sum_anchor_4_tangent + factor_28 * v_p + factor_29 * (sum_anchor_3_tangent[row, d_8] + sum_anchor_3_tangent_2[row, d_8]) + factor_30 * p + factor_34 * (sum_anchor_4_2 - sum_anchor_3_2 + factor_31 * p) + factor_38 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_35 * p))
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
@@ -4315,23 +4711,22 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         max_sum_anchor_6 = max_sum_anchor[i]
         max_sum_anchor_2_4 = max_sum_anchor_2[i]
         rest_sum_anchor_2_6 = rest_sum_anchor_2[i]
-        term_18 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_6)
-        decay_4 = (_raised_decay(term_18) * 5.421010862427522e-20)
-        factor_43 = decay_4 / (1.0 + decay_4)
-        sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_18 >= 0 else factor_43 if term_18 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        term_19 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_4 / (1.0 + rest_sum_anchor_8)
-        factor_44 = seed_6 * term_19
-        factor_45 = scale * seed_6 * term_19
+        term_21 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_6)
+        decay_4 = (_raised_decay(term_21) * 5.421010862427522e-20)
+        factor_39 = decay_4 / (1.0 + decay_4)
+        sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_21 >= 0 else factor_39 if term_21 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        term_22 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_4 / (1.0 + rest_sum_anchor_8)
+        factor_40 = seed_6 * term_22
+        factor_41 = scale * seed_6 * term_22
         softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
-        factor_46 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
-        logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
-        sigmoid_minus_4 = ((factor_43) if term_18 >= 0 else ((1.0 / (1.0 + decay_4))) if term_18 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_47 = scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
+        factor_42 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
         logsumexp_sum_anchor_2_tangent_3 = logsumexp_sum_anchor_2_tangent[i]
-        factor_48 = -scale * exp_sum_anchor_own_3 * seed_6 * (logsumexp_sum_anchor_2_tangent_3 + scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
+        logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
+        sigmoid_minus_4 = ((factor_39) if term_21 >= 0 else ((1.0 / (1.0 + decay_4))) if term_21 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_43 = scale * exp_sum_anchor_own_3 * seed_6 * (-logsumexp_sum_anchor_2_tangent_3 + (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i] - (scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]))) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
         for d_9 in range(d):
             a_3 = np.float64(anchor[i, d_9])
             v_a_2 = np.float64(direction_anchor[i, d_9])
-            product_positive[i, d_9] = scale * sum_positive_tangent[i, d_9] + direction_parameters[0] * (np.float64(sum_positive[i, d_9]) + factor_44 * a_3) + factor_45 * v_a_2 + factor_46 * a_3 + factor_47 * a_3 + factor_48 * a_3
+            product_positive[i, d_9] = scale * sum_positive_tangent[i, d_9] + direction_parameters[0] * (np.float64(sum_positive[i, d_9]) + factor_40 * a_3) + factor_41 * v_a_2 + factor_42 * a_3 + factor_43 * a_3
             product_negative[i, d_9] = scale * sum_negative_tangent[i, d_9] + direction_parameters[0] * np.float64(sum_negative[i, d_9])
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent

@@ -12,7 +12,7 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 SPEC = {'abi': 2,
@@ -95,6 +95,75 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
+def _choose(typing_context, condition, a, b):
+    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(condition, a, a), build
+
+
+_CONSTANTS = np.array((
+    (7.265460179153071e-44, -4.364097149354446e-61, 2.5503250121018375e-77),
+    (2.6882202662866363e-42, 5.355061165943334e-59, -1.1290601987449868e-75),
+    (9.67759295863189e-41, 3.202295548645562e-57, 6.547507205018101e-74),
+    (3.387157535521162e-39, 5.09056148151085e-56, 3.989567349036344e-72),
+    (1.151633562077195e-37, -6.09957445788454e-54, -5.3447496196594105e-70),
+    (3.8003907548547434e-36, 1.7457158024652518e-52, 2.0674839306508725e-69),
+    (1.216125041553518e-34, 5.586290567888806e-51, 6.615948578082792e-68),
+    (3.7699876288159054e-33, 2.5870347832750324e-49, 3.23789002742564e-66),
+    (1.1309962886447716e-31, 1.0498015412959506e-47, -4.346150929397795e-64),
+    (3.279889237069838e-30, 1.5117542744029879e-46, 8.058517719519716e-63),
+    (9.183689863795546e-29, 1.4303150396787322e-45, -8.551226774650505e-62),
+    (2.4795962632247976e-27, -1.2953730964765229e-43, 6.403390159849962e-60),
+    (6.446950284384474e-26, -1.9330404233703465e-42, -1.5213023807039144e-58),
+    (1.6117375710961184e-24, -3.6846573564509766e-41, 1.613256546090552e-57),
+    (3.868170170630684e-23, -8.843177655482344e-40, 3.8718157106173247e-56),
+    (8.896791392450574e-22, -7.911402614872376e-38, -3.1877976790570933e-54),
+    (1.9572941063391263e-20, -1.3643503830087908e-36, 1.3392348251125064e-53),
+    (4.110317623312165e-19, 1.4412973378659527e-36, -5.285627548789812e-53),
+    (8.22063524662433e-18, 2.2141894119604265e-34, -1.508914023774199e-50),
+    (1.5619206968586225e-16, 1.1910679660273754e-32, -4.577506059629983e-49),
+    (2.8114572543455206e-15, 1.6508842730861433e-31, -2.877771793074479e-50),
+    (4.779477332387385e-14, 4.399205485834081e-31, -4.892212048226615e-49),
+    (7.647163731819816e-13, 7.03872877733453e-30, -7.827539277162583e-48),
+    (1.1470745597729725e-11, 2.0655512752830745e-28, 6.889079232466646e-45),
+    (1.6059043836821613e-10, 1.2585294588752098e-26, -5.31334602762985e-43),
+    (2.08767569878681e-09, -1.20734505911326e-25, 1.702227928892871e-42),
+    (2.505210838544172e-08, -1.448814070935912e-24, 2.0426735146714455e-41),
+    (2.755731922398589e-07, 2.3767714622250297e-23, -3.263188903340883e-40),
+    (2.7557319223985893e-06, -1.858393274046472e-22, 8.491754604881993e-39),
+    (2.48015873015873e-05, 2.1511947866775882e-23, 1.865864048924266e-41),
+    (0.0001984126984126984, 1.7209558293420705e-22, 1.4926912391394127e-40),
+    (0.001388888888888889, -5.300543954373577e-20, -1.7386867553495878e-36),
+    (0.008333333333333333, 1.1564823173178714e-19, 1.6049416203226965e-36),
+    (0.041666666666666664, 2.3129646346357427e-18, 1.2839532962581572e-34),
+    (0.16666666666666666, 9.25185853854297e-18, 5.135813185032629e-34),
+    (0.5, 0.0, 0.0),
+    (1.0, 0.0, 0.0),
+    (0.0, 0.0, 0.0),
+    (1.0, 0.0, 0.0),
+    (-1.0, 0.0, 0.0),
+    (2.0, 0.0, 0.0),
+    (0.5, 0.0, 0.0),
+    (0.00048828125, 0.0, 0.0),
+    (-800.0, 0.0, 0.0),
+))
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -302,6 +371,51 @@ def _dd_softplus(x, e):
     return tail if x[0] < 0.0 else _dd_add(x, tail)
 
 
+@njit(nogil=True, error_model="numpy")
+def _closely(tape, leaves) -> float:
+    """Return what the last row of a tape computes from its leaves, in triple-double.
+
+    Numbers are rows of a table: constants, the leaves, and what the tape adds. A row of the tape is what to do, where
+    the result goes, up to three numbers a, b and c, by how much c moves on, and how many times.
+    """
+    first, own = len(_CONSTANTS), len(leaves)
+    t = np.empty((first + own + len(tape), 3))
+    for row in range(len(t)):
+        for word in range(3):
+            t[row, word] = _CONSTANTS[row, word] if row < first else 0.0
+    for row in range(own):
+        t[first + row, 0] = leaves[row]
+    result = 0
+    for row in range(len(tape)):
+        result, a, b, c = tape[row, 1], tape[row, 2], tape[row, 3], tape[row, 4]
+        if tape[row, 0] == 0:  # a b + c
+            for _ in range(tape[row, 6]):
+                p, e = _dd_product(t[a, 0], t[b, 0])
+                q, f = _dd_product(t[a, 0], t[b, 1])
+                r, g = _dd_product(t[a, 1], t[b, 0])
+                low = t[a, 0] * t[b, 2] + t[a, 2] * t[b, 0] + t[a, 1] * t[b, 1] + f + g + t[c, 2]
+                q, f = _dd_sum(q, r)
+                e, g = _dd_sum(e, t[c, 1])
+                q, r = _dd_sum(q, e)
+                p, e = _dd_sum(p, t[c, 0])
+                q, h = _dd_sum(q, e)
+                q, low = _dd_sum(q, low + (f + g + r + h))
+                p, q = _dd_sum(p, q)
+                q, low = _dd_sum(q, low)
+                t[result, 0], t[result, 1], t[result, 2] = p, q, low
+                c += tape[row, 5]
+        elif tape[row, 0] == 1:  # a where b is negative, else c
+            chosen = a if t[b, 0] < 0.0 else c
+            t[result, 0], t[result, 1], t[result, 2] = t[chosen, 0], t[chosen, 1], t[chosen, 2]
+        elif tape[row, 0] == 2:  # the rest start from a float, which further rows make exact
+            t[result, 0] = 1.0 / t[a, 0]
+        elif tape[row, 0] == 3:
+            t[result, 0] = math.log(t[a, 0])
+        else:
+            t[result, 0] = math.log1p(t[a, 0])
+    return float(t[result, 0])
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _plus(total: float, lost: float, x: float):
     """Add a number to a sum, and what rounding took to what it has taken so far: Knuth's two-sum."""
@@ -318,16 +432,23 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
@@ -362,9 +483,83 @@ def _cancels(value: float, size: float, near: float) -> bool:
     return (abs(value) < near * size) & (size <= 1e290)
 
 
+_TAPE_260772 = np.array((
+    (0, 50, 44, 45, 37, 0, 1),
+    (0, 51, 39, 44, 37, 0, 1),
+    (0, 52, 38, 38, 51, 0, 1),
+    (0, 53, 39, 45, 37, 0, 1),
+    (0, 54, 38, 38, 53, 0, 1),
+    (0, 55, 52, 54, 37, 0, 1),
+    (0, 56, 50, 38, 55, 0, 1),
+    (0, 57, 46, 39, 41, 0, 1),
+    (1, 58, 56, 57, 38, 0, 1),
+    (0, 59, 39, 58, 37, 0, 1),
+    (0, 60, 39, 47, 37, 0, 1),
+    (0, 61, 40, 45, 37, 0, 1),
+    (0, 62, 39, 38, 61, 0, 1),
+    (0, 63, 62, 48, 37, 0, 1),
+    (0, 64, 39, 63, 37, 0, 1),
+    (1, 65, 64, 63, 63, 0, 1),
+    (0, 66, 39, 65, 37, 0, 1),
+    (0, 67, 43, 39, 66, 0, 1),
+    (1, 68, 43, 67, 66, 0, 1),
+    (0, 69, 68, 42, 37, 0, 1),
+    (0, 70, 70, 69, 0, 1, 37),
+    (0, 71, 69, 70, 37, 0, 1),
+    (0, 72, 38, 38, 71, 0, 1),
+    (0, 72, 72, 72, 37, 0, 11),
+    (1, 74, 72, 63, 38, 0, 1),
+    (0, 75, 38, 38, 72, 0, 1),
+    (2, 76, 75, 0, 0, 0, 1),
+    (0, 77, 39, 75, 37, 0, 1),
+    (0, 78, 77, 76, 38, 0, 1),
+    (0, 79, 78, 76, 76, 0, 1),
+    (0, 80, 77, 79, 38, 0, 1),
+    (0, 81, 80, 79, 79, 0, 1),
+    (0, 82, 74, 81, 37, 0, 1),
+    (0, 83, 60, 82, 37, 0, 1),
+    (0, 84, 59, 38, 83, 0, 1),
+    (0, 85, 39, 62, 37, 0, 1),
+    (0, 86, 85, 48, 37, 0, 1),
+    (1, 87, 72, 86, 38, 0, 1),
+    (0, 88, 38, 38, 72, 0, 1),
+    (2, 89, 88, 0, 0, 0, 1),
+    (0, 90, 39, 88, 37, 0, 1),
+    (0, 91, 90, 89, 38, 0, 1),
+    (0, 92, 91, 89, 89, 0, 1),
+    (0, 93, 90, 92, 38, 0, 1),
+    (0, 94, 93, 92, 92, 0, 1),
+    (0, 95, 87, 94, 37, 0, 1),
+    (0, 96, 84, 95, 37, 0, 1),
+    (0, 97, 39, 49, 37, 0, 1),
+    (0, 98, 47, 95, 37, 0, 1),
+    (1, 99, 37, 86, 86, 0, 1),
+    (4, 100, 72, 0, 0, 0, 1),
+    (0, 101, 101, 100, 0, 1, 37),
+    (0, 102, 100, 101, 37, 0, 1),
+    (0, 103, 72, 38, 102, 0, 1),
+    (0, 104, 40, 38, 103, 0, 1),
+    (0, 105, 102, 39, 72, 0, 1),
+    (2, 106, 104, 0, 0, 0, 1),
+    (0, 107, 39, 104, 37, 0, 1),
+    (0, 108, 107, 106, 38, 0, 1),
+    (0, 109, 108, 106, 106, 0, 1),
+    (0, 110, 107, 109, 38, 0, 1),
+    (0, 111, 110, 109, 109, 0, 1),
+    (0, 112, 105, 111, 37, 0, 1),
+    (0, 113, 40, 112, 100, 0, 1),
+    (0, 114, 99, 38, 113, 0, 1),
+    (0, 115, 58, 114, 37, 0, 1),
+    (0, 116, 98, 38, 115, 0, 1),
+    (0, 117, 97, 116, 37, 0, 1),
+    (0, 118, 117, 82, 37, 0, 1),
+    (0, 119, 96, 38, 118, 0, 1),
+))
+
+
 @njit(nogil=True, error_model="numpy")
 def _careful_260772(value, size, near, alpha, target, alpha_given, epsilon, logit, gamma):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
     if alpha_given:
@@ -399,12 +594,116 @@ def _careful_260772(value, size, near, alpha, target, alpha_given, epsilon, logi
     t27 = _dd_multiply(t26, t25)
     t28 = _dd_multiply(t27, t14)
     t29 = _dd_add(t21, t28)
-    return t29[0]
+    if not _cancels(t29[0], size, 9.094947017729282e-13):
+        return t29[0]
+    leaves = np.empty((6,))
+    leaves[0] = alpha
+    leaves[1] = target
+    leaves[2] = alpha_given
+    leaves[3] = epsilon
+    leaves[4] = logit
+    leaves[5] = gamma
+    return _closely(_TAPE_260772, leaves)
+
+
+_TAPE_4391F0 = np.array((
+    (0, 50, 40, 45, 37, 0, 1),
+    (0, 51, 39, 38, 50, 0, 1),
+    (0, 52, 39, 51, 37, 0, 1),
+    (0, 53, 52, 46, 37, 0, 1),
+    (0, 54, 51, 46, 37, 0, 1),
+    (0, 55, 39, 54, 37, 0, 1),
+    (1, 56, 55, 54, 54, 0, 1),
+    (0, 57, 39, 56, 37, 0, 1),
+    (0, 58, 43, 39, 57, 0, 1),
+    (1, 59, 43, 58, 57, 0, 1),
+    (0, 60, 59, 42, 37, 0, 1),
+    (0, 61, 61, 60, 0, 1, 37),
+    (0, 62, 60, 61, 37, 0, 1),
+    (0, 63, 38, 38, 62, 0, 1),
+    (0, 63, 63, 63, 37, 0, 11),
+    (1, 65, 63, 53, 38, 0, 1),
+    (0, 66, 38, 38, 63, 0, 1),
+    (2, 67, 66, 0, 0, 0, 1),
+    (0, 68, 39, 66, 37, 0, 1),
+    (0, 69, 68, 67, 38, 0, 1),
+    (0, 70, 69, 67, 67, 0, 1),
+    (0, 71, 68, 70, 38, 0, 1),
+    (0, 72, 71, 70, 70, 0, 1),
+    (0, 73, 65, 72, 37, 0, 1),
+    (0, 74, 44, 73, 37, 0, 1),
+    (0, 75, 47, 45, 37, 0, 1),
+    (0, 76, 39, 47, 37, 0, 1),
+    (0, 77, 38, 38, 76, 0, 1),
+    (0, 78, 39, 45, 37, 0, 1),
+    (0, 79, 38, 38, 78, 0, 1),
+    (0, 80, 77, 79, 37, 0, 1),
+    (0, 81, 75, 38, 80, 0, 1),
+    (0, 82, 48, 39, 41, 0, 1),
+    (1, 83, 81, 82, 38, 0, 1),
+    (1, 84, 37, 53, 53, 0, 1),
+    (4, 85, 63, 0, 0, 0, 1),
+    (0, 86, 86, 85, 0, 1, 37),
+    (0, 87, 85, 86, 37, 0, 1),
+    (0, 88, 63, 38, 87, 0, 1),
+    (0, 89, 40, 38, 88, 0, 1),
+    (0, 90, 87, 39, 63, 0, 1),
+    (2, 91, 89, 0, 0, 0, 1),
+    (0, 92, 39, 89, 37, 0, 1),
+    (0, 93, 92, 91, 38, 0, 1),
+    (0, 94, 93, 91, 91, 0, 1),
+    (0, 95, 92, 94, 38, 0, 1),
+    (0, 96, 95, 94, 94, 0, 1),
+    (0, 97, 90, 96, 37, 0, 1),
+    (0, 98, 40, 97, 85, 0, 1),
+    (0, 99, 84, 38, 98, 0, 1),
+    (0, 100, 83, 99, 37, 0, 1),
+    (0, 101, 74, 38, 100, 0, 1),
+    (0, 102, 39, 101, 37, 0, 1),
+    (1, 103, 63, 54, 38, 0, 1),
+    (0, 104, 38, 38, 63, 0, 1),
+    (2, 105, 104, 0, 0, 0, 1),
+    (0, 106, 39, 104, 37, 0, 1),
+    (0, 107, 106, 105, 38, 0, 1),
+    (0, 108, 107, 105, 105, 0, 1),
+    (0, 109, 106, 108, 38, 0, 1),
+    (0, 110, 109, 108, 108, 0, 1),
+    (0, 111, 103, 110, 37, 0, 1),
+    (0, 112, 102, 111, 37, 0, 1),
+    (0, 113, 39, 83, 37, 0, 1),
+    (0, 114, 39, 44, 37, 0, 1),
+    (0, 115, 114, 111, 37, 0, 1),
+    (0, 116, 113, 38, 115, 0, 1),
+    (0, 117, 116, 73, 37, 0, 1),
+    (0, 118, 39, 49, 37, 0, 1),
+    (0, 119, 118, 101, 37, 0, 1),
+    (0, 120, 119, 111, 37, 0, 1),
+    (0, 121, 117, 38, 120, 0, 1),
+    (0, 122, 39, 121, 37, 0, 1),
+    (1, 123, 37, 54, 54, 0, 1),
+    (4, 124, 63, 0, 0, 0, 1),
+    (0, 125, 125, 124, 0, 1, 37),
+    (0, 126, 124, 125, 37, 0, 1),
+    (0, 127, 63, 38, 126, 0, 1),
+    (0, 128, 40, 38, 127, 0, 1),
+    (0, 129, 126, 39, 63, 0, 1),
+    (2, 130, 128, 0, 0, 0, 1),
+    (0, 131, 39, 128, 37, 0, 1),
+    (0, 132, 131, 130, 38, 0, 1),
+    (0, 133, 132, 130, 130, 0, 1),
+    (0, 134, 131, 133, 38, 0, 1),
+    (0, 135, 134, 133, 133, 0, 1),
+    (0, 136, 129, 135, 37, 0, 1),
+    (0, 137, 40, 136, 124, 0, 1),
+    (0, 138, 123, 38, 137, 0, 1),
+    (0, 139, 122, 138, 37, 0, 1),
+    (0, 140, 112, 38, 139, 0, 1),
+))
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_4391f0(value, size, near, epsilon, target, logit, alpha, alpha_given, gamma):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
@@ -445,12 +744,112 @@ def _careful_4391f0(value, size, near, epsilon, target, logit, alpha, alpha_give
     t33 = _dd_multiply((-1.0, 0.0), t31)
     t34 = _dd_multiply(t33, t32)
     t35 = _dd_add(t22, t34)
-    return t35[0]
+    if not _cancels(t35[0], size, 9.094947017729282e-13):
+        return t35[0]
+    leaves = np.empty((6,))
+    leaves[0] = epsilon
+    leaves[1] = target
+    leaves[2] = logit
+    leaves[3] = alpha
+    leaves[4] = alpha_given
+    leaves[5] = gamma
+    return _closely(_TAPE_4391F0, leaves)
+
+
+_TAPE_DAE89C = np.array((
+    (0, 50, 39, 44, 37, 0, 1),
+    (0, 51, 40, 45, 37, 0, 1),
+    (0, 52, 39, 38, 51, 0, 1),
+    (0, 53, 39, 52, 37, 0, 1),
+    (0, 54, 53, 46, 37, 0, 1),
+    (0, 55, 52, 46, 37, 0, 1),
+    (0, 56, 39, 55, 37, 0, 1),
+    (1, 57, 56, 55, 55, 0, 1),
+    (0, 58, 39, 57, 37, 0, 1),
+    (0, 59, 43, 39, 58, 0, 1),
+    (1, 60, 43, 59, 58, 0, 1),
+    (0, 61, 60, 42, 37, 0, 1),
+    (0, 62, 62, 61, 0, 1, 37),
+    (0, 63, 61, 62, 37, 0, 1),
+    (0, 64, 38, 38, 63, 0, 1),
+    (0, 64, 64, 64, 37, 0, 11),
+    (1, 66, 64, 54, 38, 0, 1),
+    (0, 67, 38, 38, 64, 0, 1),
+    (2, 68, 67, 0, 0, 0, 1),
+    (0, 69, 39, 67, 37, 0, 1),
+    (0, 70, 69, 68, 38, 0, 1),
+    (0, 71, 70, 68, 68, 0, 1),
+    (0, 72, 69, 71, 38, 0, 1),
+    (0, 73, 72, 71, 71, 0, 1),
+    (0, 74, 66, 73, 37, 0, 1),
+    (0, 75, 74, 74, 37, 0, 1),
+    (0, 76, 50, 75, 37, 0, 1),
+    (0, 77, 39, 47, 37, 0, 1),
+    (0, 78, 48, 45, 37, 0, 1),
+    (0, 79, 39, 48, 37, 0, 1),
+    (0, 80, 38, 38, 79, 0, 1),
+    (0, 81, 39, 45, 37, 0, 1),
+    (0, 82, 38, 38, 81, 0, 1),
+    (0, 83, 80, 82, 37, 0, 1),
+    (0, 84, 78, 38, 83, 0, 1),
+    (0, 85, 49, 39, 41, 0, 1),
+    (1, 86, 84, 85, 38, 0, 1),
+    (0, 87, 39, 86, 37, 0, 1),
+    (0, 88, 39, 44, 37, 0, 1),
+    (1, 89, 64, 55, 38, 0, 1),
+    (0, 90, 38, 38, 64, 0, 1),
+    (2, 91, 90, 0, 0, 0, 1),
+    (0, 92, 39, 90, 37, 0, 1),
+    (0, 93, 92, 91, 38, 0, 1),
+    (0, 94, 93, 91, 91, 0, 1),
+    (0, 95, 92, 94, 38, 0, 1),
+    (0, 96, 95, 94, 94, 0, 1),
+    (0, 97, 89, 96, 37, 0, 1),
+    (0, 98, 88, 97, 37, 0, 1),
+    (0, 99, 87, 38, 98, 0, 1),
+    (0, 100, 99, 74, 37, 0, 1),
+    (0, 101, 39, 47, 37, 0, 1),
+    (0, 102, 44, 74, 37, 0, 1),
+    (1, 103, 37, 54, 54, 0, 1),
+    (4, 104, 64, 0, 0, 0, 1),
+    (0, 105, 105, 104, 0, 1, 37),
+    (0, 106, 104, 105, 37, 0, 1),
+    (0, 107, 64, 38, 106, 0, 1),
+    (0, 108, 40, 38, 107, 0, 1),
+    (0, 109, 106, 39, 64, 0, 1),
+    (2, 110, 108, 0, 0, 0, 1),
+    (0, 111, 39, 108, 37, 0, 1),
+    (0, 112, 111, 110, 38, 0, 1),
+    (0, 113, 112, 110, 110, 0, 1),
+    (0, 114, 111, 113, 38, 0, 1),
+    (0, 115, 114, 113, 113, 0, 1),
+    (0, 116, 109, 115, 37, 0, 1),
+    (0, 117, 40, 116, 104, 0, 1),
+    (0, 118, 103, 38, 117, 0, 1),
+    (0, 119, 86, 118, 37, 0, 1),
+    (0, 120, 102, 38, 119, 0, 1),
+    (0, 121, 101, 120, 37, 0, 1),
+    (0, 122, 121, 97, 37, 0, 1),
+    (0, 123, 100, 38, 122, 0, 1),
+    (0, 124, 77, 123, 37, 0, 1),
+    (0, 125, 76, 38, 124, 0, 1),
+    (0, 126, 39, 99, 37, 0, 1),
+    (0, 127, 126, 74, 37, 0, 1),
+    (0, 128, 125, 38, 127, 0, 1),
+    (0, 129, 39, 47, 37, 0, 1),
+    (0, 130, 129, 99, 37, 0, 1),
+    (0, 131, 130, 74, 37, 0, 1),
+    (0, 132, 128, 38, 131, 0, 1),
+    (0, 133, 39, 47, 37, 0, 1),
+    (0, 134, 133, 120, 37, 0, 1),
+    (0, 135, 134, 74, 37, 0, 1),
+    (0, 136, 132, 38, 135, 0, 1),
+))
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_dae89c(value, size, near, epsilon, target, logit, gamma, alpha, alpha_given):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
@@ -502,12 +901,77 @@ def _careful_dae89c(value, size, near, epsilon, target, logit, gamma, alpha, alp
     t44 = _dd_add(t43, t36)
     t45 = _dd_add(t44, t39)
     t46 = _dd_add(t45, t42)
-    return t46[0]
+    if not _cancels(t46[0], size, 9.094947017729282e-13):
+        return t46[0]
+    leaves = np.empty((6,))
+    leaves[0] = epsilon
+    leaves[1] = target
+    leaves[2] = logit
+    leaves[3] = gamma
+    leaves[4] = alpha
+    leaves[5] = alpha_given
+    return _closely(_TAPE_DAE89C, leaves)
+
+
+_TAPE_E7C15F = np.array((
+    (0, 49, 40, 45, 37, 0, 1),
+    (0, 50, 39, 38, 49, 0, 1),
+    (0, 51, 39, 50, 37, 0, 1),
+    (0, 52, 51, 46, 37, 0, 1),
+    (0, 53, 50, 46, 37, 0, 1),
+    (0, 54, 39, 53, 37, 0, 1),
+    (1, 55, 54, 53, 53, 0, 1),
+    (0, 56, 39, 55, 37, 0, 1),
+    (0, 57, 43, 39, 56, 0, 1),
+    (1, 58, 43, 57, 56, 0, 1),
+    (0, 59, 58, 42, 37, 0, 1),
+    (0, 60, 60, 59, 0, 1, 37),
+    (0, 61, 59, 60, 37, 0, 1),
+    (0, 62, 38, 38, 61, 0, 1),
+    (0, 62, 62, 62, 37, 0, 11),
+    (1, 64, 62, 52, 38, 0, 1),
+    (0, 65, 38, 38, 62, 0, 1),
+    (2, 66, 65, 0, 0, 0, 1),
+    (0, 67, 39, 65, 37, 0, 1),
+    (0, 68, 67, 66, 38, 0, 1),
+    (0, 69, 68, 66, 66, 0, 1),
+    (0, 70, 67, 69, 38, 0, 1),
+    (0, 71, 70, 69, 69, 0, 1),
+    (0, 72, 64, 71, 37, 0, 1),
+    (0, 73, 44, 72, 37, 0, 1),
+    (0, 74, 47, 45, 37, 0, 1),
+    (0, 75, 39, 47, 37, 0, 1),
+    (0, 76, 38, 38, 75, 0, 1),
+    (0, 77, 39, 45, 37, 0, 1),
+    (0, 78, 38, 38, 77, 0, 1),
+    (0, 79, 76, 78, 37, 0, 1),
+    (0, 80, 74, 38, 79, 0, 1),
+    (0, 81, 48, 39, 41, 0, 1),
+    (1, 82, 80, 81, 38, 0, 1),
+    (1, 83, 37, 52, 52, 0, 1),
+    (4, 84, 62, 0, 0, 0, 1),
+    (0, 85, 85, 84, 0, 1, 37),
+    (0, 86, 84, 85, 37, 0, 1),
+    (0, 87, 62, 38, 86, 0, 1),
+    (0, 88, 40, 38, 87, 0, 1),
+    (0, 89, 86, 39, 62, 0, 1),
+    (2, 90, 88, 0, 0, 0, 1),
+    (0, 91, 39, 88, 37, 0, 1),
+    (0, 92, 91, 90, 38, 0, 1),
+    (0, 93, 92, 90, 90, 0, 1),
+    (0, 94, 91, 93, 38, 0, 1),
+    (0, 95, 94, 93, 93, 0, 1),
+    (0, 96, 89, 95, 37, 0, 1),
+    (0, 97, 40, 96, 84, 0, 1),
+    (0, 98, 83, 38, 97, 0, 1),
+    (0, 99, 82, 98, 37, 0, 1),
+    (0, 100, 73, 38, 99, 0, 1),
+))
 
 
 @njit(nogil=True, error_model="numpy")
 def _careful_e7c15f(value, size, near, epsilon, target, logit, alpha, alpha_given):
-    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""
+    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""
     if not _cancels(value, size, near):
         return value
     t1 = _dd_multiply((2.0, 0.0), (target, 0.0))
@@ -531,7 +995,15 @@ def _careful_e7c15f(value, size, near, epsilon, target, logit, alpha, alpha_give
     t16 = _dd_softplus(t4, t5)
     t17 = _dd_multiply(t8, t16)
     t18 = _dd_add(t7, t17)
-    return t18[0]
+    if not _cancels(t18[0], size, 9.094947017729282e-13):
+        return t18[0]
+    leaves = np.empty((5,))
+    leaves[0] = epsilon
+    leaves[1] = target
+    leaves[2] = logit
+    leaves[3] = alpha
+    leaves[4] = alpha_given
+    return _closely(_TAPE_E7C15F, leaves)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -539,7 +1011,7 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
     """The weighted total, and the value of each sample."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     wanted = value_out.size > 0
     block = np.uint64(1024)
     total_block = np.empty((block,))
@@ -585,9 +1057,9 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
             decay = (raised_decay_value * 5.421010862427522e-20)
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            sigmoid_minus = ((decay / (1.0 + decay)) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, decay / (1.0 + decay), _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_3 = softplus_minus * alpha_t
             plain_sum = epsilon * sigmoid_minus + factor_3
             size = factor_3 + sigmoid_minus * magnitude_value
@@ -610,9 +1082,9 @@ def value(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, val
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    sigmoid_minus = ((decay / (1.0 + decay)) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, decay / (1.0 + decay), _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_3 = softplus_minus * alpha_t
                     plain_sum = epsilon * sigmoid_minus + factor_3
                     size = factor_3 + sigmoid_minus * magnitude_value
@@ -632,7 +1104,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
     """The gradient."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -677,9 +1149,9 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
             plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
@@ -703,9 +1175,9 @@ def gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample_weights, 
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     factor_3 = decay / (1.0 + decay)
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
                     plain_sum = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * (epsilon * sigmoid_minus + factor_4) * p_t
@@ -718,7 +1190,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
     """Value and gradient in one pass."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     wanted = value_out.size > 0
     block = np.uint64(1024)
     total_block = np.empty((block,))
@@ -766,9 +1238,9 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = decay / (1.0 + decay)
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_4 = softplus_minus * alpha_t
             term_3 = epsilon * sigmoid_minus + factor_4
             term_4 = factor_4 + sigmoid_minus * magnitude_value
@@ -777,7 +1249,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
             loss = sigmoid_power_value * plain_sum
             factor_5 = loss * sample_weight
             total_block[row] = factor_5
-            p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
             plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
             size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
             gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum_2
@@ -799,9 +1271,9 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     factor_3 = decay / (1.0 + decay)
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / (1.0 + decay))) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-                    alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_4 = softplus_minus * alpha_t
                     term_3 = epsilon * sigmoid_minus + factor_4
                     term_4 = factor_4 + sigmoid_minus * magnitude_value
@@ -809,7 +1281,7 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, epsilon, sample
                     size = term_4
                     loss = sigmoid_power_value * _careful_e7c15f(plain_sum, size, near, epsilon, y, z, alpha, alpha_given)
                     factor_5 = loss * sample_weight
-                    p_t = (((1.0 / (1.0 + decay))) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / (1.0 + decay)), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
                     plain_sum_2 = sigmoid_minus * (-alpha_t - epsilon * p_t) - gamma * term_3 * p_t
                     size_2 = (p_t * magnitude_value + alpha_t) * sigmoid_minus + gamma * term_4 * p_t
                     total_block[row] = factor_5
@@ -827,7 +1299,7 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
     """The exact diagonal of the Hessian."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -870,13 +1342,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
             decay = (raised_decay_value * 5.421010862427522e-20)
             term_2 = 1.0 + decay
             factor_2 = decay / term_2
-            p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / term_2), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
-            case = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            case = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
@@ -903,13 +1375,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, epsilon, sample_w
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     term_2 = 1.0 + decay
                     factor_2 = decay / term_2
-                    p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / term_2), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
                     factor_3 = -z * term
                     log1p_value = log1p_value_block[row]
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    case = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
-                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    case = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     term_4 = -alpha_t - epsilon * p_t
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
@@ -927,7 +1399,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
     """Gradient and Hessian diagonal in one pass."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -973,9 +1445,9 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             sigmoid_power_value = sigmoid_power_value_block[row]
             term_2 = 1.0 + decay
             factor_3 = decay / term_2
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-            p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
             term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
@@ -988,7 +1460,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
             plain_sum = term_6
             size = term_9
             gradient_logit[i] = seed * term * sigmoid_power_value * plain_sum
-            case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+            case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor_2 < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
             plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
             size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
             hessian_logit[i] = (seed * _magnified(p_t, factor_2, raised_decay_value) * sigmoid_power_value * plain_sum_2 * 5.421010862427522e-20)
@@ -1011,9 +1483,9 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     sigmoid_power_value = sigmoid_power_value_block[row]
                     term_2 = 1.0 + decay
                     factor_3 = decay / term_2
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
-                    p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
                     term_4 = -alpha_t - epsilon * p_t
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
@@ -1025,7 +1497,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     term_9 = factor_5 + gamma * term_8 * p_t
                     plain_sum = term_6
                     size = term_9
-                    case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
+                    case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor_2 < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
                     plain_sum_2 = -epsilon * case - gamma * term_6 - sigmoid_minus * term_4 - gamma * sigmoid_minus * term_4 - gamma * term_5 * sigmoid_minus
                     size_2 = gamma * term_9 + factor_5 + case * magnitude_value + gamma * term_8 * sigmoid_minus + gamma * term_7 * sigmoid_minus
                     gradient_logit[i] = seed * term * sigmoid_power_value * _careful_260772(plain_sum, size, near, alpha, y, alpha_given, epsilon, z, gamma)
@@ -1037,7 +1509,7 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
     """The Hessian times a direction."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     raised_decay_value_block = np.empty((block,))
     log1p_value_block = np.empty((block,))
@@ -1084,10 +1556,10 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
             v_z = np.float64(direction_logit[i])
             term_2 = 1.0 + decay
             factor_3 = decay / term_2
-            p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-            case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+            case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor_2 < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
+            sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+            alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_4 = -alpha_t - epsilon * p_t
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
             factor_4 = softplus_minus * alpha_t
@@ -1118,10 +1590,10 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, sample_we
                     v_z = np.float64(direction_logit[i])
                     term_2 = 1.0 + decay
                     factor_3 = decay / term_2
-                    p_t = (((1.0 / term_2)) if factor_2 >= 0 else factor_3 if factor_2 < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
-                    case = (((decay * decay) / (term_2 * term_2)) if factor_2 >= 0 else ((1.0 / ((term_2 * term_2)))) if factor_2 < 0.0 else np.nan)
-                    sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((1.0 / term_2)) if factor_2 < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
-                    alpha_t = ((alpha * y + term_3 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    p_t = _choose(factor_2 >= 0.0, (1.0 / term_2), _choose((factor_2 < 0.0), factor_3, np.nan))  # sigmoid(logit*(2*target - 1))
+                    case = _choose(factor_2 >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor_2 < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
+                    sigmoid_minus = _choose(factor_2 >= 0.0, factor_3, _choose((factor_2 < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
+                    alpha_t = _choose(alpha_given, alpha * y + term_3 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     term_4 = -alpha_t - epsilon * p_t
                     softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
                     factor_4 = softplus_minus * alpha_t
@@ -1192,12 +1664,12 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, eps
             factor_2 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
             sigmoid_power_value = sigmoid_power_value_block[row]
-            factor_3 = seed * softplus_minus * ((term) if alpha_given else 0.0) * sigmoid_power_value
+            factor_3 = seed * softplus_minus * _choose(alpha_given, term, 0.0) * sigmoid_power_value
             sum_alpha_block[row] = factor_3
-            sigmoid_minus = ((decay / (1.0 + decay)) if factor >= 0 else ((1.0 / (1.0 + decay))) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, decay / (1.0 + decay), _choose((factor < 0.0), (1.0 / (1.0 + decay)), np.nan))  # sigmoid(-logit*(2*target - 1))
             factor_4 = seed * sigmoid_minus * sigmoid_power_value
             sum_epsilon_block[row] = factor_4
-            alpha_t = ((alpha * y + term_2 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             term_3 = epsilon * sigmoid_minus + softplus_minus * alpha_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
             factor_5 = -seed * term_3 * softplus_plus * sigmoid_power_value
@@ -1225,7 +1697,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
     """The Hessian in inputs and parameters times a direction; parameter entries are added to."""
     n = np.uint64(logit.shape[0])
     weighted = sample_weights.size > 0
-    near = 0.25 if logit.itemsize == 8 else 1.52587890625e-05
+    near = 0.375 if logit.itemsize == 8 else 1.52587890625e-05
     block = np.uint64(1024)
     sum_alpha_tangent_block = np.empty((block,))
     sum_epsilon_tangent_block = np.empty((block,))
@@ -1280,19 +1752,19 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             decay = (raised_decay_value * 5.421010862427522e-20)
             term_2 = 1.0 + decay
             factor_2 = decay / term_2
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= 0.0, (1.0 / term_2), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-            case = ((term) if alpha_given else 0.0)
+            case = _choose(alpha_given, term, 0.0)
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_4 = seed * (v_z * term * (-sigmoid_minus - gamma * softplus_minus * p_t) - direction_parameters[0] * softplus_plus * softplus_minus) * case * sigmoid_power_value
             sum_alpha_tangent_block[row] = factor_4
             factor_5 = seed * (v_z * term * p_t * term_3 - direction_parameters[0] * softplus_plus) * sigmoid_minus * sigmoid_power_value
             sum_epsilon_tangent_block[row] = factor_5
-            alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_4 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_6 = softplus_minus * alpha_t
             term_5 = epsilon * sigmoid_minus + factor_6
             factor_7 = -term_5 * p_t
@@ -1305,7 +1777,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
             term_9 = factor_6 + sigmoid_minus * magnitude_value
             term_10 = factor_9 + gamma * term_9 * p_t
             magnified_value = _magnified(p_t, factor, raised_decay_value)
-            case_2 = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+            case_2 = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
             plain_sum = factor_7 - softplus_plus * term_7
             size = term_10 * softplus_plus + term_9 * p_t
             plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus
@@ -1328,15 +1800,15 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     decay = (raised_decay_value * 5.421010862427522e-20)
                     term_2 = 1.0 + decay
                     factor_2 = decay / term_2
-                    sigmoid_minus = ((factor_2) if factor >= 0 else ((1.0 / term_2)) if factor < 0.0 else np.nan)  # sigmoid(-logit*(2*target - 1))
+                    sigmoid_minus = _choose(factor >= 0.0, factor_2, _choose((factor < 0.0), (1.0 / term_2), np.nan))  # sigmoid(-logit*(2*target - 1))
                     log1p_value = log1p_value_block[row]
                     factor_3 = -z * term
                     softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-                    p_t = (((1.0 / term_2)) if factor >= 0 else factor_2 if factor < 0.0 else np.nan)  # sigmoid(logit*(2*target - 1))
+                    p_t = _choose(factor >= 0.0, (1.0 / term_2), _choose((factor < 0.0), factor_2, np.nan))  # sigmoid(logit*(2*target - 1))
                     softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-                    case = ((term) if alpha_given else 0.0)
+                    case = _choose(alpha_given, term, 0.0)
                     sigmoid_power_value = sigmoid_power_value_block[row]
-                    alpha_t = ((alpha * y + term_4 * (1.0 - y)) if alpha_given else 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+                    alpha_t = _choose(alpha_given, alpha * y + term_4 * (1.0 - y), 1.0)  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
                     factor_6 = softplus_minus * alpha_t
                     term_5 = epsilon * sigmoid_minus + factor_6
                     factor_7 = -term_5 * p_t
@@ -1347,7 +1819,7 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
                     term_9 = factor_6 + sigmoid_minus * magnitude_value
                     term_10 = factor_9 + gamma * term_9 * p_t
                     magnified_value = _magnified(p_t, factor, raised_decay_value)
-                    case_2 = (((decay * decay) / (term_2 * term_2)) if factor >= 0 else ((1.0 / ((term_2 * term_2)))) if factor < 0.0 else np.nan)
+                    case_2 = _choose(factor >= 0.0, (decay * decay) / (term_2 * term_2), _choose((factor < 0.0), (1.0 / ((term_2 * term_2))), np.nan))
                     plain_sum = factor_7 - softplus_plus * term_7
                     size = term_10 * softplus_plus + term_9 * p_t
                     plain_sum_2 = -epsilon * case_2 - gamma * term_7 - sigmoid_minus * term_6 - gamma * sigmoid_minus * term_6 - gamma * term_5 * sigmoid_minus
@@ -1368,14 +1840,8 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, epsilon, samp
 def outside(logit, target):
     """How many elements have an input outside its domain, or NaN."""
     n = np.uint64(logit.shape[0])
-    block = np.uint64(1024)
-    total_block = np.empty((block,))
     total = 0.0
-    for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            y = np.float64(target[i])
-            total_block[row] = ((0.0) if (y == 0 or y == 1.0) else 1.0)
-        total += _block_sum(total_block, stop - start)
+    for i in range(n):
+        y = np.float64(target[i])
+        total = _add_in_lanes(total, _choose(((y == 0.0) | (y == 1.0)), 0.0, 1.0))
     return total

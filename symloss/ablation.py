@@ -13,6 +13,7 @@ from symloss.lowering.cost import cost
 from symloss.pipeline import Derived, derive, render
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
+from symloss.stability import sides
 from symloss.stability.rules import RULES, without
 from symloss.verification.accuracy import Accuracy, accuracy
 from symloss.verification.evidence import SEED
@@ -63,7 +64,7 @@ def effect(definition: Definition, rule: str, count: int) -> Effect:
     UnknownRule
         Where the table has no such rule.
     """
-    names = [r.name for r in RULES]
+    names = [*(r.name for r in RULES), sides.NAME]
     if rule not in names:
         message = f"no rule {rule!r}; there are {', '.join(names)}"
         raise UnknownRule(message)

@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from symloss.calculus.sensitivity import hessian_diagonal
 from symloss.calculus.tangent import slope, tangent
 from symloss.elementary.formats import FLOAT32
 from symloss.language import atoms
+from symloss.language.axes import Axis
 from symloss.language.definition import Definition
 from symloss.language.errors import DefinitionError
 from symloss.lowering.cost import cost
@@ -46,29 +48,30 @@ from symloss.lowering.nodes import Kernel
 from symloss.peers import available
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
-from symloss.rendering.jax_module import render_jax
+from symloss.rendering.array_module import render_arrays
 from symloss.rendering.module import render_module
-from symloss.rendering.record import make_record, render_tex
+from symloss.rendering.record import Derivation, make_record, render_tex
 from symloss.rendering.scaffold import scaffold
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
 from symloss.site.build import DocsResult, build_site
-from symloss.stability import careful, centring, expansion, extrema, quotients, rules
+from symloss.stability import careful, centring, expansion, extrema, quotients, rules, sides
 from symloss.stability.careful import carefully
 from symloss.stability.centring import centred
 from symloss.stability.quotients import whole_quotients
 from symloss.stability.rules import Step
+from symloss.stability.sides import by_sides
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
 from symloss.verification.exhaustive import can_sweep, sweep
 from symloss.verification.mutation import SAMPLED, mutate_source
-from symloss.verification.mutation_derivative import mutate_derivatives
-from symloss.verification.oracle import oracle_of
+from symloss.verification.mutation_symbolic import SAMPLED as SAMPLED_DERIVATIVES
+from symloss.verification.mutation_symbolic import mutate_derivatives
 from symloss.verification.peers import kept, measure
+from symloss.verification.steps import rule_holds, slope_holds
+from symloss.verification.values import certified
 
 ROOT = Path(__file__).resolve().parent.parent
-DERIVED = 20
-"""Mutants of the symbolic derivatives of each loss that are run by default."""
 OWN_OUTPUT, OWN_SITE = ROOT / "generated", ROOT / "docs" / "_build"
 
 Progress = Callable[[str, int, int], None]
@@ -94,6 +97,7 @@ class Derived:
     arrays: tuple[Program, Program]
     trace: tuple[Step, ...]
     digest: str
+    lifting: int
     variants: tuple[Derived, ...] = ()
 
 
@@ -108,31 +112,46 @@ class Outcome:
     seconds: float
 
 
-def differentiated(definition: Definition) -> tuple[Any, Program, dict[str, Any]]:
-    """Return a definition's program in atoms, the same with every derivative, and what it is differentiated in."""
-    lifted = lift(definition, hoist(definition))
-    targets = {a.name: a.axes or definition_axes(definition) for a in definition.differentiable}
-    targets |= {a.name: () for a in definition.continuous}
-    program = gradient(lifted.program, targets)
-    program = split_cases(fold_outputs(definition, program).program)  # each case of a gradient in its stable form
-    program = hessian_diagonal(program)
-    return lifted, tangent(program, targets), targets
-
-
 def derive(definition: Definition) -> Derived:
     """Take a definition through every stage up to loop nests."""
-    lifted, program, targets = differentiated(definition)
+    lifted = lift(definition, hoist(definition))
+    targets = _targets(definition)
+    program = tangent(_differentiated(definition, lifted.program), targets)
     folded = fold_outputs(definition, program)
-    stable = whole_quotients(definition, centred(carefully(definition, folded.program)))
+    stable = whole_quotients(definition, by_sides(centred(carefully(definition, folded.program))))
     kernels = lower(definition, stable)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
-    plain = whole_quotients(definition, centred(folded.program))
+    plain = whole_quotients(definition, by_sides(centred(folded.program)))
     fast = lower(definition, plain)
     sloped = fold_outputs(definition, slope(lifted.program, targets)).program
     arrays = plain, whole_quotients(definition, centred(sloped))
     variants = tuple(map(derive, definition.variants))
     digest = digest_of(definition)
-    return Derived(definition, lifted.program, folded.program, kernels, fast, arrays, trace, digest, variants)
+    return Derived(
+        definition, lifted.program, folded.program, kernels, fast, arrays, trace, digest, len(lifted.trace), variants
+    )
+
+
+def _targets(definition: Definition) -> dict[str, tuple[Axis, ...]]:
+    """Return what a loss is differentiated in, with its axes."""
+    targets = {a.name: a.axes or definition_axes(definition) for a in definition.differentiable}
+    return targets | {a.name: () for a in definition.continuous}
+
+
+def _differentiated(definition: Definition, lifted: Program) -> Program:
+    """Return a program with gradients and Hessian diagonals."""
+    program = gradient(lifted, _targets(definition))
+    program = split_cases(fold_outputs(definition, program).program)  # each case of a gradient in its stable form
+    return hessian_diagonal(program)
+
+
+def derivatives(definition: Definition) -> list[tuple[Definition, Program]]:
+    """Return each variant of a loss with its gradients and Hessian diagonals, one stable expression for each."""
+    found = []
+    for written in (definition, *definition.variants):
+        program = _differentiated(written, lift(written, hoist(written)).program)
+        found.append((written, fold_outputs(written, program).program))
+    return found
 
 
 def digest_of(definition: Definition) -> str:
@@ -143,7 +162,7 @@ def digest_of(definition: Definition) -> str:
 def rules_digest() -> str:
     """Return the hash of the rule table, the other passes that make a program stable, and the atoms."""
     text = "".join(
-        inspect.getsource(module) for module in (rules, expansion, extrema, careful, centring, quotients, atoms)
+        inspect.getsource(module) for module in (rules, expansion, extrema, careful, centring, quotients, sides, atoms)
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -151,17 +170,25 @@ def rules_digest() -> str:
 def render(derived: Derived) -> dict[str, str]:
     """Return the generated files of one loss by their path in the output folder."""
     definition, name = derived.definition, derived.definition.name
-    costs = {k.name: str(cost(k)) for k in derived.kernels}
-    record = make_record(definition, derived.program, derived.lifted, derived.trace, costs, derived.digest)
+    costs = {k.name: str(cost(k)) for k in derived.kernels if not k.name.endswith("_few")}
+    weights = frozenset(s.name for s in derived.program.statements if s.op == "softmax")
+    steps = Derivation(
+        derived.lifted, derived.trace, derived.lifting,
+        lambda before, after: rule_holds(definition, before, after, weights),
+        lambda line, read, partial: slope_holds(definition, line, read, partial, weights),
+    )  # fmt: skip
+    record = make_record(definition, derived.program, steps, costs, derived.digest)
+    record["values"] = certified(definition)
     everything = (derived, *derived.variants)
     variants = tuple((d.definition, d.kernels) for d in everything)
     fast = tuple((d.definition, d.fast) for d in everything)
     arrays = tuple((d.definition, *d.arrays) for d in everything)
     formula = str(definition.formula)
+    libraries = render_arrays(definition, arrays, formula, derived.digest)
     return {
         f"{name}.py": render_module(definition, variants, formula, derived.digest),
         f"fast/{name}.py": render_module(definition, fast, formula, derived.digest, FLOAT32),
-        f"jax/{name}.py": render_jax(definition, arrays, formula, derived.digest),
+        **{f"{library}/{name}.py": text for library, text in libraries.items()},
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }
@@ -249,9 +276,16 @@ def verify(
     if full or len(jobs) < 4:  # sweeps show their own progress; processes take longer to start
         found = (_verify_one(*job, progress=progress) for job in jobs)
         return tuple(_reported(found, chosen, progress))
+    return tuple(_reported(_verified_together(jobs, output or OWN_OUTPUT), chosen, progress))
+
+
+def _verified_together(jobs: Sequence[tuple[Any, ...]], folder: Path) -> Iterator[Verdict]:
+    """Yield the verdicts in order; what takes longest to compile begins first, so that no core waits for it."""
+    longest = sorted(jobs, key=lambda job: -(folder / f"{job[0]}.py").stat().st_size)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        return tuple(_reported(pool.map(_verify_one, *zip(*jobs, strict=True)), chosen, progress))
+        running = {job[0]: pool.submit(_verify_one, *job) for job in longest}
+        yield from (running[job[0]].result() for job in jobs)
 
 
 def _reported(found: Iterable[Verdict], chosen: Sequence[Definition], progress: Progress) -> Iterator[Verdict]:
@@ -285,15 +319,13 @@ def _verify_one(
     loss = load(definition.name, package=package)
     fast = load(definition.name, package=package, accuracy="fast")
     text = (folder / f"{definition.name}.py").read_text(encoding="utf-8")
-    mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED)
-    variants = (definition, *definition.variants) if full else (definition,)
-    # where samples interact, the programs are too large to be interpreted mutant by mutant in a quick run
-    chosen = [d for d in variants if full or oracle_of(d).separable]
-    programs = [(d, differentiated(d)[1]) for d in chosen]
-    derivatives = mutate_derivatives(programs, SEED, None if full else DERIVED)
+    mutants = (
+        mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED),
+        mutate_derivatives(derivatives(definition), SEED, None if full else SAMPLED_DERIVATIVES),
+    )
     evidence = verify_loss(
         definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=set_threads,
-        fast=fast, mutants=[mutants.row(SEED), derivatives.row(SEED)], peers=_peers(definition, path, measured=peers),
+        fast=fast, mutants=[m.row(SEED) for m in mutants], peers=_peers(definition, path, measured=peers),
         exhaustive=_exhaustive(definition, loss, path, hashes["kernel"], swept=full, progress=progress),
     )  # fmt: skip
     write(evidence, path)
@@ -339,7 +371,16 @@ def docs(definitions: Path | None, output: Path | None, site: Path | None, *, pr
             message = f"{definition.name}: {why}; run symloss verify {definition.name}"
             raise StaleOutput(message)
     where = site or (OWN_SITE if output is None else folder / "site")
-    return build_site(folder, tuple(d.name for d in chosen), where, progress=progress)
+    losses = partial(load, package=None if output is None else folder)
+    return build_site(
+        folder, tuple(d.name for d in chosen), where, losses=losses, progress=progress,
+        programs=lambda name: program_of(select((name,), definitions)[0]),
+    )  # fmt: skip
+
+
+def program_of(definition: Definition) -> Program:
+    """Return the program of a definition's value, in atoms."""
+    return lift(definition, hoist(definition)).program
 
 
 def show(name: str, definitions: Path | None) -> dict[str, Any]:

@@ -264,6 +264,20 @@ def test_the_condition_number_of_a_difference() -> None:
     assert condition_of(DEFINITIONS["bias_error"], equal) == np.inf
 
 
+def test_the_condition_number_counts_every_entry() -> None:
+    axis = Axis("m", "terms")
+    k, i = axis.index("k"), Axis("n", "rows").index("i")
+
+    @loss(title="Total", family="test", references=(SOURCE,), per=i)
+    def total(x: Tensor = prediction(i.axis, axis, symbol="x")) -> Expr:
+        """A sum, of which moves at random cancel for the most part."""
+        return sum_over(k, x[i, k])
+
+    assert condition_of(total, {"x": np.arange(1.0, 41.0)[None]}) == pytest.approx(1.0)
+    signed = np.arange(1.0, 41.0)[None] * (-1.0) ** np.arange(40)
+    assert condition_of(total, {"x": signed}) == pytest.approx(820 / 20)
+
+
 def test_the_oracle_shares_nothing_with_the_compiler() -> None:
     folder = Path(str(symloss.verification.__file__)).parent
     for path in folder.glob("*.py"):

@@ -109,6 +109,17 @@ def _add_in_lanes(typing_context, a, b):
 
 
 @intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
 def _larger(typing_context, a, b):
     """Return the larger of two numbers, NaN where either is."""
 
@@ -186,23 +197,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -f32(math.inf)
+    most: float = row.dtype.type(-f32(math.inf))
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -270,16 +288,8 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     margin = f32(margin)
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_weight_now_row = np.empty((d,), f32)
-    scaled_weight_now_row = np.empty((d,), f32)
-    peak_embedding_row = np.empty((d,), f32)
-    scaled_embedding_row = np.empty((d,), f32)
-    peak_label_row = np.empty((d,), f32)
-    peak_label_2_row = np.empty((d,), f32)
-    scaled_label_row = np.empty((d,), f32)
-    scaled_label_2_row = np.empty((d,), f32)
     max_target_row = np.empty((c,), f32)
-    rest_target_row = np.empty((c,), f32)
+    strips = np.empty((2, 512,), f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -288,18 +298,23 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     target = np.empty((block,), f32)
     sum_w_unit = np.empty((block, c,), embedding.dtype)
     for k_4 in range(c):
+        peak_weight_now = f32(-np.inf)
         for f_6 in range(d):
             W = f32(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now_row[f_6] = magnitude_value
-        peak_weight_now = _largest(peak_weight_now_row, d)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
-        for f_350 in range(d):
-            W_2 = f32(weight[k_4, f_350])
-            ratio_value = _ratio(W_2, peak_weight_now)
-            square = (ratio_value * ratio_value)
-            scaled_weight_now_row[f_350] = square
-        scaled_weight_now = f32(_block_sum(scaled_weight_now_row, d))
+        scaled_weight_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_350 = strip + place
+                W_2 = f32(weight[k_4, f_350])
+                ratio_value = _ratio(W_2, peak_weight_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_weight_now_sum += _block_sum(strips[0], length)
+        scaled_weight_now = f32(scaled_weight_now_sum)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         for f_5 in range(d):
@@ -315,17 +330,24 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             row = i - start
             sample_weight_now = ((f32(sample_weights[i])) if weighted else f32(1.0))
             sample_weight[row] = sample_weight_now
+            peak_embedding = f32(-np.inf)
             for f_9 in range(d):
                 x = f32(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding_row[f_9] = magnitude_value_2
-            peak_embedding = _largest(peak_embedding_row, d)
-            for f_351 in range(d):
-                x_2 = f32(embedding[i, f_351])
-                ratio_value_2 = _ratio(x_2, peak_embedding)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_embedding_row[f_351] = square_2
-            scaled_embedding = f32(_block_sum(scaled_embedding_row, d))
+                peak_embedding = _larger(peak_embedding, magnitude_value_2)
+            scaled_embedding_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_351 = strip + place
+                    x_2 = f32(embedding[i, f_351])
+                    ratio_value_2 = _ratio(x_2, peak_embedding)
+                    square_2 = (ratio_value_2 * ratio_value_2)
+                    strips[0, place] = square_2
+                scaled_embedding_sum += _block_sum(strips[0], length)
+            scaled_embedding = f32(scaled_embedding_sum)
+            peak_label = f32(-np.inf)
+            peak_label_2 = f32(-np.inf)
             factor_2 = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -336,23 +358,28 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 W_y = f32(weight[y, f_8])
                 ratio_value_3 = _ratio(W_y, factor_3)
                 magnitude_value_3 = abs(x_unit_now - ratio_value_3)
-                peak_label_row[f_8] = magnitude_value_3
+                peak_label = _larger(peak_label, magnitude_value_3)
                 magnitude_value_4 = abs(x_unit_now + ratio_value_3)
-                peak_label_2_row[f_8] = magnitude_value_4
-            peak_label = _largest(peak_label_row, d)
-            peak_label_2 = _largest(peak_label_2_row, d)
-            for f_352 in range(d):
-                x_unit_2 = f32(x_unit[row, f_352])
-                W_y_2 = f32(weight[y, f_352])
-                ratio_value_4 = _ratio(W_y_2, factor_3)
-                ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
-                square_3 = (ratio_value_5 * ratio_value_5)
-                scaled_label_row[f_352] = square_3
-                ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2)
-                square_4 = (ratio_value_6 * ratio_value_6)
-                scaled_label_2_row[f_352] = square_4
-            scaled_label = f32(_block_sum(scaled_label_row, d))
-            scaled_label_2 = f32(_block_sum(scaled_label_2_row, d))
+                peak_label_2 = _larger(peak_label_2, magnitude_value_4)
+            scaled_label_sum = 0.0
+            scaled_label_2_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_352 = strip + place
+                    x_unit_2 = f32(x_unit[row, f_352])
+                    W_y_2 = f32(weight[y, f_352])
+                    ratio_value_4 = _ratio(W_y_2, factor_3)
+                    ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
+                    square_3 = (ratio_value_5 * ratio_value_5)
+                    strips[0, place] = square_3
+                    ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2)
+                    square_4 = (ratio_value_6 * ratio_value_6)
+                    strips[1, place] = square_4
+                scaled_label_sum += _block_sum(strips[0], length)
+                scaled_label_2_sum += _block_sum(strips[1], length)
+            scaled_label = f32(scaled_label_sum)
+            scaled_label_2 = f32(scaled_label_2_sum)
             theta = f32(2.0) * math.atan2(math.sqrt(scaled_label) * _positive_part(peak_label), math.sqrt(scaled_label_2) * _positive_part(peak_label_2))  # 2*arctangent(sqrt(scaled_label)*positive_part(peak_label), sqrt(scaled_label_2)*positive_part(peak_label_2))
             cos_value = math.cos(theta + margin)
             cos_value_2 = math.cos(theta)
@@ -368,10 +395,15 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 max_target_row[k_92] = factor_6
             max_target = _largest(max_target_row, c)
             argmax_target = _place_of(max_target, max_target_row, c)
-            for k_354 in range(c):
-                exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
-                rest_target_row[k_354] = ((exp_target) if k_354 != argmax_target else f32(0.0))
-            rest_target = f32(_block_sum(rest_target_row, c))
+            rest_target_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(c) - strip)
+                for place in range(length):
+                    k_354 = strip + place
+                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                    strips[0, place] = ((exp_target) if k_354 != argmax_target else f32(0.0))
+                rest_target_sum += _block_sum(strips[0], length)
+            rest_target = f32(rest_target_sum)
             loss = (max_target - scale * target_2) + _log1p(rest_target)
             factor_7 = loss * sample_weight[row]
             total += factor_7
@@ -392,18 +424,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_weight_now_row = np.empty((d,), f32)
-    scaled_weight_now_row = np.empty((d,), f32)
-    peak_embedding_now_row = np.empty((d,), f32)
-    scaled_embedding_now_row = np.empty((d,), f32)
-    peak_label_now_row = np.empty((d,), f32)
-    peak_label_2_now_row = np.empty((d,), f32)
-    scaled_label_now_row = np.empty((d,), f32)
-    scaled_label_2_now_row = np.empty((d,), f32)
     max_target_now_row = np.empty((c,), f32)
-    rest_target_now_row = np.empty((c,), f32)
-    sum_norm_embedding_row = np.empty((d,), f32)
-    sum_norm_weight_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -430,18 +452,23 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     sum_w_unit_4 = np.empty((c, d,), f32)
     adjoint_x_unit = np.empty((d,), f32)
     for k_4 in range(c):
+        peak_weight_now = f32(-np.inf)
         for f_6 in range(d):
             W = f32(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now_row[f_6] = magnitude_value
-        peak_weight_now = _largest(peak_weight_now_row, d)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
-        for f_350 in range(d):
-            W_2 = f32(weight[k_4, f_350])
-            ratio_value = _ratio(W_2, peak_weight_now)
-            square = (ratio_value * ratio_value)
-            scaled_weight_now_row[f_350] = square
-        scaled_weight_now = f32(_block_sum(scaled_weight_now_row, d))
+        scaled_weight_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_350 = strip + place
+                W_2 = f32(weight[k_4, f_350])
+                ratio_value = _ratio(W_2, peak_weight_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_weight_now_sum += _block_sum(strips[0], length)
+        scaled_weight_now = f32(scaled_weight_now_sum)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         for f_5 in range(d):
@@ -462,19 +489,26 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             sample_weight[row] = sample_weight_now
             seed_now = loss_scale * sample_weight_now
             seed[row] = seed_now
+            peak_embedding_now = f32(-np.inf)
             for f_9 in range(d):
                 x = f32(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding_now_row[f_9] = magnitude_value_2
-            peak_embedding_now = _largest(peak_embedding_now_row, d)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
             peak_embedding[row] = peak_embedding_now
-            for f_351 in range(d):
-                x_2 = f32(embedding[i, f_351])
-                ratio_value_2 = _ratio(x_2, peak_embedding_now)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_embedding_now_row[f_351] = square_2
-            scaled_embedding_now = f32(_block_sum(scaled_embedding_now_row, d))
+            scaled_embedding_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_351 = strip + place
+                    x_2 = f32(embedding[i, f_351])
+                    ratio_value_2 = _ratio(x_2, peak_embedding_now)
+                    square_2 = (ratio_value_2 * ratio_value_2)
+                    strips[0, place] = square_2
+                scaled_embedding_now_sum += _block_sum(strips[0], length)
+            scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[row] = scaled_embedding_now
+            peak_label_now = f32(-np.inf)
+            peak_label_2_now = f32(-np.inf)
             factor_2 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -486,26 +520,31 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 ratio_value_3 = _ratio(W_y, factor_3)
                 term = x_unit_now - ratio_value_3
                 magnitude_value_3 = abs(term)
-                peak_label_now_row[f_8] = magnitude_value_3
+                peak_label_now = _larger(peak_label_now, magnitude_value_3)
                 term_2 = x_unit_now + ratio_value_3
                 magnitude_value_4 = abs(term_2)
-                peak_label_2_now_row[f_8] = magnitude_value_4
-            peak_label_now = _largest(peak_label_now_row, d)
-            peak_label_2_now = _largest(peak_label_2_now_row, d)
+                peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
             peak_label[row] = peak_label_now
             peak_label_2[row] = peak_label_2_now
-            for f_352 in range(d):
-                x_unit_2 = f32(x_unit[row, f_352])
-                W_y_2 = f32(weight[y, f_352])
-                ratio_value_4 = _ratio(W_y_2, factor_3)
-                ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
-                square_3 = (ratio_value_5 * ratio_value_5)
-                scaled_label_now_row[f_352] = square_3
-                ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2_now)
-                square_4 = (ratio_value_6 * ratio_value_6)
-                scaled_label_2_now_row[f_352] = square_4
-            scaled_label_now = f32(_block_sum(scaled_label_now_row, d))
-            scaled_label_2_now = f32(_block_sum(scaled_label_2_now_row, d))
+            scaled_label_now_sum = 0.0
+            scaled_label_2_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_352 = strip + place
+                    x_unit_2 = f32(x_unit[row, f_352])
+                    W_y_2 = f32(weight[y, f_352])
+                    ratio_value_4 = _ratio(W_y_2, factor_3)
+                    ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
+                    square_3 = (ratio_value_5 * ratio_value_5)
+                    strips[0, place] = square_3
+                    ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2_now)
+                    square_4 = (ratio_value_6 * ratio_value_6)
+                    strips[1, place] = square_4
+                scaled_label_now_sum += _block_sum(strips[0], length)
+                scaled_label_2_now_sum += _block_sum(strips[1], length)
+            scaled_label_now = f32(scaled_label_now_sum)
+            scaled_label_2_now = f32(scaled_label_2_now_sum)
             scaled_label[row] = scaled_label_now
             scaled_label_2[row] = scaled_label_2_now
             positive_part_value = _positive_part(peak_label_now)
@@ -531,11 +570,16 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
             max_target[row] = max_target_now
             argmax_target[row] = argmax_target_now
-            for k_354 in range(c):
-                exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
-                rest_target_now_row[k_354] = ((exp_target) if k_354 != argmax_target_now else f32(0.0))
-                sum_w_unit_2_left[row, k_354] = ((exp_target) if k_354 != y_2 else f32(0.0))
-            rest_target_now = f32(_block_sum(rest_target_now_row, c))
+            rest_target_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(c) - strip)
+                for place in range(length):
+                    k_354 = strip + place
+                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                    strips[0, place] = ((exp_target) if k_354 != argmax_target_now else f32(0.0))
+                    sum_w_unit_2_left[row, k_354] = ((exp_target) if k_354 != y_2 else f32(0.0))
+                rest_target_now_sum += _block_sum(strips[0], length)
+            rest_target_now = f32(rest_target_now_sum)
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
             factor_9 = seed_2 / (f32(1.0) + rest_target_now)
@@ -576,6 +620,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_embedding_sum = 0.0
             rest_target_2 = rest_target[row]
             term_7 = f32(1.0) + rest_target_2
             y_3 = label[i]
@@ -604,28 +649,37 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             factor_24 = case_3 * case_4 * ratio_value_12 / term_7
             seed_3 = seed[row]
             factor_25 = scale * seed_3
-            for f_8 in range(d):
-                sum_x_unit = f32(sum_x_unit_product[row, f_8]) / term_7  # exp_target*w_unit/(rest_target + 1)
-                x_unit_4 = f32(x_unit[row, f_8])
-                W_y_4 = f32(weight[y_3, f_8])
-                ratio_value_10 = _ratio(W_y_4, factor_18)
-                term_8 = x_unit_4 + ratio_value_10
-                term_11 = x_unit_4 - ratio_value_10
-                adjoint_x_unit_now = factor_25 * (sum_x_unit + factor_23 * f32(2.0) * _ratio(term_8, factor_19) + factor_24 * (-f32(2.0)) * _ratio(term_11, factor_22))
-                adjoint_x_unit[f_8] = adjoint_x_unit_now
-                factor_26 = adjoint_x_unit_now * x_unit_4
-                sum_norm_embedding_row[f_8] = factor_26
-            sum_norm_embedding = f32(_block_sum(sum_norm_embedding_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_8 = strip + place
+                    sum_x_unit = f32(sum_x_unit_product[row, f_8]) / term_7  # exp_target*w_unit/(rest_target + 1)
+                    x_unit_4 = f32(x_unit[row, f_8])
+                    W_y_4 = f32(weight[y_3, f_8])
+                    ratio_value_10 = _ratio(W_y_4, factor_18)
+                    term_8 = x_unit_4 + ratio_value_10
+                    term_11 = x_unit_4 - ratio_value_10
+                    adjoint_x_unit_now = factor_25 * (sum_x_unit + factor_23 * f32(2.0) * _ratio(term_8, factor_19) + factor_24 * (-f32(2.0)) * _ratio(term_11, factor_22))
+                    adjoint_x_unit[f_8] = adjoint_x_unit_now
+                    factor_26 = adjoint_x_unit_now * x_unit_4
+                    strips[0, place] = factor_26
+                sum_norm_embedding_sum += _block_sum(strips[0], length)
+            sum_norm_embedding = f32(sum_norm_embedding_sum)
             peak_embedding_2 = peak_embedding[row]
             factor_27 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
             ratio_value_13 = _ratio(f32(1.0), factor_27)
             for d_185 in range(d):
                 gradient_embedding[i, d_185] = ratio_value_13 * (adjoint_x_unit[d_185] - sum_norm_embedding * f32(x_unit[row, d_185]))
     for k_4 in range(c):
-        for f_237 in range(d):
-            factor_28 = f32(w_unit[k_4, f_237]) * (scale * f32(sum_w_unit_2[k_4, f_237]) + (-f32(2.0)) * sum_w_unit_3[k_4, f_237] + (-f32(2.0)) * sum_w_unit_4[k_4, f_237])
-            sum_norm_weight_row[f_237] = factor_28
-        sum_norm_weight = f32(_block_sum(sum_norm_weight_row, d))
+        sum_norm_weight_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_237 = strip + place
+                factor_28 = f32(w_unit[k_4, f_237]) * (scale * f32(sum_w_unit_2[k_4, f_237]) + (-f32(2.0)) * sum_w_unit_3[k_4, f_237] + (-f32(2.0)) * sum_w_unit_4[k_4, f_237])
+                strips[0, place] = factor_28
+            sum_norm_weight_sum += _block_sum(strips[0], length)
+        sum_norm_weight = f32(sum_norm_weight_sum)
         peak_weight_2 = peak_weight[k_4]
         factor_29 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
         ratio_value_14 = _ratio(f32(1.0), factor_29)
@@ -645,25 +699,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
-    peak_weight_now_row = np.empty((d,), f32)
-    scaled_weight_now_row = np.empty((d,), f32)
-    peak_embedding_now_row = np.empty((d,), f32)
-    scaled_embedding_now_row = np.empty((d,), f32)
-    peak_label_now_row = np.empty((d,), f32)
-    peak_label_2_now_row = np.empty((d,), f32)
-    sum_norm_embedding_sensitivity_3_now_row = np.empty((d,), f32)
-    scaled_label_now_row = np.empty((d,), f32)
-    scaled_label_2_now_row = np.empty((d,), f32)
-    norm_label_sensitivity_now_row = np.empty((d,), f32)
-    norm_label_2_sensitivity_now_row = np.empty((d,), f32)
-    norm_label_sensitivity_2_now_row = np.empty((d,), f32)
-    norm_label_2_sensitivity_2_now_row = np.empty((d,), f32)
     max_target_now_row = np.empty((c,), f32)
-    sum_norm_embedding_now_row = np.empty((d,), f32)
-    sum_norm_weight_row = np.empty((d,), f32)
-    sum_norm_weight_sensitivity_12_row = np.empty((d,), f32)
-    sum_norm_weight_sensitivity_13_row = np.empty((d,), f32)
-    sum_norm_weight_sensitivity_14_row = np.empty((d,), f32)
+    strips = np.empty((4, 512,), f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -742,18 +779,23 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_3_sensitivity_own_joint_part10 = np.empty((c, d,), f32)
     sum_w_unit_3_sensitivity_own_joint = np.empty((d,), f32)
     for k_4 in range(c):
+        peak_weight_now = f32(-np.inf)
         for f_6 in range(d):
             W = f32(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now_row[f_6] = magnitude_value
-        peak_weight_now = _largest(peak_weight_now_row, d)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
-        for f_350 in range(d):
-            W_2 = f32(weight[k_4, f_350])
-            ratio_value = _ratio(W_2, peak_weight_now)
-            square = (ratio_value * ratio_value)
-            scaled_weight_now_row[f_350] = square
-        scaled_weight_now = f32(_block_sum(scaled_weight_now_row, d))
+        scaled_weight_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_350 = strip + place
+                W_2 = f32(weight[k_4, f_350])
+                ratio_value = _ratio(W_2, peak_weight_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_weight_now_sum += _block_sum(strips[0], length)
+        scaled_weight_now = f32(scaled_weight_now_sum)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         for f_5 in range(d):
@@ -793,56 +835,73 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
+            peak_embedding_now = f32(-np.inf)
             y = label[i]
             factor_2 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
             for f_9 in range(d):
                 x = f32(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding_now_row[f_9] = magnitude_value_2
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
                 W_y = f32(weight[y, f_9])
                 sum_norm_weight_sensitivity_4_left[row, f_9] = _ratio(W_y, factor_2)
-            peak_embedding_now = _largest(peak_embedding_now_row, d)
             peak_embedding[row] = peak_embedding_now
-            for f_351 in range(d):
-                x_2 = f32(embedding[i, f_351])
-                ratio_value_2 = _ratio(x_2, peak_embedding_now)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_embedding_now_row[f_351] = square_2
-            scaled_embedding_now = f32(_block_sum(scaled_embedding_now_row, d))
+            scaled_embedding_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_351 = strip + place
+                    x_2 = f32(embedding[i, f_351])
+                    ratio_value_2 = _ratio(x_2, peak_embedding_now)
+                    square_2 = (ratio_value_2 * ratio_value_2)
+                    strips[0, place] = square_2
+                scaled_embedding_now_sum += _block_sum(strips[0], length)
+            scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[row] = scaled_embedding_now
+            peak_label_now = f32(-np.inf)
+            peak_label_2_now = f32(-np.inf)
+            sum_norm_embedding_sensitivity_3_now_sum = 0.0
             factor_3 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
-            for f_8 in range(d):
-                x_3 = f32(embedding[i, f_8])
-                x_unit_now = _ratio(x_3, factor_3)
-                x_unit[row, f_8] = x_unit_now
-                W_y_2 = f32(weight[y, f_8])
-                ratio_value_3 = _ratio(W_y_2, factor_2)
-                term = x_unit_now - ratio_value_3
-                magnitude_value_3 = abs(term)
-                peak_label_now_row[f_8] = magnitude_value_3
-                term_2 = x_unit_now + ratio_value_3
-                magnitude_value_4 = abs(term_2)
-                peak_label_2_now_row[f_8] = magnitude_value_4
-                square_3 = (x_unit_now * x_unit_now)
-                sum_norm_embedding_sensitivity_3_now_row[f_8] = square_3
-            peak_label_now = _largest(peak_label_now_row, d)
-            peak_label_2_now = _largest(peak_label_2_now_row, d)
-            sum_norm_embedding_sensitivity_3_now = f32(_block_sum(sum_norm_embedding_sensitivity_3_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_8 = strip + place
+                    x_3 = f32(embedding[i, f_8])
+                    x_unit_now = _ratio(x_3, factor_3)
+                    x_unit[row, f_8] = x_unit_now
+                    W_y_2 = f32(weight[y, f_8])
+                    ratio_value_3 = _ratio(W_y_2, factor_2)
+                    term = x_unit_now - ratio_value_3
+                    magnitude_value_3 = abs(term)
+                    peak_label_now = _larger(peak_label_now, magnitude_value_3)
+                    term_2 = x_unit_now + ratio_value_3
+                    magnitude_value_4 = abs(term_2)
+                    peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
+                    square_3 = (x_unit_now * x_unit_now)
+                    strips[0, place] = square_3
+                sum_norm_embedding_sensitivity_3_now_sum += _block_sum(strips[0], length)
+            sum_norm_embedding_sensitivity_3_now = f32(sum_norm_embedding_sensitivity_3_now_sum)
             peak_label[row] = peak_label_now
             peak_label_2[row] = peak_label_2_now
             sum_norm_embedding_sensitivity_3[row] = sum_norm_embedding_sensitivity_3_now
-            for f_352 in range(d):
-                x_unit_2 = f32(x_unit[row, f_352])
-                W_y_3 = f32(weight[y, f_352])
-                ratio_value_4 = _ratio(W_y_3, factor_2)
-                ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
-                square_4 = (ratio_value_5 * ratio_value_5)
-                scaled_label_now_row[f_352] = square_4
-                ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2_now)
-                square_5 = (ratio_value_6 * ratio_value_6)
-                scaled_label_2_now_row[f_352] = square_5
-            scaled_label_now = f32(_block_sum(scaled_label_now_row, d))
-            scaled_label_2_now = f32(_block_sum(scaled_label_2_now_row, d))
+            scaled_label_now_sum = 0.0
+            scaled_label_2_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_352 = strip + place
+                    x_unit_2 = f32(x_unit[row, f_352])
+                    W_y_3 = f32(weight[y, f_352])
+                    ratio_value_4 = _ratio(W_y_3, factor_2)
+                    ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
+                    square_4 = (ratio_value_5 * ratio_value_5)
+                    strips[0, place] = square_4
+                    ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2_now)
+                    square_5 = (ratio_value_6 * ratio_value_6)
+                    strips[1, place] = square_5
+                scaled_label_now_sum += _block_sum(strips[0], length)
+                scaled_label_2_now_sum += _block_sum(strips[1], length)
+            scaled_label_now = f32(scaled_label_now_sum)
+            scaled_label_2_now = f32(scaled_label_2_now_sum)
             scaled_label[row] = scaled_label_now
             scaled_label_2[row] = scaled_label_2_now
             power = math.sqrt(scaled_label_now)
@@ -858,6 +917,10 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             cos_value_2 = math.cos(theta_now)
             target_now = ((((cos_value) if theta_now < factor_6 else cos_value_2 if theta_now >= factor_6 else f32(np.nan))) if easy_margin else (((cos_value) if theta_now <= term_4 else (cos_value_2 + factor_7) if theta_now > term_4 else f32(np.nan))))
             target[row] = target_now
+            norm_label_sensitivity_now_sum = 0.0
+            norm_label_2_sensitivity_now_sum = 0.0
+            norm_label_sensitivity_2_now_sum = 0.0
+            norm_label_2_sensitivity_2_now_sum = 0.0
             factor_12 = -math.sin(term_3)
             case = ((((factor_12) if theta_now < factor_6 else (-math.sin(theta_now)) if theta_now >= factor_6 else f32(np.nan))) if easy_margin else (((factor_12) if theta_now <= term_4 else (-math.sin(theta_now)) if theta_now > term_4 else f32(np.nan))))
             term_5 = scaled_label_now * (positive_part_value * positive_part_value) + scaled_label_2_now * (positive_part_value_2 * positive_part_value_2)
@@ -865,28 +928,35 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_13 = scale * seed_now * case * ratio_value_10
             ratio_value_11 = _ratio(factor_5, term_5)
             factor_14 = scale * seed_now * case * ratio_value_11
-            for f_240 in range(d):
-                x_unit_3 = f32(x_unit[row, f_240])
-                W_y_4 = f32(weight[y, f_240])
-                ratio_value_7 = _ratio(W_y_4, factor_2)
-                ratio_value_8 = _ratio(x_unit_3 - ratio_value_7, factor_4)
-                factor_8 = x_unit_3 * ratio_value_8
-                norm_label_sensitivity_now_row[f_240] = factor_8
-                ratio_value_9 = _ratio(x_unit_3 + ratio_value_7, factor_5)
-                factor_9 = x_unit_3 * ratio_value_9
-                norm_label_2_sensitivity_now_row[f_240] = factor_9
-                factor_10 = ratio_value_8 * ratio_value_7
-                norm_label_sensitivity_2_now_row[f_240] = factor_10
-                factor_11 = ratio_value_9 * ratio_value_7
-                norm_label_2_sensitivity_2_now_row[f_240] = factor_11
-                softmax_target_slope[row, f_240] = factor_13 * ratio_value_9
-                softmax_target_slope_2[row, f_240] = factor_14 * ratio_value_8
-                sum_norm_weight_sensitivity_3_left[row, f_240] = ratio_value_9
-                sum_norm_weight_sensitivity_8_left[row, f_240] = ratio_value_8
-            norm_label_sensitivity_now = f32(_block_sum(norm_label_sensitivity_now_row, d))
-            norm_label_2_sensitivity_now = f32(_block_sum(norm_label_2_sensitivity_now_row, d))
-            norm_label_sensitivity_2_now = f32(_block_sum(norm_label_sensitivity_2_now_row, d))
-            norm_label_2_sensitivity_2_now = f32(_block_sum(norm_label_2_sensitivity_2_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_240 = strip + place
+                    x_unit_3 = f32(x_unit[row, f_240])
+                    W_y_4 = f32(weight[y, f_240])
+                    ratio_value_7 = _ratio(W_y_4, factor_2)
+                    ratio_value_8 = _ratio(x_unit_3 - ratio_value_7, factor_4)
+                    factor_8 = x_unit_3 * ratio_value_8
+                    strips[0, place] = factor_8
+                    ratio_value_9 = _ratio(x_unit_3 + ratio_value_7, factor_5)
+                    factor_9 = x_unit_3 * ratio_value_9
+                    strips[1, place] = factor_9
+                    factor_10 = ratio_value_8 * ratio_value_7
+                    strips[2, place] = factor_10
+                    factor_11 = ratio_value_9 * ratio_value_7
+                    strips[3, place] = factor_11
+                    softmax_target_slope[row, f_240] = factor_13 * ratio_value_9
+                    softmax_target_slope_2[row, f_240] = factor_14 * ratio_value_8
+                    sum_norm_weight_sensitivity_3_left[row, f_240] = ratio_value_9
+                    sum_norm_weight_sensitivity_8_left[row, f_240] = ratio_value_8
+                norm_label_sensitivity_now_sum += _block_sum(strips[0], length)
+                norm_label_2_sensitivity_now_sum += _block_sum(strips[1], length)
+                norm_label_sensitivity_2_now_sum += _block_sum(strips[2], length)
+                norm_label_2_sensitivity_2_now_sum += _block_sum(strips[3], length)
+            norm_label_sensitivity_now = f32(norm_label_sensitivity_now_sum)
+            norm_label_2_sensitivity_now = f32(norm_label_2_sensitivity_now_sum)
+            norm_label_sensitivity_2_now = f32(norm_label_sensitivity_2_now_sum)
+            norm_label_2_sensitivity_2_now = f32(norm_label_2_sensitivity_2_now_sum)
             norm_label_sensitivity[row] = norm_label_sensitivity_now
             norm_label_2_sensitivity[row] = norm_label_2_sensitivity_now
             norm_label_sensitivity_2[row] = norm_label_sensitivity_2_now
@@ -920,16 +990,17 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
             max_target[row] = max_target_now
             argmax_target[row] = argmax_target_now
-            for k_354 in range(c):
-                exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)
-                exp_target[k_354] = exp_target_now
-                sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else f32(0.0))
-            exp_target_kept = exp_target[argmax_target_now]
-            if argmax_target_now >= 0:
-                exp_target[argmax_target_now] = f32(0.0)
-            rest_target_now = f32(_block_sum(exp_target, c))
-            if argmax_target_now >= 0:
-                exp_target[argmax_target_now] = exp_target_kept
+            rest_target_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(c) - strip)
+                for place in range(length):
+                    k_354 = strip + place
+                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)
+                    exp_target[k_354] = exp_target_now
+                    strips[0, place] = ((exp_target_now) if k_354 != argmax_target_now else f32(0.0))
+                    sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else f32(0.0))
+                rest_target_now_sum += _block_sum(strips[0], length)
+            rest_target_now = f32(rest_target_now_sum)
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
             term_8 = f32(1.0) + rest_target_now
@@ -1059,6 +1130,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_embedding_now_sum = 0.0
             rest_target_2 = rest_target[row]
             term_19 = f32(1.0) + rest_target_2
             y_3 = label[i]
@@ -1089,18 +1161,22 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_48 = case_6 * case_7 * ratio_value_31 / term_19
             seed_3 = seed[row]
             factor_49 = scale * seed_3
-            for f_8 in range(d):
-                sum_x_unit = f32(sum_x_unit_product[row, f_8]) / term_19  # exp_target*w_unit/(rest_target + 1)
-                x_unit_7 = f32(x_unit[row, f_8])
-                W_y_8 = f32(weight[y_3, f_8])
-                ratio_value_29 = _ratio(W_y_8, factor_43)
-                term_20 = x_unit_7 + ratio_value_29
-                term_23 = x_unit_7 - ratio_value_29
-                adjoint_x_unit_now = factor_49 * (sum_x_unit + factor_47 * f32(2.0) * _ratio(term_20, factor_44) + factor_48 * (-f32(2.0)) * _ratio(term_23, factor_46))
-                adjoint_x_unit[row, f_8] = adjoint_x_unit_now
-                factor_50 = adjoint_x_unit_now * x_unit_7
-                sum_norm_embedding_now_row[f_8] = factor_50
-            sum_norm_embedding_now = f32(_block_sum(sum_norm_embedding_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_8 = strip + place
+                    sum_x_unit = f32(sum_x_unit_product[row, f_8]) / term_19  # exp_target*w_unit/(rest_target + 1)
+                    x_unit_7 = f32(x_unit[row, f_8])
+                    W_y_8 = f32(weight[y_3, f_8])
+                    ratio_value_29 = _ratio(W_y_8, factor_43)
+                    term_20 = x_unit_7 + ratio_value_29
+                    term_23 = x_unit_7 - ratio_value_29
+                    adjoint_x_unit_now = factor_49 * (sum_x_unit + factor_47 * f32(2.0) * _ratio(term_20, factor_44) + factor_48 * (-f32(2.0)) * _ratio(term_23, factor_46))
+                    adjoint_x_unit[row, f_8] = adjoint_x_unit_now
+                    factor_50 = adjoint_x_unit_now * x_unit_7
+                    strips[0, place] = factor_50
+                sum_norm_embedding_now_sum += _block_sum(strips[0], length)
+            sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
             sum_norm_embedding[row] = sum_norm_embedding_now
             peak_embedding_3 = peak_embedding[row]
             factor_51 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_3)
@@ -1295,26 +1371,37 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 sum_norm_weight_sensitivity_9_own_part2[y_5, d_187] += factor_104 * (factor_101 * f32(2.0) * theta_change_2_3 + factor_102 * f32(2.0) * term_37 + factor_103 * (-f32(2.0)) * term_35)
                 sum_norm_weight_sensitivity_9_own_part3[y_5, d_187] += factor_105 * (-f32(2.0)) * target_change_2_3
     for k_4 in range(c):
-        for f_237 in range(d):
-            w_unit_3 = f32(w_unit[k_4, f_237])
-            sum_w_unit_2_2 = f32(sum_w_unit_2[k_4, f_237])
-            sum_w_unit_3_2 = sum_w_unit_3[k_4, f_237]
-            sum_w_unit_4_2 = sum_w_unit_4[k_4, f_237]
-            factor_106 = w_unit_3 * (scale * sum_w_unit_2_2 + (-f32(2.0)) * sum_w_unit_3_2 + (-f32(2.0)) * sum_w_unit_4_2)
-            sum_norm_weight_row[f_237] = factor_106
-            factor_107 = sum_w_unit_3_2 * w_unit_3
-            sum_norm_weight_sensitivity_12_row[f_237] = factor_107
-            factor_108 = sum_w_unit_4_2 * w_unit_3
-            sum_norm_weight_sensitivity_13_row[f_237] = factor_108
-            factor_109 = sum_w_unit_2_2 * w_unit_3
-            sum_norm_weight_sensitivity_14_row[f_237] = factor_109
-            sum_norm_weight_sensitivity_5_own[f_237] = sum_norm_weight_sensitivity_5_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part3[k_4, f_237]
-            sum_norm_weight_sensitivity_9_own[f_237] = sum_norm_weight_sensitivity_9_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part3[k_4, f_237]
-            sum_w_unit_3_sensitivity_own_joint[f_237] = sum_w_unit_3_sensitivity_own_joint_part1[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part10[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part2[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part3[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part4[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part5[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part6[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part7[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part8[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part9[k_4, f_237]
-        sum_norm_weight = f32(_block_sum(sum_norm_weight_row, d))
-        sum_norm_weight_sensitivity_12 = f32(_block_sum(sum_norm_weight_sensitivity_12_row, d))
-        sum_norm_weight_sensitivity_13 = f32(_block_sum(sum_norm_weight_sensitivity_13_row, d))
-        sum_norm_weight_sensitivity_14 = f32(_block_sum(sum_norm_weight_sensitivity_14_row, d))
+        sum_norm_weight_sum = 0.0
+        sum_norm_weight_sensitivity_12_sum = 0.0
+        sum_norm_weight_sensitivity_13_sum = 0.0
+        sum_norm_weight_sensitivity_14_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_237 = strip + place
+                w_unit_3 = f32(w_unit[k_4, f_237])
+                sum_w_unit_2_2 = f32(sum_w_unit_2[k_4, f_237])
+                sum_w_unit_3_2 = sum_w_unit_3[k_4, f_237]
+                sum_w_unit_4_2 = sum_w_unit_4[k_4, f_237]
+                factor_106 = w_unit_3 * (scale * sum_w_unit_2_2 + (-f32(2.0)) * sum_w_unit_3_2 + (-f32(2.0)) * sum_w_unit_4_2)
+                strips[0, place] = factor_106
+                factor_107 = sum_w_unit_3_2 * w_unit_3
+                strips[1, place] = factor_107
+                factor_108 = sum_w_unit_4_2 * w_unit_3
+                strips[2, place] = factor_108
+                factor_109 = sum_w_unit_2_2 * w_unit_3
+                strips[3, place] = factor_109
+                sum_norm_weight_sensitivity_5_own[f_237] = sum_norm_weight_sensitivity_5_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_5_own_part3[k_4, f_237]
+                sum_norm_weight_sensitivity_9_own[f_237] = sum_norm_weight_sensitivity_9_own_part1[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part2[k_4, f_237] + sum_norm_weight_sensitivity_9_own_part3[k_4, f_237]
+                sum_w_unit_3_sensitivity_own_joint[f_237] = sum_w_unit_3_sensitivity_own_joint_part1[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part10[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part2[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part3[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part4[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part5[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part6[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part7[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part8[k_4, f_237] + sum_w_unit_3_sensitivity_own_joint_part9[k_4, f_237]
+            sum_norm_weight_sum += _block_sum(strips[0], length)
+            sum_norm_weight_sensitivity_12_sum += _block_sum(strips[1], length)
+            sum_norm_weight_sensitivity_13_sum += _block_sum(strips[2], length)
+            sum_norm_weight_sensitivity_14_sum += _block_sum(strips[3], length)
+        sum_norm_weight = f32(sum_norm_weight_sum)
+        sum_norm_weight_sensitivity_12 = f32(sum_norm_weight_sensitivity_12_sum)
+        sum_norm_weight_sensitivity_13 = f32(sum_norm_weight_sensitivity_13_sum)
+        sum_norm_weight_sensitivity_14 = f32(sum_norm_weight_sensitivity_14_sum)
         peak_weight_2 = peak_weight[k_4]
         factor_110 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
         ratio_value_55 = _ratio(f32(1.0), factor_110)
@@ -1349,18 +1436,8 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
-    peak_weight_now_row = np.empty((d,), f32)
-    scaled_weight_now_row = np.empty((d,), f32)
-    peak_embedding_row = np.empty((d,), f32)
-    scaled_embedding_row = np.empty((d,), f32)
-    peak_label_row = np.empty((d,), f32)
-    peak_label_2_row = np.empty((d,), f32)
-    scaled_label_row = np.empty((d,), f32)
-    scaled_label_2_row = np.empty((d,), f32)
     max_target_row = np.empty((c,), f32)
-    sum_scale_3_row = np.empty((c,), f32)
-    logsumexp_target_sensitivity_2_row = np.empty((c,), f32)
-    sum_scale_3_sensitivity_joint_row = np.empty((c,), f32)
+    strips = np.empty((2, 512,), f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -1372,18 +1449,23 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     exp_target = np.empty((c,), f32)
     target_change_3 = np.empty((block,), f32)
     for k_4 in range(c):
+        peak_weight_now = f32(-np.inf)
         for f_6 in range(d):
             W = f32(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now_row[f_6] = magnitude_value
-        peak_weight_now = _largest(peak_weight_now_row, d)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
-        for f_350 in range(d):
-            W_2 = f32(weight[k_4, f_350])
-            ratio_value = _ratio(W_2, peak_weight_now)
-            square = (ratio_value * ratio_value)
-            scaled_weight_now_row[f_350] = square
-        scaled_weight_now = f32(_block_sum(scaled_weight_now_row, d))
+        scaled_weight_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_350 = strip + place
+                W_2 = f32(weight[k_4, f_350])
+                ratio_value = _ratio(W_2, peak_weight_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_weight_now_sum += _block_sum(strips[0], length)
+        scaled_weight_now = f32(scaled_weight_now_sum)
         scaled_weight[k_4] = scaled_weight_now
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
         for f_5 in range(d):
@@ -1418,17 +1500,24 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
+            peak_embedding = f32(-np.inf)
             for f_9 in range(d):
                 x = f32(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding_row[f_9] = magnitude_value_2
-            peak_embedding = _largest(peak_embedding_row, d)
-            for f_351 in range(d):
-                x_2 = f32(embedding[i, f_351])
-                ratio_value_2 = _ratio(x_2, peak_embedding)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_embedding_row[f_351] = square_2
-            scaled_embedding = f32(_block_sum(scaled_embedding_row, d))
+                peak_embedding = _larger(peak_embedding, magnitude_value_2)
+            scaled_embedding_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_351 = strip + place
+                    x_2 = f32(embedding[i, f_351])
+                    ratio_value_2 = _ratio(x_2, peak_embedding)
+                    square_2 = (ratio_value_2 * ratio_value_2)
+                    strips[0, place] = square_2
+                scaled_embedding_sum += _block_sum(strips[0], length)
+            scaled_embedding = f32(scaled_embedding_sum)
+            peak_label = f32(-np.inf)
+            peak_label_2 = f32(-np.inf)
             factor_2 = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             y = label[i]
             factor_3 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
@@ -1439,23 +1528,28 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 W_y = f32(weight[y, f_8])
                 ratio_value_3 = _ratio(W_y, factor_3)
                 magnitude_value_3 = abs(x_unit_now - ratio_value_3)
-                peak_label_row[f_8] = magnitude_value_3
+                peak_label = _larger(peak_label, magnitude_value_3)
                 magnitude_value_4 = abs(x_unit_now + ratio_value_3)
-                peak_label_2_row[f_8] = magnitude_value_4
-            peak_label = _largest(peak_label_row, d)
-            peak_label_2 = _largest(peak_label_2_row, d)
-            for f_352 in range(d):
-                x_unit_2 = f32(x_unit[row, f_352])
-                W_y_2 = f32(weight[y, f_352])
-                ratio_value_4 = _ratio(W_y_2, factor_3)
-                ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
-                square_3 = (ratio_value_5 * ratio_value_5)
-                scaled_label_row[f_352] = square_3
-                ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2)
-                square_4 = (ratio_value_6 * ratio_value_6)
-                scaled_label_2_row[f_352] = square_4
-            scaled_label = f32(_block_sum(scaled_label_row, d))
-            scaled_label_2 = f32(_block_sum(scaled_label_2_row, d))
+                peak_label_2 = _larger(peak_label_2, magnitude_value_4)
+            scaled_label_sum = 0.0
+            scaled_label_2_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_352 = strip + place
+                    x_unit_2 = f32(x_unit[row, f_352])
+                    W_y_2 = f32(weight[y, f_352])
+                    ratio_value_4 = _ratio(W_y_2, factor_3)
+                    ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
+                    square_3 = (ratio_value_5 * ratio_value_5)
+                    strips[0, place] = square_3
+                    ratio_value_6 = _ratio(x_unit_2 + ratio_value_4, peak_label_2)
+                    square_4 = (ratio_value_6 * ratio_value_6)
+                    strips[1, place] = square_4
+                scaled_label_sum += _block_sum(strips[0], length)
+                scaled_label_2_sum += _block_sum(strips[1], length)
+            scaled_label = f32(scaled_label_sum)
+            scaled_label_2 = f32(scaled_label_2_sum)
             theta_now = f32(2.0) * math.atan2(math.sqrt(scaled_label) * _positive_part(peak_label), math.sqrt(scaled_label_2) * _positive_part(peak_label_2))
             theta[row] = theta_now
             term = margin + theta_now
@@ -1478,15 +1572,16 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 max_target_row[k_92] = factor_8
             max_target = _largest(max_target_row, c)
             argmax_target = _place_of(max_target, max_target_row, c)
-            for k_354 in range(c):
-                exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target)
-                exp_target[k_354] = exp_target_now
-            exp_target_kept = exp_target[argmax_target]
-            if argmax_target >= 0:
-                exp_target[argmax_target] = f32(0.0)
-            rest_target = f32(_block_sum(exp_target, c))
-            if argmax_target >= 0:
-                exp_target[argmax_target] = exp_target_kept
+            rest_target_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(c) - strip)
+                for place in range(length):
+                    k_354 = strip + place
+                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target)
+                    exp_target[k_354] = exp_target_now
+                    strips[0, place] = ((exp_target_now) if k_354 != argmax_target else f32(0.0))
+                rest_target_sum += _block_sum(strips[0], length)
+            rest_target = f32(rest_target_sum)
             seed_2 = seed[row]
             exp_difference_value = _exp_difference(scale * target_2, max_target)
             factor_9 = seed_2 * target_2 * exp_difference_value / (f32(1.0) + rest_target)
@@ -1502,25 +1597,33 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             factor_12 = -cos_value_4
             factor_13 = seed_2 * (target_change_3[row] * square_5 * case_3 * exp_difference_value / (f32(1.0) + rest_target) - scale * ((((factor_12) if theta_2 < factor_4 else f32(0.0) if theta_2 >= factor_4 else f32(np.nan))) if easy_margin else (((factor_12) if theta_2 <= term_2 else term_5 if theta_2 > term_2 else f32(np.nan))))) * case_2 / (f32(1.0) + rest_target)
             sum_margin_sensitivity, sum_margin_sensitivity_lost = _plus(sum_margin_sensitivity, sum_margin_sensitivity_lost, factor_13)
+            logsumexp_target_sensitivity_2_sum = 0.0
             factor_14 = seed_2 / (f32(1.0) + rest_target)
             term_6 = f32(1.0) + rest_target
-            for k_202 in range(c):
-                exp_target_2 = exp_target[k_202]
-                sum_w_unit_2 = f32(sum_w_unit[row, k_202])
-                factor_15 = factor_14 * exp_target_2 * sum_w_unit_2
-                sum_scale_3_row[k_202] = ((factor_15) if k_202 != y_2 else f32(0.0))
-                factor_16 = exp_target_2 * sum_w_unit_2 / term_6
-                logsumexp_target_sensitivity_2_row[k_202] = ((factor_16) if k_202 != y_2 else f32(0.0))
-            sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(sum_scale_3_row, c))
-            logsumexp_target_sensitivity_2 = f32(_block_sum(logsumexp_target_sensitivity_2_row, c))
+            for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(c) - strip)
+                for place in range(length):
+                    k_202 = strip + place
+                    exp_target_2 = exp_target[k_202]
+                    sum_w_unit_2 = f32(sum_w_unit[row, k_202])
+                    factor_15 = factor_14 * exp_target_2 * sum_w_unit_2
+                    strips[0, place] = ((factor_15) if k_202 != y_2 else f32(0.0))
+                    factor_16 = exp_target_2 * sum_w_unit_2 / term_6
+                    strips[1, place] = ((factor_16) if k_202 != y_2 else f32(0.0))
+                sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(strips[0], length))
+                logsumexp_target_sensitivity_2_sum += _block_sum(strips[1], length)
+            logsumexp_target_sensitivity_2 = f32(logsumexp_target_sensitivity_2_sum)
             factor_17 = seed_2 * target_2 * exp_difference_value * (-logsumexp_target_sensitivity_2 + target_2 * case_2 / term_6) / term_6
             sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost = _plus(sum_scale_2_sensitivity, sum_scale_2_sensitivity_lost, factor_17)
             term_7 = -logsumexp_target_sensitivity_2 - target_2 * exp_difference_value / term_6
-            for k_329 in range(c):
-                sum_w_unit_3 = f32(sum_w_unit[row, k_329])
-                factor_18 = factor_14 * exp_target[k_329] * ((sum_w_unit_3 * sum_w_unit_3) + sum_w_unit_3 * term_7)
-                sum_scale_3_sensitivity_joint_row[k_329] = ((factor_18) if k_329 != y_2 else f32(0.0))
-            sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost = _plus(sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost, _block_sum(sum_scale_3_sensitivity_joint_row, c))
+            for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(c) - strip)
+                for place in range(length):
+                    k_329 = strip + place
+                    sum_w_unit_3 = f32(sum_w_unit[row, k_329])
+                    factor_18 = factor_14 * exp_target[k_329] * ((sum_w_unit_3 * sum_w_unit_3) + sum_w_unit_3 * term_7)
+                    strips[0, place] = ((factor_18) if k_329 != y_2 else f32(0.0))
+                sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost = _plus(sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost, _block_sum(strips[0], length))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
     sum_scale_3 = _completed(sum_scale_3, sum_scale_3_lost)
@@ -1545,25 +1648,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
-    peak_weight_now_row = np.empty((d,), f32)
-    scaled_weight_now_row = np.empty((d,), f32)
-    norm_weight_tangent_now_row = np.empty((d,), f32)
-    peak_embedding_now_row = np.empty((d,), f32)
-    scaled_embedding_now_row = np.empty((d,), f32)
-    peak_label_now_row = np.empty((d,), f32)
-    peak_label_2_now_row = np.empty((d,), f32)
-    norm_embedding_tangent_now_row = np.empty((d,), f32)
-    scaled_label_now_row = np.empty((d,), f32)
-    scaled_label_2_now_row = np.empty((d,), f32)
-    norm_label_tangent_now_row = np.empty((d,), f32)
-    norm_label_2_tangent_now_row = np.empty((d,), f32)
     max_target_now_row = np.empty((c,), f32)
-    rest_target_now_row = np.empty((c,), f32)
-    sum_norm_embedding_now_row = np.empty((d,), f32)
-    logsumexp_target_tangent_row = np.empty((c,), f32)
-    sum_norm_embedding_tangent_row = np.empty((d,), f32)
-    sum_norm_weight_row = np.empty((d,), f32)
-    sum_norm_weight_tangent_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     peak_weight = np.empty((c,), f32)
     scaled_weight = np.empty((c,), f32)
     w_unit = np.empty((c, d,), embedding.dtype)
@@ -1611,28 +1697,38 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     sum_w_unit_4_tangent = np.empty((c, d,), f32)
     adjoint_x_unit_tangent = np.empty((d,), f32)
     for k_4 in range(c):
+        peak_weight_now = f32(-np.inf)
         for f_6 in range(d):
             W = f32(weight[k_4, f_6])
             magnitude_value = abs(W)
-            peak_weight_now_row[f_6] = magnitude_value
-        peak_weight_now = _largest(peak_weight_now_row, d)
+            peak_weight_now = _larger(peak_weight_now, magnitude_value)
         peak_weight[k_4] = peak_weight_now
-        for f_350 in range(d):
-            W_2 = f32(weight[k_4, f_350])
-            ratio_value = _ratio(W_2, peak_weight_now)
-            square = (ratio_value * ratio_value)
-            scaled_weight_now_row[f_350] = square
-        scaled_weight_now = f32(_block_sum(scaled_weight_now_row, d))
+        scaled_weight_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_350 = strip + place
+                W_2 = f32(weight[k_4, f_350])
+                ratio_value = _ratio(W_2, peak_weight_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_weight_now_sum += _block_sum(strips[0], length)
+        scaled_weight_now = f32(scaled_weight_now_sum)
         scaled_weight[k_4] = scaled_weight_now
+        norm_weight_tangent_now_sum = 0.0
         factor = math.sqrt(scaled_weight_now) * _positive_part(peak_weight_now)
-        for f_5 in range(d):
-            W_3 = f32(weight[k_4, f_5])
-            w_unit_now = _ratio(W_3, factor)
-            w_unit[k_4, f_5] = w_unit_now
-            v_W = f32(direction_weight[k_4, f_5])
-            factor_2 = v_W * w_unit_now
-            norm_weight_tangent_now_row[f_5] = factor_2
-        norm_weight_tangent_now = f32(_block_sum(norm_weight_tangent_now_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_5 = strip + place
+                W_3 = f32(weight[k_4, f_5])
+                w_unit_now = _ratio(W_3, factor)
+                w_unit[k_4, f_5] = w_unit_now
+                v_W = f32(direction_weight[k_4, f_5])
+                factor_2 = v_W * w_unit_now
+                strips[0, place] = factor_2
+            norm_weight_tangent_now_sum += _block_sum(strips[0], length)
+        norm_weight_tangent_now = f32(norm_weight_tangent_now_sum)
         norm_weight_tangent[k_4] = norm_weight_tangent_now
         ratio_value_2 = _ratio(f32(1.0), factor)
         for f_5 in range(d):
@@ -1669,58 +1765,75 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
             seed_now = sample_weight * loss_scale
             seed[row] = seed_now
+            peak_embedding_now = f32(-np.inf)
             for f_9 in range(d):
                 x = f32(embedding[i, f_9])
                 magnitude_value_2 = abs(x)
-                peak_embedding_now_row[f_9] = magnitude_value_2
-            peak_embedding_now = _largest(peak_embedding_now_row, d)
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value_2)
             peak_embedding[row] = peak_embedding_now
-            for f_351 in range(d):
-                x_2 = f32(embedding[i, f_351])
-                ratio_value_3 = _ratio(x_2, peak_embedding_now)
-                square_2 = (ratio_value_3 * ratio_value_3)
-                scaled_embedding_now_row[f_351] = square_2
-            scaled_embedding_now = f32(_block_sum(scaled_embedding_now_row, d))
+            scaled_embedding_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_351 = strip + place
+                    x_2 = f32(embedding[i, f_351])
+                    ratio_value_3 = _ratio(x_2, peak_embedding_now)
+                    square_2 = (ratio_value_3 * ratio_value_3)
+                    strips[0, place] = square_2
+                scaled_embedding_now_sum += _block_sum(strips[0], length)
+            scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[row] = scaled_embedding_now
+            peak_label_now = f32(-np.inf)
+            peak_label_2_now = f32(-np.inf)
+            norm_embedding_tangent_now_sum = 0.0
             factor_3 = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             y = label[i]
             factor_4 = math.sqrt(scaled_weight[y]) * _positive_part(peak_weight[y])
-            for f_8 in range(d):
-                x_3 = f32(embedding[i, f_8])
-                x_unit_now = _ratio(x_3, factor_3)
-                x_unit[row, f_8] = x_unit_now
-                W_y = f32(weight[y, f_8])
-                ratio_value_4 = _ratio(W_y, factor_4)
-                term = x_unit_now - ratio_value_4
-                magnitude_value_3 = abs(term)
-                peak_label_now_row[f_8] = magnitude_value_3
-                term_2 = x_unit_now + ratio_value_4
-                magnitude_value_4 = abs(term_2)
-                peak_label_2_now_row[f_8] = magnitude_value_4
-                v_x = f32(direction_embedding[i, f_8])
-                factor_5 = v_x * x_unit_now
-                norm_embedding_tangent_now_row[f_8] = factor_5
-            peak_label_now = _largest(peak_label_now_row, d)
-            peak_label_2_now = _largest(peak_label_2_now_row, d)
-            norm_embedding_tangent_now = f32(_block_sum(norm_embedding_tangent_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_8 = strip + place
+                    x_3 = f32(embedding[i, f_8])
+                    x_unit_now = _ratio(x_3, factor_3)
+                    x_unit[row, f_8] = x_unit_now
+                    W_y = f32(weight[y, f_8])
+                    ratio_value_4 = _ratio(W_y, factor_4)
+                    term = x_unit_now - ratio_value_4
+                    magnitude_value_3 = abs(term)
+                    peak_label_now = _larger(peak_label_now, magnitude_value_3)
+                    term_2 = x_unit_now + ratio_value_4
+                    magnitude_value_4 = abs(term_2)
+                    peak_label_2_now = _larger(peak_label_2_now, magnitude_value_4)
+                    v_x = f32(direction_embedding[i, f_8])
+                    factor_5 = v_x * x_unit_now
+                    strips[0, place] = factor_5
+                norm_embedding_tangent_now_sum += _block_sum(strips[0], length)
+            norm_embedding_tangent_now = f32(norm_embedding_tangent_now_sum)
             peak_label[row] = peak_label_now
             peak_label_2[row] = peak_label_2_now
             norm_embedding_tangent[row] = norm_embedding_tangent_now
+            scaled_label_now_sum = 0.0
+            scaled_label_2_now_sum = 0.0
             ratio_value_8 = _ratio(f32(1.0), factor_3)
-            for f_352 in range(d):
-                x_unit_2 = f32(x_unit[row, f_352])
-                W_y_2 = f32(weight[y, f_352])
-                ratio_value_5 = _ratio(W_y_2, factor_4)
-                ratio_value_6 = _ratio(x_unit_2 - ratio_value_5, peak_label_now)
-                square_3 = (ratio_value_6 * ratio_value_6)
-                scaled_label_now_row[f_352] = square_3
-                ratio_value_7 = _ratio(x_unit_2 + ratio_value_5, peak_label_2_now)
-                square_4 = (ratio_value_7 * ratio_value_7)
-                scaled_label_2_now_row[f_352] = square_4
-                v_x_2 = f32(direction_embedding[i, f_352])
-                x_unit_tangent[row, f_352] = ratio_value_8 * (v_x_2 - norm_embedding_tangent_now * x_unit_2)
-            scaled_label_now = f32(_block_sum(scaled_label_now_row, d))
-            scaled_label_2_now = f32(_block_sum(scaled_label_2_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_352 = strip + place
+                    x_unit_2 = f32(x_unit[row, f_352])
+                    W_y_2 = f32(weight[y, f_352])
+                    ratio_value_5 = _ratio(W_y_2, factor_4)
+                    ratio_value_6 = _ratio(x_unit_2 - ratio_value_5, peak_label_now)
+                    square_3 = (ratio_value_6 * ratio_value_6)
+                    strips[0, place] = square_3
+                    ratio_value_7 = _ratio(x_unit_2 + ratio_value_5, peak_label_2_now)
+                    square_4 = (ratio_value_7 * ratio_value_7)
+                    strips[1, place] = square_4
+                    v_x_2 = f32(direction_embedding[i, f_352])
+                    x_unit_tangent[row, f_352] = ratio_value_8 * (v_x_2 - norm_embedding_tangent_now * x_unit_2)
+                scaled_label_now_sum += _block_sum(strips[0], length)
+                scaled_label_2_now_sum += _block_sum(strips[1], length)
+            scaled_label_now = f32(scaled_label_now_sum)
+            scaled_label_2_now = f32(scaled_label_2_now_sum)
             scaled_label[row] = scaled_label_now
             scaled_label_2[row] = scaled_label_2_now
             power = math.sqrt(scaled_label_now)
@@ -1736,21 +1849,28 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             cos_value_2 = math.cos(theta_now)
             target_now = ((((cos_value) if theta_now < factor_8 else cos_value_2 if theta_now >= factor_8 else f32(np.nan))) if easy_margin else (((cos_value) if theta_now <= term_4 else (cos_value_2 + factor_9) if theta_now > term_4 else f32(np.nan))))
             target[row] = target_now
+            norm_label_tangent_now_sum = 0.0
+            norm_label_2_tangent_now_sum = 0.0
             ratio_value_10 = _ratio(f32(1.0), factor_4)
             norm_weight_tangent_y = norm_weight_tangent[y]
-            for f_335 in range(d):
-                x_unit_3 = f32(x_unit[row, f_335])
-                W_y_3 = f32(weight[y, f_335])
-                ratio_value_9 = _ratio(W_y_3, factor_4)
-                x_unit_tangent_2 = f32(x_unit_tangent[row, f_335])
-                v_W_y = f32(direction_weight[y, f_335])
-                term_5 = v_W_y - norm_weight_tangent_y * ratio_value_9
-                factor_10 = _ratio(x_unit_3 - ratio_value_9, factor_6) * (x_unit_tangent_2 - ratio_value_10 * term_5)
-                norm_label_tangent_now_row[f_335] = factor_10
-                factor_11 = (x_unit_tangent_2 + ratio_value_10 * term_5) * _ratio(x_unit_3 + ratio_value_9, factor_7)
-                norm_label_2_tangent_now_row[f_335] = factor_11
-            norm_label_tangent_now = f32(_block_sum(norm_label_tangent_now_row, d))
-            norm_label_2_tangent_now = f32(_block_sum(norm_label_2_tangent_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_335 = strip + place
+                    x_unit_3 = f32(x_unit[row, f_335])
+                    W_y_3 = f32(weight[y, f_335])
+                    ratio_value_9 = _ratio(W_y_3, factor_4)
+                    x_unit_tangent_2 = f32(x_unit_tangent[row, f_335])
+                    v_W_y = f32(direction_weight[y, f_335])
+                    term_5 = v_W_y - norm_weight_tangent_y * ratio_value_9
+                    factor_10 = _ratio(x_unit_3 - ratio_value_9, factor_6) * (x_unit_tangent_2 - ratio_value_10 * term_5)
+                    strips[0, place] = factor_10
+                    factor_11 = (x_unit_tangent_2 + ratio_value_10 * term_5) * _ratio(x_unit_3 + ratio_value_9, factor_7)
+                    strips[1, place] = factor_11
+                norm_label_tangent_now_sum += _block_sum(strips[0], length)
+                norm_label_2_tangent_now_sum += _block_sum(strips[1], length)
+            norm_label_tangent_now = f32(norm_label_tangent_now_sum)
+            norm_label_2_tangent_now = f32(norm_label_2_tangent_now_sum)
             norm_label_tangent[row] = norm_label_tangent_now
             norm_label_2_tangent[row] = norm_label_2_tangent_now
             term_6 = scaled_label_now * (positive_part_value * positive_part_value) + scaled_label_2_now * (positive_part_value_2 * positive_part_value_2)
@@ -1779,12 +1899,17 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
             max_target[row] = max_target_now
             argmax_target[row] = argmax_target_now
-            for k_354 in range(c):
-                exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)
-                exp_target[row, k_354] = exp_target_now
-                rest_target_now_row[k_354] = ((exp_target_now) if k_354 != argmax_target_now else f32(0.0))
-                sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else f32(0.0))
-            rest_target_now = f32(_block_sum(rest_target_now_row, c))
+            rest_target_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(c) - strip)
+                for place in range(length):
+                    k_354 = strip + place
+                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else f32(sum_w_unit[row, k_354])), max_target_now)
+                    exp_target[row, k_354] = exp_target_now
+                    strips[0, place] = ((exp_target_now) if k_354 != argmax_target_now else f32(0.0))
+                    sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else f32(0.0))
+                rest_target_now_sum += _block_sum(strips[0], length)
+            rest_target_now = f32(rest_target_now_sum)
             rest_target[row] = rest_target_now
             seed_2 = seed[row]
             factor_15 = seed_2 / (f32(1.0) + rest_target_now)
@@ -1823,6 +1948,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit, False, sum_x_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_embedding_now_sum = 0.0
             rest_target_2 = rest_target[row]
             term_10 = f32(1.0) + rest_target_2
             y_3 = label[i]
@@ -1853,22 +1979,26 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_27 = case_6 * case_7 * ratio_value_22 / term_10
             seed_3 = seed[row]
             factor_28 = scale * seed_3
-            for f_8 in range(d):
-                sum_x_unit_now = f32(sum_x_unit_product[row, f_8]) / term_10
-                sum_x_unit[row, f_8] = sum_x_unit_now
-                x_unit_5 = f32(x_unit[row, f_8])
-                W_y_5 = f32(weight[y_3, f_8])
-                ratio_value_18 = _ratio(W_y_5, factor_22)
-                term_11 = x_unit_5 + ratio_value_18
-                ratio_value_19 = _ratio(term_11, factor_23)
-                term_14 = x_unit_5 - ratio_value_18
-                ratio_value_21 = _ratio(term_14, factor_25)
-                term_15 = sum_x_unit_now + factor_26 * f32(2.0) * ratio_value_19 + factor_27 * (-f32(2.0)) * ratio_value_21
-                adjoint_x_unit_now = factor_28 * term_15
-                adjoint_x_unit[row, f_8] = adjoint_x_unit_now
-                factor_29 = adjoint_x_unit_now * x_unit_5
-                sum_norm_embedding_now_row[f_8] = factor_29
-            sum_norm_embedding_now = f32(_block_sum(sum_norm_embedding_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_8 = strip + place
+                    sum_x_unit_now = f32(sum_x_unit_product[row, f_8]) / term_10
+                    sum_x_unit[row, f_8] = sum_x_unit_now
+                    x_unit_5 = f32(x_unit[row, f_8])
+                    W_y_5 = f32(weight[y_3, f_8])
+                    ratio_value_18 = _ratio(W_y_5, factor_22)
+                    term_11 = x_unit_5 + ratio_value_18
+                    ratio_value_19 = _ratio(term_11, factor_23)
+                    term_14 = x_unit_5 - ratio_value_18
+                    ratio_value_21 = _ratio(term_14, factor_25)
+                    term_15 = sum_x_unit_now + factor_26 * f32(2.0) * ratio_value_19 + factor_27 * (-f32(2.0)) * ratio_value_21
+                    adjoint_x_unit_now = factor_28 * term_15
+                    adjoint_x_unit[row, f_8] = adjoint_x_unit_now
+                    factor_29 = adjoint_x_unit_now * x_unit_5
+                    strips[0, place] = factor_29
+                sum_norm_embedding_now_sum += _block_sum(strips[0], length)
+            sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
             sum_norm_embedding[row] = sum_norm_embedding_now
         _multiply(x_unit_tangent[: stop - start], False, w_unit, True, sum_w_unit_tangent_part1[: stop - start], False)
         _multiply(x_unit[: stop - start], False, w_unit_tangent, True, sum_w_unit_tangent_part2[: stop - start], False)
@@ -1877,6 +2007,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             for k_92 in range(c):
                 sum_w_unit_tangent_now = f32(sum_w_unit_tangent_part1[row, k_92]) + f32(sum_w_unit_tangent_part2[row, k_92])
                 sum_w_unit_tangent[k_92] = sum_w_unit_tangent_now
+            logsumexp_target_tangent_sum = 0.0
             rest_target_3 = rest_target[row]
             term_16 = f32(1.0) + rest_target_3
             target_4 = target[row]
@@ -1885,10 +2016,14 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_30 = scale * target_tangent_2
             argmax_target_3 = argmax_target[row]
             term_17 = f32(direction_parameters[0]) * ((target_4) if argmax_target_3 == y_4 else f32(sum_w_unit[row, argmax_target_3]) if argmax_target_3 == argmax_target_3 else f32(np.nan)) + scale * sum_w_unit_tangent[argmax_target_3] * ((f32(0.0)) if argmax_target_3 == y_4 else f32(1.0) if argmax_target_3 == argmax_target_3 else f32(np.nan)) + scale * target_tangent_2 * ((f32(1.0)) if argmax_target_3 == y_4 else f32(0.0) if argmax_target_3 == argmax_target_3 else f32(np.nan))
-            for k_338 in range(c):
-                factor_31 = exp_target[row, k_338] * (f32(direction_parameters[0]) * ((target_4) if k_338 == y_4 else f32(sum_w_unit[row, k_338])) + scale * sum_w_unit_tangent[k_338] * ((f32(0.0)) if k_338 == y_4 else f32(1.0)) + factor_30 * ((f32(1.0)) if k_338 == y_4 else f32(0.0)) - term_17) / term_16
-                logsumexp_target_tangent_row[k_338] = factor_31
-            logsumexp_target_tangent = f32(_block_sum(logsumexp_target_tangent_row, c))
+            for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(c) - strip)
+                for place in range(length):
+                    k_338 = strip + place
+                    factor_31 = exp_target[row, k_338] * (f32(direction_parameters[0]) * ((target_4) if k_338 == y_4 else f32(sum_w_unit[row, k_338])) + scale * sum_w_unit_tangent[k_338] * ((f32(0.0)) if k_338 == y_4 else f32(1.0)) + factor_30 * ((f32(1.0)) if k_338 == y_4 else f32(0.0)) - term_17) / term_16
+                    strips[0, place] = factor_31
+                logsumexp_target_tangent_sum += _block_sum(strips[0], length)
+            logsumexp_target_tangent = f32(logsumexp_target_tangent_sum)
             seed_4 = seed[row]
             for k_92 in range(c):
                 exp_target_2 = exp_target[row, k_92]
@@ -1980,6 +2115,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         _multiply(sum_w_unit_2_left[: stop - start], False, w_unit_tangent, False, sum_x_unit_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_embedding_tangent_sum = 0.0
             rest_target_4 = rest_target[row]
             term_24 = f32(1.0) + rest_target_4
             seed_5 = seed[row]
@@ -2039,26 +2175,30 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             norm_weight_tangent_y_3 = norm_weight_tangent[y_5]
             ratio_value_40 = _ratio(f32(1.0), factor_58)
             factor_79 = scale * (f32(2.0) * ratio_value_38 * ratio_value_36 + factor_65) * case_14 * case_15 * ratio_value_40 / term_24
-            for f_8 in range(d):
-                sum_x_unit_tangent_part2 = f32(sum_x_unit_tangent_part2_product[row, f_8]) / term_24  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
-                sum_x_unit_tangent = sum_x_unit_tangent_part2 + f32(sum_x_unit_tangent_part1[row, f_8])  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
-                x_unit_8 = f32(x_unit[row, f_8])
-                W_y_7 = f32(weight[y_5, f_8])
-                ratio_value_32 = _ratio(W_y_7, factor_58)
-                term_25 = x_unit_8 + ratio_value_32
-                ratio_value_33 = _ratio(term_25, factor_59)
-                term_28 = x_unit_8 - ratio_value_32
-                ratio_value_35 = _ratio(term_28, factor_61)
-                term_29 = sum_x_unit[row, f_8] + factor_62 * f32(2.0) * ratio_value_33 + factor_63 * (-f32(2.0)) * ratio_value_35
-                x_unit_tangent_5 = f32(x_unit_tangent[row, f_8])
-                term_30 = f32(2.0) * ratio_value_34 * ratio_value_33 + (-f32(2.0)) * ratio_value_36 * ratio_value_35
-                v_W_y_3 = f32(direction_weight[y_5, f_8])
-                adjoint_x_unit_tangent_now = seed_5 * (sum_x_unit_tangent * scale + f32(direction_parameters[0]) * term_29 + factor_64 * (f32(2.0) * ratio_value_36 * ratio_value_35 + (-f32(2.0)) * ratio_value_34 * ratio_value_33) + factor_66 * x_unit_tangent_5 + factor_69 * term_30 + factor_70 * term_30 + factor_74 * (factor_71 * (-f32(2.0)) * ratio_value_35 + factor_72 * (-f32(2.0)) * ratio_value_33 + factor_73 * (-f32(4.0)) * ratio_value_33) + factor_78 * (factor_75 * f32(2.0) * ratio_value_33 + factor_76 * f32(2.0) * ratio_value_35 + factor_77 * f32(4.0) * ratio_value_35) + factor_79 * (v_W_y_3 - norm_weight_tangent_y_3 * ratio_value_32))
-                adjoint_x_unit_tangent[f_8] = adjoint_x_unit_tangent_now
-                adjoint_x_unit_2 = adjoint_x_unit[row, f_8]
-                term_33 = adjoint_x_unit_tangent_now * x_unit_8 + adjoint_x_unit_2 * x_unit_tangent_5
-                sum_norm_embedding_tangent_row[f_8] = term_33
-            sum_norm_embedding_tangent = f32(_block_sum(sum_norm_embedding_tangent_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_8 = strip + place
+                    sum_x_unit_tangent_part2 = f32(sum_x_unit_tangent_part2_product[row, f_8]) / term_24  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
+                    sum_x_unit_tangent = sum_x_unit_tangent_part2 + f32(sum_x_unit_tangent_part1[row, f_8])  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
+                    x_unit_8 = f32(x_unit[row, f_8])
+                    W_y_7 = f32(weight[y_5, f_8])
+                    ratio_value_32 = _ratio(W_y_7, factor_58)
+                    term_25 = x_unit_8 + ratio_value_32
+                    ratio_value_33 = _ratio(term_25, factor_59)
+                    term_28 = x_unit_8 - ratio_value_32
+                    ratio_value_35 = _ratio(term_28, factor_61)
+                    term_29 = sum_x_unit[row, f_8] + factor_62 * f32(2.0) * ratio_value_33 + factor_63 * (-f32(2.0)) * ratio_value_35
+                    x_unit_tangent_5 = f32(x_unit_tangent[row, f_8])
+                    term_30 = f32(2.0) * ratio_value_34 * ratio_value_33 + (-f32(2.0)) * ratio_value_36 * ratio_value_35
+                    v_W_y_3 = f32(direction_weight[y_5, f_8])
+                    adjoint_x_unit_tangent_now = seed_5 * (sum_x_unit_tangent * scale + f32(direction_parameters[0]) * term_29 + factor_64 * (f32(2.0) * ratio_value_36 * ratio_value_35 + (-f32(2.0)) * ratio_value_34 * ratio_value_33) + factor_66 * x_unit_tangent_5 + factor_69 * term_30 + factor_70 * term_30 + factor_74 * (factor_71 * (-f32(2.0)) * ratio_value_35 + factor_72 * (-f32(2.0)) * ratio_value_33 + factor_73 * (-f32(4.0)) * ratio_value_33) + factor_78 * (factor_75 * f32(2.0) * ratio_value_33 + factor_76 * f32(2.0) * ratio_value_35 + factor_77 * f32(4.0) * ratio_value_35) + factor_79 * (v_W_y_3 - norm_weight_tangent_y_3 * ratio_value_32))
+                    adjoint_x_unit_tangent[f_8] = adjoint_x_unit_tangent_now
+                    adjoint_x_unit_2 = adjoint_x_unit[row, f_8]
+                    term_33 = adjoint_x_unit_tangent_now * x_unit_8 + adjoint_x_unit_2 * x_unit_tangent_5
+                    strips[0, place] = term_33
+                sum_norm_embedding_tangent_sum += _block_sum(strips[0], length)
+            sum_norm_embedding_tangent = f32(sum_norm_embedding_tangent_sum)
             peak_embedding_2 = peak_embedding[row]
             factor_80 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
             ratio_value_41 = _ratio(f32(1.0), factor_80)
@@ -2075,16 +2215,23 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
     sum_margin_tangent = _completed(sum_margin_tangent, sum_margin_tangent_lost)
     for k_4 in range(c):
-        for f_237 in range(d):
-            w_unit_3 = f32(w_unit[k_4, f_237])
-            sum_w_unit_2_2 = f32(sum_w_unit_2[k_4, f_237])
-            term_34 = scale * sum_w_unit_2_2 + (-f32(2.0)) * sum_w_unit_3[k_4, f_237] + (-f32(2.0)) * sum_w_unit_4[k_4, f_237]
-            factor_84 = w_unit_3 * term_34
-            sum_norm_weight_row[f_237] = factor_84
-            term_35 = f32(w_unit_tangent[k_4, f_237]) * term_34 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + f32(direction_parameters[0]) * sum_w_unit_2_2 * w_unit_3 + (-f32(2.0)) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-f32(2.0)) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
-            sum_norm_weight_tangent_row[f_237] = term_35
-        sum_norm_weight = f32(_block_sum(sum_norm_weight_row, d))
-        sum_norm_weight_tangent = f32(_block_sum(sum_norm_weight_tangent_row, d))
+        sum_norm_weight_sum = 0.0
+        sum_norm_weight_tangent_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_237 = strip + place
+                w_unit_3 = f32(w_unit[k_4, f_237])
+                sum_w_unit_2_2 = f32(sum_w_unit_2[k_4, f_237])
+                term_34 = scale * sum_w_unit_2_2 + (-f32(2.0)) * sum_w_unit_3[k_4, f_237] + (-f32(2.0)) * sum_w_unit_4[k_4, f_237]
+                factor_84 = w_unit_3 * term_34
+                strips[0, place] = factor_84
+                term_35 = f32(w_unit_tangent[k_4, f_237]) * term_34 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + f32(direction_parameters[0]) * sum_w_unit_2_2 * w_unit_3 + (-f32(2.0)) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-f32(2.0)) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
+                strips[1, place] = term_35
+            sum_norm_weight_sum += _block_sum(strips[0], length)
+            sum_norm_weight_tangent_sum += _block_sum(strips[1], length)
+        sum_norm_weight = f32(sum_norm_weight_sum)
+        sum_norm_weight_tangent = f32(sum_norm_weight_tangent_sum)
         peak_weight_2 = peak_weight[k_4]
         factor_85 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
         ratio_value_42 = _ratio(f32(1.0), factor_85)

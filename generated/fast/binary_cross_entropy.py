@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -83,6 +83,27 @@ def _add_in_lanes(typing_context, a, b):
     return a(a, b), build
 
 
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
+def _choose(typing_context, condition, a, b):
+    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(condition, a, a), build
+
+
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def _raised_decay(x):
     """Return 2**64 exp(-abs(x))."""
@@ -138,16 +159,23 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
@@ -231,9 +259,9 @@ def gradient(logit, target, pos_weight, label_smoothing, sample_weights, loss_sc
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_2 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit)
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_2) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_2, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
 
 
@@ -281,8 +309,8 @@ def value_and_gradient(logit, target, pos_weight, label_smoothing, sample_weight
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
             factor_3 = decay / (f32(1.0) + decay)
-            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_3 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
-            sigmoid_minus = ((factor_3) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_3, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
         total += _block_sum(total_block, stop - start)
         if wanted:
@@ -320,8 +348,8 @@ def hessian_diagonal(logit, target, pos_weight, label_smoothing, sample_weights,
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_2 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
-            sigmoid_minus = ((factor_2) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_2, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
             hessian_logit[i] = seed * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * p * sigmoid_minus
 
 
@@ -354,9 +382,9 @@ def gradient_and_hessian(logit, target, pos_weight, label_smoothing, sample_weig
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_3 = decay / (f32(1.0) + decay)
-            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_3 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit)
             t_1 = factor + y * term  # label_smoothing/2 + target*(1 - label_smoothing)
-            sigmoid_minus = ((factor_3) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_3, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
             gradient_logit[i] = seed * (t_0 * p - pos_weight * t_1 * sigmoid_minus)
             hessian_logit[i] = seed * (factor + pos_weight * t_1 + factor_2) * p * sigmoid_minus
 
@@ -390,8 +418,8 @@ def hessian_product(logit, target, pos_weight, label_smoothing, sample_weights, 
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor_2 if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
-            sigmoid_minus = ((factor_2) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor_2, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
             product_logit[i] = seed * v_z * (factor + pos_weight * t_1 + term * (f32(1.0) - y)) * p * sigmoid_minus
 
 
@@ -488,8 +516,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor = decay / (f32(1.0) + decay)
-            p = (((f32(1.0) / (f32(1.0) + decay))) if z >= 0 else factor if z < f32(0.0) else f32(np.nan))  # sigmoid(logit)
-            sigmoid_minus = ((factor) if z >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if z < f32(0.0) else f32(np.nan))  # sigmoid(-logit)
+            p = _choose(z >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((z < f32(0.0)), factor, f32(np.nan)))  # sigmoid(logit)
+            sigmoid_minus = _choose(z >= f32(0.0), factor, _choose((z < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit)
             term = f32(0.5) - y
             term_2 = (-f32(0.5) + y) * p - pos_weight * sigmoid_minus * term
             log1p_value = log1p_value_block[row]
@@ -512,14 +540,8 @@ def full_hessian_product(logit, target, pos_weight, label_smoothing, sample_weig
 def outside(logit, target):
     """How many elements have an input outside its domain, or NaN."""
     n = np.uint64(logit.shape[0])
-    block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
-    total = 0.0
-    for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            y = f32(target[i])
-            total_block[row] = ((f32(0.0)) if (y <= 1 and y >= 0) else f32(1.0))
-        total += _block_sum(total_block, stop - start)
+    total = f32(0.0)
+    for i in range(n):
+        y = f32(target[i])
+        total = _add_in_lanes(total, _choose(((y <= f32(1.0)) & (y >= f32(0.0))), f32(0.0), f32(1.0)))
     return total

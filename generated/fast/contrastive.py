@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -51,7 +51,8 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {},
  'suffix': '',
- 'variants': ()}
+ 'variants': (),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -62,6 +63,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
@@ -93,26 +105,24 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
-
-
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -f32(math.inf)
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -141,29 +151,37 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    peak_second_row = np.empty((d,), f32)
-    squares_second_row = np.empty((d,), f32)
-    scaled_second_row = np.empty((d,), f32)
+    strips = np.empty((1, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        for f_1 in range(d):
-            a = f32(first[i, f_1])
-            b = f32(second[i, f_1])
-            term = a - b
-            magnitude_value = abs(term)
-            peak_second_row[f_1] = magnitude_value
-            square = (term * term)
-            squares_second_row[f_1] = square
-        peak_second = _largest(peak_second_row, d)
-        squares_second = f32(_block_sum(squares_second_row, d))
-        for f_15 in range(d):
-            a_2 = f32(first[i, f_15])
-            b_2 = f32(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square_2 = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square_2
-        scaled_second = f32(_block_sum(scaled_second_row, d))
+        peak_second = f32(-np.inf)
+        squares_second_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a = f32(first[i, f_1])
+                b = f32(second[i, f_1])
+                term = a - b
+                magnitude_value = abs(term)
+                peak_second = _larger(peak_second, magnitude_value)
+                square = (term * term)
+                strips[0, place] = square
+            squares_second_sum += _block_sum(strips[0], length)
+        squares_second = f32(squares_second_sum)
+        scaled_second_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = f32(first[i, f_15])
+                b_2 = f32(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square_2 = (ratio_value * ratio_value)
+                strips[0, place] = square_2
+            scaled_second_sum += _block_sum(strips[0], length)
+        scaled_second = f32(scaled_second_sum)
         Y = f32(dissimilar[i])
         positive_part_value = _positive_part(margin - math.sqrt(scaled_second) * _positive_part(peak_second))
         loss = ((f32(0.5) * squares_second) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan)) + ((f32(0.5) * (positive_part_value * positive_part_value)) if Y != 0 else f32(0.0))
@@ -183,30 +201,38 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    peak_second_row = np.empty((d,), f32)
-    squares_second_row = np.empty((d,), f32)
-    scaled_second_row = np.empty((d,), f32)
+    strips = np.empty((1, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for f_1 in range(d):
-            a = f32(first[i, f_1])
-            b = f32(second[i, f_1])
-            term = a - b
-            magnitude_value = abs(term)
-            peak_second_row[f_1] = magnitude_value
-            square = (term * term)
-            squares_second_row[f_1] = square
-        peak_second = _largest(peak_second_row, d)
-        squares_second = f32(_block_sum(squares_second_row, d))
-        for f_15 in range(d):
-            a_2 = f32(first[i, f_15])
-            b_2 = f32(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square_2 = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square_2
-        scaled_second = f32(_block_sum(scaled_second_row, d))
+        peak_second = f32(-np.inf)
+        squares_second_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a = f32(first[i, f_1])
+                b = f32(second[i, f_1])
+                term = a - b
+                magnitude_value = abs(term)
+                peak_second = _larger(peak_second, magnitude_value)
+                square = (term * term)
+                strips[0, place] = square
+            squares_second_sum += _block_sum(strips[0], length)
+        squares_second = f32(squares_second_sum)
+        scaled_second_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = f32(first[i, f_15])
+                b_2 = f32(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square_2 = (ratio_value * ratio_value)
+                strips[0, place] = square_2
+            scaled_second_sum += _block_sum(strips[0], length)
+        scaled_second = f32(scaled_second_sum)
         Y = f32(dissimilar[i])
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
@@ -237,24 +263,28 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_second_row = np.empty((d,), f32)
-    scaled_second_row = np.empty((d,), f32)
+    strips = np.empty((1, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_second = f32(-np.inf)
         for f_1 in range(d):
             a = f32(first[i, f_1])
             b = f32(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second_row[f_1] = magnitude_value
-        peak_second = _largest(peak_second_row, d)
-        for f_15 in range(d):
-            a_2 = f32(first[i, f_15])
-            b_2 = f32(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square
-        scaled_second = f32(_block_sum(scaled_second_row, d))
+            peak_second = _larger(peak_second, magnitude_value)
+        scaled_second_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = f32(first[i, f_15])
+                b_2 = f32(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_second_sum += _block_sum(strips[0], length)
+        scaled_second = f32(scaled_second_sum)
         Y = f32(dissimilar[i])
         case = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
         power = math.sqrt(scaled_second)
@@ -289,36 +319,44 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_second_row = np.empty((d,), f32)
-    scaled_second_row = np.empty((d,), f32)
-    norm_second_tangent_row = np.empty((d,), f32)
+    strips = np.empty((1, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_second = f32(-np.inf)
         for f_1 in range(d):
             a = f32(first[i, f_1])
             b = f32(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second_row[f_1] = magnitude_value
-        peak_second = _largest(peak_second_row, d)
-        for f_15 in range(d):
-            a_2 = f32(first[i, f_15])
-            b_2 = f32(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square
-        scaled_second = f32(_block_sum(scaled_second_row, d))
+            peak_second = _larger(peak_second, magnitude_value)
+        scaled_second_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = f32(first[i, f_15])
+                b_2 = f32(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_second_sum += _block_sum(strips[0], length)
+        scaled_second = f32(scaled_second_sum)
+        norm_second_tangent_sum = 0.0
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
-        for f_13 in range(d):
-            v_a = f32(direction_first[i, f_13])
-            v_b = f32(direction_second[i, f_13])
-            a_3 = f32(first[i, f_13])
-            b_3 = f32(second[i, f_13])
-            factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
-            norm_second_tangent_row[f_13] = factor_2
-        norm_second_tangent = f32(_block_sum(norm_second_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_13 = strip + place
+                v_a = f32(direction_first[i, f_13])
+                v_b = f32(direction_second[i, f_13])
+                a_3 = f32(first[i, f_13])
+                b_3 = f32(second[i, f_13])
+                factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+                strips[0, place] = factor_2
+            norm_second_tangent_sum += _block_sum(strips[0], length)
+        norm_second_tangent = f32(norm_second_tangent_sum)
         Y = f32(dissimilar[i])
         case = ((f32(0.5)) if Y == 0 else f32(0.0) if Y == Y else f32(np.nan))
         term = margin - power * positive_part_value
@@ -350,8 +388,7 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_second_row = np.empty((d,), f32)
-    scaled_second_row = np.empty((d,), f32)
+    strips = np.empty((1, 512,), f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_margin_sensitivity = 0.0
@@ -359,19 +396,24 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_second = f32(-np.inf)
         for f_1 in range(d):
             a = f32(first[i, f_1])
             b = f32(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second_row[f_1] = magnitude_value
-        peak_second = _largest(peak_second_row, d)
-        for f_15 in range(d):
-            a_2 = f32(first[i, f_15])
-            b_2 = f32(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square
-        scaled_second = f32(_block_sum(scaled_second_row, d))
+            peak_second = _larger(peak_second, magnitude_value)
+        scaled_second_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = f32(first[i, f_15])
+                b_2 = f32(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_second_sum += _block_sum(strips[0], length)
+        scaled_second = f32(scaled_second_sum)
         Y = f32(dissimilar[i])
         term = margin - math.sqrt(scaled_second) * _positive_part(peak_second)
         step_value = _step(term)
@@ -393,38 +435,46 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_second_row = np.empty((d,), f32)
-    scaled_second_row = np.empty((d,), f32)
-    norm_second_tangent_row = np.empty((d,), f32)
+    strips = np.empty((1, 512,), f32)
     sum_margin_tangent = 0.0
     sum_margin_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_second = f32(-np.inf)
         for f_1 in range(d):
             a = f32(first[i, f_1])
             b = f32(second[i, f_1])
             magnitude_value = abs(a - b)
-            peak_second_row[f_1] = magnitude_value
-        peak_second = _largest(peak_second_row, d)
-        for f_15 in range(d):
-            a_2 = f32(first[i, f_15])
-            b_2 = f32(second[i, f_15])
-            ratio_value = _ratio(a_2 - b_2, peak_second)
-            square = (ratio_value * ratio_value)
-            scaled_second_row[f_15] = square
-        scaled_second = f32(_block_sum(scaled_second_row, d))
+            peak_second = _larger(peak_second, magnitude_value)
+        scaled_second_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_15 = strip + place
+                a_2 = f32(first[i, f_15])
+                b_2 = f32(second[i, f_15])
+                ratio_value = _ratio(a_2 - b_2, peak_second)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+            scaled_second_sum += _block_sum(strips[0], length)
+        scaled_second = f32(scaled_second_sum)
+        norm_second_tangent_sum = 0.0
         power = math.sqrt(scaled_second)
         positive_part_value = _positive_part(peak_second)
         factor = power * positive_part_value
-        for f_13 in range(d):
-            v_a = f32(direction_first[i, f_13])
-            v_b = f32(direction_second[i, f_13])
-            a_3 = f32(first[i, f_13])
-            b_3 = f32(second[i, f_13])
-            factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
-            norm_second_tangent_row[f_13] = factor_2
-        norm_second_tangent = f32(_block_sum(norm_second_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_13 = strip + place
+                v_a = f32(direction_first[i, f_13])
+                v_b = f32(direction_second[i, f_13])
+                a_3 = f32(first[i, f_13])
+                b_3 = f32(second[i, f_13])
+                factor_2 = (v_a - v_b) * _ratio(a_3 - b_3, factor)
+                strips[0, place] = factor_2
+            norm_second_tangent_sum += _block_sum(strips[0], length)
+        norm_second_tangent = f32(norm_second_tangent_sum)
         Y = f32(dissimilar[i])
         term = margin - power * positive_part_value
         step_value = _step(term)

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -85,6 +85,27 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
+def _choose(typing_context, condition, a, b):
+    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(condition, a, a), build
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -178,16 +199,23 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
@@ -254,7 +282,7 @@ def value(logit, target, gamma, alpha, alpha_given, sample_weights, value_out):
             log1p_value = log1p_value_block[row]
             factor = -z * term
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_2 = loss * sample_weight
@@ -308,7 +336,7 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             seed = sample_weight * loss_scale
             y = f32(target[i])
             term = -f32(1.0) + f32(2.0) * y
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             z = f32(logit[i])
             factor = -z * term
             factor_2 = z * term
@@ -317,9 +345,9 @@ def gradient(logit, target, gamma, alpha, alpha_given, sample_weights, loss_scal
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = decay / (f32(1.0) + decay)
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, _choose((factor_2 < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor_2 < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * (-sigmoid_minus - gamma * softplus_minus * p_t)
 
 
@@ -374,14 +402,14 @@ def value_and_gradient(logit, target, gamma, alpha, alpha_given, sample_weights,
             log1p_value = log1p_value_block[row]
             factor_2 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             sigmoid_power_value = sigmoid_power_value_block[row]
             loss = softplus_minus * alpha_t * sigmoid_power_value
             factor_3 = loss * sample_weight
             total_block[row] = factor_3
             factor_4 = decay / (f32(1.0) + decay)
-            sigmoid_minus = ((factor_4) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
-            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_4 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_4, _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor < f32(0.0)), factor_4, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * (-sigmoid_minus - gamma * softplus_minus * p_t)
         total += _block_sum(total_block, stop - start)
         if wanted:
@@ -437,13 +465,13 @@ def hessian_diagonal(logit, target, gamma, alpha, alpha_given, sample_weights, l
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
             hessian_logit[i] = seed * p_t * alpha_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
 
 
@@ -488,7 +516,7 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             seed = sample_weight * loss_scale
             y = f32(target[i])
             term = -f32(1.0) + f32(2.0) * y
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             z = f32(logit[i])
             factor = -z * term
             factor_2 = z * term
@@ -497,9 +525,9 @@ def gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sample_weight
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_3 = decay / (f32(1.0) + decay)
-            sigmoid_minus = ((factor_3) if factor_2 >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor_2 >= f32(0.0), factor_3, _choose((factor_2 < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
             softplus_minus = log1p_value + _positive_part(factor)  # softplus(-logit*(2*target - 1))
-            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor_2 >= 0 else factor_3 if factor_2 < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor_2 >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor_2 < f32(0.0)), factor_3, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
             term_3 = -sigmoid_minus - gamma * softplus_minus * p_t
             gradient_logit[i] = seed * term * alpha_t * sigmoid_power_value * term_3
             hessian_logit[i] = seed * p_t * alpha_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * term_3)
@@ -552,13 +580,13 @@ def hessian_product(logit, target, gamma, alpha, alpha_given, sample_weights, lo
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_3 = -z * term
             log1p_value = log1p_value_block[row]
             sigmoid_power_value = sigmoid_power_value_block[row]
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
             product_logit[i] = seed * v_z * p_t * alpha_t * sigmoid_power_value * ((f32(1.0) + gamma - gamma * softplus_minus) * sigmoid_minus - gamma * (-sigmoid_minus - gamma * softplus_minus * p_t))
 
 
@@ -617,10 +645,10 @@ def parameter_gradient_and_hessian(logit, target, gamma, alpha, alpha_given, sam
             factor_2 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_2)  # softplus(-logit*(2*target - 1))
             sigmoid_power_value = sigmoid_power_value_block[row]
-            factor_3 = seed * softplus_minus * ((term) if alpha_given else f32(0.0)) * sigmoid_power_value
+            factor_3 = seed * softplus_minus * _choose(alpha_given, term, f32(0.0)) * sigmoid_power_value
             sum_alpha_block[row] = factor_3
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-            alpha_t = ((alpha * y + term_2 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_2 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_4 = -seed * softplus_plus * softplus_minus * alpha_t * sigmoid_power_value
             sum_gamma_block[row] = factor_4
             factor_5 = -seed * (softplus_plus * softplus_plus) * softplus_minus * alpha_t * sigmoid_power_value
@@ -690,18 +718,18 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
             raised_decay_value = raised_decay_value_block[row]
             decay = (raised_decay_value * f32(5.421010862427522e-20))
             factor_2 = decay / (f32(1.0) + decay)
-            sigmoid_minus = ((factor_2) if factor >= 0 else ((f32(1.0) / (f32(1.0) + decay))) if factor < f32(0.0) else f32(np.nan))  # sigmoid(-logit*(2*target - 1))
+            sigmoid_minus = _choose(factor >= f32(0.0), factor_2, _choose((factor < f32(0.0)), (f32(1.0) / (f32(1.0) + decay)), f32(np.nan)))  # sigmoid(-logit*(2*target - 1))
             log1p_value = log1p_value_block[row]
             factor_3 = -z * term
             softplus_minus = log1p_value + _positive_part(factor_3)  # softplus(-logit*(2*target - 1))
-            p_t = (((f32(1.0) / (f32(1.0) + decay))) if factor >= 0 else factor_2 if factor < f32(0.0) else f32(np.nan))  # sigmoid(logit*(2*target - 1))
+            p_t = _choose(factor >= f32(0.0), (f32(1.0) / (f32(1.0) + decay)), _choose((factor < f32(0.0)), factor_2, f32(np.nan)))  # sigmoid(logit*(2*target - 1))
             term_2 = -sigmoid_minus - gamma * softplus_minus * p_t
             softplus_plus = log1p_value + _positive_part(factor)  # softplus(logit*(2*target - 1))
-            case = ((term) if alpha_given else f32(0.0))
+            case = _choose(alpha_given, term, f32(0.0))
             sigmoid_power_value = sigmoid_power_value_block[row]
             factor_4 = seed * (v_z * term * term_2 - f32(direction_parameters[0]) * softplus_plus * softplus_minus) * case * sigmoid_power_value
             sum_alpha_tangent_block[row] = factor_4
-            alpha_t = ((alpha * y + term_3 * (f32(1.0) - y)) if alpha_given else f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
+            alpha_t = _choose(alpha_given, alpha * y + term_3 * (f32(1.0) - y), f32(1.0))  # Piecewise((alpha*target + (1 - alpha)*(1 - target), alpha_given), (1, True))
             factor_5 = -softplus_minus * p_t
             factor_6 = seed * (f32(direction_parameters[0]) * (softplus_plus * softplus_plus) * softplus_minus * alpha_t + v_z * term * (softplus_plus * sigmoid_minus + gamma * softplus_plus * softplus_minus * p_t + factor_5) * alpha_t - f32(direction_parameters[1]) * softplus_plus * softplus_minus * case) * sigmoid_power_value
             sum_gamma_tangent_block[row] = factor_6
@@ -718,14 +746,8 @@ def full_hessian_product(logit, target, gamma, alpha, alpha_given, sample_weight
 def outside(logit, target):
     """How many elements have an input outside its domain, or NaN."""
     n = np.uint64(logit.shape[0])
-    block = np.uint64(1024)
-    total_block = np.empty((block,), f32)
-    total = 0.0
-    for start in range(np.uint64(0), n, block):
-        stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            y = f32(target[i])
-            total_block[row] = ((f32(0.0)) if (y == 0 or y == f32(1.0)) else f32(1.0))
-        total += _block_sum(total_block, stop - start)
+    total = f32(0.0)
+    for i in range(n):
+        y = f32(target[i])
+        total = _add_in_lanes(total, _choose(((y == f32(0.0)) | (y == f32(1.0))), f32(0.0), f32(1.0)))
     return total

@@ -83,6 +83,17 @@ def _add_in_lanes(typing_context, a, b):
 
 
 @intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
 def _larger(typing_context, a, b):
     """Return the larger of two numbers, NaN where either is."""
 
@@ -160,23 +171,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -f32(math.inf)
+    most: float = row.dtype.type(-f32(math.inf))
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -242,14 +260,8 @@ def value(embedding, w, b, sample_weights, value_out):
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(max(1, 256 // max(1, u)), s))
-    scaled_embedding_row = np.empty((d,), f32)
-    peak_sum_embedding_row = np.empty((d,), f32)
-    scaled_sum_embedding_row = np.empty((d,), f32)
-    sum_e_now_row = np.empty((d,), f32)
-    peak_c_row = np.empty((d,), f32)
-    scaled_c_row = np.empty((d,), f32)
     max_w_row = np.empty((s,), f32)
-    rest_w_row = np.empty((s,), f32)
+    strips = np.empty((1, 512,), f32)
     sample_weight = np.empty((s, u,), f32)
     e = np.empty((s, u, d,), embedding.dtype)
     sum_embedding = np.empty((d,), f32)
@@ -268,15 +280,19 @@ def value(embedding, w, b, sample_weights, value_out):
             for f_5 in range(d):
                 x = f32(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                if magnitude_value > peak_embedding or magnitude_value != magnitude_value:
-                    peak_embedding = magnitude_value
+                peak_embedding = _larger(peak_embedding, magnitude_value)
                 sum_embedding_2[f_5] += x
-            for f_209 in range(d):
-                x_2 = f32(embedding[j, i, f_209])
-                ratio_value = _ratio(x_2, peak_embedding)
-                square = (ratio_value * ratio_value)
-                scaled_embedding_row[f_209] = square
-            scaled_embedding = f32(_block_sum(scaled_embedding_row, d))
+            scaled_embedding_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_209 = strip + place
+                    x_2 = f32(embedding[j, i, f_209])
+                    ratio_value = _ratio(x_2, peak_embedding)
+                    square = (ratio_value * ratio_value)
+                    strips[0, place] = square
+                scaled_embedding_sum += _block_sum(strips[0], length)
+            scaled_embedding = f32(scaled_embedding_sum)
             factor = math.sqrt(scaled_embedding) * _positive_part(peak_embedding)
             for f_4 in range(d):
                 x_3 = f32(embedding[j, i, f_4])
@@ -287,32 +303,47 @@ def value(embedding, w, b, sample_weights, value_out):
                     x_4 = f32(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[f_1] += x_4
+            peak_sum_embedding = f32(-np.inf)
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[f_7] / term)
-                peak_sum_embedding_row[f_7] = magnitude_value_2
-            peak_sum_embedding = _largest(peak_sum_embedding_row, d)
-            for f_210 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[f_210] / term, peak_sum_embedding)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_sum_embedding_row[f_210] = square_2
-            scaled_sum_embedding = f32(_block_sum(scaled_sum_embedding_row, d))
+                peak_sum_embedding = _larger(peak_sum_embedding, magnitude_value_2)
+            scaled_sum_embedding_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_210 = strip + place
+                    ratio_value_2 = _ratio(sum_embedding[f_210] / term, peak_sum_embedding)
+                    square_2 = (ratio_value_2 * ratio_value_2)
+                    strips[0, place] = square_2
+                scaled_sum_embedding_sum += _block_sum(strips[0], length)
+            scaled_sum_embedding = f32(scaled_sum_embedding_sum)
+            sum_e_now_sum = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding) * _positive_part(peak_sum_embedding)
-            for f_1 in range(d):
-                factor_3 = f32(e[j, i, f_1]) * _ratio(sum_embedding[f_1] / term, factor_2)
-                sum_e_now_row[f_1] = factor_3
-            sum_e_now = f32(_block_sum(sum_e_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_1 = strip + place
+                    factor_3 = f32(e[j, i, f_1]) * _ratio(sum_embedding[f_1] / term, factor_2)
+                    strips[0, place] = factor_3
+                sum_e_now_sum += _block_sum(strips[0], length)
+            sum_e_now = f32(sum_e_now_sum)
             sum_e[j, i] = sum_e_now
+        peak_c = f32(-np.inf)
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / f32(u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_row[f_13] = magnitude_value_3
-        peak_c = _largest(peak_c_row, d)
-        for f_211 in range(d):
-            ratio_value_3 = _ratio(c[f_211], peak_c)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_c_row[f_211] = square_3
-        scaled_c = f32(_block_sum(scaled_c_row, d))
+            peak_c = _larger(peak_c, magnitude_value_3)
+        scaled_c_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_211 = strip + place
+                ratio_value_3 = _ratio(c[f_211], peak_c)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[0, place] = square_3
+            scaled_c_sum += _block_sum(strips[0], length)
+        scaled_c = f32(scaled_c_sum)
         factor_4 = math.sqrt(scaled_c) * _positive_part(peak_c)
         for f_11 in range(d):
             c_unit[j, f_11] = _ratio(c[f_11], factor_4)
@@ -331,10 +362,15 @@ def value(embedding, w, b, sample_weights, value_out):
                     max_w_row[k_23] = term_2
                 max_w = _largest(max_w_row, s)
                 argmax_w = _place_of(max_w, max_w_row, s)
-                for k_212 in range(s):
-                    exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_212 else f32(sum_c_unit[row, i, k_212])), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
-                    rest_w_row[k_212] = ((exp_w) if k_212 != argmax_w else f32(0.0))
-                rest_w = f32(_block_sum(rest_w_row, s))
+                rest_w_sum = 0.0
+                for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    for place in range(length):
+                        k_212 = strip + place
+                        exp_w = _exp_difference(b_2 + w_2 * ((sum_e_2) if j == k_212 else f32(sum_c_unit[row, i, k_212])), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
+                        strips[0, place] = ((exp_w) if k_212 != argmax_w else f32(0.0))
+                    rest_w_sum += _block_sum(strips[0], length)
+                rest_w = f32(rest_w_sum)
                 loss = (max_w - b_2) + _log1p(rest_w) - w_2 * sum_e_2
                 factor_5 = loss * sample_weight[j, i]
                 total += factor_5
@@ -353,17 +389,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     block = max(1, min(max(1, 256 // max(1, u)), s))
-    scaled_embedding_now_row = np.empty((d,), f32)
-    peak_sum_embedding_now_row = np.empty((d,), f32)
-    scaled_sum_embedding_now_row = np.empty((d,), f32)
-    sum_e_now_row = np.empty((d,), f32)
-    peak_c_now_row = np.empty((d,), f32)
-    scaled_c_now_row = np.empty((d,), f32)
     max_w_row = np.empty((s,), f32)
-    rest_w_now_row = np.empty((s,), f32)
-    sum_norm_embedding_now_row = np.empty((d,), f32)
-    sum_w_3_row = np.empty((s,), f32)
-    sum_norm_c_row = np.empty((d,), f32)
+    strips = np.empty((1, 512,), f32)
     sample_weight = np.empty((s, u,), f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -405,16 +432,20 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for f_5 in range(d):
                 x = f32(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                if magnitude_value > peak_embedding_now or magnitude_value != magnitude_value:
-                    peak_embedding_now = magnitude_value
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
-            for f_209 in range(d):
-                x_2 = f32(embedding[j, i, f_209])
-                ratio_value = _ratio(x_2, peak_embedding_now)
-                square = (ratio_value * ratio_value)
-                scaled_embedding_now_row[f_209] = square
-            scaled_embedding_now = f32(_block_sum(scaled_embedding_now_row, d))
+            scaled_embedding_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_209 = strip + place
+                    x_2 = f32(embedding[j, i, f_209])
+                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    square = (ratio_value * ratio_value)
+                    strips[0, place] = square
+                scaled_embedding_now_sum += _block_sum(strips[0], length)
+            scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_4 in range(d):
@@ -426,37 +457,52 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     x_4 = f32(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
+            peak_sum_embedding_now = f32(-np.inf)
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
-                peak_sum_embedding_now_row[f_7] = magnitude_value_2
-            peak_sum_embedding_now = _largest(peak_sum_embedding_now_row, d)
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
-            for f_210 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_sum_embedding_now_row[f_210] = square_2
-            scaled_sum_embedding_now = f32(_block_sum(scaled_sum_embedding_now_row, d))
+            scaled_sum_embedding_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_210 = strip + place
+                    ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
+                    square_2 = (ratio_value_2 * ratio_value_2)
+                    strips[0, place] = square_2
+                scaled_sum_embedding_now_sum += _block_sum(strips[0], length)
+            scaled_sum_embedding_now = f32(scaled_sum_embedding_now_sum)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
+            sum_e_now_sum = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
-            for f_1 in range(d):
-                factor_3 = f32(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
-                sum_e_now_row[f_1] = factor_3
-            sum_e_now = f32(_block_sum(sum_e_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_1 = strip + place
+                    factor_3 = f32(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                    strips[0, place] = factor_3
+                sum_e_now_sum += _block_sum(strips[0], length)
+            sum_e_now = f32(sum_e_now_sum)
             sum_e[j, i] = sum_e_now
             factor_4 = seed_now * sum_e_now
             sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_4)
+        peak_c_now = f32(-np.inf)
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / f32(u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now_row[f_13] = magnitude_value_3
-        peak_c_now = _largest(peak_c_now_row, d)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
-        for f_211 in range(d):
-            ratio_value_3 = _ratio(c[f_211], peak_c_now)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_c_now_row[f_211] = square_3
-        scaled_c_now = f32(_block_sum(scaled_c_now_row, d))
+        scaled_c_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_211 = strip + place
+                ratio_value_3 = _ratio(c[f_211], peak_c_now)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[0, place] = square_3
+            scaled_c_now_sum += _block_sum(strips[0], length)
+        scaled_c_now = f32(scaled_c_now_sum)
         scaled_c[j] = scaled_c_now
         factor_5 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         for f_11 in range(d):
@@ -480,12 +526,17 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 max_w = _largest(max_w_row, s)
                 argmax_w_now = _place_of(max_w, max_w_row, s)
                 argmax_w[j, i] = argmax_w_now
-                for k_212 in range(s):
-                    exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else f32(sum_c_unit[j, i, k_212])), max_w)
-                    exp_w[j, i, k_212] = exp_w_now
-                    rest_w_now_row[k_212] = ((exp_w_now) if k_212 != argmax_w_now else f32(0.0))
-                    sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else f32(0.0))
-                rest_w_now = f32(_block_sum(rest_w_now_row, s))
+                rest_w_now_sum = 0.0
+                for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    for place in range(length):
+                        k_212 = strip + place
+                        exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else f32(sum_c_unit[j, i, k_212])), max_w)
+                        exp_w[j, i, k_212] = exp_w_now
+                        strips[0, place] = ((exp_w_now) if k_212 != argmax_w_now else f32(0.0))
+                        sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else f32(0.0))
+                    rest_w_now_sum += _block_sum(strips[0], length)
+                rest_w_now = f32(rest_w_now_sum)
                 rest_w[j, i] = rest_w_now
                 exp_w_entry_1[j, i] = exp_w[j, i, j]
                 loss = (max_w - b_2) + _log1p(rest_w_now) - w_2 * sum_e_3
@@ -512,17 +563,22 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
+                sum_norm_embedding_now_sum = 0.0
                 rest_w_3 = rest_w[j, i_3]
                 term_3 = f32(1.0) + rest_w_3
                 factor_11 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
                 factor_12 = -((rest_w_3) if j == argmax_w[j, i_3] else (f32(1.0) + rest_w_3 - exp_w[j, i_3, j])) / term_3
                 factor_13 = w_2 * seed[j, i_3]
-                for f_4 in range(d):
-                    sum_e_2_now = f32(sum_e_2_product[row, i_3, f_4]) / term_3
-                    sum_e_2[j, i_3, f_4] = sum_e_2_now
-                    factor_14 = factor_13 * f32(e[j, i_3, f_4]) * (sum_e_2_now + factor_12 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_11))
-                    sum_norm_embedding_now_row[f_4] = factor_14
-                sum_norm_embedding_now = f32(_block_sum(sum_norm_embedding_now_row, d))
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_4 = strip + place
+                        sum_e_2_now = f32(sum_e_2_product[row, i_3, f_4]) / term_3
+                        sum_e_2[j, i_3, f_4] = sum_e_2_now
+                        factor_14 = factor_13 * f32(e[j, i_3, f_4]) * (sum_e_2_now + factor_12 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_11))
+                        strips[0, place] = factor_14
+                    sum_norm_embedding_now_sum += _block_sum(strips[0], length)
+                sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
@@ -534,18 +590,26 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_15 = seed_3 * sum_e[k_41, i_40] * exp_w[k_41, i_40, k_41] / (f32(1.0) + rest_w[k_41, i_40])
             sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_15)
             factor_16 = seed_3 / (f32(1.0) + rest_w[k_41, i_40])
-            for k_47 in range(s):
-                factor_17 = factor_16 * exp_w[k_41, i_40, k_47] * f32(sum_c_unit[k_41, i_40, k_47])
-                sum_w_3_row[k_47] = ((factor_17) if k_41 != k_47 else f32(0.0))
-            sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, _block_sum(sum_w_3_row, s))
+            for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(s) - strip)
+                for place in range(length):
+                    k_47 = strip + place
+                    factor_17 = factor_16 * exp_w[k_41, i_40, k_47] * f32(sum_c_unit[k_41, i_40, k_47])
+                    strips[0, place] = ((factor_17) if k_41 != k_47 else f32(0.0))
+                sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, _block_sum(strips[0], length))
     sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
     sum_w_3 = _completed(sum_w_3, sum_w_3_lost)
     factor_19 = w_2 / f32(u)
     for k_10 in range(s):
-        for f_74 in range(d):
-            factor_18 = f32(c_unit[k_10, f_74]) * f32(sum_c_unit_2[k_10, f_74])
-            sum_norm_c_row[f_74] = factor_18
-        sum_norm_c = f32(_block_sum(sum_norm_c_row, d))
+        sum_norm_c_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_74 = strip + place
+                factor_18 = f32(c_unit[k_10, f_74]) * f32(sum_c_unit_2[k_10, f_74])
+                strips[0, place] = factor_18
+            sum_norm_c_sum += _block_sum(strips[0], length)
+        sum_norm_c = f32(sum_norm_c_sum)
         factor_20 = factor_19 * _ratio(f32(1.0), math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
             gradient_embedding_part_1_now = factor_20 * (f32(sum_c_unit_2[k_10, d_24]) - sum_norm_c * f32(c_unit[k_10, d_24]))
@@ -573,19 +637,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     block = max(1, min(max(1, 256 // max(1, u)), s))
-    scaled_embedding_now_row = np.empty((d,), f32)
-    peak_sum_embedding_now_row = np.empty((d,), f32)
-    scaled_sum_embedding_now_row = np.empty((d,), f32)
-    sum_e_now_row = np.empty((d,), f32)
-    peak_c_now_row = np.empty((d,), f32)
-    scaled_c_now_row = np.empty((d,), f32)
     max_w_row = np.empty((s,), f32)
-    rest_w_now_row = np.empty((s,), f32)
-    sum_norm_embedding_now_row = np.empty((d,), f32)
-    sum_norm_embedding_sensitivity_3_now_row = np.empty((d,), f32)
-    sum_w_3_row = np.empty((s,), f32)
-    sum_w_3_sensitivity_joint_row = np.empty((s,), f32)
-    sum_norm_c_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     sum_embedding_3_sensitivity_3_own_right = np.empty((u, u,), embedding.dtype)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
@@ -651,16 +704,20 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             for f_5 in range(d):
                 x = f32(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                if magnitude_value > peak_embedding_now or magnitude_value != magnitude_value:
-                    peak_embedding_now = magnitude_value
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[f_5] += x
             peak_embedding[j, i] = peak_embedding_now
-            for f_209 in range(d):
-                x_2 = f32(embedding[j, i, f_209])
-                ratio_value = _ratio(x_2, peak_embedding_now)
-                square = (ratio_value * ratio_value)
-                scaled_embedding_now_row[f_209] = square
-            scaled_embedding_now = f32(_block_sum(scaled_embedding_now_row, d))
+            scaled_embedding_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_209 = strip + place
+                    x_2 = f32(embedding[j, i, f_209])
+                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    square = (ratio_value * ratio_value)
+                    strips[0, place] = square
+                scaled_embedding_now_sum += _block_sum(strips[0], length)
+            scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[j, i] = scaled_embedding_now
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
             for f_4 in range(d):
@@ -672,22 +729,32 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     x_4 = f32(embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding[j, i, f_1] += x_4
+            peak_sum_embedding_now = f32(-np.inf)
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
-                peak_sum_embedding_now_row[f_7] = magnitude_value_2
-            peak_sum_embedding_now = _largest(peak_sum_embedding_now_row, d)
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
-            for f_210 in range(d):
-                ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
-                square_2 = (ratio_value_2 * ratio_value_2)
-                scaled_sum_embedding_now_row[f_210] = square_2
-            scaled_sum_embedding_now = f32(_block_sum(scaled_sum_embedding_now_row, d))
+            scaled_sum_embedding_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_210 = strip + place
+                    ratio_value_2 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
+                    square_2 = (ratio_value_2 * ratio_value_2)
+                    strips[0, place] = square_2
+                scaled_sum_embedding_now_sum += _block_sum(strips[0], length)
+            scaled_sum_embedding_now = f32(scaled_sum_embedding_now_sum)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
+            sum_e_now_sum = 0.0
             factor_2 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
-            for f_1 in range(d):
-                factor_3 = f32(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
-                sum_e_now_row[f_1] = factor_3
-            sum_e_now = f32(_block_sum(sum_e_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_1 = strip + place
+                    factor_3 = f32(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                    strips[0, place] = factor_3
+                sum_e_now_sum += _block_sum(strips[0], length)
+            sum_e_now = f32(sum_e_now_sum)
             sum_e[j, i] = sum_e_now
             factor_4 = seed_now * sum_e_now
             sum_w, sum_w_lost = _plus(sum_w, sum_w_lost, factor_4)
@@ -697,18 +764,23 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 e_2 = f32(e[j, i, d_24])
                 ratio_value_3 = _ratio(sum_embedding[j, i, d_24] / term, factor_2)
                 softmax_w_slope[j, i, d_24] = factor_6 * (-e_2 + sum_e_now * ratio_value_3)
+        peak_c_now = f32(-np.inf)
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / f32(u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now_row[f_13] = magnitude_value_3
-        peak_c_now = _largest(peak_c_now_row, d)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
-        for f_211 in range(d):
-            ratio_value_5 = _ratio(c[f_211], peak_c_now)
-            square_3 = (ratio_value_5 * ratio_value_5)
-            scaled_c_now_row[f_211] = square_3
-        scaled_c_now = f32(_block_sum(scaled_c_now_row, d))
+        scaled_c_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_211 = strip + place
+                ratio_value_5 = _ratio(c[f_211], peak_c_now)
+                square_3 = (ratio_value_5 * ratio_value_5)
+                strips[0, place] = square_3
+            scaled_c_now_sum += _block_sum(strips[0], length)
+        scaled_c_now = f32(scaled_c_now_sum)
         scaled_c[j] = scaled_c_now
         factor_7 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
         for f_11 in range(d):
@@ -733,12 +805,17 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 max_w = _largest(max_w_row, s)
                 argmax_w_now = _place_of(max_w, max_w_row, s)
                 argmax_w[j, i] = argmax_w_now
-                for k_212 in range(s):
-                    exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else f32(sum_c_unit[j, i, k_212])), max_w)
-                    exp_w[j, i, k_212] = exp_w_now
-                    rest_w_now_row[k_212] = ((exp_w_now) if k_212 != argmax_w_now else f32(0.0))
-                    sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else f32(0.0))
-                rest_w_now = f32(_block_sum(rest_w_now_row, s))
+                rest_w_now_sum = 0.0
+                for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    for place in range(length):
+                        k_212 = strip + place
+                        exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else f32(sum_c_unit[j, i, k_212])), max_w)
+                        exp_w[j, i, k_212] = exp_w_now
+                        strips[0, place] = ((exp_w_now) if k_212 != argmax_w_now else f32(0.0))
+                        sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else f32(0.0))
+                    rest_w_now_sum += _block_sum(strips[0], length)
+                rest_w_now = f32(rest_w_now_sum)
                 rest_w[j, i] = rest_w_now
                 exp_w_2 = exp_w[j, i, j]
                 exp_w_entry_1[j, i] = exp_w_2
@@ -831,21 +908,28 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
+                sum_norm_embedding_now_sum = 0.0
+                sum_norm_embedding_sensitivity_3_now_sum = 0.0
                 rest_w_3 = rest_w[j, i_3]
                 term_7 = f32(1.0) + rest_w_3
                 factor_29 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
                 factor_30 = -((rest_w_3) if j == argmax_w[j, i_3] else (f32(1.0) + rest_w_3 - exp_w[j, i_3, j])) / term_7
                 factor_31 = w_2 * seed[j, i_3]
-                for f_4 in range(d):
-                    sum_e_2_now = f32(sum_e_2_product[row, i_3, f_4]) / term_7
-                    sum_e_2[j, i_3, f_4] = sum_e_2_now
-                    e_6 = f32(e[j, i_3, f_4])
-                    factor_32 = factor_31 * e_6 * (sum_e_2_now + factor_30 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_29))
-                    sum_norm_embedding_now_row[f_4] = factor_32
-                    factor_33 = e_6 * sum_e_2_now
-                    sum_norm_embedding_sensitivity_3_now_row[f_4] = factor_33
-                sum_norm_embedding_now = f32(_block_sum(sum_norm_embedding_now_row, d))
-                sum_norm_embedding_sensitivity_3_now = f32(_block_sum(sum_norm_embedding_sensitivity_3_now_row, d))
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_4 = strip + place
+                        sum_e_2_now = f32(sum_e_2_product[row, i_3, f_4]) / term_7
+                        sum_e_2[j, i_3, f_4] = sum_e_2_now
+                        e_6 = f32(e[j, i_3, f_4])
+                        factor_32 = factor_31 * e_6 * (sum_e_2_now + factor_30 * _ratio(sum_embedding[j, i_3, f_4] / term, factor_29))
+                        strips[0, place] = factor_32
+                        factor_33 = e_6 * sum_e_2_now
+                        strips[1, place] = factor_33
+                    sum_norm_embedding_now_sum += _block_sum(strips[0], length)
+                    sum_norm_embedding_sensitivity_3_now_sum += _block_sum(strips[1], length)
+                sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
+                sum_norm_embedding_sensitivity_3_now = f32(sum_norm_embedding_sensitivity_3_now_sum)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
                 sum_norm_embedding_sensitivity_3[j, i_3] = sum_norm_embedding_sensitivity_3_now
         _multiply(sum_embedding_3_sensitivity_3_own_left[: stop - start], False, sum_embedding_3_sensitivity_3_own_right, True, sum_embedding_3_sensitivity_3_own[start:stop], False)
@@ -888,15 +972,18 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             sum_w_2_sensitivity, sum_w_2_sensitivity_lost = _plus(sum_w_2_sensitivity, sum_w_2_sensitivity_lost, factor_39)
             factor_40 = seed_4 / (f32(1.0) + rest_w_5)
             term_9 = -logsumexp_w_sensitivity_2[k_41, i_40] - sum_e_6 * exp_w_6 / (f32(1.0) + rest_w_5)
-            for k_47 in range(s):
-                exp_w_7 = exp_w[k_41, i_40, k_47]
-                sum_c_unit_4 = f32(sum_c_unit[k_41, i_40, k_47])
-                factor_41 = factor_40 * exp_w_7 * sum_c_unit_4
-                sum_w_3_row[k_47] = ((factor_41) if k_41 != k_47 else f32(0.0))
-                factor_42 = factor_40 * exp_w_7 * ((sum_c_unit_4 * sum_c_unit_4) + sum_c_unit_4 * term_9)
-                sum_w_3_sensitivity_joint_row[k_47] = ((factor_42) if k_41 != k_47 else f32(0.0))
-            sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, _block_sum(sum_w_3_row, s))
-            sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost = _plus(sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost, _block_sum(sum_w_3_sensitivity_joint_row, s))
+            for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(s) - strip)
+                for place in range(length):
+                    k_47 = strip + place
+                    exp_w_7 = exp_w[k_41, i_40, k_47]
+                    sum_c_unit_4 = f32(sum_c_unit[k_41, i_40, k_47])
+                    factor_41 = factor_40 * exp_w_7 * sum_c_unit_4
+                    strips[0, place] = ((factor_41) if k_41 != k_47 else f32(0.0))
+                    factor_42 = factor_40 * exp_w_7 * ((sum_c_unit_4 * sum_c_unit_4) + sum_c_unit_4 * term_9)
+                    strips[1, place] = ((factor_42) if k_41 != k_47 else f32(0.0))
+                sum_w_3, sum_w_3_lost = _plus(sum_w_3, sum_w_3_lost, _block_sum(strips[0], length))
+                sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost = _plus(sum_w_3_sensitivity_joint, sum_w_3_sensitivity_joint_lost, _block_sum(strips[1], length))
     sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
     sum_w_3 = _completed(sum_w_3, sum_w_3_lost)
     sum_w_2_sensitivity = _completed(sum_w_2_sensitivity, sum_w_2_sensitivity_lost)
@@ -909,15 +996,20 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_54 = -w_2 / (f32(u) * f32(u))
     factor_69 = w_2 / (term * term)
     for k_10 in range(s):
+        sum_norm_c_sum = 0.0
         ratio_value_13 = _ratio(f32(1.0), math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_45 = factor_44 * ratio_value_13
-        for f_74 in range(d):
-            c_unit_3 = f32(c_unit[k_10, f_74])
-            factor_43 = c_unit_3 * f32(sum_c_unit_2[k_10, f_74])
-            sum_norm_c_row[f_74] = factor_43
-            hessian_embedding_part_1[f_74] = factor_45 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
-            hessian_embedding_part_2[f_74] = factor_45 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
-        sum_norm_c = f32(_block_sum(sum_norm_c_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_74 = strip + place
+                c_unit_3 = f32(c_unit[k_10, f_74])
+                factor_43 = c_unit_3 * f32(sum_c_unit_2[k_10, f_74])
+                strips[0, place] = factor_43
+                hessian_embedding_part_1[f_74] = factor_45 * sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74]
+                hessian_embedding_part_2[f_74] = factor_45 * c_unit_3 * sum_norm_c_sensitivity_4_own[k_10, f_74]
+            sum_norm_c_sum += _block_sum(strips[0], length)
+        sum_norm_c = f32(sum_norm_c_sum)
         factor_47 = factor_46 * ratio_value_13
         square_6 = (ratio_value_13 * ratio_value_13)
         factor_49 = factor_48 * sum_norm_c * square_6
@@ -983,24 +1075,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
     block = max(1, min(max(1, 256 // max(1, u)), s))
-    scaled_embedding_now_row = np.empty((d,), f32)
-    norm_embedding_tangent_now_row = np.empty((d,), f32)
-    peak_sum_embedding_now_row = np.empty((d,), f32)
-    scaled_sum_embedding_now_row = np.empty((d,), f32)
-    sum_e_now_row = np.empty((d,), f32)
-    norm_sum_embedding_tangent_now_row = np.empty((d,), f32)
-    sum_e_tangent_now_row = np.empty((d,), f32)
-    peak_c_now_row = np.empty((d,), f32)
-    scaled_c_now_row = np.empty((d,), f32)
-    norm_c_tangent_now_row = np.empty((d,), f32)
     max_w_row = np.empty((s,), f32)
-    rest_w_now_row = np.empty((s,), f32)
-    sum_norm_embedding_now_row = np.empty((d,), f32)
-    logsumexp_w_tangent_row = np.empty((s,), f32)
-    sum_norm_embedding_tangent_now_row = np.empty((d,), f32)
-    sum_norm_c_row = np.empty((d,), f32)
-    sum_norm_c_tangent_row = np.empty((d,), f32)
-    sum_w_3_tangent_row = np.empty((s,), f32)
+    strips = np.empty((2, 512,), f32)
     seed = np.empty((s, u,), f32)
     peak_embedding = np.empty((s, u,), f32)
     scaled_embedding = np.empty((s, u,), f32)
@@ -1064,28 +1140,37 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             for f_5 in range(d):
                 x = f32(embedding[j, i, f_5])
                 magnitude_value = abs(x)
-                if magnitude_value > peak_embedding_now or magnitude_value != magnitude_value:
-                    peak_embedding_now = magnitude_value
+                peak_embedding_now = _larger(peak_embedding_now, magnitude_value)
                 sum_embedding_2[f_5] += x
                 v_x = f32(direction_embedding[j, i, f_5])
                 sum_embedding_2_tangent[f_5] += v_x
             peak_embedding[j, i] = peak_embedding_now
-            for f_209 in range(d):
-                x_2 = f32(embedding[j, i, f_209])
-                ratio_value = _ratio(x_2, peak_embedding_now)
-                square = (ratio_value * ratio_value)
-                scaled_embedding_now_row[f_209] = square
-            scaled_embedding_now = f32(_block_sum(scaled_embedding_now_row, d))
+            scaled_embedding_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_209 = strip + place
+                    x_2 = f32(embedding[j, i, f_209])
+                    ratio_value = _ratio(x_2, peak_embedding_now)
+                    square = (ratio_value * ratio_value)
+                    strips[0, place] = square
+                scaled_embedding_now_sum += _block_sum(strips[0], length)
+            scaled_embedding_now = f32(scaled_embedding_now_sum)
             scaled_embedding[j, i] = scaled_embedding_now
+            norm_embedding_tangent_now_sum = 0.0
             factor = math.sqrt(scaled_embedding_now) * _positive_part(peak_embedding_now)
-            for f_4 in range(d):
-                x_3 = f32(embedding[j, i, f_4])
-                e_now = _ratio(x_3, factor)
-                e[j, i, f_4] = e_now
-                v_x_2 = f32(direction_embedding[j, i, f_4])
-                factor_2 = v_x_2 * e_now
-                norm_embedding_tangent_now_row[f_4] = factor_2
-            norm_embedding_tangent_now = f32(_block_sum(norm_embedding_tangent_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_4 = strip + place
+                    x_3 = f32(embedding[j, i, f_4])
+                    e_now = _ratio(x_3, factor)
+                    e[j, i, f_4] = e_now
+                    v_x_2 = f32(direction_embedding[j, i, f_4])
+                    factor_2 = v_x_2 * e_now
+                    strips[0, place] = factor_2
+                norm_embedding_tangent_now_sum += _block_sum(strips[0], length)
+            norm_embedding_tangent_now = f32(norm_embedding_tangent_now_sum)
             norm_embedding_tangent[j, i] = norm_embedding_tangent_now
             sum_embedding[j, i, :] = f32(0.0)
             sum_embedding_tangent[j, i, :] = f32(0.0)
@@ -1097,64 +1182,91 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     v_x_3 = f32(direction_embedding[j, m_6, f_1])
                     if m_6 != i:
                         sum_embedding_tangent[j, i, f_1] += v_x_3
+            peak_sum_embedding_now = f32(-np.inf)
             ratio_value_2 = _ratio(f32(1.0), factor)
             for f_7 in range(d):
                 magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
-                peak_sum_embedding_now_row[f_7] = magnitude_value_2
+                peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 v_x_4 = f32(direction_embedding[j, i, f_7])
                 e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * f32(e[j, i, f_7]))
-            peak_sum_embedding_now = _largest(peak_sum_embedding_now_row, d)
             peak_sum_embedding[j, i] = peak_sum_embedding_now
-            for f_210 in range(d):
-                ratio_value_3 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
-                square_2 = (ratio_value_3 * ratio_value_3)
-                scaled_sum_embedding_now_row[f_210] = square_2
-            scaled_sum_embedding_now = f32(_block_sum(scaled_sum_embedding_now_row, d))
+            scaled_sum_embedding_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_210 = strip + place
+                    ratio_value_3 = _ratio(sum_embedding[j, i, f_210] / term, peak_sum_embedding_now)
+                    square_2 = (ratio_value_3 * ratio_value_3)
+                    strips[0, place] = square_2
+                scaled_sum_embedding_now_sum += _block_sum(strips[0], length)
+            scaled_sum_embedding_now = f32(scaled_sum_embedding_now_sum)
             scaled_sum_embedding[j, i] = scaled_sum_embedding_now
+            sum_e_now_sum = 0.0
+            norm_sum_embedding_tangent_now_sum = 0.0
             factor_3 = math.sqrt(scaled_sum_embedding_now) * _positive_part(peak_sum_embedding_now)
-            for f_1 in range(d):
-                ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_3)
-                factor_4 = f32(e[j, i, f_1]) * ratio_value_4
-                sum_e_now_row[f_1] = factor_4
-                factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
-                norm_sum_embedding_tangent_now_row[f_1] = factor_5
-            sum_e_now = f32(_block_sum(sum_e_now_row, d))
-            norm_sum_embedding_tangent_now = f32(_block_sum(norm_sum_embedding_tangent_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_1 = strip + place
+                    ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_3)
+                    factor_4 = f32(e[j, i, f_1]) * ratio_value_4
+                    strips[0, place] = factor_4
+                    factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
+                    strips[1, place] = factor_5
+                sum_e_now_sum += _block_sum(strips[0], length)
+                norm_sum_embedding_tangent_now_sum += _block_sum(strips[1], length)
+            sum_e_now = f32(sum_e_now_sum)
+            norm_sum_embedding_tangent_now = f32(norm_sum_embedding_tangent_now_sum)
             sum_e[j, i] = sum_e_now
             norm_sum_embedding_tangent[j, i] = norm_sum_embedding_tangent_now
+            sum_e_tangent_now_sum = 0.0
             ratio_value_6 = _ratio(f32(1.0), factor_3)
             factor_6 = ratio_value_6 / term
             factor_7 = -norm_sum_embedding_tangent_now * ratio_value_6 / term
-            for f_191 in range(d):
-                ratio_value_5 = _ratio(sum_embedding[j, i, f_191] / term, factor_3)
-                e_2 = f32(e[j, i, f_191])
-                term_2 = f32(e_tangent[j, i, f_191]) * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_191] + factor_7 * e_2 * ratio_value_5
-                sum_e_tangent_now_row[f_191] = term_2
-            sum_e_tangent_now = f32(_block_sum(sum_e_tangent_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_191 = strip + place
+                    ratio_value_5 = _ratio(sum_embedding[j, i, f_191] / term, factor_3)
+                    e_2 = f32(e[j, i, f_191])
+                    term_2 = f32(e_tangent[j, i, f_191]) * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_191] + factor_7 * e_2 * ratio_value_5
+                    strips[0, place] = term_2
+                sum_e_tangent_now_sum += _block_sum(strips[0], length)
+            sum_e_tangent_now = f32(sum_e_tangent_now_sum)
             sum_e_tangent[j, i] = sum_e_tangent_now
             factor_8 = seed_now * sum_e_tangent_now
             sum_w_tangent, sum_w_tangent_lost = _plus(sum_w_tangent, sum_w_tangent_lost, factor_8)
+        peak_c_now = f32(-np.inf)
         for f_13 in range(d):
             c_now = sum_embedding_2[f_13] / f32(u)
             c[f_13] = c_now
             magnitude_value_3 = abs(c_now)
-            peak_c_now_row[f_13] = magnitude_value_3
-        peak_c_now = _largest(peak_c_now_row, d)
+            peak_c_now = _larger(peak_c_now, magnitude_value_3)
         peak_c[j] = peak_c_now
-        for f_211 in range(d):
-            ratio_value_7 = _ratio(c[f_211], peak_c_now)
-            square_3 = (ratio_value_7 * ratio_value_7)
-            scaled_c_now_row[f_211] = square_3
-        scaled_c_now = f32(_block_sum(scaled_c_now_row, d))
+        scaled_c_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_211 = strip + place
+                ratio_value_7 = _ratio(c[f_211], peak_c_now)
+                square_3 = (ratio_value_7 * ratio_value_7)
+                strips[0, place] = square_3
+            scaled_c_now_sum += _block_sum(strips[0], length)
+        scaled_c_now = f32(scaled_c_now_sum)
         scaled_c[j] = scaled_c_now
+        norm_c_tangent_now_sum = 0.0
         factor_9 = math.sqrt(scaled_c_now) * _positive_part(peak_c_now)
-        for f_11 in range(d):
-            c_unit_now = _ratio(c[f_11], factor_9)
-            c_unit[j, f_11] = c_unit_now
-            sum_embedding_2_tangent_2 = sum_embedding_2_tangent[f_11]
-            factor_10 = sum_embedding_2_tangent_2 * c_unit_now
-            norm_c_tangent_now_row[f_11] = factor_10
-        norm_c_tangent_now = f32(_block_sum(norm_c_tangent_now_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_11 = strip + place
+                c_unit_now = _ratio(c[f_11], factor_9)
+                c_unit[j, f_11] = c_unit_now
+                sum_embedding_2_tangent_2 = sum_embedding_2_tangent[f_11]
+                factor_10 = sum_embedding_2_tangent_2 * c_unit_now
+                strips[0, place] = factor_10
+            norm_c_tangent_now_sum += _block_sum(strips[0], length)
+        norm_c_tangent_now = f32(norm_c_tangent_now_sum)
         norm_c_tangent[j] = norm_c_tangent_now
         factor_11 = _ratio(f32(1.0), factor_9) / f32(u)
         for f_11 in range(d):
@@ -1186,12 +1298,17 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 max_w = _largest(max_w_row, s)
                 argmax_w_now = _place_of(max_w, max_w_row, s)
                 argmax_w[j, i] = argmax_w_now
-                for k_212 in range(s):
-                    exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else f32(sum_c_unit[j, i, k_212])), max_w)
-                    exp_w[j, i, k_212] = exp_w_now
-                    rest_w_now_row[k_212] = ((exp_w_now) if k_212 != argmax_w_now else f32(0.0))
-                    sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else f32(0.0))
-                rest_w_now = f32(_block_sum(rest_w_now_row, s))
+                rest_w_now_sum = 0.0
+                for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    for place in range(length):
+                        k_212 = strip + place
+                        exp_w_now = _exp_difference(b_2 + w_2 * ((sum_e_3) if j == k_212 else f32(sum_c_unit[j, i, k_212])), max_w)
+                        exp_w[j, i, k_212] = exp_w_now
+                        strips[0, place] = ((exp_w_now) if k_212 != argmax_w_now else f32(0.0))
+                        sum_c_unit_2_left[row, i, k_212] = ((exp_w_now) if j != k_212 else f32(0.0))
+                    rest_w_now_sum += _block_sum(strips[0], length)
+                rest_w_now = f32(rest_w_now_sum)
                 rest_w[j, i] = rest_w_now
                 exp_w_entry_1[j, i] = exp_w[j, i, j]
                 seed_2 = seed[j, i]
@@ -1204,6 +1321,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
+                sum_norm_embedding_now_sum = 0.0
                 rest_w_2 = rest_w[j, i_3]
                 term_4 = f32(1.0) + rest_w_2
                 factor_13 = math.sqrt(scaled_sum_embedding[j, i_3]) * _positive_part(peak_sum_embedding[j, i_3])
@@ -1211,15 +1329,19 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_14 = -case_2 / term_4
                 seed_3 = seed[j, i_3]
                 factor_15 = w_2 * seed_3
-                for f_4 in range(d):
-                    sum_e_2_now = f32(sum_e_2_product[row, i_3, f_4]) / term_4
-                    sum_e_2[j, i_3, f_4] = sum_e_2_now
-                    e_4 = f32(e[j, i_3, f_4])
-                    ratio_value_8 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_13)
-                    term_5 = sum_e_2_now + factor_14 * ratio_value_8
-                    factor_16 = factor_15 * e_4 * term_5
-                    sum_norm_embedding_now_row[f_4] = factor_16
-                sum_norm_embedding_now = f32(_block_sum(sum_norm_embedding_now_row, d))
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_4 = strip + place
+                        sum_e_2_now = f32(sum_e_2_product[row, i_3, f_4]) / term_4
+                        sum_e_2[j, i_3, f_4] = sum_e_2_now
+                        e_4 = f32(e[j, i_3, f_4])
+                        ratio_value_8 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_13)
+                        term_5 = sum_e_2_now + factor_14 * ratio_value_8
+                        factor_16 = factor_15 * e_4 * term_5
+                        strips[0, place] = factor_16
+                    sum_norm_embedding_now_sum += _block_sum(strips[0], length)
+                sum_norm_embedding_now = f32(sum_norm_embedding_now_sum)
                 sum_norm_embedding[j, i_3] = sum_norm_embedding_now
         _multiply(e_tangent[start:stop].reshape(((stop - start) * u, d)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s)), False)
         _multiply(e[start:stop].reshape(((stop - start) * u, d)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s)), False)
@@ -1228,16 +1350,21 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             for i in range(u):
                 for k in range(s):
                     sum_c_unit_tangent[j, i, k] = f32(sum_c_unit_tangent_part1[row, i, k]) + f32(sum_c_unit_tangent_part2[row, i, k])
+                logsumexp_w_tangent_sum = 0.0
                 term_6 = f32(1.0) + rest_w[j, i]
                 sum_e_4 = sum_e[j, i]
                 sum_e_tangent_2 = sum_e_tangent[j, i]
                 factor_17 = w_2 * sum_e_tangent_2
                 argmax_w_2 = argmax_w[j, i]
                 term_7 = v_b + v_w * ((sum_e_4) if j == argmax_w_2 else f32(sum_c_unit[j, i, argmax_w_2])) + w_2 * sum_e_tangent_2 * ((f32(1.0)) if j == argmax_w_2 else f32(0.0)) + w_2 * sum_c_unit_tangent[j, i, argmax_w_2] * ((f32(0.0)) if j == argmax_w_2 else f32(1.0))
-                for k_195 in range(s):
-                    factor_18 = exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else f32(sum_c_unit[j, i, k_195])) + factor_17 * ((f32(1.0)) if j == k_195 else f32(0.0)) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((f32(0.0)) if j == k_195 else f32(1.0)) - term_7) / term_6
-                    logsumexp_w_tangent_row[k_195] = factor_18
-                logsumexp_w_tangent = f32(_block_sum(logsumexp_w_tangent_row, s))
+                for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(s) - strip)
+                    for place in range(length):
+                        k_195 = strip + place
+                        factor_18 = exp_w[j, i, k_195] * (v_b + v_w * ((sum_e_4) if j == k_195 else f32(sum_c_unit[j, i, k_195])) + factor_17 * ((f32(1.0)) if j == k_195 else f32(0.0)) + w_2 * sum_c_unit_tangent[j, i, k_195] * ((f32(0.0)) if j == k_195 else f32(1.0)) - term_7) / term_6
+                        strips[0, place] = factor_18
+                    logsumexp_w_tangent_sum += _block_sum(strips[0], length)
+                logsumexp_w_tangent = f32(logsumexp_w_tangent_sum)
                 seed_4 = seed[j, i]
                 for k_23 in range(s):
                     exp_w_2 = exp_w[j, i, k_23]
@@ -1277,6 +1404,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
+                sum_norm_embedding_tangent_now_sum = 0.0
                 rest_w_4 = rest_w[j, i_3]
                 term_9 = f32(1.0) + rest_w_4
                 seed_5 = seed[j, i_3]
@@ -1287,34 +1415,45 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 ratio_value_12 = _ratio(f32(1.0), factor_31)
                 factor_34 = factor_23 * norm_sum_embedding_tangent[j, i_3] * case_5 * ratio_value_12 / term_9
                 factor_35 = factor_28 * case_5 * ratio_value_12 / term_9
-                for f_4 in range(d):
-                    sum_e_2_tangent_part2 = f32(sum_e_2_tangent_part2_product[row, i_3, f_4]) / term_9  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
-                    sum_e_2_tangent_now = sum_e_2_tangent_part2 + f32(sum_e_2_tangent_part1[row, i_3, f_4])
-                    sum_e_2_tangent[j, i_3, f_4] = sum_e_2_tangent_now
-                    e_7 = f32(e[j, i_3, f_4])
-                    ratio_value_11 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_31)
-                    term_10 = sum_e_2[j, i_3, f_4] + factor_32 * ratio_value_11
-                    factor_36 = seed_5 * (v_w * e_7 * term_10 + w_2 * f32(e_tangent[j, i_3, f_4]) * term_10 + w_2 * e_7 * sum_e_2_tangent_now + factor_33 * e_7 * ratio_value_11 + factor_34 * e_7 * ratio_value_11 + factor_35 * e_7 * sum_embedding_tangent[j, i_3, f_4])
-                    sum_norm_embedding_tangent_now_row[f_4] = factor_36
-                sum_norm_embedding_tangent_now = f32(_block_sum(sum_norm_embedding_tangent_now_row, d))
+                for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                    length = min(np.uint64(512), np.uint64(d) - strip)
+                    for place in range(length):
+                        f_4 = strip + place
+                        sum_e_2_tangent_part2 = f32(sum_e_2_tangent_part2_product[row, i_3, f_4]) / term_9  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
+                        sum_e_2_tangent_now = sum_e_2_tangent_part2 + f32(sum_e_2_tangent_part1[row, i_3, f_4])
+                        sum_e_2_tangent[j, i_3, f_4] = sum_e_2_tangent_now
+                        e_7 = f32(e[j, i_3, f_4])
+                        ratio_value_11 = _ratio(sum_embedding[j, i_3, f_4] / term, factor_31)
+                        term_10 = sum_e_2[j, i_3, f_4] + factor_32 * ratio_value_11
+                        factor_36 = seed_5 * (v_w * e_7 * term_10 + w_2 * f32(e_tangent[j, i_3, f_4]) * term_10 + w_2 * e_7 * sum_e_2_tangent_now + factor_33 * e_7 * ratio_value_11 + factor_34 * e_7 * ratio_value_11 + factor_35 * e_7 * sum_embedding_tangent[j, i_3, f_4])
+                        strips[0, place] = factor_36
+                    sum_norm_embedding_tangent_now_sum += _block_sum(strips[0], length)
+                sum_norm_embedding_tangent_now = f32(sum_norm_embedding_tangent_now_sum)
                 sum_norm_embedding_tangent[j, i_3] = sum_norm_embedding_tangent_now
     factor_38 = w_2 / f32(u)
     factor_41 = -w_2 / f32(u)
     factor_44 = -w_2 / (f32(u) * f32(u))
     for k_10 in range(s):
+        sum_norm_c_sum = 0.0
+        sum_norm_c_tangent_sum = 0.0
         ratio_value_13 = _ratio(f32(1.0), math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         factor_39 = factor_38 * ratio_value_13
-        for f_74 in range(d):
-            c_unit_3 = f32(c_unit[k_10, f_74])
-            sum_c_unit_2_2 = f32(sum_c_unit_2[k_10, f_74])
-            factor_37 = c_unit_3 * sum_c_unit_2_2
-            sum_norm_c_row[f_74] = factor_37
-            sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_74]
-            term_11 = c_unit_3 * sum_c_unit_2_tangent_2 + f32(c_unit_tangent[k_10, f_74]) * sum_c_unit_2_2
-            sum_norm_c_tangent_row[f_74] = term_11
-            product_embedding_part_2[f_74] = factor_39 * sum_c_unit_2_tangent_2
-        sum_norm_c = f32(_block_sum(sum_norm_c_row, d))
-        sum_norm_c_tangent = f32(_block_sum(sum_norm_c_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_74 = strip + place
+                c_unit_3 = f32(c_unit[k_10, f_74])
+                sum_c_unit_2_2 = f32(sum_c_unit_2[k_10, f_74])
+                factor_37 = c_unit_3 * sum_c_unit_2_2
+                strips[0, place] = factor_37
+                sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_74]
+                term_11 = c_unit_3 * sum_c_unit_2_tangent_2 + f32(c_unit_tangent[k_10, f_74]) * sum_c_unit_2_2
+                strips[1, place] = term_11
+                product_embedding_part_2[f_74] = factor_39 * sum_c_unit_2_tangent_2
+            sum_norm_c_sum += _block_sum(strips[0], length)
+            sum_norm_c_tangent_sum += _block_sum(strips[1], length)
+        sum_norm_c = f32(sum_norm_c_sum)
+        sum_norm_c_tangent = f32(sum_norm_c_tangent_sum)
         factor_40 = ratio_value_13 / f32(u)
         factor_42 = factor_41 * sum_norm_c * ratio_value_13
         factor_43 = factor_41 * sum_norm_c_tangent * ratio_value_13
@@ -1363,10 +1502,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_57 = seed_7 * (sum_e[k_199, i_198] * softmax_w_tangent[k_199, i_198, k_199] + sum_e_tangent[k_199, i_198] * exp_w[k_199, i_198, k_199] / (f32(1.0) + rest_w[k_199, i_198]))
             sum_w_2_tangent, sum_w_2_tangent_lost = _plus(sum_w_2_tangent, sum_w_2_tangent_lost, factor_57)
             term_14 = f32(1.0) + rest_w[k_199, i_198]
-            for k_202 in range(s):
-                factor_58 = seed_7 * (softmax_w_tangent[k_199, i_198, k_202] * f32(sum_c_unit[k_199, i_198, k_202]) + exp_w[k_199, i_198, k_202] * sum_c_unit_tangent[k_199, i_198, k_202] / term_14)
-                sum_w_3_tangent_row[k_202] = ((factor_58) if k_199 != k_202 else f32(0.0))
-            sum_w_3_tangent, sum_w_3_tangent_lost = _plus(sum_w_3_tangent, sum_w_3_tangent_lost, _block_sum(sum_w_3_tangent_row, s))
+            for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(s) - strip)
+                for place in range(length):
+                    k_202 = strip + place
+                    factor_58 = seed_7 * (softmax_w_tangent[k_199, i_198, k_202] * f32(sum_c_unit[k_199, i_198, k_202]) + exp_w[k_199, i_198, k_202] * sum_c_unit_tangent[k_199, i_198, k_202] / term_14)
+                    strips[0, place] = ((factor_58) if k_199 != k_202 else f32(0.0))
+                sum_w_3_tangent, sum_w_3_tangent_lost = _plus(sum_w_3_tangent, sum_w_3_tangent_lost, _block_sum(strips[0], length))
     sum_w_2_tangent = _completed(sum_w_2_tangent, sum_w_2_tangent_lost)
     sum_w_3_tangent = _completed(sum_w_3_tangent, sum_w_3_tangent_lost)
     product_w[()] = sum_w_2_tangent + sum_w_3_tangent - sum_w_tangent

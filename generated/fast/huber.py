@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -46,7 +46,8 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {},
  'suffix': '',
- 'variants': ()}
+ 'variants': (),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -57,6 +58,27 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
+def _choose(typing_context, condition, a, b):
+    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(condition, a, a), build
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -75,16 +97,23 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
@@ -114,7 +143,7 @@ def value(prediction, target, delta, sample_weights, value_out):
             y = f32(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = ((f32(0.5) * (r * r)) if delta >= magnitude_value else (delta * (magnitude_value + factor)) if delta < magnitude_value else f32(np.nan))
+            loss = _choose(delta >= magnitude_value, f32(0.5) * (r * r), _choose((delta < magnitude_value), delta * (magnitude_value + factor), f32(np.nan)))
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
         total += _block_sum(total_block, stop - start)
@@ -128,7 +157,7 @@ def value(prediction, target, delta, sample_weights, value_out):
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient(prediction, target, delta, sample_weights, loss_scale, gradient_prediction):
     """The gradient."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
     delta = f32(delta)
     loss_scale = f32(loss_scale)
@@ -138,7 +167,7 @@ def gradient(prediction, target, delta, sample_weights, loss_scale, gradient_pre
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * ((r) if delta >= abs(r) else (delta * _signum(r)) if delta < abs(r) else f32(np.nan))
+        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, _choose((delta < abs(r)), delta * _signum(r), f32(np.nan)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -163,10 +192,10 @@ def value_and_gradient(prediction, target, delta, sample_weights, loss_scale, va
             y = f32(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            loss = ((f32(0.5) * (r * r)) if delta >= magnitude_value else (delta * (magnitude_value + factor)) if delta < magnitude_value else f32(np.nan))
+            loss = _choose(delta >= magnitude_value, f32(0.5) * (r * r), _choose((delta < magnitude_value), delta * (magnitude_value + factor), f32(np.nan)))
             factor_2 = loss * sample_weight
             total_block[row] = factor_2
-            gradient_prediction[i] = seed * ((r) if delta >= magnitude_value else (delta * _signum(r)) if delta < magnitude_value else f32(np.nan))
+            gradient_prediction[i] = seed * _choose(delta >= magnitude_value, r, _choose((delta < magnitude_value), delta * _signum(r), f32(np.nan)))
         total += _block_sum(total_block, stop - start)
         if wanted:
             for i in range(start, stop):
@@ -178,7 +207,7 @@ def value_and_gradient(prediction, target, delta, sample_weights, loss_scale, va
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_diagonal(prediction, target, delta, sample_weights, loss_scale, hessian_prediction):
     """The exact diagonal of the Hessian."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
     delta = f32(delta)
     loss_scale = f32(loss_scale)
@@ -188,13 +217,13 @@ def hessian_diagonal(prediction, target, delta, sample_weights, loss_scale, hess
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        hessian_prediction[i] = seed * ((f32(1.0)) if delta >= abs(r) else f32(0.0) if delta < abs(r) else f32(np.nan))
+        hessian_prediction[i] = seed * _choose(delta >= abs(r), f32(1.0), _choose((delta < abs(r)), f32(0.0), f32(np.nan)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def gradient_and_hessian(prediction, target, delta, sample_weights, loss_scale, gradient_prediction, hessian_prediction):
     """Gradient and Hessian diagonal in one pass."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
     delta = f32(delta)
     loss_scale = f32(loss_scale)
@@ -204,14 +233,14 @@ def gradient_and_hessian(prediction, target, delta, sample_weights, loss_scale, 
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        gradient_prediction[i] = seed * ((r) if delta >= abs(r) else (delta * _signum(r)) if delta < abs(r) else f32(np.nan))
-        hessian_prediction[i] = seed * ((f32(1.0)) if delta >= abs(r) else f32(0.0) if delta < abs(r) else f32(np.nan))
+        gradient_prediction[i] = seed * _choose(delta >= abs(r), r, _choose((delta < abs(r)), delta * _signum(r), f32(np.nan)))
+        hessian_prediction[i] = seed * _choose(delta >= abs(r), f32(1.0), _choose((delta < abs(r)), f32(0.0), f32(np.nan)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def hessian_product(prediction, target, delta, sample_weights, loss_scale, direction_prediction, product_prediction):
     """The Hessian times a direction."""
-    n = prediction.shape[0]
+    n = np.uint64(prediction.shape[0])
     weighted = sample_weights.size > 0
     delta = f32(delta)
     loss_scale = f32(loss_scale)
@@ -222,7 +251,7 @@ def hessian_product(prediction, target, delta, sample_weights, loss_scale, direc
         x = f32(prediction[i])
         y = f32(target[i])
         r = x - y  # prediction - target
-        product_prediction[i] = seed * v_x * ((f32(1.0)) if delta >= abs(r) else f32(0.0) if delta < abs(r) else f32(np.nan))
+        product_prediction[i] = seed * v_x * _choose(delta >= abs(r), f32(1.0), _choose((delta < abs(r)), f32(0.0), f32(np.nan)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -249,9 +278,9 @@ def parameter_gradient_and_hessian(prediction, target, delta, sample_weights, lo
             y = f32(target[i])
             r = x - y  # prediction - target
             magnitude_value = abs(r)
-            factor = seed * ((f32(0.0)) if delta >= magnitude_value else (-delta + magnitude_value) if delta < magnitude_value else f32(np.nan))
+            factor = seed * _choose(delta >= magnitude_value, f32(0.0), _choose((delta < magnitude_value), -delta + magnitude_value, f32(np.nan)))
             sum_delta_block[row] = factor
-            factor_2 = seed * ((f32(0.0)) if delta >= magnitude_value else (-f32(1.0)) if delta < magnitude_value else f32(np.nan))
+            factor_2 = seed * _choose(delta >= magnitude_value, f32(0.0), _choose((delta < magnitude_value), -f32(1.0), f32(np.nan)))
             sum_delta_sensitivity_block[row] = factor_2
         sum_delta, sum_delta_lost = _plus(sum_delta, sum_delta_lost, _block_sum(sum_delta_block, stop - start))
         sum_delta_sensitivity, sum_delta_sensitivity_lost = _plus(sum_delta_sensitivity, sum_delta_sensitivity_lost, _block_sum(sum_delta_sensitivity_block, stop - start))
@@ -282,10 +311,10 @@ def full_hessian_product(prediction, target, delta, sample_weights, loss_scale, 
             y = f32(target[i])
             r = x - y  # prediction - target
             v_x = f32(direction_prediction[i])
-            case = ((f32(0.0)) if delta >= abs(r) else (_signum(r)) if delta < abs(r) else f32(np.nan))
-            factor = seed * (f32(direction_parameters[0]) * ((f32(0.0)) if delta >= abs(r) else (-f32(1.0)) if delta < abs(r) else f32(np.nan)) + v_x * case)
+            case = _choose(delta >= abs(r), f32(0.0), _choose((delta < abs(r)), _signum(r), f32(np.nan)))
+            factor = seed * (f32(direction_parameters[0]) * _choose(delta >= abs(r), f32(0.0), _choose((delta < abs(r)), -f32(1.0), f32(np.nan))) + v_x * case)
             sum_delta_tangent_block[row] = factor
-            product_prediction[i] = seed * (f32(direction_parameters[0]) * case + v_x * ((f32(1.0)) if delta >= abs(r) else f32(0.0) if delta < abs(r) else f32(np.nan)))
+            product_prediction[i] = seed * (f32(direction_parameters[0]) * case + v_x * _choose(delta >= abs(r), f32(1.0), _choose((delta < abs(r)), f32(0.0), f32(np.nan))))
         sum_delta_tangent, sum_delta_tangent_lost = _plus(sum_delta_tangent, sum_delta_tangent_lost, _block_sum(sum_delta_tangent_block, stop - start))
     sum_delta_tangent = _completed(sum_delta_tangent, sum_delta_tangent_lost)
     parameter_product[0] += sum_delta_tangent

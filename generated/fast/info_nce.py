@@ -142,6 +142,17 @@ def _add_in_lanes(typing_context, a, b):
 
 
 @intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
 def _larger(typing_context, a, b):
     """Return the larger of two numbers, NaN where either is."""
 
@@ -219,23 +230,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -f32(math.inf)
+    most: float = row.dtype.type(-f32(math.inf))
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -325,12 +343,8 @@ def value(query, key, temperature, sample_weights, value_out):
     temperature = f32(temperature)
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_key_row = np.empty((d,), f32)
-    peak_query_row = np.empty((d,), f32)
-    scaled_key_row = np.empty((d,), f32)
-    scaled_query_row = np.empty((d,), f32)
     max_sum_k_unit_row = np.empty((n,), f32)
-    rest_sum_k_unit_row = np.empty((n,), f32)
+    strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((n,), f32)
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
@@ -338,26 +352,33 @@ def value(query, key, temperature, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = ((f32(sample_weights[i])) if weighted else f32(1.0))
         sample_weight[i] = sample_weight_now
+        peak_key = f32(-np.inf)
+        peak_query = f32(-np.inf)
         for f_4 in range(d):
             k = f32(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key_row[f_4] = magnitude_value
+            peak_key = _larger(peak_key, magnitude_value)
             q = f32(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query_row[f_4] = magnitude_value_2
-        peak_key = _largest(peak_key_row, d)
-        peak_query = _largest(peak_query_row, d)
-        for f_97 in range(d):
-            k_2 = f32(key[i, f_97])
-            ratio_value = _ratio(k_2, peak_key)
-            square = (ratio_value * ratio_value)
-            scaled_key_row[f_97] = square
-            q_2 = f32(query[i, f_97])
-            ratio_value_2 = _ratio(q_2, peak_query)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_row[f_97] = square_2
-        scaled_key = f32(_block_sum(scaled_key_row, d))
-        scaled_query = f32(_block_sum(scaled_query_row, d))
+            peak_query = _larger(peak_query, magnitude_value_2)
+        scaled_key_sum = 0.0
+        scaled_query_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                k_2 = f32(key[i, f_97])
+                ratio_value = _ratio(k_2, peak_key)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_97])
+                ratio_value_2 = _ratio(q_2, peak_query)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_sum += _block_sum(strips[0], length)
+            scaled_query_sum += _block_sum(strips[1], length)
+        scaled_key = f32(scaled_key_sum)
+        scaled_query = f32(scaled_query_sum)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
         for f_3 in range(d):
@@ -376,10 +397,15 @@ def value(query, key, temperature, sample_weights, value_out):
                 max_sum_k_unit_row[j_8] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
-            for j_99 in range(n):
-                exp_sum_k_unit = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                rest_sum_k_unit_row[j_99] = ((exp_sum_k_unit) if j_99 != argmax_sum_k_unit else f32(0.0))
-            rest_sum_k_unit = f32(_block_sum(rest_sum_k_unit_row, n))
+            rest_sum_k_unit_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_k_unit = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    strips[0, place] = ((exp_sum_k_unit) if j_99 != argmax_sum_k_unit else f32(0.0))
+                rest_sum_k_unit_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit = f32(rest_sum_k_unit_sum)
             loss = (max_sum_k_unit - f32(sum_k_unit[row, i]) / temperature) + _log1p(rest_sum_k_unit)
             factor_4 = loss * sample_weight[i]
             total += factor_4
@@ -398,13 +424,8 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_key_now_row = np.empty((d,), f32)
-    peak_query_now_row = np.empty((d,), f32)
-    scaled_key_now_row = np.empty((d,), f32)
-    scaled_query_now_row = np.empty((d,), f32)
     max_sum_k_unit_row = np.empty((n,), f32)
-    sum_norm_query_row = np.empty((d,), f32)
-    sum_norm_key_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((n,), f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
@@ -428,28 +449,35 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
+        peak_key_now = f32(-np.inf)
+        peak_query_now = f32(-np.inf)
         for f_4 in range(d):
             k = f32(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key_now_row[f_4] = magnitude_value
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = f32(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query_now_row[f_4] = magnitude_value_2
-        peak_key_now = _largest(peak_key_now_row, d)
-        peak_query_now = _largest(peak_query_now_row, d)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
-        for f_97 in range(d):
-            k_2 = f32(key[i, f_97])
-            ratio_value = _ratio(k_2, peak_key_now)
-            square = (ratio_value * ratio_value)
-            scaled_key_now_row[f_97] = square
-            q_2 = f32(query[i, f_97])
-            ratio_value_2 = _ratio(q_2, peak_query_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_now_row[f_97] = square_2
-        scaled_key_now = f32(_block_sum(scaled_key_now_row, d))
-        scaled_query_now = f32(_block_sum(scaled_query_now_row, d))
+        scaled_key_now_sum = 0.0
+        scaled_query_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                k_2 = f32(key[i, f_97])
+                ratio_value = _ratio(k_2, peak_key_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_97])
+                ratio_value_2 = _ratio(q_2, peak_query_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_now_sum += _block_sum(strips[0], length)
+            scaled_query_now_sum += _block_sum(strips[1], length)
+        scaled_key_now = f32(scaled_key_now_sum)
+        scaled_query_now = f32(scaled_query_now_sum)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
@@ -473,16 +501,17 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
-            for j_99 in range(n):
-                exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
-            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
-            if argmax_sum_k_unit_now >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit_now] = f32(0.0)
-            rest_sum_k_unit_now = f32(_block_sum(exp_sum_k_unit, n))
-            if argmax_sum_k_unit_now >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
+            rest_sum_k_unit_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
+                    exp_sum_k_unit[j_99] = exp_sum_k_unit_now
+                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else f32(0.0))
+                    sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
+                rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -500,6 +529,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_query_sum = 0.0
             rest_sum_k_unit_2 = rest_sum_k_unit[i]
             term = f32(1.0) + rest_sum_k_unit_2
             argmax_sum_k_unit_2 = argmax_sum_k_unit[i]
@@ -507,26 +537,35 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_6 = -case / term
             seed_3 = seed[i]
             factor_7 = seed_3 / temperature
-            for f_6 in range(d):
-                sum_q_unit_now = f32(sum_q_unit_product[row, f_6]) / term
-                sum_q_unit[f_6] = sum_q_unit_now
-                factor_8 = factor_7 * f32(q_unit[i, f_6]) * (sum_q_unit_now + factor_6 * f32(k_unit[i, f_6]))
-                sum_norm_query_row[f_6] = factor_8
-            sum_norm_query = f32(_block_sum(sum_norm_query_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_6 = strip + place
+                    sum_q_unit_now = f32(sum_q_unit_product[row, f_6]) / term
+                    sum_q_unit[f_6] = sum_q_unit_now
+                    factor_8 = factor_7 * f32(q_unit[i, f_6]) * (sum_q_unit_now + factor_6 * f32(k_unit[i, f_6]))
+                    strips[0, place] = factor_8
+                sum_norm_query_sum += _block_sum(strips[0], length)
+            sum_norm_query = f32(sum_norm_query_sum)
             peak_query_2 = peak_query[i]
             factor_9 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
             ratio_value_3 = _ratio(f32(1.0), factor_9)
             for d_9 in range(d):
                 gradient_query[i, d_9] = ratio_value_3 * (factor_7 * (sum_q_unit[d_9] + factor_6 * f32(k_unit[i, d_9])) - sum_norm_query * f32(q_unit[i, d_9]))
     for j_2 in range(n):
+        sum_norm_key_sum = 0.0
         seed_4 = seed[j_2]
         rest_sum_k_unit_3 = rest_sum_k_unit[j_2]
         case_2 = ((rest_sum_k_unit_3) if j_2 == argmax_sum_k_unit[j_2] else (f32(1.0) + rest_sum_k_unit_3 - exp_sum_k_unit_own[j_2]))
         factor_10 = -seed_4 * case_2 / (f32(1.0) + rest_sum_k_unit_3)
-        for f_46 in range(d):
-            factor_11 = f32(k_unit[j_2, f_46]) * (f32(sum_k_unit_2[j_2, f_46]) + factor_10 * f32(q_unit[j_2, f_46])) / temperature
-            sum_norm_key_row[f_46] = factor_11
-        sum_norm_key = f32(_block_sum(sum_norm_key_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_46 = strip + place
+                factor_11 = f32(k_unit[j_2, f_46]) * (f32(sum_k_unit_2[j_2, f_46]) + factor_10 * f32(q_unit[j_2, f_46])) / temperature
+                strips[0, place] = factor_11
+            sum_norm_key_sum += _block_sum(strips[0], length)
+        sum_norm_key = f32(sum_norm_key_sum)
         ratio_value_4 = _ratio(f32(1.0), math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
         for d_10 in range(d):
             gradient_key[j_2, d_10] = ratio_value_4 * ((f32(sum_k_unit_2[j_2, d_10]) + factor_10 * f32(q_unit[j_2, d_10])) / temperature - sum_norm_key * f32(k_unit[j_2, d_10]))
@@ -542,16 +581,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
-    peak_key_now_row = np.empty((d,), f32)
-    peak_query_now_row = np.empty((d,), f32)
-    scaled_key_now_row = np.empty((d,), f32)
-    scaled_query_now_row = np.empty((d,), f32)
-    sum_norm_query_sensitivity_now_row = np.empty((d,), f32)
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    sum_norm_query_now_row = np.empty((d,), f32)
-    sum_norm_query_sensitivity_2_now_row = np.empty((d,), f32)
-    sum_norm_key_row = np.empty((d,), f32)
-    sum_norm_key_sensitivity_2_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
     scaled_key = np.empty((n,), f32)
@@ -585,42 +616,54 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_key_now = f32(-np.inf)
+        peak_query_now = f32(-np.inf)
         for f_4 in range(d):
             k = f32(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key_now_row[f_4] = magnitude_value
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = f32(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query_now_row[f_4] = magnitude_value_2
-        peak_key_now = _largest(peak_key_now_row, d)
-        peak_query_now = _largest(peak_query_now_row, d)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
-        for f_97 in range(d):
-            k_2 = f32(key[i, f_97])
-            ratio_value = _ratio(k_2, peak_key_now)
-            square = (ratio_value * ratio_value)
-            scaled_key_now_row[f_97] = square
-            q_2 = f32(query[i, f_97])
-            ratio_value_2 = _ratio(q_2, peak_query_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_now_row[f_97] = square_2
-        scaled_key_now = f32(_block_sum(scaled_key_now_row, d))
-        scaled_query_now = f32(_block_sum(scaled_query_now_row, d))
+        scaled_key_now_sum = 0.0
+        scaled_query_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                k_2 = f32(key[i, f_97])
+                ratio_value = _ratio(k_2, peak_key_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_97])
+                ratio_value_2 = _ratio(q_2, peak_query_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_now_sum += _block_sum(strips[0], length)
+            scaled_query_now_sum += _block_sum(strips[1], length)
+        scaled_key_now = f32(scaled_key_now_sum)
+        scaled_query_now = f32(scaled_query_now_sum)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
+        sum_norm_query_sensitivity_now_sum = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
-        for f_3 in range(d):
-            k_3 = f32(key[i, f_3])
-            k_unit_now = _ratio(k_3, factor)
-            k_unit[i, f_3] = k_unit_now
-            q_3 = f32(query[i, f_3])
-            q_unit_now = _ratio(q_3, factor_2)
-            q_unit[i, f_3] = q_unit_now
-            factor_3 = k_unit_now * q_unit_now
-            sum_norm_query_sensitivity_now_row[f_3] = factor_3
-        sum_norm_query_sensitivity_now = f32(_block_sum(sum_norm_query_sensitivity_now_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_3 = strip + place
+                k_3 = f32(key[i, f_3])
+                k_unit_now = _ratio(k_3, factor)
+                k_unit[i, f_3] = k_unit_now
+                q_3 = f32(query[i, f_3])
+                q_unit_now = _ratio(q_3, factor_2)
+                q_unit[i, f_3] = q_unit_now
+                factor_3 = k_unit_now * q_unit_now
+                strips[0, place] = factor_3
+            sum_norm_query_sensitivity_now_sum += _block_sum(strips[0], length)
+        sum_norm_query_sensitivity_now = f32(sum_norm_query_sensitivity_now_sum)
         sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
     sum_k_unit_2[:, :] = f32(0.0)
     sum_norm_key_sensitivity[:, :] = f32(0.0)
@@ -639,16 +682,17 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
-            for j_99 in range(n):
-                exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_99]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
-            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
-            if argmax_sum_k_unit_now >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit_now] = f32(0.0)
-            rest_sum_k_unit_now = f32(_block_sum(exp_sum_k_unit, n))
-            if argmax_sum_k_unit_now >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
+            rest_sum_k_unit_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_99]) / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit[j_99] = exp_sum_k_unit_now
+                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else f32(0.0))
+                    sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
+                rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -702,6 +746,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_query_now_sum = 0.0
+            sum_norm_query_sensitivity_2_now_sum = 0.0
             rest_sum_k_unit_2 = rest_sum_k_unit[i]
             term_4 = f32(1.0) + rest_sum_k_unit_2
             argmax_sum_k_unit_2 = argmax_sum_k_unit[i]
@@ -710,16 +756,21 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_15 = -case_2 / term_4
             seed_3 = seed[i]
             factor_16 = seed_3 / temperature
-            for f_6 in range(d):
-                sum_q_unit_now = f32(sum_q_unit_product[row, f_6]) / term_4
-                sum_q_unit[i, f_6] = sum_q_unit_now
-                q_unit_4 = f32(q_unit[i, f_6])
-                factor_17 = factor_16 * q_unit_4 * (sum_q_unit_now + factor_15 * f32(k_unit[i, f_6]))
-                sum_norm_query_now_row[f_6] = factor_17
-                factor_18 = q_unit_4 * sum_q_unit_now
-                sum_norm_query_sensitivity_2_now_row[f_6] = factor_18
-            sum_norm_query_now = f32(_block_sum(sum_norm_query_now_row, d))
-            sum_norm_query_sensitivity_2_now = f32(_block_sum(sum_norm_query_sensitivity_2_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_6 = strip + place
+                    sum_q_unit_now = f32(sum_q_unit_product[row, f_6]) / term_4
+                    sum_q_unit[i, f_6] = sum_q_unit_now
+                    q_unit_4 = f32(q_unit[i, f_6])
+                    factor_17 = factor_16 * q_unit_4 * (sum_q_unit_now + factor_15 * f32(k_unit[i, f_6]))
+                    strips[0, place] = factor_17
+                    factor_18 = q_unit_4 * sum_q_unit_now
+                    strips[1, place] = factor_18
+                sum_norm_query_now_sum += _block_sum(strips[0], length)
+                sum_norm_query_sensitivity_2_now_sum += _block_sum(strips[1], length)
+            sum_norm_query_now = f32(sum_norm_query_now_sum)
+            sum_norm_query_sensitivity_2_now = f32(sum_norm_query_sensitivity_2_now_sum)
             sum_norm_query[i] = sum_norm_query_now
             sum_norm_query_sensitivity_2[i] = sum_norm_query_sensitivity_2_now
             peak_query_3 = peak_query[i]
@@ -737,6 +788,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     factor_27 = loss_scale / temperature
     factor_35 = -loss_scale / temperature
     for j_2 in range(n):
+        sum_norm_key_sum = 0.0
+        sum_norm_key_sensitivity_2_sum = 0.0
         seed_4 = seed[j_2]
         rest_sum_k_unit_3 = rest_sum_k_unit[j_2]
         term_6 = f32(1.0) + rest_sum_k_unit_3
@@ -772,26 +825,31 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         factor_42 = -case_3 / term_6
         factor_43 = seed_4 / temperature
         factor_44 = -exp_sum_k_unit_own_3 * seed_4 * ratio_value_9 / (temperature * term_6)
-        for f_46 in range(d):
-            k_unit_4 = f32(k_unit[j_2, f_46])
-            sum_k_unit_2_2 = f32(sum_k_unit_2[j_2, f_46])
-            q_unit_6 = f32(q_unit[j_2, f_46])
-            factor_23 = k_unit_4 * (sum_k_unit_2_2 + factor_22 * q_unit_6) / temperature
-            sum_norm_key_row[f_46] = factor_23
-            factor_24 = k_unit_4 * sum_k_unit_2_2
-            sum_norm_key_sensitivity_2_row[f_46] = factor_24
-            q_4 = f32(query[argmax_sum_k_unit_3, f_46])
-            ratio_value_6 = _ratio(q_4, factor_25)
-            logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_3, f_46]
-            sum_q_unit_2 = sum_q_unit[argmax_sum_k_unit_3, f_46]
-            k_6 = f32(key[argmax_sum_k_unit_3, f_46])
-            ratio_value_8 = _ratio(k_6, factor_30)
-            term_7 = sum_q_unit_2 + factor_31 * ratio_value_8
-            logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
-            sum_q_unit_3 = sum_q_unit[j_2, f_46]
-            hessian_query[j_2, f_46] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_29 - square_3 * (factor_32 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_38 * (q_unit_6 * q_unit_6) + factor_39 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_40 * k_unit_4 * (k_unit_4 + q_unit_6 * f32(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * f32(sum_k_unit[j_2, j_2])) + factor_41 - q_unit_6 * square_4 * (factor_43 * (sum_q_unit_3 + factor_42 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_44 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
-        sum_norm_key = f32(_block_sum(sum_norm_key_row, d))
-        sum_norm_key_sensitivity_2 = f32(_block_sum(sum_norm_key_sensitivity_2_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_46 = strip + place
+                k_unit_4 = f32(k_unit[j_2, f_46])
+                sum_k_unit_2_2 = f32(sum_k_unit_2[j_2, f_46])
+                q_unit_6 = f32(q_unit[j_2, f_46])
+                factor_23 = k_unit_4 * (sum_k_unit_2_2 + factor_22 * q_unit_6) / temperature
+                strips[0, place] = factor_23
+                factor_24 = k_unit_4 * sum_k_unit_2_2
+                strips[1, place] = factor_24
+                q_4 = f32(query[argmax_sum_k_unit_3, f_46])
+                ratio_value_6 = _ratio(q_4, factor_25)
+                logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_3, f_46]
+                sum_q_unit_2 = sum_q_unit[argmax_sum_k_unit_3, f_46]
+                k_6 = f32(key[argmax_sum_k_unit_3, f_46])
+                ratio_value_8 = _ratio(k_6, factor_30)
+                term_7 = sum_q_unit_2 + factor_31 * ratio_value_8
+                logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
+                sum_q_unit_3 = sum_q_unit[j_2, f_46]
+                hessian_query[j_2, f_46] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_29 - square_3 * (factor_32 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_38 * (q_unit_6 * q_unit_6) + factor_39 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_40 * k_unit_4 * (k_unit_4 + q_unit_6 * f32(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * f32(sum_k_unit[j_2, j_2])) + factor_41 - q_unit_6 * square_4 * (factor_43 * (sum_q_unit_3 + factor_42 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_44 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
+            sum_norm_key_sum += _block_sum(strips[0], length)
+            sum_norm_key_sensitivity_2_sum += _block_sum(strips[1], length)
+        sum_norm_key = f32(sum_norm_key_sum)
+        sum_norm_key_sensitivity_2 = f32(sum_norm_key_sensitivity_2_sum)
         ratio_value_10 = _ratio(f32(1.0), math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
         factor_45 = ratio_value_10 / temperature
         factor_46 = exp_sum_k_unit_own_3 / ((temperature * temperature) * term_6)
@@ -822,15 +880,8 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
-    peak_key_row = np.empty((d,), f32)
-    peak_query_row = np.empty((d,), f32)
-    scaled_key_row = np.empty((d,), f32)
-    scaled_query_row = np.empty((d,), f32)
     max_sum_k_unit_row = np.empty((n,), f32)
-    sum_temperature_2_row = np.empty((n,), f32)
-    logsumexp_sum_k_unit_centred_2_row = np.empty((n,), f32)
-    sum_temperature_2_sensitivity_row = np.empty((n,), f32)
-    sum_temperature_2_sensitivity_2_row = np.empty((n,), f32)
+    strips = np.empty((3, 512,), f32)
     seed = np.empty((n,), f32)
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
@@ -840,26 +891,33 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_key = f32(-np.inf)
+        peak_query = f32(-np.inf)
         for f_4 in range(d):
             k = f32(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key_row[f_4] = magnitude_value
+            peak_key = _larger(peak_key, magnitude_value)
             q = f32(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query_row[f_4] = magnitude_value_2
-        peak_key = _largest(peak_key_row, d)
-        peak_query = _largest(peak_query_row, d)
-        for f_97 in range(d):
-            k_2 = f32(key[i, f_97])
-            ratio_value = _ratio(k_2, peak_key)
-            square = (ratio_value * ratio_value)
-            scaled_key_row[f_97] = square
-            q_2 = f32(query[i, f_97])
-            ratio_value_2 = _ratio(q_2, peak_query)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_row[f_97] = square_2
-        scaled_key = f32(_block_sum(scaled_key_row, d))
-        scaled_query = f32(_block_sum(scaled_query_row, d))
+            peak_query = _larger(peak_query, magnitude_value_2)
+        scaled_key_sum = 0.0
+        scaled_query_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                k_2 = f32(key[i, f_97])
+                ratio_value = _ratio(k_2, peak_key)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_97])
+                ratio_value_2 = _ratio(q_2, peak_query)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_sum += _block_sum(strips[0], length)
+            scaled_query_sum += _block_sum(strips[1], length)
+        scaled_key = f32(scaled_key_sum)
+        scaled_query = f32(scaled_query_sum)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
         for f_3 in range(d):
@@ -885,39 +943,48 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 max_sum_k_unit_row[j_8] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
-            for j_99 in range(n):
-                exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit]
-            if argmax_sum_k_unit >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit] = f32(0.0)
-            rest_sum_k_unit = f32(_block_sum(exp_sum_k_unit, n))
-            if argmax_sum_k_unit >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
+            rest_sum_k_unit_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
+                    exp_sum_k_unit[j_99] = exp_sum_k_unit_now
+                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit else f32(0.0))
+                rest_sum_k_unit_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit = f32(rest_sum_k_unit_sum)
             seed_2 = seed[i]
             factor_4 = seed_2 * f32(sum_k_unit[row, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)
+            logsumexp_sum_k_unit_centred_2_sum = 0.0
             factor_5 = seed_2 / (f32(1.0) + rest_sum_k_unit)
             factor_7 = f32(1.0) / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit))
             factor_9 = seed_2 / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit))
-            for j_20 in range(n):
-                exp_sum_k_unit_2 = exp_sum_k_unit[j_20]
-                sum_k_unit_2 = f32(sum_k_unit[row, j_20])
-                factor_6 = factor_5 * exp_sum_k_unit_2 * sum_k_unit_2
-                sum_temperature_2_row[j_20] = factor_6
-                term = f32(sum_k_unit[row, argmax_sum_k_unit]) - sum_k_unit_2
-                factor_8 = factor_7 * exp_sum_k_unit_2 * term
-                logsumexp_sum_k_unit_centred_2_row[j_20] = ((factor_8) if j_20 != argmax_sum_k_unit else f32(0.0))
-                factor_10 = factor_9 * exp_sum_k_unit_2 * sum_k_unit_2 * term
-                sum_temperature_2_sensitivity_row[j_20] = ((factor_10) if j_20 != argmax_sum_k_unit else f32(0.0))
-            sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(sum_temperature_2_row, n))
-            logsumexp_sum_k_unit_centred_2 = f32(_block_sum(logsumexp_sum_k_unit_centred_2_row, n))
-            sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, _block_sum(sum_temperature_2_sensitivity_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_20 = strip + place
+                    exp_sum_k_unit_2 = exp_sum_k_unit[j_20]
+                    sum_k_unit_2 = f32(sum_k_unit[row, j_20])
+                    factor_6 = factor_5 * exp_sum_k_unit_2 * sum_k_unit_2
+                    strips[0, place] = factor_6
+                    term = f32(sum_k_unit[row, argmax_sum_k_unit]) - sum_k_unit_2
+                    factor_8 = factor_7 * exp_sum_k_unit_2 * term
+                    strips[1, place] = ((factor_8) if j_20 != argmax_sum_k_unit else f32(0.0))
+                    factor_10 = factor_9 * exp_sum_k_unit_2 * sum_k_unit_2 * term
+                    strips[2, place] = ((factor_10) if j_20 != argmax_sum_k_unit else f32(0.0))
+                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
+                logsumexp_sum_k_unit_centred_2_sum += _block_sum(strips[1], length)
+                sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, _block_sum(strips[2], length))
+            logsumexp_sum_k_unit_centred_2 = f32(logsumexp_sum_k_unit_centred_2_sum)
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (f32(1.0) + rest_sum_k_unit)
-            for j_85 in range(n):
-                factor_12 = factor_11 * exp_sum_k_unit[j_85] * f32(sum_k_unit[row, j_85])
-                sum_temperature_2_sensitivity_2_row[j_85] = factor_12
-            sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, _block_sum(sum_temperature_2_sensitivity_2_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_85 = strip + place
+                    factor_12 = factor_11 * exp_sum_k_unit[j_85] * f32(sum_k_unit[row, j_85])
+                    strips[0, place] = factor_12
+                sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, _block_sum(strips[0], length))
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
     sum_temperature_2_sensitivity = _completed(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost)
@@ -936,20 +1003,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
-    peak_key_now_row = np.empty((d,), f32)
-    peak_query_now_row = np.empty((d,), f32)
-    scaled_key_now_row = np.empty((d,), f32)
-    scaled_query_now_row = np.empty((d,), f32)
-    norm_key_tangent_now_row = np.empty((d,), f32)
-    norm_query_tangent_now_row = np.empty((d,), f32)
     max_sum_k_unit_row = np.empty((n,), f32)
-    rest_sum_k_unit_now_row = np.empty((n,), f32)
-    sum_temperature_2_row = np.empty((n,), f32)
-    sum_norm_query_now_row = np.empty((d,), f32)
-    logsumexp_sum_k_unit_tangent_row = np.empty((n,), f32)
-    sum_norm_query_tangent_row = np.empty((d,), f32)
-    sum_norm_key_row = np.empty((d,), f32)
-    sum_norm_key_tangent_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
     scaled_key = np.empty((n,), f32)
@@ -986,47 +1041,61 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_key_now = f32(-np.inf)
+        peak_query_now = f32(-np.inf)
         for f_4 in range(d):
             k = f32(key[i, f_4])
             magnitude_value = abs(k)
-            peak_key_now_row[f_4] = magnitude_value
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = f32(query[i, f_4])
             magnitude_value_2 = abs(q)
-            peak_query_now_row[f_4] = magnitude_value_2
-        peak_key_now = _largest(peak_key_now_row, d)
-        peak_query_now = _largest(peak_query_now_row, d)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
-        for f_97 in range(d):
-            k_2 = f32(key[i, f_97])
-            ratio_value = _ratio(k_2, peak_key_now)
-            square = (ratio_value * ratio_value)
-            scaled_key_now_row[f_97] = square
-            q_2 = f32(query[i, f_97])
-            ratio_value_2 = _ratio(q_2, peak_query_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_now_row[f_97] = square_2
-        scaled_key_now = f32(_block_sum(scaled_key_now_row, d))
-        scaled_query_now = f32(_block_sum(scaled_query_now_row, d))
+        scaled_key_now_sum = 0.0
+        scaled_query_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_97 = strip + place
+                k_2 = f32(key[i, f_97])
+                ratio_value = _ratio(k_2, peak_key_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_97])
+                ratio_value_2 = _ratio(q_2, peak_query_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_now_sum += _block_sum(strips[0], length)
+            scaled_query_now_sum += _block_sum(strips[1], length)
+        scaled_key_now = f32(scaled_key_now_sum)
+        scaled_query_now = f32(scaled_query_now_sum)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
+        norm_key_tangent_now_sum = 0.0
+        norm_query_tangent_now_sum = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
-        for f_3 in range(d):
-            k_3 = f32(key[i, f_3])
-            k_unit_now = _ratio(k_3, factor)
-            k_unit[i, f_3] = k_unit_now
-            q_3 = f32(query[i, f_3])
-            q_unit_now = _ratio(q_3, factor_2)
-            q_unit[i, f_3] = q_unit_now
-            v_k = f32(direction_key[i, f_3])
-            factor_3 = v_k * k_unit_now
-            norm_key_tangent_now_row[f_3] = factor_3
-            v_q = f32(direction_query[i, f_3])
-            factor_4 = v_q * q_unit_now
-            norm_query_tangent_now_row[f_3] = factor_4
-        norm_key_tangent_now = f32(_block_sum(norm_key_tangent_now_row, d))
-        norm_query_tangent_now = f32(_block_sum(norm_query_tangent_now_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_3 = strip + place
+                k_3 = f32(key[i, f_3])
+                k_unit_now = _ratio(k_3, factor)
+                k_unit[i, f_3] = k_unit_now
+                q_3 = f32(query[i, f_3])
+                q_unit_now = _ratio(q_3, factor_2)
+                q_unit[i, f_3] = q_unit_now
+                v_k = f32(direction_key[i, f_3])
+                factor_3 = v_k * k_unit_now
+                strips[0, place] = factor_3
+                v_q = f32(direction_query[i, f_3])
+                factor_4 = v_q * q_unit_now
+                strips[1, place] = factor_4
+            norm_key_tangent_now_sum += _block_sum(strips[0], length)
+            norm_query_tangent_now_sum += _block_sum(strips[1], length)
+        norm_key_tangent_now = f32(norm_key_tangent_now_sum)
+        norm_query_tangent_now = f32(norm_query_tangent_now_sum)
         norm_key_tangent[i] = norm_key_tangent_now
         norm_query_tangent[i] = norm_query_tangent_now
         ratio_value_3 = _ratio(f32(1.0), factor)
@@ -1062,12 +1131,17 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
-            for j_99 in range(n):
-                exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[row, j_99] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_99] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else f32(0.0))
-                sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
-            rest_sum_k_unit_now = f32(_block_sum(rest_sum_k_unit_now_row, n))
+            rest_sum_k_unit_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_99 = strip + place
+                    exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
+                    exp_sum_k_unit[row, j_99] = exp_sum_k_unit_now
+                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else f32(0.0))
+                    sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
+                rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[row, i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -1075,10 +1149,13 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             factor_6 = seed_2 * f32(sum_k_unit[row, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
             factor_7 = seed_2 / (f32(1.0) + rest_sum_k_unit_now)
-            for j_20 in range(n):
-                factor_8 = factor_7 * exp_sum_k_unit[row, j_20] * f32(sum_k_unit[row, j_20])
-                sum_temperature_2_row[j_20] = factor_8
-            sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(sum_temperature_2_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_20 = strip + place
+                    factor_8 = factor_7 * exp_sum_k_unit[row, j_20] * f32(sum_k_unit[row, j_20])
+                    strips[0, place] = factor_8
+                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
             for f_3 in range(d):
                 q_unit_3 = f32(q_unit[i, f_3])
                 sum_k_unit_2_right[row, f_3] = factor_7 * q_unit_3
@@ -1086,6 +1163,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_query_now_sum = 0.0
             rest_sum_k_unit_2 = rest_sum_k_unit[i]
             term = f32(1.0) + rest_sum_k_unit_2
             argmax_sum_k_unit_2 = argmax_sum_k_unit[i]
@@ -1093,15 +1171,19 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             factor_9 = -case / term
             seed_3 = seed[i]
             factor_10 = seed_3 / temperature
-            for f_6 in range(d):
-                sum_q_unit_now = f32(sum_q_unit_product[row, f_6]) / term
-                sum_q_unit[row, f_6] = sum_q_unit_now
-                q_unit_4 = f32(q_unit[i, f_6])
-                k_unit_3 = f32(k_unit[i, f_6])
-                term_2 = sum_q_unit_now + factor_9 * k_unit_3
-                factor_11 = factor_10 * q_unit_4 * term_2
-                sum_norm_query_now_row[f_6] = factor_11
-            sum_norm_query_now = f32(_block_sum(sum_norm_query_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_6 = strip + place
+                    sum_q_unit_now = f32(sum_q_unit_product[row, f_6]) / term
+                    sum_q_unit[row, f_6] = sum_q_unit_now
+                    q_unit_4 = f32(q_unit[i, f_6])
+                    k_unit_3 = f32(k_unit[i, f_6])
+                    term_2 = sum_q_unit_now + factor_9 * k_unit_3
+                    factor_11 = factor_10 * q_unit_4 * term_2
+                    strips[0, place] = factor_11
+                sum_norm_query_now_sum += _block_sum(strips[0], length)
+            sum_norm_query_now = f32(sum_norm_query_now_sum)
             sum_norm_query[row] = sum_norm_query_now
         _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[: stop - start], False)
         _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[: stop - start], False)
@@ -1109,14 +1191,19 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             row = i - start
             for j in range(n):
                 sum_k_unit_tangent[j] = f32(sum_k_unit_tangent_part1[row, j]) + f32(sum_k_unit_tangent_part2[row, j])
+            logsumexp_sum_k_unit_tangent_sum = 0.0
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
             term_3 = f32(1.0) + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_12 * f32(sum_k_unit[row, argmax_sum_k_unit_3])
-            for j_89 in range(n):
-                factor_13 = exp_sum_k_unit[row, j_89] * (sum_k_unit_tangent[j_89] / temperature + factor_12 * f32(sum_k_unit[row, j_89]) - term_4) / term_3
-                logsumexp_sum_k_unit_tangent_row[j_89] = factor_13
-            logsumexp_sum_k_unit_tangent = f32(_block_sum(logsumexp_sum_k_unit_tangent_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_89 = strip + place
+                    factor_13 = exp_sum_k_unit[row, j_89] * (sum_k_unit_tangent[j_89] / temperature + factor_12 * f32(sum_k_unit[row, j_89]) - term_4) / term_3
+                    strips[0, place] = factor_13
+                logsumexp_sum_k_unit_tangent_sum += _block_sum(strips[0], length)
+            logsumexp_sum_k_unit_tangent = f32(logsumexp_sum_k_unit_tangent_sum)
             seed_4 = seed[i]
             factor_14 = seed_4 * sum_k_unit_tangent[i]
             sum_temperature_tangent, sum_temperature_tangent_lost = _plus(sum_temperature_tangent, sum_temperature_tangent_lost, factor_14)
@@ -1140,6 +1227,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit_tangent, False, sum_q_unit_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_query_tangent_sum = 0.0
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
             term_5 = f32(1.0) + rest_sum_k_unit_4
             seed_5 = seed[i]
@@ -1149,16 +1237,20 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             softmax_sum_k_unit_tangent_own_2 = softmax_sum_k_unit_tangent_own[i]
             factor_18 = softmax_sum_k_unit_tangent_own_2 / temperature
             factor_19 = -case_2 / (temperature * term_5)
-            for f_6 in range(d):
-                sum_q_unit_tangent_part2 = f32(sum_q_unit_tangent_part2_product[row, f_6]) / term_5  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
-                sum_q_unit_tangent_now = sum_q_unit_tangent_part2 + f32(sum_q_unit_tangent_part1[row, f_6])
-                sum_q_unit_tangent[f_6] = sum_q_unit_tangent_now
-                k_unit_4 = f32(k_unit[i, f_6])
-                term_6 = sum_q_unit[row, f_6] + factor_17 * k_unit_4
-                q_unit_6 = f32(q_unit[i, f_6])
-                factor_20 = seed_5 * (f32(q_unit_tangent[i, f_6]) * term_6 / temperature + sum_q_unit_tangent_now * q_unit_6 / temperature + factor_18 * k_unit_4 * q_unit_6 + factor_12 * q_unit_6 * term_6 + factor_19 * f32(k_unit_tangent[i, f_6]) * q_unit_6)
-                sum_norm_query_tangent_row[f_6] = factor_20
-            sum_norm_query_tangent = f32(_block_sum(sum_norm_query_tangent_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_6 = strip + place
+                    sum_q_unit_tangent_part2 = f32(sum_q_unit_tangent_part2_product[row, f_6]) / term_5  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
+                    sum_q_unit_tangent_now = sum_q_unit_tangent_part2 + f32(sum_q_unit_tangent_part1[row, f_6])
+                    sum_q_unit_tangent[f_6] = sum_q_unit_tangent_now
+                    k_unit_4 = f32(k_unit[i, f_6])
+                    term_6 = sum_q_unit[row, f_6] + factor_17 * k_unit_4
+                    q_unit_6 = f32(q_unit[i, f_6])
+                    factor_20 = seed_5 * (f32(q_unit_tangent[i, f_6]) * term_6 / temperature + sum_q_unit_tangent_now * q_unit_6 / temperature + factor_18 * k_unit_4 * q_unit_6 + factor_12 * q_unit_6 * term_6 + factor_19 * f32(k_unit_tangent[i, f_6]) * q_unit_6)
+                    strips[0, place] = factor_20
+                sum_norm_query_tangent_sum += _block_sum(strips[0], length)
+            sum_norm_query_tangent = f32(sum_norm_query_tangent_sum)
             peak_query_2 = peak_query[i]
             factor_21 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
             ratio_value_5 = _ratio(f32(1.0), factor_21)
@@ -1182,6 +1274,8 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     sum_temperature_tangent = _completed(sum_temperature_tangent, sum_temperature_tangent_lost)
     sum_temperature_2_tangent = _completed(sum_temperature_2_tangent, sum_temperature_2_tangent_lost)
     for j_2 in range(n):
+        sum_norm_key_sum = 0.0
+        sum_norm_key_tangent_sum = 0.0
         seed_6 = seed[j_2]
         rest_sum_k_unit_5 = rest_sum_k_unit[j_2]
         case_3 = ((rest_sum_k_unit_5) if j_2 == argmax_sum_k_unit[j_2] else (f32(1.0) + rest_sum_k_unit_5 - exp_sum_k_unit_own[j_2]))
@@ -1189,16 +1283,21 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         softmax_sum_k_unit_tangent_own_3 = softmax_sum_k_unit_tangent_own[j_2]
         factor_32 = seed_6 * softmax_sum_k_unit_tangent_own_3 / temperature
         factor_33 = -seed_6 * case_3 / (temperature * (f32(1.0) + rest_sum_k_unit_5))
-        for f_46 in range(d):
-            k_unit_6 = f32(k_unit[j_2, f_46])
-            q_unit_8 = f32(q_unit[j_2, f_46])
-            term_8 = f32(sum_k_unit_2[j_2, f_46]) + factor_30 * q_unit_8
-            factor_31 = k_unit_6 * term_8 / temperature
-            sum_norm_key_row[f_46] = factor_31
-            term_9 = f32(k_unit_tangent[j_2, f_46]) * term_8 / temperature + k_unit_6 * sum_k_unit_2_tangent[j_2, f_46] / temperature + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * f32(q_unit_tangent[j_2, f_46])
-            sum_norm_key_tangent_row[f_46] = term_9
-        sum_norm_key = f32(_block_sum(sum_norm_key_row, d))
-        sum_norm_key_tangent = f32(_block_sum(sum_norm_key_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_46 = strip + place
+                k_unit_6 = f32(k_unit[j_2, f_46])
+                q_unit_8 = f32(q_unit[j_2, f_46])
+                term_8 = f32(sum_k_unit_2[j_2, f_46]) + factor_30 * q_unit_8
+                factor_31 = k_unit_6 * term_8 / temperature
+                strips[0, place] = factor_31
+                term_9 = f32(k_unit_tangent[j_2, f_46]) * term_8 / temperature + k_unit_6 * sum_k_unit_2_tangent[j_2, f_46] / temperature + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * f32(q_unit_tangent[j_2, f_46])
+                strips[1, place] = term_9
+            sum_norm_key_sum += _block_sum(strips[0], length)
+            sum_norm_key_tangent_sum += _block_sum(strips[1], length)
+        sum_norm_key = f32(sum_norm_key_sum)
+        sum_norm_key_tangent = f32(sum_norm_key_tangent_sum)
         ratio_value_6 = _ratio(f32(1.0), math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
         factor_34 = ratio_value_6 / temperature
         factor_35 = seed_6 * softmax_sum_k_unit_tangent_own_3 * ratio_value_6 / temperature
@@ -1224,13 +1323,8 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     temperature = f32(temperature)
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_key_row = np.empty((d,), f32)
-    peak_query_row = np.empty((d,), f32)
-    scaled_key_row = np.empty((d,), f32)
-    scaled_query_row = np.empty((d,), f32)
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    rest_sum_k_unit_now_row = np.empty((n,), f32)
-    total_row = np.empty((n,), f32)
+    strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((n,), f32)
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
@@ -1245,26 +1339,33 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     for i in range(n):
         sample_weight_now = ((f32(sample_weights[i])) if weighted else f32(1.0))
         sample_weight[i] = sample_weight_now
+        peak_key = f32(-np.inf)
+        peak_query = f32(-np.inf)
         for f_5 in range(d):
             k = f32(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key_row[f_5] = magnitude_value
+            peak_key = _larger(peak_key, magnitude_value)
             q = f32(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query_row[f_5] = magnitude_value_2
-        peak_key = _largest(peak_key_row, d)
-        peak_query = _largest(peak_query_row, d)
-        for f_135 in range(d):
-            k_2 = f32(key[i, f_135])
-            ratio_value = _ratio(k_2, peak_key)
-            square = (ratio_value * ratio_value)
-            scaled_key_row[f_135] = square
-            q_2 = f32(query[i, f_135])
-            ratio_value_2 = _ratio(q_2, peak_query)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_row[f_135] = square_2
-        scaled_key = f32(_block_sum(scaled_key_row, d))
-        scaled_query = f32(_block_sum(scaled_query_row, d))
+            peak_query = _larger(peak_query, magnitude_value_2)
+        scaled_key_sum = 0.0
+        scaled_query_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_135 = strip + place
+                k_2 = f32(key[i, f_135])
+                ratio_value = _ratio(k_2, peak_key)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_135])
+                ratio_value_2 = _ratio(q_2, peak_query)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_sum += _block_sum(strips[0], length)
+            scaled_query_sum += _block_sum(strips[1], length)
+        scaled_key = f32(scaled_key_sum)
+        scaled_query = f32(scaled_query_sum)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
         for f_4 in range(d):
@@ -1289,21 +1390,31 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
-            for j_137 in range(n):
-                exp_sum_k_unit = _exp_difference(f32(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                rest_sum_k_unit_now_row[j_137] = ((exp_sum_k_unit) if j_137 != argmax_sum_k_unit else f32(0.0))
-            rest_sum_k_unit_now = f32(_block_sum(rest_sum_k_unit_now_row, n))
+            rest_sum_k_unit_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_137 = strip + place
+                    exp_sum_k_unit = _exp_difference(f32(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    strips[0, place] = ((exp_sum_k_unit) if j_137 != argmax_sum_k_unit else f32(0.0))
+                rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
-    for i in range(n):
-        max_sum_k_unit_3 = max_sum_k_unit[i]
-        factor_4 = sum_k_unit_entry_1[i] / temperature
-        loss = f32(0.5) * (max_sum_k_unit_3 - factor_4) + f32(0.5) * (max_sum_k_unit_2[i] - factor_4) + f32(0.5) * _log1p(rest_sum_k_unit[i]) + f32(0.5) * _log1p(rest_sum_k_unit_2[i])
-        factor_5 = loss * sample_weight[i]
-        total_row[i] = factor_5
-        if wanted:
-            value_out[i] = factor_5
-    total = f32(_block_sum(total_row, n))
+    total_sum = 0.0
+    for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+        length = min(np.uint64(512), np.uint64(n) - strip)
+        for place in range(length):
+            i = strip + place
+            max_sum_k_unit_3 = max_sum_k_unit[i]
+            factor_4 = sum_k_unit_entry_1[i] / temperature
+            loss = f32(0.5) * (max_sum_k_unit_3 - factor_4) + f32(0.5) * (max_sum_k_unit_2[i] - factor_4) + f32(0.5) * _log1p(rest_sum_k_unit[i]) + f32(0.5) * _log1p(rest_sum_k_unit_2[i])
+            factor_5 = loss * sample_weight[i]
+            strips[0, place] = factor_5
+            if wanted:
+                value_out[i] = factor_5
+        total_sum += _block_sum(strips[0], length)
+    total = f32(total_sum)
     return total
 
 
@@ -1317,13 +1428,8 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     block = max(1, min(256, n))
-    peak_key_now_row = np.empty((d,), f32)
-    peak_query_now_row = np.empty((d,), f32)
-    scaled_key_now_row = np.empty((d,), f32)
-    scaled_query_now_row = np.empty((d,), f32)
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    sum_norm_query_row = np.empty((d,), f32)
-    sum_norm_key_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((n,), f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
@@ -1356,28 +1462,35 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         sample_weight[i] = sample_weight_now
         seed_now = loss_scale * sample_weight_now
         seed[i] = seed_now
+        peak_key_now = f32(-np.inf)
+        peak_query_now = f32(-np.inf)
         for f_5 in range(d):
             k = f32(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key_now_row[f_5] = magnitude_value
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = f32(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query_now_row[f_5] = magnitude_value_2
-        peak_key_now = _largest(peak_key_now_row, d)
-        peak_query_now = _largest(peak_query_now_row, d)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
-        for f_135 in range(d):
-            k_2 = f32(key[i, f_135])
-            ratio_value = _ratio(k_2, peak_key_now)
-            square = (ratio_value * ratio_value)
-            scaled_key_now_row[f_135] = square
-            q_2 = f32(query[i, f_135])
-            ratio_value_2 = _ratio(q_2, peak_query_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_now_row[f_135] = square_2
-        scaled_key_now = f32(_block_sum(scaled_key_now_row, d))
-        scaled_query_now = f32(_block_sum(scaled_query_now_row, d))
+        scaled_key_now_sum = 0.0
+        scaled_query_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_135 = strip + place
+                k_2 = f32(key[i, f_135])
+                ratio_value = _ratio(k_2, peak_key_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_135])
+                ratio_value_2 = _ratio(q_2, peak_query_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_now_sum += _block_sum(strips[0], length)
+            scaled_query_now_sum += _block_sum(strips[1], length)
+        scaled_key_now = f32(scaled_key_now_sum)
+        scaled_query_now = f32(scaled_query_now_sum)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
@@ -1405,15 +1518,16 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
-            for j_137 in range(n):
-                exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
-            if argmax_sum_k_unit_now >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit_now] = f32(0.0)
-            rest_sum_k_unit_now = f32(_block_sum(exp_sum_k_unit, n))
-            if argmax_sum_k_unit_now >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
+            rest_sum_k_unit_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_137 = strip + place
+                    exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit[j_137] = exp_sum_k_unit_now
+                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else f32(0.0))
+                rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -1449,35 +1563,45 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_query_sum = 0.0
             seed_3 = seed[i]
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i]
             term = (-f32(0.5)) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (f32(1.0) + rest_sum_k_unit_4 - exp_sum_k_unit_own[i])) / (f32(1.0) + rest_sum_k_unit_4) + (-f32(0.5)) * ((rest_sum_k_unit_2_3) if i == argmax_sum_k_unit_2[i] else (f32(1.0) + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i])) / (f32(1.0) + rest_sum_k_unit_2_3)
             factor_8 = seed_3 * term / temperature
-            for f_7 in range(d):
-                sum_q_unit_now = f32(sum_q_unit_product[row, f_7]) / temperature
-                sum_q_unit[f_7] = sum_q_unit_now
-                factor_9 = f32(q_unit[i, f_7]) * (sum_q_unit_now + factor_8 * f32(k_unit[i, f_7]))
-                sum_norm_query_row[f_7] = factor_9
-            sum_norm_query = f32(_block_sum(sum_norm_query_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_7 = strip + place
+                    sum_q_unit_now = f32(sum_q_unit_product[row, f_7]) / temperature
+                    sum_q_unit[f_7] = sum_q_unit_now
+                    factor_9 = f32(q_unit[i, f_7]) * (sum_q_unit_now + factor_8 * f32(k_unit[i, f_7]))
+                    strips[0, place] = factor_9
+                sum_norm_query_sum += _block_sum(strips[0], length)
+            sum_norm_query = f32(sum_norm_query_sum)
             peak_query_2 = peak_query[i]
             factor_10 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
             ratio_value_3 = _ratio(f32(1.0), factor_10)
             for d_10 in range(d):
                 gradient_query[i, d_10] = (sum_q_unit[d_10] + factor_8 * f32(k_unit[i, d_10]) - sum_norm_query * f32(q_unit[i, d_10])) * ratio_value_3
     for j_3 in range(n):
+        sum_norm_key_sum = 0.0
         seed_4 = seed[j_3]
         rest_sum_k_unit_5 = rest_sum_k_unit[j_3]
         rest_sum_k_unit_2_4 = rest_sum_k_unit_2[j_3]
         term_2 = (-f32(0.5)) * ((rest_sum_k_unit_5) if j_3 == argmax_sum_k_unit[j_3] else (f32(1.0) + rest_sum_k_unit_5 - exp_sum_k_unit_own[j_3])) / (f32(1.0) + rest_sum_k_unit_5) + (-f32(0.5)) * ((rest_sum_k_unit_2_4) if j_3 == argmax_sum_k_unit_2[j_3] else (f32(1.0) + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own[j_3])) / (f32(1.0) + rest_sum_k_unit_2_4)
         factor_11 = seed_4 * term_2 / temperature
-        for f_4 in range(d):
-            sum_k_unit_2_now = f32(sum_k_unit_2_product[j_3, f_4]) / temperature
-            sum_k_unit_2[f_4] = sum_k_unit_2_now
-            factor_12 = f32(k_unit[j_3, f_4]) * (sum_k_unit_2_now + factor_11 * f32(q_unit[j_3, f_4]))
-            sum_norm_key_row[f_4] = factor_12
-        sum_norm_key = f32(_block_sum(sum_norm_key_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_4 = strip + place
+                sum_k_unit_2_now = f32(sum_k_unit_2_product[j_3, f_4]) / temperature
+                sum_k_unit_2[f_4] = sum_k_unit_2_now
+                factor_12 = f32(k_unit[j_3, f_4]) * (sum_k_unit_2_now + factor_11 * f32(q_unit[j_3, f_4]))
+                strips[0, place] = factor_12
+            sum_norm_key_sum += _block_sum(strips[0], length)
+        sum_norm_key = f32(sum_norm_key_sum)
         ratio_value_4 = _ratio(f32(1.0), math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
         for d_11 in range(d):
             gradient_key[j_3, d_11] = (sum_k_unit_2[d_11] + factor_11 * f32(q_unit[j_3, d_11]) - sum_norm_key * f32(k_unit[j_3, d_11])) * ratio_value_4
@@ -1493,16 +1617,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
-    peak_key_now_row = np.empty((d,), f32)
-    peak_query_now_row = np.empty((d,), f32)
-    scaled_key_now_row = np.empty((d,), f32)
-    scaled_query_now_row = np.empty((d,), f32)
-    sum_norm_query_sensitivity_now_row = np.empty((d,), f32)
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    sum_norm_query_now_row = np.empty((d,), f32)
-    sum_norm_query_sensitivity_4_now_row = np.empty((d,), f32)
-    sum_norm_key_now_row = np.empty((d,), f32)
-    sum_norm_key_sensitivity_3_now_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
     scaled_key = np.empty((n,), f32)
@@ -1553,42 +1669,54 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_key_now = f32(-np.inf)
+        peak_query_now = f32(-np.inf)
         for f_5 in range(d):
             k = f32(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key_now_row[f_5] = magnitude_value
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = f32(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query_now_row[f_5] = magnitude_value_2
-        peak_key_now = _largest(peak_key_now_row, d)
-        peak_query_now = _largest(peak_query_now_row, d)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
-        for f_135 in range(d):
-            k_2 = f32(key[i, f_135])
-            ratio_value = _ratio(k_2, peak_key_now)
-            square = (ratio_value * ratio_value)
-            scaled_key_now_row[f_135] = square
-            q_2 = f32(query[i, f_135])
-            ratio_value_2 = _ratio(q_2, peak_query_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_now_row[f_135] = square_2
-        scaled_key_now = f32(_block_sum(scaled_key_now_row, d))
-        scaled_query_now = f32(_block_sum(scaled_query_now_row, d))
+        scaled_key_now_sum = 0.0
+        scaled_query_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_135 = strip + place
+                k_2 = f32(key[i, f_135])
+                ratio_value = _ratio(k_2, peak_key_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_135])
+                ratio_value_2 = _ratio(q_2, peak_query_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_now_sum += _block_sum(strips[0], length)
+            scaled_query_now_sum += _block_sum(strips[1], length)
+        scaled_key_now = f32(scaled_key_now_sum)
+        scaled_query_now = f32(scaled_query_now_sum)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
+        sum_norm_query_sensitivity_now_sum = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
-        for f_4 in range(d):
-            k_3 = f32(key[i, f_4])
-            k_unit_now = _ratio(k_3, factor)
-            k_unit[i, f_4] = k_unit_now
-            q_3 = f32(query[i, f_4])
-            q_unit_now = _ratio(q_3, factor_2)
-            q_unit[i, f_4] = q_unit_now
-            factor_3 = k_unit_now * q_unit_now
-            sum_norm_query_sensitivity_now_row[f_4] = factor_3
-        sum_norm_query_sensitivity_now = f32(_block_sum(sum_norm_query_sensitivity_now_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_4 = strip + place
+                k_3 = f32(key[i, f_4])
+                k_unit_now = _ratio(k_3, factor)
+                k_unit[i, f_4] = k_unit_now
+                q_3 = f32(query[i, f_4])
+                q_unit_now = _ratio(q_3, factor_2)
+                q_unit[i, f_4] = q_unit_now
+                factor_3 = k_unit_now * q_unit_now
+                strips[0, place] = factor_3
+            sum_norm_query_sensitivity_now_sum += _block_sum(strips[0], length)
+        sum_norm_query_sensitivity_now = f32(sum_norm_query_sensitivity_now_sum)
         sum_norm_query_sensitivity[i] = sum_norm_query_sensitivity_now
     max_sum_k_unit_2[:] = f32(0.0)
     argmax_sum_k_unit_2[:] = f32(0.0)
@@ -1610,15 +1738,16 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
             sum_k_unit_4 = f32(sum_k_unit[i, argmax_sum_k_unit_now])
             sum_k_unit_entry_2[i] = sum_k_unit_4
-            for j_137 in range(n):
-                exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit_now]
-            if argmax_sum_k_unit_now >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit_now] = f32(0.0)
-            rest_sum_k_unit_now = f32(_block_sum(exp_sum_k_unit, n))
-            if argmax_sum_k_unit_now >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit_now] = exp_sum_k_unit_kept
+            rest_sum_k_unit_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_137 = strip + place
+                    exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit[j_137] = exp_sum_k_unit_now
+                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else f32(0.0))
+                rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -1733,6 +1862,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_query_now_sum = 0.0
+            sum_norm_query_sensitivity_4_now_sum = 0.0
             seed_5 = seed[i]
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
@@ -1744,16 +1875,21 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             case = ((rest_sum_k_unit_2_4) if i == argmax_sum_k_unit_2_4 else (f32(1.0) + rest_sum_k_unit_2_4 - exp_sum_k_unit_2_own_2))
             term_7 = (-f32(0.5)) * ((rest_sum_k_unit_4) if i == argmax_sum_k_unit_3 else (f32(1.0) + rest_sum_k_unit_4 - exp_sum_k_unit_own_2)) / (f32(1.0) + rest_sum_k_unit_4) + (-f32(0.5)) * case / term_6
             factor_28 = seed_5 * term_7 / temperature
-            for f_7 in range(d):
-                sum_q_unit_now = f32(sum_q_unit_product[row, f_7]) / temperature
-                sum_q_unit[i, f_7] = sum_q_unit_now
-                q_unit_5 = f32(q_unit[i, f_7])
-                factor_29 = q_unit_5 * (sum_q_unit_now + factor_28 * f32(k_unit[i, f_7]))
-                sum_norm_query_now_row[f_7] = factor_29
-                factor_30 = q_unit_5 * sum_q_unit_now
-                sum_norm_query_sensitivity_4_now_row[f_7] = factor_30
-            sum_norm_query_now = f32(_block_sum(sum_norm_query_now_row, d))
-            sum_norm_query_sensitivity_4_now = f32(_block_sum(sum_norm_query_sensitivity_4_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_7 = strip + place
+                    sum_q_unit_now = f32(sum_q_unit_product[row, f_7]) / temperature
+                    sum_q_unit[i, f_7] = sum_q_unit_now
+                    q_unit_5 = f32(q_unit[i, f_7])
+                    factor_29 = q_unit_5 * (sum_q_unit_now + factor_28 * f32(k_unit[i, f_7]))
+                    strips[0, place] = factor_29
+                    factor_30 = q_unit_5 * sum_q_unit_now
+                    strips[1, place] = factor_30
+                sum_norm_query_now_sum += _block_sum(strips[0], length)
+                sum_norm_query_sensitivity_4_now_sum += _block_sum(strips[1], length)
+            sum_norm_query_now = f32(sum_norm_query_now_sum)
+            sum_norm_query_sensitivity_4_now = f32(sum_norm_query_sensitivity_4_now_sum)
             sum_norm_query[i] = sum_norm_query_now
             sum_norm_query_sensitivity_4[i] = sum_norm_query_sensitivity_4_now
             peak_query_4 = peak_query[i]
@@ -1782,6 +1918,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     for start in range(0, n, block):
         stop = min(start + block, n)
         for j_3 in range(start, stop):
+            sum_norm_key_now_sum = 0.0
+            sum_norm_key_sensitivity_3_now_sum = 0.0
             seed_6 = seed[j_3]
             rest_sum_k_unit_5 = rest_sum_k_unit[j_3]
             term_8 = f32(1.0) + rest_sum_k_unit_5
@@ -1831,27 +1969,32 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_63 = exp_sum_k_unit_2_own_3 * seed_6 * square_4 * case_3 / ((temperature * temperature) * (term_9 * term_9))
             factor_64 = -sum_norm_query_3 * square_4
             factor_65 = exp_sum_k_unit_own_3 * seed_6 * ratio_value_11 / (temperature * term_8)
-            for f_4 in range(d):
-                sum_k_unit_2_now = f32(sum_k_unit_2_product[j_3, f_4]) / temperature
-                sum_k_unit_2[j_3, f_4] = sum_k_unit_2_now
-                k_unit_7 = f32(k_unit[j_3, f_4])
-                q_unit_7 = f32(q_unit[j_3, f_4])
-                factor_40 = k_unit_7 * (sum_k_unit_2_now + factor_39 * q_unit_7)
-                sum_norm_key_now_row[f_4] = factor_40
-                factor_41 = k_unit_7 * sum_k_unit_2_now
-                sum_norm_key_sensitivity_3_now_row[f_4] = factor_41
-                q_6 = f32(query[argmax_sum_k_unit_4, f_4])
-                ratio_value_9 = _ratio(q_6, factor_44)
-                k_6 = f32(key[argmax_sum_k_unit_4, f_4])
-                ratio_value_10 = _ratio(k_6, factor_46)
-                term_11 = ratio_value_10 - sum_k_unit_6 * ratio_value_9
-                sum_q_unit_3 = sum_q_unit[argmax_sum_k_unit_4, f_4]
-                factor_52 = factor_51 * ratio_value_10
-                logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, f_4]
-                factor_61 = -sum_k_unit_entry_1_4 * q_unit_7
-                hessian_query[j_3, f_4] = (((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4] + factor_43 * f32(0.5) * sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4]) * ratio_value_8 + factor_45 * (ratio_value_9 * ratio_value_9) + factor_49 * f32(0.5) * term_11 * ratio_value_10 + factor_50 - square_3 * (sum_q_unit_3 + factor_52 - sum_norm_query_2 * ratio_value_9) * ratio_value_9 - (sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4] + (sum_q_unit_3 + factor_52) * ratio_value_8 + factor_56 * (factor_53 * f32(0.5) * term_11 + factor_54 * ratio_value_9 + factor_55 * (-f32(0.5)) * logsumexp_sum_k_unit_centred_4) + factor_43 * f32(0.5) * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4] + factor_57 * ratio_value_9) * ratio_value_8 * ratio_value_9 + factor_58 * (-f32(0.5)) * logsumexp_sum_k_unit_centred_4 * ratio_value_10) if j_3 == argmax_sum_k_unit_4 else ((sum_q_unit_sensitivity_2_own[j_3, f_4] + factor_59 * f32(0.5) * sum_q_unit_sensitivity_own[j_3, f_4]) * ratio_value_11 + factor_60 * (q_unit_7 * q_unit_7) + factor_62 * f32(0.5) * k_unit_7 * (k_unit_7 + sum_k_unit_entry_2[j_3] * q_unit_7 - ratio_value_10 + factor_61) + factor_63 * f32(0.5) * k_unit_7 * (k_unit_7 + factor_61) + factor_64 - q_unit_7 * square_4 * (sum_q_unit[j_3, f_4] + factor_39 * k_unit_7 - sum_norm_query_3 * q_unit_7) - q_unit_7 * sum_norm_query_change[j_3, f_4] * ratio_value_11 - q_unit_7 * sum_norm_query_change_2[j_3, f_4] * ratio_value_11 + factor_65 * (-f32(0.5)) * k_unit_7 * logsumexp_sum_k_unit_centred[j_3, f_4]))
-            sum_norm_key_now = f32(_block_sum(sum_norm_key_now_row, d))
-            sum_norm_key_sensitivity_3_now = f32(_block_sum(sum_norm_key_sensitivity_3_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_4 = strip + place
+                    sum_k_unit_2_now = f32(sum_k_unit_2_product[j_3, f_4]) / temperature
+                    sum_k_unit_2[j_3, f_4] = sum_k_unit_2_now
+                    k_unit_7 = f32(k_unit[j_3, f_4])
+                    q_unit_7 = f32(q_unit[j_3, f_4])
+                    factor_40 = k_unit_7 * (sum_k_unit_2_now + factor_39 * q_unit_7)
+                    strips[0, place] = factor_40
+                    factor_41 = k_unit_7 * sum_k_unit_2_now
+                    strips[1, place] = factor_41
+                    q_6 = f32(query[argmax_sum_k_unit_4, f_4])
+                    ratio_value_9 = _ratio(q_6, factor_44)
+                    k_6 = f32(key[argmax_sum_k_unit_4, f_4])
+                    ratio_value_10 = _ratio(k_6, factor_46)
+                    term_11 = ratio_value_10 - sum_k_unit_6 * ratio_value_9
+                    sum_q_unit_3 = sum_q_unit[argmax_sum_k_unit_4, f_4]
+                    factor_52 = factor_51 * ratio_value_10
+                    logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[argmax_sum_k_unit_4, f_4]
+                    factor_61 = -sum_k_unit_entry_1_4 * q_unit_7
+                    hessian_query[j_3, f_4] = (((sum_q_unit_sensitivity_2_own[argmax_sum_k_unit_4, f_4] + factor_43 * f32(0.5) * sum_q_unit_sensitivity_own[argmax_sum_k_unit_4, f_4]) * ratio_value_8 + factor_45 * (ratio_value_9 * ratio_value_9) + factor_49 * f32(0.5) * term_11 * ratio_value_10 + factor_50 - square_3 * (sum_q_unit_3 + factor_52 - sum_norm_query_2 * ratio_value_9) * ratio_value_9 - (sum_norm_query_sensitivity_3[argmax_sum_k_unit_4, f_4] + (sum_q_unit_3 + factor_52) * ratio_value_8 + factor_56 * (factor_53 * f32(0.5) * term_11 + factor_54 * ratio_value_9 + factor_55 * (-f32(0.5)) * logsumexp_sum_k_unit_centred_4) + factor_43 * f32(0.5) * sum_norm_query_sensitivity_2[argmax_sum_k_unit_4, f_4] + factor_57 * ratio_value_9) * ratio_value_8 * ratio_value_9 + factor_58 * (-f32(0.5)) * logsumexp_sum_k_unit_centred_4 * ratio_value_10) if j_3 == argmax_sum_k_unit_4 else ((sum_q_unit_sensitivity_2_own[j_3, f_4] + factor_59 * f32(0.5) * sum_q_unit_sensitivity_own[j_3, f_4]) * ratio_value_11 + factor_60 * (q_unit_7 * q_unit_7) + factor_62 * f32(0.5) * k_unit_7 * (k_unit_7 + sum_k_unit_entry_2[j_3] * q_unit_7 - ratio_value_10 + factor_61) + factor_63 * f32(0.5) * k_unit_7 * (k_unit_7 + factor_61) + factor_64 - q_unit_7 * square_4 * (sum_q_unit[j_3, f_4] + factor_39 * k_unit_7 - sum_norm_query_3 * q_unit_7) - q_unit_7 * sum_norm_query_change[j_3, f_4] * ratio_value_11 - q_unit_7 * sum_norm_query_change_2[j_3, f_4] * ratio_value_11 + factor_65 * (-f32(0.5)) * k_unit_7 * logsumexp_sum_k_unit_centred[j_3, f_4]))
+                sum_norm_key_now_sum += _block_sum(strips[0], length)
+                sum_norm_key_sensitivity_3_now_sum += _block_sum(strips[1], length)
+            sum_norm_key_now = f32(sum_norm_key_now_sum)
+            sum_norm_key_sensitivity_3_now = f32(sum_norm_key_sensitivity_3_now_sum)
             sum_norm_key[j_3] = sum_norm_key_now
             sum_norm_key_sensitivity_3[j_3] = sum_norm_key_sensitivity_3_now
             ratio_value_12 = _ratio(f32(1.0), math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
@@ -1970,18 +2113,8 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
-    peak_key_row = np.empty((d,), f32)
-    peak_query_row = np.empty((d,), f32)
-    scaled_key_row = np.empty((d,), f32)
-    scaled_query_row = np.empty((d,), f32)
     max_sum_k_unit_row = np.empty((n,), f32)
-    sum_temperature_3_row = np.empty((n,), f32)
-    logsumexp_sum_k_unit_centred_2_row = np.empty((n,), f32)
-    sum_temperature_3_sensitivity_row = np.empty((n,), f32)
-    sum_temperature_3_sensitivity_2_row = np.empty((n,), f32)
-    sum_temperature_2_row = np.empty((n,), f32)
-    sum_temperature_2_sensitivity_row = np.empty((n,), f32)
-    sum_temperature_2_sensitivity_2_row = np.empty((n,), f32)
+    strips = np.empty((3, 512,), f32)
     seed = np.empty((n,), f32)
     k_unit = np.empty((n, d,), query.dtype)
     q_unit = np.empty((n, d,), query.dtype)
@@ -1998,26 +2131,33 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_key = f32(-np.inf)
+        peak_query = f32(-np.inf)
         for f_5 in range(d):
             k = f32(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key_row[f_5] = magnitude_value
+            peak_key = _larger(peak_key, magnitude_value)
             q = f32(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query_row[f_5] = magnitude_value_2
-        peak_key = _largest(peak_key_row, d)
-        peak_query = _largest(peak_query_row, d)
-        for f_135 in range(d):
-            k_2 = f32(key[i, f_135])
-            ratio_value = _ratio(k_2, peak_key)
-            square = (ratio_value * ratio_value)
-            scaled_key_row[f_135] = square
-            q_2 = f32(query[i, f_135])
-            ratio_value_2 = _ratio(q_2, peak_query)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_row[f_135] = square_2
-        scaled_key = f32(_block_sum(scaled_key_row, d))
-        scaled_query = f32(_block_sum(scaled_query_row, d))
+            peak_query = _larger(peak_query, magnitude_value_2)
+        scaled_key_sum = 0.0
+        scaled_query_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_135 = strip + place
+                k_2 = f32(key[i, f_135])
+                ratio_value = _ratio(k_2, peak_key)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_135])
+                ratio_value_2 = _ratio(q_2, peak_query)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_sum += _block_sum(strips[0], length)
+            scaled_query_sum += _block_sum(strips[1], length)
+        scaled_key = f32(scaled_key_sum)
+        scaled_query = f32(scaled_query_sum)
         factor = math.sqrt(scaled_key) * _positive_part(peak_key)
         factor_2 = math.sqrt(scaled_query) * _positive_part(peak_query)
         for f_4 in range(d):
@@ -2047,39 +2187,48 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
-            for j_137 in range(n):
-                exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit)
-                exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-            exp_sum_k_unit_kept = exp_sum_k_unit[argmax_sum_k_unit]
-            if argmax_sum_k_unit >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit] = f32(0.0)
-            rest_sum_k_unit = f32(_block_sum(exp_sum_k_unit, n))
-            if argmax_sum_k_unit >= 0:
-                exp_sum_k_unit[argmax_sum_k_unit] = exp_sum_k_unit_kept
+            rest_sum_k_unit_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_137 = strip + place
+                    exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit)
+                    exp_sum_k_unit[j_137] = exp_sum_k_unit_now
+                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit else f32(0.0))
+                rest_sum_k_unit_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit = f32(rest_sum_k_unit_sum)
             seed_2 = seed[i]
             factor_4 = seed_2 * f32(sum_k_unit[i, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)
+            logsumexp_sum_k_unit_centred_2_sum = 0.0
             factor_5 = seed_2 / (f32(1.0) + rest_sum_k_unit)
             factor_7 = f32(1.0) / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit))
             factor_9 = seed_2 / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit))
-            for j_28 in range(n):
-                exp_sum_k_unit_3 = exp_sum_k_unit[j_28]
-                sum_k_unit_2 = f32(sum_k_unit[i, j_28])
-                factor_6 = factor_5 * exp_sum_k_unit_3 * sum_k_unit_2
-                sum_temperature_3_row[j_28] = factor_6
-                term = f32(sum_k_unit[i, argmax_sum_k_unit]) - sum_k_unit_2
-                factor_8 = factor_7 * exp_sum_k_unit_3 * term
-                logsumexp_sum_k_unit_centred_2_row[j_28] = ((factor_8) if j_28 != argmax_sum_k_unit else f32(0.0))
-                factor_10 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_2 * term
-                sum_temperature_3_sensitivity_row[j_28] = ((factor_10) if j_28 != argmax_sum_k_unit else f32(0.0))
-            sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(sum_temperature_3_row, n))
-            logsumexp_sum_k_unit_centred_2 = f32(_block_sum(logsumexp_sum_k_unit_centred_2_row, n))
-            sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost = _plus(sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost, _block_sum(sum_temperature_3_sensitivity_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_28 = strip + place
+                    exp_sum_k_unit_3 = exp_sum_k_unit[j_28]
+                    sum_k_unit_2 = f32(sum_k_unit[i, j_28])
+                    factor_6 = factor_5 * exp_sum_k_unit_3 * sum_k_unit_2
+                    strips[0, place] = factor_6
+                    term = f32(sum_k_unit[i, argmax_sum_k_unit]) - sum_k_unit_2
+                    factor_8 = factor_7 * exp_sum_k_unit_3 * term
+                    strips[1, place] = ((factor_8) if j_28 != argmax_sum_k_unit else f32(0.0))
+                    factor_10 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_2 * term
+                    strips[2, place] = ((factor_10) if j_28 != argmax_sum_k_unit else f32(0.0))
+                sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(strips[0], length))
+                logsumexp_sum_k_unit_centred_2_sum += _block_sum(strips[1], length)
+                sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost = _plus(sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost, _block_sum(strips[2], length))
+            logsumexp_sum_k_unit_centred_2 = f32(logsumexp_sum_k_unit_centred_2_sum)
             factor_11 = logsumexp_sum_k_unit_centred_2 * seed_2 / (f32(1.0) + rest_sum_k_unit)
-            for j_120 in range(n):
-                factor_12 = factor_11 * exp_sum_k_unit[j_120] * f32(sum_k_unit[i, j_120])
-                sum_temperature_3_sensitivity_2_row[j_120] = factor_12
-            sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost = _plus(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost, _block_sum(sum_temperature_3_sensitivity_2_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_120 = strip + place
+                    factor_12 = factor_11 * exp_sum_k_unit[j_120] * f32(sum_k_unit[i, j_120])
+                    strips[0, place] = factor_12
+                sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost = _plus(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost, _block_sum(strips[0], length))
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
     sum_temperature_3 = _completed(sum_temperature_3, sum_temperature_3_lost)
@@ -2109,18 +2258,21 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_21]
         factor_15 = seed_3 / ((temperature * temperature) * (f32(1.0) + rest_sum_k_unit_2[i_21]))
         factor_17 = logsumexp_sum_k_unit_2_centred_2[i_21] * seed_3 / (f32(1.0) + rest_sum_k_unit_2[i_21])
-        for j_22 in range(n):
-            exp_sum_k_unit_2_2 = exp_sum_k_unit_2[j_22, i_21]
-            sum_k_unit_3 = f32(sum_k_unit[j_22, i_21])
-            factor_14 = factor_13 * exp_sum_k_unit_2_2 * sum_k_unit_3
-            sum_temperature_2_row[j_22] = factor_14
-            factor_16 = factor_15 * exp_sum_k_unit_2_2 * sum_k_unit_3 * (f32(sum_k_unit[argmax_sum_k_unit_2_2, i_21]) - sum_k_unit_3)
-            sum_temperature_2_sensitivity_row[j_22] = ((factor_16) if j_22 != argmax_sum_k_unit_2_2 else f32(0.0))
-            factor_18 = factor_17 * exp_sum_k_unit_2_2 * sum_k_unit_3
-            sum_temperature_2_sensitivity_2_row[j_22] = factor_18
-        sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(sum_temperature_2_row, n))
-        sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, _block_sum(sum_temperature_2_sensitivity_row, n))
-        sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, _block_sum(sum_temperature_2_sensitivity_2_row, n))
+        for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(n) - strip)
+            for place in range(length):
+                j_22 = strip + place
+                exp_sum_k_unit_2_2 = exp_sum_k_unit_2[j_22, i_21]
+                sum_k_unit_3 = f32(sum_k_unit[j_22, i_21])
+                factor_14 = factor_13 * exp_sum_k_unit_2_2 * sum_k_unit_3
+                strips[0, place] = factor_14
+                factor_16 = factor_15 * exp_sum_k_unit_2_2 * sum_k_unit_3 * (f32(sum_k_unit[argmax_sum_k_unit_2_2, i_21]) - sum_k_unit_3)
+                strips[1, place] = ((factor_16) if j_22 != argmax_sum_k_unit_2_2 else f32(0.0))
+                factor_18 = factor_17 * exp_sum_k_unit_2_2 * sum_k_unit_3
+                strips[2, place] = factor_18
+            sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
+            sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, _block_sum(strips[1], length))
+            sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, _block_sum(strips[2], length))
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
     sum_temperature_2_sensitivity = _completed(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost)
     sum_temperature_2_sensitivity_2 = _completed(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost)
@@ -2138,23 +2290,8 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
     block = max(1, min(256, n))
-    peak_key_now_row = np.empty((d,), f32)
-    peak_query_now_row = np.empty((d,), f32)
-    scaled_key_now_row = np.empty((d,), f32)
-    scaled_query_now_row = np.empty((d,), f32)
-    norm_key_tangent_now_row = np.empty((d,), f32)
-    norm_query_tangent_now_row = np.empty((d,), f32)
     max_sum_k_unit_now_row = np.empty((n,), f32)
-    rest_sum_k_unit_now_row = np.empty((n,), f32)
-    sum_temperature_3_row = np.empty((n,), f32)
-    logsumexp_sum_k_unit_tangent_row = np.empty((n,), f32)
-    sum_temperature_3_tangent_row = np.empty((n,), f32)
-    sum_norm_query_now_row = np.empty((d,), f32)
-    sum_temperature_2_row = np.empty((n,), f32)
-    sum_norm_key_now_row = np.empty((d,), f32)
-    sum_temperature_2_tangent_row = np.empty((n,), f32)
-    sum_norm_key_tangent_row = np.empty((d,), f32)
-    sum_norm_query_tangent_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     seed = np.empty((n,), f32)
     peak_key = np.empty((n,), f32)
     scaled_key = np.empty((n,), f32)
@@ -2220,48 +2357,62 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed_now = sample_weight * loss_scale
         seed[i] = seed_now
+        peak_key_now = f32(-np.inf)
+        peak_query_now = f32(-np.inf)
         for f_5 in range(d):
             k = f32(key[i, f_5])
             magnitude_value = abs(k)
-            peak_key_now_row[f_5] = magnitude_value
+            peak_key_now = _larger(peak_key_now, magnitude_value)
             q = f32(query[i, f_5])
             magnitude_value_2 = abs(q)
-            peak_query_now_row[f_5] = magnitude_value_2
-        peak_key_now = _largest(peak_key_now_row, d)
-        peak_query_now = _largest(peak_query_now_row, d)
+            peak_query_now = _larger(peak_query_now, magnitude_value_2)
         peak_key[i] = peak_key_now
         peak_query[i] = peak_query_now
-        for f_135 in range(d):
-            k_2 = f32(key[i, f_135])
-            ratio_value = _ratio(k_2, peak_key_now)
-            square = (ratio_value * ratio_value)
-            scaled_key_now_row[f_135] = square
-            q_2 = f32(query[i, f_135])
-            ratio_value_2 = _ratio(q_2, peak_query_now)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_query_now_row[f_135] = square_2
-        scaled_key_now = f32(_block_sum(scaled_key_now_row, d))
-        scaled_query_now = f32(_block_sum(scaled_query_now_row, d))
+        scaled_key_now_sum = 0.0
+        scaled_query_now_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_135 = strip + place
+                k_2 = f32(key[i, f_135])
+                ratio_value = _ratio(k_2, peak_key_now)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                q_2 = f32(query[i, f_135])
+                ratio_value_2 = _ratio(q_2, peak_query_now)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_key_now_sum += _block_sum(strips[0], length)
+            scaled_query_now_sum += _block_sum(strips[1], length)
+        scaled_key_now = f32(scaled_key_now_sum)
+        scaled_query_now = f32(scaled_query_now_sum)
         scaled_key[i] = scaled_key_now
         scaled_query[i] = scaled_query_now
+        norm_key_tangent_now_sum = 0.0
+        norm_query_tangent_now_sum = 0.0
         factor = math.sqrt(scaled_key_now) * _positive_part(peak_key_now)
         factor_2 = math.sqrt(scaled_query_now) * _positive_part(peak_query_now)
-        for f_4 in range(d):
-            k_3 = f32(key[i, f_4])
-            k_unit_now = _ratio(k_3, factor)
-            k_unit[i, f_4] = k_unit_now
-            q_3 = f32(query[i, f_4])
-            q_unit_now = _ratio(q_3, factor_2)
-            q_unit[i, f_4] = q_unit_now
-            v_k = f32(direction_key[i, f_4])
-            factor_3 = v_k * k_unit_now
-            norm_key_tangent_now_row[f_4] = factor_3
-            v_q = f32(direction_query[i, f_4])
-            factor_4 = v_q * q_unit_now
-            norm_query_tangent_now_row[f_4] = factor_4
-            sum_k_unit_2_tangent_part2_right[i, f_4] = seed_now * q_unit_now
-        norm_key_tangent_now = f32(_block_sum(norm_key_tangent_now_row, d))
-        norm_query_tangent_now = f32(_block_sum(norm_query_tangent_now_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_4 = strip + place
+                k_3 = f32(key[i, f_4])
+                k_unit_now = _ratio(k_3, factor)
+                k_unit[i, f_4] = k_unit_now
+                q_3 = f32(query[i, f_4])
+                q_unit_now = _ratio(q_3, factor_2)
+                q_unit[i, f_4] = q_unit_now
+                v_k = f32(direction_key[i, f_4])
+                factor_3 = v_k * k_unit_now
+                strips[0, place] = factor_3
+                v_q = f32(direction_query[i, f_4])
+                factor_4 = v_q * q_unit_now
+                strips[1, place] = factor_4
+                sum_k_unit_2_tangent_part2_right[i, f_4] = seed_now * q_unit_now
+            norm_key_tangent_now_sum += _block_sum(strips[0], length)
+            norm_query_tangent_now_sum += _block_sum(strips[1], length)
+        norm_key_tangent_now = f32(norm_key_tangent_now_sum)
+        norm_query_tangent_now = f32(norm_query_tangent_now_sum)
         norm_key_tangent[i] = norm_key_tangent_now
         norm_query_tangent[i] = norm_query_tangent_now
         ratio_value_3 = _ratio(f32(1.0), factor)
@@ -2300,11 +2451,16 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
-            for j_137 in range(n):
-                exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
-                exp_sum_k_unit[row, j_137] = exp_sum_k_unit_now
-                rest_sum_k_unit_now_row[j_137] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else f32(0.0))
-            rest_sum_k_unit_now = f32(_block_sum(rest_sum_k_unit_now_row, n))
+            rest_sum_k_unit_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_137 = strip + place
+                    exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit[row, j_137] = exp_sum_k_unit_now
+                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else f32(0.0))
+                rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
+            rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[row, i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
@@ -2312,10 +2468,13 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_6 = seed_2 * f32(sum_k_unit[i, i])
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
             factor_7 = seed_2 / (f32(1.0) + rest_sum_k_unit_now)
-            for j_28 in range(n):
-                factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * f32(sum_k_unit[i, j_28])
-                sum_temperature_3_row[j_28] = factor_8
-            sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(sum_temperature_3_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_28 = strip + place
+                    factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * f32(sum_k_unit[i, j_28])
+                    strips[0, place] = factor_8
+                sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(strips[0], length))
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
         _multiply(q_unit_tangent[start:stop], False, k_unit, True, sum_k_unit_tangent_part1[start:stop], False)
         _multiply(q_unit[start:stop], False, k_unit_tangent, True, sum_k_unit_tangent_part2[start:stop], False)
@@ -2324,27 +2483,35 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             for j_1 in range(n):
                 sum_k_unit_tangent_now = f32(sum_k_unit_tangent_part1[i, j_1]) + f32(sum_k_unit_tangent_part2[i, j_1])
                 sum_k_unit_tangent[i, j_1] = sum_k_unit_tangent_now
+            logsumexp_sum_k_unit_tangent_sum = 0.0
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
             term = f32(1.0) + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
             term_2 = sum_k_unit_tangent[i, argmax_sum_k_unit_3] / temperature + factor_9 * f32(sum_k_unit[i, argmax_sum_k_unit_3])
-            for j_124 in range(n):
-                factor_10 = exp_sum_k_unit[row, j_124] * (sum_k_unit_tangent[i, j_124] / temperature + factor_9 * f32(sum_k_unit[i, j_124]) - term_2) / term
-                logsumexp_sum_k_unit_tangent_row[j_124] = factor_10
-            logsumexp_sum_k_unit_tangent = f32(_block_sum(logsumexp_sum_k_unit_tangent_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_124 = strip + place
+                    factor_10 = exp_sum_k_unit[row, j_124] * (sum_k_unit_tangent[i, j_124] / temperature + factor_9 * f32(sum_k_unit[i, j_124]) - term_2) / term
+                    strips[0, place] = factor_10
+                logsumexp_sum_k_unit_tangent_sum += _block_sum(strips[0], length)
+            logsumexp_sum_k_unit_tangent = f32(logsumexp_sum_k_unit_tangent_sum)
             seed_3 = seed[i]
             factor_11 = seed_3 * sum_k_unit_tangent[i, i]
             sum_temperature_tangent, sum_temperature_tangent_lost = _plus(sum_temperature_tangent, sum_temperature_tangent_lost, factor_11)
-            for j_1 in range(n):
-                exp_sum_k_unit_3 = exp_sum_k_unit[row, j_1]
-                sum_k_unit_tangent_2 = sum_k_unit_tangent[i, j_1]
-                sum_k_unit_4 = f32(sum_k_unit[i, j_1])
-                softmax_sum_k_unit_tangent_now = exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_9 * sum_k_unit_4 - term_2)) / term
-                softmax_sum_k_unit_tangent[j_1] = softmax_sum_k_unit_tangent_now
-                factor_12 = seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + exp_sum_k_unit_3 * sum_k_unit_tangent_2 / term)
-                sum_temperature_3_tangent_row[j_1] = factor_12
-                sum_k_unit_2_tangent_part2_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else f32(0.0))
-            sum_temperature_3_tangent, sum_temperature_3_tangent_lost = _plus(sum_temperature_3_tangent, sum_temperature_3_tangent_lost, _block_sum(sum_temperature_3_tangent_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_1 = strip + place
+                    exp_sum_k_unit_3 = exp_sum_k_unit[row, j_1]
+                    sum_k_unit_tangent_2 = sum_k_unit_tangent[i, j_1]
+                    sum_k_unit_4 = f32(sum_k_unit[i, j_1])
+                    softmax_sum_k_unit_tangent_now = exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_9 * sum_k_unit_4 - term_2)) / term
+                    softmax_sum_k_unit_tangent[j_1] = softmax_sum_k_unit_tangent_now
+                    factor_12 = seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + exp_sum_k_unit_3 * sum_k_unit_tangent_2 / term)
+                    strips[0, place] = factor_12
+                    sum_k_unit_2_tangent_part2_left[row, j_1] = ((softmax_sum_k_unit_tangent_now) if i != j_1 else f32(0.0))
+                sum_temperature_3_tangent, sum_temperature_3_tangent_lost = _plus(sum_temperature_3_tangent, sum_temperature_3_tangent_lost, _block_sum(strips[0], length))
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent[i]
         _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], True, sum_k_unit_2_tangent_part2_right[start:stop], False, sum_k_unit_2_tangent_part2_product, True)
         _multiply(sum_k_unit_2_tangent_part2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part2_product[: stop - start], False)
@@ -2389,18 +2556,23 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
+            sum_norm_query_now_sum = 0.0
             seed_6 = seed[i]
             rest_sum_k_unit_5 = rest_sum_k_unit[i]
             argmax_sum_k_unit_4 = argmax_sum_k_unit[i]
             rest_sum_k_unit_2_2 = rest_sum_k_unit_2[i]
             argmax_sum_k_unit_2_3 = argmax_sum_k_unit_2[i]
             factor_16 = seed_6 * ((-f32(0.5)) * ((rest_sum_k_unit_5) if i == argmax_sum_k_unit_4 else (f32(1.0) + rest_sum_k_unit_5 - exp_sum_k_unit_own[i])) / (f32(1.0) + rest_sum_k_unit_5) + (-f32(0.5)) * ((rest_sum_k_unit_2_2) if i == argmax_sum_k_unit_2_3 else (f32(1.0) + rest_sum_k_unit_2_2 - exp_sum_k_unit_2_own[i])) / (f32(1.0) + rest_sum_k_unit_2_2)) / temperature
-            for f_7 in range(d):
-                sum_q_unit_now = f32(sum_q_unit_product[row, f_7]) / temperature
-                sum_q_unit[i, f_7] = sum_q_unit_now
-                factor_17 = f32(q_unit[i, f_7]) * (sum_q_unit_now + factor_16 * f32(k_unit[i, f_7]))
-                sum_norm_query_now_row[f_7] = factor_17
-            sum_norm_query_now = f32(_block_sum(sum_norm_query_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_7 = strip + place
+                    sum_q_unit_now = f32(sum_q_unit_product[row, f_7]) / temperature
+                    sum_q_unit[i, f_7] = sum_q_unit_now
+                    factor_17 = f32(q_unit[i, f_7]) * (sum_q_unit_now + factor_16 * f32(k_unit[i, f_7]))
+                    strips[0, place] = factor_17
+                sum_norm_query_now_sum += _block_sum(strips[0], length)
+            sum_norm_query_now = f32(sum_norm_query_now_sum)
             sum_norm_query[i] = sum_norm_query_now
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit_tangent[start:stop], False, sum_k_unit_2_tangent_part1_product, True)
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_tangent_part4_product, True)
@@ -2424,21 +2596,29 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             seed_7 = seed[i_21]
             rest_sum_k_unit_2_3 = rest_sum_k_unit_2[i_21]
             factor_18 = seed_7 / (f32(1.0) + rest_sum_k_unit_2_3)
-            for j_22 in range(n):
-                factor_19 = factor_18 * exp_sum_k_unit_2[j_22, i_21] * f32(sum_k_unit[j_22, i_21])
-                sum_temperature_2_row[j_22] = factor_19
-                sum_k_unit_tangent_again_2[row, j_22] = f32(sum_k_unit_tangent_part1[i_21, j_22]) + f32(sum_k_unit_tangent_part2[i_21, j_22])
-            sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(sum_temperature_2_row, n))
+            for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(n) - strip)
+                for place in range(length):
+                    j_22 = strip + place
+                    factor_19 = factor_18 * exp_sum_k_unit_2[j_22, i_21] * f32(sum_k_unit[j_22, i_21])
+                    strips[0, place] = factor_19
+                    sum_k_unit_tangent_again_2[row, j_22] = f32(sum_k_unit_tangent_part1[i_21, j_22]) + f32(sum_k_unit_tangent_part2[i_21, j_22])
+                sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
+            sum_norm_key_now_sum = 0.0
             rest_sum_k_unit_6 = rest_sum_k_unit[i_21]
             factor_20 = seed_7 * ((-f32(0.5)) * ((rest_sum_k_unit_6) if i_21 == argmax_sum_k_unit[i_21] else (f32(1.0) + rest_sum_k_unit_6 - exp_sum_k_unit_own[i_21])) / (f32(1.0) + rest_sum_k_unit_6) + (-f32(0.5)) * ((rest_sum_k_unit_2_3) if i_21 == argmax_sum_k_unit_2[i_21] else (f32(1.0) + rest_sum_k_unit_2_3 - exp_sum_k_unit_2_own[i_21])) / (f32(1.0) + rest_sum_k_unit_2_3)) / temperature
-            for f_4 in range(d):
-                sum_k_unit_2_now = f32(sum_k_unit_2_product[i_21, f_4]) / temperature
-                sum_k_unit_2[i_21, f_4] = sum_k_unit_2_now
-                factor_21 = f32(k_unit[i_21, f_4]) * (sum_k_unit_2_now + factor_20 * f32(q_unit[i_21, f_4]))
-                sum_norm_key_now_row[f_4] = factor_21
-                sum_k_unit_2_tangent_part1[i_21, f_4] = f32(sum_k_unit_2_tangent_part1_product[i_21, f_4]) / temperature
-                sum_k_unit_2_tangent_part4[i_21, f_4] = factor_9 * f32(sum_k_unit_2_tangent_part4_product[i_21, f_4])
-            sum_norm_key_now = f32(_block_sum(sum_norm_key_now_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_4 = strip + place
+                    sum_k_unit_2_now = f32(sum_k_unit_2_product[i_21, f_4]) / temperature
+                    sum_k_unit_2[i_21, f_4] = sum_k_unit_2_now
+                    factor_21 = f32(k_unit[i_21, f_4]) * (sum_k_unit_2_now + factor_20 * f32(q_unit[i_21, f_4]))
+                    strips[0, place] = factor_21
+                    sum_k_unit_2_tangent_part1[i_21, f_4] = f32(sum_k_unit_2_tangent_part1_product[i_21, f_4]) / temperature
+                    sum_k_unit_2_tangent_part4[i_21, f_4] = factor_9 * f32(sum_k_unit_2_tangent_part4_product[i_21, f_4])
+                sum_norm_key_now_sum += _block_sum(strips[0], length)
+            sum_norm_key_now = f32(sum_norm_key_now_sum)
             sum_norm_key[i_21] = sum_norm_key_now
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
         for i_21 in range(start, stop):
@@ -2460,10 +2640,14 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         seed_8 = seed[i_127]
         rest_sum_k_unit_2_5 = rest_sum_k_unit_2[i_127]
         term_3 = f32(1.0) + rest_sum_k_unit_2_5
-        for j_128 in range(n):
-            factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * f32(sum_k_unit[j_128, i_127]) + exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127] / term_3)
-            sum_temperature_2_tangent_row[j_128] = factor_22
-        sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, _block_sum(sum_temperature_2_tangent_row, n))
+        for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(n) - strip)
+            for place in range(length):
+                j_128 = strip + place
+                factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * f32(sum_k_unit[j_128, i_127]) + exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127] / term_3)
+                strips[0, place] = factor_22
+            sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, _block_sum(strips[0], length))
+        sum_norm_key_tangent_sum = 0.0
         factor_23 = seed_8 / temperature
         rest_sum_k_unit_7 = rest_sum_k_unit[i_127]
         term_4 = (-f32(0.5)) * ((rest_sum_k_unit_7) if i_127 == argmax_sum_k_unit[i_127] else (f32(1.0) + rest_sum_k_unit_7 - exp_sum_k_unit_own[i_127])) / (f32(1.0) + rest_sum_k_unit_7) + (-f32(0.5)) * ((rest_sum_k_unit_2_5) if i_127 == argmax_sum_k_unit_2[i_127] else (f32(1.0) + rest_sum_k_unit_2_5 - exp_sum_k_unit_2_own[i_127])) / term_3
@@ -2473,15 +2657,19 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         softmax_sum_k_unit_tangent_own_2 = softmax_sum_k_unit_tangent_own[i_127]
         factor_26 = seed_8 * softmax_sum_k_unit_tangent_own_2 / temperature
         factor_27 = factor_9 * seed_8 * term_4
-        for f_4 in range(d):
-            sum_k_unit_2_tangent_part3 = factor_23 * f32(0.5) * f32(sum_k_unit_2_tangent_part3_product[i_127, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
-            sum_k_unit_2_tangent_now = sum_k_unit_2_tangent_part3 + sum_k_unit_2_tangent_part1[i_127, f_4] + sum_k_unit_2_tangent_part2[i_127, f_4] + sum_k_unit_2_tangent_part4[i_127, f_4]
-            sum_k_unit_2_tangent[f_4] = sum_k_unit_2_tangent_now
-            q_unit_3 = f32(q_unit[i_127, f_4])
-            k_unit_3 = f32(k_unit[i_127, f_4])
-            term_5 = f32(k_unit_tangent[i_127, f_4]) * (sum_k_unit_2[i_127, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * f32(q_unit_tangent[i_127, f_4]) + factor_25 * f32(0.5) * k_unit_3 * q_unit_3 + factor_26 * f32(0.5) * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
-            sum_norm_key_tangent_row[f_4] = term_5
-        sum_norm_key_tangent = f32(_block_sum(sum_norm_key_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_4 = strip + place
+                sum_k_unit_2_tangent_part3 = factor_23 * f32(0.5) * f32(sum_k_unit_2_tangent_part3_product[i_127, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+                sum_k_unit_2_tangent_now = sum_k_unit_2_tangent_part3 + sum_k_unit_2_tangent_part1[i_127, f_4] + sum_k_unit_2_tangent_part2[i_127, f_4] + sum_k_unit_2_tangent_part4[i_127, f_4]
+                sum_k_unit_2_tangent[f_4] = sum_k_unit_2_tangent_now
+                q_unit_3 = f32(q_unit[i_127, f_4])
+                k_unit_3 = f32(k_unit[i_127, f_4])
+                term_5 = f32(k_unit_tangent[i_127, f_4]) * (sum_k_unit_2[i_127, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * f32(q_unit_tangent[i_127, f_4]) + factor_25 * f32(0.5) * k_unit_3 * q_unit_3 + factor_26 * f32(0.5) * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
+                strips[0, place] = term_5
+            sum_norm_key_tangent_sum += _block_sum(strips[0], length)
+        sum_norm_key_tangent = f32(sum_norm_key_tangent_sum)
         ratio_value_5 = _ratio(f32(1.0), math.sqrt(scaled_key[i_127]) * _positive_part(peak_key[i_127]))
         factor_28 = seed_8 * ratio_value_5 * term_4 / temperature
         factor_29 = seed_8 * softmax_sum_k_unit_2_tangent_own_2 * ratio_value_5 / temperature
@@ -2504,6 +2692,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         _multiply(sum_k_unit_2_tangent_part3_left[start:stop], False, sum_q_unit_tangent_part3_right, True, sum_q_unit_tangent_part3_product[: stop - start], False)
         for i_6 in range(start, stop):
             row = i_6 - start
+            sum_norm_query_tangent_sum = 0.0
             seed_9 = seed[i_6]
             rest_sum_k_unit_8 = rest_sum_k_unit[i_6]
             rest_sum_k_unit_2_6 = rest_sum_k_unit_2[i_6]
@@ -2514,15 +2703,19 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             softmax_sum_k_unit_tangent_own_3 = softmax_sum_k_unit_tangent_own[i_6]
             factor_37 = seed_9 * softmax_sum_k_unit_tangent_own_3 / temperature
             factor_38 = factor_9 * seed_9 * term_6
-            for f_7 in range(d):
-                sum_q_unit_tangent_part3 = f32(0.5) * f32(sum_q_unit_tangent_part3_product[row, f_7]) / temperature  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
-                sum_q_unit_tangent_now = sum_q_unit_tangent_part3 + sum_q_unit_tangent_part1[i_6, f_7] + sum_q_unit_tangent_part2[i_6, f_7] + sum_q_unit_tangent_part4[i_6, f_7]
-                sum_q_unit_tangent[f_7] = sum_q_unit_tangent_now
-                k_unit_5 = f32(k_unit[i_6, f_7])
-                q_unit_5 = f32(q_unit[i_6, f_7])
-                term_7 = f32(q_unit_tangent[i_6, f_7]) * (sum_q_unit[i_6, f_7] + factor_35 * k_unit_5) + sum_q_unit_tangent_now * q_unit_5 + factor_35 * f32(k_unit_tangent[i_6, f_7]) * q_unit_5 + factor_36 * f32(0.5) * k_unit_5 * q_unit_5 + factor_37 * f32(0.5) * k_unit_5 * q_unit_5 + factor_38 * k_unit_5 * q_unit_5
-                sum_norm_query_tangent_row[f_7] = term_7
-            sum_norm_query_tangent = f32(_block_sum(sum_norm_query_tangent_row, d))
+            for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(d) - strip)
+                for place in range(length):
+                    f_7 = strip + place
+                    sum_q_unit_tangent_part3 = f32(0.5) * f32(sum_q_unit_tangent_part3_product[row, f_7]) / temperature  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+                    sum_q_unit_tangent_now = sum_q_unit_tangent_part3 + sum_q_unit_tangent_part1[i_6, f_7] + sum_q_unit_tangent_part2[i_6, f_7] + sum_q_unit_tangent_part4[i_6, f_7]
+                    sum_q_unit_tangent[f_7] = sum_q_unit_tangent_now
+                    k_unit_5 = f32(k_unit[i_6, f_7])
+                    q_unit_5 = f32(q_unit[i_6, f_7])
+                    term_7 = f32(q_unit_tangent[i_6, f_7]) * (sum_q_unit[i_6, f_7] + factor_35 * k_unit_5) + sum_q_unit_tangent_now * q_unit_5 + factor_35 * f32(k_unit_tangent[i_6, f_7]) * q_unit_5 + factor_36 * f32(0.5) * k_unit_5 * q_unit_5 + factor_37 * f32(0.5) * k_unit_5 * q_unit_5 + factor_38 * k_unit_5 * q_unit_5
+                    strips[0, place] = term_7
+                sum_norm_query_tangent_sum += _block_sum(strips[0], length)
+            sum_norm_query_tangent = f32(sum_norm_query_tangent_sum)
             ratio_value_6 = _ratio(f32(1.0), math.sqrt(scaled_query[i_6]) * _positive_part(peak_query[i_6]))
             factor_39 = seed_9 * ratio_value_6 * term_6 / temperature
             factor_40 = seed_9 * softmax_sum_k_unit_2_tangent_own_3 * ratio_value_6 / temperature

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -52,7 +52,8 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {},
  'suffix': '',
- 'variants': ()}
+ 'variants': (),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -76,6 +77,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
@@ -156,23 +168,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -f32(math.inf)
+    most: float = row.dtype.type(-f32(math.inf))
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -206,21 +225,22 @@ def value(logits, label, epsilon, sample_weights, value_out):
     weighted = sample_weights.size > 0
     epsilon = f32(epsilon)
     wanted = value_out.size > 0
-    max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = f32(logits[i, k_12])
-            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            rest_logits_row[k_12] = ((exp_logits) if k_12 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = f32(logits[i, k_12])
+                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                strips[0, place] = ((exp_logits) if k_12 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         loss = epsilon * ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits) + (max_logits - z_y) + _log1p(rest_logits)
@@ -240,40 +260,36 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
     epsilon = f32(epsilon)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    max_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     exp_logits = np.empty((c,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = f32(logits[i, k_12])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_12] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
-        term = f32(1.0) + rest_logits
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = f32(logits[i, k_12])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_12] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_12 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_2 = f32(1.0) + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2 if argmax_logits == argmax_logits else f32(np.nan))
-        loss = epsilon * case / term + (max_logits - z_y) + _log1p(rest_logits)
+        case = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan))
+        loss = epsilon * case / (f32(1.0) + rest_logits) + (max_logits - z_y) + _log1p(rest_logits)
         factor = loss * sample_weight
         total += factor
         if wanted:
             value_out[i] = factor
-        factor_2 = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else f32(np.nan)) / (term * term) - case / term - epsilon * case / term)
-        factor_3 = seed * (f32(1.0) + epsilon * exp_difference_value / term) / term
+        factor_2 = seed * case * (-f32(1.0) - epsilon * exp_difference_value / (f32(1.0) + rest_logits)) / (f32(1.0) + rest_logits)
+        factor_3 = seed * (f32(1.0) + epsilon * exp_difference_value / (f32(1.0) + rest_logits)) / (f32(1.0) + rest_logits)
         for c_2 in range(c):
             gradient_logits[i, c_2] = factor_3 * exp_logits[c_2]
         if y >= 0:
@@ -289,37 +305,34 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
     weighted = sample_weights.size > 0
     epsilon = f32(epsilon)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     exp_logits = np.empty((c,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = f32(logits[i, k_12])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_12] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = f32(logits[i, k_12])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_12] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_12 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         term = f32(1.0) + rest_logits
         y = label[i]
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_2 = f32(1.0) + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2 if argmax_logits == argmax_logits else f32(np.nan))
-        factor = seed * (epsilon * (((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else f32(np.nan)) / (term * term) - case / term - epsilon * case / term)
-        term_3 = f32(1.0) + epsilon * exp_difference_value / term
-        factor_2 = seed * term_3 / term
-        factor_3 = seed * (f32(1.0) + epsilon + (-f32(2.0)) * epsilon * case / term) * case * exp_difference_value / (term * term)
-        factor_4 = term_3 / (term * term)
+        case = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan))
+        factor = seed * case * (-f32(1.0) - epsilon * exp_difference_value / term) / term
+        term_2 = f32(1.0) + epsilon * exp_difference_value / term
+        factor_2 = seed * term_2 / term
+        factor_3 = seed * case * ((f32(1.0) - epsilon + f32(2.0) * epsilon * exp_difference_value / term) if exp_difference_value / term <= f32(0.5) else (f32(1.0) + epsilon + (-f32(2.0)) * epsilon * case / term) if exp_difference_value / term > f32(0.5) else f32(np.nan)) * exp_difference_value / (term * term)
+        factor_4 = term_2 / (term * term)
         factor_5 = -epsilon * exp_difference_value / (term * term * term)
         for c_2 in range(c):
             exp_logits_2 = exp_logits[c_2]
@@ -339,50 +352,50 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
     weighted = sample_weights.size > 0
     epsilon = f32(epsilon)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_centred_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     exp_logits = np.empty((c,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = f32(logits[i, k_12])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_12] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = f32(logits[i, k_12])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_12] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_12 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
+        logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
-        factor = -(v_z_2 - v_z_2)
-        for k_11 in range(c):
-            v_z = f32(direction_logits[i, k_11])
-            factor_2 = exp_logits[k_11] * ((v_z - v_z_2) + factor) / term
-            logsumexp_logits_tangent_centred_row[k_11] = ((factor_2) if k_11 != argmax_logits else f32(0.0))
-        logsumexp_logits_tangent_centred = f32(_block_sum(logsumexp_logits_tangent_centred_row, c))
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_11 = strip + place
+                v_z = f32(direction_logits[i, k_11])
+                factor = exp_logits[k_11] * (v_z - v_z_2) / term
+                strips[0, place] = ((factor) if k_11 != argmax_logits else f32(0.0))
+            logsumexp_logits_tangent_centred_sum += _block_sum(strips[0], length)
+        logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         y = label[i]
+        v_z_y = f32(direction_logits[i, y])
+        case = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else f32(np.nan))
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        v_z_y = f32(direction_logits[i, y])
-        case = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor) if argmax_logits == argmax_logits else f32(np.nan))
-        factor_3 = seed * (f32(1.0) + epsilon + (-f32(2.0)) * epsilon * ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan)) / term) * case * exp_difference_value / term
+        factor_2 = seed * case * ((f32(1.0) - epsilon + f32(2.0) * epsilon * exp_difference_value / term) if exp_difference_value / term <= f32(0.5) else (f32(1.0) + epsilon + (-f32(2.0)) * epsilon * ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan)) / term) if exp_difference_value / term > f32(0.5) else f32(np.nan)) * exp_difference_value / term
         term_2 = f32(1.0) + epsilon * exp_difference_value / term
-        term_3 = -logsumexp_logits_tangent_centred + factor
-        factor_4 = epsilon * case * exp_difference_value / term
-        factor_5 = seed / term
+        factor_3 = epsilon * case * exp_difference_value / term
+        factor_4 = seed / term
         for c_2 in range(c):
             v_z_3 = f32(direction_logits[i, c_2])
-            product_logits[i, c_2] = factor_5 * exp_logits[c_2] * (term_2 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_3 + (v_z_3 - v_z_2))) + factor_4)
+            product_logits[i, c_2] = factor_4 * exp_logits[c_2] * (term_2 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (-logsumexp_logits_tangent_centred + (v_z_3 - v_z_2))) + factor_3)
         if y >= 0:
-            product_logits[i, y] = factor_3
+            product_logits[i, y] = factor_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -392,23 +405,24 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
     c = logits.shape[1]
     weighted = sample_weights.size > 0
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     sum_epsilon = 0.0
     sum_epsilon_lost = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = f32(logits[i, k_12])
-            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            rest_logits_row[k_12] = ((exp_logits) if k_12 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = f32(logits[i, k_12])
+                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                strips[0, place] = ((exp_logits) if k_12 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         factor = seed * ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits)
@@ -426,62 +440,303 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
     weighted = sample_weights.size > 0
     epsilon = f32(epsilon)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_centred_row = np.empty((c,), f32)
+    strips = np.empty((2, 512,), f32)
     exp_logits = np.empty((c,), f32)
     sum_epsilon_tangent = 0.0
     sum_epsilon_tangent_lost = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_12 in range(c):
-            z_2 = f32(logits[i, k_12])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_12] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_12 = strip + place
+                z_2 = f32(logits[i, k_12])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_12] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_12 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
+        logsumexp_logits_tangent_sum = 0.0
+        logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
-        factor_2 = -(v_z_2 - v_z_2)
-        for k_8 in range(c):
-            exp_logits_2 = exp_logits[k_8]
-            v_z = f32(direction_logits[i, k_8])
-            difference_value = (v_z - v_z_2)
-            factor = exp_logits_2 * difference_value / term
-            logsumexp_logits_tangent_row[k_8] = factor
-            factor_3 = exp_logits_2 * (difference_value + factor_2) / term
-            logsumexp_logits_tangent_centred_row[k_8] = ((factor_3) if k_8 != argmax_logits else f32(0.0))
-        logsumexp_logits_tangent = f32(_block_sum(logsumexp_logits_tangent_row, c))
-        logsumexp_logits_tangent_centred = f32(_block_sum(logsumexp_logits_tangent_centred_row, c))
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_8 = strip + place
+                v_z = f32(direction_logits[i, k_8])
+                factor = exp_logits[k_8] * (v_z - v_z_2) / term
+                strips[0, place] = factor
+                strips[1, place] = ((factor) if k_8 != argmax_logits else f32(0.0))
+            logsumexp_logits_tangent_sum += _block_sum(strips[0], length)
+            logsumexp_logits_tangent_centred_sum += _block_sum(strips[1], length)
+        logsumexp_logits_tangent = f32(logsumexp_logits_tangent_sum)
+        logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
         v_z_y = f32(direction_logits[i, y])
-        difference_value_2 = (v_z_y - v_z_2)
-        factor_4 = seed * exp_difference_value * (-logsumexp_logits_tangent + difference_value_2) / term
-        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, factor_4)
-        term_2 = f32(1.0) + rest_logits - exp_difference_value
-        case = ((rest_logits) if argmax_logits == y else term_2 if argmax_logits == argmax_logits else f32(np.nan))
-        case_2 = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + difference_value_2 + factor_2) if argmax_logits == argmax_logits else f32(np.nan))
-        factor_5 = seed * (f32(direction_parameters[0]) * ((((rest_logits * rest_logits)) if argmax_logits == y else ((term_2 * term_2)) if argmax_logits == argmax_logits else f32(np.nan)) / (term * term) - case / term) + (f32(1.0) + epsilon + (-f32(2.0)) * epsilon * case / term) * case_2 * exp_difference_value / term)
-        term_3 = f32(1.0) + epsilon * exp_difference_value / term
-        term_4 = -logsumexp_logits_tangent_centred + factor_2
-        term_5 = f32(direction_parameters[0]) * exp_difference_value / term + epsilon * case_2 * exp_difference_value / term
-        factor_6 = seed / term
+        difference_value = (v_z_y - v_z_2)
+        factor_2 = seed * exp_difference_value * (-logsumexp_logits_tangent + difference_value) / term
+        sum_epsilon_tangent, sum_epsilon_tangent_lost = _plus(sum_epsilon_tangent, sum_epsilon_tangent_lost, factor_2)
+        case = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + difference_value) if argmax_logits == argmax_logits else f32(np.nan))
+        case_2 = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan))
+        factor_3 = seed * (case * ((f32(1.0) - epsilon + f32(2.0) * epsilon * exp_difference_value / term) if exp_difference_value / term <= f32(0.5) else (f32(1.0) + epsilon + (-f32(2.0)) * epsilon * case_2 / term) if exp_difference_value / term > f32(0.5) else f32(np.nan)) - f32(direction_parameters[0]) * case_2 / term) * exp_difference_value / term
+        term_2 = f32(1.0) + epsilon * exp_difference_value / term
+        term_3 = f32(direction_parameters[0]) * exp_difference_value / term + epsilon * case * exp_difference_value / term
+        factor_4 = seed / term
         for c_2 in range(c):
             v_z_3 = f32(direction_logits[i, c_2])
-            product_logits[i, c_2] = factor_6 * exp_logits[c_2] * (term_5 + term_3 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_4 + (v_z_3 - v_z_2))))
+            product_logits[i, c_2] = factor_4 * exp_logits[c_2] * (term_3 + term_2 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (-logsumexp_logits_tangent_centred + (v_z_3 - v_z_2))))
         if y >= 0:
-            product_logits[i, y] = factor_5
+            product_logits[i, y] = factor_3
     sum_epsilon_tangent = _completed(sum_epsilon_tangent, sum_epsilon_tangent_lost)
     parameter_product[0] += -sum_epsilon_tangent
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_few(logits, label, epsilon, sample_weights, value_out):
+    """The weighted total, and the value of each sample, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    epsilon = f32(epsilon)
+    wanted = value_out.size > 0
+    lanes = np.empty((6, 64), f32)
+    sample_weight_lanes = lanes[0]
+    max_logits_lanes = lanes[1]
+    rest_logits_lanes = lanes[2]
+    z_y_lanes = lanes[3]
+    loss_lanes = lanes[4]
+    factor_lanes = lanes[5]
+    places = np.empty((2, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    y_lanes = places[1]
+    logits_lanes = np.empty((c, 64,), f32)
+    total = 0.0
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_12 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_12, row]
+                exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
+                rest_logits_lanes[row] += ((exp_logits) if np.int32(k_12) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            y_lanes[row] = y
+            z_y = f32(logits[i, y])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            loss = epsilon * ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - _exp_difference(z_y_lanes[row], max_logits_lanes[row]))) / (f32(1.0) + rest_logits_lanes[row]) + (max_logits_lanes[row] - z_y_lanes[row]) + _log1p(rest_logits_lanes[row])
+            loss_lanes[row] = loss
+            factor = loss * sample_weight_lanes[row]
+            factor_lanes[row] = factor
+        for row in range(length):
+            i = start + row
+            total += factor_lanes[row]
+            if wanted:
+                value_out[i] = factor_lanes[row]
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_few(logits, label, epsilon, sample_weights, loss_scale, value_out, gradient_logits):
+    """Value and gradient in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    epsilon = f32(epsilon)
+    loss_scale = f32(loss_scale)
+    wanted = value_out.size > 0
+    lanes = np.empty((11, 64), f32)
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    max_logits_lanes = lanes[2]
+    rest_logits_lanes = lanes[3]
+    z_y_lanes = lanes[4]
+    exp_difference_value_lanes = lanes[5]
+    case_lanes = lanes[6]
+    loss_lanes = lanes[7]
+    factor_lanes = lanes[8]
+    factor_2_lanes = lanes[9]
+    factor_3_lanes = lanes[10]
+    places = np.empty((2, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    y_lanes = places[1]
+    logits_lanes = np.empty((c, 64,), f32)
+    exp_logits = np.empty((c, 64,), f32)
+    total = 0.0
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            seed = sample_weight * loss_scale
+            seed_lanes[row] = seed
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_12 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_12, row]
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits[k_12, row] = exp_logits_now
+                rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_12) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            y_lanes[row] = y
+            z_y = f32(logits[i, y])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value_lanes[row] = exp_difference_value
+            case = ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_difference_value))
+            case_lanes[row] = case
+            loss = epsilon * case / (f32(1.0) + rest_logits_lanes[row]) + (max_logits_lanes[row] - z_y_lanes[row]) + _log1p(rest_logits_lanes[row])
+            loss_lanes[row] = loss
+            factor = loss * sample_weight_lanes[row]
+            factor_lanes[row] = factor
+            factor_2 = seed_lanes[row] * case * (-f32(1.0) - epsilon * exp_difference_value / (f32(1.0) + rest_logits_lanes[row])) / (f32(1.0) + rest_logits_lanes[row])
+            factor_2_lanes[row] = factor_2
+            factor_3 = seed_lanes[row] * (f32(1.0) + epsilon * exp_difference_value / (f32(1.0) + rest_logits_lanes[row])) / (f32(1.0) + rest_logits_lanes[row])
+            factor_3_lanes[row] = factor_3
+        for row in range(length):
+            i = start + row
+            total += factor_lanes[row]
+            if wanted:
+                value_out[i] = factor_lanes[row]
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                gradient_logits[i, c_2] = factor_3_lanes[row] * exp_logits[c_2, row]
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = factor_2_lanes[row]
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_few(logits, label, epsilon, sample_weights, loss_scale, gradient_logits, hessian_logits):
+    """Gradient and Hessian diagonal in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    epsilon = f32(epsilon)
+    loss_scale = f32(loss_scale)
+    lanes = np.empty((14, 64), f32)
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    max_logits_lanes = lanes[2]
+    rest_logits_lanes = lanes[3]
+    term_lanes = lanes[4]
+    z_y_lanes = lanes[5]
+    exp_difference_value_lanes = lanes[6]
+    case_lanes = lanes[7]
+    factor_lanes = lanes[8]
+    term_2_lanes = lanes[9]
+    factor_2_lanes = lanes[10]
+    factor_3_lanes = lanes[11]
+    factor_4_lanes = lanes[12]
+    factor_5_lanes = lanes[13]
+    places = np.empty((2, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    y_lanes = places[1]
+    logits_lanes = np.empty((c, 64,), f32)
+    exp_logits = np.empty((c, 64,), f32)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            seed = sample_weight * loss_scale
+            seed_lanes[row] = seed
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_12 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_12, row]
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits[k_12, row] = exp_logits_now
+                rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_12) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            term = f32(1.0) + rest_logits_lanes[row]
+            term_lanes[row] = term
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            y_lanes[row] = y
+            z_y = f32(logits[i, y])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value_lanes[row] = exp_difference_value
+            case = ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_difference_value))
+            case_lanes[row] = case
+            factor = seed_lanes[row] * case * (-f32(1.0) - epsilon * exp_difference_value / term_lanes[row]) / term_lanes[row]
+            factor_lanes[row] = factor
+            term_2 = f32(1.0) + epsilon * exp_difference_value / term_lanes[row]
+            term_2_lanes[row] = term_2
+            factor_2 = seed_lanes[row] * term_2 / term_lanes[row]
+            factor_2_lanes[row] = factor_2
+            factor_3 = seed_lanes[row] * case * ((f32(1.0) - epsilon + f32(2.0) * epsilon * exp_difference_value / term_lanes[row]) if exp_difference_value / term_lanes[row] <= f32(0.5) else (f32(1.0) + epsilon + (-f32(2.0)) * epsilon * case / term_lanes[row]) if exp_difference_value / term_lanes[row] > f32(0.5) else f32(np.nan)) * exp_difference_value / (term_lanes[row] * term_lanes[row])
+            factor_3_lanes[row] = factor_3
+            factor_4 = term_2 / (term_lanes[row] * term_lanes[row])
+            factor_4_lanes[row] = factor_4
+            factor_5 = -epsilon * exp_difference_value / (term_lanes[row] * term_lanes[row] * term_lanes[row])
+            factor_5_lanes[row] = factor_5
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                exp_logits_2 = exp_logits[c_2, row]
+                gradient_logits[i, c_2] = factor_2_lanes[row] * exp_logits_2
+                hessian_logits[i, c_2] = seed_lanes[row] * (factor_4_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_2) == argmax_logits_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_logits_2)) + factor_5_lanes[row] * (exp_logits_2 * exp_logits_2))
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = factor_lanes[row]
+            hessian_logits[i, y_lanes[row]] = factor_3_lanes[row]

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -53,7 +53,8 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {},
  'suffix': '',
- 'variants': ()}
+ 'variants': (),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -77,6 +78,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
@@ -131,23 +143,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -f32(math.inf)
+    most: float = row.dtype.type(-f32(math.inf))
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -189,9 +208,7 @@ def value(logits, label, smooth, sample_weights, value_out):
     smooth = f32(smooth)
     wanted = value_out.size > 0
     max_logits_now_row = np.empty((c,), f32)
-    sum_logsumexp_logits_2_now_row = np.empty((m,), f32)
-    lack_logsumexp_logits_2_now_row = np.empty((m,), f32)
-    total_row = np.empty((c,), f32)
+    strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -218,36 +235,46 @@ def value(logits, label, smooth, sample_weights, value_out):
             y = label[i, q_1]
             sum_mask[y] += f32(1.0)
         rest_logits[:] = f32(0.0)
-        for a_56 in range(c):
+        for a_75 in range(c):
             for q_1 in range(m):
-                z_2 = f32(logits[i, a_56, q_1])
+                z_2 = f32(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_56, q_1] = exp_logits_now
-                if a_56 != argmax_logits[q_1]:
+                exp_logits[a_75, q_1] = exp_logits_now
+                if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         for k in range(c):
-            for q_4 in range(m):
-                factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
-                sum_logsumexp_logits_2_now_row[q_4] = factor
-                y_2 = label[i, q_4]
-                lack_logsumexp_logits_2_now_row[q_4] = ((factor) if y_2 != k else f32(0.0))
-            sum_logsumexp_logits_2_now = f32(_block_sum(sum_logsumexp_logits_2_now_row, m))
-            lack_logsumexp_logits_2_now = f32(_block_sum(lack_logsumexp_logits_2_now_row, m))
+            sum_logsumexp_logits_2_now_sum = 0.0
+            lack_logsumexp_logits_2_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
+                    strips[0, place] = factor
+                    y_2 = label[i, q_4]
+                    strips[1, place] = ((factor) if y_2 != k else f32(0.0))
+                sum_logsumexp_logits_2_now_sum += _block_sum(strips[0], length)
+                lack_logsumexp_logits_2_now_sum += _block_sum(strips[1], length)
+            sum_logsumexp_logits_2_now = f32(sum_logsumexp_logits_2_now_sum)
+            lack_logsumexp_logits_2_now = f32(lack_logsumexp_logits_2_now_sum)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             lack_logsumexp_logits_2[k] = lack_logsumexp_logits_2_now
         lack_logsumexp_logits[:] = f32(0.0)
-        for q_53 in range(m):
-            y_3 = label[i, q_53]
-            rest_logits_2 = rest_logits[q_53]
-            lack_logsumexp_logits[y_3] += ((rest_logits_2) if argmax_logits[q_53] == y_3 else (f32(1.0) + rest_logits_2 - exp_logits[y_3, q_53]) if argmax_logits[q_53] == argmax_logits[q_53] else f32(np.nan)) / (f32(1.0) + rest_logits_2)
-        for k in range(c):
-            term = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            loss = ((f32(1.0)) if term == 0 else (_ratio(lack_logsumexp_logits[k] + lack_logsumexp_logits_2[k], term)) if term == term else f32(np.nan))
-            factor_2 = loss * sample_weight[k]
-            total_row[k] = factor_2
-            if wanted:
-                value_out[i, k] = factor_2
-        total += _block_sum(total_row, c)
+        for q_72 in range(m):
+            y_3 = label[i, q_72]
+            rest_logits_2 = rest_logits[q_72]
+            lack_logsumexp_logits[y_3] += ((rest_logits_2) if argmax_logits[q_72] == y_3 else (f32(1.0) + rest_logits_2 - exp_logits[y_3, q_72]) if argmax_logits[q_72] == argmax_logits[q_72] else f32(np.nan)) / (f32(1.0) + rest_logits_2)
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k = strip + place
+                term = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+                loss = ((f32(1.0)) if term == 0 else (_ratio(lack_logsumexp_logits[k] + lack_logsumexp_logits_2[k], term)) if term == term else f32(np.nan))
+                factor_2 = loss * sample_weight[k]
+                strips[0, place] = factor_2
+                if wanted:
+                    value_out[i, k] = factor_2
+            total += _block_sum(strips[0], length)
     return total
 
 
@@ -262,8 +289,7 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
     max_logits_now_row = np.empty((c,), f32)
-    sum_logsumexp_logits_2_now_row = np.empty((m,), f32)
-    lack_logsumexp_logits_2_row = np.empty((m,), f32)
+    strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((c,), f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
@@ -297,13 +323,13 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             y = label[i, q_1]
             sum_mask[y] += f32(1.0)
         rest_logits[:] = f32(0.0)
-        for a_56 in range(c):
+        for a_75 in range(c):
             for q_1 in range(m):
-                z_2 = f32(logits[i, a_56, q_1])
+                z_2 = f32(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_56, q_1] = exp_logits_now
+                exp_logits[a_75, q_1] = exp_logits_now
                 argmax_logits_2 = argmax_logits[q_1]
-                if a_56 != argmax_logits_2:
+                if a_75 != argmax_logits_2:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = f32(0.0)
         lack_logsumexp_logits[:] = f32(0.0)
@@ -315,13 +341,20 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             argmax_logits_3 = argmax_logits[q_1]
             lack_logsumexp_logits[y_2] += ((rest_logits_2) if argmax_logits_3 == y_2 else (f32(1.0) + rest_logits_2 - exp_logits_y) if argmax_logits_3 == argmax_logits_3 else f32(np.nan)) / (f32(1.0) + rest_logits_2)
         for k in range(c):
-            for q_4 in range(m):
-                factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
-                sum_logsumexp_logits_2_now_row[q_4] = factor
-                y_3 = label[i, q_4]
-                lack_logsumexp_logits_2_row[q_4] = ((factor) if y_3 != k else f32(0.0))
-            sum_logsumexp_logits_2_now = f32(_block_sum(sum_logsumexp_logits_2_now_row, m))
-            lack_logsumexp_logits_2 = f32(_block_sum(lack_logsumexp_logits_2_row, m))
+            sum_logsumexp_logits_2_now_sum = 0.0
+            lack_logsumexp_logits_2_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
+                    strips[0, place] = factor
+                    y_3 = label[i, q_4]
+                    strips[1, place] = ((factor) if y_3 != k else f32(0.0))
+                sum_logsumexp_logits_2_now_sum += _block_sum(strips[0], length)
+                lack_logsumexp_logits_2_sum += _block_sum(strips[1], length)
+            sum_logsumexp_logits_2_now = f32(sum_logsumexp_logits_2_now_sum)
+            lack_logsumexp_logits_2 = f32(lack_logsumexp_logits_2_sum)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
             sum_logsumexp_logits_3_weighed_now = seed[k] * _ratio(f32(1.0), term) * _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term)
@@ -333,12 +366,12 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
             if wanted:
                 value_out[i, k] = factor_2
         sum_logsumexp_logits_3_centred[:] = f32(0.0)
-        for a_47 in range(c):
+        for a_56 in range(c):
             for q_1 in range(m):
                 rest_logits_3 = rest_logits[q_1]
                 argmax_logits_4 = argmax_logits[q_1]
-                if a_47 != argmax_logits_4:
-                    sum_logsumexp_logits_3_centred[q_1] += exp_logits[a_47, q_1] * (sum_logsumexp_logits_3_weighed[a_47] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) / (f32(1.0) + rest_logits_3)
+                if a_56 != argmax_logits_4:
+                    sum_logsumexp_logits_3_centred[q_1] += exp_logits[a_56, q_1] * (sum_logsumexp_logits_3_weighed[a_56] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) / (f32(1.0) + rest_logits_3)
         for m_5 in range(m):
             rest_logits_4 = rest_logits[m_5]
             y_4 = label[i, m_5]
@@ -370,7 +403,7 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     max_logits_now_row = np.empty((c,), f32)
-    sum_logsumexp_logits_2_now_row = np.empty((m,), f32)
+    strips = np.empty((1, 512,), f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -409,12 +442,12 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             y = label[i, q_1]
             sum_mask[y] += f32(1.0)
         rest_logits[:] = f32(0.0)
-        for a_56 in range(c):
+        for a_75 in range(c):
             for q_1 in range(m):
-                z_2 = f32(logits[i, a_56, q_1])
+                z_2 = f32(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_56, q_1] = exp_logits_now
-                if a_56 != argmax_logits[q_1]:
+                exp_logits[a_75, q_1] = exp_logits_now
+                if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
@@ -422,10 +455,15 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (f32(1.0) + rest_logits[q_1])
         sum_logsumexp_logits_3[:] = f32(0.0)
         for k in range(c):
-            for q_4 in range(m):
-                factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
-                sum_logsumexp_logits_2_now_row[q_4] = factor
-            sum_logsumexp_logits_2_now = f32(_block_sum(sum_logsumexp_logits_2_now_row, m))
+            sum_logsumexp_logits_2_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
+                    strips[0, place] = factor
+                sum_logsumexp_logits_2_now_sum += _block_sum(strips[0], length)
+            sum_logsumexp_logits_2_now = f32(sum_logsumexp_logits_2_now_sum)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
@@ -471,13 +509,13 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             case_2 = ((rest_logits_2) if argmax_logits_2 == y_3 else term_5 if argmax_logits_2 == argmax_logits_2 else f32(np.nan))
             ratio_value_4 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[y_3], term_4)
             sum_logsumexp_logits_2_slope_2 = loss_scale * square * case * exp_difference_value * (f32(2.0) * case_2 / term_3 + (-f32(2.0)) * ratio_value_4) / term_3  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
-            factor_6 = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_3
-            factor_7 = (-f32(2.0)) * loss_scale * case_2 * case * ratio_value_3 / term_3
-            softmax_logits_slope = -sum_logsumexp_logits_3[m_5] + loss_scale * case * ratio_value_3 * ratio_value_4 + factor_6 + factor_7  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3
-            softmax_logits_slope_2_part_1[m_5] = factor_6
-            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_2 == y_3 else (sum_logsumexp_logits_3_weighed[y_3] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_2]) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) + factor_7) / term_3
+            factor_6 = loss_scale * case * ratio_value_3 * ratio_value_4
+            softmax_logits_slope = ((-sum_logsumexp_logits_3[m_5] + factor_6 + f32(4.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_3 + (-f32(2.0)) * loss_scale * case * ratio_value_3) if exp_difference_value / term_3 <= f32(0.5) else (-sum_logsumexp_logits_3[m_5] + f32(2.0) * loss_scale * case * ratio_value_3 + factor_6 + (-f32(4.0)) * loss_scale * case_2 * case * ratio_value_3 / term_3) if exp_difference_value / term_3 > f32(0.5) else f32(np.nan))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
+            factor_7 = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / term_3
+            softmax_logits_slope_2_part_1[m_5] = factor_7
+            gradient_logits_part_1_now = exp_difference_value * (((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_2 == y_3 else (sum_logsumexp_logits_3_weighed[y_3] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_2]) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) + (-f32(2.0)) * loss_scale * case_2 * case * ratio_value_3 / term_3) / term_3
             gradient_logits_part_1[m_5] = gradient_logits_part_1_now
-            gradient_logits_part_2[m_5] = factor_6
+            gradient_logits_part_2[m_5] = factor_7
             square_2 = (exp_difference_value * exp_difference_value)
             hessian_logits_part_1_now = sum_logsumexp_logits_3_sensitivity[y_3, m_5] * square_2 / (term_3 * term_3) + sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5] * square_2 / (term_3 * term_3) + softmax_logits_slope * case_2 * exp_difference_value / (term_3 * term_3) + sum_logsumexp_logits_2_slope_2 * case_2 * exp_difference_value / (term_3 * term_3) + f32(2.0) * loss_scale * square_2 * square * (((rest_logits_2 * rest_logits_2)) if argmax_logits_2 == y_3 else ((term_5 * term_5)) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) * case / (term_3 * term_3 * term_3 * term_3) - sum_logsumexp_logits_2_slope[y_3, m_5] * square_2 * case_2 / (term_3 * term_3 * term_3) - loss_scale * square_2 * case_2 * case * ratio_value_3 * ratio_value_4 / (term_3 * term_3 * term_3)
             hessian_logits_part_1[m_5] = hessian_logits_part_1_now
@@ -514,6 +552,7 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     max_logits_now_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -525,14 +564,18 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
     logsumexp_logits_tangent = np.empty((m,), f32)
     sum_logsumexp_logits_tangent = np.empty((c,), f32)
     sum_logsumexp_logits_2_tangent = np.empty((c,), f32)
-    sum_logsumexp_logits_3_tangent = np.empty((m,), f32)
     sum_logsumexp_logits_3_weighed = np.empty((c,), f32)
+    sum_logsumexp_logits_3_tangent = np.empty((m,), f32)
     sum_logsumexp_logits_3_centred = np.empty((m,), f32)
     logsumexp_logits_tangent_centred = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_3_centred = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_5_weighed = np.empty((c,), f32)
+    sum_logsumexp_logits_3_tangent_5_centred = np.empty((m,), f32)
     product_logits_part_1 = np.empty((m,), f32)
     product_logits_part_2 = np.empty((m,), f32)
     product_logits_part_3 = np.empty((m,), f32)
     product_logits_part_4 = np.empty((m,), f32)
+    product_logits_part_5 = np.empty((m,), f32)
     for i in range(n):
         for k in range(c):
             sample_weight = ((f32(sample_weights[i, k])) if weighted else f32(1.0))
@@ -550,12 +593,12 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             y = label[i, q_1]
             sum_mask[y] += f32(1.0)
         rest_logits[:] = f32(0.0)
-        for a_56 in range(c):
+        for a_75 in range(c):
             for q_1 in range(m):
-                z_2 = f32(logits[i, a_56, q_1])
+                z_2 = f32(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_56, q_1] = exp_logits_now
-                if a_56 != argmax_logits[q_1]:
+                exp_logits[a_75, q_1] = exp_logits_now
+                if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
@@ -564,19 +607,22 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         logsumexp_logits_tangent[:] = f32(0.0)
         logsumexp_logits_tangent_centred[:] = f32(0.0)
         for k in range(c):
-            sum_logsumexp_logits_2_now = 0.0
-            sum_logsumexp_logits_2_now_lost = 0.0
-            for q_4 in range(m):
-                exp_logits_2 = exp_logits[k, q_4]
-                factor = exp_logits_2 / (f32(1.0) + rest_logits[q_4])
-                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
-                v_z = f32(direction_logits[i, k, q_4])
-                v_z_2 = f32(direction_logits[i, argmax_logits[q_4], q_4])
-                difference_value = (v_z - v_z_2)
-                logsumexp_logits_tangent[q_4] += exp_logits_2 * difference_value / (f32(1.0) + rest_logits[q_4])
-                if k != argmax_logits[q_4]:
-                    logsumexp_logits_tangent_centred[q_4] += exp_logits_2 * (difference_value - (v_z_2 - v_z_2)) / (f32(1.0) + rest_logits[q_4])
-            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
+            sum_logsumexp_logits_2_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    exp_logits_2 = exp_logits[k, q_4]
+                    factor = exp_logits_2 / (f32(1.0) + rest_logits[q_4])
+                    strips[0, place] = factor
+                    v_z = f32(direction_logits[i, k, q_4])
+                    v_z_2 = f32(direction_logits[i, argmax_logits[q_4], q_4])
+                    factor_2 = exp_logits_2 * (v_z - v_z_2) / (f32(1.0) + rest_logits[q_4])
+                    logsumexp_logits_tangent[q_4] += factor_2
+                    if k != argmax_logits[q_4]:
+                        logsumexp_logits_tangent_centred[q_4] += factor_2
+                sum_logsumexp_logits_2_now_sum += _block_sum(strips[0], length)
+            sum_logsumexp_logits_2_now = f32(sum_logsumexp_logits_2_now_sum)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
@@ -590,80 +636,93 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             v_z_y = f32(direction_logits[i, y_3, q_41])
             argmax_logits_2 = argmax_logits[q_41]
             v_z_3 = f32(direction_logits[i, argmax_logits_2, q_41])
-            difference_value_2 = (v_z_y - v_z_3)
-            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + difference_value_2) / (f32(1.0) + rest_logits[q_41])
+            difference_value = (v_z_y - v_z_3)
+            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + difference_value) / (f32(1.0) + rest_logits[q_41])
             case = ((f32(sample_weights[i, y_3])) if weighted else f32(1.0))
             z_y = f32(logits[i, y_3, q_41])
             exp_difference_value = _exp_difference(z_y, max_logits[q_41])
             ratio_value_3 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
-            product_logits_part_2[q_41] = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
-            product_logits_part_4[q_41] = f32(2.0) * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value_2 - (v_z_3 - v_z_3)) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_3[q_41] = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_5[q_41] = f32(2.0) * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = f32(0.0)
         sum_logsumexp_logits_3_centred[:] = f32(0.0)
+        sum_logsumexp_logits_3_tangent_3_centred[:] = f32(0.0)
         for k in range(c):
-            sum_logsumexp_logits_2_tangent_now = 0.0
-            sum_logsumexp_logits_2_tangent_now_lost = 0.0
+            sum_logsumexp_logits_2_tangent_now_sum = 0.0
             sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
-            for q_42 in range(m):
-                exp_logits_3 = exp_logits[k, q_42]
-                v_z_4 = f32(direction_logits[i, k, q_42])
-                argmax_logits_3 = argmax_logits[q_42]
-                v_z_5 = f32(direction_logits[i, argmax_logits_3, q_42])
-                factor_2 = exp_logits_3 * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (f32(1.0) + rest_logits[q_42])
-                sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost, factor_2)
-                if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / (f32(1.0) + rest_logits[q_42])
-            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost)
-            sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             seed_3 = seed[k]
-            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_4 = _ratio(f32(1.0), term_2)
-            ratio_value_5 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_2)
-            factor_3 = ratio_value_4 * ratio_value_5
-            sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
+            term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_4 = _ratio(f32(1.0), term_4)
             square = (ratio_value_4 * ratio_value_4)
-            term_3 = f32(2.0) * sum_logsumexp_logits_tangent_2 * square + (-f32(2.0)) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_5
+            factor_4 = seed_3 * sum_logsumexp_logits_tangent[k] * square
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_42 = strip + place
+                    exp_logits_3 = exp_logits[k, q_42]
+                    v_z_4 = f32(direction_logits[i, k, q_42])
+                    argmax_logits_3 = argmax_logits[q_42]
+                    v_z_5 = f32(direction_logits[i, argmax_logits_3, q_42])
+                    term_2 = -logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)
+                    factor_3 = exp_logits_3 * term_2 / (f32(1.0) + rest_logits[q_42])
+                    strips[0, place] = factor_3
+                    term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_tangent[q_42] += exp_logits_3 * term_2 * term_3 / (f32(1.0) + rest_logits[q_42])
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * term_3 / (f32(1.0) + rest_logits[q_42])
+                    ratio_value_5 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_3 * (factor_4 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * (ratio_value_5 * ratio_value_5) * ((f32(sample_weights[i, argmax_logits_3])) if weighted else f32(1.0))) / (f32(1.0) + rest_logits[q_42])
+                sum_logsumexp_logits_2_tangent_now_sum += _block_sum(strips[0], length)
+            sum_logsumexp_logits_2_tangent_now = f32(sum_logsumexp_logits_2_tangent_now_sum)
+            sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
+            ratio_value_6 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_4)
+            sum_logsumexp_logits_3_tangent_5_weighed_now = seed_3 * sum_logsumexp_logits_2_tangent_now * square * ratio_value_6
+            sum_logsumexp_logits_3_tangent_5_weighed[k] = sum_logsumexp_logits_3_tangent_5_weighed_now
+        sum_logsumexp_logits_3_tangent_5_centred[:] = f32(0.0)
+        for a_66 in range(c):
             for q_1 in range(m):
-                v_z_6 = f32(direction_logits[i, k, q_1])
-                v_z_7 = f32(direction_logits[i, argmax_logits[q_1], q_1])
-                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits[k, q_1] * (term_3 + factor_3 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (f32(1.0) + rest_logits[q_1])
+                if a_66 != argmax_logits[q_1]:
+                    sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits[a_66, q_1] * (sum_logsumexp_logits_3_tangent_5_weighed[a_66] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1]]) / (f32(1.0) + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
+            argmax_logits_4 = argmax_logits[m_5]
             y_4 = label[i, m_5]
+            ratio_value_7 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4])
+            square_2 = (ratio_value_7 * ratio_value_7)
             case_2 = ((f32(sample_weights[i, y_4])) if weighted else f32(1.0))
+            ratio_value_8 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4])
+            factor_5 = -loss_scale * sum_logsumexp_logits_tangent[argmax_logits_4] * (ratio_value_8 * ratio_value_8) * ((f32(sample_weights[i, argmax_logits_4])) if weighted else f32(1.0))
+            factor_6 = f32(2.0) * ((-sum_logsumexp_logits_3_tangent_3_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_tangent_3_centred[m_5] + loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + factor_5) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
+            v_z_y_2 = f32(direction_logits[i, y_4, m_5])
+            v_z_6 = f32(direction_logits[i, argmax_logits_4, m_5])
+            case_3 = ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_6)) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
+            factor_7 = case_3 * ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
+            sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
             z_y_2 = f32(logits[i, y_4, m_5])
             exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
-            term_4 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-            ratio_value_6 = _ratio(f32(1.0), term_4)
-            argmax_logits_4 = argmax_logits[m_5]
-            case_3 = ((rest_logits_2) if argmax_logits_4 == y_4 else (f32(1.0) + rest_logits_2 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
-            v_z_y_2 = f32(direction_logits[i, y_4, m_5])
-            v_z_8 = f32(direction_logits[i, argmax_logits_4, m_5])
-            factor_4 = -(v_z_8 - v_z_8)
-            square_2 = (ratio_value_6 * ratio_value_6)
-            sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
-            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (f32(2.0) * loss_scale * case_2 * exp_difference_value_2 * ratio_value_6 / (f32(1.0) + rest_logits_2) + ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else f32(np.nan)) + (-f32(2.0)) * loss_scale * case_3 * case_2 * ratio_value_6 / (f32(1.0) + rest_logits_2)) * ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_8) + factor_4) if argmax_logits_4 == argmax_logits_4 else f32(np.nan)) + f32(2.0) * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (f32(2.0) * case_3 / (f32(1.0) + rest_logits_2) + (-f32(2.0)) * _ratio(smooth + f32(2.0) * sum_logsumexp_logits[y_4], term_4))) * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
+            factor_8 = f32(2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2
+            factor_9 = (-f32(2.0)) * ((-sum_logsumexp_logits_3_tangent_5_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_tangent_5_weighed[y_4] - sum_logsumexp_logits_3_tangent_5_centred[m_5] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
+            product_logits_part_1_now = ((-sum_logsumexp_logits_3_tangent[m_5] + factor_6 + factor_7 + (f32(4.0) * loss_scale * case_3 * case_2 * ratio_value_7 + (-f32(2.0)) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2) * exp_difference_value_2 / (f32(1.0) + rest_logits_2) + factor_8 + factor_9 + (-f32(2.0)) * loss_scale * case_3 * case_2 * ratio_value_7) if exp_difference_value_2 / (f32(1.0) + rest_logits_2) <= f32(0.5) else (-sum_logsumexp_logits_3_tangent[m_5] + factor_6 + factor_7 + ((rest_logits_2) if argmax_logits_4 == y_4 else (f32(1.0) + rest_logits_2 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else f32(np.nan)) * (factor_8 + (-f32(4.0)) * loss_scale * case_3 * case_2 * ratio_value_7) / (f32(1.0) + rest_logits_2) + f32(2.0) * loss_scale * case_3 * case_2 * ratio_value_7 + factor_9) if exp_difference_value_2 / (f32(1.0) + rest_logits_2) > f32(0.5) else f32(np.nan)) * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
             product_logits_part_1[m_5] = product_logits_part_1_now
-            product_logits_part_3_now = (-f32(2.0)) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
-            product_logits_part_3[m_5] = product_logits_part_3_now
+            product_logits_part_2[m_5] = factor_5
+            product_logits_part_4_now = (-f32(2.0)) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
+            product_logits_part_4[m_5] = product_logits_part_4_now
         for k in range(c):
-            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
             seed_4 = seed[k]
-            sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
             term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_7 = _ratio(f32(1.0), term_5)
-            square_3 = (ratio_value_7 * ratio_value_7)
-            sum_logsumexp_logits_2_tangent_2 = sum_logsumexp_logits_2_tangent[k]
-            ratio_value_8 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_5)
-            term_6 = f32(2.0) * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-f32(2.0)) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_8
+            ratio_value_9 = _ratio(f32(1.0), term_5)
+            square_3 = (ratio_value_9 * ratio_value_9)
+            factor_10 = seed_4 * sum_logsumexp_logits_tangent[k] * square_3
+            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 rest_logits_3 = rest_logits[m_5]
                 argmax_logits_5 = argmax_logits[m_5]
-                v_z_9 = f32(direction_logits[i, k, m_5])
-                v_z_10 = f32(direction_logits[i, argmax_logits_5, m_5])
-                factor_5 = -(v_z_10 - v_z_10)
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_6 + product_logits_part_3[m_5] + product_logits_part_4[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (product_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_9 - v_z_10) + factor_5))) / (f32(1.0) + rest_logits_3)))
+                v_z_7 = f32(direction_logits[i, k, m_5])
+                v_z_8 = f32(direction_logits[i, argmax_logits_5, m_5])
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + f32(2.0) * ((-sum_logsumexp_logits_3_tangent_3_centred[m_5]) if k == argmax_logits_5 else (product_logits_part_2[m_5] - sum_logsumexp_logits_3_tangent_3_centred[m_5] + factor_10)) + (product_logits_part_3[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + (-f32(2.0)) * ((-sum_logsumexp_logits_3_tangent_5_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_centred[m_5] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5]))) / (f32(1.0) + rest_logits_3)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -676,7 +735,7 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     max_logits_now_row = np.empty((c,), f32)
-    sum_logsumexp_logits_2_row = np.empty((m,), f32)
+    strips = np.empty((1, 512,), f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -705,22 +764,27 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
             y = label[i, q_1]
             sum_mask[y] += f32(1.0)
         rest_logits[:] = f32(0.0)
-        for a_56 in range(c):
+        for a_75 in range(c):
             for q_1 in range(m):
-                z_2 = f32(logits[i, a_56, q_1])
+                z_2 = f32(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_56, q_1] = exp_logits_now
-                if a_56 != argmax_logits[q_1]:
+                exp_logits[a_75, q_1] = exp_logits_now
+                if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (f32(1.0) + rest_logits[q_1])
         for k in range(c):
-            for q_4 in range(m):
-                factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
-                sum_logsumexp_logits_2_row[q_4] = factor
-            sum_logsumexp_logits_2 = f32(_block_sum(sum_logsumexp_logits_2_row, m))
+            sum_logsumexp_logits_2_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    factor = exp_logits[k, q_4] / (f32(1.0) + rest_logits[q_4])
+                    strips[0, place] = factor
+                sum_logsumexp_logits_2_sum += _block_sum(strips[0], length)
+            sum_logsumexp_logits_2 = f32(sum_logsumexp_logits_2_sum)
             seed_2 = seed[k]
             term = sum_logsumexp_logits_2 + smooth + sum_mask[k]
             ratio_value = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term)
@@ -745,6 +809,7 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     smooth = f32(smooth)
     loss_scale = f32(loss_scale)
     max_logits_now_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     seed = np.empty((c,), f32)
     max_logits = np.empty((m,), f32)
     argmax_logits = np.empty((m,), np.int64)
@@ -756,18 +821,27 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
     logsumexp_logits_tangent = np.empty((m,), f32)
     sum_logsumexp_logits_tangent = np.empty((c,), f32)
     sum_logsumexp_logits_2_tangent = np.empty((c,), f32)
-    sum_logsumexp_logits_3_tangent = np.empty((m,), f32)
     sum_logsumexp_logits_3_weighed = np.empty((c,), f32)
+    sum_logsumexp_logits_3_tangent = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_2 = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_4 = np.empty((m,), f32)
     sum_logsumexp_logits_3_centred = np.empty((m,), f32)
     logsumexp_logits_tangent_centred = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_3_centred = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_5_weighed = np.empty((c,), f32)
+    sum_logsumexp_logits_3_tangent_5_centred = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_2_centred = np.empty((m,), f32)
+    sum_logsumexp_logits_3_tangent_4_weighed = np.empty((c,), f32)
+    sum_logsumexp_logits_3_tangent_4_centred = np.empty((m,), f32)
     product_logits_part_1 = np.empty((m,), f32)
     product_logits_part_2 = np.empty((m,), f32)
     product_logits_part_3 = np.empty((m,), f32)
     product_logits_part_4 = np.empty((m,), f32)
     product_logits_part_5 = np.empty((m,), f32)
+    product_logits_part_6 = np.empty((m,), f32)
     sum_smooth_tangent = 0.0
     sum_smooth_tangent_lost = 0.0
-    factor_9 = loss_scale * f32(direction_parameters[0])
+    factor_14 = loss_scale * f32(direction_parameters[0])
     for i in range(n):
         for k in range(c):
             sample_weight = ((f32(sample_weights[i, k])) if weighted else f32(1.0))
@@ -785,33 +859,38 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             y = label[i, q_1]
             sum_mask[y] += f32(1.0)
         rest_logits[:] = f32(0.0)
-        for a_56 in range(c):
+        for a_75 in range(c):
             for q_1 in range(m):
-                z_2 = f32(logits[i, a_56, q_1])
+                z_2 = f32(logits[i, a_75, q_1])
                 exp_logits_now = _exp_difference(z_2, max_logits[q_1])
-                exp_logits[a_56, q_1] = exp_logits_now
-                if a_56 != argmax_logits[q_1]:
+                exp_logits[a_75, q_1] = exp_logits_now
+                if a_75 != argmax_logits[q_1]:
                     rest_logits[q_1] += exp_logits_now
         sum_logsumexp_logits[:] = f32(0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
             sum_logsumexp_logits[y_2] += exp_logits[y_2, q_1] / (f32(1.0) + rest_logits[q_1])
         logsumexp_logits_tangent[:] = f32(0.0)
+        sum_logsumexp_logits_3_tangent_2[:] = f32(0.0)
+        sum_logsumexp_logits_3_tangent_4[:] = f32(0.0)
         logsumexp_logits_tangent_centred[:] = f32(0.0)
         for k in range(c):
-            sum_logsumexp_logits_2_now = 0.0
-            sum_logsumexp_logits_2_now_lost = 0.0
-            for q_4 in range(m):
-                exp_logits_2 = exp_logits[k, q_4]
-                factor = exp_logits_2 / (f32(1.0) + rest_logits[q_4])
-                sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost = _plus(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost, factor)
-                v_z = f32(direction_logits[i, k, q_4])
-                v_z_2 = f32(direction_logits[i, argmax_logits[q_4], q_4])
-                difference_value = (v_z - v_z_2)
-                logsumexp_logits_tangent[q_4] += exp_logits_2 * difference_value / (f32(1.0) + rest_logits[q_4])
-                if k != argmax_logits[q_4]:
-                    logsumexp_logits_tangent_centred[q_4] += exp_logits_2 * (difference_value - (v_z_2 - v_z_2)) / (f32(1.0) + rest_logits[q_4])
-            sum_logsumexp_logits_2_now = _completed(sum_logsumexp_logits_2_now, sum_logsumexp_logits_2_now_lost)
+            sum_logsumexp_logits_2_now_sum = 0.0
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_4 = strip + place
+                    exp_logits_2 = exp_logits[k, q_4]
+                    factor = exp_logits_2 / (f32(1.0) + rest_logits[q_4])
+                    strips[0, place] = factor
+                    v_z = f32(direction_logits[i, k, q_4])
+                    v_z_2 = f32(direction_logits[i, argmax_logits[q_4], q_4])
+                    factor_2 = exp_logits_2 * (v_z - v_z_2) / (f32(1.0) + rest_logits[q_4])
+                    logsumexp_logits_tangent[q_4] += factor_2
+                    if k != argmax_logits[q_4]:
+                        logsumexp_logits_tangent_centred[q_4] += factor_2
+                sum_logsumexp_logits_2_now_sum += _block_sum(strips[0], length)
+            sum_logsumexp_logits_2_now = f32(sum_logsumexp_logits_2_now_sum)
             sum_logsumexp_logits_2[k] = sum_logsumexp_logits_2_now
             seed_2 = seed[k]
             term = smooth + sum_logsumexp_logits_2_now + sum_mask[k]
@@ -819,93 +898,129 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             ratio_value_2 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term)
             sum_logsumexp_logits_3_weighed_now = seed_2 * ratio_value * ratio_value_2
             sum_logsumexp_logits_3_weighed[k] = sum_logsumexp_logits_3_weighed_now
+            square = (ratio_value * ratio_value)
+            sum_logsumexp_logits_3_tangent_4_weighed_now = seed_2 * square * ratio_value_2
+            sum_logsumexp_logits_3_tangent_4_weighed[k] = sum_logsumexp_logits_3_tangent_4_weighed_now
+            factor_3 = seed_2 * square
+            factor_4 = seed_2 * square * ratio_value_2
+            for q_1 in range(m):
+                exp_logits_3 = exp_logits[k, q_1]
+                sum_logsumexp_logits_3_tangent_2[q_1] += factor_3 * exp_logits_3 / (f32(1.0) + rest_logits[q_1])
+                sum_logsumexp_logits_3_tangent_4[q_1] += factor_4 * exp_logits_3 / (f32(1.0) + rest_logits[q_1])
         sum_logsumexp_logits_tangent[:] = f32(0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
             v_z_y = f32(direction_logits[i, y_3, q_41])
             argmax_logits_2 = argmax_logits[q_41]
             v_z_3 = f32(direction_logits[i, argmax_logits_2, q_41])
-            difference_value_2 = (v_z_y - v_z_3)
-            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + difference_value_2) / (f32(1.0) + rest_logits[q_41])
+            difference_value = (v_z_y - v_z_3)
+            sum_logsumexp_logits_tangent[y_3] += exp_logits[y_3, q_41] * (-logsumexp_logits_tangent[q_41] + difference_value) / (f32(1.0) + rest_logits[q_41])
             case = ((f32(sample_weights[i, y_3])) if weighted else f32(1.0))
             z_y = f32(logits[i, y_3, q_41])
             exp_difference_value = _exp_difference(z_y, max_logits[q_41])
             ratio_value_3 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[y_3] + sum_mask[y_3])
-            product_logits_part_2[q_41] = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
-            product_logits_part_3[q_41] = (-f32(2.0)) * loss_scale * (ratio_value_3 * ratio_value_3) * case * exp_difference_value / (f32(1.0) + rest_logits[q_41])
-            product_logits_part_5[q_41] = f32(2.0) * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value_2 - (v_z_3 - v_z_3)) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_3[q_41] = f32(2.0) * loss_scale * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_4[q_41] = (-f32(2.0)) * loss_scale * (ratio_value_3 * ratio_value_3) * case * exp_difference_value / (f32(1.0) + rest_logits[q_41])
+            product_logits_part_6[q_41] = f32(2.0) * loss_scale * ((-logsumexp_logits_tangent_centred[q_41]) if argmax_logits_2 == y_3 else (-logsumexp_logits_tangent_centred[q_41] + difference_value) if argmax_logits_2 == argmax_logits_2 else f32(np.nan)) * case * exp_difference_value * ratio_value_3 / (f32(1.0) + rest_logits[q_41])
         sum_logsumexp_logits_3_tangent[:] = f32(0.0)
         sum_logsumexp_logits_3_centred[:] = f32(0.0)
+        sum_logsumexp_logits_3_tangent_3_centred[:] = f32(0.0)
+        sum_logsumexp_logits_3_tangent_2_centred[:] = f32(0.0)
+        sum_logsumexp_logits_3_tangent_4_centred[:] = f32(0.0)
         for k in range(c):
-            sum_logsumexp_logits_2_tangent_now = 0.0
-            sum_logsumexp_logits_2_tangent_now_lost = 0.0
+            sum_logsumexp_logits_2_tangent_now_sum = 0.0
             sum_logsumexp_logits_3_weighed_2 = sum_logsumexp_logits_3_weighed[k]
-            for q_42 in range(m):
-                exp_logits_3 = exp_logits[k, q_42]
-                v_z_4 = f32(direction_logits[i, k, q_42])
-                argmax_logits_3 = argmax_logits[q_42]
-                v_z_5 = f32(direction_logits[i, argmax_logits_3, q_42])
-                factor_2 = exp_logits_3 * (-logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)) / (f32(1.0) + rest_logits[q_42])
-                sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost = _plus(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost, factor_2)
-                if k != argmax_logits_3:
-                    sum_logsumexp_logits_3_centred[q_42] += exp_logits_3 * (sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]) / (f32(1.0) + rest_logits[q_42])
-            sum_logsumexp_logits_2_tangent_now = _completed(sum_logsumexp_logits_2_tangent_now, sum_logsumexp_logits_2_tangent_now_lost)
-            sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
             seed_3 = seed[k]
-            term_2 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_4 = _ratio(f32(1.0), term_2)
-            square = (ratio_value_4 * ratio_value_4)
             sum_logsumexp_logits_tangent_2 = sum_logsumexp_logits_tangent[k]
-            ratio_value_5 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_2)
-            factor_3 = (-f32(2.0)) * ratio_value_5
-            term_3 = f32(1.0) + factor_3
-            factor_4 = seed_3 * square * (f32(2.0) * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * term_3 + f32(direction_parameters[0]) * (f32(2.0) + factor_3))
-            sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_4)
-            factor_5 = ratio_value_4 * ratio_value_5
-            term_4 = f32(2.0) * sum_logsumexp_logits_tangent_2 * square + f32(direction_parameters[0]) * square * term_3 + (-f32(2.0)) * sum_logsumexp_logits_2_tangent_now * square * ratio_value_5
+            term_4 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_4 = _ratio(f32(1.0), term_4)
+            square_2 = (ratio_value_4 * ratio_value_4)
+            factor_6 = seed_3 * sum_logsumexp_logits_tangent_2 * square_2
+            factor_7 = seed_3 * square_2
+            for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
+                length = min(np.uint64(512), np.uint64(m) - strip)
+                for place in range(length):
+                    q_42 = strip + place
+                    exp_logits_4 = exp_logits[k, q_42]
+                    v_z_4 = f32(direction_logits[i, k, q_42])
+                    argmax_logits_3 = argmax_logits[q_42]
+                    v_z_5 = f32(direction_logits[i, argmax_logits_3, q_42])
+                    term_2 = -logsumexp_logits_tangent[q_42] + (v_z_4 - v_z_5)
+                    factor_5 = exp_logits_4 * term_2 / (f32(1.0) + rest_logits[q_42])
+                    strips[0, place] = factor_5
+                    term_3 = sum_logsumexp_logits_3_weighed_2 - sum_logsumexp_logits_3_weighed[argmax_logits_3]
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_tangent[q_42] += exp_logits_4 * term_2 * term_3 / (f32(1.0) + rest_logits[q_42])
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_centred[q_42] += exp_logits_4 * term_3 / (f32(1.0) + rest_logits[q_42])
+                    ratio_value_5 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_3] + sum_mask[argmax_logits_3])
+                    square_3 = (ratio_value_5 * ratio_value_5)
+                    case_2 = ((f32(sample_weights[i, argmax_logits_3])) if weighted else f32(1.0))
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_tangent_3_centred[q_42] += exp_logits_4 * (factor_6 - loss_scale * sum_logsumexp_logits_tangent[argmax_logits_3] * square_3 * case_2) / (f32(1.0) + rest_logits[q_42])
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_tangent_2_centred[q_42] += exp_logits_4 * (factor_7 - loss_scale * square_3 * case_2) / (f32(1.0) + rest_logits[q_42])
+                    if k != argmax_logits_3:
+                        sum_logsumexp_logits_3_tangent_4_centred[q_42] += exp_logits_4 * (sum_logsumexp_logits_3_tangent_4_weighed[k] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3]) / (f32(1.0) + rest_logits[q_42])
+                sum_logsumexp_logits_2_tangent_now_sum += _block_sum(strips[0], length)
+            sum_logsumexp_logits_2_tangent_now = f32(sum_logsumexp_logits_2_tangent_now_sum)
+            sum_logsumexp_logits_2_tangent[k] = sum_logsumexp_logits_2_tangent_now
+            ratio_value_6 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_4)
+            factor_8 = (-f32(2.0)) * ratio_value_6
+            factor_9 = seed_3 * square_2 * (f32(2.0) * sum_logsumexp_logits_tangent_2 + sum_logsumexp_logits_2_tangent_now * (f32(1.0) + factor_8) + f32(direction_parameters[0]) * (f32(2.0) + factor_8))
+            sum_smooth_tangent, sum_smooth_tangent_lost = _plus(sum_smooth_tangent, sum_smooth_tangent_lost, factor_9)
+            sum_logsumexp_logits_3_tangent_5_weighed_now = seed_3 * sum_logsumexp_logits_2_tangent_now * square_2 * ratio_value_6
+            sum_logsumexp_logits_3_tangent_5_weighed[k] = sum_logsumexp_logits_3_tangent_5_weighed_now
+        sum_logsumexp_logits_3_tangent_5_centred[:] = f32(0.0)
+        for a_66 in range(c):
             for q_1 in range(m):
-                v_z_6 = f32(direction_logits[i, k, q_1])
-                v_z_7 = f32(direction_logits[i, argmax_logits[q_1], q_1])
-                sum_logsumexp_logits_3_tangent[q_1] += seed_3 * exp_logits[k, q_1] * (term_4 + factor_5 * (-logsumexp_logits_tangent[q_1] + (v_z_6 - v_z_7))) / (f32(1.0) + rest_logits[q_1])
+                if a_66 != argmax_logits[q_1]:
+                    sum_logsumexp_logits_3_tangent_5_centred[q_1] += exp_logits[a_66, q_1] * (sum_logsumexp_logits_3_tangent_5_weighed[a_66] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1]]) / (f32(1.0) + rest_logits[q_1])
         for m_5 in range(m):
             rest_logits_2 = rest_logits[m_5]
+            argmax_logits_4 = argmax_logits[m_5]
             y_4 = label[i, m_5]
-            case_2 = ((f32(sample_weights[i, y_4])) if weighted else f32(1.0))
+            ratio_value_7 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4])
+            square_4 = (ratio_value_7 * ratio_value_7)
+            case_3 = ((f32(sample_weights[i, y_4])) if weighted else f32(1.0))
+            ratio_value_8 = _ratio(f32(1.0), smooth + sum_logsumexp_logits_2[argmax_logits_4] + sum_mask[argmax_logits_4])
+            square_5 = (ratio_value_8 * ratio_value_8)
+            case_4 = ((f32(sample_weights[i, argmax_logits_4])) if weighted else f32(1.0))
+            factor_10 = -loss_scale * sum_logsumexp_logits_tangent[argmax_logits_4] * square_5 * case_4
+            factor_11 = f32(2.0) * ((-sum_logsumexp_logits_3_tangent_3_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_tangent_3_centred[m_5] + loss_scale * sum_logsumexp_logits_tangent[y_4] * square_4 * case_3 + factor_10) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
+            factor_12 = f32(direction_parameters[0]) * ((-sum_logsumexp_logits_3_tangent_2_centred[m_5]) if argmax_logits_4 == y_4 else (-sum_logsumexp_logits_3_tangent_2_centred[m_5] + loss_scale * square_4 * case_3 - loss_scale * square_5 * case_4) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
+            v_z_y_2 = f32(direction_logits[i, y_4, m_5])
+            v_z_6 = f32(direction_logits[i, argmax_logits_4, m_5])
+            case_5 = ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_6)) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
+            factor_13 = case_5 * ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
             z_y_2 = f32(logits[i, y_4, m_5])
             exp_difference_value_2 = _exp_difference(z_y_2, max_logits[m_5])
-            term_5 = smooth + sum_logsumexp_logits_2[y_4] + sum_mask[y_4]
-            ratio_value_6 = _ratio(f32(1.0), term_5)
-            argmax_logits_4 = argmax_logits[m_5]
-            case_3 = ((rest_logits_2) if argmax_logits_4 == y_4 else (f32(1.0) + rest_logits_2 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
-            v_z_y_2 = f32(direction_logits[i, y_4, m_5])
-            v_z_8 = f32(direction_logits[i, argmax_logits_4, m_5])
-            factor_6 = -(v_z_8 - v_z_8)
-            square_2 = (ratio_value_6 * ratio_value_6)
             sum_logsumexp_logits_2_tangent_y = sum_logsumexp_logits_2_tangent[y_4]
-            factor_7 = f32(2.0) * case_3 / (f32(1.0) + rest_logits_2)
-            factor_8 = (-f32(2.0)) * _ratio(smooth + f32(2.0) * sum_logsumexp_logits[y_4], term_5)
-            product_logits_part_1_now = (-sum_logsumexp_logits_3_tangent[m_5] + (f32(2.0) * loss_scale * case_2 * exp_difference_value_2 * ratio_value_6 / (f32(1.0) + rest_logits_2) + ((-sum_logsumexp_logits_3_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_weighed[y_4] - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else f32(np.nan)) + (-f32(2.0)) * loss_scale * case_3 * case_2 * ratio_value_6 / (f32(1.0) + rest_logits_2)) * ((-logsumexp_logits_tangent_centred[m_5]) if argmax_logits_4 == y_4 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_y_2 - v_z_8) + factor_6) if argmax_logits_4 == argmax_logits_4 else f32(np.nan)) + f32(2.0) * loss_scale * sum_logsumexp_logits_tangent[y_4] * square_2 * case_2 + loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * (factor_7 + factor_8) + factor_9 * square_2 * (f32(1.0) + factor_7 + factor_8) * case_2) * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
+            factor_15 = factor_14 * f32(2.0) * square_4 * case_3
+            factor_16 = f32(2.0) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_4 * case_3
+            factor_17 = (-f32(2.0)) * ((-sum_logsumexp_logits_3_tangent_5_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_tangent_5_weighed[y_4] - sum_logsumexp_logits_3_tangent_5_centred[m_5] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
+            factor_18 = (-f32(2.0)) * f32(direction_parameters[0]) * ((-sum_logsumexp_logits_3_tangent_4_centred[m_5]) if argmax_logits_4 == y_4 else (sum_logsumexp_logits_3_tangent_4_weighed[y_4] - sum_logsumexp_logits_3_tangent_4_centred[m_5] - sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4]) if argmax_logits_4 == argmax_logits_4 else f32(np.nan))
+            product_logits_part_1_now = ((-sum_logsumexp_logits_3_tangent[m_5] + factor_11 + factor_12 + factor_13 + exp_difference_value_2 * (f32(4.0) * loss_scale * case_5 * case_3 * ratio_value_7 + factor_14 * (-f32(2.0)) * square_4 * case_3 + (-f32(2.0)) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_4 * case_3) / (f32(1.0) + rest_logits_2) + factor_15 + factor_16 + factor_17 + factor_18 + (-f32(2.0)) * loss_scale * case_5 * case_3 * ratio_value_7) if exp_difference_value_2 / (f32(1.0) + rest_logits_2) <= f32(0.5) else (-sum_logsumexp_logits_3_tangent[m_5] + factor_11 + factor_12 + factor_13 + (factor_15 + factor_16 + (-f32(4.0)) * loss_scale * case_5 * case_3 * ratio_value_7) * ((rest_logits_2) if argmax_logits_4 == y_4 else (f32(1.0) + rest_logits_2 - exp_difference_value_2) if argmax_logits_4 == argmax_logits_4 else f32(np.nan)) / (f32(1.0) + rest_logits_2) + f32(2.0) * loss_scale * case_5 * case_3 * ratio_value_7 + factor_17 + factor_18) if exp_difference_value_2 / (f32(1.0) + rest_logits_2) > f32(0.5) else f32(np.nan)) * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
             product_logits_part_1[m_5] = product_logits_part_1_now
-            product_logits_part_4_now = (-f32(2.0)) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_2 * case_2 * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
-            product_logits_part_4[m_5] = product_logits_part_4_now
+            product_logits_part_2[m_5] = factor_10
+            product_logits_part_5_now = (-f32(2.0)) * loss_scale * sum_logsumexp_logits_2_tangent_y * square_4 * case_3 * exp_difference_value_2 / (f32(1.0) + rest_logits_2)
+            product_logits_part_5[m_5] = product_logits_part_5_now
         for k in range(c):
-            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
             seed_4 = seed[k]
-            term_6 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
-            ratio_value_7 = _ratio(f32(1.0), term_6)
-            square_3 = (ratio_value_7 * ratio_value_7)
-            ratio_value_8 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_6)
-            term_7 = seed_4 * square_3 * (f32(1.0) - ratio_value_8) - seed_4 * square_3 * ratio_value_8
             sum_logsumexp_logits_tangent_3 = sum_logsumexp_logits_tangent[k]
-            sum_logsumexp_logits_2_tangent_2 = sum_logsumexp_logits_2_tangent[k]
-            term_8 = f32(2.0) * seed_4 * sum_logsumexp_logits_tangent_3 * square_3 + (-f32(2.0)) * seed_4 * sum_logsumexp_logits_2_tangent_2 * square_3 * ratio_value_8
+            term_5 = smooth + sum_logsumexp_logits_2[k] + sum_mask[k]
+            ratio_value_9 = _ratio(f32(1.0), term_5)
+            square_6 = (ratio_value_9 * ratio_value_9)
+            factor_19 = seed_4 * sum_logsumexp_logits_tangent_3 * square_6
+            sum_logsumexp_logits_3_weighed_3 = sum_logsumexp_logits_3_weighed[k]
+            ratio_value_10 = _ratio(smooth + f32(2.0) * sum_logsumexp_logits[k], term_5)
+            term_6 = seed_4 * square_6 * (f32(1.0) - ratio_value_10) - seed_4 * square_6 * ratio_value_10
             for m_5 in range(m):
                 y_5 = label[i, m_5]
                 rest_logits_3 = rest_logits[m_5]
                 argmax_logits_5 = argmax_logits[m_5]
-                v_z_9 = f32(direction_logits[i, k, m_5])
-                v_z_10 = f32(direction_logits[i, argmax_logits_5, m_5])
-                factor_10 = -(v_z_10 - v_z_10)
-                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (term_8 + product_logits_part_4[m_5] + product_logits_part_5[m_5] - sum_logsumexp_logits_3_tangent[m_5] + (product_logits_part_2[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_9 - v_z_10) + factor_10)) + f32(direction_parameters[0]) * (term_7 + product_logits_part_3[m_5])) / (f32(1.0) + rest_logits_3)))
+                v_z_7 = f32(direction_logits[i, k, m_5])
+                v_z_8 = f32(direction_logits[i, argmax_logits_5, m_5])
+                product_logits[i, k, m_5] = ((product_logits_part_1[m_5]) if k == y_5 else (exp_logits[k, m_5] * (product_logits_part_5[m_5] + product_logits_part_6[m_5] - sum_logsumexp_logits_3_tangent[m_5] + f32(2.0) * ((-sum_logsumexp_logits_3_tangent_3_centred[m_5]) if k == argmax_logits_5 else (product_logits_part_2[m_5] - sum_logsumexp_logits_3_tangent_3_centred[m_5] + factor_19)) + (product_logits_part_3[m_5] + ((-sum_logsumexp_logits_3_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_weighed_3 - sum_logsumexp_logits_3_centred[m_5] - sum_logsumexp_logits_3_weighed[argmax_logits_5]))) * ((-logsumexp_logits_tangent_centred[m_5]) if k == argmax_logits_5 else (-logsumexp_logits_tangent_centred[m_5] + (v_z_7 - v_z_8))) + f32(direction_parameters[0]) * (term_6 + product_logits_part_4[m_5]) + f32(2.0) * f32(direction_parameters[0]) * sum_logsumexp_logits_3_tangent_4[m_5] + (-f32(2.0)) * ((-sum_logsumexp_logits_3_tangent_5_centred[m_5]) if k == argmax_logits_5 else (sum_logsumexp_logits_3_tangent_5_weighed[k] - sum_logsumexp_logits_3_tangent_5_centred[m_5] - sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5])) - f32(direction_parameters[0]) * sum_logsumexp_logits_3_tangent_2[m_5]) / (f32(1.0) + rest_logits_3)))
     sum_smooth_tangent = _completed(sum_smooth_tangent, sum_smooth_tangent_lost)
     parameter_product[0] += sum_smooth_tangent

@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -63,7 +63,8 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {},
  'suffix': '',
- 'variants': ()}
+ 'variants': (),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -87,6 +88,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
@@ -191,23 +203,30 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
 
 
 @njit(nogil=True, error_model="numpy")
 def _largest(row, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -f32(math.inf)
+    most: float = row.dtype.type(-f32(math.inf))
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -250,21 +269,22 @@ def value(logits, label, gamma, alpha, sample_weights, value_out):
     gamma = f32(gamma)
     alpha = f32(alpha)
     wanted = value_out.size > 0
-    max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            rest_logits_row[k_18] = ((exp_logits) if k_18 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                strips[0, place] = ((exp_logits) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         loss = -alpha * _power(((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits), gamma) * (-(max_logits - z_y) - _log1p(rest_logits))
@@ -285,28 +305,26 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    max_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     exp_logits = np.empty((c,), f32)
     total = 0.0
     term_2 = -f32(1.0) + gamma
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_18] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_18] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -319,7 +337,7 @@ def value_and_gradient(logits, label, gamma, alpha, sample_weights, loss_scale, 
         total += factor_2
         if wanted:
             value_out[i] = factor_2
-        factor_3 = seed * alpha * power_value * (gamma * term - case / (f32(1.0) + rest_logits) - gamma * case * term / (f32(1.0) + rest_logits))
+        factor_3 = seed * alpha * (gamma * exp_difference_value * term / (f32(1.0) + rest_logits) - case / (f32(1.0) + rest_logits)) * power_value
         factor_4 = seed * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (f32(1.0) + rest_logits)) / (f32(1.0) + rest_logits)
         for c_2 in range(c):
             gradient_logits[i, c_2] = factor_4 * exp_logits[c_2]
@@ -337,61 +355,57 @@ def gradient_and_hessian(logits, label, gamma, alpha, sample_weights, loss_scale
     gamma = f32(gamma)
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     exp_logits = np.empty((c,), f32)
-    term_3 = -f32(1.0) + gamma
+    term_4 = -f32(1.0) + gamma
     term_6 = -f32(2.0) + gamma
     term_7 = f32(1.0) - gamma
-    factor_3 = alpha * gamma
-    factor_7 = -alpha * gamma
+    factor_2 = alpha * gamma
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_18] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_18] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         term = -(max_logits - z_y) - _log1p(rest_logits)
-        factor = gamma * term
         term_2 = f32(1.0) + rest_logits
         exp_difference_value = _exp_difference(z_y, max_logits)
         case = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan))
-        factor_2 = case / term_2
-        power_value = _power(factor_2, gamma)
-        power_value_2 = _power(factor_2, term_3)
-        term_4 = factor - case / term_2 - gamma * case * term / term_2
-        softmax_logits_slope = seed * alpha * ((f32(1.0) + factor) * power_value - gamma * power_value_2 * term_4)  # alpha*seed*(-gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) - gamma*(-difference(max_logits, logits) - log1p(rest_logits))*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1) - Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) + 1))
+        factor = case / term_2
+        power_value = _power(factor, gamma)
+        term_3 = gamma * exp_difference_value * term / term_2 - case / term_2
+        power_value_2 = _power(factor, term_4)
+        softmax_logits_slope = seed * alpha * ((f32(1.0) + gamma * term) * power_value - gamma * term_3 * power_value_2)  # alpha*seed*(-gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) + 1))
         term_5 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
         softmax_logits_slope_3 = seed * alpha * term_5  # alpha*seed*(-exp_logits*gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma)
-        factor_4 = factor_3 * seed * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor_2, term_6) * term_7 * term / term_2) / term_2
-        factor_5 = seed * alpha * power_value * term_4
-        factor_6 = seed * alpha * term_5 / term_2
-        factor_8 = case * (softmax_logits_slope - softmax_logits_slope * case / term_2 + factor_7 * seed * power_value * (-f32(1.0) + factor_2)) / term_2
-        factor_9 = softmax_logits_slope_3 / (term_2 * term_2)
-        factor_10 = factor_3 * seed * exp_difference_value * power_value_2 / (term_2 * term_2 * term_2)
-        factor_11 = -exp_difference_value / (term_2 * term_2)
+        factor_3 = factor_2 * seed * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_6) * term_7 * term / term_2) / term_2
+        factor_4 = seed * alpha * term_3 * power_value
+        factor_5 = seed * alpha * term_5 / term_2
+        factor_6 = (softmax_logits_slope + factor_2 * seed * power_value) * case * exp_difference_value / (term_2 * term_2)
+        factor_7 = softmax_logits_slope_3 / (term_2 * term_2)
+        factor_8 = factor_2 * seed * exp_difference_value * power_value_2 / (term_2 * term_2 * term_2)
+        factor_9 = -exp_difference_value / (term_2 * term_2)
         for c_2 in range(c):
             exp_logits_2 = exp_logits[c_2]
-            softmax_logits_slope_2 = factor_4 * exp_logits_2  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
-            gradient_logits[i, c_2] = factor_6 * exp_logits_2
-            hessian_logits[i, c_2] = factor_9 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2)) + factor_10 * (exp_logits_2 * exp_logits_2) + factor_11 * softmax_logits_slope_2 * exp_logits_2
+            softmax_logits_slope_2 = factor_3 * exp_logits_2  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
+            gradient_logits[i, c_2] = factor_5 * exp_logits_2
+            hessian_logits[i, c_2] = factor_7 * exp_logits_2 * ((rest_logits) if c_2 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2)) + factor_8 * (exp_logits_2 * exp_logits_2) + factor_9 * softmax_logits_slope_2 * exp_logits_2
         if y >= 0:
-            gradient_logits[i, y] = factor_5
+            gradient_logits[i, y] = factor_4
         if y >= 0:
-            hessian_logits[i, y] = factor_8
+            hessian_logits[i, y] = factor_6
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -403,69 +417,60 @@ def hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale, dir
     gamma = f32(gamma)
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_centred_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     exp_logits = np.empty((c,), f32)
-    factor_6 = alpha * gamma
-    term_4 = -f32(1.0) + gamma
-    term_6 = -f32(2.0) + gamma
-    term_7 = f32(1.0) - gamma
-    factor_10 = -alpha * gamma
+    term_3 = -f32(1.0) + gamma
+    factor_3 = alpha * gamma
+    term_4 = -f32(2.0) + gamma
+    term_5 = f32(1.0) - gamma
+    factor_6 = -alpha * gamma
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_18] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_18] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
+        logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
-        factor_2 = -(v_z_2 - v_z_2)
-        for k_13 in range(c):
-            exp_logits_2 = exp_logits[k_13]
-            v_z = f32(direction_logits[i, k_13])
-            difference_value = (v_z - v_z_2)
-            factor = exp_logits_2 * difference_value / term
-            logsumexp_logits_tangent_row[k_13] = factor
-            factor_3 = exp_logits_2 * (difference_value + factor_2) / term
-            logsumexp_logits_tangent_centred_row[k_13] = ((factor_3) if k_13 != argmax_logits else f32(0.0))
-        logsumexp_logits_tangent = f32(_block_sum(logsumexp_logits_tangent_row, c))
-        logsumexp_logits_tangent_centred = f32(_block_sum(logsumexp_logits_tangent_centred_row, c))
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_17 = strip + place
+                v_z = f32(direction_logits[i, k_17])
+                factor = exp_logits[k_17] * (v_z - v_z_2) / term
+                strips[0, place] = ((factor) if k_17 != argmax_logits else f32(0.0))
+            logsumexp_logits_tangent_centred_sum += _block_sum(strips[0], length)
+        logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         y = label[i]
         v_z_y = f32(direction_logits[i, y])
+        case = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else f32(np.nan))
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        case = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan))
-        factor_4 = -case / term
-        factor_5 = case / term
-        power_value = _power(factor_5, gamma)
-        term_2 = logsumexp_logits_tangent + v_z_2
-        case_2 = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor_2) if argmax_logits == argmax_logits else f32(np.nan))
-        term_3 = -(max_logits - z_y) - _log1p(rest_logits)
-        factor_7 = gamma * term_3
-        power_value_2 = _power(factor_5, term_4)
-        factor_8 = seed * (factor_6 * v_z_y * (f32(1.0) + factor_4) * power_value + factor_6 * term_2 * power_value * (-f32(1.0) + factor_5) + alpha * case_2 * exp_difference_value * ((f32(1.0) + factor_7) * power_value - gamma * power_value_2 * (factor_7 + factor_4 - gamma * case * term_3 / term)) / term)
-        term_5 = -logsumexp_logits_tangent_centred + factor_2
-        factor_9 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_3 / term)
-        term_8 = factor_6 * term_2 * exp_difference_value * power_value_2 / term + factor_6 * case_2 * exp_difference_value * (-power_value_2 - power_value_2 * term_3 - exp_difference_value * _power(factor_5, term_6) * term_7 * term_3 / term) / term + factor_10 * v_z_y * exp_difference_value * power_value_2 / term
-        factor_11 = seed / term
+        term_2 = -(max_logits - z_y) - _log1p(rest_logits)
+        case_2 = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan))
+        factor_2 = case_2 / term
+        power_value = _power(factor_2, gamma)
+        power_value_2 = _power(factor_2, term_3)
+        factor_4 = seed * (alpha * case * exp_difference_value * ((f32(1.0) + gamma * term_2) * power_value - gamma * (gamma * exp_difference_value * term_2 / term - case_2 / term) * power_value_2) / term + factor_3 * case * exp_difference_value * power_value / term)
+        factor_5 = alpha * (power_value - gamma * exp_difference_value * power_value_2 * term_2 / term)
+        term_6 = factor_3 * case * exp_difference_value * (-power_value_2 - power_value_2 * term_2 - exp_difference_value * _power(factor_2, term_4) * term_5 * term_2 / term) / term + factor_6 * case * exp_difference_value * power_value_2 / term
+        factor_7 = seed / term
         for c_2 in range(c):
             v_z_3 = f32(direction_logits[i, c_2])
-            product_logits[i, c_2] = factor_11 * exp_logits[c_2] * (term_8 + factor_9 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_5 + (v_z_3 - v_z_2))))
+            product_logits[i, c_2] = factor_7 * exp_logits[c_2] * (term_6 + factor_5 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (-logsumexp_logits_tangent_centred + (v_z_3 - v_z_2))))
         if y >= 0:
-            product_logits[i, y] = factor_8
+            product_logits[i, y] = factor_4
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -477,8 +482,7 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
     gamma = f32(gamma)
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
-    rest_logits_row = np.empty((c,), f32)
+    strips = np.empty((1, 512,), f32)
     sum_alpha = 0.0
     sum_alpha_lost = 0.0
     sum_gamma = 0.0
@@ -488,16 +492,18 @@ def parameter_gradient_and_hessian(logits, label, gamma, alpha, sample_weights, 
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-            rest_logits_row[k_18] = ((exp_logits) if k_18 != argmax_logits else f32(0.0))
-        rest_logits = f32(_block_sum(rest_logits_row, c))
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
+                strips[0, place] = ((exp_logits) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         factor = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits)
@@ -528,9 +534,7 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
     gamma = f32(gamma)
     alpha = f32(alpha)
     loss_scale = f32(loss_scale)
-    max_logits_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_row = np.empty((c,), f32)
-    logsumexp_logits_tangent_centred_row = np.empty((c,), f32)
+    strips = np.empty((2, 512,), f32)
     exp_logits = np.empty((c,), f32)
     sum_gamma = 0.0
     sum_gamma_lost = 0.0
@@ -539,29 +543,27 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
     sum_gamma_tangent = 0.0
     sum_gamma_tangent_lost = 0.0
     term_4 = -f32(1.0) + gamma
-    factor_12 = alpha * f32(direction_parameters[0])
-    factor_13 = alpha * gamma
-    term_9 = -f32(2.0) + gamma
-    term_10 = f32(1.0) - gamma
-    factor_16 = -alpha * gamma
+    factor_6 = alpha * f32(direction_parameters[0])
+    factor_7 = alpha * gamma
+    term_7 = -f32(2.0) + gamma
+    term_8 = f32(1.0) - gamma
+    factor_10 = -alpha * gamma
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for k_1 in range(c):
-            z = f32(logits[i, k_1])
-            max_logits_row[k_1] = z
-        max_logits = _largest(max_logits_row, c)
-        argmax_logits = _place_of(max_logits, max_logits_row, c)
-        for k_18 in range(c):
-            z_2 = f32(logits[i, k_18])
-            exp_logits_now = _exp_difference(z_2, max_logits)
-            exp_logits[k_18] = exp_logits_now
-        exp_logits_kept = exp_logits[argmax_logits]
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = f32(0.0)
-        rest_logits = f32(_block_sum(exp_logits, c))
-        if argmax_logits >= 0:
-            exp_logits[argmax_logits] = exp_logits_kept
+        max_logits = f32(_largest(logits[i], c))
+        argmax_logits = _place_of(max_logits, logits[i], c)
+        rest_logits_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_18 = strip + place
+                z_2 = f32(logits[i, k_18])
+                exp_logits_now = _exp_difference(z_2, max_logits)
+                exp_logits[k_18] = exp_logits_now
+                strips[0, place] = ((exp_logits_now) if k_18 != argmax_logits else f32(0.0))
+            rest_logits_sum += _block_sum(strips[0], length)
+        rest_logits = f32(rest_logits_sum)
         y = label[i]
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
@@ -569,50 +571,336 @@ def full_hessian_product(logits, label, gamma, alpha, sample_weights, loss_scale
         factor = case / (f32(1.0) + rest_logits)
         log_value = _log(factor)
         power_value = _power(factor, gamma)
-        factor_2 = -(max_logits - z_y)
-        factor_3 = -_log1p(rest_logits)
-        term = factor_2 + factor_3
-        factor_4 = seed * log_value * power_value * term
-        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_4)
+        term = -(max_logits - z_y) - _log1p(rest_logits)
+        factor_2 = seed * log_value * power_value * term
+        sum_gamma, sum_gamma_lost = _plus(sum_gamma, sum_gamma_lost, factor_2)
+        logsumexp_logits_tangent_sum = 0.0
+        logsumexp_logits_tangent_centred_sum = 0.0
         term_2 = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
-        factor_6 = -(v_z_2 - v_z_2)
-        for k_13 in range(c):
-            exp_logits_2 = exp_logits[k_13]
-            v_z = f32(direction_logits[i, k_13])
-            difference_value = (v_z - v_z_2)
-            factor_5 = exp_logits_2 * difference_value / term_2
-            logsumexp_logits_tangent_row[k_13] = factor_5
-            factor_7 = exp_logits_2 * (difference_value + factor_6) / term_2
-            logsumexp_logits_tangent_centred_row[k_13] = ((factor_7) if k_13 != argmax_logits else f32(0.0))
-        logsumexp_logits_tangent = f32(_block_sum(logsumexp_logits_tangent_row, c))
-        logsumexp_logits_tangent_centred = f32(_block_sum(logsumexp_logits_tangent_centred_row, c))
+        for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(c) - strip)
+            for place in range(length):
+                k_13 = strip + place
+                v_z = f32(direction_logits[i, k_13])
+                factor_3 = exp_logits[k_13] * (v_z - v_z_2) / term_2
+                strips[0, place] = factor_3
+                strips[1, place] = ((factor_3) if k_13 != argmax_logits else f32(0.0))
+            logsumexp_logits_tangent_sum += _block_sum(strips[0], length)
+            logsumexp_logits_tangent_centred_sum += _block_sum(strips[1], length)
+        logsumexp_logits_tangent = f32(logsumexp_logits_tangent_sum)
+        logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         v_z_y = f32(direction_logits[i, y])
-        term_3 = logsumexp_logits_tangent + v_z_2
+        difference_value = (v_z_y - v_z_2)
+        term_3 = -logsumexp_logits_tangent + difference_value
         power_value_2 = _power(factor, term_4)
-        difference_value_2 = (v_z_y - v_z_2)
-        term_5 = -logsumexp_logits_tangent + difference_value_2
-        factor_8 = seed * (v_z_y * power_value + f32(direction_parameters[0]) * log_value * power_value * term - term_3 * power_value - gamma * exp_difference_value * power_value_2 * term_5 * term / term_2)
-        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_8)
-        factor_9 = seed * (v_z_y * log_value * power_value + f32(direction_parameters[0]) * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-f32(1.0) - gamma * log_value) * term_5 * term / term_2 - term_3 * log_value * power_value)
-        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, factor_9)
-        factor_10 = gamma * term
-        factor_11 = -case / term_2
-        term_6 = factor_10 + factor_11 - gamma * case * term / term_2
-        case_2 = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + difference_value_2 + factor_6) if argmax_logits == argmax_logits else f32(np.nan))
-        factor_14 = seed * (f32(direction_parameters[1]) * power_value * term_6 + factor_12 * power_value * (log_value * term_6 + factor_2 + factor_3 - case * term / term_2) + factor_13 * v_z_y * (f32(1.0) + factor_11) * power_value + factor_13 * term_3 * power_value * (-f32(1.0) + factor) + alpha * case_2 * exp_difference_value * ((f32(1.0) + factor_10) * power_value - gamma * power_value_2 * term_6) / term_2)
-        term_7 = -logsumexp_logits_tangent_centred + factor_6
-        term_8 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
-        factor_15 = alpha * term_8
-        term_11 = f32(direction_parameters[1]) * term_8 + factor_12 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_13 * term_3 * exp_difference_value * power_value_2 / term_2 + factor_13 * case_2 * exp_difference_value * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_9) * term_10 * term / term_2) / term_2 + factor_16 * v_z_y * exp_difference_value * power_value_2 / term_2
-        factor_17 = seed / term_2
+        factor_4 = seed * (power_value * term_3 + f32(direction_parameters[0]) * log_value * power_value * term - gamma * exp_difference_value * power_value_2 * term_3 * term / term_2)
+        sum_alpha_tangent, sum_alpha_tangent_lost = _plus(sum_alpha_tangent, sum_alpha_tangent_lost, factor_4)
+        factor_5 = seed * (log_value * power_value * term_3 + f32(direction_parameters[0]) * (log_value * log_value) * power_value * term + exp_difference_value * power_value_2 * (-f32(1.0) - gamma * log_value) * term_3 * term / term_2)
+        sum_gamma_tangent, sum_gamma_tangent_lost = _plus(sum_gamma_tangent, sum_gamma_tangent_lost, factor_5)
+        term_5 = gamma * exp_difference_value * term / term_2 - case / term_2
+        case_2 = ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + difference_value) if argmax_logits == argmax_logits else f32(np.nan))
+        factor_8 = seed * (f32(direction_parameters[1]) * term_5 * power_value + factor_6 * (term_5 * log_value + exp_difference_value * term / term_2) * power_value + alpha * case_2 * exp_difference_value * ((f32(1.0) + gamma * term) * power_value - gamma * term_5 * power_value_2) / term_2 + factor_7 * case_2 * exp_difference_value * power_value / term_2)
+        term_6 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2
+        factor_9 = alpha * term_6
+        term_9 = f32(direction_parameters[1]) * term_6 + factor_6 * (log_value * power_value - exp_difference_value * power_value_2 * term / term_2 - gamma * exp_difference_value * log_value * power_value_2 * term / term_2) + factor_7 * case_2 * exp_difference_value * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_7) * term_8 * term / term_2) / term_2 + factor_10 * case_2 * exp_difference_value * power_value_2 / term_2
+        factor_11 = seed / term_2
         for c_2 in range(c):
             v_z_3 = f32(direction_logits[i, c_2])
-            product_logits[i, c_2] = factor_17 * exp_logits[c_2] * (term_11 + factor_15 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_7 + (v_z_3 - v_z_2))))
+            product_logits[i, c_2] = factor_11 * exp_logits[c_2] * (term_9 + factor_9 * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (-logsumexp_logits_tangent_centred + (v_z_3 - v_z_2))))
         if y >= 0:
-            product_logits[i, y] = factor_14
+            product_logits[i, y] = factor_8
     sum_gamma = _completed(sum_gamma, sum_gamma_lost)
     sum_alpha_tangent = _completed(sum_alpha_tangent, sum_alpha_tangent_lost)
     sum_gamma_tangent = _completed(sum_gamma_tangent, sum_gamma_tangent_lost)
     parameter_product[0] += -sum_gamma * f32(direction_parameters[1]) - sum_gamma_tangent * alpha
     parameter_product[1] += -sum_alpha_tangent
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_few(logits, label, gamma, alpha, sample_weights, value_out):
+    """The weighted total, and the value of each sample, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    gamma = f32(gamma)
+    alpha = f32(alpha)
+    wanted = value_out.size > 0
+    lanes = np.empty((6, 64), f32)
+    sample_weight_lanes = lanes[0]
+    max_logits_lanes = lanes[1]
+    rest_logits_lanes = lanes[2]
+    z_y_lanes = lanes[3]
+    loss_lanes = lanes[4]
+    factor_lanes = lanes[5]
+    places = np.empty((2, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    y_lanes = places[1]
+    logits_lanes = np.empty((c, 64,), f32)
+    total = 0.0
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_18 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_18, row]
+                exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
+                rest_logits_lanes[row] += ((exp_logits) if np.int32(k_18) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            y_lanes[row] = y
+            z_y = f32(logits[i, y])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            loss = -alpha * _power(((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - _exp_difference(z_y_lanes[row], max_logits_lanes[row]))) / (f32(1.0) + rest_logits_lanes[row]), gamma) * (-(max_logits_lanes[row] - z_y_lanes[row]) - _log1p(rest_logits_lanes[row]))
+            loss_lanes[row] = loss
+            factor = loss * sample_weight_lanes[row]
+            factor_lanes[row] = factor
+        for row in range(length):
+            i = start + row
+            total += factor_lanes[row]
+            if wanted:
+                value_out[i] = factor_lanes[row]
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_few(logits, label, gamma, alpha, sample_weights, loss_scale, value_out, gradient_logits):
+    """Value and gradient in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    gamma = f32(gamma)
+    alpha = f32(alpha)
+    loss_scale = f32(loss_scale)
+    wanted = value_out.size > 0
+    lanes = np.empty((14, 64), f32)
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    max_logits_lanes = lanes[2]
+    rest_logits_lanes = lanes[3]
+    z_y_lanes = lanes[4]
+    exp_difference_value_lanes = lanes[5]
+    case_lanes = lanes[6]
+    factor_lanes = lanes[7]
+    power_value_lanes = lanes[8]
+    term_lanes = lanes[9]
+    loss_lanes = lanes[10]
+    factor_2_lanes = lanes[11]
+    factor_3_lanes = lanes[12]
+    factor_4_lanes = lanes[13]
+    places = np.empty((2, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    y_lanes = places[1]
+    logits_lanes = np.empty((c, 64,), f32)
+    exp_logits = np.empty((c, 64,), f32)
+    total = 0.0
+    term_2 = -f32(1.0) + gamma
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            seed = sample_weight * loss_scale
+            seed_lanes[row] = seed
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_18 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_18, row]
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits[k_18, row] = exp_logits_now
+                rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_18) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            y_lanes[row] = y
+            z_y = f32(logits[i, y])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value_lanes[row] = exp_difference_value
+            case = ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_difference_value))
+            case_lanes[row] = case
+            factor = case / (f32(1.0) + rest_logits_lanes[row])
+            factor_lanes[row] = factor
+            power_value = _power(factor, gamma)
+            power_value_lanes[row] = power_value
+            term = -(max_logits_lanes[row] - z_y_lanes[row]) - _log1p(rest_logits_lanes[row])
+            term_lanes[row] = term
+            loss = -alpha * power_value * term
+            loss_lanes[row] = loss
+            factor_2 = loss * sample_weight_lanes[row]
+            factor_2_lanes[row] = factor_2
+            factor_3 = seed_lanes[row] * alpha * (gamma * exp_difference_value * term / (f32(1.0) + rest_logits_lanes[row]) - case / (f32(1.0) + rest_logits_lanes[row])) * power_value
+            factor_3_lanes[row] = factor_3
+            factor_4 = seed_lanes[row] * alpha * (power_value - gamma * exp_difference_value * _power(factor, term_2) * term / (f32(1.0) + rest_logits_lanes[row])) / (f32(1.0) + rest_logits_lanes[row])
+            factor_4_lanes[row] = factor_4
+        for row in range(length):
+            i = start + row
+            total += factor_2_lanes[row]
+            if wanted:
+                value_out[i] = factor_2_lanes[row]
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                gradient_logits[i, c_2] = factor_4_lanes[row] * exp_logits[c_2, row]
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = factor_3_lanes[row]
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_few(logits, label, gamma, alpha, sample_weights, loss_scale, gradient_logits, hessian_logits):
+    """Gradient and Hessian diagonal in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    gamma = f32(gamma)
+    alpha = f32(alpha)
+    loss_scale = f32(loss_scale)
+    lanes = np.empty((23, 64), f32)
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    max_logits_lanes = lanes[2]
+    rest_logits_lanes = lanes[3]
+    z_y_lanes = lanes[4]
+    term_lanes = lanes[5]
+    term_2_lanes = lanes[6]
+    exp_difference_value_lanes = lanes[7]
+    case_lanes = lanes[8]
+    factor_lanes = lanes[9]
+    power_value_lanes = lanes[10]
+    term_3_lanes = lanes[11]
+    power_value_2_lanes = lanes[12]
+    softmax_logits_slope_lanes = lanes[13]
+    term_5_lanes = lanes[14]
+    softmax_logits_slope_3_lanes = lanes[15]
+    factor_3_lanes = lanes[16]
+    factor_4_lanes = lanes[17]
+    factor_5_lanes = lanes[18]
+    factor_6_lanes = lanes[19]
+    factor_7_lanes = lanes[20]
+    factor_8_lanes = lanes[21]
+    factor_9_lanes = lanes[22]
+    places = np.empty((2, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    y_lanes = places[1]
+    logits_lanes = np.empty((c, 64,), f32)
+    exp_logits = np.empty((c, 64,), f32)
+    term_4 = -f32(1.0) + gamma
+    term_6 = -f32(2.0) + gamma
+    term_7 = f32(1.0) - gamma
+    factor_2 = alpha * gamma
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            seed = sample_weight * loss_scale
+            seed_lanes[row] = seed
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_18 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_18, row]
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits[k_18, row] = exp_logits_now
+                rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_18) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            term_2 = f32(1.0) + rest_logits_lanes[row]
+            term_2_lanes[row] = term_2
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            y_lanes[row] = y
+            z_y = f32(logits[i, y])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            term = -(max_logits_lanes[row] - z_y_lanes[row]) - _log1p(rest_logits_lanes[row])
+            term_lanes[row] = term
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value_lanes[row] = exp_difference_value
+            case = ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_difference_value))
+            case_lanes[row] = case
+            factor = case / term_2_lanes[row]
+            factor_lanes[row] = factor
+            power_value = _power(factor, gamma)
+            power_value_lanes[row] = power_value
+            term_3 = gamma * exp_difference_value * term / term_2_lanes[row] - case / term_2_lanes[row]
+            term_3_lanes[row] = term_3
+            power_value_2 = _power(factor, term_4)
+            power_value_2_lanes[row] = power_value_2
+            softmax_logits_slope = seed_lanes[row] * alpha * ((f32(1.0) + gamma * term) * power_value - gamma * term_3 * power_value_2)  # alpha*seed*(-gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(exp_logits*gamma*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1)) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma*(gamma*(-difference(max_logits, logits) - log1p(rest_logits)) + 1))
+            softmax_logits_slope_lanes[row] = softmax_logits_slope
+            term_5 = power_value - gamma * exp_difference_value * power_value_2 * term / term_2_lanes[row]
+            term_5_lanes[row] = term_5
+            softmax_logits_slope_3 = seed_lanes[row] * alpha * term_5  # alpha*seed*(-exp_logits*gamma*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) + (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**gamma)
+            softmax_logits_slope_3_lanes[row] = softmax_logits_slope_3
+            factor_3 = factor_2 * seed_lanes[row] * (-power_value_2 - power_value_2 * term - exp_difference_value * _power(factor, term_6) * term_7 * term / term_2_lanes[row]) / term_2_lanes[row]
+            factor_3_lanes[row] = factor_3
+            factor_4 = seed_lanes[row] * alpha * term_3 * power_value
+            factor_4_lanes[row] = factor_4
+            factor_5 = seed_lanes[row] * alpha * term_5 / term_2_lanes[row]
+            factor_5_lanes[row] = factor_5
+            factor_6 = (softmax_logits_slope + factor_2 * seed_lanes[row] * power_value) * case * exp_difference_value / (term_2_lanes[row] * term_2_lanes[row])
+            factor_6_lanes[row] = factor_6
+            factor_7 = softmax_logits_slope_3 / (term_2_lanes[row] * term_2_lanes[row])
+            factor_7_lanes[row] = factor_7
+            factor_8 = factor_2 * seed_lanes[row] * exp_difference_value * power_value_2 / (term_2_lanes[row] * term_2_lanes[row] * term_2_lanes[row])
+            factor_8_lanes[row] = factor_8
+            factor_9 = -exp_difference_value / (term_2_lanes[row] * term_2_lanes[row])
+            factor_9_lanes[row] = factor_9
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                exp_logits_2 = exp_logits[c_2, row]
+                softmax_logits_slope_2 = factor_3_lanes[row] * exp_logits_2  # alpha*exp_logits*gamma*seed*(-exp_logits*(Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 2)*(1 - gamma)*(-difference(max_logits, logits) - log1p(rest_logits))/(rest_logits + 1) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1)*(-difference(max_logits, logits) - log1p(rest_logits)) - (Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))**(gamma - 1))/(rest_logits + 1)
+                gradient_logits[i, c_2] = factor_5_lanes[row] * exp_logits_2
+                hessian_logits[i, c_2] = factor_7_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_2) == argmax_logits_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_logits_2)) + factor_8_lanes[row] * (exp_logits_2 * exp_logits_2) + factor_9_lanes[row] * softmax_logits_slope_2 * exp_logits_2
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = factor_4_lanes[row]
+            hessian_logits[i, y_lanes[row]] = factor_6_lanes[row]

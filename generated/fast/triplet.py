@@ -12,7 +12,7 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numba.extending import intrinsic
 
 f32 = np.float32
@@ -434,7 +434,8 @@ SPEC = {'abi': 2,
                'least': {},
                'choice': {'p': 'general', 'swap': True},
                'suffix': '_p_general_swap_true',
-               'variants': ()})}
+               'variants': ()}),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -458,6 +459,17 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build
+
+
+@intrinsic
+def _stay_apart(typing_context):
+    """Keep the function that calls this from being compiled into its callers."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
@@ -513,26 +525,24 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
+    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
+
+    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
+    in every kernel, since this function stays one.
+    """
+    _stay_apart()
+    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
     whole = stop // lanes * lanes
     for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
+        part = block.dtype.type(0.0)
+        for k in range(start, start + lanes):
             part = _add_in_lanes(part, block[k])
         total, lost = _plus(total, lost, part)
+    part = block.dtype.type(0.0)
     for k in range(whole, stop):
-        total, lost = _plus(total, lost, block[k])
+        part = _add_in_lanes(part, block[k])
+    total, lost = _plus(total, lost, part)
     return _completed(total, lost)
-
-
-@njit(nogil=True, error_model="numpy")
-def _largest(row, count: int) -> float:
-    """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -f32(math.inf)
-    for k in range(count):
-        most = _larger(most, row[k])
-    return most
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -575,35 +585,39 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    peak_negative_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+        peak_negative = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             a = f32(anchor[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = f32(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_2
-        peak_negative = _largest(peak_negative_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_12 in range(d):
-            a_2 = f32(anchor[i, f_12])
-            n_3 = f32(negative[i, f_12])
-            ratio_value = _ratio(a_2 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_12] = square
-            p_3 = f32(positive[i, f_12])
-            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_12] = square_2
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_2)
+        scaled_negative_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_12 = strip + place
+                a_2 = f32(anchor[i, f_12])
+                n_3 = f32(negative[i, f_12])
+                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_3 = f32(positive[i, f_12])
+                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_positive_sum += _block_sum(strips[1], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_positive = f32(scaled_positive_sum)
         loss = _positive_part(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
         factor = loss * sample_weight
         total += factor
@@ -621,36 +635,40 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    peak_negative_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             a = f32(anchor[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = f32(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_2
-        peak_negative = _largest(peak_negative_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_12 in range(d):
-            a_2 = f32(anchor[i, f_12])
-            n_3 = f32(negative[i, f_12])
-            ratio_value = _ratio(a_2 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_12] = square
-            p_3 = f32(positive[i, f_12])
-            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_12] = square_2
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_2)
+        scaled_negative_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_12 = strip + place
+                a_2 = f32(anchor[i, f_12])
+                n_3 = f32(negative[i, f_12])
+                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_3 = f32(positive[i, f_12])
+                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_positive_sum += _block_sum(strips[1], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         power = math.sqrt(scaled_negative)
         positive_part_value = _positive_part(peak_negative)
@@ -684,35 +702,39 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_negative_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             a = f32(anchor[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = f32(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_2
-        peak_negative = _largest(peak_negative_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_12 in range(d):
-            a_2 = f32(anchor[i, f_12])
-            n_3 = f32(negative[i, f_12])
-            ratio_value = _ratio(a_2 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_12] = square
-            p_3 = f32(positive[i, f_12])
-            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_12] = square_2
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_2)
+        scaled_negative_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_12 = strip + place
+                a_2 = f32(anchor[i, f_12])
+                n_3 = f32(negative[i, f_12])
+                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_3 = f32(positive[i, f_12])
+                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_positive_sum += _block_sum(strips[1], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         power = math.sqrt(scaled_negative)
         positive_part_value = _positive_part(peak_negative)
@@ -749,54 +771,63 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_negative_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
-    norm_negative_tangent_row = np.empty((d,), f32)
-    norm_positive_tangent_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             a = f32(anchor[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = f32(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_2
-        peak_negative = _largest(peak_negative_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_12 in range(d):
-            a_2 = f32(anchor[i, f_12])
-            n_3 = f32(negative[i, f_12])
-            ratio_value = _ratio(a_2 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_12] = square
-            p_3 = f32(positive[i, f_12])
-            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_12] = square_2
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_2)
+        scaled_negative_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_12 = strip + place
+                a_2 = f32(anchor[i, f_12])
+                n_3 = f32(negative[i, f_12])
+                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_3 = f32(positive[i, f_12])
+                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_positive_sum += _block_sum(strips[1], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_positive = f32(scaled_positive_sum)
+        norm_negative_tangent_sum = 0.0
+        norm_positive_tangent_sum = 0.0
         power = math.sqrt(scaled_negative)
         positive_part_value = _positive_part(peak_negative)
         factor = power * positive_part_value
         factor_3 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        for f_10 in range(d):
-            v_a = f32(direction_anchor[i, f_10])
-            v_n = f32(direction_negative[i, f_10])
-            a_3 = f32(anchor[i, f_10])
-            n_4 = f32(negative[i, f_10])
-            factor_2 = (v_a - v_n) * _ratio(a_3 - n_4, factor)
-            norm_negative_tangent_row[f_10] = factor_2
-            v_p = f32(direction_positive[i, f_10])
-            p_4 = f32(positive[i, f_10])
-            factor_4 = (v_a - v_p) * _ratio(a_3 - p_4, factor_3)
-            norm_positive_tangent_row[f_10] = factor_4
-        norm_negative_tangent = f32(_block_sum(norm_negative_tangent_row, d))
-        norm_positive_tangent = f32(_block_sum(norm_positive_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_10 = strip + place
+                v_a = f32(direction_anchor[i, f_10])
+                v_n = f32(direction_negative[i, f_10])
+                a_3 = f32(anchor[i, f_10])
+                n_4 = f32(negative[i, f_10])
+                factor_2 = (v_a - v_n) * _ratio(a_3 - n_4, factor)
+                strips[0, place] = factor_2
+                v_p = f32(direction_positive[i, f_10])
+                p_4 = f32(positive[i, f_10])
+                factor_4 = (v_a - v_p) * _ratio(a_3 - p_4, factor_3)
+                strips[1, place] = factor_4
+            norm_negative_tangent_sum += _block_sum(strips[0], length)
+            norm_positive_tangent_sum += _block_sum(strips[1], length)
+        norm_negative_tangent = f32(norm_negative_tangent_sum)
+        norm_positive_tangent = f32(norm_positive_tangent_sum)
         ratio_value_3 = _ratio(f32(1.0), factor_3)
         ratio_value_4 = _ratio(f32(1.0), factor)
         term = ratio_value_3 - ratio_value_4
@@ -828,37 +859,41 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_negative_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             a = f32(anchor[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = f32(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_2
-        peak_negative = _largest(peak_negative_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_12 in range(d):
-            a_2 = f32(anchor[i, f_12])
-            n_3 = f32(negative[i, f_12])
-            ratio_value = _ratio(a_2 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_12] = square
-            p_3 = f32(positive[i, f_12])
-            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_12] = square_2
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_2)
+        scaled_negative_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_12 = strip + place
+                a_2 = f32(anchor[i, f_12])
+                n_3 = f32(negative[i, f_12])
+                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_3 = f32(positive[i, f_12])
+                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_positive_sum += _block_sum(strips[1], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_positive = f32(scaled_positive_sum)
         factor = seed * _step(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - math.sqrt(scaled_negative) * _positive_part(peak_negative))
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
     sum_margin = _completed(sum_margin, sum_margin_lost)
@@ -876,54 +911,63 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_negative_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
-    norm_negative_tangent_row = np.empty((d,), f32)
-    norm_positive_tangent_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             a = f32(anchor[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(a - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             p_2 = f32(positive[i, f_1])
             magnitude_value_2 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_2
-        peak_negative = _largest(peak_negative_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_12 in range(d):
-            a_2 = f32(anchor[i, f_12])
-            n_3 = f32(negative[i, f_12])
-            ratio_value = _ratio(a_2 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_12] = square
-            p_3 = f32(positive[i, f_12])
-            ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_positive_row[f_12] = square_2
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_2)
+        scaled_negative_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_12 = strip + place
+                a_2 = f32(anchor[i, f_12])
+                n_3 = f32(negative[i, f_12])
+                ratio_value = _ratio(a_2 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                p_3 = f32(positive[i, f_12])
+                ratio_value_2 = _ratio(a_2 - p_3, peak_positive)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_positive_sum += _block_sum(strips[1], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_positive = f32(scaled_positive_sum)
+        norm_negative_tangent_sum = 0.0
+        norm_positive_tangent_sum = 0.0
         power = math.sqrt(scaled_negative)
         positive_part_value = _positive_part(peak_negative)
         factor = power * positive_part_value
         factor_3 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        for f_10 in range(d):
-            v_a = f32(direction_anchor[i, f_10])
-            v_n = f32(direction_negative[i, f_10])
-            a_3 = f32(anchor[i, f_10])
-            n_4 = f32(negative[i, f_10])
-            factor_2 = (v_a - v_n) * _ratio(a_3 - n_4, factor)
-            norm_negative_tangent_row[f_10] = factor_2
-            v_p = f32(direction_positive[i, f_10])
-            p_4 = f32(positive[i, f_10])
-            factor_4 = (v_a - v_p) * _ratio(a_3 - p_4, factor_3)
-            norm_positive_tangent_row[f_10] = factor_4
-        norm_negative_tangent = f32(_block_sum(norm_negative_tangent_row, d))
-        norm_positive_tangent = f32(_block_sum(norm_positive_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_10 = strip + place
+                v_a = f32(direction_anchor[i, f_10])
+                v_n = f32(direction_negative[i, f_10])
+                a_3 = f32(anchor[i, f_10])
+                n_4 = f32(negative[i, f_10])
+                factor_2 = (v_a - v_n) * _ratio(a_3 - n_4, factor)
+                strips[0, place] = factor_2
+                v_p = f32(direction_positive[i, f_10])
+                p_4 = f32(positive[i, f_10])
+                factor_4 = (v_a - v_p) * _ratio(a_3 - p_4, factor_3)
+                strips[1, place] = factor_4
+            norm_negative_tangent_sum += _block_sum(strips[0], length)
+            norm_positive_tangent_sum += _block_sum(strips[1], length)
+        norm_negative_tangent = f32(norm_negative_tangent_sum)
+        norm_positive_tangent = f32(norm_positive_tangent_sum)
         ratio_value_3 = _ratio(f32(1.0), factor_3)
         ratio_value_4 = _ratio(f32(1.0), factor)
         term = ratio_value_3 - ratio_value_4
@@ -957,44 +1001,48 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    peak_negative_row = np.empty((d,), f32)
-    peak_negative_2_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_negative_2_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+        peak_negative = f32(-np.inf)
+        peak_negative_2 = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             p_2 = f32(positive[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             a = f32(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2_row[f_1] = magnitude_value_2
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_3
-        peak_negative = _largest(peak_negative_row, d)
-        peak_negative_2 = _largest(peak_negative_2_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_17 in range(d):
-            p_3 = f32(positive[i, f_17])
-            n_3 = f32(negative[i, f_17])
-            ratio_value = _ratio(p_3 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_17] = square
-            a_2 = f32(anchor[i, f_17])
-            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_negative_2_row[f_17] = square_2
-            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_positive_row[f_17] = square_3
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_negative_2 = f32(_block_sum(scaled_negative_2_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_3)
+        scaled_negative_sum = 0.0
+        scaled_negative_2_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_17 = strip + place
+                p_3 = f32(positive[i, f_17])
+                n_3 = f32(negative[i, f_17])
+                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                a_2 = f32(anchor[i, f_17])
+                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_negative_2_sum += _block_sum(strips[1], length)
+            scaled_positive_sum += _block_sum(strips[2], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_negative_2 = f32(scaled_negative_2_sum)
+        scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_2 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
         loss = _positive_part(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else f32(np.nan)))
@@ -1014,45 +1062,49 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    peak_negative_row = np.empty((d,), f32)
-    peak_negative_2_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_negative_2_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_negative_2 = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             p_2 = f32(positive[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             a = f32(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2_row[f_1] = magnitude_value_2
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_3
-        peak_negative = _largest(peak_negative_row, d)
-        peak_negative_2 = _largest(peak_negative_2_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_17 in range(d):
-            p_3 = f32(positive[i, f_17])
-            n_3 = f32(negative[i, f_17])
-            ratio_value = _ratio(p_3 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_17] = square
-            a_2 = f32(anchor[i, f_17])
-            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_negative_2_row[f_17] = square_2
-            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_positive_row[f_17] = square_3
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_negative_2 = f32(_block_sum(scaled_negative_2_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_3)
+        scaled_negative_sum = 0.0
+        scaled_negative_2_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_17 = strip + place
+                p_3 = f32(positive[i, f_17])
+                n_3 = f32(negative[i, f_17])
+                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                a_2 = f32(anchor[i, f_17])
+                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_negative_2_sum += _block_sum(strips[1], length)
+            scaled_positive_sum += _block_sum(strips[2], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_negative_2 = f32(scaled_negative_2_sum)
+        scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_2 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
@@ -1087,44 +1139,48 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_negative_row = np.empty((d,), f32)
-    peak_negative_2_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_negative_2_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_negative_2 = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             p_2 = f32(positive[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             a = f32(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2_row[f_1] = magnitude_value_2
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_3
-        peak_negative = _largest(peak_negative_row, d)
-        peak_negative_2 = _largest(peak_negative_2_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_17 in range(d):
-            p_3 = f32(positive[i, f_17])
-            n_3 = f32(negative[i, f_17])
-            ratio_value = _ratio(p_3 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_17] = square
-            a_2 = f32(anchor[i, f_17])
-            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_negative_2_row[f_17] = square_2
-            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_positive_row[f_17] = square_3
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_negative_2 = f32(_block_sum(scaled_negative_2_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_3)
+        scaled_negative_sum = 0.0
+        scaled_negative_2_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_17 = strip + place
+                p_3 = f32(positive[i, f_17])
+                n_3 = f32(negative[i, f_17])
+                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                a_2 = f32(anchor[i, f_17])
+                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_negative_2_sum += _block_sum(strips[1], length)
+            scaled_positive_sum += _block_sum(strips[2], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_negative_2 = f32(scaled_negative_2_sum)
+        scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_positive) * _positive_part(peak_positive)
         factor_2 = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
@@ -1168,66 +1224,76 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_negative_row = np.empty((d,), f32)
-    peak_negative_2_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_negative_2_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
-    norm_negative_tangent_row = np.empty((d,), f32)
-    norm_negative_2_tangent_row = np.empty((d,), f32)
-    norm_positive_tangent_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_negative_2 = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             p_2 = f32(positive[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             a = f32(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2_row[f_1] = magnitude_value_2
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_3
-        peak_negative = _largest(peak_negative_row, d)
-        peak_negative_2 = _largest(peak_negative_2_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_17 in range(d):
-            p_3 = f32(positive[i, f_17])
-            n_3 = f32(negative[i, f_17])
-            ratio_value = _ratio(p_3 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_17] = square
-            a_2 = f32(anchor[i, f_17])
-            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_negative_2_row[f_17] = square_2
-            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_positive_row[f_17] = square_3
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_negative_2 = f32(_block_sum(scaled_negative_2_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_3)
+        scaled_negative_sum = 0.0
+        scaled_negative_2_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_17 = strip + place
+                p_3 = f32(positive[i, f_17])
+                n_3 = f32(negative[i, f_17])
+                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                a_2 = f32(anchor[i, f_17])
+                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_negative_2_sum += _block_sum(strips[1], length)
+            scaled_positive_sum += _block_sum(strips[2], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_negative_2 = f32(scaled_negative_2_sum)
+        scaled_positive = f32(scaled_positive_sum)
+        norm_negative_tangent_sum = 0.0
+        norm_negative_2_tangent_sum = 0.0
+        norm_positive_tangent_sum = 0.0
         factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
         factor_5 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        for f_14 in range(d):
-            p_4 = f32(positive[i, f_14])
-            n_4 = f32(negative[i, f_14])
-            v_p = f32(direction_positive[i, f_14])
-            v_n = f32(direction_negative[i, f_14])
-            factor_2 = _ratio(p_4 - n_4, factor) * (v_p - v_n)
-            norm_negative_tangent_row[f_14] = factor_2
-            v_a = f32(direction_anchor[i, f_14])
-            a_3 = f32(anchor[i, f_14])
-            factor_4 = (v_a - v_n) * _ratio(a_3 - n_4, factor_3)
-            norm_negative_2_tangent_row[f_14] = factor_4
-            factor_6 = (v_a - v_p) * _ratio(a_3 - p_4, factor_5)
-            norm_positive_tangent_row[f_14] = factor_6
-        norm_negative_tangent = f32(_block_sum(norm_negative_tangent_row, d))
-        norm_negative_2_tangent = f32(_block_sum(norm_negative_2_tangent_row, d))
-        norm_positive_tangent = f32(_block_sum(norm_positive_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_14 = strip + place
+                p_4 = f32(positive[i, f_14])
+                n_4 = f32(negative[i, f_14])
+                v_p = f32(direction_positive[i, f_14])
+                v_n = f32(direction_negative[i, f_14])
+                factor_2 = _ratio(p_4 - n_4, factor) * (v_p - v_n)
+                strips[0, place] = factor_2
+                v_a = f32(direction_anchor[i, f_14])
+                a_3 = f32(anchor[i, f_14])
+                factor_4 = (v_a - v_n) * _ratio(a_3 - n_4, factor_3)
+                strips[1, place] = factor_4
+                factor_6 = (v_a - v_p) * _ratio(a_3 - p_4, factor_5)
+                strips[2, place] = factor_6
+            norm_negative_tangent_sum += _block_sum(strips[0], length)
+            norm_negative_2_tangent_sum += _block_sum(strips[1], length)
+            norm_positive_tangent_sum += _block_sum(strips[2], length)
+        norm_negative_tangent = f32(norm_negative_tangent_sum)
+        norm_negative_2_tangent = f32(norm_negative_2_tangent_sum)
+        norm_positive_tangent = f32(norm_positive_tangent_sum)
         ratio_value_4 = _ratio(f32(1.0), factor_5)
         case = ((f32(0.0)) if factor < factor_3 else f32(1.0) if factor >= factor_3 else f32(np.nan))
         ratio_value_5 = _ratio(f32(1.0), factor_3)
@@ -1271,46 +1337,50 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_negative_row = np.empty((d,), f32)
-    peak_negative_2_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_negative_2_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_negative_2 = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             p_2 = f32(positive[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             a = f32(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2_row[f_1] = magnitude_value_2
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_3
-        peak_negative = _largest(peak_negative_row, d)
-        peak_negative_2 = _largest(peak_negative_2_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_17 in range(d):
-            p_3 = f32(positive[i, f_17])
-            n_3 = f32(negative[i, f_17])
-            ratio_value = _ratio(p_3 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_17] = square
-            a_2 = f32(anchor[i, f_17])
-            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_negative_2_row[f_17] = square_2
-            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_positive_row[f_17] = square_3
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_negative_2 = f32(_block_sum(scaled_negative_2_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_3)
+        scaled_negative_sum = 0.0
+        scaled_negative_2_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_17 = strip + place
+                p_3 = f32(positive[i, f_17])
+                n_3 = f32(negative[i, f_17])
+                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                a_2 = f32(anchor[i, f_17])
+                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_negative_2_sum += _block_sum(strips[1], length)
+            scaled_positive_sum += _block_sum(strips[2], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_negative_2 = f32(scaled_negative_2_sum)
+        scaled_positive = f32(scaled_positive_sum)
         factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_2 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
         factor_3 = seed * _step(margin + math.sqrt(scaled_positive) * _positive_part(peak_positive) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else f32(np.nan)))
@@ -1330,66 +1400,76 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    peak_negative_row = np.empty((d,), f32)
-    peak_negative_2_row = np.empty((d,), f32)
-    peak_positive_row = np.empty((d,), f32)
-    scaled_negative_row = np.empty((d,), f32)
-    scaled_negative_2_row = np.empty((d,), f32)
-    scaled_positive_row = np.empty((d,), f32)
-    norm_negative_tangent_row = np.empty((d,), f32)
-    norm_negative_2_tangent_row = np.empty((d,), f32)
-    norm_positive_tangent_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        peak_negative = f32(-np.inf)
+        peak_negative_2 = f32(-np.inf)
+        peak_positive = f32(-np.inf)
         for f_1 in range(d):
             p_2 = f32(positive[i, f_1])
             n_2 = f32(negative[i, f_1])
             magnitude_value = abs(p_2 - n_2)
-            peak_negative_row[f_1] = magnitude_value
+            peak_negative = _larger(peak_negative, magnitude_value)
             a = f32(anchor[i, f_1])
             magnitude_value_2 = abs(a - n_2)
-            peak_negative_2_row[f_1] = magnitude_value_2
+            peak_negative_2 = _larger(peak_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            peak_positive_row[f_1] = magnitude_value_3
-        peak_negative = _largest(peak_negative_row, d)
-        peak_negative_2 = _largest(peak_negative_2_row, d)
-        peak_positive = _largest(peak_positive_row, d)
-        for f_17 in range(d):
-            p_3 = f32(positive[i, f_17])
-            n_3 = f32(negative[i, f_17])
-            ratio_value = _ratio(p_3 - n_3, peak_negative)
-            square = (ratio_value * ratio_value)
-            scaled_negative_row[f_17] = square
-            a_2 = f32(anchor[i, f_17])
-            ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
-            square_2 = (ratio_value_2 * ratio_value_2)
-            scaled_negative_2_row[f_17] = square_2
-            ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
-            square_3 = (ratio_value_3 * ratio_value_3)
-            scaled_positive_row[f_17] = square_3
-        scaled_negative = f32(_block_sum(scaled_negative_row, d))
-        scaled_negative_2 = f32(_block_sum(scaled_negative_2_row, d))
-        scaled_positive = f32(_block_sum(scaled_positive_row, d))
+            peak_positive = _larger(peak_positive, magnitude_value_3)
+        scaled_negative_sum = 0.0
+        scaled_negative_2_sum = 0.0
+        scaled_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_17 = strip + place
+                p_3 = f32(positive[i, f_17])
+                n_3 = f32(negative[i, f_17])
+                ratio_value = _ratio(p_3 - n_3, peak_negative)
+                square = (ratio_value * ratio_value)
+                strips[0, place] = square
+                a_2 = f32(anchor[i, f_17])
+                ratio_value_2 = _ratio(a_2 - n_3, peak_negative_2)
+                square_2 = (ratio_value_2 * ratio_value_2)
+                strips[1, place] = square_2
+                ratio_value_3 = _ratio(a_2 - p_3, peak_positive)
+                square_3 = (ratio_value_3 * ratio_value_3)
+                strips[2, place] = square_3
+            scaled_negative_sum += _block_sum(strips[0], length)
+            scaled_negative_2_sum += _block_sum(strips[1], length)
+            scaled_positive_sum += _block_sum(strips[2], length)
+        scaled_negative = f32(scaled_negative_sum)
+        scaled_negative_2 = f32(scaled_negative_2_sum)
+        scaled_positive = f32(scaled_positive_sum)
+        norm_negative_tangent_sum = 0.0
+        norm_negative_2_tangent_sum = 0.0
+        norm_positive_tangent_sum = 0.0
         factor = math.sqrt(scaled_negative) * _positive_part(peak_negative)
         factor_3 = math.sqrt(scaled_negative_2) * _positive_part(peak_negative_2)
         factor_5 = math.sqrt(scaled_positive) * _positive_part(peak_positive)
-        for f_14 in range(d):
-            p_4 = f32(positive[i, f_14])
-            n_4 = f32(negative[i, f_14])
-            v_p = f32(direction_positive[i, f_14])
-            v_n = f32(direction_negative[i, f_14])
-            factor_2 = _ratio(p_4 - n_4, factor) * (v_p - v_n)
-            norm_negative_tangent_row[f_14] = factor_2
-            v_a = f32(direction_anchor[i, f_14])
-            a_3 = f32(anchor[i, f_14])
-            factor_4 = (v_a - v_n) * _ratio(a_3 - n_4, factor_3)
-            norm_negative_2_tangent_row[f_14] = factor_4
-            factor_6 = (v_a - v_p) * _ratio(a_3 - p_4, factor_5)
-            norm_positive_tangent_row[f_14] = factor_6
-        norm_negative_tangent = f32(_block_sum(norm_negative_tangent_row, d))
-        norm_negative_2_tangent = f32(_block_sum(norm_negative_2_tangent_row, d))
-        norm_positive_tangent = f32(_block_sum(norm_positive_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_14 = strip + place
+                p_4 = f32(positive[i, f_14])
+                n_4 = f32(negative[i, f_14])
+                v_p = f32(direction_positive[i, f_14])
+                v_n = f32(direction_negative[i, f_14])
+                factor_2 = _ratio(p_4 - n_4, factor) * (v_p - v_n)
+                strips[0, place] = factor_2
+                v_a = f32(direction_anchor[i, f_14])
+                a_3 = f32(anchor[i, f_14])
+                factor_4 = (v_a - v_n) * _ratio(a_3 - n_4, factor_3)
+                strips[1, place] = factor_4
+                factor_6 = (v_a - v_p) * _ratio(a_3 - p_4, factor_5)
+                strips[2, place] = factor_6
+            norm_negative_tangent_sum += _block_sum(strips[0], length)
+            norm_negative_2_tangent_sum += _block_sum(strips[1], length)
+            norm_positive_tangent_sum += _block_sum(strips[2], length)
+        norm_negative_tangent = f32(norm_negative_tangent_sum)
+        norm_negative_2_tangent = f32(norm_negative_2_tangent_sum)
+        norm_positive_tangent = f32(norm_positive_tangent_sum)
         ratio_value_4 = _ratio(f32(1.0), factor_5)
         case = ((f32(0.0)) if factor < factor_3 else f32(1.0) if factor >= factor_3 else f32(np.nan))
         ratio_value_5 = _ratio(f32(1.0), factor_3)
@@ -1435,21 +1515,27 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            sum_negative_row[f_1] = magnitude_value
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            sum_positive_row[f_1] = magnitude_value_2
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                magnitude_value = abs(a - n_2)
+                strips[0, place] = magnitude_value
+                p_2 = f32(positive[i, f_1])
+                magnitude_value_2 = abs(a - p_2)
+                strips[1, place] = magnitude_value_2
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
         loss = _positive_part(sum_positive + margin - sum_negative)
         factor = loss * sample_weight
         total += factor
@@ -1467,22 +1553,28 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            sum_negative_row[f_1] = magnitude_value
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            sum_positive_row[f_1] = magnitude_value_2
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                magnitude_value = abs(a - n_2)
+                strips[0, place] = magnitude_value
+                p_2 = f32(positive[i, f_1])
+                magnitude_value_2 = abs(a - p_2)
+                strips[1, place] = magnitude_value_2
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
         term = sum_positive + margin - sum_negative
         loss = _positive_part(term)
         factor = loss * sample_weight
@@ -1512,24 +1604,30 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            sum_negative_row[f_1] = magnitude_value
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            sum_positive_row[f_1] = magnitude_value_2
-            hessian_anchor[i, f_1] = f32(0.0)
-            hessian_positive[i, f_1] = f32(0.0)
-            hessian_negative[i, f_1] = f32(0.0)
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                magnitude_value = abs(a - n_2)
+                strips[0, place] = magnitude_value
+                p_2 = f32(positive[i, f_1])
+                magnitude_value_2 = abs(a - p_2)
+                strips[1, place] = magnitude_value_2
+                hessian_anchor[i, f_1] = f32(0.0)
+                hessian_positive[i, f_1] = f32(0.0)
+                hessian_negative[i, f_1] = f32(0.0)
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
         step_value = _step(sum_positive + margin - sum_negative)
         factor = seed * step_value
         factor_2 = -seed * step_value
@@ -1564,23 +1662,29 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for f_1 in range(d):
-            a = f32(anchor[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(a - n_2)
-            sum_negative_row[f_1] = magnitude_value
-            p_2 = f32(positive[i, f_1])
-            magnitude_value_2 = abs(a - p_2)
-            sum_positive_row[f_1] = magnitude_value_2
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a = f32(anchor[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                magnitude_value = abs(a - n_2)
+                strips[0, place] = magnitude_value
+                p_2 = f32(positive[i, f_1])
+                magnitude_value_2 = abs(a - p_2)
+                strips[1, place] = magnitude_value_2
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
         factor = seed * _step(sum_positive + margin - sum_negative)
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
     sum_margin = _completed(sum_margin, sum_margin_lost)
@@ -1612,25 +1716,32 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
     weighted = sample_weights.size > 0
     margin = f32(margin)
     wanted = value_out.size > 0
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            sum_negative_row[f_1] = magnitude_value
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            sum_negative_2_row[f_1] = magnitude_value_2
-            magnitude_value_3 = abs(a - p_2)
-            sum_positive_row[f_1] = magnitude_value_3
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                magnitude_value = abs(p_2 - n_2)
+                strips[0, place] = magnitude_value
+                a = f32(anchor[i, f_1])
+                magnitude_value_2 = abs(a - n_2)
+                strips[1, place] = magnitude_value_2
+                magnitude_value_3 = abs(a - p_2)
+                strips[2, place] = magnitude_value_3
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
         loss = _positive_part(sum_positive + margin - ((sum_negative) if sum_negative < sum_negative_2 else sum_negative_2 if sum_negative >= sum_negative_2 else f32(np.nan)))
         factor = loss * sample_weight
         total += factor
@@ -1648,26 +1759,33 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
     margin = f32(margin)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            sum_negative_row[f_1] = magnitude_value
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            sum_negative_2_row[f_1] = magnitude_value_2
-            magnitude_value_3 = abs(a - p_2)
-            sum_positive_row[f_1] = magnitude_value_3
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                magnitude_value = abs(p_2 - n_2)
+                strips[0, place] = magnitude_value
+                a = f32(anchor[i, f_1])
+                magnitude_value_2 = abs(a - n_2)
+                strips[1, place] = magnitude_value_2
+                magnitude_value_3 = abs(a - p_2)
+                strips[2, place] = magnitude_value_3
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
         term = sum_positive + margin - ((sum_negative) if sum_negative < sum_negative_2 else sum_negative_2 if sum_negative >= sum_negative_2 else f32(np.nan))
         loss = _positive_part(term)
         factor = loss * sample_weight
@@ -1699,28 +1817,35 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            sum_negative_row[f_1] = magnitude_value
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            sum_negative_2_row[f_1] = magnitude_value_2
-            magnitude_value_3 = abs(a - p_2)
-            sum_positive_row[f_1] = magnitude_value_3
-            hessian_anchor[i, f_1] = f32(0.0)
-            hessian_positive[i, f_1] = f32(0.0)
-            hessian_negative[i, f_1] = f32(0.0)
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                magnitude_value = abs(p_2 - n_2)
+                strips[0, place] = magnitude_value
+                a = f32(anchor[i, f_1])
+                magnitude_value_2 = abs(a - n_2)
+                strips[1, place] = magnitude_value_2
+                magnitude_value_3 = abs(a - p_2)
+                strips[2, place] = magnitude_value_3
+                hessian_anchor[i, f_1] = f32(0.0)
+                hessian_positive[i, f_1] = f32(0.0)
+                hessian_negative[i, f_1] = f32(0.0)
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
         case = ((f32(0.0)) if sum_negative < sum_negative_2 else f32(1.0) if sum_negative >= sum_negative_2 else f32(np.nan))
         step_value = _step(sum_positive + margin - ((sum_negative) if sum_negative < sum_negative_2 else sum_negative_2 if sum_negative >= sum_negative_2 else f32(np.nan)))
         factor = seed * step_value
@@ -1757,27 +1882,34 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
     weighted = sample_weights.size > 0
     margin = f32(margin)
     loss_scale = f32(loss_scale)
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
-        for f_1 in range(d):
-            p_2 = f32(positive[i, f_1])
-            n_2 = f32(negative[i, f_1])
-            magnitude_value = abs(p_2 - n_2)
-            sum_negative_row[f_1] = magnitude_value
-            a = f32(anchor[i, f_1])
-            magnitude_value_2 = abs(a - n_2)
-            sum_negative_2_row[f_1] = magnitude_value_2
-            magnitude_value_3 = abs(a - p_2)
-            sum_positive_row[f_1] = magnitude_value_3
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_2 = f32(positive[i, f_1])
+                n_2 = f32(negative[i, f_1])
+                magnitude_value = abs(p_2 - n_2)
+                strips[0, place] = magnitude_value
+                a = f32(anchor[i, f_1])
+                magnitude_value_2 = abs(a - n_2)
+                strips[1, place] = magnitude_value_2
+                magnitude_value_3 = abs(a - p_2)
+                strips[2, place] = magnitude_value_3
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
         factor = seed * _step(sum_positive + margin - ((sum_negative) if sum_negative < sum_negative_2 else sum_negative_2 if sum_negative >= sum_negative_2 else f32(np.nan)))
         sum_margin, sum_margin_lost = _plus(sum_margin, sum_margin_lost, factor)
     sum_margin = _completed(sum_margin, sum_margin_lost)
@@ -1810,33 +1942,37 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
     margin = f32(margin)
     p = f32(p)
     wanted = value_out.size > 0
-    max_negative_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+        max_negative = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             a = f32(anchor[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(a - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             p_2 = f32(positive[i, f_2])
             magnitude_value_2 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_2
-        max_negative = _largest(max_negative_row, d)
-        max_positive = _largest(max_positive_row, d)
-        for f_1 in range(d):
-            a_2 = f32(anchor[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            power_value = _power(_ratio(abs(a_2 - n_3), max_negative), p)
-            sum_negative_row[f_1] = power_value
-            p_3 = f32(positive[i, f_1])
-            power_value_2 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
-            sum_positive_row[f_1] = power_value_2
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+            max_positive = _larger(max_positive, magnitude_value_2)
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a_2 = f32(anchor[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                power_value = _power(_ratio(abs(a_2 - n_3), max_negative), p)
+                strips[0, place] = power_value
+                p_3 = f32(positive[i, f_1])
+                power_value_2 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
+                strips[1, place] = power_value_2
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
         loss = _positive_part(margin + max_positive * _power(sum_positive, (f32(1.0) / p)) - max_negative * _power(sum_negative, (f32(1.0) / p)))
         factor = loss * sample_weight
         total += factor
@@ -1855,36 +1991,40 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
     p = f32(p)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    max_negative_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     total = 0.0
     term_3 = -f32(1.0) + p
     term_4 = -f32(1.0) + (f32(1.0) / p)
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             a = f32(anchor[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(a - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             p_2 = f32(positive[i, f_2])
             magnitude_value_2 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_2
-        max_negative = _largest(max_negative_row, d)
-        max_positive = _largest(max_positive_row, d)
-        for f_1 in range(d):
-            a_2 = f32(anchor[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            power_value = _power(_ratio(abs(a_2 - n_3), max_negative), p)
-            sum_negative_row[f_1] = power_value
-            p_3 = f32(positive[i, f_1])
-            power_value_2 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
-            sum_positive_row[f_1] = power_value_2
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+            max_positive = _larger(max_positive, magnitude_value_2)
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a_2 = f32(anchor[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                power_value = _power(_ratio(abs(a_2 - n_3), max_negative), p)
+                strips[0, place] = power_value
+                p_3 = f32(positive[i, f_1])
+                power_value_2 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
+                strips[1, place] = power_value_2
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
         term = margin + max_positive * _power(sum_positive, (f32(1.0) / p)) - max_negative * _power(sum_negative, (f32(1.0) / p))
         loss = _positive_part(term)
         factor = loss * sample_weight
@@ -1926,10 +2066,7 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    max_negative_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((2, 512,), f32)
     sum_negative_change = np.empty((d,), f32)
     sum_positive_change = np.empty((d,), f32)
     sum_positive_change_2 = np.empty((d,), f32)
@@ -1941,44 +2078,51 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             a = f32(anchor[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(a - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             p_2 = f32(positive[i, f_2])
             magnitude_value_2 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_2
-        max_negative = _largest(max_negative_row, d)
-        max_positive = _largest(max_positive_row, d)
+            max_positive = _larger(max_positive, magnitude_value_2)
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
         ratio_value_3 = _ratio(f32(1.0), max_negative)
         factor = p * ratio_value_3
         ratio_value_4 = _ratio(f32(1.0), max_positive)
         factor_2 = p * ratio_value_4
         factor_3 = -p * ratio_value_4
         factor_4 = -p * ratio_value_3
-        for f_1 in range(d):
-            a_2 = f32(anchor[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            term = a_2 - n_3
-            ratio_value = _ratio(abs(term), max_negative)
-            power_value = _power(ratio_value, p)
-            sum_negative_row[f_1] = power_value
-            p_3 = f32(positive[i, f_1])
-            term_2 = a_2 - p_3
-            ratio_value_2 = _ratio(abs(term_2), max_positive)
-            power_value_2 = _power(ratio_value_2, p)
-            sum_positive_row[f_1] = power_value_2
-            power_value_3 = _power(ratio_value, term_3)
-            signum_value = _signum(term)
-            sum_negative_change[f_1] = factor * power_value_3 * signum_value
-            power_value_4 = _power(ratio_value_2, term_3)
-            signum_value_2 = _signum(term_2)
-            sum_positive_change[f_1] = factor_2 * power_value_4 * signum_value_2
-            sum_positive_change_2[f_1] = factor_3 * power_value_4 * signum_value_2
-            sum_negative_change_2[f_1] = factor_4 * power_value_3 * signum_value
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a_2 = f32(anchor[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                term = a_2 - n_3
+                ratio_value = _ratio(abs(term), max_negative)
+                power_value = _power(ratio_value, p)
+                strips[0, place] = power_value
+                p_3 = f32(positive[i, f_1])
+                term_2 = a_2 - p_3
+                ratio_value_2 = _ratio(abs(term_2), max_positive)
+                power_value_2 = _power(ratio_value_2, p)
+                strips[1, place] = power_value_2
+                power_value_3 = _power(ratio_value, term_3)
+                signum_value = _signum(term)
+                sum_negative_change[f_1] = factor * power_value_3 * signum_value
+                power_value_4 = _power(ratio_value_2, term_3)
+                signum_value_2 = _signum(term_2)
+                sum_positive_change[f_1] = factor_2 * power_value_4 * signum_value_2
+                sum_positive_change_2[f_1] = factor_3 * power_value_4 * signum_value_2
+                sum_negative_change_2[f_1] = factor_4 * power_value_3 * signum_value
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
         power_value_6 = _power(sum_positive, term_5)
         factor_5 = max_positive * power_value_6 * ratio_value_4
         power_value_8 = _power(sum_negative, term_5)
@@ -2034,12 +2178,7 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    max_negative_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
-    sum_negative_tangent_row = np.empty((d,), f32)
-    sum_positive_tangent_row = np.empty((d,), f32)
+    strips = np.empty((4, 512,), f32)
     term_3 = -f32(1.0) + p
     term_7 = -f32(2.0) + p
     term_8 = -f32(1.0) + (f32(1.0) / p)
@@ -2047,49 +2186,60 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             a = f32(anchor[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(a - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             p_2 = f32(positive[i, f_2])
             magnitude_value_2 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_2
-        max_negative = _largest(max_negative_row, d)
-        max_positive = _largest(max_positive_row, d)
+            max_positive = _larger(max_positive, magnitude_value_2)
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
+        sum_negative_tangent_sum = 0.0
+        sum_positive_tangent_sum = 0.0
         ratio_value_3 = _ratio(f32(1.0), max_negative)
         factor = p * ratio_value_3
         factor_2 = -p * ratio_value_3
         ratio_value_4 = _ratio(f32(1.0), max_positive)
         factor_3 = p * ratio_value_4
         factor_4 = -p * ratio_value_4
-        for f_1 in range(d):
-            a_2 = f32(anchor[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            term = a_2 - n_3
-            ratio_value = _ratio(abs(term), max_negative)
-            power_value = _power(ratio_value, p)
-            sum_negative_row[f_1] = power_value
-            p_3 = f32(positive[i, f_1])
-            term_2 = a_2 - p_3
-            ratio_value_2 = _ratio(abs(term_2), max_positive)
-            power_value_2 = _power(ratio_value_2, p)
-            sum_positive_row[f_1] = power_value_2
-            v_a = f32(direction_anchor[i, f_1])
-            power_value_3 = _power(ratio_value, term_3)
-            signum_value = _signum(term)
-            v_n = f32(direction_negative[i, f_1])
-            term_4 = factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
-            sum_negative_tangent_row[f_1] = term_4
-            power_value_4 = _power(ratio_value_2, term_3)
-            signum_value_2 = _signum(term_2)
-            v_p = f32(direction_positive[i, f_1])
-            term_5 = factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
-            sum_positive_tangent_row[f_1] = term_5
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
-        sum_negative_tangent = f32(_block_sum(sum_negative_tangent_row, d))
-        sum_positive_tangent = f32(_block_sum(sum_positive_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a_2 = f32(anchor[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                term = a_2 - n_3
+                ratio_value = _ratio(abs(term), max_negative)
+                power_value = _power(ratio_value, p)
+                strips[0, place] = power_value
+                p_3 = f32(positive[i, f_1])
+                term_2 = a_2 - p_3
+                ratio_value_2 = _ratio(abs(term_2), max_positive)
+                power_value_2 = _power(ratio_value_2, p)
+                strips[1, place] = power_value_2
+                v_a = f32(direction_anchor[i, f_1])
+                power_value_3 = _power(ratio_value, term_3)
+                signum_value = _signum(term)
+                v_n = f32(direction_negative[i, f_1])
+                term_4 = factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
+                strips[2, place] = term_4
+                power_value_4 = _power(ratio_value_2, term_3)
+                signum_value_2 = _signum(term_2)
+                v_p = f32(direction_positive[i, f_1])
+                term_5 = factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
+                strips[3, place] = term_5
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+            sum_negative_tangent_sum += _block_sum(strips[2], length)
+            sum_positive_tangent_sum += _block_sum(strips[3], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
+        sum_negative_tangent = f32(sum_negative_tangent_sum)
+        sum_positive_tangent = f32(sum_positive_tangent_sum)
         square_2 = (ratio_value_4 * ratio_value_4)
         power_value_6 = _power(sum_positive, term_8)
         factor_5 = max_positive * square_2 * power_value_6
@@ -2145,16 +2295,7 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    max_negative_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
-    sum_negative_sensitivity_row = np.empty((d,), f32)
-    sum_positive_sensitivity_row = np.empty((d,), f32)
-    sum_p_2_row = np.empty((d,), f32)
-    sum_p_3_row = np.empty((d,), f32)
-    sum_p_2_sensitivity_row = np.empty((d,), f32)
-    sum_p_3_sensitivity_row = np.empty((d,), f32)
+    strips = np.empty((4, 512,), f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_p = 0.0
@@ -2174,34 +2315,45 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             a = f32(anchor[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(a - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             p_2 = f32(positive[i, f_2])
             magnitude_value_2 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_2
-        max_negative = _largest(max_negative_row, d)
-        max_positive = _largest(max_positive_row, d)
-        for f_1 in range(d):
-            a_2 = f32(anchor[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            ratio_value = _ratio(abs(a_2 - n_3), max_negative)
-            power_value = _power(ratio_value, p)
-            sum_negative_row[f_1] = power_value
-            p_3 = f32(positive[i, f_1])
-            ratio_value_2 = _ratio(abs(a_2 - p_3), max_positive)
-            power_value_2 = _power(ratio_value_2, p)
-            sum_positive_row[f_1] = power_value_2
-            factor = _log(ratio_value) * power_value
-            sum_negative_sensitivity_row[f_1] = factor
-            factor_2 = _log(ratio_value_2) * power_value_2
-            sum_positive_sensitivity_row[f_1] = factor_2
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
-        sum_negative_sensitivity = f32(_block_sum(sum_negative_sensitivity_row, d))
-        sum_positive_sensitivity = f32(_block_sum(sum_positive_sensitivity_row, d))
+            max_positive = _larger(max_positive, magnitude_value_2)
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
+        sum_negative_sensitivity_sum = 0.0
+        sum_positive_sensitivity_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a_2 = f32(anchor[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                ratio_value = _ratio(abs(a_2 - n_3), max_negative)
+                power_value = _power(ratio_value, p)
+                strips[0, place] = power_value
+                p_3 = f32(positive[i, f_1])
+                ratio_value_2 = _ratio(abs(a_2 - p_3), max_positive)
+                power_value_2 = _power(ratio_value_2, p)
+                strips[1, place] = power_value_2
+                factor = _log(ratio_value) * power_value
+                strips[2, place] = factor
+                factor_2 = _log(ratio_value_2) * power_value_2
+                strips[3, place] = factor_2
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+            sum_negative_sensitivity_sum += _block_sum(strips[2], length)
+            sum_positive_sensitivity_sum += _block_sum(strips[3], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
+        sum_negative_sensitivity = f32(sum_negative_sensitivity_sum)
+        sum_positive_sensitivity = f32(sum_positive_sensitivity_sum)
         power_value_3 = _power(sum_positive, (f32(1.0) / p))
         power_value_4 = _power(sum_negative, (f32(1.0) / p))
         step_value = _step(margin + max_positive * power_value_3 - max_negative * power_value_4)
@@ -2224,28 +2376,31 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
         factor_14 = sum_negative_sensitivity * _power(sum_negative, term_3) * term_2
         factor_15 = -log_value * power_value_5 / (p * p)
         factor_16 = max_negative * seed * step_value
-        for f_22 in range(d):
-            a_3 = f32(anchor[i, f_22])
-            p_4 = f32(positive[i, f_22])
-            ratio_value_3 = _ratio(abs(a_3 - p_4), max_positive)
-            log_value_3 = _log(ratio_value_3)
-            power_value_7 = _power(ratio_value_3, p)
-            factor_7 = factor_6 * log_value_3 * power_value_7
-            sum_p_2_row[f_22] = factor_7
-            n_4 = f32(negative[i, f_22])
-            ratio_value_4 = _ratio(abs(a_3 - n_4), max_negative)
-            log_value_4 = _log(ratio_value_4)
-            power_value_8 = _power(ratio_value_4, p)
-            factor_9 = factor_8 * log_value_4 * power_value_8
-            sum_p_3_row[f_22] = factor_9
-            factor_13 = factor_12 * ((log_value_3 * log_value_3) * power_value_6 + factor_10 * log_value_3 + factor_11 * log_value_3) * power_value_7
-            sum_p_2_sensitivity_row[f_22] = factor_13
-            factor_17 = factor_16 * ((log_value_4 * log_value_4) * power_value_5 + factor_14 * log_value_4 + factor_15 * log_value_4) * power_value_8
-            sum_p_3_sensitivity_row[f_22] = factor_17
-        sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(sum_p_2_row, d))
-        sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, _block_sum(sum_p_3_row, d))
-        sum_p_2_sensitivity, sum_p_2_sensitivity_lost = _plus(sum_p_2_sensitivity, sum_p_2_sensitivity_lost, _block_sum(sum_p_2_sensitivity_row, d))
-        sum_p_3_sensitivity, sum_p_3_sensitivity_lost = _plus(sum_p_3_sensitivity, sum_p_3_sensitivity_lost, _block_sum(sum_p_3_sensitivity_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_22 = strip + place
+                a_3 = f32(anchor[i, f_22])
+                p_4 = f32(positive[i, f_22])
+                ratio_value_3 = _ratio(abs(a_3 - p_4), max_positive)
+                log_value_3 = _log(ratio_value_3)
+                power_value_7 = _power(ratio_value_3, p)
+                factor_7 = factor_6 * log_value_3 * power_value_7
+                strips[0, place] = factor_7
+                n_4 = f32(negative[i, f_22])
+                ratio_value_4 = _ratio(abs(a_3 - n_4), max_negative)
+                log_value_4 = _log(ratio_value_4)
+                power_value_8 = _power(ratio_value_4, p)
+                factor_9 = factor_8 * log_value_4 * power_value_8
+                strips[1, place] = factor_9
+                factor_13 = factor_12 * ((log_value_3 * log_value_3) * power_value_6 + factor_10 * log_value_3 + factor_11 * log_value_3) * power_value_7
+                strips[2, place] = factor_13
+                factor_17 = factor_16 * ((log_value_4 * log_value_4) * power_value_5 + factor_14 * log_value_4 + factor_15 * log_value_4) * power_value_8
+                strips[3, place] = factor_17
+            sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(strips[0], length))
+            sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, _block_sum(strips[1], length))
+            sum_p_2_sensitivity, sum_p_2_sensitivity_lost = _plus(sum_p_2_sensitivity, sum_p_2_sensitivity_lost, _block_sum(strips[2], length))
+            sum_p_3_sensitivity, sum_p_3_sensitivity_lost = _plus(sum_p_3_sensitivity, sum_p_3_sensitivity_lost, _block_sum(strips[3], length))
     sum_margin = _completed(sum_margin, sum_margin_lost)
     sum_p = _completed(sum_p, sum_p_lost)
     sum_p_2 = _completed(sum_p_2, sum_p_2_lost)
@@ -2268,16 +2423,7 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    max_negative_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
-    sum_negative_tangent_row = np.empty((d,), f32)
-    sum_positive_tangent_row = np.empty((d,), f32)
-    sum_p_2_row = np.empty((d,), f32)
-    sum_p_3_row = np.empty((d,), f32)
-    sum_p_2_tangent_row = np.empty((d,), f32)
-    sum_p_3_tangent_row = np.empty((d,), f32)
+    strips = np.empty((4, 512,), f32)
     sum_p_2 = 0.0
     sum_p_2_lost = 0.0
     sum_p_3 = 0.0
@@ -2295,49 +2441,60 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             a = f32(anchor[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(a - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             p_2 = f32(positive[i, f_2])
             magnitude_value_2 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_2
-        max_negative = _largest(max_negative_row, d)
-        max_positive = _largest(max_positive_row, d)
+            max_positive = _larger(max_positive, magnitude_value_2)
+        sum_negative_sum = 0.0
+        sum_positive_sum = 0.0
+        sum_negative_tangent_sum = 0.0
+        sum_positive_tangent_sum = 0.0
         ratio_value_3 = _ratio(f32(1.0), max_negative)
         factor = p * ratio_value_3
         factor_2 = -p * ratio_value_3
         ratio_value_4 = _ratio(f32(1.0), max_positive)
         factor_3 = p * ratio_value_4
         factor_4 = -p * ratio_value_4
-        for f_1 in range(d):
-            a_2 = f32(anchor[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            term = a_2 - n_3
-            ratio_value = _ratio(abs(term), max_negative)
-            power_value = _power(ratio_value, p)
-            sum_negative_row[f_1] = power_value
-            p_3 = f32(positive[i, f_1])
-            term_2 = a_2 - p_3
-            ratio_value_2 = _ratio(abs(term_2), max_positive)
-            power_value_2 = _power(ratio_value_2, p)
-            sum_positive_row[f_1] = power_value_2
-            v_a = f32(direction_anchor[i, f_1])
-            power_value_3 = _power(ratio_value, term_3)
-            signum_value = _signum(term)
-            v_n = f32(direction_negative[i, f_1])
-            term_4 = f32(direction_parameters[1]) * _log(ratio_value) * power_value + factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
-            sum_negative_tangent_row[f_1] = term_4
-            power_value_4 = _power(ratio_value_2, term_3)
-            signum_value_2 = _signum(term_2)
-            v_p = f32(direction_positive[i, f_1])
-            term_5 = f32(direction_parameters[1]) * _log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
-            sum_positive_tangent_row[f_1] = term_5
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
-        sum_negative_tangent = f32(_block_sum(sum_negative_tangent_row, d))
-        sum_positive_tangent = f32(_block_sum(sum_positive_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                a_2 = f32(anchor[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                term = a_2 - n_3
+                ratio_value = _ratio(abs(term), max_negative)
+                power_value = _power(ratio_value, p)
+                strips[0, place] = power_value
+                p_3 = f32(positive[i, f_1])
+                term_2 = a_2 - p_3
+                ratio_value_2 = _ratio(abs(term_2), max_positive)
+                power_value_2 = _power(ratio_value_2, p)
+                strips[1, place] = power_value_2
+                v_a = f32(direction_anchor[i, f_1])
+                power_value_3 = _power(ratio_value, term_3)
+                signum_value = _signum(term)
+                v_n = f32(direction_negative[i, f_1])
+                term_4 = f32(direction_parameters[1]) * _log(ratio_value) * power_value + factor * v_a * power_value_3 * signum_value + factor_2 * v_n * power_value_3 * signum_value
+                strips[2, place] = term_4
+                power_value_4 = _power(ratio_value_2, term_3)
+                signum_value_2 = _signum(term_2)
+                v_p = f32(direction_positive[i, f_1])
+                term_5 = f32(direction_parameters[1]) * _log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_4 * signum_value_2 + factor_4 * v_p * power_value_4 * signum_value_2
+                strips[3, place] = term_5
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_positive_sum += _block_sum(strips[1], length)
+            sum_negative_tangent_sum += _block_sum(strips[2], length)
+            sum_positive_tangent_sum += _block_sum(strips[3], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_positive = f32(sum_positive_sum)
+        sum_negative_tangent = f32(sum_negative_tangent_sum)
+        sum_positive_tangent = f32(sum_positive_tangent_sum)
         power_value_6 = _power(sum_positive, term_7)
         power_value_7 = _power(sum_positive, (f32(1.0) / p))
         power_value_8 = _power(sum_negative, (f32(1.0) / p))
@@ -2381,44 +2538,47 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
         factor_38 = square_4 * term_3 * power_value_10
         factor_39 = f32(direction_parameters[1]) * power_value_10 * ratio_value_3
         factor_40 = -square_4 * term_3 * power_value_10
-        for f_22 in range(d):
-            a_3 = f32(anchor[i, f_22])
-            p_4 = f32(positive[i, f_22])
-            term_6 = a_3 - p_4
-            ratio_value_5 = _ratio(abs(term_6), max_positive)
-            log_value = _log(ratio_value_5)
-            power_value_5 = _power(ratio_value_5, p)
-            factor_6 = factor_5 * log_value * power_value_5
-            sum_p_2_row[f_22] = factor_6
-            n_4 = f32(negative[i, f_22])
-            term_8 = a_3 - n_4
-            ratio_value_6 = _ratio(abs(term_8), max_negative)
-            log_value_2 = _log(ratio_value_6)
-            power_value_9 = _power(ratio_value_6, p)
-            factor_8 = factor_7 * log_value_2 * power_value_9
-            sum_p_3_row[f_22] = factor_8
-            v_a_2 = f32(direction_anchor[i, f_22])
-            power_value_12 = _power(ratio_value_5, term_3)
-            signum_value_3 = _signum(term_6)
-            v_p_2 = f32(direction_positive[i, f_22])
-            factor_14 = factor_13 * (factor_10 * ((log_value * log_value) + factor_9 * log_value) * power_value_5 + factor_11 * log_value * power_value_5 + factor_12 * v_a_2 * (f32(1.0) + p * log_value) * power_value_12 * signum_value_3 + factor_12 * v_p_2 * power_value_12 * signum_value_3 * (-f32(1.0) - p * log_value))
-            sum_p_2_tangent_row[f_22] = factor_14
-            power_value_14 = _power(ratio_value_6, term_3)
-            signum_value_4 = _signum(term_8)
-            v_n_2 = f32(direction_negative[i, f_22])
-            factor_20 = factor_19 * (factor_16 * ((log_value_2 * log_value_2) + factor_15 * log_value_2) * power_value_9 + factor_17 * log_value_2 * power_value_9 + factor_18 * v_a_2 * (f32(1.0) + p * log_value_2) * power_value_14 * signum_value_4 + factor_18 * v_n_2 * power_value_14 * signum_value_4 * (-f32(1.0) - p * log_value_2))
-            sum_p_3_tangent_row[f_22] = factor_20
-            square = (signum_value_3 * signum_value_3)
-            power_value_15 = _power(ratio_value_5, term_10)
-            square_3 = (signum_value_4 * signum_value_4)
-            power_value_16 = _power(ratio_value_6, term_10)
-            product_anchor[i, f_22] = factor_31 * (f32(direction_parameters[1]) * (factor_21 * log_value * power_value_12 * signum_value_3 + factor_22 * power_value_14 * signum_value_4 + factor_23 * log_value_2 * power_value_14 * signum_value_4 + factor_24 * power_value_12 * signum_value_3) + v_a_2 * term_3 * (factor_25 * square * power_value_15 + factor_26 * square_3 * power_value_16) + factor_27 * v_n_2 * square_3 * power_value_16 + factor_28 * power_value_12 * signum_value_3 + factor_29 * power_value_14 * signum_value_4 + factor_30 * v_p_2 * square * power_value_15)
-            product_positive[i, f_22] = factor_13 * (factor_32 * v_p_2 * square * power_value_15 + factor_34 * power_value_12 * signum_value_3 * (factor_33 - log_value) + factor_35 * power_value_12 * signum_value_3 + factor_36 * v_a_2 * square * power_value_15)
-            product_negative[i, f_22] = factor_19 * (factor_37 * power_value_14 * signum_value_4 + factor_38 * v_a_2 * square_3 * power_value_16 + factor_39 * (log_value_2 + factor_15) * power_value_14 * signum_value_4 + factor_40 * v_n_2 * square_3 * power_value_16)
-        sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(sum_p_2_row, d))
-        sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, _block_sum(sum_p_3_row, d))
-        sum_p_2_tangent, sum_p_2_tangent_lost = _plus(sum_p_2_tangent, sum_p_2_tangent_lost, _block_sum(sum_p_2_tangent_row, d))
-        sum_p_3_tangent, sum_p_3_tangent_lost = _plus(sum_p_3_tangent, sum_p_3_tangent_lost, _block_sum(sum_p_3_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_22 = strip + place
+                a_3 = f32(anchor[i, f_22])
+                p_4 = f32(positive[i, f_22])
+                term_6 = a_3 - p_4
+                ratio_value_5 = _ratio(abs(term_6), max_positive)
+                log_value = _log(ratio_value_5)
+                power_value_5 = _power(ratio_value_5, p)
+                factor_6 = factor_5 * log_value * power_value_5
+                strips[0, place] = factor_6
+                n_4 = f32(negative[i, f_22])
+                term_8 = a_3 - n_4
+                ratio_value_6 = _ratio(abs(term_8), max_negative)
+                log_value_2 = _log(ratio_value_6)
+                power_value_9 = _power(ratio_value_6, p)
+                factor_8 = factor_7 * log_value_2 * power_value_9
+                strips[1, place] = factor_8
+                v_a_2 = f32(direction_anchor[i, f_22])
+                power_value_12 = _power(ratio_value_5, term_3)
+                signum_value_3 = _signum(term_6)
+                v_p_2 = f32(direction_positive[i, f_22])
+                factor_14 = factor_13 * (factor_10 * ((log_value * log_value) + factor_9 * log_value) * power_value_5 + factor_11 * log_value * power_value_5 + factor_12 * v_a_2 * (f32(1.0) + p * log_value) * power_value_12 * signum_value_3 + factor_12 * v_p_2 * power_value_12 * signum_value_3 * (-f32(1.0) - p * log_value))
+                strips[2, place] = factor_14
+                power_value_14 = _power(ratio_value_6, term_3)
+                signum_value_4 = _signum(term_8)
+                v_n_2 = f32(direction_negative[i, f_22])
+                factor_20 = factor_19 * (factor_16 * ((log_value_2 * log_value_2) + factor_15 * log_value_2) * power_value_9 + factor_17 * log_value_2 * power_value_9 + factor_18 * v_a_2 * (f32(1.0) + p * log_value_2) * power_value_14 * signum_value_4 + factor_18 * v_n_2 * power_value_14 * signum_value_4 * (-f32(1.0) - p * log_value_2))
+                strips[3, place] = factor_20
+                square = (signum_value_3 * signum_value_3)
+                power_value_15 = _power(ratio_value_5, term_10)
+                square_3 = (signum_value_4 * signum_value_4)
+                power_value_16 = _power(ratio_value_6, term_10)
+                product_anchor[i, f_22] = factor_31 * (f32(direction_parameters[1]) * (factor_21 * log_value * power_value_12 * signum_value_3 + factor_22 * power_value_14 * signum_value_4 + factor_23 * log_value_2 * power_value_14 * signum_value_4 + factor_24 * power_value_12 * signum_value_3) + v_a_2 * term_3 * (factor_25 * square * power_value_15 + factor_26 * square_3 * power_value_16) + factor_27 * v_n_2 * square_3 * power_value_16 + factor_28 * power_value_12 * signum_value_3 + factor_29 * power_value_14 * signum_value_4 + factor_30 * v_p_2 * square * power_value_15)
+                product_positive[i, f_22] = factor_13 * (factor_32 * v_p_2 * square * power_value_15 + factor_34 * power_value_12 * signum_value_3 * (factor_33 - log_value) + factor_35 * power_value_12 * signum_value_3 + factor_36 * v_a_2 * square * power_value_15)
+                product_negative[i, f_22] = factor_19 * (factor_37 * power_value_14 * signum_value_4 + factor_38 * v_a_2 * square_3 * power_value_16 + factor_39 * (log_value_2 + factor_15) * power_value_14 * signum_value_4 + factor_40 * v_n_2 * square_3 * power_value_16)
+            sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(strips[0], length))
+            sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, _block_sum(strips[1], length))
+            sum_p_2_tangent, sum_p_2_tangent_lost = _plus(sum_p_2_tangent, sum_p_2_tangent_lost, _block_sum(strips[2], length))
+            sum_p_3_tangent, sum_p_3_tangent_lost = _plus(sum_p_3_tangent, sum_p_3_tangent_lost, _block_sum(strips[3], length))
         factor_41 = seed * (f32(direction_parameters[1]) * ((max_positive * (log_value_3 * log_value_3) * power_value_7 - max_negative * (log_value_4 * log_value_4) * power_value_8) / (p * p * p * p) + (-f32(2.0)) * (max_negative * log_value_4 * power_value_8 - max_positive * log_value_3 * power_value_7) / (p * p * p)) + max_negative * sum_negative_tangent * (f32(1.0) + log_value_4 / p) * power_value_10 / (p * p) + max_positive * sum_positive_tangent * power_value_6 * (-f32(1.0) - log_value_3 / p) / (p * p)) * step_value
         sum_p_tangent, sum_p_tangent_lost = _plus(sum_p_tangent, sum_p_tangent_lost, factor_41)
     sum_p_2 = _completed(sum_p_2, sum_p_2_lost)
@@ -2439,41 +2599,45 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
     margin = f32(margin)
     p = f32(p)
     wanted = value_out.size > 0
-    max_negative_row = np.empty((d,), f32)
-    max_negative_2_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     total = 0.0
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+        max_negative = f32(-np.inf)
+        max_negative_2 = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             p_2 = f32(positive[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(p_2 - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             a = f32(anchor[i, f_2])
             magnitude_value_2 = abs(a - n_2)
-            max_negative_2_row[f_2] = magnitude_value_2
+            max_negative_2 = _larger(max_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_3
-        max_negative = _largest(max_negative_row, d)
-        max_negative_2 = _largest(max_negative_2_row, d)
-        max_positive = _largest(max_positive_row, d)
-        for f_1 in range(d):
-            p_3 = f32(positive[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            power_value = _power(_ratio(abs(p_3 - n_3), max_negative), p)
-            sum_negative_row[f_1] = power_value
-            a_2 = f32(anchor[i, f_1])
-            power_value_2 = _power(_ratio(abs(a_2 - n_3), max_negative_2), p)
-            sum_negative_2_row[f_1] = power_value_2
-            power_value_3 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
-            sum_positive_row[f_1] = power_value_3
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+            max_positive = _larger(max_positive, magnitude_value_3)
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_3 = f32(positive[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                power_value = _power(_ratio(abs(p_3 - n_3), max_negative), p)
+                strips[0, place] = power_value
+                a_2 = f32(anchor[i, f_1])
+                power_value_2 = _power(_ratio(abs(a_2 - n_3), max_negative_2), p)
+                strips[1, place] = power_value_2
+                power_value_3 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
+                strips[2, place] = power_value_3
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
         factor = max_negative * _power(sum_negative, (f32(1.0) / p))
         factor_2 = max_negative_2 * _power(sum_negative_2, (f32(1.0) / p))
         loss = _positive_part(margin + max_positive * _power(sum_positive, (f32(1.0) / p)) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else f32(np.nan)))
@@ -2494,44 +2658,48 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
     p = f32(p)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    max_negative_row = np.empty((d,), f32)
-    max_negative_2_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     total = 0.0
     term = -f32(1.0) + (f32(1.0) / p)
     term_4 = -f32(1.0) + p
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_negative_2 = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             p_2 = f32(positive[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(p_2 - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             a = f32(anchor[i, f_2])
             magnitude_value_2 = abs(a - n_2)
-            max_negative_2_row[f_2] = magnitude_value_2
+            max_negative_2 = _larger(max_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_3
-        max_negative = _largest(max_negative_row, d)
-        max_negative_2 = _largest(max_negative_2_row, d)
-        max_positive = _largest(max_positive_row, d)
-        for f_1 in range(d):
-            p_3 = f32(positive[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            power_value = _power(_ratio(abs(p_3 - n_3), max_negative), p)
-            sum_negative_row[f_1] = power_value
-            a_2 = f32(anchor[i, f_1])
-            power_value_2 = _power(_ratio(abs(a_2 - n_3), max_negative_2), p)
-            sum_negative_2_row[f_1] = power_value_2
-            power_value_3 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
-            sum_positive_row[f_1] = power_value_3
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+            max_positive = _larger(max_positive, magnitude_value_3)
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_3 = f32(positive[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                power_value = _power(_ratio(abs(p_3 - n_3), max_negative), p)
+                strips[0, place] = power_value
+                a_2 = f32(anchor[i, f_1])
+                power_value_2 = _power(_ratio(abs(a_2 - n_3), max_negative_2), p)
+                strips[1, place] = power_value_2
+                power_value_3 = _power(_ratio(abs(a_2 - p_3), max_positive), p)
+                strips[2, place] = power_value_3
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
         factor = max_negative * _power(sum_negative, (f32(1.0) / p))
         factor_2 = max_negative_2 * _power(sum_negative_2, (f32(1.0) / p))
         term_2 = margin + max_positive * _power(sum_positive, (f32(1.0) / p)) - ((factor) if factor < factor_2 else factor_2 if factor >= factor_2 else f32(np.nan))
@@ -2581,12 +2749,7 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    max_negative_row = np.empty((d,), f32)
-    max_negative_2_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
+    strips = np.empty((3, 512,), f32)
     sum_negative_2_change = np.empty((d,), f32)
     sum_positive_change = np.empty((d,), f32)
     sum_negative_change = np.empty((d,), f32)
@@ -2602,19 +2765,22 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_negative_2 = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             p_2 = f32(positive[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(p_2 - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             a = f32(anchor[i, f_2])
             magnitude_value_2 = abs(a - n_2)
-            max_negative_2_row[f_2] = magnitude_value_2
+            max_negative_2 = _larger(max_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_3
-        max_negative = _largest(max_negative_row, d)
-        max_negative_2 = _largest(max_negative_2_row, d)
-        max_positive = _largest(max_positive_row, d)
+            max_positive = _larger(max_positive, magnitude_value_3)
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
         ratio_value_4 = _ratio(f32(1.0), max_negative_2)
         factor = p * ratio_value_4
         ratio_value_5 = _ratio(f32(1.0), max_positive)
@@ -2624,37 +2790,43 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         factor_4 = -p * ratio_value_5
         factor_5 = -p * ratio_value_6
         factor_6 = -p * ratio_value_4
-        for f_1 in range(d):
-            p_3 = f32(positive[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            term = p_3 - n_3
-            ratio_value = _ratio(abs(term), max_negative)
-            power_value = _power(ratio_value, p)
-            sum_negative_row[f_1] = power_value
-            a_2 = f32(anchor[i, f_1])
-            term_2 = a_2 - n_3
-            ratio_value_2 = _ratio(abs(term_2), max_negative_2)
-            power_value_2 = _power(ratio_value_2, p)
-            sum_negative_2_row[f_1] = power_value_2
-            term_3 = a_2 - p_3
-            ratio_value_3 = _ratio(abs(term_3), max_positive)
-            power_value_3 = _power(ratio_value_3, p)
-            sum_positive_row[f_1] = power_value_3
-            power_value_4 = _power(ratio_value_2, term_4)
-            signum_value = _signum(term_2)
-            sum_negative_2_change[f_1] = factor * power_value_4 * signum_value
-            power_value_5 = _power(ratio_value_3, term_4)
-            signum_value_2 = _signum(term_3)
-            sum_positive_change[f_1] = factor_2 * power_value_5 * signum_value_2
-            power_value_6 = _power(ratio_value, term_4)
-            signum_value_3 = _signum(term)
-            sum_negative_change[f_1] = factor_3 * power_value_6 * signum_value_3
-            sum_positive_change_2[f_1] = factor_4 * power_value_5 * signum_value_2
-            sum_negative_change_2[f_1] = factor_5 * power_value_6 * signum_value_3
-            sum_negative_2_change_2[f_1] = factor_6 * power_value_4 * signum_value
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_3 = f32(positive[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                term = p_3 - n_3
+                ratio_value = _ratio(abs(term), max_negative)
+                power_value = _power(ratio_value, p)
+                strips[0, place] = power_value
+                a_2 = f32(anchor[i, f_1])
+                term_2 = a_2 - n_3
+                ratio_value_2 = _ratio(abs(term_2), max_negative_2)
+                power_value_2 = _power(ratio_value_2, p)
+                strips[1, place] = power_value_2
+                term_3 = a_2 - p_3
+                ratio_value_3 = _ratio(abs(term_3), max_positive)
+                power_value_3 = _power(ratio_value_3, p)
+                strips[2, place] = power_value_3
+                power_value_4 = _power(ratio_value_2, term_4)
+                signum_value = _signum(term_2)
+                sum_negative_2_change[f_1] = factor * power_value_4 * signum_value
+                power_value_5 = _power(ratio_value_3, term_4)
+                signum_value_2 = _signum(term_3)
+                sum_positive_change[f_1] = factor_2 * power_value_5 * signum_value_2
+                power_value_6 = _power(ratio_value, term_4)
+                signum_value_3 = _signum(term)
+                sum_negative_change[f_1] = factor_3 * power_value_6 * signum_value_3
+                sum_positive_change_2[f_1] = factor_4 * power_value_5 * signum_value_2
+                sum_negative_change_2[f_1] = factor_5 * power_value_6 * signum_value_3
+                sum_negative_2_change_2[f_1] = factor_6 * power_value_4 * signum_value
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
         factor_7 = max_negative * _power(sum_negative, (f32(1.0) / p))
         factor_8 = max_negative_2 * _power(sum_negative_2, (f32(1.0) / p))
         step_value = _step(margin + max_positive * _power(sum_positive, (f32(1.0) / p)) - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else f32(np.nan)))
@@ -2723,15 +2895,7 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    max_negative_row = np.empty((d,), f32)
-    max_negative_2_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
-    sum_negative_tangent_row = np.empty((d,), f32)
-    sum_negative_2_tangent_row = np.empty((d,), f32)
-    sum_positive_tangent_row = np.empty((d,), f32)
+    strips = np.empty((6, 512,), f32)
     term_4 = -f32(1.0) + p
     term_8 = -f32(1.0) + (f32(1.0) / p)
     term_9 = -f32(2.0) + (f32(1.0) / p)
@@ -2742,19 +2906,25 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_negative_2 = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             p_2 = f32(positive[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(p_2 - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             a = f32(anchor[i, f_2])
             magnitude_value_2 = abs(a - n_2)
-            max_negative_2_row[f_2] = magnitude_value_2
+            max_negative_2 = _larger(max_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_3
-        max_negative = _largest(max_negative_row, d)
-        max_negative_2 = _largest(max_negative_2_row, d)
-        max_positive = _largest(max_positive_row, d)
+            max_positive = _larger(max_positive, magnitude_value_3)
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
+        sum_negative_tangent_sum = 0.0
+        sum_negative_2_tangent_sum = 0.0
+        sum_positive_tangent_sum = 0.0
         ratio_value_4 = _ratio(f32(1.0), max_negative)
         factor = p * ratio_value_4
         factor_2 = -p * ratio_value_4
@@ -2764,43 +2934,52 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
         ratio_value_6 = _ratio(f32(1.0), max_positive)
         factor_5 = p * ratio_value_6
         factor_6 = -p * ratio_value_6
-        for f_1 in range(d):
-            p_3 = f32(positive[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            term = p_3 - n_3
-            ratio_value = _ratio(abs(term), max_negative)
-            power_value = _power(ratio_value, p)
-            sum_negative_row[f_1] = power_value
-            a_2 = f32(anchor[i, f_1])
-            term_2 = a_2 - n_3
-            ratio_value_2 = _ratio(abs(term_2), max_negative_2)
-            power_value_2 = _power(ratio_value_2, p)
-            sum_negative_2_row[f_1] = power_value_2
-            term_3 = a_2 - p_3
-            ratio_value_3 = _ratio(abs(term_3), max_positive)
-            power_value_3 = _power(ratio_value_3, p)
-            sum_positive_row[f_1] = power_value_3
-            v_p = f32(direction_positive[i, f_1])
-            power_value_4 = _power(ratio_value, term_4)
-            signum_value = _signum(term)
-            v_n = f32(direction_negative[i, f_1])
-            term_5 = factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
-            sum_negative_tangent_row[f_1] = term_5
-            v_a = f32(direction_anchor[i, f_1])
-            power_value_5 = _power(ratio_value_2, term_4)
-            signum_value_2 = _signum(term_2)
-            term_6 = factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
-            sum_negative_2_tangent_row[f_1] = term_6
-            power_value_6 = _power(ratio_value_3, term_4)
-            signum_value_3 = _signum(term_3)
-            term_7 = factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
-            sum_positive_tangent_row[f_1] = term_7
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
-        sum_negative_tangent = f32(_block_sum(sum_negative_tangent_row, d))
-        sum_negative_2_tangent = f32(_block_sum(sum_negative_2_tangent_row, d))
-        sum_positive_tangent = f32(_block_sum(sum_positive_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_3 = f32(positive[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                term = p_3 - n_3
+                ratio_value = _ratio(abs(term), max_negative)
+                power_value = _power(ratio_value, p)
+                strips[0, place] = power_value
+                a_2 = f32(anchor[i, f_1])
+                term_2 = a_2 - n_3
+                ratio_value_2 = _ratio(abs(term_2), max_negative_2)
+                power_value_2 = _power(ratio_value_2, p)
+                strips[1, place] = power_value_2
+                term_3 = a_2 - p_3
+                ratio_value_3 = _ratio(abs(term_3), max_positive)
+                power_value_3 = _power(ratio_value_3, p)
+                strips[2, place] = power_value_3
+                v_p = f32(direction_positive[i, f_1])
+                power_value_4 = _power(ratio_value, term_4)
+                signum_value = _signum(term)
+                v_n = f32(direction_negative[i, f_1])
+                term_5 = factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
+                strips[3, place] = term_5
+                v_a = f32(direction_anchor[i, f_1])
+                power_value_5 = _power(ratio_value_2, term_4)
+                signum_value_2 = _signum(term_2)
+                term_6 = factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
+                strips[4, place] = term_6
+                power_value_6 = _power(ratio_value_3, term_4)
+                signum_value_3 = _signum(term_3)
+                term_7 = factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
+                strips[5, place] = term_7
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+            sum_negative_tangent_sum += _block_sum(strips[3], length)
+            sum_negative_2_tangent_sum += _block_sum(strips[4], length)
+            sum_positive_tangent_sum += _block_sum(strips[5], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
+        sum_negative_tangent = f32(sum_negative_tangent_sum)
+        sum_negative_2_tangent = f32(sum_negative_2_tangent_sum)
+        sum_positive_tangent = f32(sum_positive_tangent_sum)
         factor_7 = max_negative * _power(sum_negative, (f32(1.0) / p))
         factor_8 = max_negative_2 * _power(sum_negative_2, (f32(1.0) / p))
         step_value = _step(margin + max_positive * _power(sum_positive, (f32(1.0) / p)) - ((factor_7) if factor_7 < factor_8 else factor_8 if factor_7 >= factor_8 else f32(np.nan)))
@@ -2867,21 +3046,7 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    max_negative_row = np.empty((d,), f32)
-    max_negative_2_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
-    sum_negative_sensitivity_row = np.empty((d,), f32)
-    sum_negative_2_sensitivity_row = np.empty((d,), f32)
-    sum_positive_sensitivity_row = np.empty((d,), f32)
-    sum_p_2_row = np.empty((d,), f32)
-    sum_p_3_row = np.empty((d,), f32)
-    sum_p_4_row = np.empty((d,), f32)
-    sum_p_2_sensitivity_row = np.empty((d,), f32)
-    sum_p_3_sensitivity_row = np.empty((d,), f32)
-    sum_p_4_sensitivity_row = np.empty((d,), f32)
+    strips = np.empty((6, 512,), f32)
     sum_margin = 0.0
     sum_margin_lost = 0.0
     sum_p = 0.0
@@ -2907,44 +3072,59 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_negative_2 = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             p_2 = f32(positive[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(p_2 - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             a = f32(anchor[i, f_2])
             magnitude_value_2 = abs(a - n_2)
-            max_negative_2_row[f_2] = magnitude_value_2
+            max_negative_2 = _larger(max_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_3
-        max_negative = _largest(max_negative_row, d)
-        max_negative_2 = _largest(max_negative_2_row, d)
-        max_positive = _largest(max_positive_row, d)
-        for f_1 in range(d):
-            p_3 = f32(positive[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            ratio_value = _ratio(abs(p_3 - n_3), max_negative)
-            power_value = _power(ratio_value, p)
-            sum_negative_row[f_1] = power_value
-            a_2 = f32(anchor[i, f_1])
-            ratio_value_2 = _ratio(abs(a_2 - n_3), max_negative_2)
-            power_value_2 = _power(ratio_value_2, p)
-            sum_negative_2_row[f_1] = power_value_2
-            ratio_value_3 = _ratio(abs(a_2 - p_3), max_positive)
-            power_value_3 = _power(ratio_value_3, p)
-            sum_positive_row[f_1] = power_value_3
-            factor = _log(ratio_value) * power_value
-            sum_negative_sensitivity_row[f_1] = factor
-            factor_2 = _log(ratio_value_2) * power_value_2
-            sum_negative_2_sensitivity_row[f_1] = factor_2
-            factor_3 = _log(ratio_value_3) * power_value_3
-            sum_positive_sensitivity_row[f_1] = factor_3
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
-        sum_negative_sensitivity = f32(_block_sum(sum_negative_sensitivity_row, d))
-        sum_negative_2_sensitivity = f32(_block_sum(sum_negative_2_sensitivity_row, d))
-        sum_positive_sensitivity = f32(_block_sum(sum_positive_sensitivity_row, d))
+            max_positive = _larger(max_positive, magnitude_value_3)
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
+        sum_negative_sensitivity_sum = 0.0
+        sum_negative_2_sensitivity_sum = 0.0
+        sum_positive_sensitivity_sum = 0.0
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_3 = f32(positive[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                ratio_value = _ratio(abs(p_3 - n_3), max_negative)
+                power_value = _power(ratio_value, p)
+                strips[0, place] = power_value
+                a_2 = f32(anchor[i, f_1])
+                ratio_value_2 = _ratio(abs(a_2 - n_3), max_negative_2)
+                power_value_2 = _power(ratio_value_2, p)
+                strips[1, place] = power_value_2
+                ratio_value_3 = _ratio(abs(a_2 - p_3), max_positive)
+                power_value_3 = _power(ratio_value_3, p)
+                strips[2, place] = power_value_3
+                factor = _log(ratio_value) * power_value
+                strips[3, place] = factor
+                factor_2 = _log(ratio_value_2) * power_value_2
+                strips[4, place] = factor_2
+                factor_3 = _log(ratio_value_3) * power_value_3
+                strips[5, place] = factor_3
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+            sum_negative_sensitivity_sum += _block_sum(strips[3], length)
+            sum_negative_2_sensitivity_sum += _block_sum(strips[4], length)
+            sum_positive_sensitivity_sum += _block_sum(strips[5], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
+        sum_negative_sensitivity = f32(sum_negative_sensitivity_sum)
+        sum_negative_2_sensitivity = f32(sum_negative_2_sensitivity_sum)
+        sum_positive_sensitivity = f32(sum_positive_sensitivity_sum)
         power_value_4 = _power(sum_positive, (f32(1.0) / p))
         power_value_5 = _power(sum_negative, (f32(1.0) / p))
         factor_4 = max_negative * power_value_5
@@ -2973,37 +3153,40 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
         factor_15 = sum_positive_sensitivity * _power(sum_positive, term_2) * term
         factor_16 = -log_value_3 * power_value_9 / (p * p)
         factor_17 = max_positive * seed * step_value
-        for f_32 in range(d):
-            a_3 = f32(anchor[i, f_32])
-            p_4 = f32(positive[i, f_32])
-            ratio_value_4 = _ratio(abs(a_3 - p_4), max_positive)
-            log_value_4 = _log(ratio_value_4)
-            power_value_10 = _power(ratio_value_4, p)
-            factor_12 = factor_11 * log_value_4 * power_value_10
-            sum_p_2_row[f_32] = factor_12
-            n_4 = f32(negative[i, f_32])
-            ratio_value_5 = _ratio(abs(a_3 - n_4), max_negative_2)
-            log_value_5 = _log(ratio_value_5)
-            power_value_11 = _power(ratio_value_5, p)
-            factor_13 = adjoint_sum_negative_2 * log_value_5 * power_value_11
-            sum_p_3_row[f_32] = factor_13
-            ratio_value_6 = _ratio(abs(p_4 - n_4), max_negative)
-            log_value_6 = _log(ratio_value_6)
-            power_value_12 = _power(ratio_value_6, p)
-            factor_14 = adjoint_sum_negative * log_value_6 * power_value_12
-            sum_p_4_row[f_32] = factor_14
-            factor_18 = factor_17 * ((log_value_4 * log_value_4) * power_value_9 + factor_15 * log_value_4 + factor_16 * log_value_4) * power_value_10
-            sum_p_2_sensitivity_row[f_32] = factor_18
-            factor_19 = (adjoint_sum_negative_2 * (log_value_5 * log_value_5) + adjoint_sum_negative_2_change_3 * log_value_5) * power_value_11
-            sum_p_3_sensitivity_row[f_32] = factor_19
-            factor_20 = (adjoint_sum_negative * (log_value_6 * log_value_6) + adjoint_sum_negative_change_3 * log_value_6) * power_value_12
-            sum_p_4_sensitivity_row[f_32] = factor_20
-        sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(sum_p_2_row, d))
-        sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, _block_sum(sum_p_3_row, d))
-        sum_p_4, sum_p_4_lost = _plus(sum_p_4, sum_p_4_lost, _block_sum(sum_p_4_row, d))
-        sum_p_2_sensitivity, sum_p_2_sensitivity_lost = _plus(sum_p_2_sensitivity, sum_p_2_sensitivity_lost, _block_sum(sum_p_2_sensitivity_row, d))
-        sum_p_3_sensitivity, sum_p_3_sensitivity_lost = _plus(sum_p_3_sensitivity, sum_p_3_sensitivity_lost, _block_sum(sum_p_3_sensitivity_row, d))
-        sum_p_4_sensitivity, sum_p_4_sensitivity_lost = _plus(sum_p_4_sensitivity, sum_p_4_sensitivity_lost, _block_sum(sum_p_4_sensitivity_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_32 = strip + place
+                a_3 = f32(anchor[i, f_32])
+                p_4 = f32(positive[i, f_32])
+                ratio_value_4 = _ratio(abs(a_3 - p_4), max_positive)
+                log_value_4 = _log(ratio_value_4)
+                power_value_10 = _power(ratio_value_4, p)
+                factor_12 = factor_11 * log_value_4 * power_value_10
+                strips[0, place] = factor_12
+                n_4 = f32(negative[i, f_32])
+                ratio_value_5 = _ratio(abs(a_3 - n_4), max_negative_2)
+                log_value_5 = _log(ratio_value_5)
+                power_value_11 = _power(ratio_value_5, p)
+                factor_13 = adjoint_sum_negative_2 * log_value_5 * power_value_11
+                strips[1, place] = factor_13
+                ratio_value_6 = _ratio(abs(p_4 - n_4), max_negative)
+                log_value_6 = _log(ratio_value_6)
+                power_value_12 = _power(ratio_value_6, p)
+                factor_14 = adjoint_sum_negative * log_value_6 * power_value_12
+                strips[2, place] = factor_14
+                factor_18 = factor_17 * ((log_value_4 * log_value_4) * power_value_9 + factor_15 * log_value_4 + factor_16 * log_value_4) * power_value_10
+                strips[3, place] = factor_18
+                factor_19 = (adjoint_sum_negative_2 * (log_value_5 * log_value_5) + adjoint_sum_negative_2_change_3 * log_value_5) * power_value_11
+                strips[4, place] = factor_19
+                factor_20 = (adjoint_sum_negative * (log_value_6 * log_value_6) + adjoint_sum_negative_change_3 * log_value_6) * power_value_12
+                strips[5, place] = factor_20
+            sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(strips[0], length))
+            sum_p_3, sum_p_3_lost = _plus(sum_p_3, sum_p_3_lost, _block_sum(strips[1], length))
+            sum_p_4, sum_p_4_lost = _plus(sum_p_4, sum_p_4_lost, _block_sum(strips[2], length))
+            sum_p_2_sensitivity, sum_p_2_sensitivity_lost = _plus(sum_p_2_sensitivity, sum_p_2_sensitivity_lost, _block_sum(strips[3], length))
+            sum_p_3_sensitivity, sum_p_3_sensitivity_lost = _plus(sum_p_3_sensitivity, sum_p_3_sensitivity_lost, _block_sum(strips[4], length))
+            sum_p_4_sensitivity, sum_p_4_sensitivity_lost = _plus(sum_p_4_sensitivity, sum_p_4_sensitivity_lost, _block_sum(strips[5], length))
     sum_margin = _completed(sum_margin, sum_margin_lost)
     sum_p = _completed(sum_p, sum_p_lost)
     sum_p_2 = _completed(sum_p_2, sum_p_2_lost)
@@ -3028,19 +3211,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
     margin = f32(margin)
     p = f32(p)
     loss_scale = f32(loss_scale)
-    max_negative_row = np.empty((d,), f32)
-    max_negative_2_row = np.empty((d,), f32)
-    max_positive_row = np.empty((d,), f32)
-    sum_negative_row = np.empty((d,), f32)
-    sum_negative_2_row = np.empty((d,), f32)
-    sum_positive_row = np.empty((d,), f32)
-    sum_negative_tangent_row = np.empty((d,), f32)
-    sum_negative_2_tangent_row = np.empty((d,), f32)
-    sum_positive_tangent_row = np.empty((d,), f32)
-    sum_p_2_row = np.empty((d,), f32)
-    sum_p_2_tangent_row = np.empty((d,), f32)
-    sum_p_3_tangent_row = np.empty((d,), f32)
-    sum_p_4_tangent_row = np.empty((d,), f32)
+    strips = np.empty((6, 512,), f32)
     sum_p_2 = 0.0
     sum_p_2_lost = 0.0
     sum_p_tangent = 0.0
@@ -3062,19 +3233,25 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
     for i in range(n):
         sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
         seed = sample_weight * loss_scale
+        max_negative = f32(-np.inf)
+        max_negative_2 = f32(-np.inf)
+        max_positive = f32(-np.inf)
         for f_2 in range(d):
             p_2 = f32(positive[i, f_2])
             n_2 = f32(negative[i, f_2])
             magnitude_value = abs(p_2 - n_2)
-            max_negative_row[f_2] = magnitude_value
+            max_negative = _larger(max_negative, magnitude_value)
             a = f32(anchor[i, f_2])
             magnitude_value_2 = abs(a - n_2)
-            max_negative_2_row[f_2] = magnitude_value_2
+            max_negative_2 = _larger(max_negative_2, magnitude_value_2)
             magnitude_value_3 = abs(a - p_2)
-            max_positive_row[f_2] = magnitude_value_3
-        max_negative = _largest(max_negative_row, d)
-        max_negative_2 = _largest(max_negative_2_row, d)
-        max_positive = _largest(max_positive_row, d)
+            max_positive = _larger(max_positive, magnitude_value_3)
+        sum_negative_sum = 0.0
+        sum_negative_2_sum = 0.0
+        sum_positive_sum = 0.0
+        sum_negative_tangent_sum = 0.0
+        sum_negative_2_tangent_sum = 0.0
+        sum_positive_tangent_sum = 0.0
         ratio_value_4 = _ratio(f32(1.0), max_negative)
         factor = p * ratio_value_4
         factor_2 = -p * ratio_value_4
@@ -3084,43 +3261,52 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         ratio_value_6 = _ratio(f32(1.0), max_positive)
         factor_5 = p * ratio_value_6
         factor_6 = -p * ratio_value_6
-        for f_1 in range(d):
-            p_3 = f32(positive[i, f_1])
-            n_3 = f32(negative[i, f_1])
-            term = p_3 - n_3
-            ratio_value = _ratio(abs(term), max_negative)
-            power_value = _power(ratio_value, p)
-            sum_negative_row[f_1] = power_value
-            a_2 = f32(anchor[i, f_1])
-            term_2 = a_2 - n_3
-            ratio_value_2 = _ratio(abs(term_2), max_negative_2)
-            power_value_2 = _power(ratio_value_2, p)
-            sum_negative_2_row[f_1] = power_value_2
-            term_3 = a_2 - p_3
-            ratio_value_3 = _ratio(abs(term_3), max_positive)
-            power_value_3 = _power(ratio_value_3, p)
-            sum_positive_row[f_1] = power_value_3
-            v_p = f32(direction_positive[i, f_1])
-            power_value_4 = _power(ratio_value, term_4)
-            signum_value = _signum(term)
-            v_n = f32(direction_negative[i, f_1])
-            term_5 = f32(direction_parameters[1]) * _log(ratio_value) * power_value + factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
-            sum_negative_tangent_row[f_1] = term_5
-            v_a = f32(direction_anchor[i, f_1])
-            power_value_5 = _power(ratio_value_2, term_4)
-            signum_value_2 = _signum(term_2)
-            term_6 = f32(direction_parameters[1]) * _log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
-            sum_negative_2_tangent_row[f_1] = term_6
-            power_value_6 = _power(ratio_value_3, term_4)
-            signum_value_3 = _signum(term_3)
-            term_7 = f32(direction_parameters[1]) * _log(ratio_value_3) * power_value_3 + factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
-            sum_positive_tangent_row[f_1] = term_7
-        sum_negative = f32(_block_sum(sum_negative_row, d))
-        sum_negative_2 = f32(_block_sum(sum_negative_2_row, d))
-        sum_positive = f32(_block_sum(sum_positive_row, d))
-        sum_negative_tangent = f32(_block_sum(sum_negative_tangent_row, d))
-        sum_negative_2_tangent = f32(_block_sum(sum_negative_2_tangent_row, d))
-        sum_positive_tangent = f32(_block_sum(sum_positive_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_1 = strip + place
+                p_3 = f32(positive[i, f_1])
+                n_3 = f32(negative[i, f_1])
+                term = p_3 - n_3
+                ratio_value = _ratio(abs(term), max_negative)
+                power_value = _power(ratio_value, p)
+                strips[0, place] = power_value
+                a_2 = f32(anchor[i, f_1])
+                term_2 = a_2 - n_3
+                ratio_value_2 = _ratio(abs(term_2), max_negative_2)
+                power_value_2 = _power(ratio_value_2, p)
+                strips[1, place] = power_value_2
+                term_3 = a_2 - p_3
+                ratio_value_3 = _ratio(abs(term_3), max_positive)
+                power_value_3 = _power(ratio_value_3, p)
+                strips[2, place] = power_value_3
+                v_p = f32(direction_positive[i, f_1])
+                power_value_4 = _power(ratio_value, term_4)
+                signum_value = _signum(term)
+                v_n = f32(direction_negative[i, f_1])
+                term_5 = f32(direction_parameters[1]) * _log(ratio_value) * power_value + factor * v_p * power_value_4 * signum_value + factor_2 * v_n * power_value_4 * signum_value
+                strips[3, place] = term_5
+                v_a = f32(direction_anchor[i, f_1])
+                power_value_5 = _power(ratio_value_2, term_4)
+                signum_value_2 = _signum(term_2)
+                term_6 = f32(direction_parameters[1]) * _log(ratio_value_2) * power_value_2 + factor_3 * v_a * power_value_5 * signum_value_2 + factor_4 * v_n * power_value_5 * signum_value_2
+                strips[4, place] = term_6
+                power_value_6 = _power(ratio_value_3, term_4)
+                signum_value_3 = _signum(term_3)
+                term_7 = f32(direction_parameters[1]) * _log(ratio_value_3) * power_value_3 + factor_5 * v_a * power_value_6 * signum_value_3 + factor_6 * v_p * power_value_6 * signum_value_3
+                strips[5, place] = term_7
+            sum_negative_sum += _block_sum(strips[0], length)
+            sum_negative_2_sum += _block_sum(strips[1], length)
+            sum_positive_sum += _block_sum(strips[2], length)
+            sum_negative_tangent_sum += _block_sum(strips[3], length)
+            sum_negative_2_tangent_sum += _block_sum(strips[4], length)
+            sum_positive_tangent_sum += _block_sum(strips[5], length)
+        sum_negative = f32(sum_negative_sum)
+        sum_negative_2 = f32(sum_negative_2_sum)
+        sum_positive = f32(sum_positive_sum)
+        sum_negative_tangent = f32(sum_negative_tangent_sum)
+        sum_negative_2_tangent = f32(sum_negative_2_tangent_sum)
+        sum_positive_tangent = f32(sum_positive_tangent_sum)
         power_value_8 = _power(sum_positive, term_9)
         power_value_9 = _power(sum_positive, (f32(1.0) / p))
         power_value_10 = _power(sum_negative, (f32(1.0) / p))
@@ -3136,23 +3322,26 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         factor_13 = sum_positive_tangent * power_value_12 * term_9
         factor_14 = power_value_8 * ratio_value_6
         factor_15 = max_positive * seed * step_value
-        for f_32 in range(d):
-            a_3 = f32(anchor[i, f_32])
-            p_4 = f32(positive[i, f_32])
-            term_8 = a_3 - p_4
-            ratio_value_7 = _ratio(abs(term_8), max_positive)
-            log_value = _log(ratio_value_7)
-            power_value_7 = _power(ratio_value_7, p)
-            factor_10 = factor_9 * log_value * power_value_7
-            sum_p_2_row[f_32] = factor_10
-            v_a_2 = f32(direction_anchor[i, f_32])
-            power_value_13 = _power(ratio_value_7, term_4)
-            signum_value_4 = _signum(term_8)
-            v_p_2 = f32(direction_positive[i, f_32])
-            factor_16 = factor_15 * (factor_12 * ((log_value * log_value) + factor_11 * log_value) * power_value_7 + factor_13 * log_value * power_value_7 + factor_14 * v_a_2 * (f32(1.0) + p * log_value) * power_value_13 * signum_value_4 + factor_14 * v_p_2 * power_value_13 * signum_value_4 * (-f32(1.0) - p * log_value))
-            sum_p_2_tangent_row[f_32] = factor_16
-        sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(sum_p_2_row, d))
-        sum_p_2_tangent, sum_p_2_tangent_lost = _plus(sum_p_2_tangent, sum_p_2_tangent_lost, _block_sum(sum_p_2_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_32 = strip + place
+                a_3 = f32(anchor[i, f_32])
+                p_4 = f32(positive[i, f_32])
+                term_8 = a_3 - p_4
+                ratio_value_7 = _ratio(abs(term_8), max_positive)
+                log_value = _log(ratio_value_7)
+                power_value_7 = _power(ratio_value_7, p)
+                factor_10 = factor_9 * log_value * power_value_7
+                strips[0, place] = factor_10
+                v_a_2 = f32(direction_anchor[i, f_32])
+                power_value_13 = _power(ratio_value_7, term_4)
+                signum_value_4 = _signum(term_8)
+                v_p_2 = f32(direction_positive[i, f_32])
+                factor_16 = factor_15 * (factor_12 * ((log_value * log_value) + factor_11 * log_value) * power_value_7 + factor_13 * log_value * power_value_7 + factor_14 * v_a_2 * (f32(1.0) + p * log_value) * power_value_13 * signum_value_4 + factor_14 * v_p_2 * power_value_13 * signum_value_4 * (-f32(1.0) - p * log_value))
+                strips[1, place] = factor_16
+            sum_p_2, sum_p_2_lost = _plus(sum_p_2, sum_p_2_lost, _block_sum(strips[0], length))
+            sum_p_2_tangent, sum_p_2_tangent_lost = _plus(sum_p_2_tangent, sum_p_2_tangent_lost, _block_sum(strips[1], length))
         power_value_14 = _power(sum_negative_2, term_9)
         adjoint_sum_negative_2 = -seed * ((f32(0.0)) if factor_7 < factor_8 else (max_negative_2 * power_value_14 / p) if factor_7 >= factor_8 else f32(np.nan)) * step_value  # -seed*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
         power_value_15 = _power(sum_negative, term_9)
@@ -3194,46 +3383,49 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
         factor_45 = adjoint_sum_negative_2 * square_2
         factor_47 = -adjoint_sum_negative_2_tangent * p * ratio_value_5
         factor_48 = -adjoint_sum_negative_tangent * p * ratio_value_4
-        for f_72 in range(d):
-            a_4 = f32(anchor[i, f_72])
-            n_4 = f32(negative[i, f_72])
-            term_11 = a_4 - n_4
-            ratio_value_8 = _ratio(abs(term_11), max_negative_2)
-            log_value_5 = _log(ratio_value_8)
-            power_value_16 = _power(ratio_value_8, p)
-            v_a_3 = f32(direction_anchor[i, f_72])
-            power_value_17 = _power(ratio_value_8, term_4)
-            signum_value_5 = _signum(term_11)
-            v_n_2 = f32(direction_negative[i, f_72])
-            term_12 = adjoint_sum_negative_2_tangent * log_value_5 * power_value_16 + factor_20 * (log_value_5 * log_value_5) * power_value_16 + factor_21 * v_a_3 * (f32(1.0) + p * log_value_5) * power_value_17 * signum_value_5 + factor_21 * v_n_2 * power_value_17 * signum_value_5 * (-f32(1.0) - p * log_value_5)
-            sum_p_3_tangent_row[f_72] = term_12
-            p_5 = f32(positive[i, f_72])
-            term_13 = p_5 - n_4
-            ratio_value_9 = _ratio(abs(term_13), max_negative)
-            log_value_6 = _log(ratio_value_9)
-            power_value_18 = _power(ratio_value_9, p)
-            v_p_3 = f32(direction_positive[i, f_72])
-            power_value_19 = _power(ratio_value_9, term_4)
-            signum_value_6 = _signum(term_13)
-            term_14 = adjoint_sum_negative_tangent * log_value_6 * power_value_18 + factor_22 * (log_value_6 * log_value_6) * power_value_18 + factor_23 * v_p_3 * (f32(1.0) + p * log_value_6) * power_value_19 * signum_value_6 + factor_23 * v_n_2 * power_value_19 * signum_value_6 * (-f32(1.0) - p * log_value_6)
-            sum_p_4_tangent_row[f_72] = term_14
-            term_15 = a_4 - p_5
-            ratio_value_10 = _ratio(abs(term_15), max_positive)
-            log_value_7 = _log(ratio_value_10)
-            power_value_20 = _power(ratio_value_10, term_4)
-            signum_value_7 = _signum(term_15)
-            square = (signum_value_5 * signum_value_5)
-            power_value_21 = _power(ratio_value_8, term_16)
-            square_3 = (signum_value_7 * signum_value_7)
-            power_value_22 = _power(ratio_value_10, term_16)
-            factor_29 = factor_28 * square_3 * power_value_22
-            product_anchor[i, f_72] = f32(direction_parameters[1]) * (factor_21 * power_value_17 * signum_value_5 + factor_24 * log_value_5 * power_value_17 * signum_value_5 + factor_25 * log_value_7 * power_value_20 * signum_value_7 + factor_26 * power_value_20 * signum_value_7) + v_a_3 * term_4 * (factor_27 * square * power_value_21 + factor_29) + factor_30 * power_value_17 * signum_value_5 + factor_31 * power_value_20 * signum_value_7 + factor_33 * v_n_2 * square * power_value_21 + factor_34 * v_p_3 * square_3 * power_value_22
-            square_5 = (signum_value_6 * signum_value_6)
-            power_value_23 = _power(ratio_value_9, term_16)
-            product_positive[i, f_72] = f32(direction_parameters[1]) * (factor_23 * power_value_19 * signum_value_6 + factor_35 * log_value_6 * power_value_19 * signum_value_6 + factor_36 * power_value_20 * signum_value_7 + factor_37 * log_value_7 * power_value_20 * signum_value_7) + v_p_3 * term_4 * (factor_38 * square_5 * power_value_23 + factor_29) + factor_39 * power_value_19 * signum_value_6 + factor_40 * v_n_2 * square_5 * power_value_23 + factor_41 * power_value_20 * signum_value_7 + factor_34 * v_a_3 * square_3 * power_value_22
-            product_negative[i, f_72] = f32(direction_parameters[1]) * (p * (factor_42 * log_value_6 * power_value_19 * signum_value_6 + factor_43 * log_value_5 * power_value_17 * signum_value_5) + factor_42 * power_value_19 * signum_value_6 + factor_43 * power_value_17 * signum_value_5) + factor_46 * v_n_2 * (factor_44 * square_5 * power_value_23 + factor_45 * square * power_value_21) + factor_47 * power_value_17 * signum_value_5 + factor_48 * power_value_19 * signum_value_6 + factor_40 * v_p_3 * square_5 * power_value_23 + factor_33 * v_a_3 * square * power_value_21
-        sum_p_3_tangent, sum_p_3_tangent_lost = _plus(sum_p_3_tangent, sum_p_3_tangent_lost, _block_sum(sum_p_3_tangent_row, d))
-        sum_p_4_tangent, sum_p_4_tangent_lost = _plus(sum_p_4_tangent, sum_p_4_tangent_lost, _block_sum(sum_p_4_tangent_row, d))
+        for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
+            length = min(np.uint64(512), np.uint64(d) - strip)
+            for place in range(length):
+                f_72 = strip + place
+                a_4 = f32(anchor[i, f_72])
+                n_4 = f32(negative[i, f_72])
+                term_11 = a_4 - n_4
+                ratio_value_8 = _ratio(abs(term_11), max_negative_2)
+                log_value_5 = _log(ratio_value_8)
+                power_value_16 = _power(ratio_value_8, p)
+                v_a_3 = f32(direction_anchor[i, f_72])
+                power_value_17 = _power(ratio_value_8, term_4)
+                signum_value_5 = _signum(term_11)
+                v_n_2 = f32(direction_negative[i, f_72])
+                term_12 = adjoint_sum_negative_2_tangent * log_value_5 * power_value_16 + factor_20 * (log_value_5 * log_value_5) * power_value_16 + factor_21 * v_a_3 * (f32(1.0) + p * log_value_5) * power_value_17 * signum_value_5 + factor_21 * v_n_2 * power_value_17 * signum_value_5 * (-f32(1.0) - p * log_value_5)
+                strips[0, place] = term_12
+                p_5 = f32(positive[i, f_72])
+                term_13 = p_5 - n_4
+                ratio_value_9 = _ratio(abs(term_13), max_negative)
+                log_value_6 = _log(ratio_value_9)
+                power_value_18 = _power(ratio_value_9, p)
+                v_p_3 = f32(direction_positive[i, f_72])
+                power_value_19 = _power(ratio_value_9, term_4)
+                signum_value_6 = _signum(term_13)
+                term_14 = adjoint_sum_negative_tangent * log_value_6 * power_value_18 + factor_22 * (log_value_6 * log_value_6) * power_value_18 + factor_23 * v_p_3 * (f32(1.0) + p * log_value_6) * power_value_19 * signum_value_6 + factor_23 * v_n_2 * power_value_19 * signum_value_6 * (-f32(1.0) - p * log_value_6)
+                strips[1, place] = term_14
+                term_15 = a_4 - p_5
+                ratio_value_10 = _ratio(abs(term_15), max_positive)
+                log_value_7 = _log(ratio_value_10)
+                power_value_20 = _power(ratio_value_10, term_4)
+                signum_value_7 = _signum(term_15)
+                square = (signum_value_5 * signum_value_5)
+                power_value_21 = _power(ratio_value_8, term_16)
+                square_3 = (signum_value_7 * signum_value_7)
+                power_value_22 = _power(ratio_value_10, term_16)
+                factor_29 = factor_28 * square_3 * power_value_22
+                product_anchor[i, f_72] = f32(direction_parameters[1]) * (factor_21 * power_value_17 * signum_value_5 + factor_24 * log_value_5 * power_value_17 * signum_value_5 + factor_25 * log_value_7 * power_value_20 * signum_value_7 + factor_26 * power_value_20 * signum_value_7) + v_a_3 * term_4 * (factor_27 * square * power_value_21 + factor_29) + factor_30 * power_value_17 * signum_value_5 + factor_31 * power_value_20 * signum_value_7 + factor_33 * v_n_2 * square * power_value_21 + factor_34 * v_p_3 * square_3 * power_value_22
+                square_5 = (signum_value_6 * signum_value_6)
+                power_value_23 = _power(ratio_value_9, term_16)
+                product_positive[i, f_72] = f32(direction_parameters[1]) * (factor_23 * power_value_19 * signum_value_6 + factor_35 * log_value_6 * power_value_19 * signum_value_6 + factor_36 * power_value_20 * signum_value_7 + factor_37 * log_value_7 * power_value_20 * signum_value_7) + v_p_3 * term_4 * (factor_38 * square_5 * power_value_23 + factor_29) + factor_39 * power_value_19 * signum_value_6 + factor_40 * v_n_2 * square_5 * power_value_23 + factor_41 * power_value_20 * signum_value_7 + factor_34 * v_a_3 * square_3 * power_value_22
+                product_negative[i, f_72] = f32(direction_parameters[1]) * (p * (factor_42 * log_value_6 * power_value_19 * signum_value_6 + factor_43 * log_value_5 * power_value_17 * signum_value_5) + factor_42 * power_value_19 * signum_value_6 + factor_43 * power_value_17 * signum_value_5) + factor_46 * v_n_2 * (factor_44 * square_5 * power_value_23 + factor_45 * square * power_value_21) + factor_47 * power_value_17 * signum_value_5 + factor_48 * power_value_19 * signum_value_6 + factor_40 * v_p_3 * square_5 * power_value_23 + factor_33 * v_a_3 * square * power_value_21
+            sum_p_3_tangent, sum_p_3_tangent_lost = _plus(sum_p_3_tangent, sum_p_3_tangent_lost, _block_sum(strips[0], length))
+            sum_p_4_tangent, sum_p_4_tangent_lost = _plus(sum_p_4_tangent, sum_p_4_tangent_lost, _block_sum(strips[1], length))
     sum_p_2 = _completed(sum_p_2, sum_p_2_lost)
     sum_p_tangent = _completed(sum_p_tangent, sum_p_tangent_lost)
     sum_p_2_tangent = _completed(sum_p_2_tangent, sum_p_2_tangent_lost)

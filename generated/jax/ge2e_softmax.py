@@ -304,12 +304,11 @@ def slope(embedding, w, b, direction_embedding, direction_w, direction_b):
     sum_c_unit_tangent_part1 = jnp.einsum("abd,cd->abc", sum_c_unit_tangent_part1_left, c_unit, precision="highest")
     sum_c_unit_tangent_part2 = jnp.einsum("abd,cd->abc", sum_c_unit_left, c_unit_tangent, precision="highest")
     sum_c_unit_tangent = sum_c_unit_tangent_part1 + sum_c_unit_tangent_part2
-    term_10 = direction_w * jnp.where((s_range[None, :] == argmax_w), sum_e, sum_c_unit[u_range[:, None], s_range[None, :], argmax_w])
-    term_11 = w * sum_e_tangent * jnp.where((s_range[None, :] == argmax_w), 1.0, 0.0)
-    term_12 = w * sum_c_unit_tangent[u_range[:, None], s_range[None, :], argmax_w] * jnp.where((s_range[None, :] == argmax_w), 0.0, 1.0)
-    term_13 = direction_b + term_10 + term_11 + term_12
-    logsumexp_w_tangent = jnp.sum(exp_w * (direction_w * jnp.where((s_range[None, :, None] == s_range[None, None, :]), sum_e[:, :, None], sum_c_unit) + w * sum_e_tangent[:, :, None] * jnp.where((s_range[None, :, None] == s_range[None, None, :]), 1.0, 0.0) + w * sum_c_unit_tangent * jnp.where((s_range[None, :, None] == s_range[None, None, :]), 0.0, 1.0) + direction_b - term_13[:, :, None]) / (1.0 + rest_w[:, :, None]), axis=2)
-    slope = -direction_w * jnp.transpose(sum_e, (1, 0)) - w * jnp.transpose(sum_e_tangent, (1, 0)) + jnp.transpose(logsumexp_w_tangent, (1, 0)) + jnp.transpose(term_10, (1, 0)) + jnp.transpose(term_11, (1, 0)) + jnp.transpose(term_12, (1, 0))
+    term_10 = w * sum_e_tangent * jnp.where((s_range[None, :] == argmax_w), 1.0, 0.0)
+    term_11 = w * sum_c_unit_tangent[u_range[:, None], s_range[None, :], argmax_w] * jnp.where((s_range[None, :] == argmax_w), 0.0, 1.0)
+    term_12 = direction_w * jnp.where((s_range[None, :] == argmax_w), sum_e, sum_c_unit[u_range[:, None], s_range[None, :], argmax_w]) + direction_b + term_10 + term_11
+    logsumexp_w_tangent = jnp.sum(exp_w * (direction_w * jnp.where((s_range[None, :, None] == s_range[None, None, :]), sum_e[:, :, None], sum_c_unit) + w * sum_e_tangent[:, :, None] * jnp.where((s_range[None, :, None] == s_range[None, None, :]), 1.0, 0.0) + w * sum_c_unit_tangent * jnp.where((s_range[None, :, None] == s_range[None, None, :]), 0.0, 1.0) + direction_b - term_12[:, :, None]) / (1.0 + rest_w[:, :, None]), axis=2)
+    slope = -(direction_b - jnp.transpose(term_12, (1, 0))) - direction_w * jnp.transpose(sum_e, (1, 0)) - w * jnp.transpose(sum_e_tangent, (1, 0)) + jnp.transpose(logsumexp_w_tangent, (1, 0))
     return slope
 
 

@@ -885,6 +885,7 @@ def product_negative_true(anchor, positive, negative, scale, seed, direction_anc
     """Return how that gradient moves along a direction."""
     n = anchor.shape[0]
     d = anchor.shape[1]
+    d_range = jnp.arange(d)
     n_range = jnp.arange(n)
     peak_anchor = jnp.max(jnp.abs(anchor), axis=1)
     scaled_anchor = jnp.sum(((_ratio(anchor, peak_anchor[:, None])) * (_ratio(anchor, peak_anchor[:, None]))), axis=1)
@@ -986,99 +987,110 @@ def product_negative_true(anchor, positive, negative, scale, seed, direction_anc
     softmax_sum_a_unit_2_tangent = (-logsumexp_sum_a_unit_2_tangent[:, None] + (direction_scale * sum_a_unit_2 + scale * sum_a_unit_2_tangent - term_48[:, None])) * term_45[:, None] * exp_sum_a_unit_2
     term_49 = (1.0 / (1.0 + rest_sum_a_unit_2))
     term_50 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2] + logsumexp_sum_a_unit_2_tangent
-    term_51 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
-    term_52 = _raised_decay(term_51)
-    term_53 = (term_52 * 5.421010862427522e-20)
-    term_54 = 1.0 + term_53
-    term_55 = (1.0 / term_54)
-    term_56 = term_53 * term_55
-    term_57 = jnp.where((term_51 >= 0), term_55, term_56)
-    term_58 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
-    term_59 = jnp.where((term_51 >= 0), term_56, term_55)
-    sum_scale_2_tangent = jnp.sum((softmax_sum_a_unit_2_tangent * sum_a_unit_2 + term_49[:, None] * exp_sum_a_unit_2 * sum_a_unit_2_tangent + term_49[:, None] * term_50[:, None] * term_57[:, None] * exp_sum_a_unit_2 * sum_a_unit_2 - term_49[:, None] * term_57[:, None] * term_58[:, None] * exp_sum_a_unit_2 * sum_a_unit_2) * seed[:, None] * term_59[:, None], axis=(0, 1))
-    sum_a_unit_3_tangent_part1 = jnp.einsum("ac,bc->ab", sum_a_unit_3_left, softmax_sum_a_unit_2_tangent, precision="highest")
-    sum_a_unit_3_tangent_part2_left = jnp.transpose(h_unit_tangent, (1, 0))
-    sum_a_unit_3_tangent_part2_product = jnp.einsum("ac,bc->ab", sum_a_unit_3_tangent_part2_left, exp_sum_a_unit_2, precision="highest")
-    sum_a_unit_3_tangent_part2 = term_4[None, :] * sum_a_unit_3_tangent_part2_product
-    sum_a_unit_3_tangent = sum_a_unit_3_tangent_part1 + sum_a_unit_3_tangent_part2
-    term_60 = (1.0 / (1.0 + rest_sum_a_unit_2))
-    term_61 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2] + logsumexp_sum_a_unit_2_tangent
-    term_62 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
-    term_63 = _raised_decay(term_62)
-    term_64 = (term_63 * 5.421010862427522e-20)
-    term_65 = 1.0 + term_64
-    term_66 = (1.0 / term_65)
-    term_67 = term_64 * term_66
-    term_68 = jnp.where((term_62 >= 0), term_66, term_67)
-    term_69 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
-    term_70 = jnp.where((term_62 >= 0), term_67, term_66)
-    sum_h_unit_tangent = jnp.sum((jnp.transpose(a_unit, (1, 0))[:, :, None] * softmax_sum_a_unit_2_tangent[None, :, :] + term_60[None, :, None] * jnp.transpose(a_unit_tangent, (1, 0))[:, :, None] * exp_sum_a_unit_2[None, :, :] + term_60[None, :, None] * term_61[None, :, None] * term_68[None, :, None] * jnp.transpose(a_unit, (1, 0))[:, :, None] * exp_sum_a_unit_2[None, :, :] - term_60[None, :, None] * term_68[None, :, None] * term_69[None, :, None] * jnp.transpose(a_unit, (1, 0))[:, :, None] * exp_sum_a_unit_2[None, :, :]) * seed[None, :, None] * term_70[None, :, None], axis=1)
+    term_51 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit]
+    term_52 = (term_50 - term_51)
+    term_53 = -logsumexp_sum_a_unit_tangent + term_52
+    term_54 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
+    term_55 = _raised_decay(term_54)
+    term_56 = (term_55 * 5.421010862427522e-20)
+    term_57 = 1.0 + term_56
+    term_58 = (1.0 / term_57)
+    term_59 = term_56 * term_58
+    term_60 = jnp.where((term_54 >= 0), term_58, term_59)
+    term_61 = jnp.where((term_54 >= 0), term_59, term_58)
+    sum_scale_2_tangent = jnp.sum((softmax_sum_a_unit_2_tangent * sum_a_unit_2 + term_49[:, None] * exp_sum_a_unit_2 * sum_a_unit_2_tangent + term_49[:, None] * term_53[:, None] * term_60[:, None] * exp_sum_a_unit_2 * sum_a_unit_2) * seed[:, None] * term_61[:, None], axis=(0, 1))
+    sum_a_unit_3_tangent = jnp.sum(jnp.broadcast_to(jnp.where((n_range[None, None, :] != argmax_sum_a_unit_2[None, :, None]), (-h_unit[argmax_sum_a_unit_2[None, :, None], d_range[:, None, None]] + jnp.transpose(h_unit, (1, 0))[:, None, :]) * softmax_sum_a_unit_2_tangent[None, :, :], 0.0), (d, n, n)), axis=2)
+    sum_a_unit_3_tangent_2_left = jnp.transpose(h_unit_tangent, (1, 0))
+    sum_a_unit_3_tangent_2_product = jnp.einsum("ac,bc->ab", sum_a_unit_3_tangent_2_left, exp_sum_a_unit_2, precision="highest")
+    sum_a_unit_3_tangent_2 = term_4[None, :] * sum_a_unit_3_tangent_2_product
+    term_62 = (1.0 / (1.0 + rest_sum_a_unit_2))
+    term_63 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2] + logsumexp_sum_a_unit_2_tangent
+    term_64 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit]
+    term_65 = (term_63 - term_64)
+    term_66 = -logsumexp_sum_a_unit_tangent + term_65
+    term_67 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
+    term_68 = _raised_decay(term_67)
+    term_69 = (term_68 * 5.421010862427522e-20)
+    term_70 = 1.0 + term_69
+    term_71 = (1.0 / term_70)
+    term_72 = term_69 * term_71
+    term_73 = jnp.where((term_67 >= 0), term_71, term_72)
+    term_74 = jnp.where((term_67 >= 0), term_72, term_71)
+    sum_h_unit_tangent = jnp.sum((jnp.transpose(a_unit, (1, 0))[:, :, None] * softmax_sum_a_unit_2_tangent[None, :, :] + term_62[None, :, None] * jnp.transpose(a_unit_tangent, (1, 0))[:, :, None] * exp_sum_a_unit_2[None, :, :] + term_62[None, :, None] * term_66[None, :, None] * term_73[None, :, None] * jnp.transpose(a_unit, (1, 0))[:, :, None] * exp_sum_a_unit_2[None, :, :]) * seed[None, :, None] * term_74[None, :, None], axis=1)
     sum_norm_negative_tangent = jnp.sum(h_unit * jnp.transpose(sum_h_unit_tangent, (1, 0)) + h_unit_tangent * jnp.transpose(sum_h_unit, (1, 0)), axis=1)
     softmax_sum_a_unit_tangent = (-logsumexp_sum_a_unit_tangent[:, None] + (direction_scale * sum_a_unit + scale * sum_a_unit_tangent - term_43[:, None])) * term_40[:, None] * exp_sum_a_unit
-    term_71 = (1.0 / (1.0 + rest_sum_a_unit))
-    term_72 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
-    term_73 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
-    term_74 = _raised_decay(term_73)
-    term_75 = (term_74 * 5.421010862427522e-20)
-    term_76 = 1.0 + term_75
-    term_77 = (1.0 / term_76)
-    term_78 = term_75 * term_77
-    term_79 = jnp.where((term_73 >= 0), term_78, term_77)
-    term_80 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2] + logsumexp_sum_a_unit_2_tangent
-    term_81 = jnp.where((term_73 >= 0), term_77, term_78)
-    sum_scale_3_tangent = jnp.sum((softmax_sum_a_unit_tangent * sum_a_unit + term_71[:, None] * exp_sum_a_unit * sum_a_unit_tangent + term_71[:, None] * term_72[:, None] * term_79[:, None] * exp_sum_a_unit * sum_a_unit - term_71[:, None] * term_79[:, None] * term_80[:, None] * exp_sum_a_unit * sum_a_unit) * seed[:, None] * term_81[:, None], axis=(0, 1))
+    term_75 = (1.0 / (1.0 + rest_sum_a_unit))
+    term_76 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
+    term_77 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2]
+    term_78 = (term_76 - term_77)
+    term_79 = -logsumexp_sum_a_unit_2_tangent + term_78
+    term_80 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
+    term_81 = _raised_decay(term_80)
+    term_82 = (term_81 * 5.421010862427522e-20)
+    term_83 = 1.0 + term_82
+    term_84 = (1.0 / term_83)
+    term_85 = term_82 * term_84
+    term_86 = jnp.where((term_80 >= 0), term_85, term_84)
+    term_87 = jnp.where((term_80 >= 0), term_84, term_85)
+    sum_scale_3_tangent = jnp.sum((softmax_sum_a_unit_tangent * sum_a_unit + term_75[:, None] * exp_sum_a_unit * sum_a_unit_tangent + term_75[:, None] * term_79[:, None] * term_86[:, None] * exp_sum_a_unit * sum_a_unit) * seed[:, None] * term_87[:, None], axis=(0, 1))
     sum_a_unit_4_tangent_part1_right = jnp.where((n_range[:, None] != n_range[None, :]), softmax_sum_a_unit_tangent, 0.0)
     sum_a_unit_4_tangent_part1 = jnp.einsum("ac,bc->ab", sum_a_unit_4_left, sum_a_unit_4_tangent_part1_right, precision="highest")
     sum_a_unit_4_tangent_part2_left = jnp.transpose(p_unit_tangent, (1, 0))
     sum_a_unit_4_tangent_part2_product = jnp.einsum("ac,bc->ab", sum_a_unit_4_tangent_part2_left, sum_a_unit_4_right, precision="highest")
     sum_a_unit_4_tangent_part2 = term_12[None, :] * sum_a_unit_4_tangent_part2_product
     sum_a_unit_4_tangent = sum_a_unit_4_tangent_part1 + sum_a_unit_4_tangent_part2
-    term_82 = (1.0 / (1.0 + rest_sum_a_unit))
-    term_83 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
-    term_84 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
-    term_85 = _raised_decay(term_84)
-    term_86 = (term_85 * 5.421010862427522e-20)
-    term_87 = 1.0 + term_86
-    term_88 = (1.0 / term_87)
-    term_89 = term_86 * term_88
-    term_90 = jnp.where((term_84 >= 0), term_89, term_88)
-    term_91 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2] + logsumexp_sum_a_unit_2_tangent
-    term_92 = jnp.where((term_84 >= 0), term_88, term_89)
-    sum_p_unit_tangent = jnp.sum(jnp.broadcast_to(jnp.where((n_range[None, :, None] != n_range[None, None, :]), (jnp.transpose(a_unit, (1, 0))[:, :, None] * softmax_sum_a_unit_tangent[None, :, :] + term_82[None, :, None] * jnp.transpose(a_unit_tangent, (1, 0))[:, :, None] * exp_sum_a_unit[None, :, :] + term_82[None, :, None] * term_83[None, :, None] * term_90[None, :, None] * jnp.transpose(a_unit, (1, 0))[:, :, None] * exp_sum_a_unit[None, :, :] - term_82[None, :, None] * term_90[None, :, None] * term_91[None, :, None] * jnp.transpose(a_unit, (1, 0))[:, :, None] * exp_sum_a_unit[None, :, :]) * seed[None, :, None] * term_92[None, :, None], 0.0), (d, n, n)), axis=1)
-    term_93 = (-1.0 + term_28[:, None]) * seed[:, None] * a_unit + jnp.transpose(sum_p_unit, (1, 0))
-    term_94 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
-    term_95 = jnp.where((term_21 >= 0), term_26, term_25)
-    term_96 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2] + logsumexp_sum_a_unit_2_tangent
-    sum_norm_positive_tangent = jnp.sum(direction_scale * p_unit * term_93 + scale * p_unit * jnp.transpose(sum_p_unit_tangent, (1, 0)) + scale * p_unit_tangent * term_93 + scale * (-1.0 + term_28[:, None]) * seed[:, None] * a_unit_tangent * p_unit + scale * seed[:, None] * term_27[:, None] * a_unit * p_unit * softmax_sum_a_unit_tangent[n_range[:, None], n_range[:, None]] + scale * seed[:, None] * term_20[:, None] * term_27[:, None] * term_94[:, None] * term_95[:, None] * a_unit * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit - scale * seed[:, None] * term_20[:, None] * term_27[:, None] * term_95[:, None] * term_96[:, None] * a_unit * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit, axis=1)
-    term_97 = (-1.0 + term_36[:, None]) * p_unit + term_35[:, None] * jnp.transpose(sum_a_unit_4, (1, 0)) + term_37[:, None] * jnp.transpose(sum_a_unit_3, (1, 0))
-    term_98 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
-    term_99 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2] + logsumexp_sum_a_unit_2_tangent
-    sum_norm_anchor_tangent = jnp.sum((direction_scale * a_unit * term_97 + scale * a_unit_tangent * term_97 + scale * (-1.0 + term_36[:, None]) * a_unit * p_unit_tangent + scale * term_35[:, None] * a_unit * jnp.transpose(sum_a_unit_4_tangent, (1, 0)) + scale * term_37[:, None] * a_unit * jnp.transpose(sum_a_unit_3_tangent, (1, 0)) + scale * term_35[:, None] * a_unit * p_unit * softmax_sum_a_unit_tangent[n_range[:, None], n_range[:, None]] + scale * (-jnp.transpose(sum_a_unit_3, (1, 0)) + term_12[:, None] * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit + jnp.transpose(sum_a_unit_4, (1, 0))) * term_35[:, None] * term_37[:, None] * term_98[:, None] * a_unit + scale * (-jnp.transpose(sum_a_unit_4, (1, 0)) - term_12[:, None] * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit + jnp.transpose(sum_a_unit_3, (1, 0))) * term_35[:, None] * term_37[:, None] * term_99[:, None] * a_unit) * seed[:, None], axis=1)
-    term_100 = jnp.sqrt(scaled_anchor) * _positive_part(peak_anchor)
-    term_101 = _ratio(1.0, term_100)
-    term_102 = (term_101 * term_101)
-    term_103 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
-    term_104 = _raised_decay(term_103)
-    term_105 = (term_104 * 5.421010862427522e-20)
-    term_106 = 1.0 + term_105
-    term_107 = (1.0 / term_106)
-    term_108 = term_105 * term_107
-    term_109 = jnp.where((term_103 >= 0), term_107, term_108)
-    term_110 = term_109 * term_40 * exp_sum_a_unit[n_range, n_range]
-    term_111 = jnp.where((term_103 >= 0), term_108, term_107)
-    term_112 = (-1.0 + term_110[:, None]) * p_unit + term_109[:, None] * jnp.transpose(sum_a_unit_4, (1, 0)) + term_111[:, None] * jnp.transpose(sum_a_unit_3, (1, 0))
-    term_113 = logsumexp_sum_a_unit_tangent + term_41 + term_42
-    term_114 = logsumexp_sum_a_unit_2_tangent + term_46 + term_47
-    product_anchor = -(-sum_norm_anchor[:, None] * a_unit + scale * seed[:, None] * term_112) * norm_anchor_tangent[:, None] * term_102[:, None] - sum_norm_anchor[:, None] * term_101[:, None] * a_unit_tangent - sum_norm_anchor_tangent[:, None] * term_101[:, None] * a_unit + direction_scale * seed[:, None] * term_101[:, None] * term_112 + scale * (-1.0 + term_110[:, None]) * seed[:, None] * term_101[:, None] * p_unit_tangent + scale * seed[:, None] * term_101[:, None] * term_109[:, None] * jnp.transpose(sum_a_unit_4_tangent, (1, 0)) + scale * seed[:, None] * term_101[:, None] * term_111[:, None] * jnp.transpose(sum_a_unit_3_tangent, (1, 0)) + scale * seed[:, None] * term_101[:, None] * term_109[:, None] * p_unit * softmax_sum_a_unit_tangent[n_range[:, None], n_range[:, None]] + scale * (-jnp.transpose(sum_a_unit_3, (1, 0)) + term_40[:, None] * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit + jnp.transpose(sum_a_unit_4, (1, 0))) * seed[:, None] * term_101[:, None] * term_109[:, None] * term_111[:, None] * term_113[:, None] + scale * (-jnp.transpose(sum_a_unit_4, (1, 0)) - term_40[:, None] * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit + jnp.transpose(sum_a_unit_3, (1, 0))) * seed[:, None] * term_101[:, None] * term_109[:, None] * term_111[:, None] * term_114[:, None]
-    term_115 = (-1.0 + term_110[:, None]) * seed[:, None] * a_unit + jnp.transpose(sum_p_unit, (1, 0))
-    term_116 = jnp.sqrt(scaled_positive) * _positive_part(peak_positive)
-    term_117 = _ratio(1.0, term_116)
-    term_118 = (term_117 * term_117)
-    product_positive = direction_scale * term_117[:, None] * term_115 + scale * term_117[:, None] * jnp.transpose(sum_p_unit_tangent, (1, 0)) - (scale * term_115 - sum_norm_positive[:, None] * p_unit) * norm_positive_tangent[:, None] * term_118[:, None] - sum_norm_positive[:, None] * term_117[:, None] * p_unit_tangent - sum_norm_positive_tangent[:, None] * term_117[:, None] * p_unit + scale * (-1.0 + term_110[:, None]) * seed[:, None] * term_117[:, None] * a_unit_tangent + scale * seed[:, None] * term_109[:, None] * term_117[:, None] * a_unit * softmax_sum_a_unit_tangent[n_range[:, None], n_range[:, None]] + scale * seed[:, None] * term_109[:, None] * term_111[:, None] * term_113[:, None] * term_117[:, None] * term_40[:, None] * a_unit * exp_sum_a_unit[n_range[:, None], n_range[:, None]] - scale * seed[:, None] * term_109[:, None] * term_111[:, None] * term_114[:, None] * term_117[:, None] * term_40[:, None] * a_unit * exp_sum_a_unit[n_range[:, None], n_range[:, None]]
-    term_119 = jnp.sqrt(scaled_negative) * _positive_part(peak_negative)
-    term_120 = _ratio(1.0, term_119)
-    term_121 = (term_120 * term_120)
-    product_negative = direction_scale * (-sum_norm_negative[:, None] * h_unit + jnp.transpose(sum_h_unit, (1, 0))) * term_120[:, None] + scale * term_120[:, None] * jnp.transpose(sum_h_unit_tangent, (1, 0)) - scale * (-sum_norm_negative[:, None] * h_unit + jnp.transpose(sum_h_unit, (1, 0))) * norm_negative_tangent[:, None] * term_121[:, None] - scale * sum_norm_negative[:, None] * term_120[:, None] * h_unit_tangent - scale * sum_norm_negative_tangent[:, None] * term_120[:, None] * h_unit
+    term_88 = (1.0 / (1.0 + rest_sum_a_unit))
+    term_89 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
+    term_90 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2]
+    term_91 = (term_89 - term_90)
+    term_92 = -logsumexp_sum_a_unit_2_tangent + term_91
+    term_93 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
+    term_94 = _raised_decay(term_93)
+    term_95 = (term_94 * 5.421010862427522e-20)
+    term_96 = 1.0 + term_95
+    term_97 = (1.0 / term_96)
+    term_98 = term_95 * term_97
+    term_99 = jnp.where((term_93 >= 0), term_98, term_97)
+    term_100 = jnp.where((term_93 >= 0), term_97, term_98)
+    sum_p_unit_tangent = jnp.sum(jnp.broadcast_to(jnp.where((n_range[None, :, None] != n_range[None, None, :]), (jnp.transpose(a_unit, (1, 0))[:, :, None] * softmax_sum_a_unit_tangent[None, :, :] + term_88[None, :, None] * jnp.transpose(a_unit_tangent, (1, 0))[:, :, None] * exp_sum_a_unit[None, :, :] + term_88[None, :, None] * term_92[None, :, None] * term_99[None, :, None] * jnp.transpose(a_unit, (1, 0))[:, :, None] * exp_sum_a_unit[None, :, :]) * seed[None, :, None] * term_100[None, :, None], 0.0), (d, n, n)), axis=1)
+    term_101 = (-1.0 + term_28[:, None]) * seed[:, None] * a_unit + jnp.transpose(sum_p_unit, (1, 0))
+    term_102 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
+    term_103 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2]
+    term_104 = (term_102 - term_103)
+    term_105 = -logsumexp_sum_a_unit_2_tangent + term_104
+    term_106 = jnp.where((term_21 >= 0), term_26, term_25)
+    sum_norm_positive_tangent = jnp.sum(direction_scale * p_unit * term_101 + scale * p_unit * jnp.transpose(sum_p_unit_tangent, (1, 0)) + scale * p_unit_tangent * term_101 + scale * (-1.0 + term_28[:, None]) * seed[:, None] * a_unit_tangent * p_unit + scale * seed[:, None] * term_27[:, None] * a_unit * p_unit * softmax_sum_a_unit_tangent[n_range[:, None], n_range[:, None]] + scale * seed[:, None] * term_105[:, None] * term_106[:, None] * term_20[:, None] * term_27[:, None] * a_unit * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit, axis=1)
+    term_107 = (-1.0 + term_36[:, None]) * p_unit + term_35[:, None] * jnp.transpose(sum_a_unit_4, (1, 0)) + term_37[:, None] * jnp.transpose(sum_a_unit_3, (1, 0))
+    term_108 = direction_scale * sum_a_unit[n_range, argmax_sum_a_unit] + scale * sum_a_unit_tangent[n_range, argmax_sum_a_unit] + logsumexp_sum_a_unit_tangent
+    term_109 = direction_scale * sum_a_unit_2[n_range, argmax_sum_a_unit_2] + scale * sum_a_unit_2_tangent[n_range, argmax_sum_a_unit_2] + logsumexp_sum_a_unit_2_tangent
+    sum_norm_anchor_tangent = jnp.sum((direction_scale * a_unit * term_107 + scale * a_unit_tangent * term_107 + scale * (-1.0 + term_36[:, None]) * a_unit * p_unit_tangent + scale * (jnp.transpose(sum_a_unit_3_tangent, (1, 0)) + jnp.transpose(sum_a_unit_3_tangent_2, (1, 0))) * term_37[:, None] * a_unit + scale * term_35[:, None] * a_unit * jnp.transpose(sum_a_unit_4_tangent, (1, 0)) + scale * term_35[:, None] * a_unit * p_unit * softmax_sum_a_unit_tangent[n_range[:, None], n_range[:, None]] + scale * (-jnp.transpose(sum_a_unit_3, (1, 0)) + term_12[:, None] * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit + jnp.transpose(sum_a_unit_4, (1, 0))) * term_108[:, None] * term_35[:, None] * term_37[:, None] * a_unit + scale * (-jnp.transpose(sum_a_unit_4, (1, 0)) - term_12[:, None] * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit + jnp.transpose(sum_a_unit_3, (1, 0))) * term_109[:, None] * term_35[:, None] * term_37[:, None] * a_unit) * seed[:, None], axis=1)
+    term_110 = jnp.sqrt(scaled_anchor) * _positive_part(peak_anchor)
+    term_111 = _ratio(1.0, term_110)
+    term_112 = (term_111 * term_111)
+    term_113 = -max_sum_a_unit_2 - jnp.log1p(rest_sum_a_unit_2) + max_sum_a_unit + jnp.log1p(rest_sum_a_unit)
+    term_114 = _raised_decay(term_113)
+    term_115 = (term_114 * 5.421010862427522e-20)
+    term_116 = 1.0 + term_115
+    term_117 = (1.0 / term_116)
+    term_118 = term_115 * term_117
+    term_119 = jnp.where((term_113 >= 0), term_117, term_118)
+    term_120 = term_119 * term_40 * exp_sum_a_unit[n_range, n_range]
+    term_121 = jnp.where((term_113 >= 0), term_118, term_117)
+    term_122 = (-1.0 + term_120[:, None]) * p_unit + term_119[:, None] * jnp.transpose(sum_a_unit_4, (1, 0)) + term_121[:, None] * jnp.transpose(sum_a_unit_3, (1, 0))
+    term_123 = logsumexp_sum_a_unit_tangent + term_41 + term_42
+    term_124 = logsumexp_sum_a_unit_2_tangent + term_46 + term_47
+    product_anchor = -(-sum_norm_anchor[:, None] * a_unit + scale * seed[:, None] * term_122) * norm_anchor_tangent[:, None] * term_112[:, None] - sum_norm_anchor[:, None] * term_111[:, None] * a_unit_tangent - sum_norm_anchor_tangent[:, None] * term_111[:, None] * a_unit + direction_scale * seed[:, None] * term_111[:, None] * term_122 + scale * (-1.0 + term_120[:, None]) * seed[:, None] * term_111[:, None] * p_unit_tangent + scale * (jnp.transpose(sum_a_unit_3_tangent, (1, 0)) + jnp.transpose(sum_a_unit_3_tangent_2, (1, 0))) * seed[:, None] * term_111[:, None] * term_121[:, None] + scale * seed[:, None] * term_111[:, None] * term_119[:, None] * jnp.transpose(sum_a_unit_4_tangent, (1, 0)) + scale * seed[:, None] * term_111[:, None] * term_119[:, None] * p_unit * softmax_sum_a_unit_tangent[n_range[:, None], n_range[:, None]] + scale * (-jnp.transpose(sum_a_unit_3, (1, 0)) + term_40[:, None] * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit + jnp.transpose(sum_a_unit_4, (1, 0))) * seed[:, None] * term_111[:, None] * term_119[:, None] * term_121[:, None] * term_123[:, None] + scale * (-jnp.transpose(sum_a_unit_4, (1, 0)) - term_40[:, None] * exp_sum_a_unit[n_range[:, None], n_range[:, None]] * p_unit + jnp.transpose(sum_a_unit_3, (1, 0))) * seed[:, None] * term_111[:, None] * term_119[:, None] * term_121[:, None] * term_124[:, None]
+    term_125 = (-1.0 + term_120[:, None]) * seed[:, None] * a_unit + jnp.transpose(sum_p_unit, (1, 0))
+    term_126 = jnp.sqrt(scaled_positive) * _positive_part(peak_positive)
+    term_127 = _ratio(1.0, term_126)
+    term_128 = (term_127 * term_127)
+    term_129 = (term_123 - term_48)
+    term_130 = -logsumexp_sum_a_unit_2_tangent + term_129
+    product_positive = direction_scale * term_127[:, None] * term_125 + scale * term_127[:, None] * jnp.transpose(sum_p_unit_tangent, (1, 0)) - (scale * term_125 - sum_norm_positive[:, None] * p_unit) * norm_positive_tangent[:, None] * term_128[:, None] - sum_norm_positive[:, None] * term_127[:, None] * p_unit_tangent - sum_norm_positive_tangent[:, None] * term_127[:, None] * p_unit + scale * (-1.0 + term_120[:, None]) * seed[:, None] * term_127[:, None] * a_unit_tangent + scale * seed[:, None] * term_119[:, None] * term_127[:, None] * a_unit * softmax_sum_a_unit_tangent[n_range[:, None], n_range[:, None]] + scale * seed[:, None] * term_119[:, None] * term_121[:, None] * term_127[:, None] * term_130[:, None] * term_40[:, None] * a_unit * exp_sum_a_unit[n_range[:, None], n_range[:, None]]
+    term_131 = jnp.sqrt(scaled_negative) * _positive_part(peak_negative)
+    term_132 = _ratio(1.0, term_131)
+    term_133 = (term_132 * term_132)
+    product_negative = direction_scale * (-sum_norm_negative[:, None] * h_unit + jnp.transpose(sum_h_unit, (1, 0))) * term_132[:, None] + scale * term_132[:, None] * jnp.transpose(sum_h_unit_tangent, (1, 0)) - scale * (-sum_norm_negative[:, None] * h_unit + jnp.transpose(sum_h_unit, (1, 0))) * norm_negative_tangent[:, None] * term_133[:, None] - scale * sum_norm_negative[:, None] * term_132[:, None] * h_unit_tangent - scale * sum_norm_negative_tangent[:, None] * term_132[:, None] * h_unit
     product_scale = -sum_scale_tangent + sum_scale_2_tangent + sum_scale_3_tangent
     return {"anchor": product_anchor, "positive": product_positive, "negative": product_negative, "scale": product_scale}
 
@@ -1217,6 +1229,7 @@ def product_negative_true_similarity_dot(anchor, positive, negative, scale, seed
     """Return how that gradient moves along a direction."""
     n = anchor.shape[0]
     d = anchor.shape[1]
+    d_range = jnp.arange(d)
     n_range = jnp.arange(n)
     sum_anchor = jnp.einsum("ac,bc->ab", anchor, positive, precision="highest")
     max_sum_anchor = jnp.max(scale * sum_anchor, axis=1)
@@ -1274,77 +1287,86 @@ def product_negative_true_similarity_dot(anchor, positive, negative, scale, seed
     softmax_sum_anchor_2_tangent = (-logsumexp_sum_anchor_2_tangent[:, None] + (direction_scale * sum_anchor_2 + scale * sum_anchor_2_tangent - term_22[:, None])) * term_1[:, None] * exp_sum_anchor_2
     term_23 = (1.0 / (1.0 + rest_sum_anchor_2))
     term_24 = direction_scale * sum_anchor_2[n_range, argmax_sum_anchor_2] + scale * sum_anchor_2_tangent[n_range, argmax_sum_anchor_2] + logsumexp_sum_anchor_2_tangent
-    term_25 = -max_sum_anchor_2 - jnp.log1p(rest_sum_anchor_2) + max_sum_anchor + jnp.log1p(rest_sum_anchor)
-    term_26 = _raised_decay(term_25)
-    term_27 = (term_26 * 5.421010862427522e-20)
-    term_28 = 1.0 + term_27
-    term_29 = (1.0 / term_28)
-    term_30 = term_27 * term_29
-    term_31 = jnp.where((term_25 >= 0), term_29, term_30)
-    term_32 = direction_scale * sum_anchor[n_range, argmax_sum_anchor] + scale * sum_anchor_tangent[n_range, argmax_sum_anchor] + logsumexp_sum_anchor_tangent
-    term_33 = jnp.where((term_25 >= 0), term_30, term_29)
-    sum_scale_2_tangent = jnp.sum((softmax_sum_anchor_2_tangent * sum_anchor_2 + term_23[:, None] * exp_sum_anchor_2 * sum_anchor_2_tangent + term_23[:, None] * term_24[:, None] * term_31[:, None] * exp_sum_anchor_2 * sum_anchor_2 - term_23[:, None] * term_31[:, None] * term_32[:, None] * exp_sum_anchor_2 * sum_anchor_2) * seed[:, None] * term_33[:, None], axis=(0, 1))
-    sum_anchor_3_tangent_part1 = jnp.einsum("ac,bc->ab", sum_anchor_3_left, softmax_sum_anchor_2_tangent, precision="highest")
-    sum_anchor_3_tangent_part2_left = jnp.transpose(direction_negative, (1, 0))
-    sum_anchor_3_tangent_part2_product = jnp.einsum("ac,bc->ab", sum_anchor_3_tangent_part2_left, exp_sum_anchor_2, precision="highest")
-    sum_anchor_3_tangent_part2 = term_1[None, :] * sum_anchor_3_tangent_part2_product
-    sum_anchor_3_tangent = sum_anchor_3_tangent_part1 + sum_anchor_3_tangent_part2
-    term_34 = (1.0 / (1.0 + rest_sum_anchor_2))
-    term_35 = direction_scale * sum_anchor_2[n_range, argmax_sum_anchor_2] + scale * sum_anchor_2_tangent[n_range, argmax_sum_anchor_2] + logsumexp_sum_anchor_2_tangent
-    term_36 = -max_sum_anchor_2 - jnp.log1p(rest_sum_anchor_2) + max_sum_anchor + jnp.log1p(rest_sum_anchor)
-    term_37 = _raised_decay(term_36)
-    term_38 = (term_37 * 5.421010862427522e-20)
-    term_39 = 1.0 + term_38
-    term_40 = (1.0 / term_39)
-    term_41 = term_38 * term_40
-    term_42 = jnp.where((term_36 >= 0), term_40, term_41)
-    term_43 = direction_scale * sum_anchor[n_range, argmax_sum_anchor] + scale * sum_anchor_tangent[n_range, argmax_sum_anchor] + logsumexp_sum_anchor_tangent
-    term_44 = jnp.where((term_36 >= 0), term_41, term_40)
-    sum_negative_tangent = jnp.sum((jnp.transpose(anchor, (1, 0))[:, :, None] * softmax_sum_anchor_2_tangent[None, :, :] + term_34[None, :, None] * jnp.transpose(direction_anchor, (1, 0))[:, :, None] * exp_sum_anchor_2[None, :, :] + term_34[None, :, None] * term_35[None, :, None] * term_42[None, :, None] * jnp.transpose(anchor, (1, 0))[:, :, None] * exp_sum_anchor_2[None, :, :] - term_34[None, :, None] * term_42[None, :, None] * term_43[None, :, None] * jnp.transpose(anchor, (1, 0))[:, :, None] * exp_sum_anchor_2[None, :, :]) * seed[None, :, None] * term_44[None, :, None], axis=1)
+    term_25 = direction_scale * sum_anchor[n_range, argmax_sum_anchor] + scale * sum_anchor_tangent[n_range, argmax_sum_anchor]
+    term_26 = (term_24 - term_25)
+    term_27 = -logsumexp_sum_anchor_tangent + term_26
+    term_28 = -max_sum_anchor_2 - jnp.log1p(rest_sum_anchor_2) + max_sum_anchor + jnp.log1p(rest_sum_anchor)
+    term_29 = _raised_decay(term_28)
+    term_30 = (term_29 * 5.421010862427522e-20)
+    term_31 = 1.0 + term_30
+    term_32 = (1.0 / term_31)
+    term_33 = term_30 * term_32
+    term_34 = jnp.where((term_28 >= 0), term_32, term_33)
+    term_35 = jnp.where((term_28 >= 0), term_33, term_32)
+    sum_scale_2_tangent = jnp.sum((softmax_sum_anchor_2_tangent * sum_anchor_2 + term_23[:, None] * exp_sum_anchor_2 * sum_anchor_2_tangent + term_23[:, None] * term_27[:, None] * term_34[:, None] * exp_sum_anchor_2 * sum_anchor_2) * seed[:, None] * term_35[:, None], axis=(0, 1))
+    sum_anchor_3_tangent = jnp.sum(jnp.broadcast_to(jnp.where((n_range[None, None, :] != argmax_sum_anchor_2[None, :, None]), (-negative[argmax_sum_anchor_2[None, :, None], d_range[:, None, None]] + jnp.transpose(negative, (1, 0))[:, None, :]) * softmax_sum_anchor_2_tangent[None, :, :], 0.0), (d, n, n)), axis=2)
+    sum_anchor_3_tangent_2_left = jnp.transpose(direction_negative, (1, 0))
+    sum_anchor_3_tangent_2_product = jnp.einsum("ac,bc->ab", sum_anchor_3_tangent_2_left, exp_sum_anchor_2, precision="highest")
+    sum_anchor_3_tangent_2 = term_1[None, :] * sum_anchor_3_tangent_2_product
+    term_36 = (1.0 / (1.0 + rest_sum_anchor_2))
+    term_37 = direction_scale * sum_anchor_2[n_range, argmax_sum_anchor_2] + scale * sum_anchor_2_tangent[n_range, argmax_sum_anchor_2] + logsumexp_sum_anchor_2_tangent
+    term_38 = direction_scale * sum_anchor[n_range, argmax_sum_anchor] + scale * sum_anchor_tangent[n_range, argmax_sum_anchor]
+    term_39 = (term_37 - term_38)
+    term_40 = -logsumexp_sum_anchor_tangent + term_39
+    term_41 = -max_sum_anchor_2 - jnp.log1p(rest_sum_anchor_2) + max_sum_anchor + jnp.log1p(rest_sum_anchor)
+    term_42 = _raised_decay(term_41)
+    term_43 = (term_42 * 5.421010862427522e-20)
+    term_44 = 1.0 + term_43
+    term_45 = (1.0 / term_44)
+    term_46 = term_43 * term_45
+    term_47 = jnp.where((term_41 >= 0), term_45, term_46)
+    term_48 = jnp.where((term_41 >= 0), term_46, term_45)
+    sum_negative_tangent = jnp.sum((jnp.transpose(anchor, (1, 0))[:, :, None] * softmax_sum_anchor_2_tangent[None, :, :] + term_36[None, :, None] * jnp.transpose(direction_anchor, (1, 0))[:, :, None] * exp_sum_anchor_2[None, :, :] + term_36[None, :, None] * term_40[None, :, None] * term_47[None, :, None] * jnp.transpose(anchor, (1, 0))[:, :, None] * exp_sum_anchor_2[None, :, :]) * seed[None, :, None] * term_48[None, :, None], axis=1)
     softmax_sum_anchor_tangent = (-logsumexp_sum_anchor_tangent[:, None] + (direction_scale * sum_anchor + scale * sum_anchor_tangent - term_19[:, None])) * term_9[:, None] * exp_sum_anchor
-    term_45 = (1.0 / (1.0 + rest_sum_anchor))
-    term_46 = direction_scale * sum_anchor[n_range, argmax_sum_anchor] + scale * sum_anchor_tangent[n_range, argmax_sum_anchor] + logsumexp_sum_anchor_tangent
-    term_47 = -max_sum_anchor_2 - jnp.log1p(rest_sum_anchor_2) + max_sum_anchor + jnp.log1p(rest_sum_anchor)
-    term_48 = _raised_decay(term_47)
-    term_49 = (term_48 * 5.421010862427522e-20)
-    term_50 = 1.0 + term_49
-    term_51 = (1.0 / term_50)
-    term_52 = term_49 * term_51
-    term_53 = jnp.where((term_47 >= 0), term_52, term_51)
-    term_54 = direction_scale * sum_anchor_2[n_range, argmax_sum_anchor_2] + scale * sum_anchor_2_tangent[n_range, argmax_sum_anchor_2] + logsumexp_sum_anchor_2_tangent
-    term_55 = jnp.where((term_47 >= 0), term_51, term_52)
-    sum_scale_3_tangent = jnp.sum((softmax_sum_anchor_tangent * sum_anchor + term_45[:, None] * exp_sum_anchor * sum_anchor_tangent + term_45[:, None] * term_46[:, None] * term_53[:, None] * exp_sum_anchor * sum_anchor - term_45[:, None] * term_53[:, None] * term_54[:, None] * exp_sum_anchor * sum_anchor) * seed[:, None] * term_55[:, None], axis=(0, 1))
+    term_49 = (1.0 / (1.0 + rest_sum_anchor))
+    term_50 = direction_scale * sum_anchor[n_range, argmax_sum_anchor] + scale * sum_anchor_tangent[n_range, argmax_sum_anchor] + logsumexp_sum_anchor_tangent
+    term_51 = direction_scale * sum_anchor_2[n_range, argmax_sum_anchor_2] + scale * sum_anchor_2_tangent[n_range, argmax_sum_anchor_2]
+    term_52 = (term_50 - term_51)
+    term_53 = -logsumexp_sum_anchor_2_tangent + term_52
+    term_54 = -max_sum_anchor_2 - jnp.log1p(rest_sum_anchor_2) + max_sum_anchor + jnp.log1p(rest_sum_anchor)
+    term_55 = _raised_decay(term_54)
+    term_56 = (term_55 * 5.421010862427522e-20)
+    term_57 = 1.0 + term_56
+    term_58 = (1.0 / term_57)
+    term_59 = term_56 * term_58
+    term_60 = jnp.where((term_54 >= 0), term_59, term_58)
+    term_61 = jnp.where((term_54 >= 0), term_58, term_59)
+    sum_scale_3_tangent = jnp.sum((softmax_sum_anchor_tangent * sum_anchor + term_49[:, None] * exp_sum_anchor * sum_anchor_tangent + term_49[:, None] * term_53[:, None] * term_60[:, None] * exp_sum_anchor * sum_anchor) * seed[:, None] * term_61[:, None], axis=(0, 1))
     sum_anchor_4_tangent_part1_right = jnp.where((n_range[:, None] != n_range[None, :]), softmax_sum_anchor_tangent, 0.0)
     sum_anchor_4_tangent_part1 = jnp.einsum("ac,bc->ab", sum_anchor_4_left, sum_anchor_4_tangent_part1_right, precision="highest")
     sum_anchor_4_tangent_part2_left = jnp.transpose(direction_positive, (1, 0))
     sum_anchor_4_tangent_part2_product = jnp.einsum("ac,bc->ab", sum_anchor_4_tangent_part2_left, sum_anchor_4_right, precision="highest")
     sum_anchor_4_tangent_part2 = term_9[None, :] * sum_anchor_4_tangent_part2_product
     sum_anchor_4_tangent = sum_anchor_4_tangent_part1 + sum_anchor_4_tangent_part2
-    term_56 = (1.0 / (1.0 + rest_sum_anchor))
-    term_57 = direction_scale * sum_anchor[n_range, argmax_sum_anchor] + scale * sum_anchor_tangent[n_range, argmax_sum_anchor] + logsumexp_sum_anchor_tangent
-    term_58 = -max_sum_anchor_2 - jnp.log1p(rest_sum_anchor_2) + max_sum_anchor + jnp.log1p(rest_sum_anchor)
-    term_59 = _raised_decay(term_58)
-    term_60 = (term_59 * 5.421010862427522e-20)
-    term_61 = 1.0 + term_60
-    term_62 = (1.0 / term_61)
-    term_63 = term_60 * term_62
-    term_64 = jnp.where((term_58 >= 0), term_63, term_62)
-    term_65 = direction_scale * sum_anchor_2[n_range, argmax_sum_anchor_2] + scale * sum_anchor_2_tangent[n_range, argmax_sum_anchor_2] + logsumexp_sum_anchor_2_tangent
-    term_66 = jnp.where((term_58 >= 0), term_62, term_63)
-    sum_positive_tangent = jnp.sum(jnp.broadcast_to(jnp.where((n_range[None, :, None] != n_range[None, None, :]), (jnp.transpose(anchor, (1, 0))[:, :, None] * softmax_sum_anchor_tangent[None, :, :] + term_56[None, :, None] * jnp.transpose(direction_anchor, (1, 0))[:, :, None] * exp_sum_anchor[None, :, :] + term_56[None, :, None] * term_57[None, :, None] * term_64[None, :, None] * jnp.transpose(anchor, (1, 0))[:, :, None] * exp_sum_anchor[None, :, :] - term_56[None, :, None] * term_64[None, :, None] * term_65[None, :, None] * jnp.transpose(anchor, (1, 0))[:, :, None] * exp_sum_anchor[None, :, :]) * seed[None, :, None] * term_66[None, :, None], 0.0), (d, n, n)), axis=1)
+    term_62 = (1.0 / (1.0 + rest_sum_anchor))
+    term_63 = direction_scale * sum_anchor[n_range, argmax_sum_anchor] + scale * sum_anchor_tangent[n_range, argmax_sum_anchor] + logsumexp_sum_anchor_tangent
+    term_64 = direction_scale * sum_anchor_2[n_range, argmax_sum_anchor_2] + scale * sum_anchor_2_tangent[n_range, argmax_sum_anchor_2]
+    term_65 = (term_63 - term_64)
+    term_66 = -logsumexp_sum_anchor_2_tangent + term_65
     term_67 = -max_sum_anchor_2 - jnp.log1p(rest_sum_anchor_2) + max_sum_anchor + jnp.log1p(rest_sum_anchor)
     term_68 = _raised_decay(term_67)
     term_69 = (term_68 * 5.421010862427522e-20)
     term_70 = 1.0 + term_69
     term_71 = (1.0 / term_70)
     term_72 = term_69 * term_71
-    term_73 = jnp.where((term_67 >= 0), term_71, term_72)
-    term_74 = term_73 * term_9 * exp_sum_anchor[n_range, n_range]
-    term_75 = jnp.where((term_67 >= 0), term_72, term_71)
-    term_76 = logsumexp_sum_anchor_tangent + term_17 + term_18
-    term_77 = logsumexp_sum_anchor_2_tangent + term_20 + term_21
-    product_anchor = (direction_scale * ((-1.0 + term_74[:, None]) * positive + term_73[:, None] * jnp.transpose(sum_anchor_4, (1, 0)) + term_75[:, None] * jnp.transpose(sum_anchor_3, (1, 0))) + scale * (-1.0 + term_74[:, None]) * direction_positive + scale * term_73[:, None] * jnp.transpose(sum_anchor_4_tangent, (1, 0)) + scale * term_75[:, None] * jnp.transpose(sum_anchor_3_tangent, (1, 0)) + scale * term_73[:, None] * positive * softmax_sum_anchor_tangent[n_range[:, None], n_range[:, None]] + scale * (-jnp.transpose(sum_anchor_3, (1, 0)) + term_9[:, None] * exp_sum_anchor[n_range[:, None], n_range[:, None]] * positive + jnp.transpose(sum_anchor_4, (1, 0))) * term_73[:, None] * term_75[:, None] * term_76[:, None] + scale * (-jnp.transpose(sum_anchor_4, (1, 0)) - term_9[:, None] * exp_sum_anchor[n_range[:, None], n_range[:, None]] * positive + jnp.transpose(sum_anchor_3, (1, 0))) * term_73[:, None] * term_75[:, None] * term_77[:, None]) * seed[:, None]
-    product_positive = direction_scale * ((-1.0 + term_74[:, None]) * seed[:, None] * anchor + jnp.transpose(sum_positive, (1, 0))) + scale * jnp.transpose(sum_positive_tangent, (1, 0)) + scale * (-1.0 + term_74[:, None]) * seed[:, None] * direction_anchor + scale * seed[:, None] * term_73[:, None] * anchor * softmax_sum_anchor_tangent[n_range[:, None], n_range[:, None]] + scale * seed[:, None] * term_73[:, None] * term_75[:, None] * term_76[:, None] * term_9[:, None] * anchor * exp_sum_anchor[n_range[:, None], n_range[:, None]] - scale * seed[:, None] * term_73[:, None] * term_75[:, None] * term_77[:, None] * term_9[:, None] * anchor * exp_sum_anchor[n_range[:, None], n_range[:, None]]
+    term_73 = jnp.where((term_67 >= 0), term_72, term_71)
+    term_74 = jnp.where((term_67 >= 0), term_71, term_72)
+    sum_positive_tangent = jnp.sum(jnp.broadcast_to(jnp.where((n_range[None, :, None] != n_range[None, None, :]), (jnp.transpose(anchor, (1, 0))[:, :, None] * softmax_sum_anchor_tangent[None, :, :] + term_62[None, :, None] * jnp.transpose(direction_anchor, (1, 0))[:, :, None] * exp_sum_anchor[None, :, :] + term_62[None, :, None] * term_66[None, :, None] * term_73[None, :, None] * jnp.transpose(anchor, (1, 0))[:, :, None] * exp_sum_anchor[None, :, :]) * seed[None, :, None] * term_74[None, :, None], 0.0), (d, n, n)), axis=1)
+    term_75 = -max_sum_anchor_2 - jnp.log1p(rest_sum_anchor_2) + max_sum_anchor + jnp.log1p(rest_sum_anchor)
+    term_76 = _raised_decay(term_75)
+    term_77 = (term_76 * 5.421010862427522e-20)
+    term_78 = 1.0 + term_77
+    term_79 = (1.0 / term_78)
+    term_80 = term_77 * term_79
+    term_81 = jnp.where((term_75 >= 0), term_79, term_80)
+    term_82 = term_81 * term_9 * exp_sum_anchor[n_range, n_range]
+    term_83 = jnp.where((term_75 >= 0), term_80, term_79)
+    term_84 = logsumexp_sum_anchor_tangent + term_17 + term_18
+    term_85 = logsumexp_sum_anchor_2_tangent + term_20 + term_21
+    product_anchor = (direction_scale * ((-1.0 + term_82[:, None]) * positive + term_81[:, None] * jnp.transpose(sum_anchor_4, (1, 0)) + term_83[:, None] * jnp.transpose(sum_anchor_3, (1, 0))) + scale * (-1.0 + term_82[:, None]) * direction_positive + scale * (jnp.transpose(sum_anchor_3_tangent, (1, 0)) + jnp.transpose(sum_anchor_3_tangent_2, (1, 0))) * term_83[:, None] + scale * term_81[:, None] * jnp.transpose(sum_anchor_4_tangent, (1, 0)) + scale * term_81[:, None] * positive * softmax_sum_anchor_tangent[n_range[:, None], n_range[:, None]] + scale * (-jnp.transpose(sum_anchor_3, (1, 0)) + term_9[:, None] * exp_sum_anchor[n_range[:, None], n_range[:, None]] * positive + jnp.transpose(sum_anchor_4, (1, 0))) * term_81[:, None] * term_83[:, None] * term_84[:, None] + scale * (-jnp.transpose(sum_anchor_4, (1, 0)) - term_9[:, None] * exp_sum_anchor[n_range[:, None], n_range[:, None]] * positive + jnp.transpose(sum_anchor_3, (1, 0))) * term_81[:, None] * term_83[:, None] * term_85[:, None]) * seed[:, None]
+    term_86 = (term_84 - term_22)
+    term_87 = -logsumexp_sum_anchor_2_tangent + term_86
+    product_positive = direction_scale * ((-1.0 + term_82[:, None]) * seed[:, None] * anchor + jnp.transpose(sum_positive, (1, 0))) + scale * jnp.transpose(sum_positive_tangent, (1, 0)) + scale * (-1.0 + term_82[:, None]) * seed[:, None] * direction_anchor + scale * seed[:, None] * term_81[:, None] * anchor * softmax_sum_anchor_tangent[n_range[:, None], n_range[:, None]] + scale * seed[:, None] * term_81[:, None] * term_83[:, None] * term_87[:, None] * term_9[:, None] * anchor * exp_sum_anchor[n_range[:, None], n_range[:, None]]
     product_negative = direction_scale * jnp.transpose(sum_negative, (1, 0)) + scale * jnp.transpose(sum_negative_tangent, (1, 0))
     product_scale = -sum_scale_tangent + sum_scale_2_tangent + sum_scale_3_tangent
     return {"anchor": product_anchor, "positive": product_positive, "negative": product_negative, "scale": product_scale}

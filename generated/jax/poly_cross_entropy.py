@@ -247,9 +247,9 @@ def slope(logits, label, epsilon, direction_logits, direction_epsilon):
     exp_logits = _exp_difference(logits, max_logits[:, None])
     rest_logits = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), exp_logits, 0.0), (n, c)), axis=1)
     term_1 = (1.0 / (1.0 + rest_logits))
-    logsumexp_logits_tangent = jnp.sum(term_1[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), axis=1)
-    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), (-(direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) * term_1[:, None] * exp_logits, 0.0), (n, c)), axis=1)
-    slope = -direction_logits[n_range, label] + direction_epsilon * term_1 * jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits) - epsilon * term_1 * exp_logits[n_range, label] * jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred - (direction_logits[n_range, argmax_logits] - direction_logits[n_range, argmax_logits]) + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])) + logsumexp_logits_tangent + direction_logits[n_range, argmax_logits]
+    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), term_1[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), 0.0), (n, c)), axis=1)
+    term_2 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
+    slope = -term_2 + direction_epsilon * term_1 * jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits) - epsilon * term_1 * term_2 * exp_logits[n_range, label]
     return slope
 
 
@@ -264,18 +264,12 @@ def gradient(logits, label, epsilon, seed):
     exp_logits = _exp_difference(logits, max_logits[:, None])
     rest_logits = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), exp_logits, 0.0), (n, c)), axis=1)
     sum_epsilon = jnp.sum(seed * jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits) / (1.0 + rest_logits), axis=0)
-    term_1 = 1.0 + rest_logits
-    term_2 = (1.0 / term_1)
-    term_3 = 1.0 - exp_logits[n_range, label] + rest_logits
-    term_4 = jnp.where((argmax_logits == label), rest_logits, term_3)
-    term_5 = (1.0 / ((term_1 * term_1)))
-    term_6 = (term_3 * term_3)
-    term_7 = jnp.where((argmax_logits == label), (rest_logits * rest_logits), term_6)
-    term_8 = epsilon * term_5 * term_7
-    term_9 = (-term_2 * term_4 - epsilon * term_2 * term_4 + term_8) * seed
-    term_10 = epsilon * term_2 * exp_logits[n_range, label]
-    term_11 = 1.0 + term_10
-    gradient_logits = jnp.where((c_range[None, :] == label[:, None]), term_9[:, None], seed[:, None] * term_11[:, None] * term_2[:, None] * exp_logits)
+    term_1 = (1.0 / (1.0 + rest_logits))
+    term_2 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
+    term_3 = (-1.0 - epsilon * term_1 * exp_logits[n_range, label]) * seed * term_1 * term_2
+    term_4 = epsilon * term_1 * exp_logits[n_range, label]
+    term_5 = 1.0 + term_4
+    gradient_logits = jnp.where((c_range[None, :] == label[:, None]), term_3[:, None], seed[:, None] * term_1[:, None] * term_5[:, None] * exp_logits)
     gradient_epsilon = sum_epsilon
     return {"logits": gradient_logits, "epsilon": gradient_epsilon}
 
@@ -290,28 +284,23 @@ def product(logits, label, epsilon, seed, direction_logits, direction_epsilon):
     argmax_logits = jnp.argmax(logits, axis=1)
     exp_logits = _exp_difference(logits, max_logits[:, None])
     rest_logits = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), exp_logits, 0.0), (n, c)), axis=1)
-    term_1 = 1.0 + rest_logits
-    term_2 = (1.0 / term_1)
-    logsumexp_logits_tangent = jnp.sum(term_2[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), axis=1)
+    term_1 = (1.0 / (1.0 + rest_logits))
+    logsumexp_logits_tangent = jnp.sum(term_1[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), axis=1)
     sum_epsilon_tangent = jnp.sum((-logsumexp_logits_tangent + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])) * seed * exp_logits[n_range, label] / (1.0 + rest_logits), axis=0)
-    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), (-(direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) * term_2[:, None] * exp_logits, 0.0), (n, c)), axis=1)
-    term_3 = (1.0 / ((term_1 * term_1)))
-    term_4 = 1.0 - exp_logits[n_range, label] + rest_logits
-    term_5 = (term_4 * term_4)
-    term_6 = jnp.where((argmax_logits == label), (rest_logits * rest_logits), term_5)
-    term_7 = term_3 * term_6
-    term_8 = jnp.where((argmax_logits == label), rest_logits, term_4)
-    term_9 = direction_epsilon * (-term_2 * term_8 + term_7)
-    term_10 = 1.0 + epsilon + (-2.0) * epsilon * term_2 * term_8
-    term_11 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred - (direction_logits[n_range, argmax_logits] - direction_logits[n_range, argmax_logits]) + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
-    term_12 = term_10 * term_11 * term_2 * exp_logits[n_range, label]
-    term_13 = term_12 + term_9
-    term_14 = seed * term_13
-    term_15 = epsilon * term_2 * exp_logits[n_range, label]
-    term_16 = 1.0 + term_15
-    term_17 = direction_epsilon * term_2 * exp_logits[n_range, label]
-    term_18 = epsilon * term_11 * term_2 * exp_logits[n_range, label]
-    product_logits = jnp.where((c_range[None, :] == label[:, None]), term_14[:, None], (term_16[:, None] * jnp.where((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] - (direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) + term_17[:, None] + term_18[:, None]) * seed[:, None] * term_2[:, None] * exp_logits)
+    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), term_1[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), 0.0), (n, c)), axis=1)
+    term_2 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
+    term_3 = 2.0 * epsilon * term_1 * exp_logits[n_range, label]
+    term_4 = 1.0 - epsilon + term_3
+    term_5 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
+    term_6 = 1.0 + epsilon + (-2.0) * epsilon * term_1 * term_5
+    term_7 = jnp.where((term_1 * exp_logits[n_range, label] <= 0.5), term_4, term_6)
+    term_8 = term_2 * term_7
+    term_9 = (-direction_epsilon * term_1 * term_5 + term_8) * seed * term_1 * exp_logits[n_range, label]
+    term_10 = epsilon * term_1 * exp_logits[n_range, label]
+    term_11 = 1.0 + term_10
+    term_12 = direction_epsilon * term_1 * exp_logits[n_range, label]
+    term_13 = epsilon * term_1 * term_2 * exp_logits[n_range, label]
+    product_logits = jnp.where((c_range[None, :] == label[:, None]), term_9[:, None], (term_11[:, None] * jnp.where((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) + term_12[:, None] + term_13[:, None]) * seed[:, None] * term_1[:, None] * exp_logits)
     product_epsilon = -sum_epsilon_tangent
     return {"logits": product_logits, "epsilon": product_epsilon}
 

@@ -339,42 +339,70 @@ def product(logits, label, smooth, seed, direction_logits, direction_smooth):
     term_2 = smooth + sum_logsumexp_logits_2 + sum_mask
     sum_smooth_tangent = jnp.sum(((_ratio(1.0, term_2)) * (_ratio(1.0, term_2))) * (2.0 * sum_logsumexp_logits_tangent + direction_smooth * (2.0 + (-2.0) * _ratio(smooth + 2.0 * sum_logsumexp_logits, term_2)) + (1.0 + (-2.0) * _ratio(smooth + 2.0 * sum_logsumexp_logits, term_2)) * sum_logsumexp_logits_2_tangent) * seed, axis=(0, 1))
     term_3 = smooth + sum_logsumexp_logits_2 + sum_mask
-    term_4 = _ratio(1.0, term_3)
+    sum_logsumexp_logits_3_weighed = seed * _ratio(1.0, term_3) * _ratio(smooth + 2.0 * sum_logsumexp_logits, term_3)
+    sum_logsumexp_logits_3_tangent = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, None, :] != argmax_logits[:, :, None]), (-logsumexp_logits_tangent[:, :, None] + (jnp.transpose(direction_logits, (0, 2, 1)) - direction_logits[n_range[:, None, None], argmax_logits[:, :, None], m_range[None, :, None]])) * (-sum_logsumexp_logits_3_weighed[n_range[:, None, None], argmax_logits[:, :, None]] + sum_logsumexp_logits_3_weighed[:, None, :]) * term_1[:, :, None] * exp_logits, 0.0), (n, m, c)), axis=2)
+    term_4 = _ratio(1.0, smooth + sum_logsumexp_logits_2 + sum_mask)
     term_5 = (term_4 * term_4)
-    term_6 = 2.0 * sum_logsumexp_logits_tangent * term_5
-    term_7 = _ratio(smooth + 2.0 * sum_logsumexp_logits, term_3)
-    term_8 = direction_smooth * (1.0 + (-2.0) * term_7) * term_5
-    sum_logsumexp_logits_3_tangent = jnp.sum(((-logsumexp_logits_tangent[:, :, None] + (jnp.transpose(direction_logits, (0, 2, 1)) - direction_logits[n_range[:, None, None], argmax_logits[:, :, None], m_range[None, :, None]])) * term_4[:, None, :] * term_7[:, None, :] + (-2.0) * sum_logsumexp_logits_2_tangent[:, None, :] * term_5[:, None, :] * term_7[:, None, :] + term_6[:, None, :] + term_8[:, None, :]) * seed[:, None, :] * term_1[:, :, None] * exp_logits, axis=2)
-    term_9 = smooth + sum_logsumexp_logits_2 + sum_mask
-    sum_logsumexp_logits_3_weighed = seed * _ratio(1.0, term_9) * _ratio(smooth + 2.0 * sum_logsumexp_logits, term_9)
+    sum_logsumexp_logits_3_tangent_2 = jnp.sum(seed[:, None, :] * term_1[:, :, None] * term_5[:, None, :] * exp_logits, axis=2)
+    term_6 = smooth + sum_logsumexp_logits_2 + sum_mask
+    term_7 = _ratio(1.0, term_6)
+    term_8 = (term_7 * term_7)
+    term_9 = _ratio(smooth + 2.0 * sum_logsumexp_logits, term_6)
+    sum_logsumexp_logits_3_tangent_4 = jnp.sum(seed[:, None, :] * term_1[:, :, None] * term_8[:, None, :] * term_9[:, None, :] * exp_logits, axis=2)
     sum_logsumexp_logits_3_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, None, :] != argmax_logits[:, :, None]), (-sum_logsumexp_logits_3_weighed[n_range[:, None, None], argmax_logits[:, :, None]] + sum_logsumexp_logits_3_weighed[:, None, :]) * term_1[:, :, None] * exp_logits, 0.0), (n, m, c)), axis=2)
-    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, None, :] != argmax_logits[:, :, None]), (-(direction_logits[n_range[:, None, None], argmax_logits[:, :, None], m_range[None, :, None]] - direction_logits[n_range[:, None, None], argmax_logits[:, :, None], m_range[None, :, None]]) + (jnp.transpose(direction_logits, (0, 2, 1)) - direction_logits[n_range[:, None, None], argmax_logits[:, :, None], m_range[None, :, None]])) * term_1[:, :, None] * exp_logits, 0.0), (n, m, c)), axis=2)
-    term_10 = (1.0 / (1.0 + rest_logits))
-    term_11 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range[:, None], m_range[None, :], label] + rest_logits)
-    term_12 = smooth + sum_logsumexp_logits_2[n_range[:, None], label] + sum_mask[n_range[:, None], label]
-    term_13 = _ratio(1.0, term_12)
-    term_14 = 2.0 * seed[n_range[:, None], label] * term_10 * term_13 * exp_logits[n_range[:, None], m_range[None, :], label]
-    term_15 = jnp.where((argmax_logits == label), -sum_logsumexp_logits_3_centred, -sum_logsumexp_logits_3_centred - sum_logsumexp_logits_3_weighed[n_range[:, None], argmax_logits] + sum_logsumexp_logits_3_weighed[n_range[:, None], label])
-    term_16 = (-2.0) * seed[n_range[:, None], label] * term_10 * term_11 * term_13 + term_14 + term_15
-    term_17 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred - (direction_logits[n_range[:, None], argmax_logits, m_range[None, :]] - direction_logits[n_range[:, None], argmax_logits, m_range[None, :]]) + (direction_logits[n_range[:, None], label, m_range[None, :]] - direction_logits[n_range[:, None], argmax_logits, m_range[None, :]]))
-    term_18 = term_16 * term_17
-    term_19 = (term_13 * term_13)
-    term_20 = 2.0 * seed[n_range[:, None], label] * sum_logsumexp_logits_tangent[n_range[:, None], label] * term_19
-    term_21 = _ratio(smooth + 2.0 * sum_logsumexp_logits[n_range[:, None], label], term_12)
-    term_22 = 2.0 * term_10 * term_11
-    term_23 = 1.0 + (-2.0) * term_21 + term_22
-    term_24 = direction_smooth * seed[n_range[:, None], label] * term_19 * term_23
-    term_25 = ((-2.0) * term_21 + term_22) * seed[n_range[:, None], label] * sum_logsumexp_logits_2_tangent[n_range[:, None], label] * term_19
-    term_26 = -sum_logsumexp_logits_3_tangent + term_18 + term_20 + term_24 + term_25
-    term_27 = term_10 * term_26 * exp_logits[n_range[:, None], m_range[None, :], label]
-    term_28 = smooth + sum_logsumexp_logits_2 + sum_mask
-    term_29 = _ratio(1.0, term_28)
-    term_30 = (term_29 * term_29)
-    term_31 = _ratio(smooth + 2.0 * sum_logsumexp_logits, term_28)
-    term_32 = (1.0 - term_31) * seed * term_30
-    term_33 = 2.0 * seed * sum_logsumexp_logits_tangent * term_30
-    term_34 = 2.0 * seed[n_range[:, None], label] * term_10 * term_13 * term_17 * exp_logits[n_range[:, None], m_range[None, :], label]
-    product_logits = jnp.where((c_range[None, :, None] == label[:, None, :]), term_27[:, None, :], (-sum_logsumexp_logits_3_tangent[:, None, :] + direction_smooth * (-seed[:, :, None] * term_30[:, :, None] * term_31[:, :, None] + (-2.0) * seed[n_range[:, None, None], label[:, None, :]] * term_10[:, None, :] * term_19[:, None, :] * exp_logits[n_range[:, None, None], m_range[None, None, :], label[:, None, :]] + term_32[:, :, None]) + (term_14[:, None, :] + jnp.where((c_range[None, :, None] == argmax_logits[:, None, :]), -sum_logsumexp_logits_3_centred[:, None, :], -sum_logsumexp_logits_3_centred[:, None, :] - sum_logsumexp_logits_3_weighed[n_range[:, None, None], argmax_logits[:, None, :]] + sum_logsumexp_logits_3_weighed[:, :, None])) * jnp.where((c_range[None, :, None] == argmax_logits[:, None, :]), -logsumexp_logits_tangent_centred[:, None, :], -logsumexp_logits_tangent_centred[:, None, :] - (direction_logits[n_range[:, None, None], argmax_logits[:, None, :], m_range[None, None, :]] - direction_logits[n_range[:, None, None], argmax_logits[:, None, :], m_range[None, None, :]]) + (direction_logits - direction_logits[n_range[:, None, None], argmax_logits[:, None, :], m_range[None, None, :]])) + (-2.0) * seed[:, :, None] * sum_logsumexp_logits_2_tangent[:, :, None] * term_30[:, :, None] * term_31[:, :, None] + (-2.0) * seed[n_range[:, None, None], label[:, None, :]] * sum_logsumexp_logits_2_tangent[n_range[:, None, None], label[:, None, :]] * term_10[:, None, :] * term_19[:, None, :] * exp_logits[n_range[:, None, None], m_range[None, None, :], label[:, None, :]] + term_33[:, :, None] + term_34[:, None, :]) * term_10[:, None, :] * jnp.transpose(exp_logits, (0, 2, 1)))
+    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, None, :] != argmax_logits[:, :, None]), term_1[:, :, None] * exp_logits * (jnp.transpose(direction_logits, (0, 2, 1)) - direction_logits[n_range[:, None, None], argmax_logits[:, :, None], m_range[None, :, None]]), 0.0), (n, m, c)), axis=2)
+    term_10 = _ratio(1.0, smooth + sum_logsumexp_logits_2 + sum_mask)
+    term_11 = (term_10 * term_10)
+    term_12 = seed * sum_logsumexp_logits_tangent * term_11
+    term_13 = _ratio(1.0, smooth + sum_logsumexp_logits_2[n_range[:, None], argmax_logits] + sum_mask[n_range[:, None], argmax_logits])
+    term_14 = (term_13 * term_13)
+    sum_logsumexp_logits_3_tangent_3_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, None, :] != argmax_logits[:, :, None]), (-seed[n_range[:, None, None], argmax_logits[:, :, None]] * sum_logsumexp_logits_tangent[n_range[:, None, None], argmax_logits[:, :, None]] * term_14[:, :, None] + term_12[:, None, :]) * term_1[:, :, None] * exp_logits, 0.0), (n, m, c)), axis=2)
+    term_15 = smooth + sum_logsumexp_logits_2 + sum_mask
+    sum_logsumexp_logits_3_tangent_5_weighed = ((_ratio(1.0, term_15)) * (_ratio(1.0, term_15))) * seed * sum_logsumexp_logits_2_tangent * _ratio(smooth + 2.0 * sum_logsumexp_logits, term_15)
+    sum_logsumexp_logits_3_tangent_5_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, None, :] != argmax_logits[:, :, None]), (-sum_logsumexp_logits_3_tangent_5_weighed[n_range[:, None, None], argmax_logits[:, :, None]] + sum_logsumexp_logits_3_tangent_5_weighed[:, None, :]) * term_1[:, :, None] * exp_logits, 0.0), (n, m, c)), axis=2)
+    term_16 = _ratio(1.0, smooth + sum_logsumexp_logits_2 + sum_mask)
+    term_17 = (term_16 * term_16)
+    term_18 = seed * term_17
+    sum_logsumexp_logits_3_tangent_2_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, None, :] != argmax_logits[:, :, None]), (-seed[n_range[:, None, None], argmax_logits[:, :, None]] * term_14[:, :, None] + term_18[:, None, :]) * term_1[:, :, None] * exp_logits, 0.0), (n, m, c)), axis=2)
+    sum_logsumexp_logits_3_tangent_4_weighed = seed * term_8 * term_9
+    sum_logsumexp_logits_3_tangent_4_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, None, :] != argmax_logits[:, :, None]), (-sum_logsumexp_logits_3_tangent_4_weighed[n_range[:, None, None], argmax_logits[:, :, None]] + sum_logsumexp_logits_3_tangent_4_weighed[:, None, :]) * term_1[:, :, None] * exp_logits, 0.0), (n, m, c)), axis=2)
+    term_19 = (1.0 / (1.0 + rest_logits))
+    term_20 = jnp.where((argmax_logits == label), -sum_logsumexp_logits_3_tangent_5_centred, -sum_logsumexp_logits_3_tangent_5_centred - sum_logsumexp_logits_3_tangent_5_weighed[n_range[:, None], argmax_logits] + sum_logsumexp_logits_3_tangent_5_weighed[n_range[:, None], label])
+    term_21 = _ratio(1.0, smooth + sum_logsumexp_logits_2[n_range[:, None], label] + sum_mask[n_range[:, None], label])
+    term_22 = (term_21 * term_21)
+    term_23 = seed[n_range[:, None], label] * sum_logsumexp_logits_tangent[n_range[:, None], label] * term_22
+    term_24 = _ratio(1.0, smooth + sum_logsumexp_logits_2[n_range[:, None], argmax_logits] + sum_mask[n_range[:, None], argmax_logits])
+    term_25 = (term_24 * term_24)
+    term_26 = jnp.where((argmax_logits == label), -sum_logsumexp_logits_3_tangent_3_centred, -sum_logsumexp_logits_3_tangent_3_centred - seed[n_range[:, None], argmax_logits] * sum_logsumexp_logits_tangent[n_range[:, None], argmax_logits] * term_25 + term_23)
+    term_27 = 2.0 * term_26
+    term_28 = seed[n_range[:, None], label] * term_22
+    term_29 = jnp.where((argmax_logits == label), -sum_logsumexp_logits_3_tangent_2_centred, -sum_logsumexp_logits_3_tangent_2_centred - seed[n_range[:, None], argmax_logits] * term_25 + term_28)
+    term_30 = direction_smooth * term_29
+    term_31 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range[:, None], label, m_range[None, :]] - direction_logits[n_range[:, None], argmax_logits, m_range[None, :]]))
+    term_32 = jnp.where((argmax_logits == label), -sum_logsumexp_logits_3_centred, -sum_logsumexp_logits_3_centred - sum_logsumexp_logits_3_weighed[n_range[:, None], argmax_logits] + sum_logsumexp_logits_3_weighed[n_range[:, None], label])
+    term_33 = term_31 * term_32
+    term_34 = jnp.where((argmax_logits == label), -sum_logsumexp_logits_3_tangent_4_centred, -sum_logsumexp_logits_3_tangent_4_centred - sum_logsumexp_logits_3_tangent_4_weighed[n_range[:, None], argmax_logits] + sum_logsumexp_logits_3_tangent_4_weighed[n_range[:, None], label])
+    term_35 = 4.0 * seed[n_range[:, None], label] * term_21 * term_31
+    term_36 = ((-2.0) * direction_smooth * seed[n_range[:, None], label] * term_22 + (-2.0) * seed[n_range[:, None], label] * sum_logsumexp_logits_2_tangent[n_range[:, None], label] * term_22 + term_35) * term_19 * exp_logits[n_range[:, None], m_range[None, :], label]
+    term_37 = 2.0 * direction_smooth * seed[n_range[:, None], label] * term_22
+    term_38 = 2.0 * seed[n_range[:, None], label] * sum_logsumexp_logits_2_tangent[n_range[:, None], label] * term_22
+    term_39 = -sum_logsumexp_logits_3_tangent + (-2.0) * term_20 + (-2.0) * direction_smooth * term_34 + (-2.0) * seed[n_range[:, None], label] * term_21 * term_31 + term_27 + term_30 + term_33 + term_36 + term_37 + term_38
+    term_40 = (-4.0) * seed[n_range[:, None], label] * term_21 * term_31 + term_37 + term_38
+    term_41 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range[:, None], m_range[None, :], label] + rest_logits)
+    term_42 = term_19 * term_40 * term_41
+    term_43 = 2.0 * seed[n_range[:, None], label] * term_21 * term_31
+    term_44 = -sum_logsumexp_logits_3_tangent + (-2.0) * term_20 + (-2.0) * direction_smooth * term_34 + term_27 + term_30 + term_33 + term_42 + term_43
+    term_45 = jnp.where((term_19 * exp_logits[n_range[:, None], m_range[None, :], label] <= 0.5), term_39, term_44)
+    term_46 = term_19 * term_45 * exp_logits[n_range[:, None], m_range[None, :], label]
+    term_47 = smooth + sum_logsumexp_logits_2 + sum_mask
+    term_48 = _ratio(1.0, term_47)
+    term_49 = (term_48 * term_48)
+    term_50 = seed * sum_logsumexp_logits_tangent * term_49
+    term_51 = _ratio(smooth + 2.0 * sum_logsumexp_logits, term_47)
+    term_52 = (1.0 - term_51) * seed * term_49
+    term_53 = 2.0 * seed[n_range[:, None], label] * term_19 * term_21 * exp_logits[n_range[:, None], m_range[None, :], label]
+    term_54 = 2.0 * seed[n_range[:, None], label] * term_19 * term_21 * term_31 * exp_logits[n_range[:, None], m_range[None, :], label]
+    product_logits = jnp.where((c_range[None, :, None] == label[:, None, :]), term_46[:, None, :], (-sum_logsumexp_logits_3_tangent[:, None, :] + (-2.0) * jnp.where((c_range[None, :, None] == argmax_logits[:, None, :]), -sum_logsumexp_logits_3_tangent_5_centred[:, None, :], -sum_logsumexp_logits_3_tangent_5_centred[:, None, :] - sum_logsumexp_logits_3_tangent_5_weighed[n_range[:, None, None], argmax_logits[:, None, :]] + sum_logsumexp_logits_3_tangent_5_weighed[:, :, None]) + 2.0 * jnp.where((c_range[None, :, None] == argmax_logits[:, None, :]), -sum_logsumexp_logits_3_tangent_3_centred[:, None, :], -sum_logsumexp_logits_3_tangent_3_centred[:, None, :] - seed[n_range[:, None, None], argmax_logits[:, None, :]] * sum_logsumexp_logits_tangent[n_range[:, None, None], argmax_logits[:, None, :]] * term_25[:, None, :] + term_50[:, :, None]) + direction_smooth * (-seed[:, :, None] * term_49[:, :, None] * term_51[:, :, None] + (-2.0) * seed[n_range[:, None, None], label[:, None, :]] * term_19[:, None, :] * term_22[:, None, :] * exp_logits[n_range[:, None, None], m_range[None, None, :], label[:, None, :]] + term_52[:, :, None]) + (term_53[:, None, :] + jnp.where((c_range[None, :, None] == argmax_logits[:, None, :]), -sum_logsumexp_logits_3_centred[:, None, :], -sum_logsumexp_logits_3_centred[:, None, :] - sum_logsumexp_logits_3_weighed[n_range[:, None, None], argmax_logits[:, None, :]] + sum_logsumexp_logits_3_weighed[:, :, None])) * jnp.where((c_range[None, :, None] == argmax_logits[:, None, :]), -logsumexp_logits_tangent_centred[:, None, :], -logsumexp_logits_tangent_centred[:, None, :] + (direction_logits - direction_logits[n_range[:, None, None], argmax_logits[:, None, :], m_range[None, None, :]])) - direction_smooth * sum_logsumexp_logits_3_tangent_2[:, None, :] + 2.0 * direction_smooth * sum_logsumexp_logits_3_tangent_4[:, None, :] + (-2.0) * seed[n_range[:, None, None], label[:, None, :]] * sum_logsumexp_logits_2_tangent[n_range[:, None, None], label[:, None, :]] * term_19[:, None, :] * term_22[:, None, :] * exp_logits[n_range[:, None, None], m_range[None, None, :], label[:, None, :]] + term_54[:, None, :]) * term_19[:, None, :] * jnp.transpose(exp_logits, (0, 2, 1)))
     product_smooth = sum_smooth_tangent
     return {"logits": product_logits, "smooth": product_smooth}
 

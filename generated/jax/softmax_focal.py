@@ -266,11 +266,11 @@ def slope(logits, label, gamma, alpha, direction_logits, direction_gamma, direct
     exp_logits = _exp_difference(logits, max_logits[:, None])
     rest_logits = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), exp_logits, 0.0), (n, c)), axis=1)
     term_1 = (1.0 / (1.0 + rest_logits))
-    logsumexp_logits_tangent = jnp.sum(term_1[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), axis=1)
-    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), (-(direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) * term_1[:, None] * exp_logits, 0.0), (n, c)), axis=1)
-    term_2 = term_1 * jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
-    term_3 = _power(term_2, gamma)
-    slope = alpha * (logsumexp_logits_tangent + direction_logits[n_range, argmax_logits]) * term_3 - alpha * term_3 * direction_logits[n_range, label] - direction_alpha * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_3 - alpha * direction_gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_3 * jnp.log(term_2) + alpha * gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_1 * exp_logits[n_range, label] * jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred - (direction_logits[n_range, argmax_logits] - direction_logits[n_range, argmax_logits]) + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])) * _power(term_2, -1.0 + gamma)
+    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), term_1[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), 0.0), (n, c)), axis=1)
+    term_2 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
+    term_3 = term_1 * jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
+    term_4 = _power(term_3, gamma)
+    slope = -alpha * term_2 * term_4 - direction_alpha * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_4 - alpha * direction_gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_4 * jnp.log(term_3) + alpha * gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_1 * term_2 * exp_logits[n_range, label] * _power(term_3, -1.0 + gamma)
     return slope
 
 
@@ -287,14 +287,15 @@ def gradient(logits, label, gamma, alpha, seed):
     sum_alpha = jnp.sum((-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * seed * _power(jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits) / (1.0 + rest_logits), gamma), axis=0)
     term_1 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits) / (1.0 + rest_logits)
     sum_gamma = jnp.sum((-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * seed * jnp.log(term_1) * _power(term_1, gamma), axis=0)
-    term_2 = gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits))
-    term_3 = (1.0 / (1.0 + rest_logits))
-    term_4 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
-    term_5 = term_3 * term_4
-    term_6 = _power(term_5, gamma)
-    term_7 = alpha * (-term_3 * term_4 - gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_3 * term_4 + term_2) * seed * term_6
-    term_8 = _power(term_5, -1.0 + gamma)
-    gradient_logits = jnp.where((c_range[None, :] == label[:, None]), term_7[:, None], alpha * (-gamma * (-(max_logits[:, None] - logits[n_range[:, None], label[:, None]]) - jnp.log1p(rest_logits[:, None])) * term_3[:, None] * term_8[:, None] * exp_logits[n_range[:, None], label[:, None]] + term_6[:, None]) * seed[:, None] * term_3[:, None] * exp_logits)
+    term_2 = (1.0 / (1.0 + rest_logits))
+    term_3 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
+    term_4 = gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_2 * exp_logits[n_range, label]
+    term_5 = -term_2 * term_3 + term_4
+    term_6 = term_2 * term_3
+    term_7 = _power(term_6, gamma)
+    term_8 = alpha * seed * term_5 * term_7
+    term_9 = _power(term_6, -1.0 + gamma)
+    gradient_logits = jnp.where((c_range[None, :] == label[:, None]), term_8[:, None], alpha * (-gamma * (-(max_logits[:, None] - logits[n_range[:, None], label[:, None]]) - jnp.log1p(rest_logits[:, None])) * term_2[:, None] * term_9[:, None] * exp_logits[n_range[:, None], label[:, None]] + term_7[:, None]) * seed[:, None] * term_2[:, None] * exp_logits)
     gradient_gamma = -alpha * sum_gamma
     gradient_alpha = -sum_alpha
     return {"logits": gradient_logits, "gamma": gradient_gamma, "alpha": gradient_alpha}
@@ -314,43 +315,45 @@ def product(logits, label, gamma, alpha, seed, direction_logits, direction_gamma
     sum_gamma = jnp.sum((-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * seed * jnp.log(term_1) * _power(term_1, gamma), axis=0)
     term_2 = (1.0 / (1.0 + rest_logits))
     logsumexp_logits_tangent = jnp.sum(term_2[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), axis=1)
-    term_3 = (1.0 / (1.0 + rest_logits))
-    term_4 = term_3 * jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
-    term_5 = _power(term_4, gamma)
-    term_6 = -1.0 + gamma
-    sum_alpha_tangent = jnp.sum((term_5 * direction_logits[n_range, label] - (logsumexp_logits_tangent + direction_logits[n_range, argmax_logits]) * term_5 + direction_gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_5 * jnp.log(term_4) - gamma * (-logsumexp_logits_tangent + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])) * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_3 * exp_logits[n_range, label] * _power(term_4, term_6)) * seed, axis=0)
-    term_7 = (1.0 / (1.0 + rest_logits))
-    term_8 = term_7 * jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
-    term_9 = jnp.log(term_8)
-    term_10 = _power(term_8, gamma)
-    sum_gamma_tangent = jnp.sum((term_10 * term_9 * direction_logits[n_range, label] - (logsumexp_logits_tangent + direction_logits[n_range, argmax_logits]) * term_10 * term_9 + direction_gamma * (term_9 * term_9) * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_10 + (-1.0 - gamma * term_9) * (-logsumexp_logits_tangent + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])) * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_7 * exp_logits[n_range, label] * _power(term_8, term_6)) * seed, axis=0)
-    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), (-(direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) * term_2[:, None] * exp_logits, 0.0), (n, c)), axis=1)
-    term_11 = gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits))
-    term_12 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
-    term_13 = term_12 * term_2
-    term_14 = _power(term_13, gamma)
-    term_15 = direction_alpha * (-term_12 * term_2 - gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_12 * term_2 + term_11) * term_14
-    term_16 = jnp.log(term_13)
-    term_17 = (-term_12 * term_2 - gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_12 * term_2 + term_11) * term_16
-    term_18 = alpha * direction_gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits) - (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_12 * term_2 + term_17) * term_14
-    term_19 = 1.0 - term_12 * term_2
-    term_20 = alpha * gamma * term_14 * term_19 * direction_logits[n_range, label]
-    term_21 = logsumexp_logits_tangent + direction_logits[n_range, argmax_logits]
-    term_22 = alpha * gamma * (-1.0 + term_13) * term_14 * term_21
-    term_23 = 1.0 + term_11
-    term_24 = term_14 * term_23
-    term_25 = _power(term_13, term_6)
-    term_26 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred - (direction_logits[n_range, argmax_logits] - direction_logits[n_range, argmax_logits]) + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
-    term_27 = alpha * (-gamma * (-term_12 * term_2 - gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_12 * term_2 + term_11) * term_25 + term_24) * term_2 * term_26 * exp_logits[n_range, label]
-    term_28 = term_15 + term_18 + term_20 + term_22 + term_27
-    term_29 = seed * term_28
-    term_30 = direction_alpha * (-gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_2 * term_25 * exp_logits[n_range, label] + term_14)
-    term_31 = term_14 * term_16
-    term_32 = alpha * direction_gamma * (-(-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_2 * term_25 * exp_logits[n_range, label] - gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_16 * term_2 * term_25 * exp_logits[n_range, label] + term_31)
-    term_33 = alpha * gamma * term_2 * term_21 * term_25 * exp_logits[n_range, label]
-    term_34 = _power(term_13, -2.0 + gamma)
-    term_35 = alpha * gamma * (-term_25 - (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_25 - (1.0 - gamma) * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_2 * term_34 * exp_logits[n_range, label]) * term_2 * term_26 * exp_logits[n_range, label]
-    product_logits = jnp.where((c_range[None, :] == label[:, None]), term_29[:, None], (alpha * (-gamma * (-(max_logits[:, None] - logits[n_range[:, None], label[:, None]]) - jnp.log1p(rest_logits[:, None])) * term_2[:, None] * term_25[:, None] * exp_logits[n_range[:, None], label[:, None]] + term_14[:, None]) * jnp.where((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] - (direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) - alpha * gamma * term_2[:, None] * term_25[:, None] * direction_logits[n_range[:, None], label[:, None]] * exp_logits[n_range[:, None], label[:, None]] + term_30[:, None] + term_32[:, None] + term_33[:, None] + term_35[:, None]) * seed[:, None] * term_2[:, None] * exp_logits)
+    term_3 = -logsumexp_logits_tangent + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])
+    term_4 = (1.0 / (1.0 + rest_logits))
+    term_5 = term_4 * jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
+    term_6 = _power(term_5, gamma)
+    term_7 = -1.0 + gamma
+    sum_alpha_tangent = jnp.sum((term_3 * term_6 + direction_gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_6 * jnp.log(term_5) - gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_3 * term_4 * exp_logits[n_range, label] * _power(term_5, term_7)) * seed, axis=0)
+    term_8 = -logsumexp_logits_tangent + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])
+    term_9 = (1.0 / (1.0 + rest_logits))
+    term_10 = term_9 * jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
+    term_11 = jnp.log(term_10)
+    term_12 = _power(term_10, gamma)
+    sum_gamma_tangent = jnp.sum((term_11 * term_12 * term_8 + direction_gamma * (term_11 * term_11) * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_12 + (-1.0 - gamma * term_11) * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_8 * term_9 * exp_logits[n_range, label] * _power(term_10, term_7)) * seed, axis=0)
+    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), term_2[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), 0.0), (n, c)), axis=1)
+    term_13 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
+    term_14 = gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_2 * exp_logits[n_range, label]
+    term_15 = -term_13 * term_2 + term_14
+    term_16 = term_13 * term_2
+    term_17 = _power(term_16, gamma)
+    term_18 = direction_alpha * term_15 * term_17
+    term_19 = jnp.log(term_16)
+    term_20 = term_15 * term_19
+    term_21 = (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_2 * exp_logits[n_range, label]
+    term_22 = term_20 + term_21
+    term_23 = alpha * direction_gamma * term_17 * term_22
+    term_24 = gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits))
+    term_25 = 1.0 + term_24
+    term_26 = term_17 * term_25
+    term_27 = _power(term_16, term_7)
+    term_28 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
+    term_29 = alpha * (-gamma * term_15 * term_27 + term_26) * term_2 * term_28 * exp_logits[n_range, label]
+    term_30 = alpha * gamma * term_17 * term_2 * term_28 * exp_logits[n_range, label]
+    term_31 = term_18 + term_23 + term_29 + term_30
+    term_32 = seed * term_31
+    term_33 = direction_alpha * (-gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_2 * term_27 * exp_logits[n_range, label] + term_17)
+    term_34 = term_17 * term_19
+    term_35 = alpha * direction_gamma * (-(-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_2 * term_27 * exp_logits[n_range, label] - gamma * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_19 * term_2 * term_27 * exp_logits[n_range, label] + term_34)
+    term_36 = _power(term_16, -2.0 + gamma)
+    term_37 = alpha * gamma * (-term_27 - (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_27 - (1.0 - gamma) * (-(max_logits - logits[n_range, label]) - jnp.log1p(rest_logits)) * term_2 * term_36 * exp_logits[n_range, label]) * term_2 * term_28 * exp_logits[n_range, label]
+    product_logits = jnp.where((c_range[None, :] == label[:, None]), term_32[:, None], (alpha * (-gamma * (-(max_logits[:, None] - logits[n_range[:, None], label[:, None]]) - jnp.log1p(rest_logits[:, None])) * term_2[:, None] * term_27[:, None] * exp_logits[n_range[:, None], label[:, None]] + term_17[:, None]) * jnp.where((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) - alpha * gamma * term_2[:, None] * term_27[:, None] * term_28[:, None] * exp_logits[n_range[:, None], label[:, None]] + term_33[:, None] + term_35[:, None] + term_37[:, None]) * seed[:, None] * term_2[:, None] * exp_logits)
     product_gamma = -alpha * sum_gamma_tangent - direction_alpha * sum_gamma
     product_alpha = -sum_alpha_tangent
     return {"logits": product_logits, "gamma": product_gamma, "alpha": product_alpha}

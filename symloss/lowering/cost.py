@@ -17,6 +17,7 @@ from symloss.lowering.nodes import (
     Multiply,
     Node,
     Store,
+    Strips,
     Total,
     Update,
 )
@@ -31,7 +32,7 @@ def _cost(nodes: tuple[Node, ...]) -> sympy.Expr:
     total: sympy.Expr = sympy.S.Zero
     for node in nodes:
         match node:
-            case Loop():
+            case Loop() | Strips():
                 total += node.index.axis.size * _cost(node.body)
             case Blocks() | Chunks():
                 total += _cost(node.body)

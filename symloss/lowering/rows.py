@@ -1,8 +1,9 @@
 """Rows: reductions along a row, cut so that each part of them becomes vector instructions.
 
-A loop that adds up, or looks for the largest, carries a number from turn to turn, which no vector instruction does.
-What is reduced is written to a buffer first, by a loop whose turns are independent, and that buffer is reduced in
-lanes.
+A loop that adds up carries a number from turn to turn, which no vector instruction does. What is added up is written
+to a strip of memory that stays in the nearest cache, and added up from there in lanes, by one function, so that every
+kernel adds in the same order. The largest number of a row is looked for in lanes too; its place only where it is
+wanted.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from dataclasses import dataclass, field, replace
 import sympy
 
 from symloss.language.axes import Index
-from symloss.language.nodes import Access
+from symloss.language.nodes import Access, LabelAccess
 from symloss.lowering.names import fresh_name
 from symloss.lowering.nodes import (
+    LENGTH,
+    PLACE,
     Assign,
     Begin,
     Blocks,
@@ -24,18 +27,21 @@ from symloss.lowering.nodes import (
     Loop,
     Node,
     Store,
-    Total,
+    Strips,
     Update,
 )
 
 SUMS = ("sum", "compensated")
+STRIP = "strips"
+"""The memory that strips of what is added up are written to."""
 
 
 @dataclass
 class _Rows:
-    """The buffers made so far, and the names in use."""
+    """The buffers made so far, how many sums share a loop, and the names in use."""
 
     taken: set[str]
+    sums: int = 0
     buffers: list[Buffer] = field(default_factory=list)
 
     def buffer(self, base: str, index: Index) -> str:
@@ -45,69 +51,109 @@ class _Rows:
         return name
 
     def walk(self, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-        """Return nodes with the reductions of every innermost loop taken out of it."""
+        """Return nodes with the reductions of every innermost loop in a form that lanes can take."""
         found: list[Node] = []
-        whole: set[str] = set()
+        swaps: dict[str, tuple[Node, ...]] = {}
         begun = {n.name for n in nodes if isinstance(n, Begin)}
         for node in nodes:
             match node:
                 case Loop() if _is_innermost(node) and _can_reduce(node, begun):
-                    loop, after = self._cut(node, begun)
-                    loop, last = _one_apart(loop)
-                    after += last
-                    whole |= {n.name for n in after if isinstance(n, Total) and n.op == "set"}
-                    whole |= {name for n in after if isinstance(n, Extreme) for name in (n.name, n.place)}
-                    found += [loop, *after]
+                    found += self._reduced(node, begun, swaps)
+                case Loop() if _is_innermost(node):
+                    loop, last = _one_apart(node)
+                    found += [loop, *last]
                 case Loop() | Blocks():
                     found.append(replace(node, body=self.walk(node.body)))
+                case Finish(name=name) if name in swaps:
+                    pass
                 case _:
                     found.append(node)
-        return tuple(n for n in found if not (isinstance(n, Begin | Finish) and n.name in whole))
+        return tuple(m for n in found for m in (swaps.get(n.name, (n,)) if isinstance(n, Begin) else (n,)))
 
-    def _cut(self, loop: Loop, begun: set[str]) -> tuple[Loop, list[Node]]:
-        """Return a loop that only writes, and what reduces what it wrote."""
+    def _reduced(self, loop: Loop, begun: set[str], swaps: dict[str, tuple[Node, ...]]) -> list[Node]:
+        """Return a loop whose sums are taken by strips, and what comes after it; what its sums start from is noted."""
         body: list[Node] = []
         after: list[Node] = []
-        rows: dict[sympy.Basic, str] = {}
+        sums: list[tuple[str, str, sympy.Expr | None]] = []
+        rows: dict[sympy.Basic, Access] = {}
+        reads = {n.name: n.expression for n in loop.body if isinstance(n, Assign)}
+        placed = {n.expression for n in loop.body if isinstance(n, Update) and n.op == "argmax"}
         for node in loop.body:
             if not isinstance(node, Update):
                 body.append(node)
                 continue
-            axis = loop.index.axis.name
-            if (kept := self._all_but_one(node, loop)) is not None:
-                block, own = kept
-                name = fresh_name(f"{block}_kept", self.taken)
-                back = Store(block, (own,), sympy.Symbol(name, real=True), where=_is_there(own))
-                zero = replace(back, expression=sympy.S.Zero)
-                total = Total(node.name, block, axis, "set" if node.name in begun else node.op)
-                after += [Assign(name, Access(block, own)), zero, total, back]
-                continue
-            expression = node.expression
-            if node.where is not sympy.true:
-                expression = sympy.Piecewise((expression, node.where), (sympy.S.Zero, True), evaluate=False)
-            if expression not in rows:
-                rows[expression] = self.buffer(node.name, loop.index)
-                body.append(Store(rows[expression], (loop.index,), expression))
-            row = rows[expression]
             match node.op:
-                case "max":
-                    after.append(Extreme(node.name, "", row, axis))
                 case "argmax":
-                    after = [_placed(n, node.name, row) for n in after]
+                    after = [_placed(n, node.name, rows[node.expression]) for n in after]
+                    swaps[node.name] = ()
+                case "max":
+                    plain = _plain_row(reads.get(str(node.expression), node.expression), loop.index)
+                    stored = plain is None and node.expression in placed
+                    row = Access(self.buffer(node.name, loop.index)) if stored else plain
+                    if row is not None:
+                        rows[node.expression] = row
+                        after.append(Extreme(node.name, "", row, loop.index.axis.name))
+                        swaps[node.name] = ()
+                    if stored and row is not None:
+                        body.append(Store(row.name, (loop.index,), node.expression))
+                    elif plain is None:
+                        body.append(replace(node, op="larger"))
                 case op:
-                    after.append(Total(node.name, row, axis, "set" if node.name in begun else op))
-        return replace(loop, body=tuple(body)), after
+                    kind = "whole" if node.name in begun else op
+                    own = _left_out(node, loop)
+                    sums.append((node.name, kind, own))
+                    if kind == "whole":
+                        swaps[node.name] = (Begin(node.name, kind),)
+                        after.append(Finish(node.name, kind))
+                    added = _where(node) if own is None else node.expression
+                    body.append(Store(STRIP, (sympy.Integer(len(sums) - 1), PLACE), added))
+        loop, last = _one_apart(replace(loop, body=_used(body)))
+        self.sums = max(self.sums, len(sums))
+        if not loop.body:
+            return [*after, *last]
+        return [Strips(loop.index, loop.body, tuple(sums)) if sums else loop, *after, *last]
 
-    @staticmethod
-    def _all_but_one(node: Update, loop: Loop) -> tuple[str, sympy.Expr] | None:
-        """Return the buffer that holds what is added up, and the entry left out, where a sum is over all others."""
-        if node.op not in SUMS or not isinstance(node.where, sympy.Ne) or loop.index not in node.where.args:
-            return None
-        own = next(a for a in node.where.args if a != loop.index)
-        if own.has(loop.index):
-            return None
-        stores = (n for n in loop.body if isinstance(n, Store) and n.slots == (loop.index,) and not n.guard)
-        return next(((n.array, own) for n in stores if n.expression == node.expression), None)
+
+def _left_out(node: Update, loop: Loop) -> sympy.Expr | None:
+    """Return the place of the one entry that a sum leaves out, where it leaves out one."""
+    if not isinstance(node.where, sympy.Ne) or loop.index not in node.where.args:
+        return None
+    own = next(a for a in node.where.args if a != loop.index)
+    set_here = {n.name for n in loop.body if isinstance(n, Assign)}
+    return None if own.has(loop.index) or set_here & {s.name for s in own.free_symbols} else own
+
+
+def _where(node: Update) -> sympy.Expr:
+    """Return what a turn of the loop adds: nothing where a condition is not met."""
+    if node.where is sympy.true:
+        return node.expression
+    return sympy.Piecewise((node.expression, node.where), (sympy.S.Zero, True), evaluate=False)
+
+
+def _plain_row(node: sympy.Basic, index: Index) -> Access | None:
+    """Return the row of which an expression is just the entry, or None."""
+    if not isinstance(node, Access) or isinstance(node, LabelAccess) or not node.slots or node.slots[-1] != index:
+        return None
+    outer = node.slots[:-1]
+    return None if any(s.has(index) for s in outer) else Access(node.name, *outer)
+
+
+def _used(body: list[Node]) -> tuple[Node, ...]:
+    """Return the nodes of a loop without the scalars that nothing in it reads."""
+    found: list[Node] = []
+    names: set[str] = set()
+    for node in reversed(body):
+        if isinstance(node, Assign) and node.name not in names:
+            continue
+        parts: tuple[sympy.Basic, ...] = ()
+        match node:
+            case Assign():
+                parts = (node.expression,)
+            case Store() | Update():
+                parts = (node.expression, node.where, *(node.slots if isinstance(node, Store) else ()))
+        names |= {s.name for p in parts for s in p.free_symbols if isinstance(s, sympy.Symbol)}
+        found.insert(0, node)
+    return tuple(found)
 
 
 def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:
@@ -116,7 +162,7 @@ def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:
     after: list[Node] = []
     set_here = {n.name for n in loop.body if isinstance(n, Assign)}
     for node in loop.body:
-        found = _special_entry(node, loop.index) if isinstance(node, Store) else None
+        found = special_entry(node, loop.index) if isinstance(node, Store) else None
         if isinstance(node, Store) and found is not None and not {s.name for s in found[0].free_symbols} & set_here:
             special, own, usual = found
             body.append(replace(node, expression=usual))
@@ -127,7 +173,7 @@ def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:
     return replace(loop, body=tuple(body)), after
 
 
-def _special_entry(node: Store, index: Index) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr] | None:
+def special_entry(node: Store, index: Index) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr] | None:
     """Return what is written to one entry, that entry, and what is written to all others, where one is another."""
     if node.guard or node.where is not sympy.true or not isinstance(node.expression, sympy.Piecewise):
         return None
@@ -146,7 +192,7 @@ def _is_there(place: sympy.Expr) -> sympy.Basic:
     return sympy.Ge(place, 0)
 
 
-def _placed(node: Node, place: str, row: str) -> Node:
+def _placed(node: Node, place: str, row: Access) -> Node:
     """Return the search for the largest of a row with a name for its place; any other node as it is."""
     return replace(node, place=place) if isinstance(node, Extreme) and node.row == row else node
 
@@ -158,10 +204,8 @@ def _is_innermost(loop: Loop) -> bool:
 def _can_reduce(loop: Loop, begun: set[str]) -> bool:
     """Tell whether all reductions of a loop are sums, or the plain largest and its place of this loop alone."""
     updates = [n for n in loop.body if isinstance(n, Update)]
-    if any(isinstance(n, Store) and n.guard == "add" for n in loop.body):
-        return False
     largest = {n.expression for n in updates if n.op == "max" and n.where is sympy.true and n.name in begun}
-    return all(
+    return bool(updates) and all(
         n.op in SUMS or (n.op in ("max", "argmax") and n.where is sympy.true and n.expression in largest)
         for n in updates
     )  # fmt: skip
@@ -179,4 +223,5 @@ def by_rows(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
     """
     rows = _Rows(taken)
     found = rows.walk(nodes)
-    return (*rows.buffers, *found)
+    strips = (Buffer(STRIP, (str(rows.sums), str(LENGTH))),) if rows.sums else ()
+    return (*rows.buffers, *strips, *found)

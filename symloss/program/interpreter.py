@@ -37,6 +37,7 @@ def interpret(
     scalars: Mapping[str, Any],
     sizes: Mapping[str, int],
     digits: int = 40,
+    known: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Evaluate a program.
 
@@ -52,22 +53,37 @@ def interpret(
         The extent of each axis, by its name.
     digits : int
         Decimal digits to work with.
+    known : mapping of str to array, optional
+        Statements whose entries are known, as `statement_values` returns them.
 
     Returns
     -------
     dict of str to object array
         Each output as an array of mpmath numbers.
     """
-    values: dict[str, Any] = {name: np.asarray(array) for name, array in tensors.items()}
+    values = {**tensors, **statement_values(program, tensors, scalars, sizes, digits, known)}
+    values = {name: np.asarray(array) for name, array in values.items()}
     with mpmath.workdps(digits):
-        for statement in program.statements:
-            values[statement.name] = _fill(
-                statement.free, sizes, partial(_run, statement, values=values, scalars=scalars, sizes=sizes)
-            )
         return {
             o.name: _fill(o.free, sizes, partial(evaluate, o.expression, values=values, scalars=scalars, sizes=sizes))
             for o in program.outputs
         }
+
+
+def statement_values(
+    program: Program, tensors: Mapping[str, Any], scalars: Mapping[str, Any], sizes: Mapping[str, int],
+    digits: int = 40, known: Mapping[str, Any] | None = None,
+) -> dict[str, np.ndarray[Any, Any]]:  # fmt: skip
+    """Evaluate the statements of a program but for those that are known; see `interpret`."""
+    values: dict[str, Any] = {name: np.asarray(array) for name, array in tensors.items()}
+    with mpmath.workdps(digits):
+        for statement in program.statements:
+            values[statement.name] = (known or {}).get(statement.name)
+            if values[statement.name] is None:
+                values[statement.name] = _fill(
+                    statement.free, sizes, partial(_run, statement, values=values, scalars=scalars, sizes=sizes)
+                )
+    return {s.name: values[s.name] for s in program.statements}
 
 
 def _fill(free: tuple[Index, ...], sizes: Mapping[str, int], entry: Callable[[dict[Any, int]], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Recipes into functions of double-double arithmetic."""
+"""Recipes into functions of double-double arithmetic, which hand on to a tape where half of its digits cancel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sympy
 
 from symloss.language.atoms import magnitude, positive_part, sigmoid, softplus
 from symloss.language.nodes import Access, Flag
+from symloss.rendering.tape import tape_of
 from symloss.stability.careful import Recipe, half_tanh
 from symloss.stability.expansion import unsigned
 
@@ -13,6 +14,8 @@ _CALLS = {
     sigmoid: "_dd_sigmoid", softplus: "_dd_softplus", sympy.exp: "_dd_exp", sympy.log: "_dd_log",
     positive_part: "_dd_positive_part", magnitude: "_dd_magnitude", half_tanh: "_dd_half_tanh",
 }  # fmt: skip
+CLOSE = 2.0**-40
+"""The part of its terms' size below which a sum in double-double is computed once more, in triple-double."""
 
 
 class _Lines:
@@ -97,15 +100,25 @@ class _Lines:
 
 
 def format_recipe(recipe: Recipe) -> tuple[str, set[str]]:
-    """Return the source of a recipe's function, and the operations it calls."""
+    """Return the source of a recipe's tape and function, and the operations it calls."""
     lines = _Lines()
     result = lines.of(recipe.expression)
     names = ", ".join(leaf.name for leaf in recipe.leaves)
     body = "\n".join(f"    {line}" for line in lines.lines)
+    leaves, rows = tape_of(recipe)
+    tape = recipe.name.replace("_careful", "_tape").upper()
+    table = ",\n    ".join(map(str, rows))
+    given = "".join(f"    leaves[{k}] = {leaf}\n" for k, leaf in enumerate(leaves))
     source = (
+        f"{tape} = np.array((\n    {table},\n))\n\n\n"
+        f'@njit(nogil=True, error_model="numpy")\n'
         f"def {recipe.name}(value, size, near, {names}):\n"
-        f'    """Return a sum as it is, or in double-double where it is small beside the size of its terms."""\n'
+        f'    """Return a sum as it is, or with more digits where it is small beside the size of its terms."""\n'
         f"    if not _cancels(value, size, near):\n"
-        f"        return value\n{body}\n    return {result}[0]"
+        f"        return value\n{body}\n"
+        f"    if not _cancels({result}[0], size, {CLOSE!r}):\n"
+        f"        return {result}[0]\n"
+        f"    leaves = np.empty(({len(leaves)},))\n{given}"
+        f"    return _closely({tape}, leaves)"
     )
-    return source, lines.used | {"_cancels"}
+    return source, lines.used | {"_cancels", "_closely"}

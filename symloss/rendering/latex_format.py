@@ -2,6 +2,8 @@ r"""Formulas as LaTeX: the author's symbols, cases for conditions, ``\sigma`` fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sympy
@@ -27,13 +29,30 @@ from symloss.language.nodes import Access, Flag, Let, Reduction
 _GREEK = {"alpha", "beta", "gamma", "delta", "epsilon", "theta", "sigma", "tau", "lambda"}
 
 
+@dataclass(frozen=True)
+class Head:
+    """A letter and what stands below it, before any slots."""
+
+    base: str
+    below: str
+
+    @classmethod
+    def of(cls, name: str) -> Head:
+        """Return the head of an author's name such as ``p_t`` or ``alpha_t``."""
+        base, _, rest = name.partition("_")
+        letter = f"\\{base}" if base in _GREEK else base if len(base) == 1 else rf"\mathrm{{{base}}}"
+        plain = len(rest) <= 1 or rest.isdigit()
+        return cls(letter, rest if plain else rf"\mathrm{{{rest.replace('_', chr(92) + '_')}}}")
+
+    def at(self, slots: str = "") -> str:
+        """Return the LaTeX of the name, with the slots it is read at."""
+        below = ", ".join(part for part in (self.below, slots) if part)
+        return f"{self.base}_{{{below}}}" if below else self.base
+
+
 def name_latex(name: str, slots: str = "") -> str:
     """Return the LaTeX of an author's name such as ``p_t`` or ``alpha_t``, with the slots it is read at."""
-    base, _, rest = name.partition("_")
-    head = f"\\{base}" if base in _GREEK else base if len(base) == 1 else rf"\mathrm{{{base}}}"
-    tail = rest if len(rest) <= 1 else rf"\mathrm{{{rest.replace('_', chr(92) + '_')}}}"
-    below = ", ".join(part for part in (tail if rest else "", slots) if part)
-    return f"{head}_{{{below}}}" if below else head
+    return Head.of(name).at(slots)
 
 
 class LossPrinter(LatexPrinter):
@@ -41,10 +60,16 @@ class LossPrinter(LatexPrinter):
 
     printmethod = "_symloss_latex"
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, heads: Mapping[str, Head]) -> None:
         super().__init__({"order": "none"})
+        self.heads = heads
         self.symbols = {a.name: a.symbol for a in definition.arguments}
         self.elementwise = definition.elementwise
+
+    def _as_ordered_terms(self, expr: sympy.Expr, order: str | None = None) -> list[sympy.Expr]:
+        """Positive terms first, numbers after what is not a number: ``2 y - 1`` and ``1 - y``."""
+        terms = super()._as_ordered_terms(expr, order=order)
+        return sorted(terms, key=lambda t: (t.could_extract_minus_sign(), t.is_Number))
 
     def _listed(self, slots: tuple[Any, ...]) -> str:
         return "" if self.elementwise else ", ".join(self._print(s) for s in slots)
@@ -56,6 +81,8 @@ class LossPrinter(LatexPrinter):
     def _print_Access(self, node: Access) -> str:
         if node.name in self.symbols:
             return self.symbols[node.name] + self._slots(node.slots)
+        if node.name in self.heads:
+            return self.heads[node.name].at(self._listed(node.slots))
         if node.name.startswith("softmax"):
             return "p" + self._slots(node.slots)
         head, _, _ = node.name.partition("_")
@@ -142,6 +169,6 @@ class LossPrinter(LatexPrinter):
         return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
 
 
-def latex(expression: sympy.Basic, definition: Definition) -> str:
-    """Return an expression as LaTeX in the definition's symbols."""
-    return str(LossPrinter(definition).doprint(expression))
+def latex(expression: sympy.Basic, definition: Definition, heads: Mapping[str, Head] | None = None) -> str:
+    """Return an expression as LaTeX in the definition's symbols, and statements by their heads."""
+    return str(LossPrinter(definition, heads or {}).doprint(expression))

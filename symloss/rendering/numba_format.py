@@ -21,6 +21,7 @@ from symloss.lowering.nodes import (
     ROW,
     Assign,
     Begin,
+    Beside,
     Blocks,
     Buffer,
     Chunks,
@@ -29,22 +30,28 @@ from symloss.lowering.nodes import (
     Extreme,
     Finish,
     Kernel,
+    Lane,
+    Lanes,
     Loop,
     Matrix,
     Multiply,
     Node,
+    Side,
     Skip,
     Store,
+    Strips,
     Total,
     Update,
     When,
 )
 from symloss.rendering.primitives import narrowed
+from symloss.rendering.row_format import extreme_lines, lane_lines, strip_lines, whole_start
 from symloss.stability.careful import Recipe
 
 _REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
 _STARTS = {
     "sum": "0.0",
+    "lanes": "0.0",
     "count": "0",
     "compensated": "0.0",
     "norm": "0.0",
@@ -67,10 +74,11 @@ class NumbaPrinter(StrPrinter):
 
     printmethod = "_symloss_numba"  # the nodes' own text forms are for readers, not for kernels
 
-    def __init__(self, loads: frozenset[str], real: Format) -> None:
+    def __init__(self, loads: frozenset[str], real: Format, *, flat: bool = False) -> None:
         super().__init__({"order": "none"})
         self.loads = loads
         self.real = real
+        self.flat = flat  # no branches: what is in a loop becomes vector instructions
         self.used: set[str] = set()
         self.recipes: set[Recipe] = set()
 
@@ -179,30 +187,51 @@ class NumbaPrinter(StrPrinter):
         return f"{call}({', '.join(self._print(a) for a in node.args)})"
 
     def _print_Piecewise(self, node: sympy.Piecewise) -> str:
-        text, ordered = "", []
-        for value, condition in node.args:
-            if condition is sympy.true:
-                text += self.parenthesize(value, PRECEDENCE["Atom"], strict=True)
-                break
-            text += f"{self.parenthesize(value, PRECEDENCE['Atom'])} if {self.condition(condition)} else "
-            if isinstance(condition, sympy.Eq) and not condition.lhs.is_integer:
-                same = next(a for a in condition.args if not a.is_number)
-                ordered.append(f"{self._print(same)} == {self._print(same)}")  # a NaN takes no case
-            if type(condition) in _REVERSED:
-                left, right = condition.args
-                ordered.append(f"{self._print(left)} {_REVERSED[type(condition)]} {self._print(right)}")
+        *cases, (last, _) = node.args
+        ordered = [text for _, condition in cases for text in self._ordered(condition)]
+        weight = [value for value, _ in cases if any(a.name == "sample_weights" for a in value.atoms(Access))]
+        if self.flat and weight:  # compiled once with weights and once without, where there is no such line
+            return f"({self._print(last)} if sample_weights is None else {self._print(weight[0])})"
+        if self.flat:
+            self.used.add("_choose")
+            text: str = self._print(last)
+            if ordered:
+                text = f"_choose({' & '.join(f'({o})' for o in ordered)}, {text}, np.nan)"
+            for value, condition in reversed(cases):
+                text = f"_choose({self.condition(condition)}, {self._print(value)}, {text})"
+            return text
+        text = "".join(
+            f"{self.parenthesize(value, PRECEDENCE['Atom'])} if {self.condition(condition)} else "
+            for value, condition in cases
+        )
+        text += self.parenthesize(last, PRECEDENCE["Atom"], strict=True)
         return f"({text} if {' and '.join(ordered)} else np.nan)" if ordered else f"({text})"
+
+    def _ordered(self, condition: sympy.Basic) -> list[str]:
+        """Return what holds where a condition does not, unless a number is NaN, which takes no case."""
+        found = []
+        if isinstance(condition, sympy.Eq) and not condition.lhs.is_integer:
+            same = next(a for a in condition.args if not a.is_number)
+            found.append(f"{self._print(same)} == {self._print(same)}")
+        if type(condition) in _REVERSED:
+            left, right = condition.args
+            found.append(f"{self._print(left)} {_REVERSED[type(condition)]} {self._print(right)}")
+        return found
 
     def condition(self, node: sympy.Basic) -> str:
         """Return a condition as source."""
         match node:
             case sympy.And() | sympy.Or():
                 parts = sorted((self.condition(a) for a in node.args), key=lambda t: (len(t), t))
-                return "(" + (" and " if isinstance(node, sympy.And) else " or ").join(parts) + ")"
+                words = (" and ", " or ")
+                if self.flat:
+                    words, parts = (" & ", " | "), [f"({part})" for part in parts]
+                return "(" + words[isinstance(node, sympy.Or)].join(parts) + ")"
             case sympy.Not():
                 return f"not {self.condition(node.args[0])}"
             case sympy.core.relational.Relational():
-                left, right = (self._integer(a) for a in node.args)
+                written = self._print if self.flat else self._integer  # beside an integer, float32 is made float64
+                left, right = (written(a) for a in node.args)
                 return f"{left} {node.rel_op} {right}"
             case _:
                 return str(node)
@@ -213,19 +242,19 @@ class NumbaPrinter(StrPrinter):
 
 _KINDS = {FLOAT64: "", FLOAT32: ", f32"}
 """What the allocation of a buffer says of its numbers."""
-ROWS = 256
+ROWS = 512
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
-
-NEAR = 2.0**-16
-"""The part of its terms' size below which a sum is computed again where the result is float32: 1/4 for float64."""
+NEAR, NEAR_WIDE = 2.0**-16, 0.375
+"""The part of its terms' size below which a sum is computed again where the result is float32; for float64."""
 CHUNK = 1024
 """Elements of a chunk: a few blocks of so many numbers stay in the nearest cache."""
 
 
 def format_kernel(
-    kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str, real: Format, scalars: frozenset[str]
-) -> tuple[list[str], set[str], set[Recipe]]:
+    kernel: Kernel, loads: frozenset[str], extents: dict[str, str], like: str, real: Format, scalars: frozenset[str],
+    *, flat: bool = False,
+) -> tuple[list[str], set[str], set[Recipe]]:  # fmt: skip
     """Return the body of a kernel as source lines, and the primitives and recipes it calls.
 
     Parameters
@@ -242,17 +271,20 @@ def format_kernel(
         The arithmetic.
     scalars : frozenset of str
         Arguments that are numbers.
+    flat : bool
+        Whether it has no loop but those over elements.
     """
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
-    printer = NumbaPrinter(loads | narrow, real)
+    printer = NumbaPrinter(loads | narrow, real, flat=flat)
     body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(kernel.body, printer, 0)]
     blocks = [node for node in kernel.body if isinstance(node, Blocks)]
     if blocks:
         inside = " * ".join(blocks[0].inside)
         size = f"max(1, {ROWS} // max(1, {inside}))" if inside else str(ROWS)
         body.insert(0, f"block = max(1, min({size}, {blocks[0].index.axis.name}))")
-    if any(isinstance(node, Chunks) for node in kernel.body):  # no sign, so that no index could count from the end
+    if flat:  # no sign, so that no index could count from the end
         extents = {axis: f"np.uint64({source})" for axis, source in extents.items()}
+    if any(isinstance(node, Chunks) for node in kernel.body):
         body.insert(0, f"block = np.uint64({CHUNK})")
     text = "\n".join(body)
     head = [f"{axis} = {source}" for axis, source in extents.items() if _mentions(text, axis)]
@@ -261,7 +293,7 @@ def format_kernel(
     if real is not FLOAT64:
         head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and _mentions(text, name)]
     if _mentions(text, "near"):
-        head.append(f"near = 0.25 if {like}.itemsize == 8 else {NEAR}")
+        head.append(f"near = {NEAR_WIDE} if {like}.itemsize == 8 else {NEAR}")
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
     tail = [f"return {kernel.returns}"] if kernel.returns else []
@@ -281,9 +313,12 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines.append(f"{pad}{node.name} = {printer.doprint(node.expression)}{comment}")
             case Begin():
                 operation, _, masked = node.op.partition("_")
+                if operation == "whole":
+                    lines += whole_start(node.name, printer, pad)
+                    continue
                 searched = operation in ("argmax", "argmin")
                 start = "-1" if searched and masked else _STARTS[operation]
-                narrow = operation in ("max", "min") and printer.real is not FLOAT64
+                narrow = operation in ("max", "min", "lanes") and printer.real is not FLOAT64
                 lines.append(f"{pad}{node.name} = {f'f32({start})' if narrow else start}")
                 if operation == "compensated":
                     lines.append(f"{pad}{node.name}_lost = 0.0")
@@ -300,6 +335,10 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 if node.block and _mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
+            case Strips():
+                lines += strip_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 2))
+            case Lanes() | Side() | Beside() | Lane():
+                lines += lane_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 1))
             case Blocks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(0, {axis}, block):")
@@ -313,17 +352,13 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Total():
                 lines.append(f"{pad}{_total(node, printer)}")
             case Extreme():
-                lines.append(f"{pad}{node.name} = _largest({node.row}, {node.axis})")
-                printer.used.add("_largest")
-                if node.place:
-                    lines.append(f"{pad}{node.place} = _place_of({node.name}, {node.row}, {node.axis})")
-                    printer.used.add("_place_of")
+                lines += extreme_lines(node, printer, pad)
             case Doubt():
                 cases = " | ".join(map(printer.doprint, node.conditions))
                 lines.append(f"{pad}{node.block}[{ROW}] = {cases}")
                 lines.append(f"{pad}{node.count} += {node.block}[{ROW}]")
             case When():
-                lines.append(f"{pad}if {node.condition}:")
+                lines.append(f"{pad}if {_flag(node.condition, printer)}:")
                 lines += _lines(node.body, printer, depth + 1)
             case Multiply():
                 operands = [_matrix(m) for m in (node.left, node.right, node.target)]
@@ -335,8 +370,11 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 known = f"{node.peak}, {node.winner}, {node.rest}"
                 lines.append(f"{pad}_update_columns({node.block}[: stop - start], start, {known})")
                 printer.used.add("_update_columns")
+            case Finish(op="whole") if printer.real is not FLOAT64:
+                lines.append(f"{pad}{node.name} = f32({node.name}_sum)")
             case Finish():
-                lines.append(f"{pad}{node.name} = _completed({node.name}, {node.name}_lost)")
+                own = f"{node.name}_sum" if node.op == "whole" else node.name
+                lines.append(f"{pad}{node.name} = _completed({own}, {node.name}_lost)")
                 printer.used.add("_completed")
             case Update():
                 lines += _update(node, printer, pad)
@@ -347,6 +385,11 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 lines += _lines(node.zeros, printer, depth + 1)
                 lines.append(f"{pad}    continue")
     return lines
+
+
+def _flag(condition: str, printer: NumbaPrinter) -> str:
+    """Return the condition of a branch; whether values are wanted is known when a kernel over elements is compiled."""
+    return "value_out is not None" if printer.flat and condition == "wanted" else condition
 
 
 def _total(node: Total, printer: NumbaPrinter) -> str:
@@ -385,7 +428,7 @@ def _store(node: Store, printer: NumbaPrinter, pad: str) -> list[str]:
         case "add":
             return [f"{pad}{node.array}[{slots}] += {value}"]
         case guard:
-            return [f"{pad}if {guard}:", f"{pad}    {node.array}[{slots}] = {value}"]
+            return [f"{pad}if {_flag(guard, printer)}:", f"{pad}    {node.array}[{slots}] = {value}"]
 
 
 def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
@@ -397,9 +440,15 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
     match node.op:
         case "sum":
             lines.append(f"{pad}{node.name} += {value}")
+        case "lanes":
+            lines.append(f"{pad}{node.name} = _add_in_lanes({node.name}, {value})")
+            printer.used.add("_add_in_lanes")
         case "compensated":
             lines.append(f"{pad}{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {value})")
             printer.used.add("_plus")
+        case "larger":
+            lines.append(f"{pad}{node.name} = _larger({node.name}, {value})")
+            printer.used.add("_larger")
         case "max" | "min":
             relation = ">" if node.op == "max" else "<"
             lines.append(f"{pad}if {value} {relation} {node.name} or {value} != {value}:")

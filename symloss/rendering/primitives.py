@@ -17,6 +17,7 @@ import numpy as np
 from symloss.elementary.formats import FLOAT64, Format
 from symloss.elementary.functions import TEXTS
 from symloss.rendering.double_double import OPERATIONS, Pair, _dd_product
+from symloss.rendering.triple_double import _CONSTANTS, _closely
 
 
 def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[float], float]:
@@ -35,23 +36,39 @@ def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[
 _exp, _add_in_lanes, _larger = _stand_in(math.exp, above=math.inf), operator.add, np.maximum
 
 
+def _sum_of_128(block: Any, start: int) -> Any:
+    """Return the sum of 128 numbers of a block, sixteen side by side."""
+    return _halved([block[start + k] for k in range(128)])
+
+
+def _sum_of_16(block: Any, start: int) -> Any:
+    """Return the sum of 16 numbers of a block."""
+    return _halved([block[start + k] for k in range(16)])
+
+
+def _halved(numbers: list[Any]) -> Any:
+    while len(numbers) > 1:
+        half = len(numbers) // 2
+        numbers = [a + b for a, b in zip(numbers[:half], numbers[half:], strict=True)]
+    return numbers[0]
+
+
 def _block_sum(block: Any, count: int) -> float:
-    """Return the sum of the first numbers of a block: 64 at a time in lanes, these and the rest with what they lose."""
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(64), np.uint64(count)
-    whole = stop // lanes * lanes
-    for start in range(np.uint64(0), whole, lanes):
-        part = block[start]
-        for k in range(start + np.uint64(1), start + lanes):
-            part = _add_in_lanes(part, block[k])
-        total, lost = _plus(total, lost, part)
-    for k in range(whole, stop):
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
         total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
 def _largest(row: Any, count: int) -> float:
     """Return the largest of the first numbers of a row, NaN where there is one."""
-    most = -math.inf
+    most: float = row.dtype.type(-math.inf)
     for k in range(count):
         most = _larger(most, row[k])
     return most
@@ -165,6 +182,47 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build''',
+    "_sum_of_128": '''def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
+
+    def build(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
+
+    return build
+
+
+@intrinsic
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
+
+
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)''',
+    "_choose": '''@intrinsic
+def _choose(typing_context, condition, a, b):
+    """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""
+
+    def build(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return a(condition, a, a), build''',
     "_larger": '''@intrinsic
 def _larger(typing_context, a, b):
     """Return the larger of two numbers, NaN where either is."""
@@ -247,7 +305,7 @@ WIDE = ("_plus", "_completed", "_block_sum")
 def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
     """Return the source of the primitives called `names` and of those that they call, in a fixed order."""
     known = {name: text(real) for name, text in TEXTS.items()}
-    for function in (*OPERATIONS, *PRIMITIVES):
+    for function in (*OPERATIONS, _closely, *PRIMITIVES):
         text = inspect.getsource(function).rstrip()
         known[function.__name__] = text if real is FLOAT64 or function.__name__ in WIDE else _narrowed(text)
     called = {name: set(re.findall(r"\b_\w+(?=\()", text)) - {name} for name, text in known.items()}
@@ -256,9 +314,11 @@ def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
         found = called.get(stack.pop(), set()) - wanted
         wanted |= found
         stack += found
+    constants = ",\n    ".join(str(tuple(row)) for row in _CONSTANTS.tolist())
     texts = (text for name, text in known.items() if name in wanted)
     return (
         *(text for name, text in INTRINSICS.items() if name in wanted),
+        *([f"_CONSTANTS = np.array((\n    {constants},\n))"] if "_closely" in wanted else []),
         *(f"{_decorator(text)}\n{_untyped(text)}" for text in texts),
     )
 

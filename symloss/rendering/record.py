@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
@@ -9,15 +11,39 @@ import sympy
 from symloss.language.atoms import Atom
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, lets_of
-from symloss.language.nodes import Access
-from symloss.program.statement import Output, Program
-from symloss.rendering.latex_format import latex, name_latex
+from symloss.program.statement import Program, Statement, accesses
+from symloss.rendering.derivatives import author_named, derivative, plain, read_by, slopes
+from symloss.rendering.latex_format import latex
 from symloss.rendering.module import ENVIRONMENT
+from symloss.rendering.shown import Names, names_of
 from symloss.stability.rules import RULES, Step
 
 
+@dataclass(frozen=True)
+class Derivation:
+    """The steps from a definition to its derivatives, and how each is checked.
+
+    Parameters
+    ----------
+    lifted : Program
+        The program before differentiation.
+    trace : tuple of Step
+        The rules that were applied.
+    lifting : int
+        How many of them before differentiation.
+    rule_holds, slope_holds : callable
+        Return at how many points both sides of a rule agree, and a partial derivative with a difference quotient.
+    """
+
+    lifted: Program
+    trace: tuple[Step, ...]
+    lifting: int
+    rule_holds: Callable[[sympy.Expr, sympy.Expr], int]
+    slope_holds: Callable[[sympy.Expr, sympy.Expr, sympy.Expr], int]
+
+
 def make_record(
-    definition: Definition, stable: Program, lifted: Program, trace: tuple[Step, ...], cost: dict[str, str], digest: str
+    definition: Definition, stable: Program, derivation: Derivation, cost: dict[str, str], digest: str
 ) -> dict[str, Any]:
     """Return the record of a definition.
 
@@ -27,16 +53,20 @@ def make_record(
         What the author wrote.
     stable : Program
         With the stabilised outputs.
-    lifted : Program
-        The program before differentiation.
-    trace : tuple of Step
-        The rules that led there.
+    derivation : Derivation
+        The steps that led there.
     cost : dict of str to str
         Operations as polynomials of the axis sizes.
     digest : str
         The hash of the definition.
     """
-    value = definition.formula
+    value, lifted = definition.formula, derivation.lifted
+    outputs = {kind: [o for o in stable.outputs if o.name.startswith(f"{kind}_")] for kind in ("gradient", "hessian")}
+    early = [s.name for s in lifted.statements]
+    names = names_of(definition, stable, early)
+    later = read_by((o for found in outputs.values() for o in found), names)
+    names = names_of(definition, replace(stable, statements=_joined(lifted, stable)), [*early, *later])
+    form = derivative(lifted.output("value"), lifted, names)
     where = None if definition.where is sympy.true else latex(definition.where, definition)
     return {
         "$schema": "../../docs/schema/record.schema.json",
@@ -55,13 +85,16 @@ def make_record(
         "parameters": [
             _argument(a) | {"default": a.default, "optional": a.optional} for a in definition.parameters
         ],
-        "gradient": [_derivative(o, definition, stable) for o in stable.outputs if o.name.startswith("gradient_")],
-        "hessian": [_derivative(o, definition, stable) for o in stable.outputs if o.name.startswith("hessian_")],
-        "stable": {"text": _text(lifted.output("value").expression), "rules": _rules(definition, trace)},
+        **{kind: [derivative(o, stable, names) for o in found] for kind, found in outputs.items()},
+        "stable": {
+            "text": plain(lifted.output("value").expression), "latex": form["latex"], "where": form["where"],
+            "rules": _rules(names, stable, derivation),
+            "partials": _partials(names, derivation),
+        },
         "kinks": _kinks(definition, lifted),
         "claims": [{"claim": c.text, "kind": c.kind} for c in definition.claims],
         "conventions": [{"topic": c.topic, "text": c.text} for c in definition.conventions],
-        "cost": cost,
+        "cost": cost, "source": definition.source,
         "references": [
             {"key": r.key, "bibtex": r.bibtex, "citation": r.citation, "url": r.url} for r in definition.references
         ],
@@ -81,66 +114,44 @@ def _argument(argument: Argument) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shown(expression: sympy.Expr, program: Program) -> tuple[sympy.Expr, list[tuple[str, sympy.Expr]]]:
-    """Return an expression for one unweighted sample, in the author's names, and the names it uses."""
-    weights = {a: sympy.S.One for a in expression.atoms(Access) if a.name == "seed"}
-    shown = expression.xreplace(weights)
-    used = []
-    for body, name in program.names:
-        if not body.is_Atom and shown.has(body):
-            shown = shown.xreplace({body: sympy.Symbol(name, real=True)})
-            used.append((name, body))
-    return shown, used
+def _joined(lifted: Program, stable: Program) -> tuple[Statement, ...]:
+    own = {s.name for s in stable.statements}
+    return (*stable.statements, *(s for s in lifted.statements if s.name not in own))
 
 
-def _derivative(output: Output, definition: Definition, program: Program) -> dict[str, Any]:
-    expression = output.expression
-    by_name = {s.name: s for s in program.statements}
-    if isinstance(expression, Access) and expression.name in by_name:
-        expression = by_name[expression.name].body  # a derivative in a parameter: show what is summed over samples
-    shown, used = _shown(expression, program)
-    where = [{"name": name, "latex": f"{name_latex(name)} = {latex(body, definition)}"} for name, body in used]
-    for access in sorted(shown.atoms(Access), key=str):
-        statement = by_name.get(access.name)
-        if statement is not None and not any(w["name"] == statement.name for w in where):
-            where.append({"name": statement.name, "latex": _statement(statement, definition)})
-    target = output.name.partition("_")[2]
-    return {
-        "wrt": target, "latex": latex(shown, definition), "text": _text(shown), "where": where,
-        "srepr": sympy.srepr(output.expression),
-    }  # fmt: skip
-
-
-def _statement(statement: Any, definition: Definition) -> str:
-    left, body = latex(statement.access, definition), latex(statement.body, definition)
-    over = ", ".join(latex(k, definition) for k in statement.bound)
-    match statement.op:
-        case "softmax":
-            return rf"{left} = \operatorname{{softmax}}\left({body}\right)"
-        case "logsumexp":
-            return rf"{left} = \log \sum_{{{over}}} e^{{{body}}}"
-        case "let":
-            return f"{left} = {body}"
-        case "sum":
-            return rf"{left} = \sum_{{{over}}} \left({body}\right)"
-        case operation:
-            return rf"{left} = \operatorname{{{operation}}}_{{{over}}} {body}"
-
-
-def _text(expression: sympy.Expr) -> str:
-    return str(expression.xreplace({a: sympy.Symbol(a.name) for a in expression.atoms(Access) if len(a.slots) < 2}))
-
-
-def _rules(definition: Definition, trace: tuple[Step, ...]) -> list[dict[str, str]]:
+def _rules(names: Names, program: Program, derivation: Derivation) -> list[dict[str, Any]]:
+    """Return the steps by rules whose parts are on the page: those of the Hessian product alone are not."""
     table = {rule.name: rule for rule in RULES}
-    found = [
-        {
-            "rule": step.rule, "before": latex(step.before, definition), "after": latex(step.after, definition),
-            "reason": table[step.rule].reason, "source": table[step.rule].source,
-        }
-        for step in trace
-    ]  # fmt: skip
-    return [f for n, f in enumerate(found) if f not in found[:n]]
+    known = {a.name for a in names.definition.arguments} | set(names.heads) | {"seed"}
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for number, step in enumerate(derivation.trace):
+        sides = [author_named(side, program)[0] for side in (step.before, step.after)]
+        if number < derivation.lifting:  # the author's names stand for what is being rewritten
+            sides = [step.before, step.after]
+        if any(a.name not in known and not names.inline(a.name) for side in sides for a in accesses(side)):
+            continue
+        before, after = map(names.latex, names.lettered(*map(names.written, sides)))
+        if before != after:
+            found.setdefault(
+                (step.rule, before, after),
+                {
+                    "rule": step.rule,
+                    "before": before,
+                    "after": after,
+                    "reason": table[step.rule].reason,
+                    "source": table[step.rule].source,
+                    "stage": "formula" if number < derivation.lifting else "derivatives",
+                    "checked": derivation.rule_holds(step.before, step.after),
+                },
+            )
+    return list(found.values())
+
+
+def _partials(names: Names, derivation: Derivation) -> list[dict[str, Any]]:
+    return [
+        {"latex": s.latex, "checked": derivation.slope_holds(s.line, s.read, s.partial)}
+        for s in slopes(derivation.lifted, names)
+    ]
 
 
 def _kinks(definition: Definition, lifted: Program) -> list[dict[str, str]]:

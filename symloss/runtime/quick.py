@@ -1,4 +1,4 @@
-"""The quick way: the commonest call of an elementwise loss, in a few microseconds.
+"""The quick way: the commonest call of an elementwise loss, in one or two microseconds.
 
 Arrays of one shape and dtype that kernels take as they are, no weights, every derivative wanted: such a call needs
 nothing laid out. Anything else, and anything wrong, is left to `symloss.runtime.evaluation`, which says what is wrong.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,46 @@ import numpy as np
 from symloss.runtime.arrays import F32, F64, Array
 from symloss.runtime.cache import healed
 from symloss.runtime.spec import Spec
-from symloss.runtime.threads import GRAIN, ordered_sum, run_all
+from symloss.runtime.threads import ordered_sum, run_all
+
+Kernel = Callable[..., Any]
 
 _LARGEST = float(np.finfo(F32).max)
+_NARROW, _WIDE = np.float32(1.0), np.float64(1.0)
 _SIMPLE = frozenset((float, int, bool))
 REMEMBERED = 64
 """How many settings of the parameters are remembered."""
+ALONE = 1 << 18
+"""Elements up to which one thread looks whether inputs are in their domains, which takes it 30 us."""
+
+_ndarray, _empty_like = np.ndarray, np.empty_like
+
+
+@dataclass(frozen=True, eq=False)
+class Ways:
+    """The kernels for arrays of one dtype.
+
+    Parameters
+    ----------
+    kernels : mapping of str to callable
+        As the module has them.
+    known : dict of str to callable
+        Compiled code of those that have run, which no longer looks at the kinds of its arguments: the same every time.
+    """
+
+    kernels: Mapping[str, Kernel]
+    known: dict[str, Kernel] = field(default_factory=dict)
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call a kernel; from the second time on, its compiled code."""
+        kernel = self.kernels[name]
+        result = healed(kernel, lambda: kernel(*arguments))
+        compiled = getattr(kernel, "overloads", {})  # of a plain function none
+        if compiled:
+            found = compiled.get(tuple([kernel.typeof_pyval(a) for a in arguments]))  # type: ignore[attr-defined]
+            if found is not None:
+                self.known[name] = found.entry_point
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,29 +64,30 @@ class Quick:
 
     Parameters
     ----------
-    kernels : mapping of dtype to mapping of str to callable
-        Those for arrays of either dtype.
+    narrow, wide : Ways
+        For float32 and float64.
     count : int
         Inputs.
-    unwanted : mapping of dtype to array
-        What kernels take where the value of each sample is not wanted.
-    unweighted : mapping of dtype to array
-        What they take where there are no weights.
+    bounded : bool
+        Whether an input has a domain, which a kernel of its own checks.
     defaults : tuple
         The kernel arguments where no parameter is given.
+    grain : int
+        Elements of a task.
     settled : callable
         Returns those for given parameters, checked.
-    known : dict
+    settings : dict
         Kernel arguments of the settings met so far.
     """
 
-    kernels: Mapping[np.dtype[Any], Mapping[str, Callable[..., Any]]]
+    narrow: Ways
+    wide: Ways
     count: int
-    unwanted: Mapping[np.dtype[Any], Array]
-    unweighted: Mapping[np.dtype[Any], Array]
+    bounded: bool
     defaults: tuple[Any, ...]
+    grain: int
     settled: Callable[[Mapping[str, Any]], Any]
-    known: dict[Any, Any] = field(default_factory=dict)
+    settings: dict[Any, Any] = field(default_factory=dict)
 
 
 def can_be_quick(spec: Spec) -> bool:
@@ -79,49 +115,87 @@ def quickly(quick: Quick, kernel: str, inputs: tuple[Any, ...], reduction: str, 
     settings : mapping
         The parameters given.
     """
-    first = inputs[0] if len(inputs) == quick.count else None
-    if type(first) is not np.ndarray:
+    if len(inputs) != quick.count or type(inputs[0]) is not _ndarray:
         return None
-    dtype, shape = first.dtype, first.shape
-    if len(shape) != 1 or shape[0] == 0 or (dtype is not F32 and dtype is not F64):
-        return None
-    for x in inputs:
-        if type(x) is not np.ndarray or x.dtype is not dtype or x.shape != shape or not x.flags.carray:
+    first = inputs[0]
+    dtype, shape, wanted, views = first.dtype, first.shape, _WANTED[kernel], False
+    if out is None:
+        arrays = inputs
+    else:
+        arrays = (*inputs, out) if type(out) is _ndarray else (*inputs, *out) if type(out) in _PAIRS else ()
+        if len(arrays) != quick.count + wanted:
             return None
+    for x in arrays:
+        if type(x) is not _ndarray or x.dtype is not dtype or x.shape != shape or not x.flags.carray:
+            return None
+        if x.base is not None:
+            views = True
+    ways = quick.narrow if dtype is F32 else quick.wide if dtype is F64 else None
     parameters = _settled(quick, settings) if settings else quick.defaults
-    kernels = quick.kernels[dtype]
-    outside = kernels.get("outside")
-    if parameters is None or (outside is not None and _run(outside, inputs, (), ()) > 0.0):
+    if ways is None or parameters is None or len(shape) != 1:
         return None
-    count = shape[0] if reduction == "mean" else 1 if reduction == "sum" else 0
-    if count == 0:
+    size = shape[0]
+    count = size if reduction == "mean" else 1 if reduction == "sum" else 0
+    if size == 0 or count == 0:
         return None
-    weights, unwanted = quick.unweighted[dtype], quick.unwanted[dtype]
-    if kernel == "value":
-        return rounded(_run(kernels[kernel], inputs, (*parameters, weights, unwanted), ()) / count, dtype)
-    wanted = 2 if kernel == "gradient_and_hessian" else 1
-    outputs = _outputs(first, inputs, out, wanted)
-    if outputs is None:
-        return None
-    if kernel != "value_and_gradient":
-        _run(kernels[kernel], inputs, (*parameters, weights, 1.0 / count), outputs)
-        return outputs if wanted == 2 else outputs[0]
-    total = _run(kernels[kernel], inputs, (*parameters, weights, 1.0 / count, unwanted), outputs)
-    return rounded(total / count, dtype), outputs[0]
+    if out is None:
+        if wanted:
+            arrays = (*inputs, _empty_like(first)) if wanted == 1 else (*inputs, _empty_like(first), _empty_like(first))
+    elif views:
+        if _overlap(arrays, quick.count):
+            return None
+    else:  # arrays that are no views own their memory
+        last = arrays[-1]
+        for x in inputs:
+            if x is last or (wanted == 2 and x is arrays[-2]):
+                return None
+        if wanted == 2 and arrays[-2] is last:
+            return None
+    known = ways.known
+    if quick.bounded:
+        outside = known.get("outside") if size <= ALONE else None
+        if (outside(*inputs) if outside is not None else _run(ways, "outside", inputs, arrays[:0], ALONE)) > 0.0:
+            return None
+    fixed = parameters
+    if kernel == "value_and_gradient":
+        fixed = (*parameters, None, 1.0 / count, None)
+    elif wanted:
+        fixed = (*parameters, None, 1.0 / count)
+    else:
+        fixed = (*parameters, None, None)
+    code = known.get(kernel) if size <= quick.grain else None
+    if code is not None:
+        total = code(*inputs, *fixed, *arrays[quick.count :])
+    else:
+        total = _run(ways, kernel, inputs, (*fixed, *arrays[quick.count :]), quick.grain)
+    if kernel == "value_and_gradient":
+        return rounded(total / count, dtype), arrays[-1]
+    return (arrays[quick.count :] if wanted == 2 else arrays[-1]) if wanted else rounded(total / count, dtype)
 
 
-def _run(kernel: Callable[..., Any], inputs: tuple[Array, ...], between: tuple[Any, ...],
-         outputs: tuple[Array, ...]) -> float:  # fmt: skip
+_PAIRS = (tuple, list)
+_WANTED = {"value": 0, "gradient": 1, "value_and_gradient": 1, "hessian_diagonal": 1, "gradient_and_hessian": 2}
+"""How many arrays each kernel writes."""
+
+
+def _overlap(arrays: tuple[Array, ...], count: int) -> bool:
+    """Tell whether an output may share memory with an input or another output."""
+    return any(np.may_share_memory(arrays[k], x) for k in range(count, len(arrays)) for x in arrays[:k])
+
+
+def _run(ways: Ways, name: str, inputs: tuple[Array, ...], rest: tuple[Any, ...], grain: int) -> float:
     """Run a kernel over chunks of the samples, as `symloss.runtime.execution` does, and return the total."""
+    code = ways.known.get(name) or partial(ways.call, name)
     size = inputs[0].shape[0]
-    if size <= GRAIN:
-        return healed(kernel, lambda: kernel(*inputs, *between, *outputs) or 0.0)
+    if size <= grain:
+        return code(*inputs, *rest) or 0.0
+    whole = [isinstance(a, _ndarray) and a.shape == (size,) for a in rest]
 
     def one(k: int) -> float:
-        own = slice(k * GRAIN, (k + 1) * GRAIN)
-        return kernel(*[a[own] for a in inputs], *between, *[a[own] for a in outputs]) or 0.0
+        own = slice(k * grain, (k + 1) * grain)
+        return code(*[a[own] for a in inputs], *[a[own] if w else a for a, w in zip(rest, whole, strict=True)]) or 0.0
 
-    return healed(kernel, lambda: ordered_sum(run_all(one, -(-size // GRAIN))))
+    return ordered_sum(run_all(one, -(-size // grain)))
 
 
 def _settled(quick: Quick, settings: Mapping[str, Any]) -> Any:
@@ -130,40 +204,20 @@ def _settled(quick: Quick, settings: Mapping[str, Any]) -> Any:
     if not _SIMPLE.issuperset(kinds):
         return None
     key = (tuple(settings.items()), kinds)  # 1, 1.0 and True are the same key, but not the same argument
-    found = quick.known.get(key)
+    found = quick.settings.get(key)
     if found is None:
         found = quick.settled(settings)
-        if len(quick.known) >= REMEMBERED:
-            quick.known.clear()
-        quick.known[key] = found
+        if len(quick.settings) >= REMEMBERED:
+            quick.settings.clear()
+        quick.settings[key] = found
     return found
 
 
-def _outputs(first: Array, inputs: tuple[Array, ...], out: Any, wanted: int) -> tuple[Array, ...] | None:
-    """Return the arrays to write, fresh or the caller's own; None where those need a closer look."""
-    if out is None:
-        return tuple([np.empty_like(first) for _ in range(wanted)])
-    arrays = (out,) if wanted == 1 else tuple(out) if type(out) in (tuple, list) else ()
-    if len(arrays) != wanted:
-        return None
-    for array in arrays:
-        if type(array) is not np.ndarray or array.dtype is not first.dtype or array.shape != first.shape:
-            return None
-        if not array.flags.carray or any(_may_overlap(array, x) for x in inputs):
-            return None
-    return None if wanted == 2 and _may_overlap(*arrays) else arrays
-
-
-def _may_overlap(one: Array, other: Array) -> bool:
-    """Tell whether two arrays may share memory; two that own theirs do not."""
-    return one is other or ((one.base is not None or other.base is not None) and np.may_share_memory(one, other))
-
-
 def rounded(value: float, dtype: np.dtype[Any]) -> Any:
-    """Return a reduced value as a NumPy scalar, rounded once."""
+    """Return a reduced value as a NumPy scalar, rounded once; a product with 1 is the quickest way to make one."""
     if dtype is F64:
-        return np.float64(value)
-    if abs(value) > _LARGEST:
-        with np.errstate(over="ignore"):
-            return np.float32(value)
-    return np.float32(value)
+        return _WIDE * value
+    if -_LARGEST <= value <= _LARGEST:
+        return _NARROW * value
+    with np.errstate(over="ignore"):
+        return np.float32(value)

@@ -1,4 +1,4 @@
-"""Sums that may cancel are computed once more, in double-double, where they do.
+"""Sums that may cancel are computed once more, with two or three floats for every number, where they do.
 
 What a program says stays what it was; its kernels get, beside such a sum, the size of its terms and a recipe. Where
 the sum is small beside its terms, rounding of the terms is most of it, and the recipe gives it anew from the inputs,
@@ -114,14 +114,14 @@ def _walked(node: sympy.Basic, known: Mapping[str, Range], signs: frozenset[str]
 
 
 def _far_apart(node: sympy.Add, fact: tuple[sympy.Expr, sympy.Expr], known: Mapping[str, Range]) -> bool:
-    """Tell whether a difference a x - b y keeps a quarter of its terms' size where x is at least y, not negative."""
+    """Tell whether a difference a x - b y keeps a third of its terms' size where x is at least y, not negative."""
     large, small = fact
     parts = [t.as_coeff_Mul() for t in node.args]
     weights = [(c, e) for wanted in (large, small) for c, e in parts if e == wanted]
     if len(parts) != 2 or len(weights) != 2 or range_of(small, known)[0] < 0:
         return False
     (a, _), (b, _) = weights
-    return bool(a > 0 > b and 3 * a >= -5 * b)
+    return bool(a > 0 > b and a >= -2 * b)
 
 
 def _magnified(node: sympy.Basic) -> sympy.Basic:

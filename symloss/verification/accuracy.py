@@ -102,7 +102,7 @@ class _Tally:
 
     def add(
         self, computed: Any, exact: Any, dtype: np.dtype[Any], describe: Callable[[], dict[str, str]],
-        gap: Callable[[], float], condition: Callable[[], float], scale: Any = 0.0,
+        gap: Callable[[], float], condition: Callable[[float], float], scale: Any = 0.0,
     ) -> None:  # fmt: skip
         """Compare one number; the wrong side of a jump that is within rounding is counted apart."""
         error = ulp_error(computed, exact, dtype)
@@ -114,8 +114,8 @@ class _Tally:
             return
         self.points += 1
         conditional = self.geometric or self.fast
-        kappa = condition() if conditional and error.ulp > EASY else 0.0
         units = error.distance if self.fast else error.ulp
+        kappa = condition(units / EASY - 1) if conditional and error.ulp > EASY else 0.0
         conditioned = units / (1 + kappa) if np.isfinite(kappa) else 0.0
         if conditioned > self.conditioned:
             self.condition, self.conditioned = kappa, conditioned
@@ -230,7 +230,7 @@ class _Judge:
 
         tally.add(
             computed, exact, self.dtype, lambda: self.describe(sample), lambda: self.gap([sample]),
-            lambda: self.condition(exact, again),
+            lambda enough: self.condition(exact, again, enough),
         )  # fmt: skip
 
     def entry(
@@ -265,13 +265,13 @@ class _Judge:
                 partial(self.condition, exact, compute), scale,
             )  # fmt: skip
 
-    def condition(self, exact: Any, compute: Callable[[Request], Any]) -> float:
-        """Return by how much one result magnifies relative errors of the differentiable inputs."""
+    def condition(self, exact: Any, compute: Callable[[Request], Any], enough: float) -> float:
+        """Return by how much one result magnifies relative errors of the differentiable inputs, or what is enough."""
         definition = self.request.oracle.definition
         fast = self.tallies["value", ""].fast
         names = [a.name for a in definition.inputs if a.differentiable or (fast and _varies(a))]
         names += [a.name for a in definition.continuous if fast and self.request.scalars.get(a.name) is not None]
-        return condition_number(self.request, names, exact, compute)
+        return condition_number(self.request, names, exact, compute, enough)
 
     def gap(self, samples: list[Place]) -> float:
         """Return how near the closest comparison in any of the samples is to a tie."""

@@ -6,9 +6,7 @@ to the floats on either side of a zero. There the terms of a formula cancel, and
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -24,7 +22,10 @@ FURTHER = 2.0**-20
 """How far from a zero a further point lies, relatively."""
 
 
-def crossings(definition: Definition, batch: Batch, count: int) -> Batch | None:
+def crossings(
+    definition: Definition, batch: Batch, count: int, orders: tuple[int, ...] = ORDERS,
+    further: tuple[float, ...] = (FURTHER,),
+) -> Batch | None:  # fmt: skip
     """Return a batch of points next to zeros of derivatives, or None where there are none.
 
     Parameters
@@ -35,6 +36,10 @@ def crossings(definition: Definition, batch: Batch, count: int) -> Batch | None:
         Labels, other inputs and parameters at which zeros are looked for.
     count : int
         How many samples of the batch are tried.
+    orders : tuple of int
+        Of which derivatives; 0 is the loss itself, also where it becomes 0 and stays so.
+    further : tuple of float
+        How far from a zero further points lie, relatively.
     """
     written = definition.chosen(batch.settings, batch.inputs)
     if not written.elementwise:
@@ -42,9 +47,9 @@ def crossings(definition: Definition, batch: Batch, count: int) -> Batch | None:
     target = written.differentiable[0].name
     rows: list[tuple[int, float]] = []
     for k in range(min(count, len(batch.inputs[target]))):
-        for order in ORDERS:
+        for order in orders:
             for low, high in _zeros(written, batch, k, target, order):
-                rows += [(k, low), (k, high), (k, low - FURTHER * abs(low))]
+                rows += [(k, low), (k, high), *((k, low - part * abs(low)) for part in further)]
     if not rows:
         return None
     places = [k for k, _ in rows]
@@ -57,42 +62,25 @@ def _zeros(definition: Definition, batch: Batch, k: int, target: str, order: int
     """Yield adjacent floats between which a derivative changes sign and is not zero."""
     one = {name: x[k : k + 1].astype(np.float64) for name, x in batch.inputs.items()}
 
-    def slope(x: float) -> Any:
+    def sign(x: float) -> int:
         inputs = one | {target: np.array([x])}
         request = Request(oracle_of(definition), *split(definition, inputs, batch.settings))
         try:
-            return request.entry(target, (0,), order)[order]
+            ball = request.entry(target, (0,), order)[order]
         except Undecided:
-            return None
+            return 0
+        return 1 if ball > 0 else -1 if ball < 0 else 0
 
-    balls = [slope(x) for x in GRID]
+    signs = [sign(x) for x in GRID]
     for n in range(len(GRID) - 1):
-        if _sign(balls[n]) * _sign(balls[n + 1]) == -1:
-            yield _bracketed(slope, GRID[n], GRID[n + 1], balls[n], balls[n + 1])
-
-
-def _sign(ball: Any) -> int:
-    return 0 if ball is None else 1 if ball > 0 else -1 if ball < 0 else 0
-
-
-def _bracketed(slope: Callable[[float], Any], low: float, high: float, below: Any, above: Any) -> tuple[float, float]:
-    """Return adjacent floats on either side of a zero, by secants that are tried a little to either side in turn."""
-    side = _sign(below)
-    for turn in itertools.count():
-        middle = low + (high - low) / 2
-        if middle in (low, high):
-            return low, high
-        if turn % 3 < 2:  # each third step halves, so that no slope can make it slow
-            guess = low + (high - low) * float(abs(below) / (abs(below) + abs(above)))
-            guess += (1 - 2 * (turn % 3)) * max((high - low) / 64, 2 * float(np.spacing(abs(guess))))
-            middle = guess if low < guess < high else middle
-        found = slope(middle)
-        if _sign(found) == 0:  # a kink or an exact zero: next to 0 most of all is lost
-            if middle == 0:
-                return -TINY, TINY
-            return float(np.nextafter(middle, low)), float(np.nextafter(middle, high))
-        if _sign(found) == side:
-            low, below = middle, found
-        else:
-            high, above = middle, found
-    raise AssertionError  # the count has no end
+        opposite = signs[n] * signs[n + 1] == -1
+        if opposite or (order == 0 and signs[n] != signs[n + 1]):
+            low, high = GRID[n], GRID[n + 1]
+            while (middle := low + (high - low) / 2) not in (low, high):
+                found = sign(middle)
+                if found == 0 and opposite:  # a kink or an exact zero: next to 0 most of all is lost
+                    yield (-TINY, TINY) if middle == 0 else (np.nextafter(middle, low), np.nextafter(middle, high))
+                    break
+                low, high = (middle, high) if found == signs[n] else (low, middle)
+            else:
+                yield low, high

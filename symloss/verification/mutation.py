@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.verification.mutation_equivalent import why_equivalent
 from symloss.verification.mutation_helpers import HelperProbe, helper_probes, outside_probes
+from symloss.verification.mutation_looks import why_looks_suffice
 from symloss.verification.mutation_plain import Plain, plain
 from symloss.verification.mutation_probes import Probe, probes
 from symloss.verification.mutation_sites import Site
@@ -26,6 +29,8 @@ from symloss.verification.mutation_sites import Site
 SAMPLED = 60
 """Mutants of each loss that are run by default."""
 
+PARAMETRIC = ("parameter_gradient_and_hessian", "full_hessian_product")
+"""Kernels that differentiate in parameters."""
 STATUSES = ("killed", "equivalent", "tolerated", "unreached", "survived")
 
 
@@ -93,8 +98,11 @@ class Outcome:
 class _Bench:
     """A module, its probes, and which of them reach a line."""
 
-    def __init__(self, module: Plain, load: Callable[[ModuleType], Any], found: Iterable[Probe | HelperProbe]) -> None:
-        self.module, self.loss = module, load(module.module)
+    def __init__(
+        self, module: Plain, load: Callable[[ModuleType], Any], found: Iterable[Probe | HelperProbe],
+        uncalled: frozenset[str],
+    ) -> None:  # fmt: skip
+        self.module, self.loss, self.uncalled = module, load(module.module), uncalled
         self.probes: list[Probe | HelperProbe] = [*helper_probes(module), *found]
         self.reach: dict[tuple[str, int], list[Probe | HelperProbe]] = {}
         for probe in self.probes:
@@ -123,10 +131,15 @@ class _Bench:
                 return self._mutant(site, "killed")
             moved = max(moved, probe.distance(found))
         if not near:
+            if site.function in self.uncalled:
+                return self._mutant(site, "equivalent", "never called: this variant fixes every parameter")
             return self._mutant(site, "unreached", "no probe runs this line")
         reason = why_equivalent(self.module, site, lambda: [probe.call(self.loss) for probe in near])
         if reason:
             return self._mutant(site, "equivalent", reason)
+        status, reason = why_looks_suffice(self.module, site, [partial(probe.call, self.loss) for probe in near])
+        if status:
+            return self._mutant(site, status, reason)
         if moved:
             return self._mutant(site, "tolerated", f"numbers move by at most {moved:.3g} units of the last place")
         return self._mutant(site, "survived", f"{len(near)} probes see no change")
@@ -161,7 +174,9 @@ def mutate_source(
         Where the module itself is rejected: nothing could be learnt from its mutants.
     """
     module = plain(source, definition.name)
-    bench = _Bench(module, load, (*outside_probes(module, definition), *probes(definition, seed)))
+    bench = _Bench(
+        module, load, (*outside_probes(module, definition), *probes(definition, seed)), _uncalled(definition)
+    )
     every = tuple(module.sites())
     chosen = sample(every, seed, count)
     reached = {id(p): p for site in chosen for p in bench.reaching(site)}
@@ -171,6 +186,16 @@ def mutate_source(
             raise RuntimeError(message)
     mutants = tuple(map(bench.judge, chosen))
     return Outcome("source", len(every), mutants, sum(p.masked for p in bench.probes))
+
+
+def _uncalled(definition: Definition) -> frozenset[str]:
+    """Return the kernels that no call reaches: a parameter that is differentiated in has no special value."""
+    found = []
+    for written in (definition, *definition.variants):
+        special = {name for name, value in written.choice if value != GENERAL}
+        if special.issuperset(a.name for a in written.continuous):
+            found += [f"{kernel}{written.suffix}" for kernel in PARAMETRIC]
+    return frozenset(found)
 
 
 def sample(every: Sequence[Any], seed: int, count: int | None) -> list[Any]:

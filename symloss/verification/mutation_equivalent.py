@@ -1,40 +1,40 @@
-"""Why a mutant that no probe kills means the same: rules over its text, and over what both sides give at a tie.
+"""Why a mutant that no probe kills means the same: rules over its text.
 
-A mutant comes in; out goes a reason, or an empty string where no rule applies. A rule that needs numbers runs the
-module once more with the comparison watched.
+A mutant comes in; out goes a reason, or an empty string where no rule applies. Rules that need numbers, from runs with
+something watched, are in `mutation_watch`.
 """
 
 from __future__ import annotations
 
 import ast
-import copy
 import math
 import operator
-import re
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise, product
 from typing import Any
 
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
+from symloss.verification.mutation_watch import conditionals, flipped, holds, why_unseen
 
-SYMMETRIC = ("_dd_sum", "_dd_product", "_dd_add", "_dd_multiply", "_add_in_lanes")
+SYMMETRIC = ("_dd_sum", "_dd_product", "_dd_add", "_dd_multiply", "_add_in_lanes", "_larger")
 FREE = (
     ("_dd_product", ("sign", "constant"), "t = 134217729.0 *", "any number of that size takes a factor apart exactly"),
     ("_dd_exp", ("constant", "comparison"), "if x[0] < -745.2", "what lies between rounds to 0 either way"),
     ("_dd_exp", ("dropped term",), "math.ldexp(1.0, int(", "the exponents are whole numbers as they are"),
-    ("_block_sum", ("constant", "operator", "dropped term"), "lanes", "in lanes or one by one, the sum is the same"),
+    (
+        "_block_sum",
+        ("constant", "operator", "dropped term"),
+        "most, many =",
+        "many at a time or one, the sum is the same",
+    ),
     ("outside", ("sign",), "= np.float64(", "the domain is symmetric: no probe at or beyond its ends sees it"),
     ("", ("constant",), "doubtful = 0", "a second look at a chunk without doubts changes nothing"),
-    ("", ("constant", "comparison"), "if doubt", "a second look where there is no doubt changes nothing"),
+    ("_block_sum", ("sign", "dropped term"), "part = block.dtype", "a zero of either sign or width adds nothing"),
+    ("_block_sum", ("dropped statement",), "_stay_apart()", "it only keeps the function from being inlined"),
     ("_magnified", ("constant", "comparison"), "x < -690.0", "both forms are right on either side of the threshold"),
 )
 """Function, or an empty string for any, kinds of change, text, and why the change means the same."""
-AGREE = Fraction(1, 2**48)
-"""Relative difference up to which both branches agree, where they are rounded functions."""
 
 
 def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
@@ -57,9 +57,8 @@ def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
         or _decided_before(site)
         or _even(module, site)
         or _running_extreme(site)
-        or _at_ties(module, site, run)
-        or _unit_factor(module, site, run)
-        or _looked_at_more(module, site, run)
+        or _looked_at_anyway(module, site)
+        or why_unseen(module, site, run)
     )
 
 
@@ -77,7 +76,7 @@ def _same_operands(site: Site) -> str:
 
 def _same_sum(site: Site) -> str:
     """Find a tie in whether a sum is computed again."""
-    again = site.function.startswith("_careful_") and _flipped(site)
+    again = site.function.startswith("_careful_") and flipped(site)
     return "both sides compute the same sum, and both are near enough at the tie" if again else ""
 
 
@@ -98,15 +97,9 @@ def _adds_nothing(site: Site) -> str:
     return "0 is added" if zero and site.old is not added else ""
 
 
-def _flipped(site: Site) -> bool:
-    """Tell whether a comparison only changed what it says at a tie."""
-    pair = {type(site.old), type(site.new)}
-    return site.kind == "comparison" and pair in ({ast.Lt, ast.LtE}, {ast.Gt, ast.GtE})
-
-
 def _running_extreme(site: Site) -> str:
     """``if x > most: most = x`` assigns the same number at a tie."""
-    if not (_flipped(site) and isinstance(site.statement, ast.If) and isinstance(site.owner, ast.Compare)):
+    if not (flipped(site) and isinstance(site.statement, ast.If) and isinstance(site.owner, ast.Compare)):
         return ""
     left, right = ast.unparse(site.owner.left), ast.unparse(site.owner.comparators[0])
     body = [ast.unparse(s) for s in site.statement.body]
@@ -115,7 +108,7 @@ def _running_extreme(site: Site) -> str:
 
 def _decided_before(site: Site) -> str:
     """In the last branch of a conditional, the tests before it have failed: with these, both tests say the same."""
-    found = next((c for c in _tests(site.statement) if _holds(c[-1], site.owner)), None)
+    found = next((c for c in _tests(site.statement) if holds(c[-1], site.owner)), None)
     if found is None or site.kind not in ("comparison", "constant"):
         return ""
     *before, test = found
@@ -143,12 +136,15 @@ def _tests(statement: ast.stmt) -> list[list[ast.expr]]:
     """Return each test of a conditional expression after those that failed before it."""
     found = []
 
+    chosen = {id(node): parts for node, *parts in conditionals(statement)}
+
     def walk(node: ast.AST, before: list[ast.expr]) -> None:
-        if isinstance(node, ast.IfExp):
-            found.append([*before, node.test])
-            walk(node.test, [])
-            walk(node.body, [])
-            walk(node.orelse, [*before, node.test])
+        if id(node) in chosen:
+            test, body, orelse = chosen[id(node)]
+            found.append([*before, test])
+            walk(test, [])
+            walk(body, [])
+            walk(orelse, [*before, test])
             return
         for child in ast.iter_child_nodes(node):
             walk(child, [])
@@ -203,111 +199,24 @@ def _innermost_loop(function: ast.FunctionDef, statement: ast.stmt) -> ast.AST:
     return found
 
 
-def _unit_factor(module: Plain, site: Site, run: Callable[[], Any]) -> str:
-    """Multiplied or divided by 1 or -1 is the same."""
-    node = site.owner
-    if not (site.kind == "operator" and isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div)):
-        return ""
-    seen: Counter[float] = Counter()
-
-    def watch(value: Any) -> Any:
-        seen[float(value)] += 1
-        return value
-
-    module.namespace["_mutation_watch"] = watch
-    watched = ast.Call(ast.Name("_mutation_watch", ast.Load()), [node.right], [])
-    with module.mutated(Site(site.function, "watch", site.statement, node, "right", None, watched)):
-        run()
-    if seen and all(abs(value) == 1.0 for value in seen):
-        return f"the factor is 1 or -1 at each of {seen.total()} visits"
-    return ""
-
-
-def _looked_at_more(module: Plain, site: Site, run: Callable[[], Any]) -> str:
-    """Find a size of terms that is never smaller than it was: no sum goes without its second look for it."""
+def _looked_at_anyway(module: Plain, site: Site) -> str:
+    """Find a plain sum where there is doubt: its second look asks for its size alone, and gives another number."""
     statement = site.statement
-    if not (isinstance(statement, ast.Assign) and re.match(r"size(_\d+)? =", ast.unparse(statement))):
+    if site.kind != "sign" or not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
         return ""
-    with site.applied():
-        changed = copy.deepcopy(statement.value)
-    smaller: Counter[bool] = Counter()
-
-    def watch(usual: Any, mutant: Any) -> Any:
-        smaller[not mutant >= usual and usual == usual] += 1
-        return usual
-
-    module.namespace["_mutation_watch"] = watch
-    watched = ast.Call(ast.Name("_mutation_watch", ast.Load()), [statement.value, changed], [])
-    with module.mutated(Site(site.function, "watch", statement, statement, "value", None, watched)):
-        run()
-    if smaller[True] or not smaller:
+    doubted = [
+        node for node in ast.walk(module.functions[site.function])
+        if isinstance(node, ast.If) and ast.unparse(node.test).startswith("doubt_block[") and statement in node.body
+    ]  # fmt: skip
+    if not doubted or site.owner is not statement:
         return ""
-    return f"never smaller at {smaller.total()} visits: a second look more changes nothing"
-
-
-@dataclass
-class _Ties:
-    met: int = 0
-    apart: int = 0
-
-
-def _at_ties(module: Plain, site: Site, run: Callable[[], Any]) -> str:
-    """Compare both branches of a conditional expression wherever its comparison is tied."""
-    if not _flipped(site):
-        return ""
-    conditional = next(
-        (n for n in ast.walk(site.statement) if isinstance(n, ast.IfExp) and _holds(n.test, site.owner)), None
-    )
-    if conditional is None or not isinstance(site.owner, ast.Compare):
-        return ""
-    ties = _Ties()
-
-    def watch(left: Any, right: Any, first: Callable[[], Any], second: Callable[[], Any]) -> bool:
-        if left == right:
-            ties.met += 1
-            ties.apart += not _agree(first(), second())
-        return True
-
-    module.namespace["_mutation_watch"] = watch
-    owner, place = _owner_of(module.functions[site.function], conditional)
-    watched = ast.BoolOp(ast.And(), [
-        ast.Call(ast.Name("_mutation_watch", ast.Load()), [
-            site.owner.left, site.owner.comparators[0], _thunk(conditional.body), _thunk(conditional.orelse),
-        ], []),
-        conditional.test,
-    ])  # fmt: skip
-    new = ast.IfExp(watched, conditional.body, conditional.orelse)
-    with module.mutated(Site(site.function, "watch", site.statement, owner, place[0], place[1], new)):
-        run()
-    if ties.met == 0 or ties.apart:
-        return ""
-    return f"both branches agree at each of the {ties.met} ties met"
-
-
-def _holds(tree: ast.AST, node: ast.AST) -> bool:
-    return any(part is node for part in ast.walk(tree))
-
-
-def _owner_of(tree: ast.AST, node: ast.AST) -> tuple[ast.AST, tuple[str, int | None]]:
-    for owner in ast.walk(tree):
-        for field, value in ast.iter_fields(owner):
-            if value is node:
-                return owner, (field, None)
-            if isinstance(value, list) and any(part is node for part in value):
-                return owner, (field, next(k for k, part in enumerate(value) if part is node))
-    message = "the node is not in the tree"
-    raise LookupError(message)
-
-
-def _thunk(body: ast.expr) -> ast.Lambda:
-    return ast.Lambda(ast.arguments([], [], None, [], [], None, []), body)
-
-
-def _agree(first: Any, second: Any) -> bool:
-    if first == second or (first != first and second != second):
-        return True
-    try:
-        left, right = Fraction(float(first)), Fraction(float(second))
-    except (ValueError, OverflowError):
-        return False
-    return abs(left - right) <= AGREE * max(abs(left), abs(right))
+    name = statement.targets[0].id
+    names = [n for n in ast.walk(doubted[0]) if isinstance(n, ast.Name)]
+    reads = [n for n in names if n.id == name and isinstance(n.ctx, ast.Load)]
+    asked = [
+        c.args[0] for c in ast.walk(doubted[0])
+        if isinstance(c, ast.Call) and isinstance(c.func, ast.Name) and c.func.id.startswith("_careful_")
+    ]  # fmt: skip
+    if reads and all(any(read is a for a in asked) for read in reads):
+        return "where there is doubt only the size of the plain sum is used"
+    return ""

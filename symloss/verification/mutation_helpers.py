@@ -20,6 +20,7 @@ from symloss.language.definition import Definition
 from symloss.language.domains import Interval, OneOf, is_bounded
 from symloss.verification.mutation_pairs import PAIRS, PairContract
 from symloss.verification.mutation_plain import Plain, Strict
+from symloss.verification.mutation_tapes import points, run
 
 LARGEST = float(np.finfo(np.float64).max)
 REALS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 40.0, 700.0, 1e-300, 5e-324)
@@ -102,6 +103,7 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
         lambda p, x, raised: np.where(np.less(x, -690), raised, p * 2.0**64),
         _times((0.5, 1e-300), (-700.0, -690.0, 1.0, math.nan), (3.0,)),
     ),
+    "_closely": FloatContract(run, points()),
     "_ratio": FloatContract(lambda a, b: np.divide(a, b) if b != 0 else 0.0, _times((1.0, -3.0, 0.0), SIGNED)),
     "_power": FloatContract(
         _power, _times((0.0, 5e-324, 1e-300, 0.5, 1.0, 2.0), (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5)),

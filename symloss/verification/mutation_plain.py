@@ -1,7 +1,8 @@
 """A generated module as plain Python: not compiled, its loops counted, its functions exchangeable one by one.
 
 Arithmetic is what compiled kernels do: a division by 0 is infinite or NaN, an overflow is infinite. Fresh arrays hold
-NaN, so that an entry that is never written shows. Blocks have `BLOCK` rows, so that tiny arrays have several.
+NaN, so that an entry that is never written shows. Blocks have `BLOCK` rows and strips `STRIP` numbers, so that tiny
+arrays have several, and a last one that is not full.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from symloss.verification.mutation_sites import STEP, Site, sites
 
 BUDGET = 200_000
 """Rounds of loops that one call may take."""
-BLOCK = 2
+BLOCK = 3
+STRIP = 2
+LONG = 64
+"""Whole numbers above this are the length of a strip; up to it they count the strips."""
 
 
 class Exhausted(Exception):
@@ -40,16 +44,20 @@ class Plain:
         What the runtime calls; its kernels look up the functions in `namespace`.
     functions : mapping of str to ast.FunctionDef
         The functions that can be mutated.
-    callers : mapping of str to set of str
-        For each function, the kernels that may reach it.
     namespace : dict
         The globals of the functions.
+    state : dict
+        The rounds of loops so far, and the functions whose results are not to be remembered now.
+    remembering : mapping of str to _Remembered
+        Functions of numbers alone that take long: what they gave once is known.
     """
 
     module: ModuleType
     functions: dict[str, ast.FunctionDef]
     namespace: dict[str, Any]
     state: dict[str, Any] = field(default_factory=dict)
+    remembering: dict[str, _Remembered] = field(default_factory=dict)
+    calls: dict[str, set[str]] = field(default_factory=dict)
 
     def sites(self) -> Iterator[Site]:
         """Yield every mutant."""
@@ -63,10 +71,23 @@ class Plain:
         with site.applied():
             code = _compiled([self.functions[site.function]])
         exec(code, self.namespace)
+        stale = [r for name, r in self.remembering.items() if r.trusted and site.function in self.called(name)]
+        for remembered in stale:
+            remembered.trusted = False
         try:
             yield
         finally:
             self.namespace[site.function] = old
+            for remembered in stale:
+                remembered.trusted = True
+
+    def called(self, name: str) -> set[str]:
+        """Return the functions that a function calls, directly or not."""
+        if name not in self.calls:
+            self.calls[name] = set()
+            read = {n.id for n in ast.walk(self.functions[name]) if isinstance(n, ast.Name)} & self.functions.keys()
+            self.calls[name] |= read.union(*(self.called(other) for other in read - {name}))
+        return self.calls[name]
 
     @contextmanager
     def traced(self) -> Iterator[set[tuple[str, int]]]:
@@ -82,14 +103,51 @@ class Plain:
             return local if frame.f_code.co_filename == FILE else None
 
         before = sys.gettrace()
-        sys.settrace(trace)
+        with self.afresh():
+            sys.settrace(trace)
+            try:
+                yield found
+            finally:
+                sys.settrace(before)
+
+    @contextmanager
+    def afresh(self) -> Iterator[None]:
+        """Remember nothing for as long as the context lasts."""
+        known = [r for r in self.remembering.values() if r.trusted]
+        for remembered in known:
+            remembered.trusted = False
         try:
-            yield found
+            yield
         finally:
-            sys.settrace(before)
+            for remembered in known:
+                remembered.trusted = True
+
+
+@dataclass(eq=False)
+class _Remembered:
+    """A function of numbers, and what it gave: most mutants change nothing that it is called with."""
+
+    function: Callable[..., Any]
+    trusted: bool = True
+    known: dict[Any, Any] = field(default_factory=dict)
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not self.trusted:
+            return self.function(*arguments)
+        key = tuple(id(a) if isinstance(a, np.ndarray) and a.ndim > 1 else np.asarray(a).tobytes() for a in arguments)
+        if key not in self.known:
+            self.known[key] = self.function(*arguments)
+        return self.known[key]
 
 
 FILE = "<plain>"
+
+
+def _halved(numbers: Any) -> Any:
+    """Return a sum by adding halves of what there is, as vectors are added."""
+    while len(numbers) > 1:
+        numbers = numbers[: len(numbers) // 2] + numbers[len(numbers) // 2 :]
+    return numbers[0]
 
 
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
@@ -97,6 +155,9 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
     "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
     "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
+    "_choose": (lambda condition, a, b: a if condition else b, None),
+    "_sum_of_128": (lambda block, k: _halved(block[int(k) : int(k) + 128]), None),
+    "_sum_of_16": (lambda block, k: _halved(block[int(k) : int(k) + 16]), None),
 }  # fmt: skip
 """What stands in for functions made of polynomials and for what LLVM is asked for by name."""
 
@@ -104,7 +165,7 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
 def plain(source: str, name: str) -> Plain:
     """Return a generated module, given as its text, as plain Python."""
     tree = ast.parse(source)
-    functions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)}
+    functions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef) and s.name != "_sum_of"}
     native = {n for n, f in functions.items() if any(_is_address(node) for node in ast.walk(f))}
     for function in functions.values():
         function.decorator_list = []
@@ -133,7 +194,9 @@ def plain(source: str, name: str) -> Plain:
     for kernel in functions:
         if not kernel.startswith("_"):
             setattr(module, kernel, _entrance(kernel, namespace, state))
-    return Plain(module, functions, namespace, state)
+    remembering = {n: _Remembered(namespace[n]) for n in functions if n == "_closely" or n.startswith("_careful_")}
+    namespace.update(remembering)
+    return Plain(module, functions, namespace, state, remembering)
 
 
 def _compiled(body: list[Any]) -> Any:
@@ -143,9 +206,16 @@ def _compiled(body: list[Any]) -> Any:
 def _entrance(kernel: str, namespace: dict[str, Any], state: dict[str, int]) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         state["steps"] = 0
-        return namespace[kernel](*(np.float64(a) if type(a) is float else a for a in arguments))
+        return namespace[kernel](*map(_argument, arguments))
 
     return call
+
+
+def _argument(value: Any) -> Any:
+    """Return an argument whose arithmetic and indices are those of compiled code."""
+    if type(value) is float:
+        return np.float64(value)
+    return value.view(Strict) if isinstance(value, np.ndarray) and value.ndim else value
 
 
 def _is_address(node: ast.AST) -> bool:
@@ -163,10 +233,19 @@ def _prepare(function: ast.FunctionDef) -> None:
         if isinstance(node, ast.For | ast.While):
             node.body.insert(0, ast.Expr(ast.Call(ast.Name(STEP, ast.Load()), [], [])))
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "block":
-            for part in ast.walk(node.value):
-                if isinstance(part, ast.Constant) and isinstance(part.value, int) and part.value > 2:
-                    part.value = BLOCK
+            _shorten(node.value, BLOCK)
+        if isinstance(node, ast.For) and ast.unparse(node.target) == "strip":
+            _shorten(node.iter, STRIP)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("length", "strips"):
+            _shorten(node.value, STRIP, LONG)
     ast.fix_missing_locations(function)
+
+
+def _shorten(tree: ast.AST, size: int, above: int = 2) -> None:
+    """Put a size in the place of every larger whole number."""
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Constant) and isinstance(part.value, int) and part.value > above:
+            part.value = size
 
 
 def _least(*values: Any) -> Any:
@@ -179,7 +258,10 @@ def _greatest(*values: Any) -> Any:
 
 def _product(left: Any, left_transposed: bool, right: Any, right_transposed: bool, out: Any, add: bool) -> None:
     """Write or add the product of two matrices."""
-    found = (left.T if left_transposed else left) @ (right.T if right_transposed else right)
+    found = np.asarray(left.T if left_transposed else left) @ np.asarray(right.T if right_transposed else right)
+    if found.shape != out.shape:
+        message = f"a product of shape {found.shape} for {out.shape}"
+        raise ValueError(message)
     out[:] = out + found if add else found
 
 
@@ -207,8 +289,8 @@ class Strict(np.ndarray):
 
 
 def _checked(index: Any) -> Any:
-    for slot in index if isinstance(index, tuple) else (index,):
-        if isinstance(slot, int | np.integer) and slot < 0:
+    for slot in index if type(index) is tuple else (index,):
+        if type(slot) is not slice and slot < 0:
             message = f"index {slot}"
             raise IndexError(message)
     return index

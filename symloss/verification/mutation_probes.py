@@ -7,7 +7,7 @@ being mutated does there, where that is more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,16 +16,18 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
-from symloss.verification.crossings import crossings
+from symloss.verification.crossings import FURTHER, ORDERS, crossings
+from symloss.verification.mutation_points import gentle
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches
 from symloss.verification.series import working
 from symloss.verification.ulp import round_to
 
-WEIGHTS = (0.5, 2.0, 1.0, 0.25)
-POINTS = 24
+WEIGHTS = (0.5, 2.0, 1.5, 0.25)
+POINTS = 25
 """Elements of an elementwise batch; the sampler's smallest batch has 30."""
 BAR = 8.0
 """Units of the last place that a number may always be off."""
@@ -42,8 +44,13 @@ ENTRIES = 36
 """Entries of an array that are compared."""
 ALONE = 4
 """How many samples are also tried alone."""
-CROSSED = 6
+CROSSED = 4
+ELEMENTS = 10
 """Samples beside whose labels zeros of derivatives are looked for."""
+LONELY = 5
+"""How many points beside such zeros are also tried alone."""
+DISTANCES = (FURTHER, 2.0**-8, 0.1, 0.25, 0.5)
+"""How far from a zero points lie, relatively: some where terms nearly cancel, some where they hardly do."""
 CALM = 100.0
 """The largest number where derivatives in parameters, sums over all samples, are compared."""
 
@@ -77,6 +84,12 @@ class Situation:
         """The differentiable parameters that are given."""
         scalars = self.request.scalars
         return tuple(a.name for a in self.definition.continuous if scalars.get(a.name) is not None)
+
+    @cached_property
+    def free(self) -> tuple[str, ...]:
+        """Those of them that the variant, as it is written, does not fix."""
+        fixed = [name for name, value in self.definition.choice if value != GENERAL]
+        return tuple(name for name in self.parameters if name not in fixed)
 
     @cached_property
     def direction(self) -> dict[str, Any]:
@@ -280,32 +293,73 @@ def probes(definition: Definition, seed: int) -> Iterator[Probe]:
         yield Probe(situation, "gradient_and_hessian", ("gradient", "hessian"), inputs, one)
         yield Probe(situation, "hessian_product", ("product",), inputs, one)
         calm = _calm(situation)
-        if situation.parameters and calm is not None:
-            yield Probe(calm, "gradient_and_hessian", ("gradient", "hessian"), situation.parameters, one)
-            yield Probe(calm, "hessian_product", ("full product",), inputs + situation.parameters, one)
+        for names in dict.fromkeys((situation.free, situation.parameters)):
+            if names and calm is not None:
+                yield Probe(calm, "gradient_and_hessian", ("gradient", "hessian"), names, one)
+                yield Probe(calm, "hessian_product", ("full product",), inputs + names, one)
 
 
 def _situations(definition: Definition, seed: int) -> Iterator[Situation]:
-    first = True
-    for number, batch in enumerate(batches(definition, seed, POINTS, np.dtype(np.float64))):
+    for number, batch in enumerate(_batches(definition, seed)):
         written = definition.chosen(batch.settings, batch.inputs)
         plain = Situation(written, batch, None)
-        shape = plain.request.oracle.shape(plain.request.tensors)
-        weights = np.resize(WEIGHTS, shape)
-        if number % 2 == 0 or first:
-            yield plain
-        if number % 2 == 1 or first:
-            yield Situation(written, batch, weights)
-        if first and (close := crossings(definition, batch, CROSSED)) is not None:
-            yield Situation(written, close, None)
-        if first and plain.request.oracle.separable:
-            calm = _calm_rows(plain)[:ALONE]
-            for k in dict.fromkeys((*range(min(ALONE, shape[0])), *calm)):
-                alone = Batch(_chosen(written, batch.inputs, [k]), batch.settings)
-                yield Situation(written, alone, None)
-                yield Situation(written, alone, weights[:1])
-            yield Situation(written, _with_nan(written, batch), None, nan=True)
-        first = False
+        weighted = Situation(written, batch, np.resize(WEIGHTS, plain.request.oracle.shape(plain.request.tensors)))
+        if number < 1 + len(definition.variants):  # one of each variant, tried in every way
+            yield from (plain, weighted)
+            yield from _alone(plain, range(ALONE if number == 0 else 1))
+        else:
+            yield (plain, weighted)[number % 2]
+        if number == 0:
+            yield from _beside_zeros(definition, plain, CROSSED)
+            if definition.elementwise:
+                for edge, count in ((False, ELEMENTS), (True, CROSSED)):
+                    moved = gentle(written, seed, count, edge=edge)
+                    yield from _beside_zeros(definition, Situation(written, moved, None), count)
+            if plain.request.oracle.separable:
+                yield Situation(written, _with_nan(written, batch), None, nan=True)
+
+
+def _batches(definition: Definition, seed: int) -> Iterator[Batch]:
+    """Yield a batch of each variant, of gentle numbers where there are rows, and then those of the sampler."""
+    drawn = batches(definition, seed, POINTS, np.dtype(np.float64))
+    if not definition.elementwise:
+        yield from (gentle(written, seed) for written in (definition, *definition.variants))
+    yield from drawn
+
+
+def _alone(situation: Situation, rows: Iterable[int]) -> Iterator[Situation]:
+    """Yield single samples, without and with a weight."""
+    definition, batch = situation.definition, situation.batch
+    if not situation.request.oracle.separable:
+        return
+    shape = situation.request.oracle.shape(situation.request.tensors)
+    for k in dict.fromkeys((*(k for k in rows if k < shape[0]), *_calm_rows(situation)[:ALONE])):
+        alone = Batch(_chosen(definition, batch.inputs, [k]), batch.settings)
+        yield Situation(definition, alone, None)
+        yield Situation(definition, alone, np.resize(WEIGHTS, (1, *shape[1:])))
+
+
+def _beside_zeros(definition: Definition, situation: Situation, count: int) -> Iterator[Situation]:
+    """Yield points beside zeros of the loss and its derivatives: together, some of them alone, and further away."""
+    written, batch = situation.definition, situation.batch
+    found = crossings(definition, batch, count, (0, *ORDERS), DISTANCES)
+    if found is None:
+        return
+
+    def points(rows: list[int]) -> Situation:
+        return Situation(written, Batch(_chosen(written, found.inputs, rows), found.settings), None)
+
+    every, group = range(len(next(iter(found.inputs.values())))), 2 + len(DISTANCES)
+    close, far = ([k for k in every if (k % group < 2) is near] for near in (True, False))
+    yield points([close[k] for k in _some(len(close), ENTRIES)])
+    for k in _some(len(close), LONELY):
+        yield points([close[k]])
+    yield points([far[k] for k in _some(len(far), ENTRIES)])
+
+
+def _some(size: int, count: int) -> list[int]:
+    """Return places spread over a range."""
+    return sorted({int(k) for k in np.linspace(0, size - 1, min(size, count))})
 
 
 def _calm(situation: Situation) -> Situation | None:

@@ -1,0 +1,83 @@
+"""Gentle points: small arrays of moderate numbers, where nothing saturates, ties or leaves a term without effect.
+
+A definition, written for one choice of its alternatives, comes in; out comes a batch of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symloss.language.declarations import GENERAL, Argument
+from symloss.language.definition import Definition
+from symloss.language.domains import REALS, Interval, OneOf
+from symloss.verification.sampling import Batch, sizes_for
+
+SAMPLES, EXTENT = 4, 3
+"""Samples, and the least extent of the other axes."""
+OTHER = (3.0, 0.125, 1.5, -1.5)
+"""What a parameter with special values is set to in the general case."""
+
+
+def gentle(
+    definition: Definition, seed: int, samples: int = SAMPLES, extent: int = EXTENT, *, edge: bool = False
+) -> Batch:
+    """Return a batch of the variant that a definition is written for.
+
+    Parameters
+    ----------
+    definition : Definition
+        The variant.
+    seed : int
+        Of the numbers.
+    samples, extent : int
+        How many samples, and the least extent of the other axes.
+    edge : bool
+        Whether the parameters of a loss of single numbers lie near the ends of their domains.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = sizes_for(definition, samples, extent)
+    own = (samples,) if definition.elementwise else ()
+    inputs = {a.name: _drawn(rng, a, own or tuple(sizes[x.name] for x in a.axes), sizes) for a in definition.inputs}
+    settings: dict[str, Any] = {}
+    named = {a.name: a for a in definition.parameters}
+    for name, value in definition.choice:
+        if name in named:
+            settings[name] = _other(named[name]) if value == GENERAL else value
+    for argument in definition.parameters:
+        if definition.elementwise and argument.kind == "real" and not argument.axes and argument.name not in settings:
+            settings[argument.name] = _setting(rng, argument, edge)
+        if argument.axes:
+            settings[argument.name] = rng.uniform(0.25, 2, tuple(sizes[a.name] for a in argument.axes))
+    return Batch(inputs, settings)
+
+
+def _setting(rng: np.random.Generator, argument: Argument, edge: bool) -> float:
+    """Return a value of a parameter: far enough from 0 that it matters, or near an end of its domain."""
+    if argument.domain == REALS:
+        return float(rng.normal(0, 3))
+    match argument.domain:
+        case Interval(low=low) if edge and np.isfinite(low):
+            return float(low + rng.uniform(0.02, 0.2))
+    return float(_drawn(rng, argument, (), {}))
+
+
+def _other(argument: Argument) -> float:
+    return next(v for v in OTHER if argument.domain.contains(v) and v not in argument.choices)
+
+
+def _drawn(rng: np.random.Generator, argument: Argument, shape: tuple[int, ...], sizes: dict[str, int]) -> NDArray[Any]:
+    if argument.kind == "label":
+        return rng.integers(0, sizes[argument.into.name] if argument.into is not None else 1, shape)
+    match argument.domain:
+        case OneOf(values=values):
+            return np.asarray(rng.choice(np.asarray(values, np.float64), shape))
+        case Interval(low=low, high=high) if np.isfinite(low) and np.isfinite(high):
+            return np.asarray(rng.uniform(low + 0.1 * (high - low), high - 0.1 * (high - low), shape))
+        case Interval(low=low) if np.isfinite(low):
+            return np.asarray(low + rng.uniform(0.5, 2, shape))
+        case Interval(high=high) if np.isfinite(high):
+            return np.asarray(high - rng.uniform(0.5, 2, shape))
+    return np.asarray(rng.normal(0, 1, shape))

@@ -1,0 +1,245 @@
+"""Why a mutant that no probe kills means the same, seen while the probes run: tests, factors and parts are watched.
+
+A mutant comes in, with something that runs the probes that reach it; out goes a reason with the number of visits, or an
+empty string.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from symloss.verification.mutation_plain import Plain
+from symloss.verification.mutation_sites import Site
+
+AGREE = Fraction(1, 2**48)
+"""Relative difference up to which both branches agree, where they are rounded functions."""
+MANY = 16
+"""Visits from which what never happens is believed not to."""
+WATCH = "_mutation_watch"
+CHOOSE = "_choose"
+Run = Callable[[], Any]
+
+
+def why_unseen(module: Plain, site: Site, run: Run) -> str:
+    """Return why a mutant is equivalent where its tests, factors and parts are what they are at every visit."""
+    return (
+        at_ties(module, site, run)
+        or unit_factor(module, site, run)
+        or _zero_term(module, site, run)
+        or _never_negative(module, site, run)
+        or _either_way(module, site, run)
+        or _nothing(module, site, run)
+    )
+
+
+def holds(tree: ast.AST, node: ast.AST) -> bool:
+    """Tell whether a node is a part of a tree."""
+    return any(part is node for part in ast.walk(tree))
+
+
+def flipped(site: Site) -> bool:
+    """Tell whether a comparison only changed what it says at a tie."""
+    pair = {type(site.old), type(site.new)}
+    return site.kind == "comparison" and pair in ({ast.Lt, ast.LtE}, {ast.Gt, ast.GtE})
+
+
+def conditionals(statement: ast.AST) -> list[tuple[ast.AST, ast.expr, ast.expr, ast.expr]]:
+    """Return each choice in a statement: its node, its test, and what it chooses from."""
+    found: list[tuple[ast.AST, ast.expr, ast.expr, ast.expr]] = []
+    for node in ast.walk(statement):
+        match node:
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                found.append((node, test, body, orelse))
+            case ast.Call(func=ast.Name(id="_choose"), args=[test, body, orelse]):
+                found.append((node, test, body, orelse))
+    return found
+
+
+def _watching(module: Plain, site: Site, where: tuple[ast.AST, str, int | None], new: ast.expr, run: Run) -> None:
+    with module.mutated(Site(site.function, "watch", site.statement, *where, new)):
+        run()
+
+
+def _call(*arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(WATCH, ast.Load()), list(arguments), [])
+
+
+def _thunk(body: ast.expr) -> ast.Lambda:
+    return ast.Lambda(ast.arguments([], [], None, [], [], None, []), body)
+
+
+def unit_factor(module: Plain, site: Site, run: Run) -> str:
+    """Multiplied or divided by 1 or -1 is the same."""
+    node = site.owner
+    if not (site.kind == "operator" and isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div)):
+        return ""
+    seen: Counter[float] = Counter()
+
+    def watch(value: Any) -> Any:
+        seen[float(value)] += 1
+        return value
+
+    module.namespace[WATCH] = watch
+    _watching(module, site, (node, "right", None), _call(node.right), run)
+    if seen and all(abs(value) == 1.0 for value in seen):
+        return f"the factor is 1 or -1 at each of {seen.total()} visits"
+    return ""
+
+
+def _zero_term(module: Plain, site: Site, run: Run) -> str:
+    """Find a 0 added or taken away: it changes no sum."""
+    node = site.owner if site.kind == "operator" else site.old
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)):
+        return ""
+    if site.kind != "operator" and site.new is not node.left:
+        return ""
+    seen: Counter[bool] = Counter()
+
+    def watch(value: Any) -> Any:
+        seen[bool(np.all(value == 0))] += 1
+        return value
+
+    module.namespace[WATCH] = watch
+    _watching(module, site, (node, "right", None), _call(node.right), run)
+    return "" if seen[False] or seen.total() < MANY else f"the term is 0 at each of {seen.total()} visits"
+
+
+def _never_negative(module: Plain, site: Site, run: Run) -> str:
+    """Find the size or the positive part of what is not negative: it is that number itself."""
+    call = site.old
+    match call:
+        case ast.Call(func=ast.Name(id="abs" | "_positive_part"), args=[argument]) if site.new is argument:
+            pass
+        case _:
+            return ""
+    seen: Counter[bool] = Counter()
+
+    def watch(value: Any) -> Any:
+        seen[bool(value >= 0 or value != value)] += 1
+        return value
+
+    module.namespace[WATCH] = watch
+    _watching(module, site, (call, "args", 0), _call(argument), run)
+    if seen and not seen[False]:
+        return f"the number is not negative at any of {seen.total()} visits"
+    return ""
+
+
+def _either_way(module: Plain, site: Site, run: Run) -> str:
+    """Find a test that chooses between two ways to one number; one that calls for fewer second looks is none."""
+    place = _test_of(site)
+    if place is None:
+        return ""
+    owner, field, at = place
+    with site.applied():
+        changed = copy.deepcopy(_node(owner, field, at))
+    test = _node(owner, field, at)
+    seen: Counter[tuple[bool, bool]] = Counter()
+
+    def watch(usual: Any, mutant: Callable[[], Any]) -> Any:
+        seen[bool(usual), bool(mutant())] += 1
+        return usual
+
+    module.namespace[WATCH] = watch
+    _watching(module, site, place, _call(test, _thunk(changed)), run)
+    text = ast.unparse(test)
+    fewer = seen[True, False] if "doubt" in text else seen[False, True] if "_cancels" in text else 0
+    apart = seen[True, False] + seen[False, True]
+    if not apart and site.kind == "dropped term" and seen.total() >= MANY:
+        return f"the rest of the test decides alone at each of {seen.total()} visits"
+    if fewer or not apart:
+        return ""
+    return f"both ways give the same at each of the {apart} visits, of {seen.total()}, where the tests differ"
+
+
+def _nothing(module: Plain, site: Site, run: Run) -> str:
+    """Find a term that is 0 with the mistake and without it: another factor of it is."""
+    statement = site.statement
+    if not isinstance(statement, ast.Assign | ast.AugAssign) or not holds(statement.value, site.owner):
+        return ""
+    with site.applied():
+        changed = copy.deepcopy(statement.value)
+    seen: Counter[bool] = Counter()
+
+    def watch(usual: Any, mutant: Callable[[], Any]) -> Any:
+        seen[bool(np.all(usual == 0) and np.all(mutant() == 0))] += 1
+        return usual
+
+    module.namespace[WATCH] = watch
+    _watching(module, site, (statement, "value", None), _call(statement.value, _thunk(changed)), run)
+    if seen[False] or seen.total() < MANY:
+        return ""
+    return f"another factor is 0 at each of {seen.total()} visits"
+
+
+def _test_of(site: Site) -> tuple[ast.AST, str, int | None] | None:
+    """Return where the innermost test that a mutant changes stands."""
+    places: list[tuple[ast.AST, str, int | None]] = []
+    if isinstance(site.statement, ast.If):
+        places.append((site.statement, "test", None))
+    places += [
+        (node, "test", None) if isinstance(node, ast.IfExp) else (node, "args", 0)
+        for node, *_ in conditionals(site.statement if not isinstance(site.statement, ast.If) else site.statement.test)
+    ]
+    for owner, field, at in reversed(places):
+        whole = site.owner is owner and site.field == field and site.place == at
+        if whole or holds(_node(owner, field, at), site.owner):
+            return owner, field, at
+    return None
+
+
+def _node(owner: ast.AST, field: str, at: int | None) -> ast.expr:
+    found: Any = getattr(owner, field)
+    node: ast.expr = found if at is None else found[at]
+    return node
+
+
+@dataclass
+class _Ties:
+    met: int = 0
+    apart: int = 0
+
+
+def at_ties(module: Plain, site: Site, run: Run) -> str:
+    """Compare both branches of a conditional expression wherever its comparison is tied."""
+    if not flipped(site) or not isinstance(site.owner, ast.Compare):
+        return ""
+    found = next((c for c in conditionals(site.statement) if holds(c[1], site.owner)), None)
+    if found is None:
+        return ""
+    node, test, body, orelse = found
+    ties = _Ties()
+
+    def watch(left: Any, right: Any, first: Callable[[], Any], second: Callable[[], Any]) -> bool:
+        if left == right:
+            ties.met += 1
+            ties.apart += not _agree(first(), second())
+        return True
+
+    module.namespace[WATCH] = watch
+    watched = ast.BoolOp(
+        ast.And(),
+        [_call(site.owner.left, site.owner.comparators[0], _thunk(body), _thunk(orelse)), test],
+    )
+    _watching(module, site, (node, *(("test", None) if isinstance(node, ast.IfExp) else ("args", 0))), watched, run)
+    if ties.met == 0 or ties.apart:
+        return ""
+    return f"both branches agree at each of the {ties.met} ties met"
+
+
+def _agree(first: Any, second: Any) -> bool:
+    if first == second or (first != first and second != second):
+        return True
+    try:
+        left, right = Fraction(float(first)), Fraction(float(second))
+    except (ValueError, OverflowError):
+        return False
+    return abs(left - right) <= AGREE * max(abs(left), abs(right))
