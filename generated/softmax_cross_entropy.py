@@ -12,10 +12,11 @@ rounded once to the dtype of the array.
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import njit
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'softmax_cross_entropy',
  'title': 'Softmax cross entropy',
  'formula': 'nll',
@@ -71,7 +72,7 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {'label_smoothing': 0},
  'suffix': '',
- 'variants': ({'abi': 2,
+ 'variants': ({'abi': 3,
                'name': 'softmax_cross_entropy',
                'title': 'Softmax cross entropy',
                'formula': 'nll',
@@ -148,25 +149,39 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
-@intrinsic
-def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
 
-    return a(a, b), build
+    return build
 
 
 @intrinsic
-def _stay_apart(typing_context):
-    """Keep the function that calls this from being compiled into its callers."""
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
 
-    def build(context, builder, signature, arguments):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
 
-    return types.void(), build
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)
 
 
 @intrinsic
@@ -253,23 +268,15 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
-
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
-    in every kernel, since this function stays one.
-    """
-    _stay_apart()
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
-    whole = stop // lanes * lanes
-    for start in range(np.uint64(0), whole, lanes):
-        part = block.dtype.type(0.0)
-        for k in range(start, start + lanes):
-            part = _add_in_lanes(part, block[k])
-        total, lost = _plus(total, lost, part)
-    part = block.dtype.type(0.0)
-    for k in range(whole, stop):
-        part = _add_in_lanes(part, block[k])
-    total, lost = _plus(total, lost, part)
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -328,7 +335,10 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 k_5 = strip + place
                 z_2 = np.float64(logits[i, k_5])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-                strips[0, place] = ((exp_logits) if k_5 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         w_y = class_weight[y]
@@ -371,7 +381,10 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
                 z_2 = np.float64(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         w_y = class_weight[y]
@@ -417,7 +430,10 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
                 z_2 = np.float64(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         w_y = class_weight[y]
@@ -465,7 +481,10 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 z_2 = np.float64(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         logsumexp_logits_tangent_centred_sum = 0.0
@@ -478,7 +497,10 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 k_4 = strip + place
                 v_z = np.float64(direction_logits[i, k_4])
                 factor = exp_logits[k_4] * (v_z - v_z_2) / term
-                strips[0, place] = ((factor) if k_4 != argmax_logits else 0.0)
+                strips[0, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost, _block_sum(strips[0], length))
         logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost)
         w_y = class_weight[y]
@@ -526,7 +548,10 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 z_2 = np.float64(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         logsumexp_logits_tangent_centred_sum = 0.0
@@ -539,7 +564,10 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 k_4 = strip + place
                 v_z = np.float64(direction_logits[i, k_4])
                 factor = exp_logits[k_4] * (v_z - v_z_2) / term
-                strips[0, place] = ((factor) if k_4 != argmax_logits else 0.0)
+                strips[0, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost, _block_sum(strips[0], length))
         logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost)
         w_y = class_weight[y]
@@ -875,7 +903,10 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 k_19 = strip + place
                 z_2 = np.float64(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-                strips[0, place] = ((exp_logits) if k_19 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         sum_logits_sum = 0.0
@@ -945,7 +976,10 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 z_2 = np.float64(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         sum_logits_sum = 0.0
@@ -1019,7 +1053,10 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
                 z_2 = np.float64(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         w_y = class_weight[y]
@@ -1082,7 +1119,10 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
                 z_2 = np.float64(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         logsumexp_logits_tangent_centred_sum = 0.0
@@ -1095,7 +1135,10 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
                 k_18 = strip + place
                 v_z = np.float64(direction_logits[i, k_18])
                 factor = exp_logits[k_18] * (v_z - v_z_2) / term
-                strips[0, place] = ((factor) if k_18 != argmax_logits else 0.0)
+                strips[0, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost, _block_sum(strips[0], length))
         logsumexp_logits_tangent_centred = _completed(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost)
         w_y = class_weight[y]
@@ -1136,7 +1179,10 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
                 k_19 = strip + place
                 z_2 = np.float64(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-                strips[0, place] = ((exp_logits) if k_19 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         sum_logits_sum = 0.0
@@ -1202,7 +1248,10 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 z_2 = np.float64(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else 0.0)
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum, rest_logits_lost = _plus(rest_logits_sum, rest_logits_lost, _block_sum(strips[0], length))
         rest_logits = _completed(rest_logits_sum, rest_logits_lost)
         logsumexp_logits_tangent_sum = 0.0
@@ -1218,7 +1267,10 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 v_z = np.float64(direction_logits[i, k_14])
                 factor = exp_logits[k_14] * (v_z - v_z_2) / term
                 strips[0, place] = factor
-                strips[1, place] = ((factor) if k_14 != argmax_logits else 0.0)
+                strips[1, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[1, apart] = 0.0
             logsumexp_logits_tangent_sum, logsumexp_logits_tangent_lost = _plus(logsumexp_logits_tangent_sum, logsumexp_logits_tangent_lost, _block_sum(strips[0], length))
             logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost = _plus(logsumexp_logits_tangent_centred_sum, logsumexp_logits_tangent_centred_lost, _block_sum(strips[1], length))
         logsumexp_logits_tangent = _completed(logsumexp_logits_tangent_sum, logsumexp_logits_tangent_lost)

@@ -7,8 +7,10 @@ of each kernel that grows. A rule without any effect has no place in the table.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from symloss import load
 from symloss.language.definition import Definition
@@ -47,7 +49,16 @@ class Effect:
     what: tuple[str, ...]
 
 
-def effect(definition: Definition, rule: str, count: int) -> Effect:
+def _compiled(definition: Definition, source: str) -> Any:
+    """Return a loss from the text of its module, written to a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / f"{definition.name}.py").write_text(source, encoding="utf-8")
+        return load(definition.name, package=folder)
+
+
+def effect(
+    definition: Definition, rule: str, count: int, kernels: Callable[[Definition, str], Any] = _compiled
+) -> Effect:
     """Return what becomes worse in a loss without a rule.
 
     Parameters
@@ -58,6 +69,8 @@ def effect(definition: Definition, rule: str, count: int) -> Effect:
         A name in the table.
     count : int
         Points for each dtype, as in `accuracy`.
+    kernels : callable
+        From a definition and the text of its module to a loss that can be called.
 
     Raises
     ------
@@ -79,17 +92,10 @@ def effect(definition: Definition, rule: str, count: int) -> Effect:
         a.kernels == b.kernels for a, b in zip(usual.variants, changed.variants, strict=True)
     ):
         return Effect(definition.name, rule, ())
-    rows, others = (_accuracy(definition, d, count) for d in (usual, changed))
+    texts = (render(d)[f"{definition.name}.py"] for d in (usual, changed))  # only that in exact arithmetic is compared
+    rows, others = (accuracy(definition, kernels(definition, text), SEED, count) for text in texts)
     worse = [line for a, b in zip(rows, others, strict=True) if (line := _worse(a, b))]
     return Effect(definition.name, rule, (*worse, *_dearer(usual, changed)))
-
-
-def _accuracy(definition: Definition, derived: Derived, count: int) -> tuple[Accuracy, ...]:
-    """Compare the kernels of a derivation, written to a folder of their own, with the oracle."""
-    with tempfile.TemporaryDirectory() as folder:
-        module = f"{definition.name}.py"  # only that in exact arithmetic is compared
-        (Path(folder) / module).write_text(render(derived)[module], encoding="utf-8")
-        return accuracy(definition, load(definition.name, package=folder), SEED, count)
 
 
 def _worse(usual: Accuracy, changed: Accuracy) -> str:

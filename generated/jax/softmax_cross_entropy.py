@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'softmax_cross_entropy',
  'title': 'Softmax cross entropy',
  'formula': 'nll',
@@ -71,7 +71,7 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {'label_smoothing': 0},
  'suffix': '',
- 'variants': ({'abi': 2,
+ 'variants': ({'abi': 3,
                'name': 'softmax_cross_entropy',
                'title': 'Softmax cross entropy',
                'formula': 'nll',
@@ -153,7 +153,9 @@ def _still(tangent):
 
 def _moves(real, tangents):
     """Return the direction of each input and parameter, 0 where it does not move."""
-    return {f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else t for name, t in tangents.items()}
+    return {
+        f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else jnp.asarray(t) for name, t in tangents.items()
+    }
 
 
 def _differentiated(value, slope, gradient, product):

@@ -13,7 +13,7 @@ from functools import reduce
 
 import torch
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'arcface',
  'title': 'ArcFace loss',
  'formula': '-scale*target + logsumexp(z, over=k)',

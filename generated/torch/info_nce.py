@@ -13,7 +13,7 @@ from functools import reduce
 
 import torch
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'info_nce',
  'title': 'InfoNCE loss',
  'formula': 'logsumexp(s/temperature, over=j) - s/temperature',
@@ -51,7 +51,7 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {'symmetric': False},
  'suffix': '',
- 'variants': ({'abi': 2,
+ 'variants': ({'abi': 3,
                'name': 'info_nce',
                'title': 'InfoNCE loss',
                'formula': 'logsumexp(s/temperature, over=j) - s/temperature',

@@ -13,7 +13,7 @@ from functools import reduce
 
 import torch
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'nce',
  'title': 'Noise-contrastive estimation',
  'formula': '-log(sigmoid(-log(k) - data_log_noise[i] + data_score[i])) - sum(log(1 - sigmoid(-log(k) - '

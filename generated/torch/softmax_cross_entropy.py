@@ -13,7 +13,7 @@ from functools import reduce
 
 import torch
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'softmax_cross_entropy',
  'title': 'Softmax cross entropy',
  'formula': 'nll',
@@ -69,7 +69,7 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {'label_smoothing': 0},
  'suffix': '',
- 'variants': ({'abi': 2,
+ 'variants': ({'abi': 3,
                'name': 'softmax_cross_entropy',
                'title': 'Softmax cross entropy',
                'formula': 'nll',

@@ -111,7 +111,7 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
 def specification(definition: Definition, formula: str, digest: str, accuracy: str) -> dict[str, Any]:
     """Return what the runtime needs to know to call the kernels, as plain data."""
     return {
-        "abi": 2, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
+        "abi": 3, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
         "accuracy": accuracy, "elementwise": definition.elementwise, "separable": definition.separable,
         "masked": definition.where != True, "sample_axes": tuple(k.axis.name for k in definition.per),  # noqa: E712
         "inputs": tuple(_argument(a, definition) for a in definition.inputs),

@@ -12,7 +12,7 @@ from typing import Any
 
 from symloss.runtime.threads import GRAIN
 
-ABI = 2
+ABI = 3
 """The version of the agreement between generated modules and this runtime."""
 
 

@@ -22,8 +22,9 @@ OTHER = (3.0, 0.125, 1.5, -1.5)
 
 
 def gentle(
-    definition: Definition, seed: int, samples: int = SAMPLES, extent: int = EXTENT, *, edge: bool = False
-) -> Batch:
+    definition: Definition, seed: int, samples: int = SAMPLES, extent: int = EXTENT, *, edge: bool = False,
+    spread: float = 1.0,
+) -> Batch:  # fmt: skip
     """Return a batch of the variant that a definition is written for.
 
     Parameters
@@ -36,11 +37,16 @@ def gentle(
         How many samples, and the least extent of the other axes.
     edge : bool
         Whether the parameters of a loss of single numbers lie near the ends of their domains.
+    spread : float
+        Of the numbers that may be any.
     """
     rng = np.random.default_rng(seed)
     sizes = sizes_for(definition, samples, extent)
     own = (samples,) if definition.elementwise else ()
     inputs = {a.name: _drawn(rng, a, own or tuple(sizes[x.name] for x in a.axes), sizes) for a in definition.inputs}
+    for argument in definition.inputs:
+        if argument.kind == "real" and argument.domain == REALS:
+            inputs[argument.name] = spread * inputs[argument.name]
     settings: dict[str, Any] = {}
     named = {a.name: a for a in definition.parameters}
     for name, value in definition.choice:

@@ -30,7 +30,10 @@ from symloss.verification.steps import WrongStep, rule_holds
 
 SAMPLED = 20
 """Mutants of each loss that are run by default."""
-SAMPLES, ELEMENTS = 3, 24
+SAMPLES, ELEMENTS, EXTENT = 2, 12, 3
+"""Samples where each is a matrix or more, and where it is a number or a row; of two classes p (1 - p) is the same."""
+SPREADS = (1.0, 0.25)
+"""Of the numbers: some points lie far from each other, and some near."""
 DIGITS = 30
 NEAR, LEAST = 1e-12, 1e-25
 """How far numbers may be from the oracle's rounded ones, relatively and where these are 0."""
@@ -216,9 +219,10 @@ class Bench:
 
 def benches(written: Definition, program: Program, seed: int) -> Iterator[Bench]:
     """Yield small points of a variant, with weights."""
-    for number in range(2):
-        extent = 3 if len(axes_of(written.inputs)) < 3 else 2  # with two classes p (1 - p) would be the same for both
-        batch = gentle(written, seed + number, ELEMENTS if written.elementwise else SAMPLES, extent)
+    several = len(axes_of(written.inputs)) > 2
+    samples = SAMPLES if several else ELEMENTS
+    for number, spread in enumerate(SPREADS):
+        batch = gentle(written, seed + number, samples, EXTENT, spread=spread)
         plain = Situation(written, batch, None)
         weights = np.resize(WEIGHTS, plain.request.oracle.shape(plain.request.tensors))
         situation = Situation(written, batch, weights)

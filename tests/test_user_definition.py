@@ -1,0 +1,49 @@
+"""A definition that a user begins: it is generated, verified and mutated like those that are shipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from symloss import pipeline
+
+
+def _silent(_name: str, _done: int, _all: int) -> None:
+    """Show nothing."""
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    where: Path = tmp_path_factory.mktemp("user")
+    pipeline.new("my_loss", where / "my")
+    pipeline.generate((), where / "my", where / "out", check=False, progress=_silent)
+    (verdict,) = pipeline.verify((), where / "my", where / "out", full=False, check=False, progress=_silent)
+    found: dict[str, Any] = json.loads(verdict.file.read_text(encoding="utf-8"))
+    return found | {"verdict": verdict.status}
+
+
+def test_a_new_definition_passes(evidence: dict[str, Any]) -> None:
+    assert evidence["verdict"] == evidence["status"] == "passed"
+    assert all(check["status"] == "passed" for check in evidence["checks"])
+
+
+def test_its_accuracy_is_measured_in_both_dtypes(evidence: dict[str, Any]) -> None:
+    rows = {(row["dtype"], row["quantity"]) for row in evidence["accuracy"] if row["points"] > 0}
+    quantities = ("value", "gradient", "hessian_diagonal", "hessian_product")
+    assert rows >= {(dtype, quantity) for dtype in ("float32", "float64") for quantity in quantities}
+
+
+def test_its_claims_have_evidence(evidence: dict[str, Any]) -> None:
+    assert evidence["claims"]
+    assert all(claim["status"] not in ("claimed", "refuted") for claim in evidence["claims"])
+
+
+def test_its_kernels_and_derivatives_are_mutated(evidence: dict[str, Any]) -> None:
+    levels = {row["level"]: row for row in evidence["mutants"]}
+    assert set(levels) == {"source", "derivative"}
+    for row in levels.values():
+        assert row["killed"] > 0.8 * row["run"] > 0
+        assert row["survived"] == row["unreached"] == 0
