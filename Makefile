@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 APT    := $(if $(filter 0,$(shell id -u)),,sudo) apt-get
-# Few and named: the whole of TeX Live is 7 GB, these are a small part of it.
-TEX_PACKAGES := latexmk lmodern texlive-latex-base
+# Few and named: the whole of TeX Live is 7 GB, these are a small part of it. Chromium opens every page in the tests.
+DOCS_PACKAGES := latexmk lmodern texlive-latex-base chromium
 
-.PHONY: build install test lint format check verify-full docs docs-tools peers bench clean
+.PHONY: build install test lint format check verify-full docs docs-tools browser peers extras bench clean
 
 build: install ## environment, then kernels, evidence and documentation
 	$(BIN)/symloss build
@@ -46,13 +46,20 @@ bench: install ## the whole grid, beside every library that the peers extra inst
 docs: install
 	$(BIN)/symloss docs
 
-docs-tools: ## TeX, for the PDF
+docs-tools: ## TeX for the PDF, Chromium for the tests of the site
 	$(APT) update
-	DEBIAN_FRONTEND=noninteractive $(APT) install --yes --no-install-recommends $(TEX_PACKAGES)
+	DEBIAN_FRONTEND=noninteractive $(APT) install --yes --no-install-recommends $(DOCS_PACKAGES)
+
+browser: install ## every page of the site in a headless Chromium
+	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev,browser]'
+	$(BIN)/python -m pytest tests/browser
 
 peers: install ## beside torch, JAX and optax; inside XGBoost, LightGBM, CatBoost, scikit-learn and Dask
 	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev,peers]'
 	$(BIN)/python -m pytest tests/peers tests/adapters
+
+extras: install ## each extra alone in an environment of its own, its adapter called once; downloads several GB
+	$(BIN)/python tests/adapters/extras.py
 
 clean:
 	rm -rf docs/_build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,8 +13,10 @@ from symloss.language import (
     choose,
     data,
     equal,
+    flat_at_zero,
     let,
     loss,
+    moved_together,
     nonnegative,
     norm_over,
     one_of,
@@ -43,7 +45,12 @@ i, f = n.index("i"), d.index("f")
     family="metric learning",
     per=i,
     references=(HADSELL_2006,),
-    claims=(nonnegative(), symmetric("first", "second")),
+    claims=(
+        nonnegative(),
+        symmetric("first", "second"),
+        moved_together("first", "second"),
+        flat_at_zero("first", "the gradient is exactly 0 beyond the margin, and where a similar pair coincides"),
+    ),
     conventions=(
         Convention(
             "label", "1 is dissimilar, as in the paper and Flux; 1 is similar in sentence-transformers and Caffe."

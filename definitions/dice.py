@@ -10,18 +10,22 @@ from symloss.language import (
     Reference,
     Tensor,
     at_least,
+    at_most,
     data,
     equal,
+    gradient_sums_to_zero,
     labels,
     let,
     loss,
     nonnegative,
+    not_least_at,
     parameter,
     prediction,
     ratio,
     softmax,
     sum_over,
     switch,
+    symmetric,
 )  # fmt: skip
 
 MILLETARI_2016 = Reference(
@@ -60,7 +64,12 @@ i, k, q = n.index("i"), c.index("k"), m.index("q")
     family="segmentation",
     per=i,
     references=(MILLETARI_2016, SUDRE_2017),
-    claims=(nonnegative(),),
+    claims=(
+        nonnegative(),
+        at_most(1),
+        not_least_at("probability", "target", squared=False),
+        symmetric("probability", "target"),
+    ),
     conventions=(
         SMOOTH, EMPTY,
         Convention("denominator", "sums, as in Sudre and MONAI; squared=True has squares, as in V-Net and Flux."),
@@ -89,7 +98,7 @@ def dice(
     family="segmentation",
     per=(i, k),
     references=(MILLETARI_2016, SUDRE_2017),
-    claims=(nonnegative(),),
+    claims=(nonnegative(), at_most(1), gradient_sums_to_zero("logits")),
     conventions=(
         SMOOTH, EMPTY,
         Convention("classes", "every class counts, the background too; the mean is over samples and classes."),

@@ -10,11 +10,15 @@ from symloss.language import (
     can_be_negative,
     convex,
     data,
+    least_at,
     let,
     lipschitz,
     loss,
+    monotone,
+    moved_together,
     nonnegative,
     symmetric,
+    unbounded_slope,
 )  # fmt: skip
 from symloss.language import prediction as predicted
 
@@ -62,7 +66,14 @@ HASTIE_2009 = Reference(
     title="Absolute error",
     family="regression",
     references=(WILLMOTT_2005,),
-    claims=(nonnegative(), convex("prediction"), lipschitz("prediction", 1), symmetric("prediction", "target")),
+    claims=(
+        nonnegative(),
+        convex("prediction"),
+        lipschitz("prediction", 1),
+        symmetric("prediction", "target"),
+        least_at("prediction", "target"),
+        moved_together("prediction", "target"),
+    ),
     aliases=("MAE", "L1 loss", "mean absolute error"),
 )
 def absolute_error(
@@ -81,7 +92,13 @@ def absolute_error(
     title="Bias error",
     family="regression",
     references=(WILLMOTT_1982,),
-    claims=(can_be_negative(),),
+    claims=(
+        can_be_negative(),
+        convex("prediction"),
+        lipschitz("prediction", 1),
+        monotone("prediction", rising=True),
+        moved_together("prediction", "target"),
+    ),
     conventions=(Convention("sign", "prediction minus target: positive means too high; some packages swap them."),),
     aliases=("MBE", "mean bias error"),
 )
@@ -100,7 +117,14 @@ def bias_error(
     title="Squared error",
     family="regression",
     references=(HASTIE_2009,),
-    claims=(nonnegative(), convex("prediction"), symmetric("prediction", "target")),
+    claims=(
+        nonnegative(),
+        convex("prediction"),
+        symmetric("prediction", "target"),
+        least_at("prediction", "target"),
+        moved_together("prediction", "target"),
+        unbounded_slope("prediction"),
+    ),
     conventions=(Convention("factor", "no factor 1/2; optax.l2_loss and the boosting libraries have one."),),
     aliases=("MSE", "L2 loss", "mean squared error"),
 )

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.linalg import ensure_blas
 
@@ -26,7 +27,7 @@ _gemm = types.ExternalFunction(
     ),
 )
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'arcface',
  'title': 'ArcFace loss',
  'formula': '-scale*target + logsumexp(z, over=k)',
@@ -97,25 +98,39 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
-@intrinsic
-def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
 
-    return a(a, b), build
+    return build
 
 
 @intrinsic
-def _stay_apart(typing_context):
-    """Keep the function that calls this from being compiled into its callers."""
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
 
-    def build(context, builder, signature, arguments):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
 
-    return types.void(), build
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)
 
 
 @intrinsic
@@ -202,23 +217,15 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
-
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
-    """
-    _stay_apart()
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
-    whole = stop // lanes * lanes
-    for start in range(np.uint64(0), whole, lanes):
-        part = block.dtype.type(0.0)
-        for k in range(start, start + lanes):
-            part = _add_in_lanes(part, block[k])
-        total, lost = _plus(total, lost, part)
-    part = block.dtype.type(0.0)
-    for k in range(whole, stop):
-        part = _add_in_lanes(part, block[k])
-    total, lost = _plus(total, lost, part)
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -290,7 +297,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     c = weight.shape[0]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_target_row = np.empty((c,))
     strips = np.empty((2, 512,))
     peak_weight = np.empty((c,))
@@ -409,7 +416,10 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 for place in range(length):
                     k_354 = strip + place
                     exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
-                    strips[0, place] = ((exp_target) if k_354 != argmax_target else 0.0)
+                    strips[0, place] = exp_target
+                apart = np.uint64(argmax_target) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_target_sum, rest_target_lost = _plus(rest_target_sum, rest_target_lost, _block_sum(strips[0], length))
             rest_target = _completed(rest_target_sum, rest_target_lost)
             loss = (max_target - scale * target_2) + _log1p(rest_target)
@@ -428,7 +438,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     c = weight.shape[0]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_target_now_row = np.empty((c,))
     strips = np.empty((2, 512,))
     peak_weight = np.empty((c,))
@@ -586,8 +596,11 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 for place in range(length):
                     k_354 = strip + place
                     exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
-                    strips[0, place] = ((exp_target) if k_354 != argmax_target_now else 0.0)
+                    strips[0, place] = exp_target
                     sum_w_unit_2_left[row, k_354] = ((exp_target) if k_354 != y_2 else 0.0)
+                apart = np.uint64(argmax_target_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_target_now_sum, rest_target_now_lost = _plus(rest_target_now_sum, rest_target_now_lost, _block_sum(strips[0], length))
             rest_target_now = _completed(rest_target_now_sum, rest_target_now_lost)
             rest_target[row] = rest_target_now
@@ -707,7 +720,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     d = embedding.shape[1]
     c = weight.shape[0]
     weighted = sample_weights.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_target_now_row = np.empty((c,))
     strips = np.empty((4, 512,))
     peak_weight = np.empty((c,))
@@ -1016,8 +1029,11 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                     k_354 = strip + place
                     exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)
                     exp_target[k_354] = exp_target_now
-                    strips[0, place] = ((exp_target_now) if k_354 != argmax_target_now else 0.0)
+                    strips[0, place] = exp_target_now
                     sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
+                apart = np.uint64(argmax_target_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_target_now_sum, rest_target_now_lost = _plus(rest_target_now_sum, rest_target_now_lost, _block_sum(strips[0], length))
             rest_target_now = _completed(rest_target_now_sum, rest_target_now_lost)
             rest_target[row] = rest_target_now
@@ -1456,7 +1472,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     d = embedding.shape[1]
     c = weight.shape[0]
     weighted = sample_weights.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_target_row = np.empty((c,))
     strips = np.empty((2, 512,))
     peak_weight = np.empty((c,))
@@ -1605,7 +1621,10 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     k_354 = strip + place
                     exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target)
                     exp_target[k_354] = exp_target_now
-                    strips[0, place] = ((exp_target_now) if k_354 != argmax_target else 0.0)
+                    strips[0, place] = exp_target_now
+                apart = np.uint64(argmax_target) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_target_sum, rest_target_lost = _plus(rest_target_sum, rest_target_lost, _block_sum(strips[0], length))
             rest_target = _completed(rest_target_sum, rest_target_lost)
             seed_2 = seed[row]
@@ -1634,9 +1653,15 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     exp_target_2 = exp_target[k_202]
                     sum_w_unit_2 = np.float64(sum_w_unit[row, k_202])
                     factor_15 = factor_14 * exp_target_2 * sum_w_unit_2
-                    strips[0, place] = ((factor_15) if k_202 != y_2 else 0.0)
+                    strips[0, place] = factor_15
                     factor_16 = exp_target_2 * sum_w_unit_2 / term_6
-                    strips[1, place] = ((factor_16) if k_202 != y_2 else 0.0)
+                    strips[1, place] = factor_16
+                apart = np.uint64(y_2) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
+                apart = np.uint64(y_2) - strip
+                if apart < length:
+                    strips[1, apart] = 0.0
                 sum_scale_3, sum_scale_3_lost = _plus(sum_scale_3, sum_scale_3_lost, _block_sum(strips[0], length))
                 logsumexp_target_sensitivity_2_sum, logsumexp_target_sensitivity_2_lost = _plus(logsumexp_target_sensitivity_2_sum, logsumexp_target_sensitivity_2_lost, _block_sum(strips[1], length))
             logsumexp_target_sensitivity_2 = _completed(logsumexp_target_sensitivity_2_sum, logsumexp_target_sensitivity_2_lost)
@@ -1649,7 +1674,10 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                     k_329 = strip + place
                     sum_w_unit_3 = np.float64(sum_w_unit[row, k_329])
                     factor_18 = factor_14 * exp_target[k_329] * ((sum_w_unit_3 * sum_w_unit_3) + sum_w_unit_3 * term_7)
-                    strips[0, place] = ((factor_18) if k_329 != y_2 else 0.0)
+                    strips[0, place] = factor_18
+                apart = np.uint64(y_2) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost = _plus(sum_scale_3_sensitivity_joint, sum_scale_3_sensitivity_joint_lost, _block_sum(strips[0], length))
     sum_scale = _completed(sum_scale, sum_scale_lost)
     sum_scale_2 = _completed(sum_scale_2, sum_scale_2_lost)
@@ -1671,7 +1699,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     d = embedding.shape[1]
     c = weight.shape[0]
     weighted = sample_weights.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_target_now_row = np.empty((c,))
     strips = np.empty((2, 512,))
     peak_weight = np.empty((c,))
@@ -1939,8 +1967,11 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     k_354 = strip + place
                     exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)
                     exp_target[row, k_354] = exp_target_now
-                    strips[0, place] = ((exp_target_now) if k_354 != argmax_target_now else 0.0)
+                    strips[0, place] = exp_target_now
                     sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
+                apart = np.uint64(argmax_target_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_target_now_sum, rest_target_now_lost = _plus(rest_target_now_sum, rest_target_now_lost, _block_sum(strips[0], length))
             rest_target_now = _completed(rest_target_now_sum, rest_target_now_lost)
             rest_target[row] = rest_target_now

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.linalg import ensure_blas
 
@@ -26,7 +27,7 @@ _gemm = types.ExternalFunction(
     ),
 )
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'info_nce',
  'title': 'InfoNCE loss',
  'formula': 'logsumexp(s/temperature, over=j) - s/temperature',
@@ -64,7 +65,7 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {'symmetric': False},
  'suffix': '',
- 'variants': ({'abi': 2,
+ 'variants': ({'abi': 3,
                'name': 'info_nce',
                'title': 'InfoNCE loss',
                'formula': 'logsumexp(s/temperature, over=j) - s/temperature',
@@ -130,25 +131,39 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
-@intrinsic
-def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
 
-    return a(a, b), build
+    return build
 
 
 @intrinsic
-def _stay_apart(typing_context):
-    """Keep the function that calls this from being compiled into its callers."""
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
 
-    def build(context, builder, signature, arguments):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
 
-    return types.void(), build
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)
 
 
 @intrinsic
@@ -235,23 +250,15 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
-
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
-    """
-    _stay_apart()
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
-    whole = stop // lanes * lanes
-    for start in range(np.uint64(0), whole, lanes):
-        part = block.dtype.type(0.0)
-        for k in range(start, start + lanes):
-            part = _add_in_lanes(part, block[k])
-        total, lost = _plus(total, lost, part)
-    part = block.dtype.type(0.0)
-    for k in range(whole, stop):
-        part = _add_in_lanes(part, block[k])
-    total, lost = _plus(total, lost, part)
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -346,7 +353,7 @@ def value(query, key, temperature, sample_weights, value_out):
     d = query.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((2, 512,))
     sample_weight = np.empty((n,))
@@ -410,7 +417,10 @@ def value(query, key, temperature, sample_weights, value_out):
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                    strips[0, place] = ((exp_sum_k_unit) if j_99 != argmax_sum_k_unit else 0.0)
+                    strips[0, place] = exp_sum_k_unit
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_sum, rest_sum_k_unit_lost = _plus(rest_sum_k_unit_sum, rest_sum_k_unit_lost, _block_sum(strips[0], length))
             rest_sum_k_unit = _completed(rest_sum_k_unit_sum, rest_sum_k_unit_lost)
             loss = (max_sum_k_unit - np.float64(sum_k_unit[row, i]) / temperature) + _log1p(rest_sum_k_unit)
@@ -428,7 +438,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     d = query.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((2, 512,))
     sample_weight = np.empty((n,))
@@ -516,8 +526,11 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else 0.0)
+                    strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost, _block_sum(strips[0], length))
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -588,7 +601,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
     seed = np.empty((n,))
@@ -701,8 +714,11 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_99]) / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else 0.0)
+                    strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost, _block_sum(strips[0], length))
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -893,7 +909,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((3, 512,))
     seed = np.empty((n,))
@@ -967,7 +983,10 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit else 0.0)
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_sum, rest_sum_k_unit_lost = _plus(rest_sum_k_unit_sum, rest_sum_k_unit_lost, _block_sum(strips[0], length))
             rest_sum_k_unit = _completed(rest_sum_k_unit_sum, rest_sum_k_unit_lost)
             seed_2 = seed[i]
@@ -988,9 +1007,15 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     strips[0, place] = factor_6
                     term = np.float64(sum_k_unit[row, argmax_sum_k_unit]) - sum_k_unit_2
                     factor_8 = factor_7 * exp_sum_k_unit_2 * term
-                    strips[1, place] = ((factor_8) if j_20 != argmax_sum_k_unit else 0.0)
+                    strips[1, place] = factor_8
                     factor_10 = factor_9 * exp_sum_k_unit_2 * sum_k_unit_2 * term
-                    strips[2, place] = ((factor_10) if j_20 != argmax_sum_k_unit else 0.0)
+                    strips[2, place] = factor_10
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[1, apart] = 0.0
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[2, apart] = 0.0
                 sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
                 logsumexp_sum_k_unit_centred_2_sum, logsumexp_sum_k_unit_centred_2_lost = _plus(logsumexp_sum_k_unit_centred_2_sum, logsumexp_sum_k_unit_centred_2_lost, _block_sum(strips[1], length))
                 sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, _block_sum(strips[2], length))
@@ -1018,7 +1043,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((2, 512,))
     seed = np.empty((n,))
@@ -1159,8 +1184,11 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                     exp_sum_k_unit[row, j_99] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else 0.0)
+                    strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost, _block_sum(strips[0], length))
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -1347,7 +1375,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     d = query.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
     sample_weight = np.empty((n,))
@@ -1424,7 +1452,10 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                    strips[0, place] = ((exp_sum_k_unit) if j_137 != argmax_sum_k_unit else 0.0)
+                    strips[0, place] = exp_sum_k_unit
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost, _block_sum(strips[0], length))
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -1454,7 +1485,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     d = query.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
     sample_weight = np.empty((n,))
@@ -1555,7 +1586,10 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else 0.0)
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost, _block_sum(strips[0], length))
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -1646,7 +1680,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
     seed = np.empty((n,))
@@ -1779,7 +1813,10 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else 0.0)
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost, _block_sum(strips[0], length))
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -2148,7 +2185,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((3, 512,))
     seed = np.empty((n,))
@@ -2233,7 +2270,10 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit else 0.0)
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_sum, rest_sum_k_unit_lost = _plus(rest_sum_k_unit_sum, rest_sum_k_unit_lost, _block_sum(strips[0], length))
             rest_sum_k_unit = _completed(rest_sum_k_unit_sum, rest_sum_k_unit_lost)
             seed_2 = seed[i]
@@ -2254,9 +2294,15 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     strips[0, place] = factor_6
                     term = np.float64(sum_k_unit[i, argmax_sum_k_unit]) - sum_k_unit_2
                     factor_8 = factor_7 * exp_sum_k_unit_3 * term
-                    strips[1, place] = ((factor_8) if j_28 != argmax_sum_k_unit else 0.0)
+                    strips[1, place] = factor_8
                     factor_10 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_2 * term
-                    strips[2, place] = ((factor_10) if j_28 != argmax_sum_k_unit else 0.0)
+                    strips[2, place] = factor_10
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[1, apart] = 0.0
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[2, apart] = 0.0
                 sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(strips[0], length))
                 logsumexp_sum_k_unit_centred_2_sum, logsumexp_sum_k_unit_centred_2_lost = _plus(logsumexp_sum_k_unit_centred_2_sum, logsumexp_sum_k_unit_centred_2_lost, _block_sum(strips[1], length))
                 sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost = _plus(sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost, _block_sum(strips[2], length))
@@ -2307,9 +2353,12 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 factor_14 = factor_13 * exp_sum_k_unit_2_2 * sum_k_unit_3
                 strips[0, place] = factor_14
                 factor_16 = factor_15 * exp_sum_k_unit_2_2 * sum_k_unit_3 * (np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_21]) - sum_k_unit_3)
-                strips[1, place] = ((factor_16) if j_22 != argmax_sum_k_unit_2_2 else 0.0)
+                strips[1, place] = factor_16
                 factor_18 = factor_17 * exp_sum_k_unit_2_2 * sum_k_unit_3
                 strips[2, place] = factor_18
+            apart = np.uint64(argmax_sum_k_unit_2_2) - strip
+            if apart < length:
+                strips[1, apart] = 0.0
             sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
             sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, _block_sum(strips[1], length))
             sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, _block_sum(strips[2], length))
@@ -2327,7 +2376,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     n = query.shape[0]
     d = query.shape[1]
     weighted = sample_weights.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
     seed = np.empty((n,))
@@ -2501,7 +2550,10 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[row, j_137] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else 0.0)
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost = _plus(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost, _block_sum(strips[0], length))
             rest_sum_k_unit_now = _completed(rest_sum_k_unit_now_sum, rest_sum_k_unit_now_lost)
             rest_sum_k_unit[i] = rest_sum_k_unit_now

@@ -16,6 +16,7 @@ from symloss import load
 from symloss.language.definition import Definition
 from symloss.lowering.cost import cost
 from symloss.pipeline import Derived, derive, render
+from symloss.stability import sides
 from symloss.stability.rules import RULES, without
 from symloss.verification.accuracy import Accuracy, accuracy
 from symloss.verification.evidence import SEED
@@ -76,7 +77,7 @@ def effect(
     UnknownRule
         Where the table has no such rule.
     """
-    names = [r.name for r in RULES]
+    names = [*(r.name for r in RULES), sides.NAME]
     if rule not in names:
         message = f"no rule {rule!r}; there are {', '.join(names)}"
         raise UnknownRule(message)

@@ -110,7 +110,8 @@ def _generate(names: Sequence[str], settings: Settings) -> int:
     return 0
 
 
-def _verify(names: Sequence[str], settings: Settings, full: bool, peers: bool = False) -> int:
+def _verify(names: Sequence[str], settings: Settings, full: bool, peers: bool = False, *, bars: bool = True) -> int:
+    """Print what was verified; 1 where a check failed or, with `bars`, where a loss falls short of one."""
     with progress(settings, "verify") as report:
         verdicts = pipeline.verify(
             names, settings.definitions, settings.output, full=full, check=settings.check, progress=report,
@@ -129,7 +130,10 @@ def _verify(names: Sequence[str], settings: Settings, full: bool, peers: bool = 
             wrong = [c for c in (*verdict.checks, *verdict.claims) if c["status"] in ("failed", "refuted")]
             reasons = "; ".join(c.get("detail") or f"{c['claim']}: {c['evidence']}" for c in wrong) or "wrong numbers"
             click.echo(f"{verdict.file}:1: {verdict.name}: {reasons}", err=True)
-    return 1 if bad else 0
+    short = [v.name for v in verdicts if bars and "short" in (v.status, v.fast_status)]
+    if short and not settings.check:
+        click.echo(f"short of a bar: {', '.join(short)}", err=True)
+    return 1 if bad or (short and not settings.check) else 0
 
 
 def _without(rule: str, names: Sequence[str], settings: Settings) -> int:
@@ -262,7 +266,7 @@ def build(names: tuple[str, ...], **options: Any) -> int:
     code = _generate(names, settings)
     if code == 0 and settings.check:
         return _verify(names, settings, full=False)
-    return code or _verify(names, settings, full=False) or _docs(settings)
+    return code or _verify(names, settings, full=False, bars=False) or _docs(settings)
 
 
 @cli.command()

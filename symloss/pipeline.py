@@ -48,18 +48,19 @@ from symloss.lowering.nodes import Kernel
 from symloss.peers import available
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
-from symloss.rendering.jax_module import render_jax
+from symloss.rendering.array_module import render_arrays
 from symloss.rendering.module import render_module
 from symloss.rendering.record import Derivation, make_record, render_tex
 from symloss.rendering.scaffold import scaffold
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
 from symloss.site.build import DocsResult, build_site
-from symloss.stability import careful, centring, expansion, extrema, quotients, rules
+from symloss.stability import careful, centring, expansion, extrema, quotients, rules, sides
 from symloss.stability.careful import carefully
 from symloss.stability.centring import centred
 from symloss.stability.quotients import whole_quotients
 from symloss.stability.rules import Step
+from symloss.stability.sides import by_sides
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
 from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
 from symloss.verification.exhaustive import can_sweep, sweep
@@ -117,10 +118,10 @@ def derive(definition: Definition) -> Derived:
     targets = _targets(definition)
     program = tangent(_differentiated(definition, lifted.program), targets)
     folded = fold_outputs(definition, program)
-    stable = whole_quotients(definition, centred(carefully(definition, folded.program)))
+    stable = whole_quotients(definition, by_sides(centred(carefully(definition, folded.program))))
     kernels = lower(definition, stable)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
-    plain = whole_quotients(definition, centred(folded.program))
+    plain = whole_quotients(definition, by_sides(centred(folded.program)))
     fast = lower(definition, plain)
     sloped = fold_outputs(definition, slope(lifted.program, targets)).program
     arrays = plain, whole_quotients(definition, centred(sloped))
@@ -161,7 +162,7 @@ def digest_of(definition: Definition) -> str:
 def rules_digest() -> str:
     """Return the hash of the rule table, the other passes that make a program stable, and the atoms."""
     text = "".join(
-        inspect.getsource(module) for module in (rules, expansion, extrema, careful, centring, quotients, atoms)
+        inspect.getsource(module) for module in (rules, expansion, extrema, careful, centring, quotients, sides, atoms)
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -169,7 +170,7 @@ def rules_digest() -> str:
 def render(derived: Derived) -> dict[str, str]:
     """Return the generated files of one loss by their path in the output folder."""
     definition, name = derived.definition, derived.definition.name
-    costs = {k.name: str(cost(k)) for k in derived.kernels}
+    costs = {k.name: str(cost(k)) for k in derived.kernels if not k.name.endswith("_few")}
     weights = frozenset(s.name for s in derived.program.statements if s.op == "softmax")
     steps = Derivation(
         derived.lifted, derived.trace, derived.lifting,
@@ -183,10 +184,11 @@ def render(derived: Derived) -> dict[str, str]:
     fast = tuple((d.definition, d.fast) for d in everything)
     arrays = tuple((d.definition, *d.arrays) for d in everything)
     formula = str(definition.formula)
+    libraries = render_arrays(definition, arrays, formula, derived.digest)
     return {
         f"{name}.py": render_module(definition, variants, formula, derived.digest),
         f"fast/{name}.py": render_module(definition, fast, formula, derived.digest, FLOAT32),
-        f"jax/{name}.py": render_jax(definition, arrays, formula, derived.digest),
+        **{f"{library}/{name}.py": text for library, text in libraries.items()},
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
     }
@@ -274,9 +276,16 @@ def verify(
     if full or len(jobs) < 4:  # sweeps show their own progress; processes take longer to start
         found = (_verify_one(*job, progress=progress) for job in jobs)
         return tuple(_reported(found, chosen, progress))
+    return tuple(_reported(_verified_together(jobs, output or OWN_OUTPUT), chosen, progress))
+
+
+def _verified_together(jobs: Sequence[tuple[Any, ...]], folder: Path) -> Iterator[Verdict]:
+    """Yield the verdicts in order; what takes longest to compile begins first, so that no core waits for it."""
+    longest = sorted(jobs, key=lambda job: -(folder / f"{job[0]}.py").stat().st_size)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        return tuple(_reported(pool.map(_verify_one, *zip(*jobs, strict=True)), chosen, progress))
+        running = {job[0]: pool.submit(_verify_one, *job) for job in longest}
+        yield from (running[job[0]].result() for job in jobs)
 
 
 def _reported(found: Iterable[Verdict], chosen: Sequence[Definition], progress: Progress) -> Iterator[Verdict]:
@@ -363,7 +372,15 @@ def docs(definitions: Path | None, output: Path | None, site: Path | None, *, pr
             raise StaleOutput(message)
     where = site or (OWN_SITE if output is None else folder / "site")
     losses = partial(load, package=None if output is None else folder)
-    return build_site(folder, tuple(d.name for d in chosen), where, losses=losses, progress=progress)
+    return build_site(
+        folder, tuple(d.name for d in chosen), where, losses=losses, progress=progress,
+        programs=lambda name: program_of(select((name,), definitions)[0]),
+    )  # fmt: skip
+
+
+def program_of(definition: Definition) -> Program:
+    """Return the program of a definition's value, in atoms."""
+    return lift(definition, hoist(definition)).program
 
 
 def show(name: str, definitions: Path | None) -> dict[str, Any]:

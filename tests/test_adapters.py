@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from typing import Any
@@ -25,15 +26,51 @@ SCALAR = {"absolute_error", "bias_error", "binary_cross_entropy", "focal", "hing
 LABELLED = {"softmax_cross_entropy", "softmax_focal", "poly_cross_entropy"}
 
 
-@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "catboost", "sklearn", "dask"])
+LIBRARIES = ("xgboost", "lightgbm", "catboost", "sklearn", "dask", "torch", "jax")
+REMAINS = {"xgboost", "sklearn"}
+"""Libraries of the development environment; the others are there with the peers."""
+
+
+BLOCK = """
+from importlib.machinery import PathFinder
+plain = PathFinder.find_spec
+def found(name, path=None, target=None):
+    return None if name.partition(".")[0] in {libraries!r} else plain(name, path, target)
+PathFinder.find_spec = found
+import sys
+"""
+
+
+def blocking(libraries: tuple[str, ...], code: str) -> subprocess.CompletedProcess[str]:
+    """Run a line where some libraries cannot be imported, as if they were not there."""
+    program = BLOCK.replace("{libraries!r}", repr(libraries)) + code
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_a_missing_library_names_the_extra(library: str) -> None:
-    code = (
-        "import sys; sys.modules.update({'xgboost': None, 'lightgbm': None, 'catboost': None, 'sklearn': None, "
-        f"'dask': None}}); import symloss.adapters.{library}"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = blocking(LIBRARIES, f"import symloss.adapters.{library}")
     assert done.returncode == 1
-    assert f"pip install symloss[{library}]" in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: ")
+    assert f"pip install symloss[{library}]" in last
+
+
+@pytest.mark.parametrize("library", [*LIBRARIES, "scipy"])
+def test_each_adapter_needs_no_other_library(library: str) -> None:
+    if library != "scipy" and importlib.util.find_spec(library) is None:
+        assert library not in REMAINS
+        pytest.skip(f"{library} comes with the peers")
+    others = tuple(other for other in LIBRARIES if other != library)
+    done = blocking(others, f"import symloss.adapters.{library}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_symloss_brings_no_library() -> None:
+    code = "import symloss; symloss.load('focal').value(0.0, 1.0); print(*sorted(sys.modules))"
+    done = blocking((), code)
+    assert done.returncode == 0, done.stderr
+    assert not set(LIBRARIES) & {name.split(".")[0] for name in done.stdout.split()}
 
 
 def test_the_rooms_shared_bring_no_library() -> None:

@@ -166,9 +166,9 @@ def test_the_offset_of_ge2e_changes_nothing_at_all() -> None:
 
 def test_an_infinite_condition_excuses_no_wrong_number() -> None:
     tally = _Tally(geometric=True, fast=False)
-    tally.add(1.0, flint.arb(0), np.dtype(np.float64), dict, lambda: 1.0, lambda: np.inf)
+    tally.add(1.0, flint.arb(0), np.dtype(np.float64), dict, lambda: 1.0, lambda _: np.inf)
     assert tally.wrong == 1
-    tally.add(1.0 + 2.0**-40, flint.arb(1), np.dtype(np.float64), dict, lambda: 1.0, lambda: 1e4)
+    tally.add(1.0 + 2.0**-40, flint.arb(1), np.dtype(np.float64), dict, lambda: 1.0, lambda _: 1e4)
     assert tally.wrong == 1  # 4096 units, within 4 (1 + kappa)
 
 

@@ -106,7 +106,7 @@ def test_new_refuses_what_exists_and_what_is_no_name(run: Run, scaffolded: Path)
     assert run("new", "not-a-name", "--definitions", scaffolded / "my")[0] == 1
 
 
-@pytest.mark.parametrize("status, code", [("passed", 0), ("short", 0), ("failed", 1)])
+@pytest.mark.parametrize("status, code", [("passed", 0), ("short", 1), ("failed", 1)])
 def test_verify_fails_where_a_check_fails(run: Run, monkeypatch: pytest.MonkeyPatch, status: str, code: int) -> None:
     monkeypatch.setattr(pipeline, "verify", lambda *a, **k: (verdict(status),))
     found, out, err = run("verify")

@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,13 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import symloss
+from symloss.language.atoms import sigmoid, softplus
+from symloss.language.nodes import Access
+from symloss.pipeline import StaleOutput, docs, program_of, select
 from symloss.site import mathml
 from symloss.site.build import DocsResult, build_site
+from symloss.site.matrices import similarities
+from symloss.verification.steps import WrongStep, rule_holds, slope_holds
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED, SCHEMAS = ROOT / "generated", ROOT / "docs" / "schema"
@@ -77,11 +84,16 @@ def test_every_formula_becomes_mathml(name: str) -> None:
         assert "\\" not in rendered, latex
 
 
+def build(names: tuple[str, ...], folder: Path) -> DocsResult:
+    return build_site(
+        GENERATED, names, folder, losses=symloss.load, progress=lambda name, done, total: None,
+        programs=lambda name: program_of(select((name,), None)[0]),
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> DocsResult:
-    return build_site(
-        GENERATED, PAGES, tmp_path_factory.mktemp("site"), losses=symloss.load, progress=lambda name, done, total: None
-    )
+    return build(PAGES, tmp_path_factory.mktemp("site"))
 
 
 def test_each_loss_has_a_page_with_its_formulas(site: DocsResult) -> None:
@@ -117,13 +129,16 @@ def test_the_book_holds_every_loss_and_no_line_is_too_wide(site: DocsResult) -> 
     too_wide = [float(w) for w in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)", log)]
     assert max(too_wide, default=0.0) <= 1.0
     assert site.pdf.read_bytes().startswith(b"%PDF")
+    assert (
+        re.findall(r"^!.*|LaTeX Warning: (?:Reference|Citation).*undefined.*|multiply defined", log, re.MULTILINE) == []
+    )
     contents = site.pdf.with_suffix(".toc").read_text(encoding="utf-8")
     for name in PAGES:
         assert read(GENERATED / "records" / f"{name}.json")["title"] in contents
 
 
 def test_the_same_records_give_the_same_bytes(site: DocsResult, tmp_path: Path) -> None:
-    again = build_site(GENERATED, PAGES, tmp_path, losses=symloss.load, progress=lambda name, done, total: None)
+    again = build(PAGES, tmp_path)
     pages = {p.relative_to(site.html.parent): p.read_bytes() for p in site.html.parent.rglob("*.html")}
     assert {p.relative_to(again.html.parent): p.read_bytes() for p in again.html.parent.rglob("*.html")} == pages
     assert (again.pdf and again.pdf.read_bytes()) == (site.pdf and site.pdf.read_bytes())
@@ -133,10 +148,89 @@ def test_without_tex_the_book_is_skipped_with_a_line_that_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    result = build_site(GENERATED, PAGES[:1], tmp_path, losses=symloss.load, progress=lambda name, done, total: None)
+    result = build(PAGES[:1], tmp_path)
     assert result.html.is_file()
     assert result.pdf is None
     assert "make docs-tools" in result.notes[0]
+
+
+@pytest.mark.parametrize("damage", ["missing", "stale"])
+def test_missing_and_stale_evidence_fail(tmp_path: Path, damage: str) -> None:
+    shutil.copytree(GENERATED, tmp_path / "out", ignore=shutil.ignore_patterns("__pycache__"))
+    file = tmp_path / "out" / "evidence" / "huber.json"
+    if damage == "missing":
+        file.unlink()
+    else:
+        evidence = read(file)
+        evidence["hashes"]["kernel"] = "0" * 64
+        file.write_text(json.dumps(evidence), encoding="utf-8")
+    with pytest.raises(StaleOutput, match=r"huber: .*run symloss verify huber"):
+        docs(None, tmp_path / "out", tmp_path / "site", progress=lambda name, done, total: None)
+    assert not (tmp_path / "site").exists()
+
+
+def test_losses_of_ones_own_get_the_same_site(tmp_path: Path) -> None:
+    """The definition that the guide shows, built as the guide says, gets this project's pages, gallery and book."""
+    definitions = tmp_path / "my"
+    definitions.mkdir()
+    guide = (ROOT / "docs" / "define-your-own.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- definition: smooth_quantile -->\n```python\n(.*?)```", guide, re.DOTALL)
+    (definitions / "smooth_quantile.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-c", "from symloss.cli import main; main()"]
+    shared = ["--definitions", str(definitions), "--output", str(tmp_path / "out"), "--quiet"]
+    for verb in ("generate", "verify", "docs"):
+        done = subprocess.run([*command, verb, *shared], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    html = tmp_path / "out" / "site" / "html"
+    page = (html / "losses" / "smooth_quantile.html").read_text(encoding="utf-8")
+    assert "losses/smooth_quantile.html" in (html / "gallery.html").read_text(encoding="utf-8")
+    assert "losses/focal.html" not in (html / "index.html").read_text(encoding="utf-8")
+    assert 'id="certified-values"' in page
+    assert "<math" in page
+    assert (html / "_images" / "smooth_quantile-dark.svg").is_file()
+
+
+def test_headings_come_in_the_order_of_reading(site: DocsResult) -> None:
+    page = (site.html.parent / "losses" / "focal.html").read_text(encoding="utf-8")
+    order = (
+        "formula", "gradient", "hessian-diagonal", "derivation", "stable-form", "kinks", "limits", "claims", "plots",
+        "certified-values", "accuracy", "how-libraries-differ", "cost", "kernel", "recipes", "references",
+        "files-and-identity", "tests-that-verify-it",
+    )  # fmt: skip
+    places = [page.find(f'<section id="{name}">') for name in order]
+    assert min(places) > 0
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_step_of_a_derivation_is_checked(name: str) -> None:
+    stable = read(GENERATED / "records" / f"{name}.json")["stable"]
+    assert [s for s in (*stable["rules"], *stable["partials"]) if s["checked"] < 4] == []
+
+
+def test_a_wrong_step_stops_the_derivation() -> None:
+    definition = select(("focal",), None)[0]
+    x = Access("logit")
+    with pytest.raises(WrongStep):
+        rule_holds(definition, softplus(x), softplus(-x), frozenset())
+    with pytest.raises(WrongStep):
+        slope_holds(definition, softplus(x), x, softplus(x), frozenset())
+    assert rule_holds(definition, softplus(x), softplus(-x) + x, frozenset()) == 8
+    assert slope_holds(definition, softplus(x), x, sigmoid(x), frozenset()) == 8
+
+
+def test_the_gradient_in_the_similarities_is_that_of_a_softmax() -> None:
+    """Cross entropy over cosines: its gradient in them is softmax minus identity, over the temperature."""
+    rng = np.random.default_rng(5)
+    query, key = rng.normal(size=(2, 4, 2))
+    tensors, scalars = {"query": query, "key": key}, {"temperature": 0.5, "symmetric": False}
+    found = similarities(program_of(select(("info_nce",), None)[0]), tensors, scalars, {"n": 4, "d": 2})
+    assert found is not None
+    cosines = query @ key.T / np.outer(np.linalg.norm(query, axis=1), np.linalg.norm(key, axis=1))
+    weights = np.exp(cosines / 0.5)
+    weights /= weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found["value"], cosines, rtol=1e-4)
+    np.testing.assert_allclose(found["gradient"], (weights - np.eye(4)) / 0.5, rtol=1e-4)
 
 
 def blocks_of(path: Path) -> list[str]:

@@ -77,8 +77,8 @@ def test_agrees_with_the_interpreted_program(definition: Definition, loss: Loss,
     numbers |= {f"direction_{a.name}": 0 for a in definition.continuous}
     truth = interpret(program.keep(*(o.name for o in program.outputs)), tensors, numbers, sizes)
     if general is not definition:  # derivatives in a parameter with special values are those of the general formula
-        names = {a.name for a in general.continuous}
-        own = [o.name for o in in_parameters.outputs if o.name.partition("_")[2] in names]
+        continuous = {a.name for a in general.continuous}
+        own = [o.name for o in in_parameters.outputs if o.name.partition("_")[2] in continuous]
         truth |= interpret(in_parameters.keep(*own), tensors, numbers, sizes)
 
     names = tuple(directions)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sympy
 
-from symloss.language.atoms import Atom, magnitude, positive_part, sigmoid, softplus
+from symloss.language.atoms import Atom, complement, magnitude, positive_part, sigmoid, softplus
 from symloss.language.nodes import Access
 from symloss.program.interpreter import evaluate
 from symloss.rendering.primitives import _exp_difference, _power
@@ -27,6 +27,7 @@ CASES = {
     "softplus": sympy.log(1 + sympy.exp(X)),
     "log_sigmoid": sympy.log(sigmoid(X)),
     "complement": 3 - 3 * P,
+    "other_side": X - X * complement(P) + A,
     "mean_of_complements": P / 4 + 3 * sigmoid(X) / 4 - 1,
     "root_at_one": P - 3 * P**2 + 2 * P**3,
     "mirror": Y * sigmoid(X) + (1 - Y) * sigmoid(-X),

@@ -54,7 +54,7 @@ def test_layouts(layout: Any) -> None:
 
 def test_read_only_inputs_compile_nothing_new() -> None:
     x = np.linspace(-1, 1, 5)
-    TOY.gradient(x, (x > 0) * 1.0)
+    TOY.gradient(x, (x > 0) * 1.0, sample_weight=np.ones(5))
     kernel = TOY.module.gradient
     before = len(kernel.signatures)
     TOY.gradient(locked(x), locked((x > 0) * 1.0), sample_weight=locked(np.ones(5)))

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.linalg import ensure_blas
 
@@ -27,7 +28,7 @@ _gemm = types.ExternalFunction(
 )
 
 f32 = np.float32
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'info_nce',
  'title': 'InfoNCE loss',
  'formula': 'logsumexp(s/temperature, over=j) - s/temperature',
@@ -65,7 +66,7 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {'symmetric': False},
  'suffix': '',
- 'variants': ({'abi': 2,
+ 'variants': ({'abi': 3,
                'name': 'info_nce',
                'title': 'InfoNCE loss',
                'formula': 'logsumexp(s/temperature, over=j) - s/temperature',
@@ -131,25 +132,39 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
-@intrinsic
-def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
 
-    return a(a, b), build
+    return build
 
 
 @intrinsic
-def _stay_apart(typing_context):
-    """Keep the function that calls this from being compiled into its callers."""
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
 
-    def build(context, builder, signature, arguments):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
 
-    return types.void(), build
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)
 
 
 @intrinsic
@@ -230,23 +245,15 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
-
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
-    """
-    _stay_apart()
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
-    whole = stop // lanes * lanes
-    for start in range(np.uint64(0), whole, lanes):
-        part = block.dtype.type(0.0)
-        for k in range(start, start + lanes):
-            part = _add_in_lanes(part, block[k])
-        total, lost = _plus(total, lost, part)
-    part = block.dtype.type(0.0)
-    for k in range(whole, stop):
-        part = _add_in_lanes(part, block[k])
-    total, lost = _plus(total, lost, part)
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -342,7 +349,7 @@ def value(query, key, temperature, sample_weights, value_out):
     weighted = sample_weights.size > 0
     temperature = f32(temperature)
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
     strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((n,), f32)
@@ -403,7 +410,10 @@ def value(query, key, temperature, sample_weights, value_out):
                 for place in range(length):
                     j_99 = strip + place
                     exp_sum_k_unit = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                    strips[0, place] = ((exp_sum_k_unit) if j_99 != argmax_sum_k_unit else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_sum += _block_sum(strips[0], length)
             rest_sum_k_unit = f32(rest_sum_k_unit_sum)
             loss = (max_sum_k_unit - f32(sum_k_unit[row, i]) / temperature) + _log1p(rest_sum_k_unit)
@@ -423,7 +433,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
     strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((n,), f32)
@@ -508,8 +518,11 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -580,7 +593,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     weighted = sample_weights.size > 0
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
     strips = np.empty((2, 512,), f32)
     seed = np.empty((n,), f32)
@@ -689,8 +702,11 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_99]) / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -879,7 +895,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     weighted = sample_weights.size > 0
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
     strips = np.empty((3, 512,), f32)
     seed = np.empty((n,), f32)
@@ -950,7 +966,10 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_sum += _block_sum(strips[0], length)
             rest_sum_k_unit = f32(rest_sum_k_unit_sum)
             seed_2 = seed[i]
@@ -970,9 +989,15 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                     strips[0, place] = factor_6
                     term = f32(sum_k_unit[row, argmax_sum_k_unit]) - sum_k_unit_2
                     factor_8 = factor_7 * exp_sum_k_unit_2 * term
-                    strips[1, place] = ((factor_8) if j_20 != argmax_sum_k_unit else f32(0.0))
+                    strips[1, place] = factor_8
                     factor_10 = factor_9 * exp_sum_k_unit_2 * sum_k_unit_2 * term
-                    strips[2, place] = ((factor_10) if j_20 != argmax_sum_k_unit else f32(0.0))
+                    strips[2, place] = factor_10
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[1, apart] = 0.0
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[2, apart] = 0.0
                 sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
                 logsumexp_sum_k_unit_centred_2_sum += _block_sum(strips[1], length)
                 sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, _block_sum(strips[2], length))
@@ -1002,7 +1027,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     weighted = sample_weights.size > 0
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
     strips = np.empty((2, 512,), f32)
     seed = np.empty((n,), f32)
@@ -1138,8 +1163,11 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                     j_99 = strip + place
                     exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
                     exp_sum_k_unit[row, j_99] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_99 != argmax_sum_k_unit_now else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else f32(0.0))
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -1322,7 +1350,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     weighted = sample_weights.size > 0
     temperature = f32(temperature)
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
     strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((n,), f32)
@@ -1396,7 +1424,10 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 for place in range(length):
                     j_137 = strip + place
                     exp_sum_k_unit = _exp_difference(f32(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
-                    strips[0, place] = ((exp_sum_k_unit) if j_137 != argmax_sum_k_unit else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -1427,7 +1458,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
     wanted = value_out.size > 0
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
     strips = np.empty((2, 512,), f32)
     sample_weight = np.empty((n,), f32)
@@ -1525,7 +1556,10 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -1616,7 +1650,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     weighted = sample_weights.size > 0
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
     strips = np.empty((2, 512,), f32)
     seed = np.empty((n,), f32)
@@ -1745,7 +1779,10 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now
@@ -2112,7 +2149,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     weighted = sample_weights.size > 0
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_row = np.empty((n,), f32)
     strips = np.empty((3, 512,), f32)
     seed = np.empty((n,), f32)
@@ -2194,7 +2231,10 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_sum += _block_sum(strips[0], length)
             rest_sum_k_unit = f32(rest_sum_k_unit_sum)
             seed_2 = seed[i]
@@ -2214,9 +2254,15 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                     strips[0, place] = factor_6
                     term = f32(sum_k_unit[i, argmax_sum_k_unit]) - sum_k_unit_2
                     factor_8 = factor_7 * exp_sum_k_unit_3 * term
-                    strips[1, place] = ((factor_8) if j_28 != argmax_sum_k_unit else f32(0.0))
+                    strips[1, place] = factor_8
                     factor_10 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_2 * term
-                    strips[2, place] = ((factor_10) if j_28 != argmax_sum_k_unit else f32(0.0))
+                    strips[2, place] = factor_10
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[1, apart] = 0.0
+                apart = np.uint64(argmax_sum_k_unit) - strip
+                if apart < length:
+                    strips[2, apart] = 0.0
                 sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(strips[0], length))
                 logsumexp_sum_k_unit_centred_2_sum += _block_sum(strips[1], length)
                 sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost = _plus(sum_temperature_3_sensitivity, sum_temperature_3_sensitivity_lost, _block_sum(strips[2], length))
@@ -2267,9 +2313,12 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 factor_14 = factor_13 * exp_sum_k_unit_2_2 * sum_k_unit_3
                 strips[0, place] = factor_14
                 factor_16 = factor_15 * exp_sum_k_unit_2_2 * sum_k_unit_3 * (f32(sum_k_unit[argmax_sum_k_unit_2_2, i_21]) - sum_k_unit_3)
-                strips[1, place] = ((factor_16) if j_22 != argmax_sum_k_unit_2_2 else f32(0.0))
+                strips[1, place] = factor_16
                 factor_18 = factor_17 * exp_sum_k_unit_2_2 * sum_k_unit_3
                 strips[2, place] = factor_18
+            apart = np.uint64(argmax_sum_k_unit_2_2) - strip
+            if apart < length:
+                strips[1, apart] = 0.0
             sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
             sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost = _plus(sum_temperature_2_sensitivity, sum_temperature_2_sensitivity_lost, _block_sum(strips[1], length))
             sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, _block_sum(strips[2], length))
@@ -2289,7 +2338,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     weighted = sample_weights.size > 0
     temperature = f32(temperature)
     loss_scale = f32(loss_scale)
-    block = max(1, min(256, n))
+    block = max(1, min(512, n))
     max_sum_k_unit_now_row = np.empty((n,), f32)
     strips = np.empty((2, 512,), f32)
     seed = np.empty((n,), f32)
@@ -2458,7 +2507,10 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     j_137 = strip + place
                     exp_sum_k_unit_now = _exp_difference(f32(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[row, j_137] = exp_sum_k_unit_now
-                    strips[0, place] = ((exp_sum_k_unit_now) if j_137 != argmax_sum_k_unit_now else f32(0.0))
+                    strips[0, place] = exp_sum_k_unit_now
+                apart = np.uint64(argmax_sum_k_unit_now) - strip
+                if apart < length:
+                    strips[0, apart] = 0.0
                 rest_sum_k_unit_now_sum += _block_sum(strips[0], length)
             rest_sum_k_unit_now = f32(rest_sum_k_unit_now_sum)
             rest_sum_k_unit[i] = rest_sum_k_unit_now

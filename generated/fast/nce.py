@@ -12,11 +12,12 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import njit
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 f32 = np.float32
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'nce',
  'title': 'Noise-contrastive estimation',
  'formula': '-log(sigmoid(-log(k) - data_log_noise[i] + data_score[i])) - sum(log(1 - sigmoid(-log(k) - '
@@ -51,7 +52,8 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {},
  'suffix': '',
- 'variants': ()}
+ 'variants': (),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -67,25 +69,39 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
-@intrinsic
-def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
 
-    return a(a, b), build
+    return build
 
 
 @intrinsic
-def _stay_apart(typing_context):
-    """Keep the function that calls this from being compiled into its callers."""
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
 
-    def build(context, builder, signature, arguments):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
 
-    return types.void(), build
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
@@ -167,23 +183,15 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
-
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
-    """
-    _stay_apart()
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
-    whole = stop // lanes * lanes
-    for start in range(np.uint64(0), whole, lanes):
-        part = block.dtype.type(0.0)
-        for k in range(start, start + lanes):
-            part = _add_in_lanes(part, block[k])
-        total, lost = _plus(total, lost, part)
-    part = block.dtype.type(0.0)
-    for k in range(whole, stop):
-        part = _add_in_lanes(part, block[k])
-    total, lost = _plus(total, lost, part)
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 

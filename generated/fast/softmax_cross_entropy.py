@@ -12,11 +12,12 @@ are float64.
 import math
 
 import numpy as np
-from numba import njit, types
+from numba import njit
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 f32 = np.float32
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'softmax_cross_entropy',
  'title': 'Softmax cross entropy',
  'formula': 'nll',
@@ -72,7 +73,7 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {'label_smoothing': 0},
  'suffix': '',
- 'variants': ({'abi': 2,
+ 'variants': ({'abi': 3,
                'name': 'softmax_cross_entropy',
                'title': 'Softmax cross entropy',
                'formula': 'nll',
@@ -132,7 +133,8 @@ SPEC = {'abi': 2,
                'least': {},
                'choice': {'label_smoothing': 'general'},
                'suffix': '_label_smoothing_general',
-               'variants': ()},)}
+               'variants': ()},),
+ 'grain': 131072}
 
 
 @intrinsic
@@ -148,25 +150,39 @@ def _fma(typing_context, a, b, c):
     return a(a, a, a), build
 
 
-@intrinsic
-def _add_in_lanes(typing_context, a, b):
-    """Return a + b, in a sum whose order is free; everywhere else the order is as it is written."""
+def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
     def build(context, builder, signature, arguments):
-        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
 
-    return a(a, b), build
+    return build
 
 
 @intrinsic
-def _stay_apart(typing_context):
-    """Keep the function that calls this from being compiled into its callers."""
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
 
-    def build(context, builder, signature, arguments):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
 
-    return types.void(), build
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)
 
 
 @intrinsic
@@ -247,23 +263,15 @@ def _completed(total: float, lost: float) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def _block_sum(block, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
-
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
-    """
-    _stay_apart()
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
-    whole = stop // lanes * lanes
-    for start in range(np.uint64(0), whole, lanes):
-        part = block.dtype.type(0.0)
-        for k in range(start, start + lanes):
-            part = _add_in_lanes(part, block[k])
-        total, lost = _plus(total, lost, part)
-    part = block.dtype.type(0.0)
-    for k in range(whole, stop):
-        part = _add_in_lanes(part, block[k])
-    total, lost = _plus(total, lost, part)
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -321,7 +329,10 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 k_5 = strip + place
                 z_2 = f32(logits[i, k_5])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-                strips[0, place] = ((exp_logits) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         w_y = f32(class_weight[y])
@@ -364,7 +375,10 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         w_y = f32(class_weight[y])
@@ -410,7 +424,10 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         w_y = f32(class_weight[y])
@@ -458,33 +475,37 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
-        factor = -(v_z_2 - v_z_2)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_4 = strip + place
                 v_z = f32(direction_logits[i, k_4])
-                factor_2 = exp_logits[k_4] * ((v_z - v_z_2) + factor) / term
-                strips[0, place] = ((factor_2) if k_4 != argmax_logits else f32(0.0))
+                factor = exp_logits[k_4] * (v_z - v_z_2) / term
+                strips[0, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             logsumexp_logits_tangent_centred_sum += _block_sum(strips[0], length)
         logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         w_y = f32(class_weight[y])
         v_z_y = f32(direction_logits[i, y])
         z_y = f32(logits[i, y])
-        factor_3 = seed * w_y * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor) if argmax_logits == argmax_logits else f32(np.nan)) * _exp_difference(z_y, max_logits) / term
-        term_2 = -logsumexp_logits_tangent_centred + factor
-        factor_4 = seed * w_y / term
+        factor_2 = seed * w_y * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else f32(np.nan)) * _exp_difference(z_y, max_logits) / term
+        factor_3 = seed * w_y / term
         for c_2 in range(c):
             v_z_3 = f32(direction_logits[i, c_2])
-            product_logits[i, c_2] = factor_4 * exp_logits[c_2] * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_2 + (v_z_3 - v_z_2)))
+            product_logits[i, c_2] = factor_3 * exp_logits[c_2] * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (-logsumexp_logits_tangent_centred + (v_z_3 - v_z_2)))
         if y >= 0:
-            product_logits[i, y] = factor_3
+            product_logits[i, y] = factor_2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -520,34 +541,306 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 z_2 = f32(logits[i, k_5])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_5] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_5 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
-        factor = -(v_z_2 - v_z_2)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_4 = strip + place
                 v_z = f32(direction_logits[i, k_4])
-                factor_2 = exp_logits[k_4] * ((v_z - v_z_2) + factor) / term
-                strips[0, place] = ((factor_2) if k_4 != argmax_logits else f32(0.0))
+                factor = exp_logits[k_4] * (v_z - v_z_2) / term
+                strips[0, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             logsumexp_logits_tangent_centred_sum += _block_sum(strips[0], length)
         logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         w_y = f32(class_weight[y])
         v_z_y = f32(direction_logits[i, y])
         z_y = f32(logits[i, y])
-        factor_3 = seed * w_y * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor) if argmax_logits == argmax_logits else f32(np.nan)) * _exp_difference(z_y, max_logits) / term
-        term_2 = -logsumexp_logits_tangent_centred + factor
-        factor_4 = seed * w_y / term
+        factor_2 = seed * w_y * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else f32(np.nan)) * _exp_difference(z_y, max_logits) / term
+        factor_3 = seed * w_y / term
         for c_2 in range(c):
             v_z_3 = f32(direction_logits[i, c_2])
-            product_logits[i, c_2] = factor_4 * exp_logits[c_2] * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (term_2 + (v_z_3 - v_z_2)))
+            product_logits[i, c_2] = factor_3 * exp_logits[c_2] * ((-logsumexp_logits_tangent_centred) if c_2 == argmax_logits else (-logsumexp_logits_tangent_centred + (v_z_3 - v_z_2)))
         if y >= 0:
-            product_logits[i, y] = factor_3
+            product_logits[i, y] = factor_2
     parameter_product[0] += f32(0.0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_few(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, value_out):
+    """The weighted total, and the value of each sample, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    wanted = value_out.size > 0
+    lanes = np.empty((7, 64), f32)
+    sample_weight_lanes = lanes[0]
+    max_logits_lanes = lanes[1]
+    rest_logits_lanes = lanes[2]
+    w_y_lanes = lanes[3]
+    z_y_lanes = lanes[4]
+    loss_lanes = lanes[5]
+    factor_lanes = lanes[6]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,), f32)
+    total = 0.0
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_5 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_5, row]
+                exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
+                rest_logits_lanes[row] += ((exp_logits) if np.int32(k_5) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            i = start + row
+            w_y = f32(class_weight[y_lanes[row]])
+            w_y_lanes[row] = w_y
+            z_y = f32(logits[i, y_lanes[row]])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            loss = w_y_lanes[row] * ((max_logits_lanes[row] - z_y_lanes[row]) + _log1p(rest_logits_lanes[row]))
+            loss_lanes[row] = loss
+            factor = loss * sample_weight_lanes[row]
+            factor_lanes[row] = factor
+        for row in range(length):
+            i = start + row
+            total += ((f32(0.0)) if counted[row] == 0 else factor_lanes[row])
+            if wanted:
+                value_out[i] = factor_lanes[row]
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                if wanted:
+                    value_out[i] = f32(0.0)
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_few(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, value_out, gradient_logits):
+    """Value and gradient in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    loss_scale = f32(loss_scale)
+    wanted = value_out.size > 0
+    lanes = np.empty((10, 64), f32)
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    max_logits_lanes = lanes[2]
+    rest_logits_lanes = lanes[3]
+    w_y_lanes = lanes[4]
+    z_y_lanes = lanes[5]
+    loss_lanes = lanes[6]
+    factor_lanes = lanes[7]
+    factor_2_lanes = lanes[8]
+    factor_3_lanes = lanes[9]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,), f32)
+    exp_logits = np.empty((c, 64,), f32)
+    total = 0.0
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            seed = sample_weight * loss_scale
+            seed_lanes[row] = seed
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_5 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_5, row]
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits[k_5, row] = exp_logits_now
+                rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_5) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            i = start + row
+            w_y = f32(class_weight[y_lanes[row]])
+            w_y_lanes[row] = w_y
+            z_y = f32(logits[i, y_lanes[row]])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            loss = w_y_lanes[row] * ((max_logits_lanes[row] - z_y_lanes[row]) + _log1p(rest_logits_lanes[row]))
+            loss_lanes[row] = loss
+            factor = loss * sample_weight_lanes[row]
+            factor_lanes[row] = factor
+            factor_2 = -seed_lanes[row] * w_y_lanes[row] * ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - _exp_difference(z_y_lanes[row], max_logits_lanes[row]))) / (f32(1.0) + rest_logits_lanes[row])
+            factor_2_lanes[row] = factor_2
+            factor_3 = seed_lanes[row] * w_y_lanes[row] / (f32(1.0) + rest_logits_lanes[row])
+            factor_3_lanes[row] = factor_3
+        for row in range(length):
+            i = start + row
+            total += ((f32(0.0)) if counted[row] == 0 else factor_lanes[row])
+            if wanted:
+                value_out[i] = factor_lanes[row]
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                gradient_logits[i, c_2] = factor_3_lanes[row] * exp_logits[c_2, row]
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = factor_2_lanes[row]
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                if wanted:
+                    value_out[i] = f32(0.0)
+            if counted[row] == 0:
+                gradient_logits[i, :] = f32(0.0)
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_few(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, gradient_logits, hessian_logits):
+    """Gradient and Hessian diagonal in one pass, for short rows."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    loss_scale = f32(loss_scale)
+    lanes = np.empty((13, 64), f32)
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    max_logits_lanes = lanes[2]
+    rest_logits_lanes = lanes[3]
+    w_y_lanes = lanes[4]
+    term_lanes = lanes[5]
+    z_y_lanes = lanes[6]
+    exp_difference_value_lanes = lanes[7]
+    case_lanes = lanes[8]
+    factor_lanes = lanes[9]
+    factor_2_lanes = lanes[10]
+    factor_3_lanes = lanes[11]
+    factor_4_lanes = lanes[12]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,), f32)
+    exp_logits = np.empty((c, 64,), f32)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            seed = sample_weight * loss_scale
+            seed_lanes[row] = seed
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_5 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_5, row]
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits[k_5, row] = exp_logits_now
+                rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_5) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            term = f32(1.0) + rest_logits_lanes[row]
+            term_lanes[row] = term
+        for row in range(length):
+            i = start + row
+            w_y = f32(class_weight[y_lanes[row]])
+            w_y_lanes[row] = w_y
+            z_y = f32(logits[i, y_lanes[row]])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value_lanes[row] = exp_difference_value
+            case = ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_difference_value))
+            case_lanes[row] = case
+            factor = -seed_lanes[row] * w_y_lanes[row] * case / term_lanes[row]
+            factor_lanes[row] = factor
+            factor_2 = seed_lanes[row] * w_y_lanes[row] / term_lanes[row]
+            factor_2_lanes[row] = factor_2
+            factor_3 = seed_lanes[row] * w_y_lanes[row] * case * exp_difference_value / (term_lanes[row] * term_lanes[row])
+            factor_3_lanes[row] = factor_3
+            factor_4 = seed_lanes[row] * w_y_lanes[row] / (term_lanes[row] * term_lanes[row])
+            factor_4_lanes[row] = factor_4
+        for c_2 in range(c):
+            for row in range(length):
+                i = start + row
+                exp_logits_2 = exp_logits[c_2, row]
+                gradient_logits[i, c_2] = factor_2_lanes[row] * exp_logits_2
+                hessian_logits[i, c_2] = factor_4_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_2) == argmax_logits_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_logits_2))
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = factor_lanes[row]
+            hessian_logits[i, y_lanes[row]] = factor_3_lanes[row]
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                gradient_logits[i, :] = f32(0.0)
+            if counted[row] == 0:
+                hessian_logits[i, :] = f32(0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -593,7 +886,10 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-                strips[0, place] = ((exp_logits) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         sum_logits_sum = 0.0
@@ -642,7 +938,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
     factor_2 = sum_logsumexp_logits * label_smoothing / f32(c)
     factor_3 = -label_smoothing / f32(c)
     term = f32(1.0) - label_smoothing
-    factor_6 = label_smoothing / f32(c)
+    factor_7 = label_smoothing / f32(c)
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
@@ -662,16 +958,21 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 z_2 = f32(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         sum_logits_sum = 0.0
         log1p_value = _log1p(rest_logits)
         w_y = f32(class_weight[y])
-        term_2 = w_y * term + factor_2
         z_y = f32(logits[i, y])
-        factor_4 = seed * (factor_2 + factor_3 * w_y - term_2 * ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - _exp_difference(z_y, max_logits)) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits))
-        factor_5 = term_2 / (f32(1.0) + rest_logits)
+        exp_difference_value = _exp_difference(z_y, max_logits)
+        factor_4 = factor_3 * w_y
+        term_2 = w_y * term + factor_2
+        factor_5 = seed * ((-w_y + label_smoothing * w_y + (w_y + factor_2 - label_smoothing * w_y) * exp_difference_value / (f32(1.0) + rest_logits) + factor_4) if exp_difference_value / (f32(1.0) + rest_logits) <= f32(0.5) else (factor_2 + factor_4 - term_2 * ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan)) / (f32(1.0) + rest_logits)) if exp_difference_value / (f32(1.0) + rest_logits) > f32(0.5) else f32(np.nan))
+        factor_6 = term_2 / (f32(1.0) + rest_logits)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
@@ -680,16 +981,16 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 z_3 = f32(logits[i, k_2])
                 factor = w_2 * ((max_logits - z_3) + log1p_value)
                 strips[0, place] = factor
-                gradient_logits[i, k_2] = seed * (factor_5 * exp_logits[k_2] + factor_3 * w_2)
+                gradient_logits[i, k_2] = seed * (factor_6 * exp_logits[k_2] + factor_3 * w_2)
             sum_logits_sum += _block_sum(strips[0], length)
         sum_logits = f32(sum_logits_sum)
         if y >= 0:
-            gradient_logits[i, y] = factor_4
-        loss = factor_6 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
-        factor_7 = loss * sample_weight
-        total += factor_7
+            gradient_logits[i, y] = factor_5
+        loss = factor_7 * sum_logits + w_y * ((max_logits - z_y) + log1p_value) * term
+        factor_8 = loss * sample_weight
+        total += factor_8
         if wanted:
-            value_out[i] = factor_7
+            value_out[i] = factor_8
     return total
 
 
@@ -733,28 +1034,32 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
                 z_2 = f32(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         w_y = f32(class_weight[y])
         term = f32(1.0) + rest_logits
-        term_3 = w_y * term_2 + factor
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
+        factor_3 = factor_2 * w_y
+        term_3 = w_y * term_2 + factor
         case = ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan))
-        factor_3 = seed * (factor + factor_2 * w_y - term_3 * case / term)
-        factor_4 = term_3 / term
-        factor_5 = seed * term_3 * case * exp_difference_value / (term * term)
-        factor_6 = seed * term_3 / (term * term)
+        factor_4 = seed * ((-w_y + label_smoothing * w_y + (w_y + factor - label_smoothing * w_y) * exp_difference_value / term + factor_3) if exp_difference_value / term <= f32(0.5) else (factor + factor_3 - term_3 * case / term) if exp_difference_value / term > f32(0.5) else f32(np.nan))
+        factor_5 = term_3 / term
+        factor_6 = seed * term_3 * case * exp_difference_value / (term * term)
+        factor_7 = seed * term_3 / (term * term)
         for c_3 in range(c):
             exp_logits_2 = exp_logits[c_3]
             w_2 = f32(class_weight[c_3])
-            gradient_logits[i, c_3] = seed * (factor_4 * exp_logits_2 + factor_2 * w_2)
-            hessian_logits[i, c_3] = factor_6 * exp_logits_2 * ((rest_logits) if c_3 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2))
+            gradient_logits[i, c_3] = seed * (factor_5 * exp_logits_2 + factor_2 * w_2)
+            hessian_logits[i, c_3] = factor_7 * exp_logits_2 * ((rest_logits) if c_3 == argmax_logits else (f32(1.0) + rest_logits - exp_logits_2))
         if y >= 0:
-            gradient_logits[i, y] = factor_3
+            gradient_logits[i, y] = factor_4
         if y >= 0:
-            hessian_logits[i, y] = factor_5
+            hessian_logits[i, y] = factor_6
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -777,7 +1082,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         sum_logsumexp_logits_sum += _block_sum(strips[0], length)
     sum_logsumexp_logits = f32(sum_logsumexp_logits_sum)
     term_2 = f32(1.0) - label_smoothing
-    factor_3 = sum_logsumexp_logits * label_smoothing / f32(c)
+    factor_2 = sum_logsumexp_logits * label_smoothing / f32(c)
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
@@ -795,34 +1100,38 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
                 z_2 = f32(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
-        factor = -(v_z_2 - v_z_2)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_18 = strip + place
                 v_z = f32(direction_logits[i, k_18])
-                factor_2 = exp_logits[k_18] * ((v_z - v_z_2) + factor) / term
-                strips[0, place] = ((factor_2) if k_18 != argmax_logits else f32(0.0))
+                factor = exp_logits[k_18] * (v_z - v_z_2) / term
+                strips[0, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             logsumexp_logits_tangent_centred_sum += _block_sum(strips[0], length)
         logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         w_y = f32(class_weight[y])
-        term_3 = w_y * term_2 + factor_3
+        term_3 = w_y * term_2 + factor_2
         v_z_y = f32(direction_logits[i, y])
         z_y = f32(logits[i, y])
-        factor_4 = seed * term_3 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor) if argmax_logits == argmax_logits else f32(np.nan)) * _exp_difference(z_y, max_logits) / term
-        term_4 = -logsumexp_logits_tangent_centred + factor
-        factor_5 = seed * term_3 / term
+        factor_3 = seed * term_3 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2)) if argmax_logits == argmax_logits else f32(np.nan)) * _exp_difference(z_y, max_logits) / term
+        factor_4 = seed * term_3 / term
         for c_3 in range(c):
             v_z_3 = f32(direction_logits[i, c_3])
-            product_logits[i, c_3] = factor_5 * exp_logits[c_3] * ((-logsumexp_logits_tangent_centred) if c_3 == argmax_logits else (term_4 + (v_z_3 - v_z_2)))
+            product_logits[i, c_3] = factor_4 * exp_logits[c_3] * ((-logsumexp_logits_tangent_centred) if c_3 == argmax_logits else (-logsumexp_logits_tangent_centred + (v_z_3 - v_z_2)))
         if y >= 0:
-            product_logits[i, y] = factor_4
+            product_logits[i, y] = factor_3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -850,7 +1159,10 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
                 k_19 = strip + place
                 z_2 = f32(logits[i, k_19])
                 exp_logits = _exp_difference(z_2, max_logits)  # exp_difference(logits, max_logits)
-                strips[0, place] = ((exp_logits) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         sum_logits_sum = 0.0
@@ -895,9 +1207,9 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
     sum_logsumexp_logits = f32(sum_logsumexp_logits_sum)
     sum_label_smoothing_tangent = 0.0
     sum_label_smoothing_tangent_lost = 0.0
-    factor_5 = sum_logsumexp_logits / f32(c)
-    term_4 = f32(1.0) - label_smoothing
-    factor_6 = sum_logsumexp_logits * label_smoothing / f32(c)
+    factor_3 = sum_logsumexp_logits / f32(c)
+    term_3 = f32(1.0) - label_smoothing
+    factor_5 = sum_logsumexp_logits * label_smoothing / f32(c)
     for i in range(n):
         y = label[i]
         if not (y != ignore_index or not ignore_index_given):
@@ -915,59 +1227,401 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 z_2 = f32(logits[i, k_19])
                 exp_logits_now = _exp_difference(z_2, max_logits)
                 exp_logits[k_19] = exp_logits_now
-                strips[0, place] = ((exp_logits_now) if k_19 != argmax_logits else f32(0.0))
+                strips[0, place] = exp_logits_now
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[0, apart] = 0.0
             rest_logits_sum += _block_sum(strips[0], length)
         rest_logits = f32(rest_logits_sum)
         logsumexp_logits_tangent_sum = 0.0
         logsumexp_logits_tangent_centred_sum = 0.0
         term = f32(1.0) + rest_logits
         v_z_2 = f32(direction_logits[i, argmax_logits])
-        factor_2 = -(v_z_2 - v_z_2)
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_14 = strip + place
-                exp_logits_2 = exp_logits[k_14]
                 v_z = f32(direction_logits[i, k_14])
-                difference_value = (v_z - v_z_2)
-                factor = exp_logits_2 * difference_value / term
+                factor = exp_logits[k_14] * (v_z - v_z_2) / term
                 strips[0, place] = factor
-                factor_3 = exp_logits_2 * (difference_value + factor_2) / term
-                strips[1, place] = ((factor_3) if k_14 != argmax_logits else f32(0.0))
+                strips[1, place] = factor
+            apart = np.uint64(argmax_logits) - strip
+            if apart < length:
+                strips[1, apart] = 0.0
             logsumexp_logits_tangent_sum += _block_sum(strips[0], length)
             logsumexp_logits_tangent_centred_sum += _block_sum(strips[1], length)
         logsumexp_logits_tangent = f32(logsumexp_logits_tangent_sum)
         logsumexp_logits_tangent_centred = f32(logsumexp_logits_tangent_centred_sum)
         sum_logits_tangent_sum = 0.0
-        term_2 = logsumexp_logits_tangent + v_z_2
         w_y = f32(class_weight[y])
         z_y = f32(logits[i, y])
         exp_difference_value = _exp_difference(z_y, max_logits)
-        term_3 = -w_y + factor_5
-        term_5 = w_y * term_4 + factor_6
+        term_2 = -w_y + factor_3
+        factor_4 = -w_y / f32(c)
+        term_4 = w_y * term_3 + factor_5
         v_z_y = f32(direction_logits[i, y])
-        factor_7 = seed * (f32(direction_parameters[0]) * (factor_5 - w_y / f32(c) - ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan)) * term_3 / term) + term_5 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + (v_z_y - v_z_2) + factor_2) if argmax_logits == argmax_logits else f32(np.nan)) * exp_difference_value / term)
-        factor_8 = term_3 / term
-        term_6 = -logsumexp_logits_tangent_centred + factor_2
-        factor_9 = term_5 / term
+        difference_value_2 = (v_z_y - v_z_2)
+        factor_6 = seed * (f32(direction_parameters[0]) * ((w_y + exp_difference_value * term_2 / term + factor_4) if exp_difference_value / term <= f32(0.5) else (factor_3 + factor_4 - ((rest_logits) if argmax_logits == y else (f32(1.0) + rest_logits - exp_difference_value) if argmax_logits == argmax_logits else f32(np.nan)) * term_2 / term) if exp_difference_value / term > f32(0.5) else f32(np.nan)) + term_4 * ((-logsumexp_logits_tangent_centred) if argmax_logits == y else (-logsumexp_logits_tangent_centred + difference_value_2) if argmax_logits == argmax_logits else f32(np.nan)) * exp_difference_value / term)
+        factor_7 = term_2 / term
+        factor_8 = term_4 / term
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k_15 = strip + place
                 w_2 = f32(class_weight[k_15])
                 v_z_3 = f32(direction_logits[i, k_15])
-                factor_4 = w_2 * (term_2 - v_z_3)
-                strips[0, place] = factor_4
-                exp_logits_3 = exp_logits[k_15]
-                product_logits[i, k_15] = seed * (f32(direction_parameters[0]) * (factor_8 * exp_logits_3 - w_2 / f32(c)) + factor_9 * exp_logits_3 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (term_6 + (v_z_3 - v_z_2))))
+                difference_value = (v_z_3 - v_z_2)
+                factor_2 = w_2 * (-logsumexp_logits_tangent + difference_value)
+                strips[0, place] = factor_2
+                exp_logits_2 = exp_logits[k_15]
+                product_logits[i, k_15] = seed * (f32(direction_parameters[0]) * (factor_7 * exp_logits_2 - w_2 / f32(c)) + factor_8 * exp_logits_2 * ((-logsumexp_logits_tangent_centred) if k_15 == argmax_logits else (-logsumexp_logits_tangent_centred + difference_value)))
             sum_logits_tangent_sum += _block_sum(strips[0], length)
         sum_logits_tangent = f32(sum_logits_tangent_sum)
         if y >= 0:
-            product_logits[i, y] = factor_7
-        factor_10 = seed * (sum_logits_tangent / f32(c) + w_y * v_z_y - w_y * term_2)
-        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_10)
+            product_logits[i, y] = factor_6
+        factor_9 = seed * (w_y * (-logsumexp_logits_tangent + difference_value_2) - sum_logits_tangent / f32(c))
+        sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost = _plus(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost, factor_9)
     sum_label_smoothing_tangent = _completed(sum_label_smoothing_tangent, sum_label_smoothing_tangent_lost)
     parameter_product[0] += sum_label_smoothing_tangent
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_few_label_smoothing_general(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, value_out):
+    """The weighted total, and the value of each sample, for short rows (label_smoothing = general)."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    label_smoothing = f32(label_smoothing)
+    wanted = value_out.size > 0
+    lanes = np.empty((9, 64), f32)
+    sample_weight_lanes = lanes[0]
+    max_logits_lanes = lanes[1]
+    rest_logits_lanes = lanes[2]
+    sum_logits_lanes = lanes[3]
+    log1p_value_lanes = lanes[4]
+    w_y_lanes = lanes[5]
+    z_y_lanes = lanes[6]
+    loss_lanes = lanes[7]
+    factor_3_lanes = lanes[8]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,), f32)
+    total = 0.0
+    factor_2 = label_smoothing / f32(c)
+    term = f32(1.0) - label_smoothing
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_19 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_19, row]
+                exp_logits = _exp_difference(z_2, max_logits_lanes[row])  # exp_difference(logits, max_logits)
+                rest_logits_lanes[row] += ((exp_logits) if np.int32(k_19) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            sum_logits_lanes[row] = f32(0.0)
+            log1p_value = _log1p(rest_logits_lanes[row])
+            log1p_value_lanes[row] = log1p_value
+        for k_2 in range(c):
+            for row in range(length):
+                w = f32(class_weight[k_2])
+                z_3 = logits_lanes[k_2, row]
+                factor = w * ((max_logits_lanes[row] - z_3) + log1p_value_lanes[row])
+                sum_logits_lanes[row] += factor
+        for row in range(length):
+            i = start + row
+            w_y = f32(class_weight[y_lanes[row]])
+            w_y_lanes[row] = w_y
+            z_y = f32(logits[i, y_lanes[row]])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            loss = factor_2 * sum_logits_lanes[row] + w_y_lanes[row] * ((max_logits_lanes[row] - z_y_lanes[row]) + log1p_value_lanes[row]) * term
+            loss_lanes[row] = loss
+            factor_3 = loss * sample_weight_lanes[row]
+            factor_3_lanes[row] = factor_3
+        for row in range(length):
+            i = start + row
+            total += ((f32(0.0)) if counted[row] == 0 else factor_3_lanes[row])
+            if wanted:
+                value_out[i] = factor_3_lanes[row]
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                if wanted:
+                    value_out[i] = f32(0.0)
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def value_and_gradient_few_label_smoothing_general(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, value_out, gradient_logits):
+    """Value and gradient in one pass, for short rows (label_smoothing = general)."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    label_smoothing = f32(label_smoothing)
+    loss_scale = f32(loss_scale)
+    wanted = value_out.size > 0
+    strips = np.empty((1, 512,), f32)
+    lanes = np.empty((15, 64), f32)
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    max_logits_lanes = lanes[2]
+    rest_logits_lanes = lanes[3]
+    sum_logits_lanes = lanes[4]
+    log1p_value_lanes = lanes[5]
+    w_y_lanes = lanes[6]
+    z_y_lanes = lanes[7]
+    exp_difference_value_lanes = lanes[8]
+    factor_4_lanes = lanes[9]
+    term_2_lanes = lanes[10]
+    factor_5_lanes = lanes[11]
+    factor_6_lanes = lanes[12]
+    loss_lanes = lanes[13]
+    factor_8_lanes = lanes[14]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,), f32)
+    exp_logits = np.empty((c, 64,), f32)
+    sum_logsumexp_logits_sum = 0.0
+    for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+        length = min(np.uint64(512), np.uint64(c) - strip)
+        for place in range(length):
+            k_13 = strip + place
+            w = f32(class_weight[k_13])
+            strips[0, place] = w
+        sum_logsumexp_logits_sum += _block_sum(strips[0], length)
+    sum_logsumexp_logits = f32(sum_logsumexp_logits_sum)
+    total = 0.0
+    factor_2 = sum_logsumexp_logits * label_smoothing / f32(c)
+    factor_3 = -label_smoothing / f32(c)
+    term = f32(1.0) - label_smoothing
+    factor_7 = label_smoothing / f32(c)
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            seed = sample_weight * loss_scale
+            seed_lanes[row] = seed
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_19 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_19, row]
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits[k_19, row] = exp_logits_now
+                rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_19) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            sum_logits_lanes[row] = f32(0.0)
+            log1p_value = _log1p(rest_logits_lanes[row])
+            log1p_value_lanes[row] = log1p_value
+        for row in range(length):
+            i = start + row
+            w_y = f32(class_weight[y_lanes[row]])
+            w_y_lanes[row] = w_y
+            z_y = f32(logits[i, y_lanes[row]])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value_lanes[row] = exp_difference_value
+            factor_4 = factor_3 * w_y_lanes[row]
+            factor_4_lanes[row] = factor_4
+            term_2 = w_y_lanes[row] * term + factor_2
+            term_2_lanes[row] = term_2
+            factor_5 = seed_lanes[row] * ((-w_y_lanes[row] + label_smoothing * w_y_lanes[row] + (w_y_lanes[row] + factor_2 - label_smoothing * w_y_lanes[row]) * exp_difference_value / (f32(1.0) + rest_logits_lanes[row]) + factor_4) if exp_difference_value / (f32(1.0) + rest_logits_lanes[row]) <= f32(0.5) else (factor_2 + factor_4 - term_2 * ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_difference_value)) / (f32(1.0) + rest_logits_lanes[row])) if exp_difference_value / (f32(1.0) + rest_logits_lanes[row]) > f32(0.5) else f32(np.nan))
+            factor_5_lanes[row] = factor_5
+            factor_6 = term_2 / (f32(1.0) + rest_logits_lanes[row])
+            factor_6_lanes[row] = factor_6
+        for k_2 in range(c):
+            for row in range(length):
+                i = start + row
+                w_2 = f32(class_weight[k_2])
+                z_3 = logits_lanes[k_2, row]
+                factor = w_2 * ((max_logits_lanes[row] - z_3) + log1p_value_lanes[row])
+                sum_logits_lanes[row] += factor
+                gradient_logits[i, k_2] = seed_lanes[row] * (factor_6_lanes[row] * exp_logits[k_2, row] + factor_3 * w_2)
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = factor_5_lanes[row]
+        for row in range(length):
+            loss = factor_7 * sum_logits_lanes[row] + w_y_lanes[row] * ((max_logits_lanes[row] - z_y_lanes[row]) + log1p_value_lanes[row]) * term
+            loss_lanes[row] = loss
+            factor_8 = loss * sample_weight_lanes[row]
+            factor_8_lanes[row] = factor_8
+        for row in range(length):
+            i = start + row
+            total += ((f32(0.0)) if counted[row] == 0 else factor_8_lanes[row])
+            if wanted:
+                value_out[i] = factor_8_lanes[row]
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                if wanted:
+                    value_out[i] = f32(0.0)
+            if counted[row] == 0:
+                gradient_logits[i, :] = f32(0.0)
+    return total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient_and_hessian_few_label_smoothing_general(logits, label, label_smoothing, class_weight, ignore_index, ignore_index_given, sample_weights, loss_scale, gradient_logits, hessian_logits):
+    """Gradient and Hessian diagonal in one pass, for short rows (label_smoothing = general)."""
+    n = logits.shape[0]
+    c = logits.shape[1]
+    weighted = sample_weights.size > 0
+    label_smoothing = f32(label_smoothing)
+    loss_scale = f32(loss_scale)
+    strips = np.empty((1, 512,), f32)
+    lanes = np.empty((15, 64), f32)
+    sample_weight_lanes = lanes[0]
+    seed_lanes = lanes[1]
+    max_logits_lanes = lanes[2]
+    rest_logits_lanes = lanes[3]
+    w_y_lanes = lanes[4]
+    term_lanes = lanes[5]
+    z_y_lanes = lanes[6]
+    exp_difference_value_lanes = lanes[7]
+    factor_3_lanes = lanes[8]
+    term_3_lanes = lanes[9]
+    case_lanes = lanes[10]
+    factor_4_lanes = lanes[11]
+    factor_5_lanes = lanes[12]
+    factor_6_lanes = lanes[13]
+    factor_7_lanes = lanes[14]
+    places = np.empty((3, 64), np.int32)
+    argmax_logits_lanes = places[0]
+    counted = places[1]
+    y_lanes = places[2]
+    logits_lanes = np.empty((c, 64,), f32)
+    exp_logits = np.empty((c, 64,), f32)
+    sum_logsumexp_logits_sum = 0.0
+    for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
+        length = min(np.uint64(512), np.uint64(c) - strip)
+        for place in range(length):
+            k_13 = strip + place
+            w = f32(class_weight[k_13])
+            strips[0, place] = w
+        sum_logsumexp_logits_sum += _block_sum(strips[0], length)
+    sum_logsumexp_logits = f32(sum_logsumexp_logits_sum)
+    factor = sum_logsumexp_logits * label_smoothing / f32(c)
+    factor_2 = -label_smoothing / f32(c)
+    term_2 = f32(1.0) - label_smoothing
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            i = start + row
+            y = label[i]
+            counted[row] = 0 if not (y != ignore_index or not ignore_index_given) else 1
+            y_lanes[row] = 0 if not (y != ignore_index or not ignore_index_given) else y
+        for k_1 in range(c):
+            for row in range(length):
+                i = start + row
+                logits_lanes[k_1, row] = f32(logits[i, k_1])
+        for row in range(length):
+            i = start + row
+            sample_weight = ((f32(sample_weights[i])) if weighted else f32(1.0))
+            sample_weight_lanes[row] = sample_weight
+            seed = sample_weight * loss_scale
+            seed_lanes[row] = seed
+            max_logits_lanes[row] = -f32(np.inf)
+            argmax_logits_lanes[row] = 0
+        for k_1 in range(c):
+            for row in range(length):
+                z = logits_lanes[k_1, row]
+                argmax_logits_lanes[row] = np.int32(k_1) if z > max_logits_lanes[row] else argmax_logits_lanes[row]
+                max_logits_lanes[row] = _larger(max_logits_lanes[row], z)
+        for row in range(length):
+            rest_logits_lanes[row] = f32(0.0)
+        for k_19 in range(c):
+            for row in range(length):
+                z_2 = logits_lanes[k_19, row]
+                exp_logits_now = _exp_difference(z_2, max_logits_lanes[row])
+                exp_logits[k_19, row] = exp_logits_now
+                rest_logits_lanes[row] += ((exp_logits_now) if np.int32(k_19) != argmax_logits_lanes[row] else f32(0.0))
+        for row in range(length):
+            term = f32(1.0) + rest_logits_lanes[row]
+            term_lanes[row] = term
+        for row in range(length):
+            i = start + row
+            w_y = f32(class_weight[y_lanes[row]])
+            w_y_lanes[row] = w_y
+            z_y = f32(logits[i, y_lanes[row]])
+            z_y_lanes[row] = z_y
+        for row in range(length):
+            exp_difference_value = _exp_difference(z_y_lanes[row], max_logits_lanes[row])
+            exp_difference_value_lanes[row] = exp_difference_value
+            factor_3 = factor_2 * w_y_lanes[row]
+            factor_3_lanes[row] = factor_3
+            term_3 = w_y_lanes[row] * term_2 + factor
+            term_3_lanes[row] = term_3
+            case = ((rest_logits_lanes[row]) if argmax_logits_lanes[row] == y_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_difference_value))
+            case_lanes[row] = case
+            factor_4 = seed_lanes[row] * ((-w_y_lanes[row] + label_smoothing * w_y_lanes[row] + (w_y_lanes[row] + factor - label_smoothing * w_y_lanes[row]) * exp_difference_value / term_lanes[row] + factor_3) if exp_difference_value / term_lanes[row] <= f32(0.5) else (factor + factor_3 - term_3 * case / term_lanes[row]) if exp_difference_value / term_lanes[row] > f32(0.5) else f32(np.nan))
+            factor_4_lanes[row] = factor_4
+            factor_5 = term_3 / term_lanes[row]
+            factor_5_lanes[row] = factor_5
+            factor_6 = seed_lanes[row] * term_3 * case * exp_difference_value / (term_lanes[row] * term_lanes[row])
+            factor_6_lanes[row] = factor_6
+            factor_7 = seed_lanes[row] * term_3 / (term_lanes[row] * term_lanes[row])
+            factor_7_lanes[row] = factor_7
+        for c_3 in range(c):
+            for row in range(length):
+                i = start + row
+                exp_logits_2 = exp_logits[c_3, row]
+                w_2 = f32(class_weight[c_3])
+                gradient_logits[i, c_3] = seed_lanes[row] * (factor_5_lanes[row] * exp_logits_2 + factor_2 * w_2)
+                hessian_logits[i, c_3] = factor_7_lanes[row] * exp_logits_2 * ((rest_logits_lanes[row]) if np.int32(c_3) == argmax_logits_lanes[row] else (f32(1.0) + rest_logits_lanes[row] - exp_logits_2))
+        for row in range(length):
+            i = start + row
+            gradient_logits[i, y_lanes[row]] = factor_4_lanes[row]
+            hessian_logits[i, y_lanes[row]] = factor_6_lanes[row]
+        for row in range(length):
+            i = start + row
+            if counted[row] == 0:
+                gradient_logits[i, :] = f32(0.0)
+            if counted[row] == 0:
+                hessian_logits[i, :] = f32(0.0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

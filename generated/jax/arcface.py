@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'arcface',
  'title': 'ArcFace loss',
  'formula': '-scale*target + logsumexp(z, over=k)',
@@ -102,7 +102,9 @@ def _still(tangent):
 
 def _moves(real, tangents):
     """Return the direction of each input and parameter, 0 where it does not move."""
-    return {f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else t for name, t in tangents.items()}
+    return {
+        f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else jnp.asarray(t) for name, t in tangents.items()
+    }
 
 
 def _differentiated(value, slope, gradient, product):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-SPEC = {'abi': 2,
+SPEC = {'abi': 3,
  'name': 'softmax_cross_entropy',
  'title': 'Softmax cross entropy',
  'formula': 'nll',
@@ -71,7 +71,7 @@ SPEC = {'abi': 2,
  'least': {},
  'choice': {'label_smoothing': 0},
  'suffix': '',
- 'variants': ({'abi': 2,
+ 'variants': ({'abi': 3,
                'name': 'softmax_cross_entropy',
                'title': 'Softmax cross entropy',
                'formula': 'nll',
@@ -153,7 +153,9 @@ def _still(tangent):
 
 def _moves(real, tangents):
     """Return the direction of each input and parameter, 0 where it does not move."""
-    return {f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else t for name, t in tangents.items()}
+    return {
+        f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else jnp.asarray(t) for name, t in tangents.items()
+    }
 
 
 def _differentiated(value, slope, gradient, product):
@@ -326,8 +328,8 @@ def slope(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
     argmax_logits = jnp.argmax(logits, axis=1)
     exp_logits = _exp_difference(logits, max_logits[:, None])
     rest_logits = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), exp_logits, 0.0), (n, c)), axis=1)
-    logsumexp_logits_tangent = jnp.sum(exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]) / (1.0 + rest_logits[:, None]), axis=1)
-    slope = (-direction_logits[n_range, label] + logsumexp_logits_tangent + direction_logits[n_range, argmax_logits]) * class_weight[label]
+    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]) / (1.0 + rest_logits[:, None]), 0.0), (n, c)), axis=1)
+    slope = -class_weight[label] * jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
     return slope
 
 
@@ -359,10 +361,10 @@ def product(logits, label, label_smoothing, class_weight, ignore_index, ignore_i
     exp_logits = _exp_difference(logits, max_logits[:, None])
     rest_logits = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), exp_logits, 0.0), (n, c)), axis=1)
     term_1 = (1.0 / (1.0 + rest_logits))
-    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), (-(direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) * term_1[:, None] * exp_logits, 0.0), (n, c)), axis=1)
-    term_2 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred - (direction_logits[n_range, argmax_logits] - direction_logits[n_range, argmax_logits]) + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
+    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), term_1[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), 0.0), (n, c)), axis=1)
+    term_2 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
     term_3 = class_weight[label] * seed * term_1 * term_2 * exp_logits[n_range, label]
-    product_logits = jnp.where((c_range[None, :] == label[:, None]), term_3[:, None], class_weight[label[:, None]] * seed[:, None] * term_1[:, None] * exp_logits * jnp.where((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] - (direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])))
+    product_logits = jnp.where((c_range[None, :] == label[:, None]), term_3[:, None], class_weight[label[:, None]] * seed[:, None] * term_1[:, None] * exp_logits * jnp.where((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])))
     product_label_smoothing = 0.0
     return {"logits": product_logits, "label_smoothing": product_label_smoothing}
 
@@ -402,10 +404,12 @@ def slope_label_smoothing_general(logits, label, label_smoothing, class_weight, 
     rest_logits = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), exp_logits, 0.0), (n, c)), axis=1)
     term_1 = jnp.log1p(rest_logits)
     sum_logits = jnp.sum((term_1[:, None] + (max_logits[:, None] - logits)) * class_weight[None, :], axis=1)
-    logsumexp_logits_tangent = jnp.sum(exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]) / (1.0 + rest_logits[:, None]), axis=1)
-    sum_logits_tangent = jnp.sum((-direction_logits + logsumexp_logits_tangent[:, None] + direction_logits[n_range[:, None], argmax_logits[:, None]]) * class_weight[None, :], axis=1)
-    term_2 = (1.0 / c)
-    slope = direction_label_smoothing * (term_2 * sum_logits - (term_1 + (max_logits - logits[n_range, label])) * class_weight[label]) + label_smoothing * term_2 * sum_logits_tangent + (1.0 - label_smoothing) * (logsumexp_logits_tangent + direction_logits[n_range, argmax_logits]) * class_weight[label] - (1.0 - label_smoothing) * class_weight[label] * direction_logits[n_range, label]
+    term_2 = (1.0 / (1.0 + rest_logits))
+    logsumexp_logits_tangent = jnp.sum(term_2[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), axis=1)
+    sum_logits_tangent = jnp.sum((-logsumexp_logits_tangent[:, None] + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) * class_weight[None, :], axis=1)
+    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), term_2[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), 0.0), (n, c)), axis=1)
+    term_3 = (1.0 / c)
+    slope = direction_label_smoothing * (term_3 * sum_logits - (term_1 + (max_logits - logits[n_range, label])) * class_weight[label]) - label_smoothing * term_3 * sum_logits_tangent - (1.0 - label_smoothing) * class_weight[label] * jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
     return slope
 
 
@@ -423,12 +427,16 @@ def gradient_label_smoothing_general(logits, label, label_smoothing, class_weigh
     term_1 = (1.0 / c)
     sum_label_smoothing = jnp.sum((term_1 * sum_logits - ((max_logits - logits[n_range, label]) + jnp.log1p(rest_logits)) * class_weight[label]) * seed, axis=0)
     sum_logsumexp_logits = jnp.sum(class_weight, axis=0)
-    term_2 = label_smoothing * sum_logsumexp_logits * term_1
-    term_3 = (1.0 / (1.0 + rest_logits))
-    term_4 = (1.0 - label_smoothing) * class_weight[label] + term_2
-    term_5 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
-    term_6 = (-label_smoothing * term_1 * class_weight[label] - term_3 * term_4 * term_5 + term_2) * seed
-    gradient_logits = jnp.where((c_range[None, :] == label[:, None]), term_6[:, None], (term_3[:, None] * term_4[:, None] * exp_logits - label_smoothing * term_1 * class_weight[None, :]) * seed[:, None])
+    term_2 = (1.0 / (1.0 + rest_logits))
+    term_3 = label_smoothing * sum_logsumexp_logits * term_1
+    term_4 = -label_smoothing * class_weight[label] + term_3 + class_weight[label]
+    term_5 = term_2 * term_4 * exp_logits[n_range, label]
+    term_6 = -class_weight[label] + label_smoothing * class_weight[label] - label_smoothing * term_1 * class_weight[label] + term_5
+    term_7 = (1.0 - label_smoothing) * class_weight[label] + term_3
+    term_8 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
+    term_9 = jnp.where((term_2 * exp_logits[n_range, label] <= 0.5), term_6, -label_smoothing * term_1 * class_weight[label] - term_2 * term_7 * term_8 + term_3)
+    term_10 = seed * term_9
+    gradient_logits = jnp.where((c_range[None, :] == label[:, None]), term_10[:, None], (term_2[:, None] * term_7[:, None] * exp_logits - label_smoothing * term_1 * class_weight[None, :]) * seed[:, None])
     gradient_label_smoothing = sum_label_smoothing
     return {"logits": gradient_logits, "label_smoothing": gradient_label_smoothing}
 
@@ -446,19 +454,22 @@ def product_label_smoothing_general(logits, label, label_smoothing, class_weight
     sum_logsumexp_logits = jnp.sum(class_weight, axis=0)
     term_1 = (1.0 / (1.0 + rest_logits))
     logsumexp_logits_tangent = jnp.sum(term_1[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), axis=1)
-    sum_logits_tangent = jnp.sum((-direction_logits + logsumexp_logits_tangent[:, None] + direction_logits[n_range[:, None], argmax_logits[:, None]]) * class_weight[None, :], axis=1)
+    sum_logits_tangent = jnp.sum((-logsumexp_logits_tangent[:, None] + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) * class_weight[None, :], axis=1)
     term_2 = (1.0 / c)
-    sum_label_smoothing_tangent = jnp.sum((term_2 * sum_logits_tangent + class_weight[label] * direction_logits[n_range, label] - (logsumexp_logits_tangent + direction_logits[n_range, argmax_logits]) * class_weight[label]) * seed, axis=0)
-    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), (-(direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]])) * term_1[:, None] * exp_logits, 0.0), (n, c)), axis=1)
+    sum_label_smoothing_tangent = jnp.sum(((-logsumexp_logits_tangent + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits])) * class_weight[label] - term_2 * sum_logits_tangent) * seed, axis=0)
+    logsumexp_logits_tangent_centred = jnp.sum(jnp.broadcast_to(jnp.where((c_range[None, :] != argmax_logits[:, None]), term_1[:, None] * exp_logits * (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]), 0.0), (n, c)), axis=1)
     term_3 = sum_logsumexp_logits * term_2
-    term_4 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
-    term_5 = direction_label_smoothing * (-term_2 * class_weight[label] - (-class_weight[label] + term_3) * term_1 * term_4 + term_3)
-    term_6 = (1.0 - label_smoothing) * class_weight[label] + label_smoothing * sum_logsumexp_logits * term_2
-    term_7 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred - (direction_logits[n_range, argmax_logits] - direction_logits[n_range, argmax_logits]) + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
-    term_8 = term_1 * term_6 * term_7 * exp_logits[n_range, label]
-    term_9 = term_5 + term_8
-    term_10 = seed * term_9
-    product_logits = jnp.where((c_range[None, :] == label[:, None]), term_10[:, None], (direction_label_smoothing * (-term_2 * class_weight[None, :] + (-class_weight[label[:, None]] + term_3) * term_1[:, None] * exp_logits) + term_1[:, None] * term_6[:, None] * exp_logits * jnp.where((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] - (direction_logits[n_range[:, None], argmax_logits[:, None]] - direction_logits[n_range[:, None], argmax_logits[:, None]]) + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]))) * seed[:, None])
+    term_4 = (-class_weight[label] + term_3) * term_1 * exp_logits[n_range, label]
+    term_5 = -term_2 * class_weight[label] + class_weight[label] + term_4
+    term_6 = jnp.where((argmax_logits == label), rest_logits, 1.0 - exp_logits[n_range, label] + rest_logits)
+    term_7 = jnp.where((term_1 * exp_logits[n_range, label] <= 0.5), term_5, -term_2 * class_weight[label] - (-class_weight[label] + term_3) * term_1 * term_6 + term_3)
+    term_8 = direction_label_smoothing * term_7
+    term_9 = (1.0 - label_smoothing) * class_weight[label] + label_smoothing * sum_logsumexp_logits * term_2
+    term_10 = jnp.where((argmax_logits == label), -logsumexp_logits_tangent_centred, -logsumexp_logits_tangent_centred + (direction_logits[n_range, label] - direction_logits[n_range, argmax_logits]))
+    term_11 = term_1 * term_10 * term_9 * exp_logits[n_range, label]
+    term_12 = term_11 + term_8
+    term_13 = seed * term_12
+    product_logits = jnp.where((c_range[None, :] == label[:, None]), term_13[:, None], (direction_label_smoothing * (-term_2 * class_weight[None, :] + (-class_weight[label[:, None]] + term_3) * term_1[:, None] * exp_logits) + term_1[:, None] * term_9[:, None] * exp_logits * jnp.where((c_range[None, :] == argmax_logits[:, None]), -logsumexp_logits_tangent_centred[:, None], -logsumexp_logits_tangent_centred[:, None] + (direction_logits - direction_logits[n_range[:, None], argmax_logits[:, None]]))) * seed[:, None])
     product_label_smoothing = sum_label_smoothing_tangent
     return {"logits": product_logits, "label_smoothing": product_label_smoothing}
 

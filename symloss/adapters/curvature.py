@@ -15,6 +15,8 @@ With :math:`g, h, \ell` the gradient, exact second derivative and value of a sam
                     ``huber`` w; ``binary_cross_entropy`` and ``squared_error`` w h
 ``"sklearn"``       what scikit-learn's own uses: ``absolute_error`` w; the others w h
 ==================  ======================================================================================
+
+Under ``"lightgbm"`` the gradient of ``squared_error`` is rounded as LightGBM rounds it: to float32, then times w.
 """
 
 from __future__ import annotations
@@ -68,6 +70,9 @@ OWN: Mapping[str, Mapping[str, _Own]] = {
                 "huber": _exact, "squared_error": _exact},
 }  # fmt: skip
 """Each library's own Hessians, by the loss that its own objective is."""
+
+ROUNDED_FIRST = {("lightgbm", "squared_error")}
+"""Rules and losses whose gradient the library rounds to float32 before it multiplies by the weight."""
 
 RULES = ("exact", "clipped", "gauss_newton", *OWN)
 
@@ -125,6 +130,9 @@ def derivatives(
             hessian = _gauss_newton(scored, scores, target, weight, gradient, hessian)
         case _:
             hessian = OWN[rule][scored.name](hessian, spread).astype(gradient.dtype, copy=False)
+            if weight is not None and (rule, scored.name) in ROUNDED_FIRST:
+                plain, _ = scored.derivatives(scores, target)
+                gradient = (plain.astype(np.float32) * weight.astype(np.float32)).astype(gradient.dtype)
     return gradient, hessian
 
 

@@ -14,13 +14,14 @@ import numpy as np
 from symloss import Loss
 from symloss.adapters.constants import base_score
 from symloss.adapters.curvature import FLOOR, check_rule, derivatives, trainable
+from symloss.adapters.lightgbm_leaves import RefitLeaves
 from symloss.adapters.requirement import require
 from symloss.adapters.scores import Array, Scored, scored
 
 lightgbm = require("lightgbm", "lightgbm")
 
-__all__ = ["EstimatorMetric", "EstimatorObjective", "Metric", "Objective", "base_score", "init_score", "metric",
-           "objective"]  # fmt: skip
+__all__ = ["EstimatorMetric", "EstimatorObjective", "Metric", "Objective", "RefitLeaves", "base_score", "init_score",
+           "metric", "objective"]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

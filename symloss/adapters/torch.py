@@ -1,13 +1,15 @@
 """PyTorch: the losses as functions and modules that autograd differentiates twice, and `torch.func` transforms.
 
 ``symloss.adapters.torch.focal(logit, target, gamma=2.0)`` takes and gives tensors; ``Focal(gamma=2.0)`` is the module.
-Kernels read CPU tensors in place. Tensors of another device are copied to the CPU and results back; half precision is
-computed in float32. Backward calls our gradient, double backward our Hessian product; a third derivative is an error.
-Tested with torch 2.13.
+Kernels read CPU tensors in place: backward calls our gradient, double backward our Hessian product, a third derivative
+is an error. Tensors of another device stay there: they run `expression`, the same program as torch operators, and the
+logger ``symloss.adapters.torch`` says so, once a loss and device. Half precision is computed in float32. Tested with
+torch 2.13.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -17,11 +19,15 @@ import numpy as np
 from symloss import Loss, load, losses
 from symloss.adapters import torch_ops
 from symloss.adapters.requirement import require
-from symloss.adapters.torch_calls import Call, along, array, tensor
+from symloss.adapters.torch_calls import Call, along, array, on_cpu, tensor
+from symloss.runtime.loader import load_module
 
 _torch = require("torch", "torch")
 _Function: Any = _torch.autograd.Function
 _Module: Any = _torch.nn.Module
+_LOGGER = logging.getLogger(__name__)
+_EXPRESSIONS: dict[tuple[str, str | None], Callable[..., Any]] = {}
+_TOLD: set[tuple[str, str]] = set()
 
 
 def _batched(function: Any, info: Any, in_dims: tuple[Any, ...], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -175,6 +181,8 @@ def call(loss: str | Loss, *inputs: Any, reduction: str = "mean", sample_weight:
     """
     halves = (_torch.float16, _torch.bfloat16)
     tensors = [x.float() if x.dtype in halves else x for x in map(_torch.as_tensor, inputs)]
+    if not all(map(on_cpu, tensors)):
+        return _elsewhere(loss, tensors, reduction, sample_weight, parameters)
     if _torch.compiler.is_compiling():
         return _compiled(loss, tensors, reduction, sample_weight, parameters)
     found = load(loss) if isinstance(loss, str) else loss
@@ -184,6 +192,54 @@ def call(loss: str | Loss, *inputs: Any, reduction: str = "mean", sample_weight:
     weight = array(sample_weight) if isinstance(sample_weight, _torch.Tensor) else sample_weight
     made = Call(found, len(tensors), tuple(learned), plain, reduction, weight)
     return _Value.apply(made, *tensors, *learned.values())
+
+
+def expression(loss: str | Loss) -> Callable[..., Any]:
+    """Return a loss as a function made of torch operators alone, which runs on any device.
+
+    It is generated from the same program as the compiled kernels. Autograd differentiates it by the derived formulas,
+    and the compiler can look into it.
+
+    Parameters
+    ----------
+    loss : str or Loss
+        A name, or a loss loaded from one's own definitions.
+
+    Returns
+    -------
+    callable
+        Inputs come first, in the order of the loss; parameters, ``reduction`` and ``sample_weight`` are keywords.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such loss.
+    """
+    key = (loss, None) if isinstance(loss, str) else (loss.name, loss.package)
+    _prepare(*key)
+    return _EXPRESSIONS[key]
+
+
+@_torch.compiler.assume_constant_result
+def _prepare(name: str, package: str | None) -> None:
+    """Load an expression; the compiler does not look into imports, only into what they bring."""
+    if (name, package) not in _EXPRESSIONS:
+        _EXPRESSIONS[name, package] = getattr(load_module(name, package, "torch"), name)
+
+
+@_torch.compiler.assume_constant_result
+def _tell(name: str, device: str) -> None:
+    if (name, device) not in _TOLD:
+        _TOLD.add((name, device))
+        _LOGGER.info("%s: tensors on %s run the generated torch expression, not the compiled kernel", name, device)
+
+
+def _elsewhere(
+    loss: str | Loss, tensors: list[Any], reduction: str, sample_weight: Any, parameters: dict[str, Any]
+) -> Any:
+    """Return the loss of tensors that are not on the CPU, by its expression."""
+    _tell(loss if isinstance(loss, str) else loss.name, str(tensors[0].device))
+    return expression(loss)(*tensors, reduction=reduction, sample_weight=sample_weight, **parameters)
 
 
 # what a graph is compiled for is known when it is compiled: dynamo need not look inside

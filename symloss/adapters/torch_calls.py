@@ -65,6 +65,11 @@ class Call:
         return tuple(np.asarray(a) - b for a, b in zip(above, below, strict=True))
 
 
+def on_cpu(tensor: Any) -> bool:
+    """Tell whether kernels can read a tensor in place."""
+    return bool(tensor.device.type == "cpu")
+
+
 def array(tensor: Any) -> Any:
     """Return a tensor's numbers: the same memory where they are on the CPU."""
     return tensor.detach().cpu().numpy()

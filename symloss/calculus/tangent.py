@@ -11,6 +11,7 @@ from symloss.calculus.partials import partials
 from symloss.language.atoms import difference, ratio
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
+from symloss.program.means import mean_of
 from symloss.program.statement import Output, Program, Statement
 from symloss.program.terms import Term, merge
 from symloss.program.winners import has_winner, softmax_of, winner_of
@@ -70,8 +71,30 @@ class _Forward:
     def along(self, expression: sympy.Expr) -> sympy.Expr:
         """Return the derivative of an expression along the direction."""
         live = {name for name, (_, change) in self.tangents.items() if change != 0} | self.targets
-        changes = (self.builder.shared(slope) * self.change(read) for read, slope in partials(expression, live))
-        return sympy.Add(*changes)
+        slopes = dict(partials(expression, live))
+        apart = [self._less_average(read, slopes) for read in tuple(slopes) if read in slopes]
+        changes = (self.builder.shared(slope) * self.change(read) for read, slope in slopes.items())
+        return sympy.Add(*apart, *changes)
+
+    def _less_average(self, read: sympy.Expr, slopes: dict[sympy.Expr, sympy.Expr]) -> sympy.Expr:
+        """Take a logsumexp and what it is subtracted from out of the slopes; return the change of their difference.
+
+        That is a change less the average of others, which cancels where the largest weight is near 1 unless both are
+        taken relative to that weight's.
+        """
+        if not isinstance(read, Access) or self.tangents.get(read.name, (None,))[0] is None:
+            return sympy.S.Zero
+        statement = self.tangents[read.name][0]
+        if statement.op != "logsumexp":
+            return sympy.S.Zero
+        entry = next((r for r, s in slopes.items() if r != read and s + slopes[read] == 0), None)
+        if entry is None:
+            return sympy.S.Zero
+        slope = slopes.pop(entry)
+        slopes.pop(read)
+        at = dict(statement.at(read.slots))
+        centre, average = (part.xreplace(at) for part in self.centres[statement.name])
+        return self.builder.shared(slope) * (_apart(self.change(entry), centre) - average)
 
     def change(self, read: sympy.Expr) -> sympy.Expr:
         """Return the tangent of one access or parameter."""
@@ -97,7 +120,8 @@ class _Forward:
             case "let":
                 return self._named(statement, change)
             case "sum":
-                return self._sum(statement, change)
+                found = self._mean(statement)
+                return self._sum(statement, change) if found is None else found
             case "logsumexp":
                 self.centres[statement.name] = self._centred(statement, change)
                 return sympy.Add(*self.centres[statement.name])
@@ -114,6 +138,37 @@ class _Forward:
         """Sum over the statement's bound indices, term by term where the terms share factors with nothing else."""
         where, total = self.builder.total(f"{statement.name}_tangent", statement.bound, statement.where, body)
         return total if where is sympy.true else sympy.Piecewise((total, where), (sympy.S.Zero, True))
+
+    def _mean(self, statement: Statement) -> sympy.Expr | None:
+        """Return the change of a mean by softmax weights: the mean of changes, and what the weights' changes do.
+
+        The weights' changes add up to 0, so that only what numbers are more than that of the largest weight counts;
+        and a mean of changes is one that its entries can be compared with.
+        """
+        weights = {n: s for n, (s, _) in self.tangents.items() if s.op == "softmax" and s.where is sympy.true}
+        mean = mean_of(statement, weights)
+        if mean is None:
+            return None
+        weight, weighed = mean
+        softmax = weights[weight.name]
+        top = winner_of(self.tangents[softmax.source][0])
+        here = self.builder.add(top).xreplace(dict(zip(softmax.free[:-1], weight.slots[:-1], strict=True)))
+        (own,) = statement.bound
+        known = weighed
+        if sympy.count_ops(weighed) >= NAMED_TANGENT:
+            free = tuple(k for k in (*statement.free, own) if k in weighed.free_symbols)
+            known = self.builder.add(Statement(f"{statement.name}_weighed", free, "let", (), weighed))
+        away = self.change(weight) * (known - known.xreplace({own: here}))
+        parts = [(sympy.Ne(own, here), away)]
+        parts += [(sympy.true, weight * part) for part in sympy.Add.make_args(sympy.expand_mul(self.along(weighed)))]
+        changes = []
+        for where, part in parts:
+            if part != 0:
+                fresh = self.builder.fresh_index(own)
+                name, again = f"{statement.name}_tangent", {own: fresh}
+                _, total = self.builder.total(name, (fresh,), where.xreplace(again), part.xreplace(again))
+                changes.append(total)
+        return sympy.Add(*changes)
 
     def _centred(self, statement: Statement, change: sympy.Expr) -> tuple[sympy.Expr, sympy.Expr]:
         """Return the change of the largest entry, and the average, by the softmax weights, of changes less that.

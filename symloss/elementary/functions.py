@@ -83,7 +83,7 @@ def _exp_lines(real: Format, raised: int) -> Lines:
         half = mpmath.log(2) / 2
         high, low = real.split(mpmath.log(2), 11 if wide else 8)
         inverse = t.rounded(1 / mpmath.log(2))
-    bottom = t.number((-746.0 if wide else -104.0) - math.ceil(raised * math.log(2)))
+    bottom = t.number((-746.0 - math.ceil(raised * math.log(2))) if wide else -104.0)
     coefficients = _fitted(_exp_rest, _exp_weight, -half, half, 9 if wide else 4)
     shift = t.number(real.shift)
     return [
@@ -96,6 +96,16 @@ def _exp_lines(real: Format, raised: int) -> Lines:
         *t.horner(coefficients, "r"),
         f"p = _fma(p * r, r, lost) + r + {t.number(1.0)}",
         f"bits = {t.integer(t.bits('shifted') + f' - {real.shift_bits - raised}')}",
+        *_scaled(t, wide or not raised),
+    ]
+
+
+def _scaled(t: _Text, far: bool) -> Lines:
+    """Return the line that multiplies p by 2**bits; where that may be `far`, in two steps."""
+    real = t.real
+    if not far:  # in float32 nothing reads what is too small to be seen once it is shrunk
+        return [f"return p * {t.value(f'(bits + {real.bias}) << {real.digits}')}"]
+    return [
         f"half = {t.integer('bits >> 1')}  # in two steps: 2**k may be subnormal, or too large",
         f"first = {t.value(f'(half + {real.bias}) << {real.digits}')}",
         f"return p * first * {t.value(f'(bits - half + {real.bias}) << {real.digits}')}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,31 +17,34 @@ class Claim:
     text : str
         The statement as a reader sees it.
     wrt : str
-        The input or parameter it speaks of, or an empty string.
+        The input or parameter it speaks of, or an empty string; of a multiple, the factor.
     other : str
-        The other loss, for an identity between losses.
+        The other loss, for an identity between losses; else another input.
     settings : tuple of (str, float) pairs
-        Parameter values of this loss under which the claim holds.
+        Values of parameters and labels of this loss under which the claim holds.
     other_settings : tuple of (str, float) pairs
         Parameter values of the other loss.
     constant : float
         A bound, where the claim has one.
+    expressions : tuple of (str, str) pairs
+        Parameters of the other loss, as expressions in this one's.
     """
 
     kind: str
     text: str
     wrt: str = ""
     other: str = ""
-    settings: tuple[tuple[str, float | None], ...] = ()
-    other_settings: tuple[tuple[str, float | None], ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
+    other_settings: tuple[tuple[str, Any], ...] = ()
     constant: float = 0.0
+    expressions: tuple[tuple[str, str], ...] = ()
 
 
-Settings = dict[str, float | None]
+Settings = dict[str, Any]
 
 
 def _at(settings: Settings) -> str:
-    shown = (f"{name} = {'None' if value is None else format(value, 'g')}" for name, value in settings.items())
+    shown = (f"{n} = {format(v, 'g') if isinstance(v, int | float) else v}" for n, v in settings.items())
     return " at " + ", ".join(shown) if settings else ""
 
 
@@ -91,6 +95,102 @@ def equals(other: str, settings: Settings | None = None, other_settings: Setting
     mine, theirs = settings or {}, other_settings or {}
     text = f"equal to {other}{_at(theirs)}{(' when' + _at(mine)[3:]) if mine else ''}"
     return Claim("equals", text, other=other, settings=tuple(mine.items()), other_settings=tuple(theirs.items()))
+
+
+def least_lipschitz(wrt: str, constant: float, **settings: float | None) -> Claim:
+    """Claim that the largest derivative in `wrt` is `constant`, rounded up at the ninth digit."""
+    text = f"the largest derivative in the {wrt} is {constant:.10g} in size, to 9 digits{_at(settings)}"
+    return Claim("least_lipschitz", text, wrt, settings=tuple(settings.items()), constant=constant)
+
+
+def largest_curvature(wrt: str, constant: float, **settings: float | None) -> Claim:
+    """Claim that the largest second derivative in `wrt` is `constant`, rounded up at the ninth digit."""
+    text = f"the largest second derivative in the {wrt} is {constant:.10g} in size, to 9 digits{_at(settings)}"
+    return Claim("largest_curvature", text, wrt, settings=tuple(settings.items()), constant=constant)
+
+
+def gradient_norm(wrt: str, constant: float, **settings: float | None) -> Claim:
+    """Claim that the gradient of one sample in its vector `wrt` is never longer than `constant`."""
+    text = f"the gradient in the {wrt} is never longer than {constant:g}{_at(settings)}"
+    return Claim("gradient_norm", text, wrt, settings=tuple(settings.items()), constant=constant)
+
+
+def unbounded_slope(wrt: str, **settings: float | None) -> Claim:
+    """Claim that derivatives in `wrt` grow without bound."""
+    text = f"its derivative in the {wrt} has no bound{_at(settings)}"
+    return Claim("unbounded_slope", text, wrt, settings=tuple(settings.items()))
+
+
+def monotone(wrt: str, *, rising: bool, **settings: float | None) -> Claim:
+    """Claim that the loss never falls, or never rises, as `wrt` grows; `settings` may name labels too."""
+    text = f"never {'falls' if rising else 'rises'} as the {wrt} grows{_at(settings)}"
+    return Claim("rising" if rising else "falling", text, wrt, settings=tuple(settings.items()))
+
+
+def limit(wrt: str, towards: int, constant: float, *, slope: bool = False, **settings: float | None) -> Claim:
+    """Claim what the loss, or its derivative, tends to as `wrt` goes to infinity (`towards` 1) or minus infinity."""
+    of, end = ("its derivative tends" if slope else "tends"), ("infinity" if towards > 0 else "minus infinity")
+    text = f"{of} to {constant:g} as the {wrt} goes to {end}{_at(settings)}"
+    kind = f"{'slope' if slope else 'value'}_limit_{'above' if towards > 0 else 'below'}"
+    return Claim(kind, text, wrt, settings=tuple(settings.items()), constant=constant)
+
+
+def least_at(wrt: str, other: str, **settings: float | None) -> Claim:
+    """Claim that the loss is least where `wrt` equals another input."""
+    return Claim("least_at", f"least where {wrt} = {other}{_at(settings)}", wrt, other, tuple(settings.items()))
+
+
+def calibrated(wrt: str, other: str, **settings: float | None) -> Claim:
+    """Claim that the loss is least where the sigmoid of `wrt` equals another input."""
+    text = f"calibrated: least where the sigmoid of the {wrt} is the {other}{_at(settings)}"
+    return Claim("calibrated", text, wrt, other, tuple(settings.items()))
+
+
+def not_least_at(wrt: str, other: str, **settings: float | None) -> Claim:
+    """Claim that the loss is not least where `wrt` equals another input; a witness is looked for."""
+    text = f"not least at {wrt} = {other}, inside their domain{_at(settings)}"
+    return Claim("not_least_at", text, wrt, other, tuple(settings.items()))
+
+
+def no_effect(wrt: str) -> Claim:
+    """Claim that the loss does not change with `wrt`."""
+    return Claim("no_effect", f"{wrt} changes nothing: the derivative in {wrt} is 0", wrt)
+
+
+def has_effect(wrt: str) -> Claim:
+    """Claim that the loss changes with `wrt`; a witness is looked for."""
+    return Claim("has_effect", f"{wrt} matters: the derivative in {wrt} is not 0", wrt)
+
+
+def moved_together(*names: str) -> Claim:
+    """Claim that moving several inputs by the same numbers changes nothing."""
+    return Claim("moved_together", f"unchanged when {' and '.join(names)} move together", names[0], ",".join(names[1:]))
+
+
+def flat_at_zero(wrt: str, text: str) -> Claim:
+    """Claim that the gradient in `wrt` is exactly 0 wherever the loss is 0; `text` says where that is."""
+    return Claim("flat_at_zero", text, wrt)
+
+
+def at_most(constant: float, **settings: float | None) -> Claim:
+    """Claim that the loss is never above a number."""
+    text = f"never above {constant:g}{_at(settings)}"
+    return Claim("at_most", text, settings=tuple(settings.items()), constant=constant)
+
+
+def below(other: str, settings: Settings | None = None, other_settings: Settings | None = None) -> Claim:
+    """Claim that under `settings` the loss is never above the loss called `other` under `other_settings`."""
+    mine, theirs = settings or {}, other_settings or {}
+    text = f"never above {other}{_at(theirs)}{(' when' + _at(mine)[3:]) if mine else ''}"
+    return Claim("below", text, other=other, settings=tuple(mine.items()), other_settings=tuple(theirs.items()))
+
+
+def multiple_of(other: str, factor: str, settings: Settings | None = None, **shared: str) -> Claim:
+    """Claim that the loss is another one times `factor`, whose parameters are expressions in this one's."""
+    where = ", ".join(f"{name} = {text}" for name, text in shared.items())
+    times, at = f" times {factor}" if factor != "1" else "", f" at {where}" if where else ""
+    text = f"equal to {other}{times}{at}{(' when' + _at(settings)[3:]) if settings else ''}"
+    return Claim("multiple", text, factor, other, tuple((settings or {}).items()), expressions=tuple(shared.items()))
 
 
 @dataclass(frozen=True)

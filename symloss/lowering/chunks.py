@@ -72,6 +72,20 @@ def by_chunks(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
     return (*cut.buffers, *nodes[:place], chunks, *nodes[place + 1 :])
 
 
+def in_lanes(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Return nodes whose sums, of small integers, are taken in any order: each of them is exact."""
+    found: list[Node] = []
+    for node in nodes:
+        match node:
+            case Begin(op="sum") | Update(op="sum"):
+                found.append(replace(node, op="lanes"))
+            case Loop():
+                found.append(replace(node, body=in_lanes(node.body)))
+            case _:
+                found.append(node)
+    return tuple(found)
+
+
 def _is_flat(node: Node) -> bool:
     """Tell whether a node of a loop is no loop itself, and adds up every element if it adds up any."""
     plain = isinstance(node, Update) and node.op in ("sum", "compensated") and node.where is sympy.true

@@ -16,9 +16,10 @@ from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
 from symloss.language.domains import Domain, Interval, OneOf, is_bounded
 from symloss.language.nodes import Access, Flag, given_flag
-from symloss.lowering.chunks import by_chunks
+from symloss.lowering.chunks import by_chunks, in_lanes
 from symloss.lowering.contraction import contract
 from symloss.lowering.items import Item
+from symloss.lowering.lanes import by_lanes
 from symloss.lowering.nodes import Kernel
 from symloss.lowering.orientation import orient
 from symloss.lowering.reductions import lower_reductions
@@ -44,6 +45,7 @@ RESERVED = frozenset(
         "strips",
         "place",
         "length",
+        "apart",
         "doubtful",
         "near",
     )
@@ -130,7 +132,8 @@ def lower(definition: Definition, program: Program) -> tuple[Kernel, ...]:
         With the outputs value, gradient, hessian and product, stabilised.
     """
     stable = orient(lower_reductions(program), definition.per, definition.arguments)
-    kernels = [_kernel(definition, stable, plan) for plan in plans(definition)]
+    kernels = [k for plan in plans(definition) if (k := _kernel(definition, stable, plan)) is not None]
+    kernels += _few(definition, stable)
     if definition.where is not sympy.true:
         kernels.append(_count(definition))
     bounded = [a for a in definition.inputs if a.kind == "real" and is_bounded(a.domain)]
@@ -139,7 +142,17 @@ def lower(definition: Definition, program: Program) -> tuple[Kernel, ...]:
     return tuple(kernels)
 
 
-def _kernel(definition: Definition, program: Program, plan: Plan) -> Kernel:
+def _few(definition: Definition, program: Program) -> list[Kernel]:
+    """Return the kernels for short rows: all that give a value or a gradient, so that they round alike, or none."""
+    if definition.elementwise or not definition.separable or len(definition.per) != 1:
+        return []
+    chosen = [p for p in plans(definition) if p.name in FEW]
+    found = [_kernel(definition, program, plan, few=True) for plan in chosen]
+    return [k for k in found if k is not None] if all(found) else []
+
+
+def _kernel(definition: Definition, program: Program, plan: Plan, *, few: bool = False) -> Kernel | None:
+    """Return a kernel, or its form for short rows, where there is one."""
     part = program.keep(*plan.outputs)
     (per, *_) = definition.per
     without = {sympy.Symbol(f"direction_{a.name}", real=True): sympy.S.Zero for a in definition.continuous}
@@ -173,8 +186,19 @@ def _kernel(definition: Definition, program: Program, plan: Plan) -> Kernel:
     nodes = schedule(tuple(items), definition.where, per)
     naming = _naming(definition, program, plan, items)
     named = name_scalars(nodes, *naming, apart=definition.elementwise)
-    named = by_chunks(named, naming[-1]) if definition.elementwise else by_rows(named, naming[-1])
-    return Kernel(plan.name, arguments(definition, plan), named, "total" if plan.value else "", plan.summary)
+    if few:
+        beside = by_lanes(named, naming[3], naming[-1])
+        if beside is None:
+            return None
+        kernel = Kernel(f"{plan.name}_few", (), by_rows(beside, naming[-1]), "", f"{plan.summary}, for short rows")
+    else:
+        named = by_chunks(named, naming[-1]) if definition.elementwise else by_rows(named, naming[-1])
+        kernel = Kernel(plan.name, (), named, "", plan.summary)
+    return replace(kernel, arguments=arguments(definition, plan), returns="total" if plan.value else "")
+
+
+FEW = ("value", "value_and_gradient", "gradient_and_hessian")
+"""The kernels that have a form for short rows."""
 
 
 def _seeds(definition: Definition, plan: Plan) -> list[Item]:
@@ -364,7 +388,7 @@ def _outside(definition: Definition, bounded: list[Argument]) -> Kernel:
     items = [Item("total", "sum", (), per, sympy.Piecewise((sympy.S.Zero, inside), (sympy.S.One, True)))]
     plan = Plan("outside", "how many elements have an input outside its domain, or NaN", (), derivative=False)
     naming = _naming(definition, Program((), ()), plan, items)
-    nodes = by_chunks(name_scalars(schedule(tuple(items), sympy.true, per[0]), *naming), naming[-1])
+    nodes = in_lanes(name_scalars(schedule(tuple(items), sympy.true, per[0]), *naming))
     return Kernel(plan.name, tuple(a.name for a in definition.inputs), nodes, "total", plan.summary)
 
 

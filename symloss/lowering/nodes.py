@@ -15,6 +15,8 @@ ROW = sympy.Symbol("row", integer=True)
 """The place of a row in its block."""
 PLACE = sympy.Symbol("place", integer=True)
 """The place of a number in its strip."""
+LANES = 64
+"""Rows of a block that lanes take side by side."""
 LENGTH = 512
 """Numbers of a strip: a few strips stay in the nearest cache."""
 
@@ -46,7 +48,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Update:
-    """One step of a reduction: `sum`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
+    """One step of a reduction: `sum`, `lanes`, `compensated`, `max`, `min`, `norm`, `argmax`, `argmin`.
 
     `larger` is a maximum without a branch.
     """
@@ -92,12 +94,57 @@ class Loop:
 class Strips:
     """A loop over an axis by strips; `sums` are what is added up of each, and how that goes into the sum.
 
-    A ``"whole"`` sum is that of this loop alone, to others their op says how numbers are added.
+    A ``"whole"`` sum is that of this loop alone, to others their op says how numbers are added. The last of each is
+    the place of an entry that is left out, or None.
     """
 
     index: Index
     body: tuple[Node, ...]
-    sums: tuple[tuple[str, str], ...]
+    sums: tuple[tuple[str, str, sympy.Expr | None], ...]
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """A loop over blocks of short rows."""
+
+    index: Index
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A loop over the rows of such a block, side by side."""
+
+    index: Index
+    body: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is kept for every row of a block: one array, since there are many of them, and a name for each part.
+
+    Of the parts `sums`, what rounding took is kept too where they are compensated.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    sums: tuple[str, ...] = ()
+    dtype: str = "float64"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What happens to a number kept for every row.
+
+    ``"larger"`` and ``"add"`` are steps of a reduction, before them comes ``"begin max"`` and the like, after them
+    ``"finish"``; ``"where"`` replaces it under a condition, ``"unless"`` sets it to 0 under one, else to 1 or to the
+    expression.
+    """
+
+    name: str
+    op: str
+    where: sympy.Basic
+    expression: sympy.Expr
 
 
 @dataclass(frozen=True)
@@ -197,8 +244,8 @@ class Skip:
 
 
 Node = (
-    Assign | Begin | Finish | Update | Store | Buffer | Loop | Strips | Blocks | Chunks | Total | Extreme | Doubt | When
-    | Multiply | Columns | Skip
+    Assign | Begin | Finish | Update | Store | Buffer | Loop | Strips | Lanes | Side | Beside | Lane | Blocks | Chunks
+    | Total | Extreme | Doubt | When | Multiply | Columns | Skip
 )  # fmt: skip
 
 

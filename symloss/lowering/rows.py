@@ -74,7 +74,7 @@ class _Rows:
         """Return a loop whose sums are taken by strips, and what comes after it; what its sums start from is noted."""
         body: list[Node] = []
         after: list[Node] = []
-        sums: list[tuple[str, str]] = []
+        sums: list[tuple[str, str, sympy.Expr | None]] = []
         rows: dict[sympy.Basic, Access] = {}
         reads = {n.name: n.expression for n in loop.body if isinstance(n, Assign)}
         placed = {n.expression for n in loop.body if isinstance(n, Update) and n.op == "argmax"}
@@ -100,16 +100,27 @@ class _Rows:
                         body.append(replace(node, op="larger"))
                 case op:
                     kind = "whole" if node.name in begun else op
-                    sums.append((node.name, kind))
+                    own = _left_out(node, loop)
+                    sums.append((node.name, kind, own))
                     if kind == "whole":
                         swaps[node.name] = (Begin(node.name, kind),)
                         after.append(Finish(node.name, kind))
-                    body.append(Store(STRIP, (sympy.Integer(len(sums) - 1), PLACE), _where(node)))
+                    added = _where(node) if own is None else node.expression
+                    body.append(Store(STRIP, (sympy.Integer(len(sums) - 1), PLACE), added))
         loop, last = _one_apart(replace(loop, body=_used(body)))
         self.sums = max(self.sums, len(sums))
         if not loop.body:
             return [*after, *last]
         return [Strips(loop.index, loop.body, tuple(sums)) if sums else loop, *after, *last]
+
+
+def _left_out(node: Update, loop: Loop) -> sympy.Expr | None:
+    """Return the place of the one entry that a sum leaves out, where it leaves out one."""
+    if not isinstance(node.where, sympy.Ne) or loop.index not in node.where.args:
+        return None
+    own = next(a for a in node.where.args if a != loop.index)
+    set_here = {n.name for n in loop.body if isinstance(n, Assign)}
+    return None if own.has(loop.index) or set_here & {s.name for s in own.free_symbols} else own
 
 
 def _where(node: Update) -> sympy.Expr:
@@ -151,7 +162,7 @@ def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:
     after: list[Node] = []
     set_here = {n.name for n in loop.body if isinstance(n, Assign)}
     for node in loop.body:
-        found = _special_entry(node, loop.index) if isinstance(node, Store) else None
+        found = special_entry(node, loop.index) if isinstance(node, Store) else None
         if isinstance(node, Store) and found is not None and not {s.name for s in found[0].free_symbols} & set_here:
             special, own, usual = found
             body.append(replace(node, expression=usual))
@@ -162,7 +173,7 @@ def _one_apart(loop: Loop) -> tuple[Loop, list[Node]]:
     return replace(loop, body=tuple(body)), after
 
 
-def _special_entry(node: Store, index: Index) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr] | None:
+def special_entry(node: Store, index: Index) -> tuple[sympy.Expr, sympy.Expr, sympy.Expr] | None:
     """Return what is written to one entry, that entry, and what is written to all others, where one is another."""
     if node.guard or node.where is not sympy.true or not isinstance(node.expression, sympy.Piecewise):
         return None

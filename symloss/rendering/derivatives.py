@@ -108,14 +108,14 @@ def slopes(lifted: Program, names: Names) -> list[Slope]:
     """Return the partial derivative of every line of a program in everything it reads that moves."""
     definition = names.definition
     moving = {a.name for a in (*definition.differentiable, *definition.continuous)} | set(names.statements)
-    named = {expression: name for expression, name in lifted.names}
+    named = {expression: sympy.Symbol(name, real=True) for expression, name in lifted.names}
     found = []
     value = lifted.output("value")
     one = sympy.S.One
     lines = [(s.access, s.body, s.free, _weight(s)) for s in lifted.statements]
     for left, body, free, weight in (*lines, (None, value.expression, value.free, one)):
         for read, partial in partials(body, moving):
-            slope = (weight * partial).xreplace({e: sympy.Symbol(n, real=True) for e, n in named.items()})
+            slope = (weight * partial).xreplace(named)
             parts = map(names.written, (value.expression if left is None else left, read, slope))
             top, bottom, shown = names.lettered(*parts, own=free)
             head = r"\ell" if left is None else names.latex(top)

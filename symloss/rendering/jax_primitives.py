@@ -5,11 +5,11 @@ Their source is copied in; here nothing runs.
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable
 from functools import partial, reduce
 from typing import Any
+
+from symloss.rendering.array_rules import CARRIED, _sizes, _variant
+from symloss.rendering.dialect import Dialect
 
 jax: Any = None
 jnp: Any = None
@@ -91,7 +91,9 @@ def _still(tangent: Any) -> bool:
 
 def _moves(real: Any, tangents: Any) -> Any:
     """Return the direction of each input and parameter, 0 where it does not move."""
-    return {f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else t for name, t in tangents.items()}
+    return {
+        f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else jnp.asarray(t) for name, t in tangents.items()
+    }
 
 
 def _differentiated(value: Any, slope: Any, gradient: Any, product: Any) -> Any:
@@ -144,43 +146,6 @@ def _differentiated(value: Any, slope: Any, gradient: Any, product: Any) -> Any:
         return found, moved.astype(found.dtype)
 
     return total, samples
-
-
-def _variant(settings: Any, inputs: Any) -> Any:
-    """Return the specification of the case that a call asks for."""
-    parameters = {a["name"]: a for a in SPEC["parameters"]}
-
-    def chosen(name: Any) -> Any:
-        if name not in parameters:
-            return name in inputs
-        given, special = settings[name], parameters[name].get("special")
-        if special is None:
-            return given
-        known = isinstance(given, (int, float)) and float(given) in special
-        return given if known else "general"
-
-    wanted = {name: chosen(name) for name in SPEC["choice"]}
-    found = [case for case in (SPEC, *SPEC["variants"]) if case["choice"] == wanted]
-    if not found:
-        expected = ", ".join(str(case["choice"]) for case in (SPEC, *SPEC["variants"]))
-        message = f"{SPEC['name']}: there is no such case: expected one of {expected}, got {wanted}"
-        raise ValueError(message)
-    return found[0]
-
-
-def _sizes(spec: Any, inputs: Any) -> Any:
-    """Return the extent of each axis."""
-    sizes: dict[str, int] = {}
-    for argument in spec["inputs"]:
-        name, axes = argument["name"], argument["axes"]
-        shape = inputs[name].shape
-        wrong = len(shape) != len(axes) or any(sizes.get(a, n) != n for a, n in zip(axes, shape, strict=False))
-        if wrong:
-            expected = ", ".join(f"{a}={sizes[a]}" if a in sizes else a for a in axes)
-            message = f"{spec['name']}: {name} must have shape ({expected}), got {shape}"
-            raise ValueError(message)
-        sizes.update(zip(axes, shape, strict=False))
-    return sizes
 
 
 def _float_type(types: Any) -> Any:
@@ -240,24 +205,37 @@ def _call(values: Any, settings: Any, reduction: Any, sample_weight: Any) -> Any
     return total(fixed, real, rest, weight / jnp.sum(weight) if reduction == "mean" else weight)
 
 
-SCALARS = (
-    _positive_part, _step, _ratio, _raised_decay, _rest, _exp_difference, _decay_of_sum, _power, _sigmoid_power,
-    _magnified,
+JAX = Dialect(
+    name="jax",
+    header="""\
+It needs jax only and may be copied into another project. Values, gradients and Hessian-vector products are the derived
+formulas, each stable by the same rules as the compiled kernels; JAX is told to use them, so that jit, grad, hessian,
+jvp and vmap work and none of them differentiates through an exponential. Targets and labels are constants.""",
+    imports="""from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero""",
+    calls={
+        "exp": "jnp.exp", "log": "jnp.log", "log1p": "jnp.log1p", "log1p_unit": "jnp.log1p", "cos": "jnp.cos",
+        "sin": "jnp.sin", "acos": "jnp.arccos", "atan2": "jnp.arctan2", "arctangent": "jnp.arctan2",
+        "tanh": "jnp.tanh", "magnitude": "jnp.abs", "signum": "jnp.sign", **CARRIED,
+    },
+    choice="jnp.where({condition}, {value}, {rest})",
+    spread="jnp.broadcast_to({body}, {shape})",
+    count="jnp.arange({axis})",
+    product='jnp.einsum("{pattern}", {left}, {right}, precision="highest")',
+    scatter="jnp.zeros({shape}, {parts}.dtype).at[{slots}].add({parts})",
+    number="{body}",
+    turn="jnp.transpose",
+    root="jnp.sqrt",
+    reductions={name: f"jnp.{name}" for name in ("sum", "max", "min", "argmax", "argmin", "any")},
+    axis="axis",
+    infinity="jnp.inf",
+    nan="jnp.nan",
+    scalars=(
+        _positive_part, _step, _ratio, _raised_decay, _rest, _exp_difference, _decay_of_sum, _power, _sigmoid_power,
+        _magnified,
+    ),
+    rules=(_still, _moves, _differentiated, _variant, _sizes, _float_type, _call),
 )  # fmt: skip
-RULES: tuple[Callable[..., Any], ...] = (_still, _moves, _differentiated, _variant, _sizes, _float_type, _call)
-
-
-def sources(used: set[str]) -> tuple[str, ...]:
-    """Return the source of the functions that a module needs, in a fixed order."""
-    texts = {f.__name__: inspect.getsource(f).rstrip() for f in SCALARS}
-    wanted, stack = set(used), list(used)
-    while stack:
-        found = set(re.findall(r"\b_\w+(?=\()", texts[stack.pop()])) & set(texts) - wanted
-        wanted |= found
-        stack += found
-    chosen = [text for name, text in texts.items() if name in wanted]
-    return tuple(map(_untyped, [*chosen, *(inspect.getsource(f).rstrip() for f in RULES)]))
-
-
-def _untyped(text: str) -> str:
-    return re.sub(r"(: Any| -> (Any|bool))(?=[,):]|$)", "", text, flags=re.MULTILINE)

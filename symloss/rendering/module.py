@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from symloss.elementary.formats import FLOAT32, FLOAT64, Format
+from symloss.elementary.functions import TEXTS
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition, axes_of
 from symloss.lowering.nodes import Kernel
@@ -20,6 +21,10 @@ from symloss.stability.careful import Recipe
 VERSION = "0.1.0"
 ACCURACIES = {FLOAT64: "exact", FLOAT32: "fast"}
 """What users call the arithmetic."""
+ROWS = 131072
+"""The numbers that one task takes where samples are rows of them: there is less to do for each than for an element."""
+CHEAP = 1 << 17
+"""Elements that one thread takes where there is no exponential or logarithm to compute: 30 us of work."""
 
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("symloss.rendering"), undefined=jinja2.StrictUndefined, trim_blocks=True,
@@ -61,14 +66,18 @@ def render_module(
             used |= operations
     carried = source_of(used, real)
     described = specification(definition, formula, digest, ACCURACIES[real])
+    if definition.elementwise and not any(f"def {name}(" in text for text in carried for name in TEXTS):
+        described["grain"] = CHEAP
+    elif not definition.elementwise and definition.separable:
+        described["grain"] = ROWS
     return ENVIRONMENT.get_template("module.py.jinja").render(
         title=definition.title, summary=lower_first(definition.summary), formula=formula, hash=digest,
         version=VERSION, shapes=_shapes(definition), spec=literal(described),
-        narrow=real is not FLOAT64,
+        narrow=real is not FLOAT64, nothing="None" if definition.elementwise else "an empty array",
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, products=GEMM if "_multiply" in used else "",
-        typed=any("types." in text for text in (*carried, GEMM if "_multiply" in used else "")),
-        intrinsics=any(text.startswith("@intrinsic") for text in carried),
+        vectors=any("cgutils." in text for text in carried),
+        intrinsics=any("@intrinsic" in text for text in carried),
     )  # fmt: skip
 
 
@@ -102,7 +111,7 @@ def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format)
 def specification(definition: Definition, formula: str, digest: str, accuracy: str) -> dict[str, Any]:
     """Return what the runtime needs to know to call the kernels, as plain data."""
     return {
-        "abi": 2, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
+        "abi": 3, "name": definition.name, "title": definition.title, "formula": formula, "hash": digest,
         "accuracy": accuracy, "elementwise": definition.elementwise, "separable": definition.separable,
         "masked": definition.where != True, "sample_axes": tuple(k.axis.name for k in definition.per),  # noqa: E712
         "inputs": tuple(_argument(a, definition) for a in definition.inputs),

@@ -18,11 +18,10 @@ from symloss.elementary.formats import FLOAT32, FLOAT64, Format
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, LabelAccess
 from symloss.lowering.nodes import (
-    LENGTH,
-    PLACE,
     ROW,
     Assign,
     Begin,
+    Beside,
     Blocks,
     Buffer,
     Chunks,
@@ -31,10 +30,13 @@ from symloss.lowering.nodes import (
     Extreme,
     Finish,
     Kernel,
+    Lane,
+    Lanes,
     Loop,
     Matrix,
     Multiply,
     Node,
+    Side,
     Skip,
     Store,
     Strips,
@@ -43,11 +45,13 @@ from symloss.lowering.nodes import (
     When,
 )
 from symloss.rendering.primitives import narrowed
+from symloss.rendering.row_format import extreme_lines, lane_lines, strip_lines, whole_start
 from symloss.stability.careful import Recipe
 
 _REVERSED = {sympy.Lt: ">=", sympy.Ge: "<", sympy.Gt: "<=", sympy.Le: ">"}
 _STARTS = {
     "sum": "0.0",
+    "lanes": "0.0",
     "count": "0",
     "compensated": "0.0",
     "norm": "0.0",
@@ -185,9 +189,12 @@ class NumbaPrinter(StrPrinter):
     def _print_Piecewise(self, node: sympy.Piecewise) -> str:
         *cases, (last, _) = node.args
         ordered = [text for _, condition in cases for text in self._ordered(condition)]
-        if self.flat and not any(a.name == "sample_weights" for a in node.atoms(Access)):  # which may be empty
+        weight = [value for value, _ in cases if any(a.name == "sample_weights" for a in value.atoms(Access))]
+        if self.flat and weight:  # compiled once with weights and once without, where there is no such line
+            return f"({self._print(last)} if sample_weights is None else {self._print(weight[0])})"
+        if self.flat:
             self.used.add("_choose")
-            text = self._print(last)
+            text: str = self._print(last)
             if ordered:
                 text = f"_choose({' & '.join(f'({o})' for o in ordered)}, {text}, np.nan)"
             for value, condition in reversed(cases):
@@ -235,7 +242,7 @@ class NumbaPrinter(StrPrinter):
 
 _KINDS = {FLOAT64: "", FLOAT32: ", f32"}
 """What the allocation of a buffer says of its numbers."""
-ROWS = 256
+ROWS = 512
 """Rows of a block: fewer lose speed in the matrix products, more only take memory."""
 
 NEAR, NEAR_WIDE = 2.0**-16, 0.375
@@ -307,11 +314,11 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Begin():
                 operation, _, masked = node.op.partition("_")
                 if operation == "whole":
-                    lines += _whole_start(node.name, printer, pad)
+                    lines += whole_start(node.name, printer, pad)
                     continue
                 searched = operation in ("argmax", "argmin")
                 start = "-1" if searched and masked else _STARTS[operation]
-                narrow = operation in ("max", "min") and printer.real is not FLOAT64
+                narrow = operation in ("max", "min", "lanes") and printer.real is not FLOAT64
                 lines.append(f"{pad}{node.name} = {f'f32({start})' if narrow else start}")
                 if operation == "compensated":
                     lines.append(f"{pad}{node.name}_lost = 0.0")
@@ -329,7 +336,9 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
             case Strips():
-                lines += _strips(node, printer, depth)
+                lines += strip_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 2))
+            case Lanes() | Side() | Beside() | Lane():
+                lines += lane_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 1))
             case Blocks():
                 axis = node.index.axis.name
                 lines.append(f"{pad}for start in range(0, {axis}, block):")
@@ -343,13 +352,13 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
             case Total():
                 lines.append(f"{pad}{_total(node, printer)}")
             case Extreme():
-                lines += _extreme(node, printer, pad)
+                lines += extreme_lines(node, printer, pad)
             case Doubt():
                 cases = " | ".join(map(printer.doprint, node.conditions))
                 lines.append(f"{pad}{node.block}[{ROW}] = {cases}")
                 lines.append(f"{pad}{node.count} += {node.block}[{ROW}]")
             case When():
-                lines.append(f"{pad}if {node.condition}:")
+                lines.append(f"{pad}if {_flag(node.condition, printer)}:")
                 lines += _lines(node.body, printer, depth + 1)
             case Multiply():
                 operands = [_matrix(m) for m in (node.left, node.right, node.target)]
@@ -378,44 +387,9 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
     return lines
 
 
-def _whole_start(name: str, printer: NumbaPrinter, pad: str) -> list[str]:
-    """Return the lines that a sum of one loop starts with: float32 strips lose nothing in a float64 sum."""
-    return [f"{pad}{name}_sum = 0.0", *([f"{pad}{name}_lost = 0.0"] if printer.real is FLOAT64 else [])]
-
-
-def _strips(node: Strips, printer: NumbaPrinter, depth: int) -> list[str]:
-    """Return a loop by strips; its indices have no sign, so that none could count from the end."""
-    pad, axis, index = "    " * depth, node.index.axis.name, node.index.name
-    lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):"]
-    lines.append(f"{pad}    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)")
-    lines.append(f"{pad}    for {PLACE} in range(length):")
-    lines.append(f"{pad}        {index} = strip + {PLACE}")
-    lines += _lines(node.body, printer, depth + 2)
-    printer.used.add("_block_sum")
-    for number, (name, op) in enumerate(node.sums):
-        own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
-        added = f"_block_sum(strips[{number}], length)"
-        if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
-            printer.used.add("_plus")
-            lines.append(f"{pad}    {own}, {lost} = _plus({own}, {lost}, {added})")
-        else:
-            lines.append(f"{pad}    {own} += {added}")
-    return lines
-
-
-def _extreme(node: Extreme, printer: NumbaPrinter, pad: str) -> list[str]:
-    """Return the search for the largest of a row, and for its place."""
-    slots = ", ".join(map(printer.doprint, node.row.slots))
-    row = f"{node.row.name}[{slots}]" if slots else node.row.name
-    found = f"_largest({row}, {node.axis})"
-    printer.used.add("_largest")
-    if node.row.name in printer.loads:
-        found = printer.doprint(sympy.Symbol(f"np.float64({found})"))
-    lines = [f"{pad}{node.name} = {found}"]
-    if node.place:
-        lines.append(f"{pad}{node.place} = _place_of({node.name}, {row}, {node.axis})")
-        printer.used.add("_place_of")
-    return lines
+def _flag(condition: str, printer: NumbaPrinter) -> str:
+    """Return the condition of a branch; whether values are wanted is known when a kernel over elements is compiled."""
+    return "value_out is not None" if printer.flat and condition == "wanted" else condition
 
 
 def _total(node: Total, printer: NumbaPrinter) -> str:
@@ -454,7 +428,7 @@ def _store(node: Store, printer: NumbaPrinter, pad: str) -> list[str]:
         case "add":
             return [f"{pad}{node.array}[{slots}] += {value}"]
         case guard:
-            return [f"{pad}if {guard}:", f"{pad}    {node.array}[{slots}] = {value}"]
+            return [f"{pad}if {_flag(guard, printer)}:", f"{pad}    {node.array}[{slots}] = {value}"]
 
 
 def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
@@ -466,6 +440,9 @@ def _update(node: Update, printer: NumbaPrinter, pad: str) -> list[str]:
     match node.op:
         case "sum":
             lines.append(f"{pad}{node.name} += {value}")
+        case "lanes":
+            lines.append(f"{pad}{node.name} = _add_in_lanes({node.name}, {value})")
+            printer.used.add("_add_in_lanes")
         case "compensated":
             lines.append(f"{pad}{node.name}, {node.name}_lost = _plus({node.name}, {node.name}_lost, {value})")
             printer.used.add("_plus")

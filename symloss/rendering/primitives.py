@@ -36,28 +36,33 @@ def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[
 _exp, _add_in_lanes, _larger = _stand_in(math.exp, above=math.inf), operator.add, np.maximum
 
 
-def _stay_apart() -> None:
-    """Do nothing: it concerns compiled code."""
+def _sum_of_128(block: Any, start: int) -> Any:
+    """Return the sum of 128 numbers of a block, sixteen side by side."""
+    return _halved([block[start + k] for k in range(128)])
+
+
+def _sum_of_16(block: Any, start: int) -> Any:
+    """Return the sum of 16 numbers of a block."""
+    return _halved([block[start + k] for k in range(16)])
+
+
+def _halved(numbers: list[Any]) -> Any:
+    while len(numbers) > 1:
+        half = len(numbers) // 2
+        numbers = [a + b for a, b in zip(numbers[:half], numbers[half:], strict=True)]
+    return numbers[0]
 
 
 def _block_sum(block: Any, count: int) -> float:
-    """Return the sum of the first numbers of a block: 128 at a time in lanes, these and the rest with what they lose.
-
-    Fewer at a time would be unrolled before they could become lanes. The order in lanes is the machine's: it is the
-    same in every kernel, since this function stays one.
-    """
-    _stay_apart()
-    total, lost, lanes, stop = 0.0, 0.0, np.uint64(128), np.uint64(count)
-    whole = stop // lanes * lanes
-    for start in range(np.uint64(0), whole, lanes):
-        part = block.dtype.type(0.0)
-        for k in range(start, start + lanes):
-            part = _add_in_lanes(part, block[k])
-        total, lost = _plus(total, lost, part)
-    part = block.dtype.type(0.0)
-    for k in range(whole, stop):
-        part = _add_in_lanes(part, block[k])
-    total, lost = _plus(total, lost, part)
+    """Return the sum of the first numbers of a block: 128 at a time, then 16, then one, with what these lose."""
+    total, lost, stop = 0.0, 0.0, np.uint64(count)
+    most, many = stop // np.uint64(128) * np.uint64(128), stop // np.uint64(16) * np.uint64(16)
+    for k in range(np.uint64(0), most, np.uint64(128)):
+        total, lost = _plus(total, lost, _sum_of_128(block, k))
+    for k in range(most, many, np.uint64(16)):
+        total, lost = _plus(total, lost, _sum_of_16(block, k))
+    for k in range(many, stop):
+        total, lost = _plus(total, lost, block[k])
     return _completed(total, lost)
 
 
@@ -177,15 +182,39 @@ def _add_in_lanes(typing_context, a, b):
         return builder.fadd(*arguments, flags=("reassoc", "nsz"))
 
     return a(a, b), build''',
-    "_stay_apart": '''@intrinsic
-def _stay_apart(typing_context):
-    """Keep the function that calls this from being compiled into its callers."""
+    "_sum_of_128": '''def _sum_of(count):
+    """Return how the sum of so many numbers of an array is built: halves on halves, in vectors, the same everywhere."""
 
     def build(context, builder, signature, arguments):
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = cgutils.ir.VectorType(context.get_value_type(signature.return_type), 16)
+        parts = []
+        for k in range(0, count, 16):
+            place = builder.gep(array.data, [builder.add(arguments[1], arguments[1].type(k))])
+            parts.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=4))
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(a, b) for a, b in zip(parts[:half], parts[half:])]
+        (lanes,) = parts
+        for width in (8, 4, 2, 1):
+            order = cgutils.ir.VectorType(cgutils.ir.IntType(32), width)
+            halves = [builder.shuffle_vector(lanes, lanes, order([*range(k, k + width)])) for k in (0, width)]
+            lanes = builder.fadd(*halves)
+        return builder.extract_element(lanes, cgutils.ir.IntType(32)(0))
 
-    return types.void(), build''',
+    return build
+
+
+@intrinsic
+def _sum_of_128(typing_context, block, start):
+    """Return the sum of 128 numbers of a block."""
+    return block.dtype(block, start), _sum_of(128)
+
+
+@intrinsic
+def _sum_of_16(typing_context, block, start):
+    """Return the sum of 16 numbers of a block."""
+    return block.dtype(block, start), _sum_of(16)''',
     "_choose": '''@intrinsic
 def _choose(typing_context, condition, a, b):
     """Return a where the condition holds, else b: both are computed, so that no loop has a branch."""

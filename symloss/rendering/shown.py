@@ -1,7 +1,7 @@
-"""What a reader sees of a program: one letter for each statement, the author's letters for indices, no name twice.
+"""What a reader sees of a program: a letter for each statement, the author's letters for indices, no name twice.
 
-A program comes in with the names the compiler gave; out come expressions and lines of LaTeX in which a statement has the
-author's name or a letter of its own, an index is a letter of its axis, and each line can be read by itself.
+A program comes in with the names the compiler gave; out come expressions and lines of LaTeX, in which a statement
+has the author's name or a letter of its own, an index is a letter of its axis, and each line can be read by itself.
 """
 
 from __future__ import annotations
@@ -133,7 +133,6 @@ def names_of(definition: Definition, program: Program, shown: Iterable[str]) -> 
 
 
 def _head(statement: Statement, authors: set[str], taken: set[str], free: Iterator[str]) -> Head:
-    base, _, below = statement.name.partition("_")
     if statement.name in authors and statement.op == "let":
         return Head.of(statement.name)
     below = statement.name.removeprefix("adjoint_")

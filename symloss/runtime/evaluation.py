@@ -35,8 +35,8 @@ def evaluate(plan: Plan, inputs: tuple[Any, ...], reduction: str, sample_weight:
     if out is not None:
         targets = take_out(plan.spec, out, [ready.sample_shape] if each else [], ready.dtype)
     values = _values(plan, ready, each, targets)
-    total, _ = execute(plan.kernels_for(ready.dtype)["value"], ready, values=(_flat(plan, values),))
-    if each:
+    total, _ = execute(plan.kernels_for(ready.dtype, ready.inputs[0])["value"], ready, values=(_flat(plan, values),))
+    if values is not None and each:
         return _deliver(values, targets, 0)
     return _number(total, _count(plan, ready) if reduction == "mean" else 1.0, ready.dtype)
 
@@ -58,33 +58,37 @@ def differentiate(plan: Plan, kernel: str, inputs: tuple[Any, ...], wrt: Any, re
     count = _count(plan, ready) if reduction == "mean" else 1.0
     scale = (1.0 / count if count else math.nan,)
     values = _values(plan, ready, each, targets) if with_value else None
-    flat = () if values is None else (_flat(plan, values),)
+    flat = (_flat(plan, values),) if with_value else ()
     total, outputs = 0.0, None
     if max(wanted.slots) >= 0:
         outputs = _outputs(plan, ready, wanted, orders, targets, offset, ())
         total = _run(plan, kernel, ready, scale, flat, _as_kernel(plan, outputs))
     elif with_value:
-        total, _ = execute(plan.kernels_for(ready.dtype)["value"], ready, values=flat)
+        total, _ = execute(plan.kernels_for(ready.dtype, ready.inputs[0])["value"], ready, values=flat)
     sums: list[Any] = []
     if wanted.parameters:
         size = len(spec.continuous)
         _, both = execute(
-            plan.kernels_for(ready.dtype)["parameter_gradient_and_hessian"], ready, scale, sums=(size, size)
+            plan.kernels_for(ready.dtype, ready.inputs[0])["parameter_gradient_and_hessian"],
+            ready,
+            scale,
+            sums=(size, size),
         )
         sums = {"hessian_diagonal": both[1:], "gradient_and_hessian": both}.get(kernel, both[:1])
     found = _finish(plan, ready, wanted, orders, outputs, sums)
     width = len(wanted.names)
     found = [_deliver(array, targets, offset + k) for k, array in enumerate(found)]
     packed = [pack(wanted, found[k * width : (k + 1) * width]) for k in range(orders)]
-    if values is None:
+    if not with_value:
         return packed[0] if orders == 1 else tuple(packed)
-    return _deliver(values, targets, 0) if each else _number(total, count, ready.dtype), packed[0]
+    first = _number(total, count, ready.dtype) if values is None or not each else _deliver(values, targets, 0)
+    return first, packed[0]
 
 
-def _run(plan: Plan, kernel: str, ready: Prepared, scale: tuple[float, ...], values: tuple[Array, ...],
+def _run(plan: Plan, kernel: str, ready: Prepared, scale: tuple[float, ...], values: tuple[Array | None, ...],
          outputs: list[Array]) -> float:  # fmt: skip
     """Run the kernel that computes derivatives, or the one that computes them too; return its total."""
-    kernels = plan.kernels_for(ready.dtype)
+    kernels = plan.kernels_for(ready.dtype, ready.inputs[0])
     name = kernel if kernel in kernels else _INSTEAD[kernel]
     if name == "value_and_gradient" and not values:
         values = (plan.unwanted[F32 if ready.dtype is F32 else F64],)
@@ -117,10 +121,16 @@ def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, redu
         vector = np.zeros(len(spec.continuous))
         for slot, place in wanted.parameters:
             vector[place] = along[slot]
-        kernel = plan.kernels_for(ready.dtype)["full_hessian_product"]
+        kernel = plan.kernels_for(ready.dtype, ready.inputs[0])["full_hessian_product"]
         _, sums = execute(kernel, ready, scale, flat_directions, (vector,), (), flat_outputs, (len(vector),))
     else:
-        execute(plan.kernels_for(ready.dtype)["hessian_product"], ready, scale, flat_directions, outputs=flat_outputs)
+        execute(
+            plan.kernels_for(ready.dtype, ready.inputs[0])["hessian_product"],
+            ready,
+            scale,
+            flat_directions,
+            outputs=flat_outputs,
+        )
     found = _finish(plan, ready, wanted, 1, outputs, sums)
     return pack(wanted, [_deliver(array, targets, k) for k, array in enumerate(found)])
 
@@ -128,8 +138,8 @@ def multiply(plan: Plan, inputs: tuple[Any, ...], direction: Any, wrt: Any, redu
 def _count(plan: Plan, ready: Prepared) -> float:
     """Return what a mean divides by: the weights, or the number, of the samples that count."""
     if plan.spec.masked:
-        return execute(plan.kernels_for(ready.dtype)["count"], ready)[0]
-    if ready.weight.size:
+        return execute(plan.kernels_for(ready.dtype, ready.inputs[0])["count"], ready)[0]
+    if ready.weight is not None and ready.weight.size:
         with np.errstate(over="ignore"):
             return float(ready.weight.sum(dtype=F64))
     return float(ready.rows * ready.per)
@@ -140,12 +150,12 @@ def _number(total: float, count: float, dtype: np.dtype[Any]) -> Any:
     return rounded(total / count if count else math.nan, dtype)
 
 
-def _flat(plan: Plan, values: Array) -> Array:
+def _flat(plan: Plan, values: Array | None) -> Array | None:
     """Return the value of each sample as kernels take it: raveled for an elementwise loss."""
-    return values.reshape(-1) if plan.spec.elementwise and values.ndim != 1 else values
+    return values.reshape(-1) if values is not None and plan.spec.elementwise and values.ndim != 1 else values
 
 
-def _values(plan: Plan, ready: Prepared, wanted: bool, targets: list[Array] | None) -> Array:
+def _values(plan: Plan, ready: Prepared, wanted: bool, targets: list[Array] | None) -> Array | None:
     """Return where the value of each sample goes, in the caller's array if kernels can write there."""
     if not wanted:
         return plan.unwanted[F32 if ready.dtype is F32 else F64]

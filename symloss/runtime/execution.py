@@ -25,7 +25,7 @@ def execute(
     scale: tuple[float, ...] = (),
     directions: Sequence[Array] = (),
     fixed: tuple[Any, ...] = (),
-    values: tuple[Array, ...] = (),
+    values: tuple[Array | None, ...] = (),
     outputs: Sequence[Array] = (),
     sums: tuple[int, ...] = (),
 ) -> tuple[float, Sums]:
@@ -44,7 +44,7 @@ def execute(
     fixed : tuple
         Further arguments after the directions, the same for every chunk.
     values : tuple of arrays
-        At most one: where the value of each sample goes; comes first among the outputs.
+        At most one: where the value of each sample goes, or what says that it is not wanted; before the outputs.
     sums : tuple of int
         Sizes of the outputs that a kernel adds into; they come after the others.
 
@@ -57,7 +57,7 @@ def execute(
 
 
 def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ...], directions: Sequence[Array],
-             fixed: tuple[Any, ...], values: tuple[Array, ...], outputs: Sequence[Array],
+             fixed: tuple[Any, ...], values: tuple[Array | None, ...], outputs: Sequence[Array],
              sums: tuple[int, ...]) -> tuple[float, Sums]:  # fmt: skip
     rows, step, weight = ready.rows, ready.step, ready.weight
     if rows <= step:
@@ -71,8 +71,8 @@ def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ..
         own = slice(k * step, min((k + 1) * step, rows))
         added = [np.zeros(size) for size in sums]
         total = kernel(
-            *[a[own] for a in ready.inputs], *ready.parameters, weight[own] if weight.size else weight, *scale,
-            *[a[own] for a in directions], *fixed, *[a[own] if a.size else a for a in values],
+            *[a[own] for a in ready.inputs], *ready.parameters, _part(weight, own), *scale,
+            *[a[own] for a in directions], *fixed, *[_part(a, own) for a in values],
             *[a[own] for a in outputs], *added,
         )  # fmt: skip
         return total or 0.0, added
@@ -81,3 +81,8 @@ def _execute(kernel: Callable[..., Any], ready: Prepared, scale: tuple[float, ..
     total = ordered_sum([part[0] for part in parts])
     with np.errstate(over="ignore", invalid="ignore"):
         return total, [np.sum([part[1][k] for part in parts], axis=0) for k in range(len(sums))]
+
+
+def _part(array: Array | None, own: slice) -> Array | None:
+    """Return the part of an array that belongs to a chunk; what stands for none stays as it is."""
+    return array if array is None or not array.size else array[own]

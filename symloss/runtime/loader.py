@@ -31,12 +31,12 @@ def names_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
 
 
-FOLDERS = {"exact": "", "fast": "fast", "jax": "jax"}
+FOLDERS = {"exact": "", "fast": "fast", "jax": "jax", "torch": "torch"}
 """For each arithmetic or library, where its modules are in the folder."""
 
 
 def load_module(name: str, package: str | Path | None, accuracy: str = "exact") -> ModuleType:
-    """Import the generated module of a loss, in one of its arithmetics or for JAX.
+    """Import the generated module of a loss, in one of its arithmetics or for JAX or torch.
 
     Raises
     ------

@@ -21,6 +21,8 @@ KERNELS = (
     "value", "gradient", "value_and_gradient", "hessian_diagonal", "gradient_and_hessian", "hessian_product",
     "parameter_gradient_and_hessian", "full_hessian_product", "count", "outside",
 )  # fmt: skip
+FEW = 32
+"""Entries of a row of the first input up to which kernels for short rows are taken, where there are any."""
 
 
 class Wanted(NamedTuple):
@@ -73,6 +75,8 @@ class Plan:
         Those that the module has.
     narrow : mapping of str to callable
         Those that float32 arrays get: the same, or in float32 arithmetic.
+    few : pair of mappings
+        Those for short rows, of either kind; empty where rows are not told apart.
     slots : mapping of str to Slot
         Its parameters.
     tensors : tuple of Slot
@@ -88,7 +92,8 @@ class Plan:
     everything : Wanted
         Derivatives in every differentiable input.
     unwanted, unweighted : mappings of dtype to array
-        What kernels take where the value of each sample is not wanted, and where there are no weights.
+        What kernels take where the value of each sample is not wanted, and where there are no weights: None, or for
+        rows an empty array.
     variants : tuple of Plan
         Those of the other combinations of alternatives.
     quick : Quick, optional
@@ -99,6 +104,7 @@ class Plan:
     module: ModuleType
     kernels: Mapping[str, Kernel]
     narrow: Mapping[str, Kernel]
+    few: tuple[Mapping[str, Kernel], Mapping[str, Kernel]]
     slots: Mapping[str, Slot]
     tensors: tuple[Slot, ...]
     defaults: tuple[Any, ...]
@@ -107,14 +113,25 @@ class Plan:
     labels: tuple[tuple[int, ArgumentSpec], ...]
     at: tuple[int, ...]
     everything: Wanted
-    unwanted: Mapping[np.dtype[Any], Array]
-    unweighted: Mapping[np.dtype[Any], Array]
+    unwanted: Mapping[np.dtype[Any], Array | None]
+    unweighted: Mapping[np.dtype[Any], Array | None]
     variants: tuple[Plan, ...]
     quick: Quick | None
 
-    def kernels_for(self, dtype: np.dtype[Any]) -> Mapping[str, Kernel]:
-        """Return the kernels for arrays of a dtype."""
-        return self.kernels if dtype is F64 else self.narrow
+    def weight_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Return the dtype of weights, that of the arithmetic, for arrays of a dtype."""
+        return F64 if dtype is F64 or self.narrow is self.kernels else F32
+
+    def kernels_for(self, dtype: np.dtype[Any], first: Array) -> Mapping[str, Kernel]:
+        """Return the kernels for arrays of a dtype, given the first of them."""
+        usual, short = (self.kernels, self.few[0]) if dtype is F64 else (self.narrow, self.few[1])
+        return short if short and first.shape[-1] <= FEW else usual
+
+
+def _few(module: ModuleType, usual: Mapping[str, Kernel], suffix: str) -> Mapping[str, Kernel]:
+    """Return the kernels that short rows get, those without a form of their own among them; none where none has."""
+    short = {n: getattr(module, f"{n}_few{suffix}") for n in usual if hasattr(module, f"{n}_few{suffix}")}
+    return {**usual, **short} if short else {}
 
 
 def checked_scalars(
@@ -171,20 +188,26 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
         {n: getattr(m, n + spec.suffix) for n in KERNELS if hasattr(m, n + spec.suffix)}
         for m in (module, fast or module)
     )
-    unwanted = {dtype: np.empty(nothing, dtype) for dtype in (F32, F64)}
-    unweighted: dict[np.dtype[Any], Array] = {F64: np.empty(nothing)}
-    unweighted[F32] = unweighted[F64] if fast is None else np.empty(nothing, F32)
+    narrow = narrow if fast is not None else kernels
+    few = tuple(_few(m, k, spec.suffix) for m, k in ((module, kernels), (fast or module, narrow)))
+    unwanted: dict[np.dtype[Any], Array | None] = dict.fromkeys((F32, F64))
+    unweighted = dict(unwanted)
+    if not spec.elementwise:
+        unwanted = {dtype: np.empty(nothing, dtype) for dtype in (F32, F64)}
+        unweighted = {F64: np.empty(nothing), F32: np.empty(nothing, F64 if fast is None else F32)}
     quick = None
     bounded = tuple((k, a) for k, a in places if a.kind == "real" and is_bounded(a.domain))
     if can_be_quick(spec) and not required and (not bounded or "outside" in kernels):
         settled = partial(checked_scalars, spec, slots, tuple(defaults))
-        ways = (Ways(k, unweighted[t], unwanted[t]) for k, t in ((narrow, F32), (kernels, F64)))
-        quick = Quick(*ways, len(spec.inputs), bool(bounded), tuple(defaults), settled)
+        quick = Quick(
+            Ways(narrow), Ways(kernels), len(spec.inputs), bool(bounded), tuple(defaults), spec.grain, settled
+        )
     return Plan(
         spec=spec,
         module=module,
         kernels=kernels,
         narrow=narrow,
+        few=(few[0], few[1]),
         slots=slots,
         tensors=tuple(slot for slot in slots.values() if slot.argument.axes),
         defaults=tuple(defaults),

@@ -11,7 +11,6 @@ import numpy as np
 from symloss.runtime import arrays as layout
 from symloss.runtime.arrays import F32, F64, I64, Array
 from symloss.runtime.plan import Plan, checked_scalars
-from symloss.runtime.threads import GRAIN
 from symloss.runtime.validation import check_domain, check_labels, check_weights, tensor_parameter
 
 Shape = tuple[int, ...]
@@ -27,7 +26,7 @@ class Prepared(NamedTuple):
     parameters : sequence
         What kernels take for them, the same for every chunk.
     weight : array
-        float64, one for each sample, or empty.
+        In the dtype of the arithmetic, one for each sample; what `Plan.unweighted` has where there are none.
     shapes, full : list of tuple
         The shape in which each input came, and that in which its derivatives are computed.
     sample_shape : tuple of int
@@ -40,7 +39,7 @@ class Prepared(NamedTuple):
 
     inputs: list[Array]
     parameters: Sequence[Any]
-    weight: Array
+    weight: Array | None
     shapes: list[Shape]
     full: list[Shape]
     sample_shape: Shape
@@ -106,7 +105,16 @@ def _alike(plan: Plan, values: tuple[Array, ...], parameters: Sequence[Any]) -> 
     inputs = list(values) if first.ndim == 1 else [value.reshape(-1) for value in values]
     shapes = [shape] * len(inputs)
     return Prepared(
-        inputs, parameters, plan.unweighted[first.dtype], shapes, shapes, shape, first.dtype, first.size, GRAIN, 1
+        inputs,
+        parameters,
+        plan.unweighted[first.dtype],
+        shapes,
+        shapes,
+        shape,
+        first.dtype,
+        first.size,
+        plan.spec.grain,
+        1,
     )
 
 
@@ -128,7 +136,7 @@ def _elementwise(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: 
     size = math.prod(shape)
     inputs = [_flat(a, shape, dtype) for a in arrays]
     flat_weight = plan.unweighted[dtype] if weight is None else _weights(plan, weight, shape, dtype)
-    return Prepared(inputs, parameters, flat_weight, shapes, [shape] * len(shapes), shape, dtype, size, GRAIN, 1)
+    return Prepared(inputs, parameters, flat_weight, shapes, [shape] * len(shapes), shape, dtype, size, spec.grain, 1)
 
 
 def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array | None,
@@ -154,7 +162,7 @@ def _rows(plan: Plan, arrays: list[Array], dtype: np.dtype[Any], weight: Array |
     sample_shape = tuple([sizes[axis] for axis in spec.sample_axes])
     rows = sample_shape[0] if sample_shape else 1
     largest = max([a.size for a in inputs])
-    step = max(1, GRAIN * rows // max(1, largest)) if spec.separable else max(1, rows)
+    step = max(1, spec.grain * rows // max(1, largest)) if spec.separable else max(1, rows)
     if weight is not None and weight.shape != sample_shape and weight.ndim:
         expected = ", ".join(f"{axis}={sizes[axis]}" for axis in spec.sample_axes)
         message = f"{spec.name}: sample_weight must have shape ({expected}), got {weight.shape}"
@@ -176,7 +184,7 @@ def _flat(array: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
 
 def _weights(plan: Plan, weight: Array, shape: Shape, dtype: np.dtype[Any]) -> Array:
     """Return one weight for each sample, in the arithmetic of the kernels for arrays of `dtype`."""
-    found = _flat(weight, shape, plan.unweighted[dtype].dtype)
+    found = _flat(weight, shape, plan.weight_dtype(dtype))
     check_weights(plan.spec, found)
     return found
 

@@ -16,7 +16,7 @@ import numpy as np
 from symloss.runtime.arrays import F32, F64, Array
 from symloss.runtime.cache import healed
 from symloss.runtime.spec import Spec
-from symloss.runtime.threads import GRAIN, ordered_sum, run_all
+from symloss.runtime.threads import ordered_sum, run_all
 
 Kernel = Callable[..., Any]
 
@@ -25,13 +25,15 @@ _NARROW, _WIDE = np.float32(1.0), np.float64(1.0)
 _SIMPLE = frozenset((float, int, bool))
 REMEMBERED = 64
 """How many settings of the parameters are remembered."""
+ALONE = 1 << 18
+"""Elements up to which one thread looks whether inputs are in their domains, which takes it 30 us."""
 
 _ndarray, _empty_like = np.ndarray, np.empty_like
 
 
 @dataclass(frozen=True, eq=False)
 class Ways:
-    """The kernels for arrays of one dtype, and what they take where there are no weights and no wish for values.
+    """The kernels for arrays of one dtype.
 
     Parameters
     ----------
@@ -42,8 +44,6 @@ class Ways:
     """
 
     kernels: Mapping[str, Kernel]
-    weights: Array
-    unwanted: Array
     known: dict[str, Kernel] = field(default_factory=dict)
 
     def call(self, name: str, *arguments: Any) -> Any:
@@ -72,6 +72,8 @@ class Quick:
         Whether an input has a domain, which a kernel of its own checks.
     defaults : tuple
         The kernel arguments where no parameter is given.
+    grain : int
+        Elements of a task.
     settled : callable
         Returns those for given parameters, checked.
     settings : dict
@@ -83,6 +85,7 @@ class Quick:
     count: int
     bounded: bool
     defaults: tuple[Any, ...]
+    grain: int
     settled: Callable[[Mapping[str, Any]], Any]
     settings: dict[Any, Any] = field(default_factory=dict)
 
@@ -133,23 +136,41 @@ def quickly(quick: Quick, kernel: str, inputs: tuple[Any, ...], reduction: str, 
         return None
     size = shape[0]
     count = size if reduction == "mean" else 1 if reduction == "sum" else 0
-    if size == 0 or count == 0 or (out is not None and _overlap(arrays, quick.count, views)):
+    if size == 0 or count == 0:
         return None
-    if out is None and wanted:
-        arrays = (*inputs, _empty_like(first)) if wanted == 1 else (*inputs, _empty_like(first), _empty_like(first))
-    if quick.bounded and _run(ways, "outside", inputs, (), (), size) > 0.0:
-        return None
-    outputs = arrays[quick.count :]
+    if out is None:
+        if wanted:
+            arrays = (*inputs, _empty_like(first)) if wanted == 1 else (*inputs, _empty_like(first), _empty_like(first))
+    elif views:
+        if _overlap(arrays, quick.count):
+            return None
+    else:  # arrays that are no views own their memory
+        last = arrays[-1]
+        for x in inputs:
+            if x is last or (wanted == 2 and x is arrays[-2]):
+                return None
+        if wanted == 2 and arrays[-2] is last:
+            return None
+    known = ways.known
+    if quick.bounded:
+        outside = known.get("outside") if size <= ALONE else None
+        if (outside(*inputs) if outside is not None else _run(ways, "outside", inputs, arrays[:0], ALONE)) > 0.0:
+            return None
+    fixed = parameters
     if kernel == "value_and_gradient":
-        fixed = (*parameters, ways.weights, 1.0 / count, ways.unwanted)
+        fixed = (*parameters, None, 1.0 / count, None)
     elif wanted:
-        fixed = (*parameters, ways.weights, 1.0 / count)
+        fixed = (*parameters, None, 1.0 / count)
     else:
-        fixed = (*parameters, ways.weights, ways.unwanted)
-    total = _run(ways, kernel, inputs, fixed, outputs, size)
+        fixed = (*parameters, None, None)
+    code = known.get(kernel) if size <= quick.grain else None
+    if code is not None:
+        total = code(*inputs, *fixed, *arrays[quick.count :])
+    else:
+        total = _run(ways, kernel, inputs, (*fixed, *arrays[quick.count :]), quick.grain)
     if kernel == "value_and_gradient":
-        return rounded(total / count, dtype), outputs[0]
-    return (outputs if wanted == 2 else outputs[0]) if wanted else rounded(total / count, dtype)
+        return rounded(total / count, dtype), arrays[-1]
+    return (arrays[quick.count :] if wanted == 2 else arrays[-1]) if wanted else rounded(total / count, dtype)
 
 
 _PAIRS = (tuple, list)
@@ -157,38 +178,24 @@ _WANTED = {"value": 0, "gradient": 1, "value_and_gradient": 1, "hessian_diagonal
 """How many arrays each kernel writes."""
 
 
-def _overlap(arrays: tuple[Array, ...], count: int, views: bool) -> bool:
-    """Tell whether an output may share memory with an input or another output; arrays that are no views own theirs."""
-    last = arrays[-1]
-    if not views:
-        for x in arrays[:-1]:
-            if x is last:
-                return True
-        return len(arrays) > count + 1 and _overlap(arrays[:-1], count, views)
+def _overlap(arrays: tuple[Array, ...], count: int) -> bool:
+    """Tell whether an output may share memory with an input or another output."""
     return any(np.may_share_memory(arrays[k], x) for k in range(count, len(arrays)) for x in arrays[:k])
 
 
-def _run(ways: Ways, name: str, inputs: tuple[Array, ...], fixed: tuple[Any, ...], outputs: tuple[Array, ...],
-         size: int) -> float:  # fmt: skip
-    """Run a kernel and return the total."""
-    code = ways.known.get(name)
-    if code is not None and size <= GRAIN:
-        return code(*inputs, *fixed, *outputs) or 0.0
-    if code is None:
-        code = partial(ways.call, name)
-    return _run_in_chunks(code, inputs, fixed, outputs)
-
-
-def _run_in_chunks(
-    code: Kernel, inputs: tuple[Array, ...], fixed: tuple[Any, ...], outputs: tuple[Array, ...]
-) -> float:
+def _run(ways: Ways, name: str, inputs: tuple[Array, ...], rest: tuple[Any, ...], grain: int) -> float:
     """Run a kernel over chunks of the samples, as `symloss.runtime.execution` does, and return the total."""
+    code = ways.known.get(name) or partial(ways.call, name)
+    size = inputs[0].shape[0]
+    if size <= grain:
+        return code(*inputs, *rest) or 0.0
+    whole = [isinstance(a, _ndarray) and a.shape == (size,) for a in rest]
 
     def one(k: int) -> float:
-        own = slice(k * GRAIN, (k + 1) * GRAIN)
-        return code(*[a[own] for a in inputs], *fixed, *[a[own] for a in outputs]) or 0.0
+        own = slice(k * grain, (k + 1) * grain)
+        return code(*[a[own] for a in inputs], *[a[own] if w else a for a, w in zip(rest, whole, strict=True)]) or 0.0
 
-    return ordered_sum(run_all(one, -(-len(inputs[0]) // GRAIN)))
+    return ordered_sum(run_all(one, -(-size // grain)))
 
 
 def _settled(quick: Quick, settings: Mapping[str, Any]) -> Any:

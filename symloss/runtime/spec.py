@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-ABI = 2
+from symloss.runtime.threads import GRAIN
+
+ABI = 3
 """The version of the agreement between generated modules and this runtime."""
 
 
@@ -78,6 +80,8 @@ class Spec:
         What their names end in.
     variants : tuple of Spec
         The same loss for every other combination of alternatives.
+    grain : int
+        How many elements one task takes. Fixed, so that partial sums do not depend on the number of threads.
     """
 
     name: str
@@ -94,6 +98,7 @@ class Spec:
     choice: Mapping[str, Any]
     suffix: str
     variants: tuple[Spec, ...]
+    grain: int = GRAIN
 
     @property
     def differentiable(self) -> tuple[str, ...]:
@@ -138,4 +143,5 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         inputs=_arguments(raw, "inputs"),
         parameters=_arguments(raw, "parameters"),
         variants=tuple(map(_spec, raw["variants"])),
+        grain=raw.get("grain", GRAIN),
     )

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symloss.runtime.arrays import F64, I64, Array, contiguous, match_axes, real_array
+from symloss.runtime.arrays import F32, F64, I64, Array, contiguous, match_axes, real_array
+from symloss.runtime.bounds import all_between
 from symloss.runtime.spec import ArgumentSpec, Spec
 from symloss.runtime.threads import GRAIN, run_all
 
 REDUCTIONS = ("none", "sum", "mean")
 
+CHECKED = 4 * GRAIN
+"""Numbers that one task compares with bounds."""
 _INTEGERS = np.iinfo(I64)
 
 _NON_NEGATIVE = {"kind": "interval", "low": 0.0, "high": math.inf, "low_open": False, "high_open": True}
@@ -81,8 +84,8 @@ def check_domain(spec: Spec, name: str, values: Array, domain: Mapping[str, Any]
         good = _all_inside(values, domain)
     else:
         line = values.reshape(-1)
-        blocks = -(-size // GRAIN)
-        good = all(run_all(lambda k: _all_inside(line[k * GRAIN : (k + 1) * GRAIN], domain), blocks))
+        fits = all_between if domain["kind"] == "interval" and values.dtype in (F32, F64) else _all_inside
+        good = all(run_all(lambda k: fits(line[k * CHECKED : (k + 1) * CHECKED], domain), -(-size // CHECKED)))
     if good:
         return
     known = inside(values, domain)  # again, since a NaN is not outside

@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from symloss.program.statement import Program
 from symloss.site.pages import EPOCH, build_html, digits, environment, page_of
 
 
@@ -34,7 +36,7 @@ class DocsResult:
 
 def build_site(
     output: Path, names: tuple[str, ...], site: Path, *, losses: Callable[[str], Any],
-    progress: Callable[[str, int, int], None],
+    programs: Callable[[str], Program], progress: Callable[[str, int, int], None],
 ) -> DocsResult:  # fmt: skip
     """Build the site and the book from records, evidence and modules.
 
@@ -48,6 +50,8 @@ def build_site(
         Where the results go.
     losses : callable
         Returns a loss by its name: pictures are drawn from its kernels.
+    programs : callable
+        Returns the program of a loss's value by its name.
     progress : callable
         Called with what is being built, how much is done and how much there is.
 
@@ -57,11 +61,12 @@ def build_site(
         Where Sphinx or LaTeX fails.
     """
     pages = [page_of(output, name) for name in names]
-    progress("html", 0, 2)
-    html = build_html(pages, site, losses)
-    progress("pdf", 1, 2)
-    pdf, notes = _pdf(pages, site)
-    progress("", 2, 2)
+    progress("html, pdf", 0, 1)
+    with ThreadPoolExecutor(1) as pool:  # LaTeX runs beside Sphinx
+        book = pool.submit(_pdf, pages, site)
+        html = build_html(pages, site, losses, programs)
+        pdf, notes = book.result()
+    progress("", 1, 1)
     return DocsResult(html, pdf, notes)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from symloss.program.statement import Program
 from symloss.site.curves import curves_of, role_of
 from symloss.site.recipes import recipes_of
 
@@ -26,6 +31,8 @@ ORDER = (
     "quickstart", "define-your-own", "adapters", "how-it-works", "numerics", "performance", "verified", "contributing"
 )  # fmt: skip
 """The guides in reading order; others follow."""
+LIMITS = ("limit", "unbounded_slope", "at_most", "flat_at_zero", "least_at", "least_lipschitz")
+"""Kinds of claims that say how far values and slopes go, and where they are least."""
 AXES = {
     "margin": ("Classification losses over the margin", "The prediction of a positive example, target 1."),
     "residual": ("Regression losses over the residual", "Prediction minus target."),
@@ -42,12 +49,20 @@ def page_of(output: Path, name: str) -> dict[str, Any]:
     record, evidence = read("records"), read("evidence")
     elementwise = not any(a["axes"] for a in record["inputs"])
     return {
-        "steps": _steps(record), "elementwise": elementwise, "first": next(a["name"] for a in record["inputs"] if a["differentiable"]),
-        "picture": "value, gradient and Hessian" if elementwise else "value and derivatives, or where descent leads",
-        "record": record, "evidence": evidence, "recipes": recipes_of(record),
+        "steps": _steps(record), "elementwise": elementwise,
+        "first": next(a["name"] for a in record["inputs"] if a["differentiable"]),
+        "record": record, "evidence": evidence, "beside": _beside(evidence), "outline": outline(record["source"]),
+        "symbols": {a["name"]: a["symbol"] for a in (*record["inputs"], *record["parameters"])},
+        "claims": evidence["claims"],
+        "tails": [r for r in record["values"] if "1000" in r["at"]],
+        "rules": sorted({s["rule"].replace("_", " ") for s in record["stable"]["rules"]}),
+        "ties": any(r"\max_" in d["latex"] for d in (*record["definitions"], record["formula"])),
+        "limits": [c for c in evidence["claims"] if c["kind"] in LIMITS],
+        "libraries": sorted({p["library"] for p in evidence["peers"]}),
+        "recipes": recipes_of(record),
         "kernel": (output / f"{name}.py").read_text(encoding="utf-8"), "tags": _tags(record, evidence),
         "files": tuple(output / part for part in (f"{name}.py", f"latex/{name}.tex", f"records/{name}.json")),
-        "more": {"fast": output / "fast" / f"{name}.py", "jax": output / "jax" / f"{name}.py"},
+        "more": {kind: file for kind in ("fast", "jax", "torch") if (file := output / kind / f"{name}.py").is_file()},
         "proof": output / "evidence" / f"{name}.json",
     }  # fmt: skip
 
@@ -55,20 +70,62 @@ def page_of(output: Path, name: str) -> dict[str, Any]:
 def _steps(record: dict[str, Any]) -> dict[str, list[Any]]:
     """Return the steps of the derivation: those on the formula itself, and those on its derivatives."""
     rules = record["stable"]["rules"]
-    later = [step for step in rules if "seed" in step["before"] or "direction" in step["before"]]
-    return {"formula": [step for step in rules if step not in later], "derivatives": later}
+    return {stage: [step for step in rules if step["stage"] == stage] for stage in ("formula", "derivatives")}
 
 
 def _tags(record: dict[str, Any], evidence: dict[str, Any]) -> tuple[str, ...]:
-    """Return what the gallery filters by: the family, and what is proved or certified of the loss."""
+    """Return what the gallery filters by: the family, what is proved or certified of the loss, and what it takes."""
     shown = {
-        "convex": "convex", "not_convex": "not convex", "nonnegative": "never negative", "lipschitz": "Lipschitz",
-        "even": "symmetric", "monotone": "monotone",
+        "convex": "convex", "not_convex": "not convex", "nonnegative": "never negative", "at_most": "bounded",
+        "lipschitz": "Lipschitz", "least_lipschitz": "Lipschitz", "calibrated": "calibrated", "symmetric": "symmetric",
     }  # fmt: skip
     sure = {c["kind"] for c in evidence["claims"] if c["status"] in ("proved", "certified")}
-    kinds = tuple(text for kind, text in shown.items() if any(k == kind or k.startswith(kind) for k in sure))
+    kinds = [text for kind, text in shown.items() if kind in sure]
+    if sure & {"lipschitz", "least_lipschitz"} and record["family"] == "regression":
+        kinds.append("robust")  # no residual pulls harder than a constant
+    if any(a["name"] == "margin" for a in record["parameters"]):
+        kinds.append("needs a margin")
+    kinds += ["has kinks"] if record["kinks"] else []
     rows = any(a["axes"] for a in record["inputs"])
-    return (record["family"], "arrays" if rows else "elementwise", *kinds)
+    return tuple(dict.fromkeys((record["family"], "arrays" if rows else "elementwise", *kinds)))
+
+
+def _beside(evidence: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the accuracy of each quantity, its peers' beside it."""
+    rows = []
+    for own in evidence["accuracy"]:
+        key = (own["dtype"], own["quantity"], own["wrt"])
+        peers = [p for p in evidence["peers"] if (p["dtype"], p["quantity"], p["wrt"]) == key]
+        rows.append(own | {"peers": {p["library"]: p for p in peers}})
+    return rows
+
+
+def outline(source: str) -> str:
+    """Return the mathematics of a definition: the names of its arguments, and its body without the docstring."""
+    tree = ast.parse(source)
+    function = next(n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))
+    spec = function.args
+    plain = [a.arg for a in spec.args]
+    named = [
+        f"{a.arg}={ast.unparse(d.args[0])}" if isinstance(d, ast.Call) and d.args else a.arg
+        for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True)
+    ]
+    head = ", ".join((*plain, *(["*", *named] if named else [])))
+    lines = source.splitlines()[function.body[1].lineno - 1 : function.end_lineno]
+    return "\n".join((f"def {function.name}({head}):", *lines))
+
+
+def loop_of(kernel: str) -> str:
+    """Return the longest run of statements of a kernel that have their mathematics beside them, as a taste of it."""
+    best: list[str] = []
+    run: list[str] = []
+    for line in (*kernel.splitlines(), ""):
+        if "  # " in line and " = " in line.split("  # ")[0]:
+            run.append(line)
+            continue
+        best = run if len(run) > len(best) else best
+        run = []
+    return textwrap.dedent("\n".join(best[:9]))
 
 
 def environment(**options: Any) -> jinja2.Environment:
@@ -79,7 +136,9 @@ def environment(**options: Any) -> jinja2.Environment:
     )  # fmt: skip
 
 
-def build_html(pages: list[dict[str, Any]], site: Path, losses: Callable[[str], Any]) -> Path:
+def build_html(
+    pages: list[dict[str, Any]], site: Path, losses: Callable[[str], Any], programs: Callable[[str], Program]
+) -> Path:
     """Build the site and return its front page.
 
     Raises
@@ -93,7 +152,7 @@ def build_html(pages: list[dict[str, Any]], site: Path, losses: Callable[[str], 
     (source / "losses").mkdir(parents=True)
     shutil.copytree(HERE / "static", source / "_static")
     found = {page["record"]["name"]: losses(page["record"]["name"]) for page in pages}
-    curves = {name: curves_of(loss) for name, loss in found.items()}
+    curves = {name: curves_of(loss, programs(name)) for name, loss in found.items()}
     guides = _guides(source)
     template = environment()
     template.filters |= {"md": _markdown, "digits": digits}
@@ -106,26 +165,43 @@ def build_html(pages: list[dict[str, Any]], site: Path, losses: Callable[[str], 
             text = template.get_template(f"{name}.md.jinja").render(**shared)
             (source / f"{name}.md").write_text(text, encoding="utf-8")
     (source / "conf.py").write_text(template.get_template("conf.py.jinja").render(project="symloss"), encoding="utf-8")
-    # A process of its own: Sphinx keeps global state and would not build twice alike in one.
-    command = ["sphinx", "-b", "html", "-q", "-W", "--keep-going", "--no-color", "-E"]
-    _run([*command, "-d", str(site / "doctrees"), str(source), str(html)])
-    _draw(curves, source, html / "_images")
+    data = site / "curves.json"
+    data.write_text(json.dumps(curves), encoding="utf-8")
+    pictures = site / "pictures"
+    shutil.rmtree(pictures, ignore_errors=True)
+    # Processes of their own: Sphinx and Matplotlib keep global state and would not build twice alike in one.
+    sphinx = ["sphinx", "-b", "html", "-q", "-W", "--keep-going", "--no-color", "-E", "-d", str(site / "doctrees")]
+    plots = ["symloss.site.plots", str(data), str(pictures)]
+    jobs = {job[0]: _started(job) for job in ([*sphinx, str(source), str(html)], plots)}
+    for name, job in jobs.items():
+        _finished(name, job)
+    shutil.copytree(pictures, html / "_images", dirs_exist_ok=True)
+    for page in html.rglob("*.html"):
+        page.write_text(_lean(page.read_text(encoding="utf-8")), encoding="utf-8")
     return html / "index.html"
 
 
-def _run(module: list[str]) -> None:
+def _lean(text: str) -> str:
+    """Drop the marks of tokens that have no colour of their own, and give headings the level they lack.
+
+    Kernels are long: without these marks a page with one is half as large.
+    """
+    text = re.sub(r'<span class="(?:n|p|w)">([^<]*)</span>', r"\1", text)
+    return text.replace('role="heading">', 'role="heading" aria-level="2">')
+
+
+def _started(module: list[str]) -> subprocess.Popen[str]:
     fixed = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "PYTHONHASHSEED": "0"}
-    done = subprocess.run([sys.executable, "-m", *module], capture_output=True, text=True, env=fixed, check=False)
-    if done.returncode:
-        message = f"{module[0]}: {done.stderr.strip()}"
+    return subprocess.Popen(
+        [sys.executable, "-m", *module], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=fixed
+    )
+
+
+def _finished(name: str, job: subprocess.Popen[str]) -> None:
+    _, error = job.communicate()
+    if job.returncode:
+        message = f"{name}: {error.strip()}"
         raise RuntimeError(message)
-
-
-def _draw(curves: dict[str, Any], source: Path, pictures: Path) -> None:
-    data = source / "_static" / "curves.json"
-    data.write_text(json.dumps(curves), encoding="utf-8")
-    _run(["symloss.site.plots", str(data), str(pictures)])
-    data.unlink()
 
 
 def _guides(source: Path) -> list[str]:
@@ -154,7 +230,8 @@ def _write_losses(pages: list[dict[str, Any]], source: Path, template: jinja2.En
 def _comparison(kind: str, found: dict[str, Any], curves: dict[str, Any]) -> dict[str, Any]:
     """Return the losses that have one axis in common, with their curves at the defaults."""
     chosen = [
-        {"name": name, "x": curves[name]["x"][::4]} | {k: curves[name]["curves"][0][k][::4] for k in ("value", "gradient")}
+        {"name": name, "x": curves[name]["sweep"]["x"][::4]}
+        | {k: curves[name]["sweep"]["curves"][0][k][::4] for k in ("value", "gradient")}
         for name, loss in found.items()
         if role_of(loss) == kind
     ]  # fmt: skip
@@ -164,7 +241,8 @@ def _comparison(kind: str, found: dict[str, Any], curves: dict[str, Any]) -> dic
 
 def digits(number: float | str) -> str:
     """Return a number as a table shows it."""
-    return f"{float(number):.3g}"
+    value = float(number)
+    return f"{value:.3g}" if math.isfinite(value) else str(number)
 
 
 def _markdown(text: object) -> str:

@@ -12,6 +12,7 @@ import sympy
 
 from symloss.language.nodes import Access
 from symloss.program.building import Builder
+from symloss.program.means import mean_of
 from symloss.program.statement import Program, Statement, accesses
 from symloss.program.terms import Term
 from symloss.program.winners import winner_of
@@ -35,7 +36,9 @@ def centred(program: Program) -> Program:
         if isinstance(node, Access) or not node.args:
             return node
         node = node.func(*map(walk, node.args))
-        return _relative(node, means, builder) if isinstance(node, sympy.Add) else node
+        while isinstance(node, sympy.Add) and (found := _relative(node, means, builder)) is not None:
+            node = found
+        return node
 
     outputs = tuple(replace(o, terms=tuple(Term(t.where, walk(t.body)) for t in o.terms)) for o in program.outputs)
     return replace(program, statements=tuple(builder.statements), outputs=outputs)
@@ -50,20 +53,12 @@ _Mean = tuple[Statement, Statement, Access, sympy.Expr]
 
 def _mean(statement: Statement, weights: dict[str, Statement]) -> _Mean | None:
     """Return what a sum weighs, if it weighs with one whole set of softmax weights."""
-    if statement.op != "sum" or len(statement.bound) != 1 or statement.where is not sympy.true:
-        return None
-    found = [f for f in sympy.Mul.make_args(statement.body) if isinstance(f, Access) and f.name in weights]
-    if len(found) != 1 or found[0].slots[-1] != statement.bound[0]:
-        return None
-    (weight,) = found
-    weighed = statement.body / weight
-    if set(weight.slots[:-1]) - set(statement.free) or any(a.name in weights for a in accesses(weighed)):
-        return None
-    return statement, weights[weight.name], weight, weighed
+    found = mean_of(statement, weights)
+    return None if found is None else (statement, weights[found[0].name], *found)
 
 
-def _relative(node: sympy.Add, means: dict[str, _Mean], builder: Builder) -> sympy.Expr:
-    """Return a sum with each pair of F(k) and its mean taken relative to the largest weight's."""
+def _relative(node: sympy.Add, means: dict[str, _Mean], builder: Builder) -> sympy.Expr | None:
+    """Return a sum with one pair of F(k) and its mean taken relative to the largest weight's; None without a pair."""
     reads = [(t, f) for t in node.args for f in sympy.Mul.make_args(t) if isinstance(f, Access) and f.name in means]
     for term, read in reads:
         factor = -term / read
@@ -76,7 +71,11 @@ def _relative(node: sympy.Add, means: dict[str, _Mean], builder: Builder) -> sym
         at = dict(zip(statement.free, read.slots, strict=True))
         slots = sorted({s for a in accesses(node) for s in a.slots}, key=sympy.default_sort_key)
         found = {s: given.xreplace(at | {own: s}) for s in slots}
-        place = next((s for s in slots if factor * found[s] in node.args), None)
+        whole = node
+        place = next((s for s in slots if factor * found[s] in whole.args), None)
+        if place is None:  # a common factor may hide it
+            whole = sympy.Add(*map(_multiplied_out, node.args))
+            place = next((s for s in slots if factor * found[s] in whole.args), None)
         if place is None:
             continue
         number, gap = weighed.xreplace(at), found[place]
@@ -90,5 +89,11 @@ def _relative(node: sympy.Add, means: dict[str, _Mean], builder: Builder) -> sym
         rest, there = rest.xreplace(at), here.xreplace(at)
         apart = number.xreplace({own: place}) - number.xreplace({own: there})
         relative = sympy.Piecewise((-rest, sympy.Eq(place, there)), (apart - rest, True))
-        return node - factor * gap - term + factor * relative
-    return node
+        return whole - factor * gap - term + factor * relative
+    return None
+
+
+def _multiplied_out(product: sympy.Expr) -> sympy.Expr:
+    """Return a product with one sum in it as a sum of products."""
+    inner = next((f for f in sympy.Mul.make_args(product) if isinstance(f, sympy.Add)), None)
+    return product if inner is None else sympy.Add(*(product / inner * term for term in inner.args))

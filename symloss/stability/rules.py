@@ -164,6 +164,26 @@ def _complement(node: sympy.Expr, context: Context) -> sympy.Expr | None:
     return None
 
 
+def _other_side(node: sympy.Expr, context: Context) -> sympy.Expr | None:
+    """Rewrite c - c (1 - p) + r as c p + r, where 1 - p is known as one number."""
+    if not isinstance(node, Add):
+        return None
+    lacks = {f for t in node.args for f in Mul.make_args(t) if isinstance(f, complement)}
+    for lack in sorted(lacks, key=sympy.default_sort_key):
+        if not _is_probability(lack.args[0], context):
+            continue
+        terms, found = list(node.args), []
+        for term in list(terms):
+            whole = term / lack
+            if _power_of(term, lack) > 0 and -whole in terms:
+                terms.remove(term)
+                terms.remove(-whole)
+                found.append(-whole * lack.args[0])
+        if found:
+            return Add(*terms, *found)
+    return None
+
+
 def _complements(node: sympy.Expr, context: Context) -> sympy.Expr | None:
     """Rewrite a weighted mean of probabilities, less 1, as that of what each lacks."""
     if not isinstance(node, Add):
@@ -325,6 +345,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "complement", r"c - c\,p \to c\,(1 - p)", "1 - p cancels where p is near 1; the other side is known exactly",
         "Higham (2002), Accuracy and Stability of Numerical Algorithms, section 1.7", _complement,
+    ),
+    Rule(
+        "other_side", r"c - c\,(1 - p) \to c\,p", "1 - (1 - p) cancels where p is small",
+        "Higham (2002), Accuracy and Stability of Numerical Algorithms, section 1.7", _other_side,
     ),
     Rule(
         "mean_of_complements", r"\sum_k c_k p_k - \sum_k c_k \to -\sum_k c_k (1 - p_k)",

@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import flint
 import numpy as np
+import sympy
 
 from symloss.language.claims import Claim
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
 from symloss.language.domains import Interval
 from symloss.verification.accuracy import full_settings
-from symloss.verification.claims_rules import options_of, prove
+from symloss.verification.claims_rules import CERTIFIED, options_of, prove
 from symloss.verification.oracle import Oracle, Undecided, oracle_of
 from symloss.verification.point import Point
 from symloss.verification.proof_falling import as_function
@@ -27,7 +29,15 @@ from symloss.verification.tree import compile_formula
 
 Lookup = Callable[[str], Definition]
 
-WITNESSED = ("not_convex", "can_be_negative")
+WITNESSED = ("not_convex", "can_be_negative", "not_least_at", "has_effect")
+UNTRIED = {"unbounded_slope": "no number of points shows it"}
+"""Kinds that points cannot speak of: a proof alone counts."""
+SLACK = 1 + 5e-10
+"""Constants of nine digits are rounded."""
+FAR, NEAR_LIMIT = 80.0, 1e-20
+"""Where a limit is tried, and how near it must be there."""
+ROUNDED = 1e-9
+"""How near a multiple must be whose parameters were computed in floats."""
 
 
 def check_claims(definition: Definition, lookup: Lookup, seed: int, count: int) -> list[dict[str, str]]:
@@ -36,6 +46,9 @@ def check_claims(definition: Definition, lookup: Lookup, seed: int, count: int) 
 
 
 def _one(definition: Definition, claim: Claim, lookup: Lookup, seed: int, count: int) -> dict[str, str]:
+    if claim.kind in UNTRIED:
+        method = prove(definition, claim, lookup)
+        return _result(claim, *("proved", method, "") if method else ("claimed", "", UNTRIED[claim.kind]))
     tried = 0
     trials = _parts_tried if claim.kind == "falling_part" else _samples_tried
     for holds, shown in trials(definition, claim, lookup, seed, count):
@@ -47,7 +60,8 @@ def _one(definition: Definition, claim: Claim, lookup: Lookup, seed: int, count:
     if claim.kind in WITNESSED or not tried:
         return _result(claim, "claimed", "no witness found", f"{tried} points, seed {seed}")
     if method := prove(definition, claim, lookup):
-        return _result(claim, "proved", method, f"holds at {tried} points too, seed {seed}")
+        status = "certified" if method in CERTIFIED else "proved"
+        return _result(claim, status, method, f"holds at {tried} points too, seed {seed}")
     return _result(claim, "tested", "oracle on sampled points", f"{tried} points, seed {seed}")
 
 
@@ -115,10 +129,14 @@ class _Place:
 
 def _places(definition: Definition, settings: dict[str, Any], seed: int, count: int) -> Iterator[tuple[Oracle, _Place]]:
     number = 0
+    names = {a.name for a in definition.inputs}
+    fixed = {n: v for n, v in settings.items() if n not in names}
     for batch in batches(definition, seed + 11, count, np.dtype(np.float64)):
-        written = definition.chosen({**batch.settings, **settings}, batch.inputs)
+        inputs = {n: x for n, x in batch.inputs.items() if settings.get(n, 0) is not None}
+        inputs |= {n: np.full_like(inputs[n], v) for n, v in settings.items() if n in inputs}
+        written = definition.chosen({**batch.settings, **fixed}, inputs)
         oracle = oracle_of(written)
-        tensors, scalars = split(written, batch.inputs, {**batch.settings, **settings})
+        tensors, scalars = split(written, inputs, {**batch.settings, **fixed})
         for sample in np.ndindex(*oracle.shape(tensors)):
             if oracle.counts(tensors, scalars, sample):
                 yield oracle, _Place(tensors, scalars, sample, number)
@@ -162,16 +180,71 @@ def _holds(definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup,
         case "symmetric":
             swapped = tensors | {claim.wrt: tensors[claim.other], claim.other: tensors[claim.wrt]}
             return _equal(*(oracle.along(t, scalars, {}, 0, sample)[0] for t in (tensors, swapped)))
-        case "equals":
-            return _identity(oracle, claim, lookup, place)
+        case "equals" | "multiple" | "below":
+            return _beside(oracle, claim, lookup, place)
+    return _more(oracle, claim, place, along)
+
+
+def _more(oracle: Oracle, claim: Claim, place: _Place, along: Callable[..., Any]) -> bool | None:
+    """Tell the same of bounds, limits, minima and what moves nothing."""
+    tensors, scalars, sample = place.tensors, place.scalars, place.sample
+
+    whole = np.ones(np.shape(tensors.get(claim.wrt, 0.0)))
+
+    def value(tensors: dict[str, Any]) -> Any:
+        return oracle.along(tensors, scalars, {}, 0, sample)[0]
+
+    match claim.kind:
+        case "least_lipschitz" | "largest_curvature":
+            order = 1 if claim.kind == "least_lipschitz" else 2
+            if any(v != scalars[n] for n, v in full_settings(oracle.definition, dict(claim.settings)).items()):
+                return None  # the constant is that of the defaults
+            return not bool(abs(along(order)) > claim.constant * SLACK)
+        case "gradient_norm":
+            direction = _direction(oracle, place, claim.wrt, single=False)
+            length = sum(v * v for v in direction.values()) ** 0.5
+            moved = oracle.along(tensors, scalars, {claim.wrt: direction}, 1, sample)[1]
+            return not bool(abs(moved) > claim.constant * length * SLACK)
+        case "rising" | "falling":
+            return not bool(along(1) * (1 if claim.kind == "rising" else -1) < 0)
+        case "value_limit_above" | "value_limit_below" | "slope_limit_above" | "slope_limit_below":
+            far = FAR if claim.kind.endswith("above") else -FAR
+            there = tensors | {claim.wrt: np.full_like(tensors[claim.wrt], far)}
+            order = 1 if claim.kind.startswith("slope") else 0
+            at = {claim.wrt: {sample: 1.0}}
+            return not bool(abs(oracle.along(there, scalars, at, order, sample)[order] - claim.constant) > NEAR_LIMIT)
+        case "least_at" | "calibrated":
+            x, y = (flint.arb(float(tensors[n][sample])) for n in (claim.wrt, claim.other))
+            gap = (1 / (1 + (-x).exp()) if claim.kind == "calibrated" else x) - y
+            return not bool(along(1) * gap < 0)
+        case "not_least_at":
+            inside = 0.25 + 0.5 * tensors[claim.other]
+            there = tensors | {claim.wrt: inside, claim.other: inside}
+            slopes = oracle.along(
+                there, scalars, {claim.wrt: _direction(oracle, place, claim.wrt, single=True)}, 1, sample
+            )
+            return bool(slopes[1] > 0) or bool(slopes[1] < 0)
+        case "no_effect":
+            return bool(oracle.along(tensors, scalars, {claim.wrt: whole}, 1, sample)[1].contains(0))
+        case "has_effect":
+            return not bool(oracle.along(tensors, scalars, {claim.wrt: whole}, 1, sample)[1].contains(0))
+        case "moved_together":
+            names = (claim.wrt, *claim.other.split(","))
+            shift = np.random.default_rng(place.number).normal(0, 1, tensors[claim.wrt].shape)
+            return bool(oracle.along(tensors, scalars, dict.fromkeys(names, shift), 1, sample)[1].contains(0))
+        case "flat_at_zero":
+            return along(1).is_zero() if value(tensors).is_zero() else None
+        case "at_most":
+            return not bool(value(tensors) > claim.constant)
     return None
 
 
-def _identity(oracle: Oracle, claim: Claim, lookup: Lookup, place: _Place) -> bool | None:
-    """Tell whether two losses agree; parameters of the same name are shared, unless the claim says otherwise."""
+def _beside(oracle: Oracle, claim: Claim, lookup: Lookup, place: _Place) -> bool | None:
+    """Compare two losses; parameters of the same name are shared, unless the claim says otherwise."""
     other = lookup(claim.other)
     theirs = full_settings(other, {})
     theirs |= {n: v for n, v in place.scalars.items() if n in theirs} | dict(claim.other_settings)
+    theirs |= {n: _calculated(text, place.scalars) for n, text in claim.expressions}
     names = {a.name for a in other.arguments}
     tensors = {n: x for n, x in place.tensors.items() if n in names}
     if not tensors and len(oracle.definition.inputs) == len(other.inputs):  # other names for the same roles
@@ -180,7 +253,21 @@ def _identity(oracle: Oracle, claim: Claim, lookup: Lookup, place: _Place) -> bo
     if not {a.name for a in other.inputs} <= set(tensors):
         return None
     mine = oracle.along(place.tensors, place.scalars, {}, 0, place.sample)[0]
-    return _equal(mine, oracle_of(other).along(tensors, theirs, {}, 0, place.sample)[0])
+    found = oracle_of(other).along(tensors, theirs, {}, 0, place.sample)[0]
+    if claim.kind == "below":
+        return not bool(mine > found)
+    if claim.kind == "equals":
+        return _equal(mine, found)
+    # parameters that are expressions are rounded once
+    return bool(abs(mine - found * _calculated(claim.wrt, place.scalars)) <= ROUNDED * (1 + abs(mine)))
+
+
+def _calculated(text: str, scalars: dict[str, Any]) -> float:
+    """Return the value of an expression in parameters."""
+    known = {
+        n: sympy.Float(v, 40) for n, v in scalars.items() if isinstance(v, int | float) and not isinstance(v, bool)
+    }
+    return float(sympy.sympify(text, locals=known))
 
 
 def _equal(left: Any, right: Any) -> bool:

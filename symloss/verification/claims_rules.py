@@ -7,15 +7,28 @@ not refuted. The rules read the author's formula, and know functions but never a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import sympy
 
 from symloss.language.claims import Claim
 from symloss.language.definition import Definition
+from symloss.language.domains import OneOf
+from symloss.language.nodes import Access
 from symloss.verification.proof_even import even_of
 from symloss.verification.proof_falling import falls
 from symloss.verification.proof_form import exact, label_cases, written
-from symloss.verification.proof_identity import exchanged, identical, shift
+from symloss.verification.proof_identity import exchanged, identical, moved, proportional, shift
+from symloss.verification.proof_norm import flat_at_zero, grows, longest
+from symloss.verification.proof_odds import (
+    convex_and_signed,
+    flat_where_certain,
+    never,
+    odds_forms,
+    sign_of,
+    supremum,
+    tends,
+)
 from symloss.verification.proof_ranges import ranges_of
 from symloss.verification.proof_shape import CONVEX, curvature, slope
 
@@ -35,11 +48,18 @@ def prove(definition: Definition, claim: Claim, lookup: Lookup) -> str:
     lookup : callable
         Finds another loss by name, for identities.
     """
-    variants = (definition, *(v for v in definition.variants if v.choice != definition.choice))
+    variants = _meant(definition, claim)
     for method, rule in RULES.get(claim.kind, ()):
-        if all(rule(d, claim, lookup) for d in variants):
+        if variants and all(rule(d, claim, lookup) for d in variants):
             return method
     return ""
+
+
+def _meant(definition: Definition, claim: Claim) -> tuple[Definition, ...]:
+    """Return the variants that a claim's settings leave: an optional input set to None is absent."""
+    given: dict[str, object] = {n: False if v is None else v for n, v in claim.settings}
+    everything = (definition, *(v for v in definition.variants if v.choice != definition.choice))
+    return tuple(d for d in everything if all(given.get(name, value) == value for name, value in d.choice))
 
 
 def _nonnegative(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
@@ -99,13 +119,142 @@ def _falling(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
     return falls(definition, claim.other, claim.wrt, options_of(claim))
 
 
+def _of_odds(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    return convex_and_signed(definition, dict(claim.settings), claim.wrt)
+
+
+def _supremum(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    order = 2 if claim.kind == "largest_curvature" else 1
+    found = supremum(definition, dict(claim.settings), claim.wrt, order)
+    return found is not None and all(abs(b / claim.constant - 1) < NINE_DIGITS for b in found)
+
+
+def _monotone(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    return never(definition, dict(claim.settings), claim.wrt, rises=claim.kind == "falling")
+
+
+def _slopes_signed(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    settings = dict(claim.settings)
+    labels = {a.name: exact(float(settings[a.name] or 0)) for a in definition.inputs if a.name in settings}
+    formula = written(definition, settings)
+    formula = formula.xreplace({a: labels[a.name] for a in formula.atoms(Access) if a.name in labels})
+    low, high = slope(formula, claim.wrt, ranges_of(definition, {n: v for n, v in settings.items() if n not in labels}))
+    return bool(low >= 0 if claim.kind == "rising" else high <= 0)
+
+
+def _limit(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    order = 1 if claim.kind.startswith("slope") else 0
+    found = tends(definition, dict(claim.settings), claim.wrt, order, claim.kind.endswith("above"))
+    return bool(found) and all(f == exact(claim.constant) for f in found)
+
+
+def _calibrated(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
+    flat = flat_where_certain(definition, dict(claim.settings), claim.wrt, claim.other)
+    return flat and _convex(definition, claim, lookup)
+
+
+def _least_at(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
+    formula = written(definition, dict(claim.settings))
+    swap = {a: Access(claim.other, *a.slots) for a in formula.atoms(Access) if a.name == claim.wrt}
+    at_least = ranges_of(definition, dict(claim.settings))
+    positive = {s: sympy.Dummy(positive=True) for s in formula.free_symbols if at_least.of(s)[0] >= 0}
+    zero = sympy.simplify(formula.xreplace(swap).xreplace(positive)) == 0
+    floor = replace(claim, kind="nonnegative", wrt="")
+    return zero and (_nonnegative(definition, floor, lookup) or _even(definition, floor, lookup))
+
+
+def _no_effect(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    return shift(written(definition, {}), claim.wrt) == 0
+
+
+def _moved(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    return moved(written(definition, {}), (claim.wrt, *claim.other.split(",")))
+
+
+def _flat(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    return flat_at_zero(written(definition, {}), claim.wrt)
+
+
+def _norm(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    settings = dict(claim.settings)
+    bound = longest(written(definition, settings), claim.wrt, ranges_of(definition, {}))
+    return bool(bound <= exact(claim.constant))
+
+
+def _unbounded(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    return grows(written(definition, dict(claim.settings)), claim.wrt, 1)
+
+
+def _at_most(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    ranges = ranges_of(definition, dict(claim.settings))
+    formula = written(definition, dict(claim.settings))
+    return all(ranges.of(case)[1] <= exact(claim.constant) for case in label_cases(definition, formula))
+
+
+def _below(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
+    """Compare two losses of one log odds, label by label."""
+    other = lookup(claim.other)
+    (wrt,) = [a.name for a in definition.differentiable]
+    mine = odds_forms(definition, dict(claim.settings), wrt)
+    domain = next((a.domain for a in definition.inputs if a.name != wrt), None)
+    given = {a.name: a.default for a in other.parameters} | dict(claim.other_settings)
+    labels = [{_label(other): v} for v in domain.values] if isinstance(domain, OneOf) else [{}]
+    theirs = [odds_forms(other, {**given, **label}, wrt) for label in labels]
+    ranges = ranges_of(definition, dict(claim.settings))
+    if not all(theirs) or len(mine) != len(theirs):
+        return False
+    pairs = zip(mine, (f for (f,) in theirs), strict=True)
+    return all(sign_of(b - a, ranges)[0] for a, b in pairs)
+
+
+def _label(definition: Definition) -> str:
+    return next(a.name for a in definition.inputs if not a.differentiable)
+
+
+def _multiple(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
+    other = lookup(claim.other)
+    chosen = next((v for v in other.variants if v.choice == definition.choice), other)
+    return proportional(definition, chosen, claim.wrt, dict(claim.expressions))
+
+
+NINE_DIGITS = 5e-10
+BALLS = ("branch and bound in balls over the whole axis", _supremum)
+CERTIFIED = {BALLS[0]}
+"""Methods that certify by numbers; all others prove."""
 EVEN = ("slopes on either side of the threshold", _even)
+MONOTONE = (
+    ("signs of the derivative in the log odds", _monotone),
+    ("signs of slopes composed over the formula", _slopes_signed),
+)
 RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     "nonnegative": (("ranges composed over the formula", _nonnegative), EVEN),
-    "convex": (("composition rules of convex functions", _convex), EVEN),
+    "convex": (
+        ("composition rules of convex functions", _convex),
+        EVEN,
+        ("signs of derivatives in the log odds", _of_odds),
+    ),
     "lipschitz": (("ranges of slopes composed over the formula", _lipschitz), EVEN),
     "symmetric": (("the formula with the two inputs exchanged is the same", _symmetric),),
     "gradient_sums_to_zero": (("a common shift leaves the formula as it is", _shift),),
+    "least_lipschitz": (BALLS,),
+    "largest_curvature": (BALLS,),
+    "gradient_norm": (("lengths of gradients composed over the formula", _norm),),
+    "unbounded_slope": (("the derivative is a polynomial that grows", _unbounded),),
+    "rising": MONOTONE,
+    "falling": MONOTONE,
+    **{
+        f"{of}_limit_{end}": (("bounded terms that vanish at the end of the axis, and those that stay", _limit),)
+        for of in ("value", "slope")
+        for end in ("above", "below")
+    },
+    "calibrated": (("convex, and the derivative vanishes there", _calibrated),),
+    "least_at": (("never negative, and 0 there", _least_at),),
+    "no_effect": (("the input cancels", _no_effect),),
+    "moved_together": (("only differences are read", _moved),),
+    "flat_at_zero": (("a positive part, or a power, that is 0", _flat),),
+    "at_most": (("ranges composed over the formula", _at_most),),
+    "below": (("the difference has one sign in the log odds", _below),),
+    "multiple": (("the two formulas are the same", _multiple),),
     "equals": (("the two formulas are the same", _equals),),
     "falling_part": (("signs of derivatives on each piece, and of the jumps between them", _falling),),
 }

@@ -22,7 +22,12 @@ FREE = (
     ("_dd_product", ("sign", "constant"), "t = 134217729.0 *", "any number of that size takes a factor apart exactly"),
     ("_dd_exp", ("constant", "comparison"), "if x[0] < -745.2", "what lies between rounds to 0 either way"),
     ("_dd_exp", ("dropped term",), "math.ldexp(1.0, int(", "the exponents are whole numbers as they are"),
-    ("_block_sum", ("constant", "operator", "dropped term"), "lanes", "in lanes or one by one, the sum is the same"),
+    (
+        "_block_sum",
+        ("constant", "operator", "dropped term"),
+        "most, many =",
+        "many at a time or one, the sum is the same",
+    ),
     ("outside", ("sign",), "= np.float64(", "the domain is symmetric: no probe at or beyond its ends sees it"),
     ("", ("constant",), "doubtful = 0", "a second look at a chunk without doubts changes nothing"),
     ("_block_sum", ("sign", "dropped term"), "part = block.dtype", "a zero of either sign or width adds nothing"),

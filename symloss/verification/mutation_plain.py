@@ -143,12 +143,21 @@ class _Remembered:
 FILE = "<plain>"
 
 
+def _halved(numbers: Any) -> Any:
+    """Return a sum by adding halves of what there is, as vectors are added."""
+    while len(numbers) > 1:
+        numbers = numbers[: len(numbers) // 2] + numbers[len(numbers) // 2 :]
+    return numbers[0]
+
+
 ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
     "_exp": (math.exp, np.exp), "_raised_decay": (lambda x: math.exp(64 * math.log(2) - abs(x)), None),
     "_log": (math.log, np.log), "_log1p": (math.log1p, np.log1p),
     "_log1p_unit": (math.log1p, np.log1p), "_fma": (lambda a, b, c: a * b + c, None),
     "_add_in_lanes": (operator.add, None), "_larger": (np.maximum, None),
-    "_choose": (lambda condition, a, b: a if condition else b, None), "_stay_apart": (lambda: None, None),
+    "_choose": (lambda condition, a, b: a if condition else b, None),
+    "_sum_of_128": (lambda block, k: _halved(block[int(k) : int(k) + 128]), None),
+    "_sum_of_16": (lambda block, k: _halved(block[int(k) : int(k) + 16]), None),
 }  # fmt: skip
 """What stands in for functions made of polynomials and for what LLVM is asked for by name."""
 
@@ -156,7 +165,7 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
 def plain(source: str, name: str) -> Plain:
     """Return a generated module, given as its text, as plain Python."""
     tree = ast.parse(source)
-    functions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)}
+    functions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef) and s.name != "_sum_of"}
     native = {n for n, f in functions.items() if any(_is_address(node) for node in ast.walk(f))}
     for function in functions.values():
         function.decorator_list = []

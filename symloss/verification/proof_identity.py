@@ -80,3 +80,43 @@ def identical(definition: Definition, settings: Settings, other: Definition, the
     ours, others = list(label_cases(definition, mine)), list(label_cases(definition, found))
     same = (a == b or sympy.expand(a - b) == 0 for a, b in zip(ours, others, strict=False))
     return len(ours) == len(others) and all(same)
+
+
+def moved(formula: sympy.Basic, names: tuple[str, ...]) -> bool:
+    """Tell whether an opened formula reads several inputs only in differences of entries at the same place.
+
+    Moving each place by a number of its own then changes nothing.
+    """
+    if isinstance(formula, Access):
+        return formula.name not in names
+    if isinstance(formula, sympy.Add):
+        moving = [t for t in formula.args if any(depends(t, n) for n in names)]
+        parts = [t.as_coeff_Mul() for t in moving]
+        if all(isinstance(a, Access) and a.name in names for _, a in parts):
+            places = {a.slots for _, a in parts}
+            return all(sum(c for c, a in parts if a.slots == at) == 0 for at in places)
+        inner = [t for t in moving if not isinstance(t.as_coeff_Mul()[1], Access)]
+        return len(inner) == len(moving) and all(moved(t, names) for t in inner)
+    return all(moved(a, names) for a in formula.args)
+
+
+def proportional(definition: Definition, other: Definition, factor: str, shared: Mapping[str, str]) -> bool:
+    """Tell whether a loss is another one times a factor, with parameters that are expressions in its own."""
+    own = {a.name: sympy.Symbol(a.name, real=True) for a in definition.parameters}
+    names = dict(zip((a.name for a in other.inputs), (a.name for a in definition.inputs), strict=False))
+    found = _renamed(written(other, {}), names).xreplace(
+        {sympy.Symbol(n, real=True): sympy.sympify(text, locals=own) for n, text in shared.items()}
+    )
+    positive = {s: sympy.Dummy(s.name, positive=True) for s in own.values()}
+    mine, theirs = (e.xreplace(positive) for e in (written(definition, {}), sympy.sympify(factor, locals=own) * found))
+    return bool(_cases_equal(mine, theirs))
+
+
+def _cases_equal(one: sympy.Expr, two: sympy.Expr) -> bool:
+    """Compare two formulas, case by case where they are made of the same cases."""
+    two = sympy.piecewise_fold(two) if two.has(sympy.Piecewise) else two
+    if isinstance(one, sympy.Piecewise) and isinstance(two, sympy.Piecewise):
+        pairs = zip(one.args, two.args, strict=False)
+        same = len(one.args) == len(two.args) and all(a[1] == b[1] for a, b in zip(one.args, two.args, strict=False))
+        return same and all(sympy.expand(a[0] - b[0]) == 0 for a, b in pairs)
+    return bool(one == two or sympy.expand(one - two) == 0)

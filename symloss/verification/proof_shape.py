@@ -103,6 +103,8 @@ def slope(node: sympy.Basic, wrt: str, ranges: Ranges) -> Range:
             moving = [a for a in node.args if depends(a, wrt)]
             still = [ranges.of(a) for a in node.args if a not in moving]
             return product([*still, inner(moving[0])]) if len(moving) == 1 else EVERYTHING
+        case sympy.Pow(exp=exponent) if exponent == 2:
+            return product([(S(2), S(2)), ranges.of(node.base), inner(node.base)])
         case sympy.Abs() | atoms.magnitude():
             return product([(S.NegativeOne, S.One), inner(node.args[0])])
         case atoms.positive_part() | atoms.softplus():

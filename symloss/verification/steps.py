@@ -1,7 +1,7 @@
-"""Steps of a derivation, checked one by one: both sides of a rule, and a partial derivative beside a difference quotient.
+"""Steps of a derivation, one by one: both sides of a rule, a partial derivative beside a difference quotient.
 
-Expressions of the compiler come in; numbers of 50 digits at random points say whether a step holds. One that does not is
-an error, so that no page shows it.
+Expressions of the compiler come in; numbers of 60 digits at random points say whether a step holds. One that does not
+is an error, so that no page shows it.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _points(
     definition: Definition, symbols: dict[sympy.Basic, sympy.Symbol], positive: frozenset[str]
 ) -> Iterator[Scalars]:
     """Yield values for everything that is read."""
-    draw = random.Random(definition.name)  # noqa: S311
+    draw = random.Random(definition.name)
     domains = {a.name: a.domain for a in definition.arguments if a.kind == "real"}
     for _ in range(POINTS):
         scalars: Scalars = {}

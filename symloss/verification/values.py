@@ -1,4 +1,4 @@
-"""Certified values: a loss and its derivatives at chosen points, to as many digits as balls of small radius pin down."""
+"""Certified values: a loss and its derivatives at chosen points, to the digits that balls of small radius pin down."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def certified(definition: Definition) -> list[dict[str, str]]:
     -------
     list of dict
         ``at`` (the inputs), ``value``, ``gradient`` and ``hessian`` in the first entry of the first input that has
-        derivatives; ``""`` where the point is a kink. For an elementwise loss one row for each of `FAR` and each target,
-        else the samples of one small example.
+        derivatives; ``""`` where the point is a kink. For an elementwise loss one row for each of `FAR` and each
+        target, else the samples of one small example.
     """
     if definition.elementwise:
         return [_row(definition, inputs, (0,)) for inputs in _grid(definition)]

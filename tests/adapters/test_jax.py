@@ -18,55 +18,15 @@ import pytest
 
 import symloss
 from symloss.adapters import jax as sj
+from tests.adapters.cases import as_tuple, close, drawn, each, places
 
-SIZES = {"n": 7, "c": 5, "d": 6, "k": 4, "m": 8, "s": 3, "u": 4}
 GENERATED = Path(symloss.__file__).resolve().parent.parent / "generated"
-TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
-CASES: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in symloss.losses()),
-    ("focal", {"alpha": None, "gamma": 0.5}),
-    ("softmax_cross_entropy", {"label_smoothing": 0.1, "ignore_index": 2}),
-    ("info_nce", {"symmetric": True, "temperature": 0.5}),
-    ("arcface", {"easy_margin": True, "scale": 8.0}),
-    ("triplet", {"swap": True, "margin": 4.0}),
-    ("triplet", {"p": 1, "margin": 6.0}),
-    ("triplet", {"p": 3.0, "margin": 6.0}),
-    ("dice", {"squared": True}),
-    ("multiple_negatives_ranking", {"similarity": "dot", "scale": 1.0}),
-]
-each = pytest.mark.parametrize("name, settings", CASES, ids=[f"{n}{s or ''}" for n, s in CASES])
 
 
 @pytest.fixture(autouse=True)
 def wide() -> Any:
     with jax.enable_x64(True):
         yield
-
-
-def drawn(name: str, dtype: str = "float64") -> tuple[np.ndarray, ...]:
-    """Return inputs of a loss, drawn at random inside its domains."""
-    rng, spec = np.random.default_rng(len(name)), symloss.load(name).plan.spec
-    found = []
-    for argument in spec.inputs:
-        shape = tuple(SIZES[axis] for axis in argument.axes)
-        if argument.kind == "label":
-            found.append(rng.integers(0, SIZES[argument.into or "c"], shape))
-            continue
-        domain = argument.domain or {}
-        members, low, high = domain.get("values"), domain.get("low", -math.inf), domain.get("high", math.inf)
-        if members:
-            values = rng.choice(np.asarray(members, float), shape)
-        elif math.isfinite(low) and math.isfinite(high):
-            values = rng.uniform(low + 0.1, high - 0.1, shape)
-        else:
-            values = rng.normal(0.0, 1.5, shape) if not math.isfinite(low) else low + rng.uniform(0.5, 2.0, shape)
-        found.append(np.asarray(values, dtype))
-    return tuple(found)
-
-
-def places(name: str) -> tuple[int, ...]:
-    loss = symloss.load(name)
-    return tuple(k for k, n in enumerate(loss.inputs) if n in loss.differentiable)[: len(loss.plan.spec.inputs)]
 
 
 def total(name: str, inputs: tuple[Any, ...], **settings: Any) -> Any:
@@ -82,33 +42,28 @@ def total(name: str, inputs: tuple[Any, ...], **settings: Any) -> Any:
     return function, tuple(jnp.asarray(inputs[k]) for k in free)
 
 
-def close(ours: Any, theirs: Any, dtype: str, factor: float = 1.0) -> None:
-    ours, theirs = np.asarray(ours), np.asarray(theirs)
-    assert theirs.dtype == dtype
-    largest, tolerance = float(np.abs(ours).max(initial=0.0)), factor * TOLERANCE[dtype]
-    np.testing.assert_allclose(theirs, ours, rtol=tolerance, atol=tolerance * largest)
-
-
-def as_tuple(found: Any) -> tuple[Any, ...]:
-    return tuple(found) if isinstance(found, tuple) else (found,)
-
-
 @each
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_value_and_derivatives_are_ours(name: str, settings: dict[str, Any], dtype: str) -> None:
     inputs, loss = drawn(name, dtype), symloss.load(name)
-    samples = getattr(sj, name)(*inputs, reduction="none", **settings)
-    close(loss.value(*inputs, reduction="none", **settings), samples, dtype)
-    function, reals = total(name, inputs, **settings)
-    slope = jax.grad(function, argnums=tuple(range(len(reals))))
-    for a, b in zip(as_tuple(loss.gradient(*inputs, **settings)), slope(*reals), strict=True):
-        close(a, b, dtype, factor=4.0 if name == "arcface" else 1.0)  # cosines times 64
+    _, reals = total(name, inputs, **settings)
     rng = np.random.default_rng(1)
     moves = tuple(rng.normal(size=np.shape(x)).astype(dtype) for x in reals)
+
+    @jax.jit  # one compilation for all
+    def everything(*x: Any) -> Any:
+        samples, _ = total(name, inputs, reduction="none", **settings)
+        whole, _ = total(name, inputs, **settings)
+        slope = jax.grad(whole, argnums=tuple(range(len(x))))
+        return samples(*x), *jax.jvp(slope, x, moves)  # forward over reverse
+
+    samples, slopes, bends = everything(*reals)
+    close(loss.value(*inputs, reduction="none", **settings), samples, dtype)
+    for a, b in zip(as_tuple(loss.gradient(*inputs, **settings)), slopes, strict=True):
+        close(a, b, dtype, factor=4.0 if name == "arcface" else 1.0)  # cosines times 64
     direction = moves if len(moves) > 1 else moves[0]
     product = as_tuple(loss.hessian_product(*inputs, direction=direction, **settings))
-    _, bend = jax.jvp(slope, reals, moves)  # forward over reverse
-    for a, b in zip(product, bend, strict=True):
+    for a, b in zip(product, bends, strict=True):
         close(a, b, dtype, factor=10.0)
 
 

@@ -39,15 +39,14 @@ def test_logistic_trees(weight: Any, rule: str) -> None:
     assert np.ptp(ours) > 1
 
 
-@pytest.mark.parametrize("weight, close", [(None, 1e-9), (np.exp2(np.round(np.log2(WEIGHTS))), 1e-9), (WEIGHTS, 1e-7)])
-def test_squared_error_trees(weight: Any, close: float) -> None:
-    """LightGBM halves the square; twice the bound on the Hessians in a leaf is fair.
-
-    It rounds the residual to float32 before it multiplies by the weight, which is exact for powers of 2 only.
-    """
+@WEIGHTED
+def test_squared_error_trees(weight: Any) -> None:
+    """LightGBM halves the square; twice the bound on the Hessians in a leaf is fair."""
     theirs = scores(SIGNAL, weight, "regression")
-    ours = scores(SIGNAL, weight, sl.objective("squared_error"), min_sum_hessian_in_leaf=2e-3)
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=close)
+    ours = scores(SIGNAL, weight, sl.objective("squared_error", hessian="lightgbm"), min_sum_hessian_in_leaf=2e-3)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9)
+    exact = scores(SIGNAL, weight, sl.objective("squared_error"), min_sum_hessian_in_leaf=2e-3)
+    np.testing.assert_allclose(exact, theirs, rtol=0, atol=1e-9 if weight is None else 1e-7)  # one rounding, not two
 
 
 @WEIGHTED
@@ -66,15 +65,39 @@ def test_softmax_trees(weight: Any) -> None:
 
 
 @WEIGHTED
-def test_absolute_error_splits(weight: Any) -> None:
-    """LightGBM refits leaves to medians for its own objective only; the splits of a tree are the same."""
-    found = []
-    for objective in ("regression_l1", sl.objective("absolute_error", hessian="lightgbm")):
-        data = lightgbm.Dataset(FEATURES, SIGNAL, weight=weight)
-        booster = lightgbm.train({**COMMON, "objective": objective}, data, num_boost_round=1)
-        found.append(booster.predict(FEATURES, pred_leaf=True))
-    np.testing.assert_array_equal(*found)
-    assert found[0].max() == COMMON["num_leaves"] - 1
+@pytest.mark.parametrize("start", [None, 0.3])
+def test_absolute_error_trees(weight: Any, start: float | None) -> None:
+    """LightGBM refits leaves to medians for its own objective only; our callback does so for ours."""
+    theirs = scores(SIGNAL, weight, "regression_l1", start)
+    initial = None if start is None else sl.init_score(start, len(SIGNAL))
+    data = lightgbm.Dataset(FEATURES, SIGNAL, weight=weight, init_score=initial)
+    refit = sl.RefitLeaves("absolute_error", FEATURES, hessian="lightgbm", centre="lightgbm")
+    booster = lightgbm.train({**COMMON, "objective": refit.objective}, data, num_boost_round=ROUNDS, callbacks=[refit])
+    np.testing.assert_allclose(booster.predict(FEATURES), theirs, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(refit.scores, booster.predict(FEATURES) + (start or 0.0), rtol=0, atol=1e-12)
+
+
+def test_leaves_are_the_best_constants() -> None:
+    """One tree at full rate: each leaf is the median of its samples."""
+    refit = sl.RefitLeaves("absolute_error", FEATURES, hessian="clipped", floor=1.0)
+    settings = {**COMMON, "learning_rate": 1.0, "objective": refit.objective}
+    booster = lightgbm.train(settings, lightgbm.Dataset(FEATURES, SIGNAL), num_boost_round=1, callbacks=[refit])
+    leaves = booster.predict(FEATURES, pred_leaf=True).ravel()
+    target = SIGNAL.astype(np.float32).astype(float)
+    medians = {leaf: np.median(target[leaves == leaf]) for leaf in np.unique(leaves)}
+    np.testing.assert_allclose(booster.predict(FEATURES), [medians[k] for k in leaves], rtol=1e-12)
+
+
+def test_leaves_that_are_not_refitted() -> None:
+    with pytest.raises(ValueError, match="focal: leaves are refitted for losses of prediction minus target only"):
+        sl.RefitLeaves("focal", FEATURES)
+    with pytest.raises(ValueError, match="huber: centre must be 'best', or 'lightgbm' for absolute_error, got 'light"):
+        sl.RefitLeaves("huber", FEATURES, centre="lightgbm")
+    refit = sl.RefitLeaves("huber", FEATURES)
+    data = lightgbm.Dataset(FEATURES, SIGNAL)
+    with pytest.raises(ValueError, match="huber: sets to evaluate on would keep the scores"):
+        lightgbm.train({**COMMON, "objective": refit.objective}, data, num_boost_round=2, callbacks=[refit],
+                       valid_sets=[data], feval=sl.metric("huber"))  # fmt: skip
 
 
 def test_estimators_use_the_weights() -> None:

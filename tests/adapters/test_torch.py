@@ -69,6 +69,35 @@ def test_each_sample(name: str) -> None:
     assert torch.autograd.gradgradcheck(function, free)
 
 
+def test_nothing_is_copied_on_the_cpu() -> None:
+    """The loss is given the very memory of the tensors, and what it returns is what torch holds."""
+    given, returned = [], []
+
+    class Watched:
+        def __init__(self, loss: Any) -> None:
+            self.loss, self.name, self.inputs, self.plan = loss, loss.name, loss.inputs, loss.plan
+
+        def __getattr__(self, method: str) -> Any:
+            def run(*arrays: Any, **keywords: Any) -> Any:
+                given.extend(arrays)
+                found = getattr(self.loss, method)(*arrays, **keywords)
+                returned.append(found)
+                return found
+
+            return run
+
+    z, label = logits(4, 3), LABEL
+    loss = symloss.load("softmax_cross_entropy")
+    samples = st.call(Watched(loss), z, label, reduction="none")
+    addresses = {z.data_ptr(), label.data_ptr()}
+    assert {a.ctypes.data for a in given} == addresses
+    assert samples.data_ptr() == returned[0].ctypes.data
+    total = st.call(Watched(loss), z, label, reduction="sum")
+    (slope,) = torch.autograd.grad(total, z)
+    assert {a.ctypes.data for a in given} == addresses
+    assert slope.shape == z.shape
+
+
 def test_agrees_with_torch() -> None:
     z = logits(4, 3)
     ours, theirs = st.softmax_cross_entropy(z, LABEL), torch.nn.functional.cross_entropy(z, LABEL)
@@ -182,12 +211,13 @@ def test_compiled_by_inductor() -> None:
     torch.testing.assert_close(found, plain)
 
 
-def test_autocast() -> None:
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_autocast(half: Any) -> None:
     model = torch.nn.Linear(3, 2)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=half):
         scores = model(torch.randn(5, 3))
         value = st.softmax_cross_entropy(scores, torch.tensor([0, 1, 1, 0, 1]))
-    assert (scores.dtype, value.dtype) == (torch.bfloat16, torch.float32)
+    assert (scores.dtype, value.dtype) == (half, torch.float32)
     value.backward()
     assert model.weight.grad is not None
     assert model.weight.grad.dtype == torch.float32

@@ -2,8 +2,9 @@
 "use strict";
 
 function focusable() {
-  for (const box of document.querySelectorAll("article pre, .table-wrapper")) {
-    box.setAttribute("tabindex", "0");
+  for (const box of document.querySelectorAll("article pre, .table-wrapper, div.math, article p math, figure.picture")) {
+    if (box.scrollWidth > box.clientWidth) box.setAttribute("tabindex", "0");
+    else box.removeAttribute("tabindex");
   }
 }
 
@@ -88,6 +89,8 @@ function compare() {
 
 document.addEventListener("DOMContentLoaded", () => {
   focusable();
+  addEventListener("resize", focusable);
+  document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", focusable));
   filters();
   compare();
 });

@@ -1,10 +1,11 @@
-"""Items into lines of jax.numpy: each index is a dimension, and a read is transposed, widened or gathered to fit.
+"""Items into lines of array code: each index is a dimension, and a read is transposed, widened or gathered to fit.
 
 A part that is not chosen by its case is computed all the same, so every case gets operands it can digest.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import sympy
@@ -13,23 +14,19 @@ from symloss.elementary.formats import FLOAT64
 from symloss.language.axes import Index, Size
 from symloss.language.nodes import Access, Flag
 from symloss.lowering.items import Item, Operand
+from symloss.rendering.dialect import Dialect
 from symloss.rendering.numba_format import NumbaPrinter
 
-_CALLS = {
-    "exp": "jnp.exp", "log": "jnp.log", "log1p": "jnp.log1p", "log1p_unit": "jnp.log1p", "cos": "jnp.cos",
-    "sin": "jnp.sin", "acos": "jnp.arccos", "atan2": "jnp.arctan2", "arctangent": "jnp.arctan2", "tanh": "jnp.tanh",
-    "magnitude": "jnp.abs", "positive_part": "_positive_part", "raised_decay": "_raised_decay",
-    "exp_difference": "_exp_difference", "power": "_power", "ratio": "_ratio", "sigmoid_power": "_sigmoid_power",
-    "magnified": "_magnified", "step": "_step", "signum": "jnp.sign", "decay_of_sum": "_decay_of_sum",
-}  # fmt: skip
 _RELATIONS = {"==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
-class JaxPrinter(NumbaPrinter):
+class ArrayPrinter(NumbaPrinter):
     """One expression as source whose value has, or spreads over, the dimensions `dims`."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect, like: str) -> None:
         super().__init__(frozenset(), FLOAT64)
+        self.dialect = dialect
+        self.like = like
         self.dims: tuple[Index, ...] = ()
         self.counted: dict[str, str] = {}
 
@@ -50,7 +47,7 @@ class JaxPrinter(NumbaPrinter):
             places = [self.dims.index(s) for s in slots]
             order = sorted(range(len(places)), key=places.__getitem__)
             turned = order != list(range(len(places)))
-            name = f"jnp.transpose({node.name}, {tuple(order)})" if turned else node.name
+            name = f"{self.dialect.turn}({node.name}, {tuple(order)})" if turned else node.name
             return name + self._spread(tuple(places))
         return f"{node.name}[{', '.join(self._integer(s) for s in slots)}]"
 
@@ -61,28 +58,32 @@ class JaxPrinter(NumbaPrinter):
         return str(node.name)
 
     def _print_Infinity(self, _node: sympy.Expr) -> str:
-        return "jnp.inf"
+        return self.dialect.infinity
 
     def _print_NegativeInfinity(self, _node: sympy.Expr) -> str:
-        return "-jnp.inf"
+        return f"-{self.dialect.infinity}"
 
     def _print_NaN(self, _node: sympy.Expr) -> str:
-        return "jnp.nan"
+        return self.dialect.nan
 
     def _print_Pow(self, node: sympy.Pow, rational: bool = False) -> str:
         if node.exp == sympy.S.Half:
-            return f"jnp.sqrt({self._print(node.base)})"
+            return f"{self.dialect.root}({self._argument(node.base)})"
         return str(super()._print_Pow(node, rational))
 
     def _print_Function(self, node: sympy.Function) -> str:
         kind = type(node).__name__
         if kind in ("difference", "shrunk"):
             return str(super()._print_Function(node))
-        call = _CALLS[kind]
-        if call.startswith("_"):
-            self.used.add(call)
-        arguments = ", ".join(self._print(a) for a in node.args)
+        call = self.dialect.calls[kind]
+        arguments = ", ".join(self._argument(a) for a in node.args)
         return f"{call}(({arguments}))" if kind == "decay_of_sum" else f"{call}({arguments})"
+
+    def _argument(self, node: sympy.Expr) -> str:
+        """Return an argument of a function; a number made of sizes alone may need to become an array."""
+        text = str(self._print(node))
+        plain = not node.has(Access) and all(isinstance(s, Size) for s in node.free_symbols)
+        return self.dialect.number.format(body=text, like=self.like) if plain else text
 
     def _print_Piecewise(self, node: sympy.Piecewise) -> str:
         value, condition = node.args[0]
@@ -91,7 +92,12 @@ class JaxPrinter(NumbaPrinter):
         rest = node.func(*node.args[1:]) if len(node.args) > 1 else sympy.nan
         if _is_fixed(condition):
             return f"({self._print(value)} if {self.condition(condition)} else {self._print(rest)})"
-        return f"jnp.where({self.condition(condition)}, {self._print(value)}, {self._print(rest)})"
+        parts = {"condition": self.condition(condition), "value": self._print(value), "rest": self._print(rest)}
+        return self.dialect.choice.format(**parts, like=self.like)
+
+    def spread(self, body: str, indices: Iterable[Index]) -> str:
+        """Return a value widened to the dimensions of some indices."""
+        return self.dialect.spread.format(body=body, shape=_shape(indices), like=self.like)
 
     def _print_And(self, node: sympy.Basic) -> str:
         return self.condition(node)
@@ -121,7 +127,9 @@ def _is_fixed(condition: sympy.Basic) -> bool:
     return all(isinstance(s, Flag) for s in condition.free_symbols)
 
 
-def format_items(items: Iterable[Item], extents: dict[str, str]) -> tuple[list[str], set[str]]:
+def format_items(
+    items: Iterable[Item], extents: dict[str, str], dialect: Dialect, like: str
+) -> tuple[list[str], set[str]]:
     """Return the lines of a function, and the primitives they call.
 
     Parameters
@@ -130,19 +138,20 @@ def format_items(items: Iterable[Item], extents: dict[str, str]) -> tuple[list[s
         In order.
     extents : dict of str to str
         The source of each axis's extent.
+    dialect : Dialect
+        The library.
+    like : str
+        An array argument of the function, whose type and place others share.
     """
-    printer = JaxPrinter()
-    body, outputs = [], []
-    for item in items:
-        lines = _item(item, printer)
-        body += lines
-        if item.op == "store":
-            outputs.append(item.name)
+    printer = ArrayPrinter(dialect, like)
+    body = [line for item in items for line in _item(item, printer)]
     text = "\n".join(body)
-    counted = [f"{name} = jnp.arange({axis})" for name, axis in sorted(printer.counted.items())]
+    counted = [
+        f"{name} = {dialect.count.format(axis=axis, like=like)}" for name, axis in sorted(printer.counted.items())
+    ]
     used = "\n".join((text, *counted))
     sizes = [f"{axis} = {source}" for axis, source in extents.items() if _mentions(used, axis)]
-    return [*sizes, *counted, *body], printer.used
+    return [*sizes, *counted, *body], set(re.findall(r"\b_\w+(?=\()", text))
 
 
 def _mentions(text: str, name: str) -> bool:
@@ -155,8 +164,8 @@ def _shape(indices: Iterable[Index]) -> str:
     return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
 
 
-def _item(item: Item, printer: JaxPrinter) -> list[str]:
-    printer.dims = item.loops
+def _item(item: Item, printer: ArrayPrinter) -> list[str]:
+    printer.dims, dialect = item.loops, printer.dialect
     if item.product is not None:
         product = item.product
         letters = {k: chr(ord("a") + n) for n, k in enumerate(dict.fromkeys((*item.free, *item.bound)))}
@@ -165,32 +174,35 @@ def _item(item: Item, printer: JaxPrinter) -> list[str]:
             return "".join(letters[k] for k in operand.first + operand.second)
 
         pattern = f"{spelled(product.left)},{spelled(product.right)}->{''.join(letters[k] for k in item.free)}"
-        operands = f"{product.left.name}, {product.right.name}"
-        return [f'{item.name} = jnp.einsum("{pattern}", {operands}, precision="highest")']
+        parts = {"pattern": pattern, "left": product.left.name, "right": product.right.name}
+        return [f"{item.name} = {dialect.product.format(**parts)}"]
     body = printer.doprint(item.body)
     whole = _spreads(item)
     if item.op in ("let", "store"):
-        spread = body if whole or not item.free else f"jnp.broadcast_to({body}, {_shape(item.free)})"
-        return [f"{item.name} = {spread}"]
-    empty = {"sum": "0.0", "max": "-jnp.inf", "argmax": "-jnp.inf", "min": "jnp.inf", "argmin": "jnp.inf"}[item.op]
+        return [f"{item.name} = {body if whole or not item.free else printer.spread(body, item.free)}"]
+    most = dialect.infinity
+    empty = {"sum": "0.0", "max": f"-{most}", "argmax": f"-{most}", "min": most, "argmin": most}[item.op]
     mask = "" if item.where is sympy.true else printer.condition(item.where)
-    entries = f"jnp.where({mask}, {body}, {empty})" if mask else body
+    masked = {"condition": mask, "value": body, "rest": empty}
+    entries = dialect.choice.format(**masked, like=printer.like) if mask else body
     if not whole or mask:
-        entries = f"jnp.broadcast_to({entries}, {_shape(item.loops)})"
+        entries = printer.spread(entries, item.loops)
     if item.target:
-        slots = ", ".join(printer._integer(t) for t in item.target)
         part = f"{item.name}_parts"
-        zeros = f"jnp.zeros({_shape(item.free)}, {part}.dtype)"
-        return [f"{part} = {entries}", f"{item.name} = {zeros}.at[{slots}].add({part})"]
+        slots = ", ".join(printer._integer(t) for t in item.target)
+        places = {"shape": _shape(item.free), "slots": slots, "parts": part}
+        return [f"{part} = {entries}", f"{item.name} = {dialect.scatter.format(**places)}"]
     axes = tuple(item.loops.index(k) for k in item.bound)
-    axis = str(axes[0]) if len(axes) == 1 else str(axes)
+    axis = f"{dialect.axis}={axes[0] if len(axes) == 1 else axes}"
+    function = dialect.reductions[item.op]
     if item.op in ("argmax", "argmin") and mask:
-        present = f"jnp.any(jnp.broadcast_to({mask}, {_shape(item.loops)}), axis={axis})"
-        return [f"{item.name} = jnp.where({present}, jnp.{item.op}({entries}, axis={axis}), -1)"]
-    done = [f"{item.name} = jnp.{item.op}({entries}, axis={axis})"]
+        present = f"{dialect.reductions['any']}({printer.spread(mask, item.loops)}, {axis})"
+        chosen = {"condition": present, "value": f"{function}({entries}, {axis})", "rest": "-1"}
+        return [f"{item.name} = {dialect.choice.format(**chosen, like=printer.like)}"]
+    done = [f"{item.name} = {function}({entries}, {axis})"]
     left = tuple(k for k in item.loops if k not in item.bound)
     if left != item.free:
-        done.append(f"{item.name} = jnp.transpose({item.name}, {tuple(left.index(k) for k in item.free)})")
+        done.append(f"{item.name} = {dialect.turn}({item.name}, {tuple(left.index(k) for k in item.free)})")
     return done
 
 

@@ -1,0 +1,158 @@
+"""Rows as lines of Numba source: sums by strips, the largest entry, and short rows side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import sympy
+
+from symloss.elementary.formats import FLOAT64, Format
+from symloss.lowering.nodes import (
+    LANES,
+    LENGTH,
+    PLACE,
+    ROW,
+    Beside,
+    Extreme,
+    Lane,
+    Lanes,
+    Node,
+    Side,
+    Strips,
+)
+
+
+class Printer(Protocol):
+    """What prints expressions."""
+
+    real: Format
+    loads: frozenset[str]
+    used: set[str]
+
+    def doprint(self, expr: sympy.Basic) -> str:
+        """Return an expression as source."""
+
+    def condition(self, node: sympy.Basic) -> str:
+        """Return a condition as source."""
+
+
+def whole_start(name: str, printer: Printer, pad: str) -> list[str]:
+    """Return the lines that a sum of one loop starts with: float32 strips lose nothing in a float64 sum."""
+    return [f"{pad}{name}_sum = 0.0", *([f"{pad}{name}_lost = 0.0"] if printer.real is FLOAT64 else [])]
+
+
+def strip_lines(node: Strips, printer: Printer, pad: str, inside: Callable[[tuple[Node, ...]], list[str]]) -> list[str]:
+    """Return a loop by strips; its indices have no sign, so that none could count from the end."""
+    axis, index = node.index.axis.name, node.index.name
+    lines = [f"{pad}for strip in range(np.uint64(0), np.uint64({axis}), np.uint64({LENGTH})):"]
+    lines.append(f"{pad}    length = min(np.uint64({LENGTH}), np.uint64({axis}) - strip)")
+    lines.append(f"{pad}    for {PLACE} in range(length):")
+    lines.append(f"{pad}        {index} = strip + {PLACE}")
+    lines += inside(node.body)
+    printer.used.add("_block_sum")
+    for number, (_, _, left_out) in enumerate(node.sums):
+        if left_out is not None:
+            lines.append(f"{pad}    apart = np.uint64({printer.doprint(left_out)}) - strip")
+            lines += [f"{pad}    if apart < length:", f"{pad}        strips[{number}, apart] = 0.0"]
+    for number, (name, op, _) in enumerate(node.sums):
+        own, lost = f"{name}_sum" if op == "whole" else name, f"{name}_lost"
+        added = f"_block_sum(strips[{number}], length)"
+        if op == "compensated" or (op == "whole" and printer.real is FLOAT64):
+            printer.used.add("_plus")
+            lines.append(f"{pad}    {own}, {lost} = _plus({own}, {lost}, {added})")
+        else:
+            lines.append(f"{pad}    {own} += {added}")
+    return lines
+
+
+def extreme_lines(node: Extreme, printer: Printer, pad: str) -> list[str]:
+    """Return the search for the largest of a row, and for its place."""
+    slots = ", ".join(map(printer.doprint, node.row.slots))
+    row = f"{node.row.name}[{slots}]" if slots else node.row.name
+    found = f"_largest({row}, {node.axis})"
+    printer.used.add("_largest")
+    if node.row.name in printer.loads:
+        found = printer.doprint(sympy.Symbol(f"np.float64({found})"))
+    lines = [f"{pad}{node.name} = {found}"]
+    if node.place:
+        lines.append(f"{pad}{node.place} = _place_of({node.name}, {row}, {node.axis})")
+        printer.used.add("_place_of")
+    return lines
+
+
+def lane_lines(
+    node: Lanes | Side | Beside | Lane, printer: Printer, pad: str, inside: Callable[[tuple[Node, ...]], list[str]]
+) -> list[str]:
+    """Return the lines of one node.
+
+    Parameters
+    ----------
+    node : node
+        A loop over blocks of rows, or over the rows of one, or what is kept for each of them.
+    printer : Printer
+        For expressions; primitives are noted there.
+    pad : str
+        What lines start with.
+    inside : callable
+        Gives the lines of the nodes in a loop.
+    """
+    match node:
+        case Lanes():
+            axis = node.index.axis.name
+            return [
+                f"{pad}for start in range(np.uint64(0), np.uint64({axis}), np.uint64({LANES})):",
+                f"{pad}    length = min(np.uint64({LANES}), np.uint64({axis}) - start)",
+                *inside(node.body),
+            ]
+        case Side():
+            lines = inside(node.body)
+            if not lines:
+                return []
+            index = node.index.name
+            named = [f"{pad}    {index} = start + {ROW}"] if any(_mentions(line, index) for line in lines) else []
+            return [f"{pad}for {ROW} in range(length):", *named, *lines]
+        case Beside():
+            kind = f", np.{node.dtype}" if node.dtype != "float64" else "" if printer.real is FLOAT64 else ", f32"
+            parts = [*node.parts, *(f"{part}_lost" for part in node.sums if printer.real is FLOAT64)]
+            head = f"{pad}{node.name} = np.empty(({len(parts)}, {LANES}){kind})"
+            return [head, *(f"{pad}{part} = {node.name}[{k}]" for k, part in enumerate(parts))]
+        case Lane():
+            return _lane(node, printer, pad)
+
+
+def _mentions(line: str, name: str) -> bool:
+    return name in line.replace("[", " ").replace("]", " ").replace(",", " ").split()
+
+
+def _lane(node: Lane, printer: Printer, pad: str) -> list[str]:
+    """Return what happens to a number kept for every row."""
+    entry, zero = f"{node.name}[{ROW}]", printer.doprint(sympy.S.Zero)
+    lost = f"{node.name}_lost[{ROW}]"
+    value = printer.doprint(node.expression)
+    wide = printer.real is FLOAT64
+    match node.op:
+        case "begin max":
+            return [f"{pad}{entry} = {printer.doprint(-sympy.oo)}"]
+        case "begin argmax":
+            return [f"{pad}{entry} = 0"]
+        case "begin compensated":
+            return [f"{pad}{entry} = {zero}", *([f"{pad}{lost} = {zero}"] if wide else [])]
+        case "larger":
+            printer.used.add("_larger")
+            return [f"{pad}{entry} = _larger({entry}, {value})"]
+        case "where":
+            return [f"{pad}{entry} = {value} if {printer.condition(node.where)} else {entry}"]
+        case "unless":
+            value = value if node.expression.is_Symbol else "1"
+            return [f"{pad}{entry} = 0 if {printer.condition(node.where)} else {value}"]
+        case "add" if wide:
+            printer.used.add("_plus")
+            return [f"{pad}{entry}, {lost} = _plus({entry}, {lost}, {value})"]
+        case "add":
+            return [f"{pad}{entry} += {value}"]
+        case "finish" if wide:
+            printer.used.add("_completed")
+            return [f"{pad}{entry} = _completed({entry}, {lost})"]
+        case _:
+            return []
