@@ -111,3 +111,38 @@ def test_the_runtime_brings_no_toolkit() -> None:
     tops = {name.split(".")[0] for name in done.stdout.split()}
     assert "symloss" in tops
     assert not tops & {"sympy", "jinja2", "flint", "click", "rich", "jsonschema", "sphinx", "mpmath"}
+
+
+INDEPENDENT = ("oracle", "tree", "series", "point", "quantities", "ulp", "sampling")
+"""Modules of verification that say what is true."""
+
+
+def reached(module: str) -> set[str]:
+    """Return every module of ours that one imports, directly or not."""
+    found: set[str] = set()
+    stack = [module]
+    while stack:
+        path = PACKAGE.joinpath(*stack.pop().split(".")[1:])
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        for _, name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = name.split(".")
+            if parts[0] != "symloss":
+                continue
+            known = [".".join(parts[:n]) for n in range(2, len(parts) + 1)]
+            ours = [k for k in known if PACKAGE.joinpath(*k.split(".")[1:]).with_suffix(".py").is_file()]
+            for other in ours:
+                if other not in found:
+                    found.add(other)
+                    stack.append(other)
+    return found
+
+
+@pytest.mark.parametrize("name", INDEPENDENT)
+def test_the_oracle_shares_nothing_with_what_it_judges(name: str) -> None:
+    """Neither directly nor through others."""
+    rooms = {module.split(".")[1] for module in reached(f"symloss.verification.{name}")}
+    assert not rooms & {"calculus", "stability", "lowering", "rendering", "elementary", "runtime", "program"}
+
+
+def test_imports_of_imports_are_followed() -> None:
+    assert {"symloss.stability.rules", "symloss.language.nodes"} <= reached("symloss.pipeline")

@@ -114,3 +114,30 @@ def test_each_axis_has_one_extent_and_different_axes_differ() -> None:
         assert x.shape[2:] == w.shape
         assert x.shape[1] != x.shape[2]
         assert (w > 0).all()
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+@pytest.mark.parametrize("cluster", [36.0, 37.0, 88.0, 709.0, 745.0])
+def test_numbers_lie_beside_where_exponentials_end_on_both_sides(dtype: np.dtype[Any], cluster: float) -> None:
+    drawn = numbers(np.random.default_rng(0), 3000, dtype, float(np.finfo(dtype).max) / 4)
+    beside = drawn[np.abs(np.abs(drawn) - cluster) < 0.01 * cluster]
+    assert (beside > cluster).any()
+    assert ((beside > 0) & (beside < cluster)).any()
+    assert (beside < -cluster).any()
+    assert ((beside < 0) & (beside > -cluster)).any()
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+def test_subnormal_and_tiny_numbers_have_both_signs(dtype: np.dtype[Any]) -> None:
+    info = np.finfo(dtype)
+    drawn = numbers(np.random.default_rng(0), 600, dtype, float(info.max) / 4)
+    for sign in (1, -1):
+        assert ((sign * drawn > 0) & (np.abs(drawn) < info.tiny)).any()
+        assert ((sign * drawn >= info.tiny) & (np.abs(drawn) < 1e3 * info.tiny)).any()
+
+
+def test_a_thousand_classes_and_near_ties_come_up() -> None:
+    rows = [b.inputs["logits"] for b in batches(DEFINITIONS["softmax_cross_entropy"], 1, 600, DOUBLE)]
+    assert any(r.shape[1] == MANY_CLASSES for r in rows)
+    gaps = [np.diff(np.sort(r, axis=1)[:, -2:], axis=1).ravel() for r in rows if r.shape[1] > 1]
+    assert (np.concatenate(gaps) < 0.02).any()

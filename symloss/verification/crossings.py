@@ -50,6 +50,8 @@ def crossings(
         for order in orders:
             for low, high in _zeros(written, batch, k, target, order):
                 rows += [(k, low), (k, high), *((k, low - part * abs(low)) for part in further)]
+    domain = written.differentiable[0].domain
+    rows = [(k, x) for k, x in rows if domain.contains(float(x))]
     if not rows:
         return None
     places = [k for k, _ in rows]
@@ -71,11 +73,13 @@ def _zeros(definition: Definition, batch: Batch, k: int, target: str, order: int
             return 0
         return 1 if ball > 0 else -1 if ball < 0 else 0
 
-    signs = [sign(x) for x in GRID]
-    for n in range(len(GRID) - 1):
+    domain = definition.differentiable[0].domain
+    grid = [x for x in GRID if domain.contains(x)]
+    signs = [sign(x) for x in grid]
+    for n in range(len(grid) - 1):
         opposite = signs[n] * signs[n + 1] == -1
         if opposite or (order == 0 and signs[n] != signs[n + 1]):
-            low, high = GRID[n], GRID[n + 1]
+            low, high = grid[n], grid[n + 1]
             while (middle := low + (high - low) / 2) not in (low, high):
                 found = sign(middle)
                 if found == 0 and opposite:  # a kink or an exact zero: next to 0 most of all is lost

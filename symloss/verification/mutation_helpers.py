@@ -75,9 +75,9 @@ DIFFERENCES: Points = [
       for d in (0.0, 1e-9, 0.1, 1.7, 36.6, 700.1, 745.05, 745.5, 747.0, 1e5)),
     (math.nan, 1.0), (1.0, math.nan),
 ]  # fmt: skip
-_ROW = np.cos(np.arange(1, 210) ** 2) + 0.5
+_ROW = np.cos(np.arange(1, 330) ** 2) + 0.5
 """Numbers without a pattern, more than twice as many as are added in lanes at once."""
-ROWS: Points = [(_ROW, n) for n in (1, 2, 5, 63, 64, 65, 127, 128, 130, 200)]
+ROWS: Points = [(_ROW, n) for n in (1, 2, 5, 63, 64, 65, 127, 128, 130, 200, 256, 320)]
 TIES = np.array([0.5, 3.0, -1.0, 3.0, 2.0])
 CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
     "_positive_part": FloatContract(lambda x: np.maximum(x, 0.0), _times(SIGNED)),

@@ -91,6 +91,9 @@ def unit_factor(module: Plain, site: Site, run: Run) -> str:
     _watching(module, site, (node, "right", None), _call(node.right), run)
     if seen and all(abs(value) == 1.0 for value in seen):
         return f"the factor is 1 or -1 at each of {seen.total()} visits"
+    chosen = any(holds(part, node) for _, *parts in conditionals(site.statement) for part in parts[1:])
+    if chosen and seen[1.0] and all(abs(value) in (0.0, 1.0) for value in seen):
+        return f"the factor is 1 or -1 at each of {seen.total()} visits but where it is 0 and not chosen"
     return ""
 
 
