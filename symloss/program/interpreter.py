@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import mpmath
@@ -130,6 +130,13 @@ def _run(
     raise ValueError(message)
 
 
+@cache
+def _textbook(atom: Any, count: int) -> tuple[tuple[str, ...], sympy.Expr]:
+    """Return an atom's definition in arguments of plain names: SymPy would solve the conditions of real ones."""
+    names = tuple(f"argument_{k}" for k in range(count))
+    return names, atom(*(sympy.Symbol(name, real=True) for name in names)).textbook()
+
+
 def evaluate(
     node: sympy.Basic, env: Mapping[Any, int], values: Mapping[str, Any], scalars: Mapping[str, Any],
     sizes: Mapping[str, int],
@@ -151,7 +158,9 @@ def evaluate(
             case sympy.Rational():
                 return mpmath.mpf(int(part.p)) / int(part.q)
             case Atom():
-                return run(part.textbook())
+                names, textbook = _textbook(type(part), len(part.args))
+                own = dict(zip(names, map(run, part.args), strict=True))
+                return evaluate(textbook, env, values, own, sizes)
             case sympy.Add():
                 return mpmath.fsum(map(run, part.args))
             case sympy.Mul():
