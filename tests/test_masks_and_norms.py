@@ -109,3 +109,7 @@ def test_the_largest_over_two_axes_is_that_of_all_rows(tmp_path: Path) -> None:
         np.testing.assert_allclose(loss.value(x, reduction="none"), wanted, rtol=1e-14)
         narrow = x[1:].astype(np.float32)
         np.testing.assert_allclose(loss.value(narrow, reduction="none"), wanted[1:], rtol=1e-6)
+    unit = x / np.array(norms)[:, None, None]
+    unit[:, 0, 0] += 1.0  # the largest comes first
+    gradient = symloss.load("two_axes", package=tmp_path / "out").gradient(x, reduction="sum")
+    np.testing.assert_allclose(gradient, unit, rtol=1e-14)

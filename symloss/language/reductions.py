@@ -33,6 +33,20 @@ def _reduce(operation: str, over: Any, body: Any, where: Any, empty: Any) -> Red
     return Reduction(operation, body, bound, where, sympy.nan if empty is None else empty)
 
 
+def _nested(operation: str, over: Any, body: Any, where: Any, empty: Any) -> sympy.Expr:
+    """Reduce over one index at a time, the last first: a winner is one index, whose gradient that of the next reads."""
+    first, *rest = over if isinstance(over, tuple) else (over,)
+    if not rest:
+        return _reduce(operation, first, body, where, empty)
+    return _reduce(operation, first, _nested(operation, tuple(rest), body, where, empty), True, None)
+
+
+def _extreme(operation: str, over: Any, body: Any, where: Any, empty: Any) -> sympy.Expr:
+    if isinstance(over, tuple) and len(over) > 1 and sympy.sympify(where) is not sympy.true:
+        fail(f"{operation}: expected one index where there is a mask, got {len(over)}; nest {operation}_over instead")
+    return _nested(operation, over, body, where, empty)
+
+
 def sum_over(over: Any, body: Any, where: Any = True) -> sympy.Expr:
     """Sum `body` over an index, or a tuple of them, where the mask holds; an empty sum is 0."""
     return _reduce("sum", over, body, where, None)
@@ -56,12 +70,12 @@ def logsumexp_over(over: Any, body: Any, where: Any = True, empty: Any = None) -
 
 def max_over(over: Any, body: Any, where: Any = True, empty: Any = None) -> sympy.Expr:
     """Return the largest `body` over an index; of equal ones the first gets the gradient."""
-    return _reduce("max", over, body, where, empty)
+    return _extreme("max", over, body, where, empty)
 
 
 def min_over(over: Any, body: Any, where: Any = True, empty: Any = None) -> sympy.Expr:
     """Return the smallest `body` over an index; of equal ones the first gets the gradient."""
-    return _reduce("min", over, body, where, empty)
+    return _extreme("min", over, body, where, empty)
 
 
 def norm_over(over: Any, body: Any, where: Any = True, order: Any = 2) -> sympy.Expr:
@@ -71,7 +85,7 @@ def norm_over(over: Any, body: Any, where: Any = True, order: Any = 2) -> sympy.
     sizes = magnitude(sympy.sympify(body))
     if order == 1:
         return sum_over(over, sizes, where)
-    largest = held(_reduce("max", over, sizes, where, 0))  # no power underflows or overflows
+    largest = held(_nested("max", over, sizes, where, 0))  # no power underflows or overflows
     return largest * sum_over(over, ratio(sizes, largest) ** order, where) ** (1 / order)
 
 

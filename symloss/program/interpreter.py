@@ -158,7 +158,8 @@ def evaluate(
             case sympy.Rational():
                 return mpmath.mpf(int(part.p)) / int(part.q)
             case Atom():
-                names, textbook = _textbook(type(part), len(part.args))
+                kind: Any = type(part)
+                names, textbook = _textbook(kind, len(part.args))
                 own = dict(zip(names, map(run, part.args), strict=True))
                 return evaluate(textbook, env, values, own, sizes)
             case sympy.Add():
