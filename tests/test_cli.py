@@ -81,7 +81,7 @@ def test_json_is_all_there_is_on_stdout(run: Run, scaffolded: Path) -> None:
     where = ("--definitions", scaffolded / "my", "--output", scaffolded / "out")
     code, out, _ = run("generate", *where, "--json")
     (outcome,) = json.loads(out)
-    assert (code, outcome["name"], len(outcome["files"])) == (0, "my_loss", 4)
+    assert (code, outcome["name"], len(outcome["files"])) == (0, "my_loss", 6)
 
 
 def test_show_prints_the_mathematics(run: Run) -> None:

@@ -25,6 +25,7 @@ NEEDS: dict[str, tuple[Definition, str]] = {
     "softplus": (textbook.textbook_logistic, "ULP"),
     "log_sigmoid": (textbook.textbook_likelihood, "ULP"),
     "complement": (FOUND["softmax_cross_entropy"], "false zeros"),
+    "other_side": (FOUND["softmax_focal"], "wrong signs"),
     "mean_of_complements": (textbook.textbook_two_heads, "false zeros"),
     "root_at_one": (textbook.textbook_cubic, "false zeros"),
     "mirror": (textbook.textbook_likelihood, "operations"),
