@@ -93,10 +93,10 @@ def test_wrong_arguments_of_load(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="the name of a loss must be a string, got 3"):
         symloss.load(3)  # type: ignore[arg-type]
     (tmp_path / "plain.py").write_text("")
-    with pytest.raises(ValueError, match="expected a module generated for abi 2, got no SPEC"):
+    with pytest.raises(ValueError, match="expected a module generated for abi 3, got no SPEC"):
         symloss.load("plain", package=tmp_path)
     (tmp_path / "later.py").write_text("SPEC = {'abi': 3}")
-    with pytest.raises(ValueError, match="expected a module generated for abi 2, got abi 3"):
+    with pytest.raises(ValueError, match="expected a module generated for abi 3, got abi 3"):
         symloss.load("later", package=tmp_path)
 
 

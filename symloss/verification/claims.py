@@ -48,7 +48,7 @@ def check_claims(definition: Definition, lookup: Lookup, seed: int, count: int) 
 def _one(definition: Definition, claim: Claim, lookup: Lookup, seed: int, count: int) -> dict[str, str]:
     if claim.kind in UNTRIED:
         method = prove(definition, claim, lookup)
-        return _result(claim, *("proved", method, "") if method else ("claimed", "", UNTRIED[claim.kind]))
+        return _result(claim, "proved" if method else "claimed", method or "no proof found", UNTRIED[claim.kind])
     tried = 0
     trials = _parts_tried if claim.kind == "falling_part" else _samples_tried
     for holds, shown in trials(definition, claim, lookup, seed, count):
