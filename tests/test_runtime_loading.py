@@ -95,8 +95,8 @@ def test_wrong_arguments_of_load(tmp_path: Path) -> None:
     (tmp_path / "plain.py").write_text("")
     with pytest.raises(ValueError, match="expected a module generated for abi 3, got no SPEC"):
         symloss.load("plain", package=tmp_path)
-    (tmp_path / "later.py").write_text("SPEC = {'abi': 3}")
-    with pytest.raises(ValueError, match="expected a module generated for abi 3, got abi 3"):
+    (tmp_path / "later.py").write_text("SPEC = {'abi': 4}")
+    with pytest.raises(ValueError, match="expected a module generated for abi 3, got abi 4"):
         symloss.load("later", package=tmp_path)
 
 
