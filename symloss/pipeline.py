@@ -40,6 +40,7 @@ from symloss.calculus.tangent import slope, tangent
 from symloss.elementary.formats import FLOAT32
 from symloss.language import atoms
 from symloss.language.axes import Axis
+from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.language.errors import DefinitionError
 from symloss.lowering.cost import cost
@@ -167,23 +168,55 @@ def rules_digest() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _variant(derived: Derived, names: Iterable[str]) -> Derived:
+    """Return the variant that is like a definition but for some parameters, which take any value."""
+    wanted = dict(derived.definition.choice) | dict.fromkeys(names, GENERAL)
+    return next((d for d in derived.variants if dict(d.definition.choice) == wanted), derived)
+
+
+def _shown(derived: Derived) -> Derived:
+    """Return what records show: a parameter whose default alone is special is there, not switched off."""
+    return _variant(derived, [a.name for a in derived.definition.parameters if a.choices == (a.default,)])
+
+
+def _in_special(shown: Derived, derived: Derived) -> dict[str, dict[str, Any]]:
+    """Return gradients and Hessians in the parameters that have a special value in what is shown: of any value."""
+    found: dict[str, dict[str, Any]] = {"gradient": {}, "hessian": {}}
+    for name, value in shown.definition.choice:
+        parameter = next((a for a in shown.definition.continuous if a.name == name), None)
+        if parameter is not None and value != GENERAL:
+            record = _record(_variant(derived, [name]), {}, checked=False)  # its steps are not shown
+            for kind, entries in found.items():
+                entries |= {entry["wrt"]: entry for entry in record[kind] if entry["wrt"] == name}
+    return found
+
+
+def _record(derived: Derived, costs: dict[str, str], *, checked: bool = True) -> dict[str, Any]:
+    """Return the record of a derivation, each step of which is checked, unless nobody sees it."""
+    definition = derived.definition
+    weights = frozenset(s.name for s in derived.program.statements if s.op == "softmax")
+    steps = Derivation(
+        derived.lifted, derived.trace, derived.lifting,
+        lambda before, after: rule_holds(definition, before, after, weights) if checked else 0,
+        lambda line, read, partial: slope_holds(definition, line, read, partial, weights) if checked else 0,
+    )  # fmt: skip
+    return make_record(definition, derived.program, steps, costs, derived.digest)
+
+
 def render(derived: Derived) -> dict[str, str]:
     """Return the generated files of one loss by their path in the output folder."""
     definition, name = derived.definition, derived.definition.name
     costs = {k.name: str(cost(k)) for k in derived.kernels if not k.name.endswith("_few")}
-    weights = frozenset(s.name for s in derived.program.statements if s.op == "softmax")
-    steps = Derivation(
-        derived.lifted, derived.trace, derived.lifting,
-        lambda before, after: rule_holds(definition, before, after, weights),
-        lambda line, read, partial: slope_holds(definition, line, read, partial, weights),
-    )  # fmt: skip
-    record = make_record(definition, derived.program, steps, costs, derived.digest)
+    shown = _shown(derived)
+    record = _record(shown, costs)
     record["values"] = certified(definition)
+    for kind, entries in _in_special(shown, derived).items():
+        record[kind] = [entries.get(entry["wrt"], entry) for entry in record[kind]]
     everything = (derived, *derived.variants)
     variants = tuple((d.definition, d.kernels) for d in everything)
     fast = tuple((d.definition, d.fast) for d in everything)
     arrays = tuple((d.definition, *d.arrays) for d in everything)
-    formula = str(definition.formula)
+    formula = str(shown.definition.formula)
     libraries = render_arrays(definition, arrays, formula, derived.digest)
     return {
         f"{name}.py": render_module(definition, variants, formula, derived.digest),

@@ -255,3 +255,18 @@ def test_the_quick_start_runs() -> None:
         r"```python\n(.*?)```", (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8"), re.DOTALL
     )
     exec(compile(block, "quickstart.md", "exec"), {})
+
+
+@pytest.mark.parametrize("name, parameter", [("softmax_cross_entropy", "label_smoothing"), ("triplet", "p")])
+def test_a_special_value_hides_no_derivative(name: str, parameter: str) -> None:
+    """Kernels of their own for label_smoothing = 0 or p = 2 do not mean that nothing changes with the parameter."""
+    record = json.loads((GENERATED / "records" / f"{name}.json").read_text(encoding="utf-8"))
+    (entry,) = [e for e in record["gradient"] if e["wrt"] == parameter]
+    assert entry["latex"] != "0"
+
+
+def test_what_holds_at_some_settings_only_is_no_tag(site: DocsResult) -> None:
+    gallery = (site.html.parent / "losses" / "focal.html").read_text(encoding="utf-8")
+    tags = re.findall(r'<span class="tag[^"]*">([^<]*)</span>', gallery)
+    assert "not convex" in tags
+    assert "convex" not in tags  # it is, at gamma = 0

@@ -80,6 +80,8 @@ def _tags(record: dict[str, Any], evidence: dict[str, Any]) -> tuple[str, ...]:
         "lipschitz": "Lipschitz", "least_lipschitz": "Lipschitz", "calibrated": "calibrated", "symmetric": "symmetric",
     }  # fmt: skip
     sure = {c["kind"] for c in evidence["claims"] if c["status"] in ("proved", "certified")}
+    sure -= {"convex"} if "not_convex" in sure else set()  # at some settings only
+    sure -= {"nonnegative"} if "can_be_negative" in sure else set()
     kinds = [text for kind, text in shown.items() if kind in sure]
     if sure & {"lipschitz", "least_lipschitz"} and record["family"] == "regression":
         kinds.append("robust")  # no residual pulls harder than a constant
