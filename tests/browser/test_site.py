@@ -16,13 +16,12 @@ from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
+from axe_playwright_python import sync_playwright as axe
+from playwright import sync_api as playwright
 
 from symloss import pipeline
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the browser extra is not installed")
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser extra is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; `make docs-tools` installs it")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -83,6 +82,7 @@ def address(html: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
+    assert CHROMIUM is not None, "no Chromium here; `make docs-tools` installs it"
     with playwright.sync_playwright() as started:
         found = started.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         yield found
