@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
+from symloss.runtime.late import put_off
 from symloss.runtime.quick import Quick, Ways, can_be_quick
 from symloss.runtime.spec import ArgumentSpec, Spec, read_spec
 from symloss.runtime.validation import is_bounded, scalar_parameter
@@ -188,6 +189,8 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
         {n: getattr(m, n + spec.suffix) for n in KERNELS if hasattr(m, n + spec.suffix)}
         for m in (module, fast or module)
     )
+    if spec.elementwise:
+        kernels, narrow = put_off(kernels), put_off(narrow)
     narrow = narrow if fast is not None else kernels
     few = tuple(_few(m, k, spec.suffix) for m, k in ((module, kernels), (fast or module, narrow)))
     unwanted: dict[np.dtype[Any], Array | None] = dict.fromkeys((F32, F64))

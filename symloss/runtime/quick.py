@@ -15,6 +15,7 @@ import numpy as np
 
 from symloss.runtime.arrays import F32, F64, Array
 from symloss.runtime.cache import healed
+from symloss.runtime.late import Late, SecondLook
 from symloss.runtime.spec import Spec
 from symloss.runtime.threads import ordered_sum, run_all
 
@@ -50,9 +51,10 @@ class Ways:
         """Call a kernel; from the second time on, its compiled code."""
         kernel = self.kernels[name]
         result = healed(kernel, lambda: kernel(*arguments))
-        compiled = getattr(kernel, "overloads", {})  # of a plain function none
+        serves: Any = kernel.serving[0] if isinstance(kernel, Late) else kernel
+        compiled = getattr(serves, "overloads", {})  # of a plain function none
         if compiled:
-            found = compiled.get(tuple([kernel.typeof_pyval(a) for a in arguments]))  # type: ignore[attr-defined]
+            found = compiled.get(tuple([serves.typeof_pyval(a) for a in arguments]))
             if found is not None:
                 self.known[name] = found.entry_point
         return result
@@ -164,9 +166,13 @@ def quickly(quick: Quick, kernel: str, inputs: tuple[Any, ...], reduction: str, 
     else:
         fixed = (*parameters, None, None)
     code = known.get(kernel) if size <= quick.grain else None
-    if code is not None:
-        total = code(*inputs, *fixed, *arrays[quick.count :])
-    else:
+    try:
+        if code is not None:
+            total = code(*inputs, *fixed, *arrays[quick.count :])
+        else:
+            total = _run(ways, kernel, inputs, (*fixed, *arrays[quick.count :]), quick.grain)
+    except SecondLook:  # from compiled code that goes without
+        known.pop(kernel, None)
         total = _run(ways, kernel, inputs, (*fixed, *arrays[quick.count :]), quick.grain)
     if kernel == "value_and_gradient":
         return rounded(total / count, dtype), arrays[-1]
