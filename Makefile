@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
+RUNS    ?= 1
 APT    := $(if $(filter 0,$(shell id -u)),,sudo) apt-get
 # Few and named: the whole of TeX Live is 7 GB, these are a small part of it. Chromium opens every page in the tests.
 DOCS_PACKAGES := latexmk lmodern texlive-latex-base chromium
@@ -39,9 +40,9 @@ verify-full: peers ## the slow ladder: more points, every check, every peer
 	$(BIN)/symloss verify --full
 	SYMLOSS_SLOW=1 $(BIN)/python -m pytest tests/peers
 
-bench: install ## the whole grid, beside every library that the peers extra installs
+bench: install ## the whole grid, beside every library of the peers extra, into docs/performance.md; RUNS=3: medians of three
 	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev,peers]'
-	$(BIN)/symloss bench --grid --compiled
+	$(BIN)/symloss bench --grid --compiled --apart --threads 1 --threads 2 --runs $(RUNS) --write docs/performance.md
 
 docs: install
 	$(BIN)/symloss docs

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from symloss import pipeline
 from symloss.ablation import UnknownRule, effect
-from symloss.bench.report import COLUMNS, cells, markdown, summary
+from symloss.bench.report import markdown, plain, put_into, summary, tables
 from symloss.bench.run import chosen, machine, run
 from symloss.language.errors import DefinitionError
 
@@ -225,28 +225,33 @@ def verify(names: tuple[str, ...], full: bool, peers: bool, without: str, **opti
 @cli.command()
 @click.argument("names", nargs=-1)
 @click.option("--grid", is_flag=True, help="Every case: all sizes and dtypes, rows and pairs too.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processors to run on.")
+@click.option("--threads", type=click.IntRange(1), multiple=True, default=(1,), show_default=True, help="Processors.")
+@click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="Processes; their medians count.")
 @click.option("--compiled", is_flag=True, help="Let torch compile too: several seconds a case.")
-@click.option("--write", type=click.Path(path_type=Path), help="Also write the table as Markdown.")
+@click.option("--apart", is_flag=True, help="First calls and peaks of memory too, in processes of their own.")
+@click.option(
+    "--write", type=click.Path(path_type=Path), help="Put the tables, as Markdown, into a page or a new file."
+)
 @common
-def bench(names: tuple[str, ...], grid: bool, threads: int, compiled: bool, write: Path | None, **options: Any) -> int:
+def bench(names: tuple[str, ...], grid: bool, threads: tuple[int, ...], runs: int, compiled: bool, apart: bool,
+          write: Path | None, **options: Any) -> int:  # fmt: skip
     """Time kernels beside the installed libraries, in turns."""
     settings = settings_of(options)
     try:
         cases = chosen(names, grid=grid)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    with progress(settings, "bench") as report:
-        timings = run(cases, threads, compiled=compiled, progress=report)
-    settings.data({"machine": machine(threads), "cases": [t.row() for t in timings]})
-    settings.say(machine(threads))
-    rows = [COLUMNS, *(cells(timing) for timing in timings)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        settings.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    settings.say(summary(timings))
+    found = {}
+    for count in threads:
+        with progress(settings, f"bench, threads: {count}") as report:
+            found[count] = run(cases, count, compiled=compiled, runs=runs, apart=apart, progress=report)
+        settings.say("\n".join([machine(count), *(line for t in tables(found[count]) for line in (*plain(t), ""))]))
+        settings.say(summary(found[count]))
+    settings.data([{"machine": machine(n), "runs": runs, "cases": [t.row() for t in of]} for n, of in found.items()])
     if write is not None:
-        write.write_text(markdown(timings, machine(threads)), encoding="utf-8")
+        often = "one run" if runs == 1 else f"medians of {runs} runs"
+        text = "\n".join(markdown(timings, f"{machine(count)} Here: {often}.") for count, timings in found.items())
+        write.write_text(put_into(write.read_text(encoding="utf-8") if write.exists() else "", text), encoding="utf-8")
     return 0
 
 

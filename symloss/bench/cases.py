@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,29 @@ class Case:
         """The case on one line."""
         size = " x ".join(f"{n:,}".replace(",", " ") for n in self.shape)
         return f"{self.loss} {self.quantity.replace('_', ' ')}, {size}, {self.dtype}"
+
+    @property
+    def group(self) -> str:
+        """What it is averaged with."""
+        name = self.loss if len(self.shape) > 1 else f"{self.shape[0]:,} elements".replace(",", " ")
+        return f"{name}, {self.quantity.replace('_', ' ')}, {self.dtype}"
+
+    @property
+    def long(self) -> bool:
+        """Whether it is float32 of more than a thousand elements: where torch.compile may be the fastest."""
+        return self.dtype == "float32" and math.prod(self.shape) > SIZES[0]
+
+    @property
+    def products(self) -> tuple[int, int, int] | None:
+        """The sizes of the product of two matrices that it computes, and twice more for the gradients; None: none."""
+        match self.loss, self.shape:
+            case (("info_nce" | "multiple_negatives_ranking"), (n, d)):
+                return n, n, d
+            case "arcface", (n, d):
+                return n, CLASSES, d
+            case "ge2e_softmax", (speakers, utterances, d):
+                return speakers * utterances, speakers, d
+        return None
 
     def inputs(self) -> Inputs:
         """Return arrays as a training step has them, the same every time."""
@@ -115,7 +139,10 @@ def _grid() -> tuple[Case, ...]:
         ("multiple_negatives_ranking", (1024, 256)), ("multiple_negatives_ranking", (4096, 256)),
         ("arcface", (512, 512)), ("ge2e_softmax", (64, 10, 256)), ("triplet", (4096, 512)), ("dice", (8, 262144)),
     )  # fmt: skip
-    return (*found, *(Case(loss, VALUE_AND_GRADIENT, shape, "float32") for loss, shape in arrays))
+    return (
+        *found,
+        *(Case(loss, VALUE_AND_GRADIENT, shape, dtype) for dtype in ("float32", "float64") for loss, shape in arrays),
+    )
 
 
 GRID = _grid()

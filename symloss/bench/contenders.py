@@ -19,6 +19,8 @@ from symloss.bench.formulas import FORMULAS, Library
 
 Call = Callable[[], Any]
 OURS = ("exact", "fast")
+LIMITS = ("stream", "flop")
+"""Not contenders: what moving the data takes, and what the products of matrices take."""
 
 
 def contenders(case: Case, *, compiled: bool) -> Iterator[tuple[str, Call]]:
@@ -35,6 +37,8 @@ def contenders(case: Case, *, compiled: bool) -> Iterator[tuple[str, Call]]:
     for accuracy in OURS:
         yield from _ours(case, inputs, accuracy)
     yield "stream", _stream(case, inputs)
+    if case.products is not None:
+        yield "flop", _flop(case)
     if importlib.util.find_spec("torch") is not None:
         yield from _torch(case, inputs, compiled=compiled)
     if importlib.util.find_spec("jax") is not None:
@@ -71,6 +75,22 @@ def _stream(case: Case, inputs: Inputs) -> Call:
         np.subtract(read, other, out=out[0])
         for array in out[1:]:
             np.copyto(array, 1.0)
+
+    return call
+
+
+def _flop(case: Case) -> Call:
+    """Return the products of matrices that a case cannot do without, in NumPy: the scores and two gradients."""
+    rows, columns, depth = case.products or (0, 0, 0)
+    rng = np.random.default_rng(0)
+    left, right = (rng.normal(size=(n, depth)).astype(case.dtype) for n in (rows, columns))
+    scores = np.empty((rows, columns), case.dtype)
+    of_left, of_right = np.empty_like(left), np.empty_like(right)
+
+    def call() -> None:
+        np.matmul(left, right.T, out=scores)
+        np.matmul(scores, right, out=of_left)
+        np.matmul(scores.T, left, out=of_right)
 
     return call
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from symloss.bench.cases import Case
-from symloss.bench.contenders import OURS, contenders
+from symloss.bench.contenders import LIMITS, OURS, contenders
 
 TURN = 2e-3
 """Seconds that one turn takes at least, where a call is shorter."""
 ROUNDS = 15
-LIMIT = 4.0
-"""Seconds for all rounds of one contender, but for three."""
+LIMIT = 0.4
+"""Seconds for all rounds of one contender, but for three; for one, where a call takes so long."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,23 @@ class Timing:
     case : Case
         What was computed.
     seconds : dict of str to float
-        The median call of each contender; ``"stream"`` only reads and writes.
+        The median call of each contender; ``"stream"`` only reads and writes, ``"flop"`` only multiplies matrices.
     first : dict of str to float
         The first call of each, which loads or compiles.
+    apart : dict of str to dict
+        What a process of its own measured, for each contender: seconds of the first call ``"cold"`` and ``"cached"``,
+        and the ``"peak"`` of memory beyond inputs, in bytes.
     """
 
     case: Case
     seconds: dict[str, float]
     first: dict[str, float]
+    apart: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def best_peer(self) -> tuple[str, float]:
         """The fastest of the others."""
-        others = {n: s for n, s in self.seconds.items() if n != "stream" and n.split(",")[0] not in OURS}
+        others = {n: s for n, s in self.seconds.items() if n not in LIMITS and n.split(",")[0] not in OURS}
         return min(others.items(), key=lambda item: item[1], default=("", float("nan")))
 
     def ratio(self, ours: str) -> float:
@@ -51,9 +55,25 @@ class Timing:
         name, seconds = self.best_peer
         return {
             "loss": self.case.loss, "quantity": self.case.quantity, "shape": list(self.case.shape),
-            "dtype": self.case.dtype, "seconds": self.seconds, "first_call": self.first, "best_peer": name,
+            "dtype": self.case.dtype, "seconds": self.seconds, "first_call": self.first, "apart": self.apart,
+            "best_peer": name,
             "ratios": {ours: seconds / s for ours, s in self.seconds.items() if ours.split(",")[0] in OURS},
         }  # fmt: skip
+
+
+def of_row(row: Mapping[str, Any]) -> Timing:
+    """Return what `Timing.row` made into plain data."""
+    case = Case(row["loss"], row["quantity"], tuple(row["shape"]), row["dtype"])
+    return Timing(case, row["seconds"], row["first_call"], row["apart"])
+
+
+def medians(runs: Sequence[Sequence[Timing]]) -> tuple[Timing, ...]:
+    """Return for each case the median over runs of what each contender took."""
+    found = []
+    for same in zip(*runs, strict=True):
+        seconds = {n: statistics.median(t.seconds[n] for t in same if n in t.seconds) for n in same[0].seconds}
+        found.append(replace(same[0], seconds=seconds))
+    return tuple(found)
 
 
 def time_case(case: Case, *, compiled: bool) -> Timing:
@@ -66,7 +86,8 @@ def time_case(case: Case, *, compiled: bool) -> Timing:
     turns: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(ROUNDS):
         for name, call in calls.items():
-            if turn < 3 or sum(turns[name]) * repeats[name] < LIMIT:
+            spent = sum(turns[name]) * repeats[name]
+            if spent < LIMIT or turn < (3 if spent < turn * LIMIT else 1):
                 turns[name].append(_once(call, repeats[name]))
     return Timing(case, {name: statistics.median(found) for name, found in turns.items()}, first)
 
