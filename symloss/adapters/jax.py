@@ -31,8 +31,9 @@ def load(name: str, package: str | Path | None = None) -> Callable[..., Any]:
     Returns
     -------
     callable
-        Inputs come first, in the order of the loss; parameters, ``reduction`` and ``sample_weight`` are keywords.
-        float32 in, float32 out; half precision is computed in float32.
+        Inputs come first, in the order of the loss; parameters, ``reduction``, ``sample_weight`` and ``accuracy`` are
+        keywords. float32 in, float32 out; ``accuracy="exact"`` computes it in float64, whatever JAX's setting, and
+        rounds once, as the kernels do; ``"fast"`` computes it in float32. Half precision gives float32.
 
     Raises
     ------

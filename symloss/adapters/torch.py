@@ -208,7 +208,8 @@ def expression(loss: str | Loss) -> Callable[..., Any]:
     Returns
     -------
     callable
-        Inputs come first, in the order of the loss; parameters, ``reduction`` and ``sample_weight`` are keywords.
+        Inputs come first, in the order of the loss; parameters, ``reduction``, ``sample_weight`` and ``accuracy`` are
+        keywords. ``"exact"`` computes float32 in float64 and rounds once, as the kernels do; ``"fast"`` does not.
 
     Raises
     ------
@@ -217,7 +218,8 @@ def expression(loss: str | Loss) -> Callable[..., Any]:
     """
     key = (loss, None) if isinstance(loss, str) else (loss.name, loss.package)
     _prepare(*key)
-    return _EXPRESSIONS[key]
+    found = _EXPRESSIONS[key]
+    return found if isinstance(loss, str) else partial(found, accuracy=loss.accuracy)
 
 
 @_torch.compiler.assume_constant_result
