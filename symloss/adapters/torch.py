@@ -186,7 +186,9 @@ def call(loss: str | Loss, *inputs: Any, reduction: str = "mean", sample_weight:
     if _torch.compiler.is_compiling():
         return _compiled(loss, tensors, reduction, sample_weight, parameters)
     found = load(loss) if isinstance(loss, str) else loss
-    learned = {n: p for n, p in parameters.items() if isinstance(p, _torch.Tensor) and p.requires_grad}
+    moving = {a.name for a in found.plan.spec.parameters if a.differentiable and not a.axes}
+    # under torch.func and in forward mode what moves does not require a gradient
+    learned = {n: p for n, p in parameters.items() if isinstance(p, _torch.Tensor) and n in moving and p.ndim == 0}
     plain = {n: array(p) if isinstance(p, _torch.Tensor) else p for n, p in parameters.items() if n not in learned}
     plain = {n: p.item() if isinstance(p, np.ndarray) and p.ndim == 0 else p for n, p in plain.items()}
     weight = array(sample_weight) if isinstance(sample_weight, _torch.Tensor) else sample_weight

@@ -150,8 +150,8 @@ def _differentiated(value: Any, slope: Any, gradient: Any, product: Any) -> Any:
     """Return the values of the samples as a function that autograd differentiates by the formulas.
 
     Backward is the gradient, backward of that the Hessian times a direction; forward mode is the slope, and the
-    product. What is no tensor goes along as one text: the accuracy, names of tensors that move, of the others, of flags on
-    and off.
+    product. What is no tensor goes along as one text: the accuracy, names of tensors that move, of the others, of
+    flags on and off.
     """
 
     def moved(case: Any, seed: Any, tensors: Any, moves: Any) -> Any:

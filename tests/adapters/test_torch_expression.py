@@ -57,7 +57,9 @@ def test_value_and_derivatives_are_ours(name: str, settings: dict[str, Any], dty
         close(a, b.detach(), dtype)
     exact = loss.gradient(*(x.astype("float64") if x.dtype == "float32" else x for x in inputs), **settings)
     for a, b in zip(as_tuple(exact), slopes, strict=True):
-        assert np.abs(a - b.double().detach().numpy()).max() <= (2e-7 if dtype == "float32" else 1e-13) * np.abs(a).max()
+        assert (
+            np.abs(a - b.double().detach().numpy()).max() <= (2e-7 if dtype == "float32" else 1e-13) * np.abs(a).max()
+        )
     rng = np.random.default_rng(1)
     moves = tuple(rng.normal(size=x.shape).astype(dtype) for x in reals)
     direction = moves if len(moves) > 1 else moves[0]
