@@ -1,6 +1,6 @@
 """Where boosting starts, beside the oracle: on either side of a constant the mean slope has the sign that it should.
 
-The oracle evaluates the formula as its author wrote it in ball arithmetic, and knows nothing of kernels or Newton steps.
+The oracle evaluates the formula in ball arithmetic as its author wrote it, and knows nothing of kernels or Newton.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def test_labels_that_are_all_alike(name: str) -> None:
 
 def test_what_weighs_nothing_is_not_there() -> None:
     bound, target = scored("binary_cross_entropy", {}), np.array([0.0, 1.0])
-    with pytest.raises(ValueError, match="binary_cross_entropy: no finite constant .* the loss falls toward infinity"):
+    with pytest.raises(ValueError, match=r"binary_cross_entropy: no finite constant .* the loss falls toward infinity"):
         optimal_constant(bound, target, np.array([0.0, 2.0]))
     with pytest.raises(ValueError, match="needs samples with a positive weight"):
         optimal_constant(bound, target, np.zeros(2))

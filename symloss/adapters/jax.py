@@ -46,6 +46,7 @@ def load(name: str, package: str | Path | None = None) -> Callable[..., Any]:
 
 def __getattr__(name: str) -> Callable[..., Any]:
     if name in losses():
-        return load(name)
+        found = globals()[name] = load(name)  # the next look-up finds it without coming here
+        return found
     message = f"module {__name__!r} has no attribute {name!r}; there are {', '.join(losses())}"
     raise AttributeError(message)

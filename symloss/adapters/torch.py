@@ -311,12 +311,14 @@ def _module(name: str) -> type[LossModule]:
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    if name in losses():
-        return partial(call, name)
     modules = {_plain(loss): loss for loss in losses()}
-    if name[:1].isupper() and name.lower() in modules:  # ArcFace and Arcface are one
-        return _module(modules[name.lower()])
-    message = (
-        f"module {__name__!r} has no attribute {name!r}; there are {', '.join(losses())}, and modules such as Focal"
-    )
-    raise AttributeError(message)
+    if name in losses():
+        found: Callable[..., Any] = partial(call, name)
+    elif name[:1].isupper() and name.lower() in modules:  # ArcFace and Arcface are one
+        found = _module(modules[name.lower()])
+    else:
+        known = f"there are {', '.join(losses())}, and modules such as Focal"
+        message = f"module {__name__!r} has no attribute {name!r}; {known}"
+        raise AttributeError(message)
+    globals()[name] = found  # the next look-up finds it without coming here
+    return found

@@ -242,7 +242,7 @@ def _call(values: Any, settings: Any, reduction: Any, sample_weight: Any, accura
 JAX = Dialect(
     name="jax",
     header="""\
-It needs jax only and may be copied into another project. Values, gradients and Hessian-vector products are the derived
+It needs jax only (0.8 or newer) and may be copied into another project. Values, gradients and products are the derived
 formulas, each stable by the same rules as the compiled kernels; JAX is told to use them, so that jit, grad, hessian,
 jvp and vmap work and none of them differentiates through an exponential. Targets and labels are constants.""",
     imports="""from functools import partial, reduce
