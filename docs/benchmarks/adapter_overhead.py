@@ -1,12 +1,12 @@
 """What each adapter adds to a call: its time beside that of the loss itself, on the same arrays.
 
-CPU time of the process with one thread, so that neighbours count little; adapter and loss take turns, and of each the
-best is kept.
+The median CPU time of the process with one thread, so that neighbours count little; adapter and loss take turns.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -37,18 +37,18 @@ RNG = np.random.default_rng(0)
 Call = Callable[[], Any]
 
 
-def best(calls: tuple[Call, ...], seconds: float = 1.0) -> list[float]:
-    """Return the least CPU time of each call, in microseconds; they take turns."""
-    least = [float("inf")] * len(calls)
+def medians(calls: tuple[Call, ...], seconds: float = 1.5) -> list[float]:
+    """Return the median CPU time of each call, in microseconds; they take turns."""
+    spent: list[list[float]] = [[] for _ in calls]
     for call in calls:
         call()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        for k, call in enumerate(calls):
+        for call, times in zip(calls, spent, strict=True):
             start = time.process_time()
             call()
-            least[k] = min(least[k], time.process_time() - start)
-    return [1e6 * t for t in least]
+            times.append(time.process_time() - start)
+    return [1e6 * statistics.median(times) for times in spent]
 
 
 def of_tensors(wide: Any, target: Any) -> dict[str, Call]:
@@ -119,7 +119,7 @@ def report() -> None:
     """Print a line for each adapter and size."""
     for n in (1_000, 1_000_000):
         for name, (adapter, alone) in calls(n).items():
-            with_adapter, without = best((adapter, alone))
+            with_adapter, without = medians((adapter, alone))
             print(f"n = {n:9,}  {name:18}  {with_adapter:10.1f} µs  loss alone {without:10.1f} µs")
 
 
