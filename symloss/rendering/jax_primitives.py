@@ -125,6 +125,12 @@ def _computed(function: Any, how: Any, real: Any, rest: Any, **others: Any) -> A
         return jax.tree.map(lambda part: jnp.asarray(part, dtype), found)
 
 
+def _linearly(function: Any, how: Any, real: Any, rest: Any, **others: Any) -> Any:
+    """Call a formula that JAX may transpose, which it can do in float64 only where that is its setting."""
+    exact, flags, numbers = how
+    return _computed(function, (exact and jax.config.jax_enable_x64, flags, numbers), real, rest, **others)
+
+
 def _shares(weight: Any, exact: Any) -> Any:
     """Return weights as parts of their sum."""
     return _computed(lambda weight: weight / jnp.sum(weight), (exact, (), ()), {"weight": weight}, {})
@@ -148,9 +154,9 @@ def _differentiated(value: Any, slope: Any, gradient: Any, product: Any) -> Any:
     def gradients_move(how: Any, primals: Any, tangents: Any) -> Any:
         real, rest, seed = primals
         changes, _, change = tangents
-        moved = _computed(product, how, real, rest, seed=seed, **_moves(how, real, changes))
+        moved = _linearly(product, how, real, rest, seed=seed, **_moves(how, real, changes))
         if not _still(change):
-            more = gradients(how, real, rest, change)
+            more = _linearly(gradient, how, real, rest, seed=change)
             moved = {name: part + more[name] for name, part in moved.items()}
         return gradients(how, real, rest, seed), moved
 
@@ -162,7 +168,7 @@ def _differentiated(value: Any, slope: Any, gradient: Any, product: Any) -> Any:
     def total_moves(how: Any, primals: Any, tangents: Any) -> Any:
         real, rest, seed = primals
         changes, _, change = tangents
-        moved = jnp.zeros((), seed.dtype) if _still(change) else _computed(weighted, how, real, rest, seed=change)
+        moved = jnp.zeros((), seed.dtype) if _still(change) else _linearly(weighted, how, real, rest, seed=change)
         found = gradients(how, real, rest, seed)
         for name, t in changes.items():
             if not _still(t):
@@ -176,7 +182,7 @@ def _differentiated(value: Any, slope: Any, gradient: Any, product: Any) -> Any:
     @partial(samples.defjvp, symbolic_zeros=True)
     def samples_move(how: Any, primals: Any, tangents: Any) -> Any:
         real, rest = primals
-        return samples(how, real, rest), _computed(slope, how, real, rest, **_moves(how, real, tangents[0]))
+        return samples(how, real, rest), _linearly(slope, how, real, rest, **_moves(how, real, tangents[0]))
 
     return total, samples
 
@@ -273,5 +279,8 @@ from jax.custom_derivatives import SymbolicZero""",
         _positive_part, _step, _ratio, _raised_decay, _rest, _exp_difference, _decay_of_sum, _power, _sigmoid_power,
         _magnified, _argmax, _argmin,
     ),
-    rules=(_still, _moves, _wider, _computed, _shares, _differentiated, _check, _variant, _sizes, _float_type, _call),
+    rules=(
+        _still, _moves, _wider, _computed, _linearly, _shares, _differentiated, _check, _variant, _sizes, _float_type,
+        _call,
+    ),
 )  # fmt: skip

@@ -18,7 +18,7 @@ import pytest
 
 import symloss
 from symloss.adapters import jax as sj
-from tests.adapters.cases import as_tuple, close, drawn, each, places
+from tests.adapters.cases import TOLERANCE, as_tuple, close, drawn, each, places
 
 GENERATED = Path(symloss.__file__).resolve().parent.parent / "generated"
 
@@ -87,38 +87,38 @@ def test_fast_computes_in_float32() -> None:
 
 
 @each
-def test_transforms(name: str, settings: dict[str, Any]) -> None:
-    """`hessian`, reverse over reverse, `vmap` and `jvp`, all under `jit`, in the first input."""
-    inputs, loss = drawn(name), symloss.load(name)
-    function, reals = total(name, inputs, **settings)
-    first, *rest = reals
-    batch = jnp.stack([first, 0.5 * first])
+@pytest.mark.parametrize("dtype, x64", [("float64", True), ("float32", False)])
+def test_transforms(name: str, settings: dict[str, Any], dtype: str, x64: bool) -> None:
+    """`hessian`, reverse over reverse, `vmap` and `jvp`, in the first input, beside kernels in float64."""
+    inputs, loss = drawn(name, dtype), symloss.load(name)
+    wrt, place = loss.differentiable[0], places(name)[0]
+    with jax.enable_x64(x64):
+        function, (first, *rest) = total(name, inputs, **settings)
+        batch = jnp.stack([first, 0.5 * first])
 
-    @jax.jit
-    def everything(x: Any, several: Any) -> Any:
-        def alone(z: Any) -> Any:
-            return function(z, *rest)
+        @jax.jit
+        def everything(x: Any, several: Any) -> Any:
+            def alone(z: Any) -> Any:
+                return function(z, *rest)
 
-        slope = jax.grad(alone)
-        mapped = jax.vmap(jax.value_and_grad(alone))(several)
-        _, along = jax.jvp(alone, (x,), (jnp.ones_like(x),))
-        return jax.hessian(alone)(x), jax.jacrev(slope)(x), mapped, along
+            mapped = jax.vmap(jax.value_and_grad(alone))(several)
+            _, along = jax.jvp(alone, (x,), (jnp.ones_like(x),))
+            return jax.hessian(alone)(x), jax.jacrev(jax.grad(alone))(x), mapped, along
 
-    whole, twice, (values, slopes), along = everything(first, batch)
-    wrt = loss.differentiable[0]
+        whole, twice, (values, slopes), along = jax.tree.map(np.asarray, everything(first, batch))
+    wide = tuple(x.astype(np.float64) if x.dtype == np.float32 else x for x in inputs)
     units = np.eye(first.size).reshape(first.size, *first.shape)
-    rows = np.stack([loss.hessian_product(*inputs, wrt=wrt, direction=u, **settings) for u in units])
-    close(rows.reshape(whole.shape), whole, "float64")
-    close(rows.reshape(whole.shape), twice, "float64")
-    diagonal = loss.hessian_diagonal(*inputs, wrt=wrt, **settings)
-    close(diagonal, np.diag(np.reshape(whole, (first.size, first.size))).reshape(first.shape), "float64")
-    for k, x in enumerate(np.asarray(batch)):
-        place = places(name)[0]
-        moved = (*inputs[:place], x, *inputs[place + 1 :])
-        close(loss.value(*moved, **settings), values[k], "float64")
-        close(loss.gradient(*moved, wrt=wrt, **settings), slopes[k], "float64")
-    slope = loss.gradient(*inputs, wrt=wrt, **settings)
-    assert abs(slope.sum() - along) <= 1e-13 * np.abs(slope).sum()
+    rows = np.stack([loss.hessian_product(*wide, wrt=wrt, direction=u, **settings) for u in units])
+    close(rows.reshape(whole.shape), whole, dtype)
+    close(rows.reshape(whole.shape), twice, dtype)
+    diagonal = loss.hessian_diagonal(*wide, wrt=wrt, **settings)
+    close(diagonal, np.diag(np.reshape(whole, (first.size, first.size))).reshape(first.shape), dtype)
+    for k, x in enumerate(np.asarray(batch, np.float64)):
+        moved = (*wide[:place], x, *wide[place + 1 :])
+        close(loss.value(*moved, **settings), values[k], dtype)
+        close(loss.gradient(*moved, wrt=wrt, **settings), slopes[k], dtype)
+    slope = loss.gradient(*wide, wrt=wrt, **settings)
+    assert abs(slope.sum() - along) <= TOLERANCE[dtype] * np.abs(slope).sum()
 
 
 @pytest.mark.parametrize("name", symloss.losses())
@@ -130,6 +130,30 @@ def test_each_sample_moves_as_it_should(name: str) -> None:
     summed, _ = total(name, drawn(name), reduction="sum", sample_weight=weights)
     for a, b in zip(jax.grad(summed, argnums=every)(*reals), by_samples, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11 * float(np.abs(a).max(initial=1e-3)))
+
+
+def test_weights_move_in_float32_too() -> None:
+    """Outside x64 mode JAX transposes no float64: what it transposes must be float32."""
+    logits, label = drawn("softmax_cross_entropy", "float32")
+    weight = np.linspace(0.5, 2.0, len(label), dtype=np.float32)
+    samples = symloss.softmax_cross_entropy.value(logits, label, reduction="none").astype(np.float64)
+    expected = (samples - np.average(samples, weights=weight)) / weight.sum(dtype=np.float64)
+    with jax.enable_x64(False):
+        slope = jax.jit(jax.grad(lambda w: sj.softmax_cross_entropy(logits, label, sample_weight=w)))
+        np.testing.assert_allclose(slope(weight), expected, rtol=0.0, atol=1e-6 * np.abs(expected).max())
+
+        def weighted(z: Any, w: Any) -> Any:
+            return sj.softmax_cross_entropy(z, label, sample_weight=w)
+
+        both = jax.jit(jax.jacrev(lambda w: jax.grad(weighted)(logits, w)))
+        samples_of = jax.jit(jax.grad(lambda z: sj.softmax_cross_entropy(z, label, reduction="none").sum()))
+        found, plain = both(weight), samples_of(logits)
+    assert found.shape == (*logits.shape, len(weight))
+    alone = symloss.softmax_cross_entropy.gradient(logits, label, reduction="sum")
+    np.testing.assert_allclose(plain, alone, rtol=0.0, atol=1e-6)
+    mean = symloss.softmax_cross_entropy.gradient(logits, label, sample_weight=weight)
+    each = np.einsum("nc,nm->ncm", alone, np.eye(len(weight))) - mean[:, :, None]
+    np.testing.assert_allclose(found, each / weight.sum(), rtol=0.0, atol=1e-6)
 
 
 def test_parameters_and_weights_are_differentiated() -> None:

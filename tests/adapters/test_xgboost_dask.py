@@ -82,5 +82,5 @@ def test_trees_are_those_of_the_built_in_objectives(
 def test_what_is_refused_is_refused_in_a_worker(client: Any) -> None:
     x, y = (da.from_array(a, chunks=(len(BINARY) // 2, *a.shape[1:])) for a in (FEATURES, BINARY))
     data = dxgb.DaskDMatrix(client, x, y)
-    with pytest.raises(ValueError, match="focal: the Hessian is -.* use hessian='clipped'"):
+    with pytest.raises(ValueError, match=r"focal: the Hessian is -.* use hessian='clipped'"):
         dxgb.train(client, {"base_score": -3.0, "nthread": 1}, data, num_boost_round=2, obj=sx.objective("focal"))
