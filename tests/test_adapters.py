@@ -60,7 +60,7 @@ def test_a_missing_library_names_the_extra(library: str) -> None:
 def test_each_adapter_needs_no_other_library(library: str) -> None:
     if library != "scipy" and importlib.util.find_spec(library) is None:
         assert library not in REMAINS
-        pytest.skip(f"{library} comes with the peers")
+        pytest.skip(f"{library} comes with the peers: `make peers` installs it, and runs this test again")
     others = tuple(other for other in LIBRARIES if other != library)
     done = blocking(others, f"import symloss.adapters.{library}")
     assert done.returncode == 0, done.stderr

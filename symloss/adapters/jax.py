@@ -31,8 +31,9 @@ def load(name: str, package: str | Path | None = None) -> Callable[..., Any]:
     Returns
     -------
     callable
-        Inputs come first, in the order of the loss; parameters, ``reduction`` and ``sample_weight`` are keywords.
-        float32 in, float32 out; half precision is computed in float32.
+        Inputs come first, in the order of the loss; parameters, ``reduction``, ``sample_weight`` and ``accuracy`` are
+        keywords. float32 in, float32 out; ``accuracy="exact"`` computes it in float64, whatever JAX's setting, and
+        rounds once, as the kernels do; ``"fast"`` computes it in float32. Half precision gives float32.
 
     Raises
     ------
@@ -45,6 +46,7 @@ def load(name: str, package: str | Path | None = None) -> Callable[..., Any]:
 
 def __getattr__(name: str) -> Callable[..., Any]:
     if name in losses():
-        return load(name)
+        found = globals()[name] = load(name)  # the next look-up finds it without coming here
+        return found
     message = f"module {__name__!r} has no attribute {name!r}; there are {', '.join(losses())}"
     raise AttributeError(message)

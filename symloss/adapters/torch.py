@@ -186,7 +186,9 @@ def call(loss: str | Loss, *inputs: Any, reduction: str = "mean", sample_weight:
     if _torch.compiler.is_compiling():
         return _compiled(loss, tensors, reduction, sample_weight, parameters)
     found = load(loss) if isinstance(loss, str) else loss
-    learned = {n: p for n, p in parameters.items() if isinstance(p, _torch.Tensor) and p.requires_grad}
+    moving = {a.name for a in found.plan.spec.parameters if a.differentiable and not a.axes}
+    # under torch.func and in forward mode what moves does not require a gradient
+    learned = {n: p for n, p in parameters.items() if isinstance(p, _torch.Tensor) and n in moving and p.ndim == 0}
     plain = {n: array(p) if isinstance(p, _torch.Tensor) else p for n, p in parameters.items() if n not in learned}
     plain = {n: p.item() if isinstance(p, np.ndarray) and p.ndim == 0 else p for n, p in plain.items()}
     weight = array(sample_weight) if isinstance(sample_weight, _torch.Tensor) else sample_weight
@@ -208,7 +210,8 @@ def expression(loss: str | Loss) -> Callable[..., Any]:
     Returns
     -------
     callable
-        Inputs come first, in the order of the loss; parameters, ``reduction`` and ``sample_weight`` are keywords.
+        Inputs come first, in the order of the loss; parameters, ``reduction``, ``sample_weight`` and ``accuracy`` are
+        keywords. ``"exact"`` computes float32 in float64 and rounds once, as the kernels do; ``"fast"`` does not.
 
     Raises
     ------
@@ -217,7 +220,8 @@ def expression(loss: str | Loss) -> Callable[..., Any]:
     """
     key = (loss, None) if isinstance(loss, str) else (loss.name, loss.package)
     _prepare(*key)
-    return _EXPRESSIONS[key]
+    found = _EXPRESSIONS[key]
+    return found if isinstance(loss, str) else partial(found, accuracy=loss.accuracy)
 
 
 @_torch.compiler.assume_constant_result
@@ -307,12 +311,14 @@ def _module(name: str) -> type[LossModule]:
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    if name in losses():
-        return partial(call, name)
     modules = {_plain(loss): loss for loss in losses()}
-    if name[:1].isupper() and name.lower() in modules:  # ArcFace and Arcface are one
-        return _module(modules[name.lower()])
-    message = (
-        f"module {__name__!r} has no attribute {name!r}; there are {', '.join(losses())}, and modules such as Focal"
-    )
-    raise AttributeError(message)
+    if name in losses():
+        found: Callable[..., Any] = partial(call, name)
+    elif name[:1].isupper() and name.lower() in modules:  # ArcFace and Arcface are one
+        found = _module(modules[name.lower()])
+    else:
+        known = f"there are {', '.join(losses())}, and modules such as Focal"
+        message = f"module {__name__!r} has no attribute {name!r}; {known}"
+        raise AttributeError(message)
+    globals()[name] = found  # the next look-up finds it without coming here
+    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -97,18 +98,26 @@ def along(
         All of them, and the directions of those that move.
     """
     like = tensors[which.index(True)]
+
+    def slope(scale: Any) -> list[Any]:
+        return [g * m for g, m in zip(gradient(scale.to(like)), moves, strict=True)]
+
     if call.reduction != "none":
-        slopes = gradient(_torch.ones((), dtype=like.dtype, device=like.device))
-        return sum((g * m).sum() for g, m in zip(slopes, moves, strict=True))
-    if not call.loss.plan.spec.separable or call.parameters:
-        message = f"{call.loss.name}: with reduction='none' samples that interact have no derivative of their own here"
-        raise NotImplementedError(message)
-    spec = call.loss.plan.spec
-    every = _torch.broadcast_shapes(*(t.shape for t in tensors)) if spec.elementwise else tensors[0].shape
-    shape = tuple(every) if spec.elementwise else tuple(every[: len(spec.sample_axes)])
-    if any(tuple(m.shape[: len(shape)]) != shape for m in moves):
-        message = f"{call.loss.name}: with reduction='none' inputs that are broadcast have no forward derivative here"
-        raise NotImplementedError(message)
-    slopes = gradient(_torch.ones(shape, dtype=like.dtype, device=like.device))
-    parts = [(g * m).reshape(*shape, -1).sum(-1) for g, m in zip(slopes, moves, strict=True)]
-    return sum(parts[1:], parts[0])
+        return sum(part.sum() for part in slope(_torch.ones(())))
+    spec, shape = call.loss.plan.spec, sample_shape(call, tensors)
+    alone = spec.elementwise or (spec.separable and len(spec.sample_axes) == 1)
+    if alone and not call.parameters and all(tuple(m.shape[: len(shape)]) == shape for m in moves):
+        parts = [part.reshape(*shape, -1).sum(-1) for part in slope(_torch.ones(shape))]
+        return sum(parts[1:], parts[0])
+    units = _torch.eye(math.prod(shape)).reshape(-1, *shape)  # what moves a sample may be shared: one gradient for each
+    found = [sum(part.sum() for part in slope(unit)) for unit in units]
+    return _torch.stack(found).reshape(shape) if found else _torch.zeros(shape).to(like)
+
+
+def sample_shape(call: Call, tensors: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the shape of the samples of a call."""
+    spec, inputs = call.loss.plan.spec, tensors[: call.inputs]
+    if spec.elementwise:
+        return tuple(_torch.broadcast_shapes(*(t.shape for t in inputs)))
+    sizes = {x: n for a, t in zip(spec.inputs, inputs, strict=False) for x, n in zip(a.axes, t.shape, strict=True)}
+    return tuple(sizes[axis] for axis in spec.sample_axes)

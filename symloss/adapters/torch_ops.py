@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from symloss.adapters.requirement import require
-from symloss.adapters.torch_calls import Call, along, array
+from symloss.adapters.torch_calls import Call, along, array, sample_shape
 from symloss.runtime.loss import load_loss
 
 _torch = require("torch", "torch")
@@ -73,13 +73,7 @@ def _type(call: Call, tensors: Sequence[Any]) -> Any:
 
 def _shape(call: Call, tensors: Sequence[Any]) -> tuple[Any, ...]:
     """Return the shape of the value."""
-    if call.reduction != "none":
-        return ()
-    spec, inputs = call.loss.plan.spec, tensors[: call.inputs]
-    if spec.elementwise:
-        return tuple(_torch.broadcast_shapes(*(t.shape for t in inputs)))
-    sizes = {x: n for a, t in zip(spec.inputs, inputs, strict=False) for x, n in zip(a.axes, t.shape, strict=True)}
-    return tuple(sizes[axis] for axis in spec.sample_axes)
+    return () if call.reduction != "none" else sample_shape(call, tensors)
 
 
 def _value(key: str, tensors: Sequence[Tensor], held: Sequence[Tensor]) -> Tensor:

@@ -145,7 +145,7 @@ def _signature(definition: Definition, every: list[Argument]) -> str:
     own = {a.name for a in definition.inputs}
     positional = [a.name if a.name in own else f"{a.name}=None" for a in every if a.role == "input"]
     keywords = [f"{a.name}={a.default!r}" for a in every if a.role == "parameter"]
-    return ", ".join([*positional, "*", *keywords, 'reduction="mean"', "sample_weight=None"])
+    return ", ".join([*positional, "*", *keywords, 'reduction="mean"', "sample_weight=None", 'accuracy="exact"'])
 
 
 def _head(argument: Argument, definition: Definition) -> str:

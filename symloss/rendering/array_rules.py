@@ -20,6 +20,15 @@ CARRIED = {
 """Atoms that no library has: each dialect has a function for them."""
 
 
+def _check(reduction: Any, accuracy: Any) -> None:
+    """Fail for a reduction or an accuracy that is not known."""
+    known = {"reduction": (reduction, ("none", "sum", "mean")), "accuracy": (accuracy, ("exact", "fast"))}
+    for what, (given, choices) in known.items():
+        if given not in choices:
+            message = f"{SPEC['name']}: {what} must be one of {', '.join(map(repr, choices))}, got {given!r}"
+            raise ValueError(message)
+
+
 def _variant(settings: Any, inputs: Any) -> Any:
     """Return the specification of the case that a call asks for."""
     parameters = {a["name"]: a for a in SPEC["parameters"]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial, reduce
 from typing import Any
 
-from symloss.rendering.array_rules import CARRIED, _sizes, _variant
+from symloss.rendering.array_rules import CARRIED, _check, _sizes, _variant
 from symloss.rendering.dialect import Dialect
 
 jax: Any = None
@@ -85,65 +85,104 @@ def _magnified(p: Any, x: Any, raised: Any) -> Any:
     return jnp.where(x < low, raised, p * 18446744073709551616.0)
 
 
+def _argmax(x: Any, axis: Any) -> Any:
+    """Return where the first of the largest entries is; jnp.argmax of float64 cannot be compiled outside x64 mode."""
+    places = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis)
+    return jnp.min(jnp.where(x == jnp.max(x, axis, keepdims=True), places, x.shape[axis] - 1), axis)
+
+
+def _argmin(x: Any, axis: Any) -> Any:
+    """Return where the first of the smallest entries is."""
+    return _argmax(-x, axis)
+
+
 def _still(tangent: Any) -> bool:
     return isinstance(tangent, SymbolicZero) or tangent.dtype == jax.dtypes.float0
 
 
-def _moves(real: Any, tangents: Any) -> Any:
+def _moves(how: Any, real: Any, tangents: Any) -> Any:
     """Return the direction of each input and parameter, 0 where it does not move."""
-    return {
-        f"direction_{name}": jnp.zeros_like(real[name]) if _still(t) else jnp.asarray(t) for name, t in tangents.items()
-    }
+    found = {name: jnp.zeros_like(real[name]) if _still(t) else jnp.asarray(t) for name, t in tangents.items()}
+    found.update({name: jnp.zeros(()) for name, _ in how[2]})
+    return {f"direction_{name}": t for name, t in found.items()}
+
+
+def _wider(x: Any) -> Any:
+    """Return floats as float64, and all else as it is."""
+    return x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+
+def _computed(function: Any, how: Any, real: Any, rest: Any, **others: Any) -> Any:
+    """Call a formula, in float64 where it is to be exact: JAX then has that type here, whatever its setting is."""
+    exact, flags, numbers = how
+    with jax.enable_x64(exact or jax.config.jax_enable_x64):
+        dtype = jnp.result_type(*real.values())
+        given = {**real, **rest, **others}
+        if exact:
+            given = {name: _wider(x) for name, x in given.items()}
+        known = {name: jnp.asarray(x, jnp.float64 if exact else dtype) for name, x in numbers}
+        found = function(**given, **known, **dict(flags))
+        return jax.tree.map(lambda part: jnp.asarray(part, dtype), found)
+
+
+def _linearly(function: Any, how: Any, real: Any, rest: Any, **others: Any) -> Any:
+    """Call a formula that JAX may transpose, which it can do in float64 only where that is its setting."""
+    exact, flags, numbers = how
+    return _computed(function, (exact and jax.config.jax_enable_x64, flags, numbers), real, rest, **others)
+
+
+def _shares(weight: Any, exact: Any) -> Any:
+    """Return weights as parts of their sum."""
+    return _computed(lambda weight: weight / jnp.sum(weight), (exact, (), ()), {"weight": weight}, {})
 
 
 def _differentiated(value: Any, slope: Any, gradient: Any, product: Any) -> Any:
     """Return the weighted total, and the values of the samples, as functions that JAX differentiates by the formulas.
 
-    A total moves by the gradient, the gradient by the Hessian times the direction, a sample by its slope.
+    A total moves by the gradient, the gradient by the Hessian times the direction, a sample by its slope. `how` says
+    whether to compute in float64, which flags are on, and what the parameters are that are plain numbers.
     """
 
+    def weighted(seed: Any, **given: Any) -> Any:
+        return jnp.sum(seed * value(**given))
+
     @partial(jax.custom_jvp, nondiff_argnums=(0,))
-    def gradients(flags: Any, real: Any, rest: Any, seed: Any) -> Any:
-        found = gradient(**real, **rest, **dict(flags), seed=seed)
-        return {name: jnp.asarray(part, real[name].dtype) for name, part in found.items()}
+    def gradients(how: Any, real: Any, rest: Any, seed: Any) -> Any:
+        return _computed(gradient, how, real, rest, seed=seed)
 
     @partial(gradients.defjvp, symbolic_zeros=True)
-    def gradients_move(flags: Any, primals: Any, tangents: Any) -> Any:
+    def gradients_move(how: Any, primals: Any, tangents: Any) -> Any:
         real, rest, seed = primals
         changes, _, change = tangents
-        found = gradients(flags, real, rest, seed)
-        moved = product(**real, **rest, **dict(flags), seed=seed, **_moves(real, changes))
+        moved = _linearly(product, how, real, rest, seed=seed, **_moves(how, real, changes))
         if not _still(change):
-            more = gradients(flags, real, rest, change)
+            more = _linearly(gradient, how, real, rest, seed=change)
             moved = {name: part + more[name] for name, part in moved.items()}
-        return found, {name: jnp.asarray(part, found[name].dtype) for name, part in moved.items()}
+        return gradients(how, real, rest, seed), moved
 
     @partial(jax.custom_jvp, nondiff_argnums=(0,))
-    def total(flags: Any, real: Any, rest: Any, seed: Any) -> Any:
-        return jnp.sum(seed * value(**real, **rest, **dict(flags))).astype(seed.dtype)
+    def total(how: Any, real: Any, rest: Any, seed: Any) -> Any:
+        return _computed(weighted, how, real, rest, seed=seed)
 
     @partial(total.defjvp, symbolic_zeros=True)
-    def total_moves(flags: Any, primals: Any, tangents: Any) -> Any:
+    def total_moves(how: Any, primals: Any, tangents: Any) -> Any:
         real, rest, seed = primals
         changes, _, change = tangents
-        samples = value(**real, **rest, **dict(flags)).astype(seed.dtype)
-        moved = jnp.zeros((), seed.dtype) if _still(change) else jnp.sum(samples * change)
-        found = gradients(flags, real, rest, seed)
+        moved = jnp.zeros((), seed.dtype) if _still(change) else _linearly(weighted, how, real, rest, seed=change)
+        found = gradients(how, real, rest, seed)
         for name, t in changes.items():
             if not _still(t):
                 moved = moved + jnp.sum(found[name] * t)
-        return jnp.sum(seed * samples), moved
+        return total(how, real, rest, seed), moved
 
     @partial(jax.custom_jvp, nondiff_argnums=(0,))
-    def samples(flags: Any, real: Any, rest: Any) -> Any:
-        return value(**real, **rest, **dict(flags)).astype(jnp.result_type(*real.values()))
+    def samples(how: Any, real: Any, rest: Any) -> Any:
+        return _computed(value, how, real, rest)
 
     @partial(samples.defjvp, symbolic_zeros=True)
-    def samples_move(flags: Any, primals: Any, tangents: Any) -> Any:
+    def samples_move(how: Any, primals: Any, tangents: Any) -> Any:
         real, rest = primals
-        found = samples(flags, real, rest)
-        moved = slope(**real, **rest, **dict(flags), **_moves(real, tangents[0]))
-        return found, moved.astype(found.dtype)
+        return samples(how, real, rest), _linearly(slope, how, real, rest, **_moves(how, real, tangents[0]))
 
     return total, samples
 
@@ -154,11 +193,9 @@ def _float_type(types: Any) -> Any:
     return reduce(jnp.promote_types, floats, jnp.dtype(jnp.float32))
 
 
-def _call(values: Any, settings: Any, reduction: Any, sample_weight: Any) -> Any:
+def _call(values: Any, settings: Any, reduction: Any, sample_weight: Any, accuracy: Any) -> Any:
     """Return the loss: the mean, the sum, or one number for each sample."""
-    if reduction not in ("none", "sum", "mean"):
-        message = f"{SPEC['name']}: reduction must be 'none', 'sum' or 'mean', got {reduction!r}"
-        raise ValueError(message)
+    _check(reduction, accuracy)
     spec = _variant(settings, {name for name, value in values.items() if value is not None})
     labels = {a["name"] for a in spec["inputs"] if a["kind"] == "label"}
     inputs = {a["name"]: jnp.asarray(values[a["name"]]) for a in spec["inputs"]}
@@ -170,7 +207,7 @@ def _call(values: Any, settings: Any, reduction: Any, sample_weight: Any) -> Any
         inputs = {name: jnp.broadcast_to(x, shape).reshape(-1) for name, x in inputs.items()}
     sizes = _sizes(spec, inputs)
     moving = {a["name"] for a in (*spec["inputs"], *spec["parameters"]) if a["differentiable"]}
-    arguments, flags = dict(inputs), {}
+    arguments, flags, numbers = dict(inputs), {}, {}
     for argument in spec["parameters"]:
         name, given = argument["name"], settings[argument["name"]]
         if argument["kind"] == "switch":
@@ -185,10 +222,12 @@ def _call(values: Any, settings: Any, reduction: Any, sample_weight: Any) -> Any
             continue
         if argument["optional"]:
             flags[f"{name}_given"] = given is not None
-        kind = dtype if argument["kind"] == "real" else None
-        arguments[name] = jnp.asarray(0 if given is None else given, kind)
+        real = argument["kind"] == "real"
+        if real and (given is None or isinstance(given, (int, float))):
+            numbers[name] = float(given or 0)
+        arguments[name] = jnp.asarray(0 if given is None else given, dtype if real else None)
     counted, total, samples = VARIANTS[spec["suffix"]]
-    fixed = tuple(sorted(flags.items()))
+    how = (accuracy == "exact", tuple(sorted(flags.items())), tuple(sorted(numbers.items())))
     extents = tuple(sizes[a] for a in spec["sample_axes"])
     weight = jnp.ones((), dtype) if sample_weight is None else jnp.asarray(sample_weight, dtype)
     weight = jnp.broadcast_to(weight, shape if spec["elementwise"] else extents).reshape(extents)
@@ -197,18 +236,19 @@ def _call(values: Any, settings: Any, reduction: Any, sample_weight: Any) -> Any
         weight = jnp.where(here, weight, 0.0)
         for name, x in inputs.items():  # what does not count is not looked at: it may be anything
             arguments[name] = jnp.where(here.reshape(here.shape + (1,) * (x.ndim - here.ndim)), x, 0)
-    real = {name: x for name, x in arguments.items() if name in moving}
-    rest = {name: x for name, x in arguments.items() if name not in moving}
+    arrays = {name: x for name, x in arguments.items() if name not in numbers}
+    real = {name: x for name, x in arrays.items() if name in moving}
+    rest = {name: x for name, x in arrays.items() if name not in moving}
     if reduction == "none":
-        found = weight * samples(fixed, real, rest)
+        found = weight * samples(how, real, rest)
         return found.reshape(shape) if spec["elementwise"] else found
-    return total(fixed, real, rest, weight / jnp.sum(weight) if reduction == "mean" else weight)
+    return total(how, real, rest, _shares(weight, how[0]) if reduction == "mean" else weight)
 
 
 JAX = Dialect(
     name="jax",
     header="""\
-It needs jax only and may be copied into another project. Values, gradients and Hessian-vector products are the derived
+It needs jax only (0.8 or newer) and may be copied into another project. Values, gradients and products are the derived
 formulas, each stable by the same rules as the compiled kernels; JAX is told to use them, so that jit, grad, hessian,
 jvp and vmap work and none of them differentiates through an exponential. Targets and labels are constants.""",
     imports="""from functools import partial, reduce
@@ -223,19 +263,24 @@ from jax.custom_derivatives import SymbolicZero""",
     },
     choice="jnp.where({condition}, {value}, {rest})",
     spread="jnp.broadcast_to({body}, {shape})",
-    count="jnp.arange({axis})",
+    count="jnp.arange({axis}, dtype=jnp.int32)",
     product='jnp.einsum("{pattern}", {left}, {right}, precision="highest")',
     scatter="jnp.zeros({shape}, {parts}.dtype).at[{slots}].add({parts})",
     number="{body}",
     turn="jnp.transpose",
     root="jnp.sqrt",
-    reductions={name: f"jnp.{name}" for name in ("sum", "max", "min", "argmax", "argmin", "any")},
+    reductions={
+        **{name: f"jnp.{name}" for name in ("sum", "max", "min", "any")}, "argmax": "_argmax", "argmin": "_argmin",
+    },
     axis="axis",
     infinity="jnp.inf",
     nan="jnp.nan",
     scalars=(
         _positive_part, _step, _ratio, _raised_decay, _rest, _exp_difference, _decay_of_sum, _power, _sigmoid_power,
-        _magnified,
+        _magnified, _argmax, _argmin,
     ),
-    rules=(_still, _moves, _differentiated, _variant, _sizes, _float_type, _call),
+    rules=(
+        _still, _moves, _wider, _computed, _linearly, _shares, _differentiated, _check, _variant, _sizes, _float_type,
+        _call,
+    ),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster
 import symloss
 from symloss import Loss
 from symloss.adapters import dask as sd
+from tests.adapters.cases import drawn
 from tests.adapters.data import BINARY, CLASSES, FEATURES, LABELS, ROWS, WEIGHTS
 
 CHUNKS = (600, 600, 600, 200)
@@ -112,6 +113,20 @@ def test_what_is_refused() -> None:
         sd.value("focal", chunked(SCORES), da.from_array(BINARY[1:]))
     with pytest.raises(TypeError, match="expected 2 inputs"):
         sd.value("focal", chunked(SCORES))
+
+
+@pytest.mark.parametrize("name", [n for n in symloss.losses() if not symloss.load(n).spec.separable])
+def test_in_batch_losses_are_refused_over_chunks_and_whole_in_one(name: str) -> None:
+    loss, inputs = symloss.load(name), drawn(name)
+    pieces = [da.from_array(x, chunks=(2, *x.shape[1:]) if x.ndim else ()) for x in inputs]
+    for call in (sd.value, sd.gradient, sd.value_and_gradient):
+        with pytest.raises(ValueError, match=f"{name}: its samples interact, so that chunks of rows"):
+            call(name, *pieces)
+    value, gradient = sd.value_and_gradient(name, *(da.from_array(x, chunks=-1) for x in inputs))
+    expected = loss.value_and_gradient(*inputs)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-14)
+    for mine, one in zip(as_tuple(gradient), as_tuple(expected[1]), strict=True):
+        np.testing.assert_allclose(mine, one, rtol=1e-12, atol=1e-15)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import torch
 import symloss
 from symloss.adapters import torch as st
 from symloss.adapters import torch_calls, torch_ops
+from tests.adapters.cases import as_tuple, close, drawn, each, places
 
 # forward mode loads a part of torch that uses what torch itself deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -26,47 +27,70 @@ def logits(*shape: int, grad: bool = True) -> Any:
 LABEL = torch.tensor([0, 2, 1, 2])
 BINARY = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0], dtype=torch.float64)
 
-CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
-    ("binary_cross_entropy", (logits(5), BINARY), {}),
-    ("focal", (logits(5), BINARY), {"gamma": 1.5}),
-    ("softmax_cross_entropy", (logits(4, 3), LABEL), {}),
-    ("huber", (logits(5), BINARY), {"delta": 0.7}),
-    ("triplet", (logits(4, 3), logits(4, 3) + 1.0, logits(4, 3) * 0.5), {"margin": 9.0}),
-    ("info_nce", (logits(4, 3), logits(4, 3) + 0.3), {"temperature": 0.5}),
-]
-each = pytest.mark.parametrize("name, inputs, settings", CASES, ids=[c[0] for c in CASES])
+LOSSES = pytest.mark.parametrize("name", symloss.losses())
 
 
-def fresh(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(x.detach().clone().requires_grad_(x.is_floating_point() and x is not BINARY) for x in inputs)
+def fresh(name: str, dtype: Any = torch.float64) -> tuple[list[Any], tuple[int, ...]]:
+    """Return inputs as tensors, and which require a gradient."""
+    inputs = [torch.from_numpy(x) for x in drawn(name)]
+    inputs = [x.to(dtype) if x.is_floating_point() else x for x in inputs]
+    for k in places(name):
+        inputs[k].requires_grad_()
+    return inputs, places(name)
 
 
-def of_reals(name: str, inputs: tuple[Any, ...], **settings: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return the loss as a function of its real inputs, and those."""
-    given = fresh(inputs)
-    free = tuple(x for x in given if x.requires_grad)
+def total(name: str, **settings: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return the loss as a function of its differentiable inputs, and those."""
+    inputs, free = fresh(name)
 
     def function(*reals: Any) -> Any:
-        rest = iter(reals)
-        return st.call(name, *(next(rest) if x.requires_grad else x for x in given), **settings)
+        every = [x.detach() for x in inputs]
+        for k, x in zip(free, reals, strict=True):
+            every[k] = x
+        return st.call(name, *every, **settings)
 
-    return function, free
+    return function, tuple(inputs[k] for k in free)
 
 
 @each
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_both_derivatives(name: str, inputs: tuple[Any, ...], settings: dict[str, Any], reduction: str) -> None:
-    function, free = of_reals(name, inputs, reduction=reduction, **settings)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_both_derivatives(name: str, settings: dict[str, Any], reduction: str) -> None:
+    function, free = total(name, reduction=reduction, **settings)
     assert torch.autograd.gradcheck(function, free, check_forward_ad=True)
     assert torch.autograd.gradgradcheck(function, free)
 
 
-@pytest.mark.parametrize("name", ["binary_cross_entropy", "softmax_cross_entropy"])
-def test_each_sample(name: str) -> None:
-    inputs = next(c[1] for c in CASES if c[0] == name)
-    function, free = of_reals(name, inputs, reduction="none")
-    assert torch.autograd.gradcheck(function, free, check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(function, free)
+@each
+def test_each_sample_moves_as_the_formula_says(name: str, settings: dict[str, Any]) -> None:
+    """The expression has a slope of its own for each sample; kernels are asked for one gradient a sample."""
+    function, reals = total(name, reduction="none", **settings)
+    inputs, free = fresh(name)
+
+    def formula(*x: Any) -> Any:
+        every = [v.detach() for v in inputs]
+        for k, v in zip(free, x, strict=True):
+            every[k] = v
+        return st.expression(name)(*every, reduction="none", **settings)
+
+    plain = tuple(x.detach() for x in reals)
+    moves = tuple(torch.sin(3.0 * x) for x in plain)
+    found, expected = (torch.func.jvp(f, plain, moves)[1] for f in (function, formula))
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * float(expected.abs().max()))
+
+
+def test_samples_of_broadcast_inputs_and_parameters_move() -> None:
+    x, y, delta = logits(4, 3, grad=False), logits(3, grad=False), torch.tensor(0.7, dtype=torch.float64)
+    delta.requires_grad_()
+    y.requires_grad_()
+
+    def samples(target: Any, size: Any) -> Any:
+        return st.huber(x, target, delta=size, reduction="none")
+
+    assert torch.autograd.gradcheck(lambda size: samples(y.detach(), size), (delta,), check_forward_ad=True)
+    broadcast = torch.tensor([0.3, -0.2, 1.1], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda z: st.huber(z, x, reduction="none"), (broadcast,), check_forward_ad=True, check_batched_grad=False
+    )
 
 
 def test_nothing_is_copied_on_the_cpu() -> None:
@@ -105,42 +129,77 @@ def test_agrees_with_torch() -> None:
     torch.testing.assert_close(*(torch.autograd.grad(v, z)[0] for v in (ours, theirs)), rtol=1e-13, atol=1e-15)
 
 
-def test_transforms() -> None:
-    z = logits(5, grad=False)
+@each
+def test_transforms(name: str, settings: dict[str, Any]) -> None:
+    loss, inputs = symloss.load(name), drawn(name)
+    function, reals = total(name, **settings)
+    first, *rest = (x.detach() for x in reals)
+    wrt = loss.differentiable[0]
 
-    def ours(x: Any) -> Any:
-        return st.binary_cross_entropy(x, BINARY)
+    def alone(x: Any) -> Any:
+        return function(x, *rest)
 
-    def theirs(x: Any) -> Any:
-        return torch.nn.functional.binary_cross_entropy_with_logits(x, BINARY)
+    slope = loss.gradient(*inputs, wrt=wrt, **settings)
+    units = np.eye(first.numel()).reshape(-1, *first.shape)
+    rows = np.stack([loss.hessian_product(*inputs, wrt=wrt, direction=u, **settings) for u in units])
+    for transform in (torch.func.grad, torch.func.jacrev, torch.func.jacfwd):
+        close(slope, transform(alone)(first), "float64")
+    for hessian in (torch.func.hessian(alone), torch.func.jacrev(torch.func.grad(alone))):
+        close(rows.reshape((*first.shape, *first.shape)), hessian(first), "float64")
+    batch = torch.stack([first, 0.5 * first])
+    for mapped in (alone, torch.func.grad(alone)):
+        one_by_one = torch.stack([mapped(x) for x in batch])
+        torch.testing.assert_close(torch.func.vmap(mapped)(batch), one_by_one, rtol=0.0, atol=0.0)
+    _, moved = torch.func.jvp(alone, (first,), (torch.ones_like(first),))
+    assert abs(slope.sum() - moved) <= 1e-13 * np.abs(slope).sum()
 
-    for transform in (torch.func.grad, torch.func.hessian, torch.func.jacfwd, torch.func.jacrev):
-        torch.testing.assert_close(transform(ours)(z), transform(theirs)(z), rtol=1e-12, atol=1e-15)
-    batch = torch.stack([z, -z, 2 * z])
-    for function in (ours, torch.func.grad(ours)):
-        rows = torch.stack([function(row) for row in batch])
-        torch.testing.assert_close(torch.func.vmap(function)(batch), rows, rtol=0.0, atol=0.0)
-    _, moved = torch.func.jvp(ours, (z,), (torch.ones_like(z),))
-    torch.testing.assert_close(moved, torch.func.grad(theirs)(z).sum(), rtol=1e-12, atol=1e-15)
 
-
-def test_parameters_are_differentiated() -> None:
-    query, key = CASES[-1][1]
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_parameters_are_differentiated(reduction: str) -> None:
+    query, key = (x.detach() for x in fresh("info_nce")[0])
     tau = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda t: st.info_nce(query.detach(), key.detach(), temperature=t), (tau,))
+
+    def function(t: Any) -> Any:
+        return st.info_nce(query, key, temperature=t, reduction=reduction).sum()
+
+    assert torch.autograd.gradcheck(function, (tau,), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(function, (tau,))
+    at, one = tau.detach(), torch.ones((), dtype=torch.float64)
+    plain = tuple(x.numpy() for x in (query, key))
+    total = "mean" if reduction == "mean" else "sum"
+    slope = symloss.info_nce.gradient(*plain, wrt="temperature", temperature=0.5, reduction=total)
+    bend = symloss.info_nce.hessian_diagonal(*plain, wrt="temperature", temperature=0.5, reduction=total)
+    for found in (torch.func.grad(function)(at), torch.func.jvp(function, (at,), (one,))[1]):
+        np.testing.assert_allclose(found, slope, rtol=1e-13)
+    np.testing.assert_allclose(torch.func.hessian(function)(at), bend, rtol=1e-13)
 
 
-def test_half_precision_is_computed_in_float32() -> None:
-    z = torch.randn(6, dtype=torch.bfloat16, requires_grad=True)
-    value = st.focal(z, torch.ones(6))
+@each
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32(name: str, settings: dict[str, Any], half: Any) -> None:
+    inputs, free = fresh(name, half)
+    value = st.call(name, *inputs, **settings)
     value.backward()
     assert value.dtype == torch.float32
-    assert z.grad is not None and z.grad.dtype == torch.bfloat16  # noqa: PT018
+    plain = tuple(x.detach().float().numpy() if x.is_floating_point() else x.numpy() for x in inputs)
+    for k, slope in zip(free, as_tuple(symloss.load(name).gradient(*plain, **settings)), strict=True):
+        assert inputs[k].grad.dtype == half
+        torch.testing.assert_close(inputs[k].grad, torch.from_numpy(slope).to(half), rtol=0.0, atol=0.0)
 
 
 def test_kernels_read_in_place() -> None:
     z = logits(3, grad=False)
     assert np.shares_memory(torch_calls.array(z), z.numpy())
+
+
+@LOSSES
+def test_modules_say_what_they_are(name: str) -> None:
+    title = "".join(part.capitalize() for part in name.split("_"))
+    module, inputs = getattr(st, title), fresh(name)[0]
+    assert repr(module()) == f"{title}()"
+    assert repr(module(reduction="sum")) == f"{title}(reduction='sum')"
+    torch.testing.assert_close(module()(*inputs), st.call(name, *inputs), rtol=0.0, atol=0.0)
+    assert repr(pickle.loads(pickle.dumps(module(reduction="none")))) == f"{title}(reduction='none')"
 
 
 def test_modules() -> None:
@@ -163,33 +222,33 @@ def test_modules_are_classes_that_can_be_pickled() -> None:
 
 
 @each
-def test_operators_are_what_torch_expects(name: str, inputs: tuple[Any, ...], settings: dict[str, Any]) -> None:
-    given = list(fresh(inputs))
+def test_operators_are_what_torch_expects(name: str, settings: dict[str, Any]) -> None:
+    given, free = fresh(name)
     key = torch_ops.key_of((name, None, "exact"), len(given), ((), ()), tuple(settings.items()), "mean")
     torch.library.opcheck(torch_ops.value, (key, given, []))
-    which = [x.requires_grad for x in given]
+    which = [k in free for k in range(len(given))]
     plain = [x.detach() for x in given]
-    scale, moves = torch.ones((), dtype=torch.float64), [p for p, w in zip(plain, which, strict=True) if w]
+    scale, moves = torch.ones((), dtype=torch.float64), [plain[k] for k in free]
     torch.library.opcheck(torch_ops.gradient, (key, which, scale, plain, []))
     torch.library.opcheck(torch_ops.product, (key, which, scale, plain, [], moves))
 
 
 @each
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_compiled_whole(name: str, inputs: tuple[Any, ...], settings: dict[str, Any], reduction: str) -> None:
-    def total(*tensors: Any) -> Any:
+def test_compiled_whole(name: str, settings: dict[str, Any], reduction: str) -> None:
+    def whole(*tensors: Any) -> Any:
         return (2.0 * st.call(name, *tensors, reduction=reduction, **settings)).sum()
 
     torch._dynamo.reset()
-    compiled = torch.compile(total, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(whole, fullgraph=True, backend="aot_eager")
     results = []
-    for function in (total, compiled):
-        given = fresh(inputs)
+    for function in (whole, compiled):
+        given, free = fresh(name)
         value = function(*given)
         value.backward()
-        results.append((value.detach(), *(x.grad for x in given if x.requires_grad)))
-    for plain, whole in zip(*results, strict=True):
-        torch.testing.assert_close(whole, plain, rtol=0.0, atol=0.0)
+        results.append((value.detach(), *(given[k].grad for k in free)))
+    for plain, other in zip(*results, strict=True):
+        torch.testing.assert_close(other, plain, rtol=0.0, atol=0.0)
 
 
 def test_compiled_modules_weights_and_sizes() -> None:
@@ -223,31 +282,62 @@ def test_autocast(half: Any) -> None:
     assert model.weight.grad.dtype == torch.float32
 
 
-DESIGN = np.random.default_rng(5).normal(size=(8, 3)).astype(np.float32)
+def half_of(name: str, rank: int | None) -> tuple[list[Any], Any]:
+    """Return the inputs of every second sample (or, without a rank, of all six), and a parameter for the first."""
+    loss = symloss.load(name)
+    axis = loss.spec.sample_axes[0]
+    every = slice(0, 6) if rank is None else slice(rank, 6, 2)
+    inputs = [
+        torch.from_numpy(x)[every] if axis in a.axes[:1] or loss.spec.elementwise else torch.from_numpy(x)
+        for a, x in zip(loss.spec.inputs, drawn(name), strict=False)
+    ]
+    return inputs, torch.zeros(inputs[0].shape[1:], dtype=torch.float64)
+
+
+class Shifted(torch.nn.Module):
+    """A model of one parameter: what all samples are moved by."""
+
+    def __init__(self, shift: Any) -> None:
+        super().__init__()
+        self.shift = torch.nn.Parameter(shift)
+
+    def forward(self, x: Any) -> Any:
+        return x + self.shift
+
+
+TOGETHER = tuple(name for name in symloss.losses() if symloss.load(name).spec.separable)
+"""Losses that are a mean over samples, so that the mean over halves of them is the whole."""
 
 
 def one_of_two(rank: int, folder: str) -> None:
-    """Take one step on half of the rows, and write what both processes agree on."""
+    """Take one step with each loss on half of the samples, and write what both processes agree on."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # the two meet on this machine
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.manual_seed(0)
-    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 1))
-    rows = torch.from_numpy(DESIGN[rank::2])
-    st.Focal(gamma=1.5)(model(rows)[:, 0], (rows[:, 0] > 0).float()).backward()
-    np.save(f"{folder}/{rank}.npy", model.module.weight.grad.numpy())
+    found = {}
+    for name in TOGETHER:
+        (first, *rest), shift = half_of(name, rank)
+        model = torch.nn.parallel.DistributedDataParallel(Shifted(shift))
+        st.LossModule(name)(model(first), *rest).backward()
+        found[name] = model.module.shift.grad.numpy()
+    np.savez(f"{folder}/{rank}.npz", **found)
     torch.distributed.barrier()
     os._exit(0)  # gloo's threads and Python's lock wait for each other where the group is taken down
 
 
 def test_two_processes_train_together(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
-    torch.manual_seed(0)
-    model, rows = torch.nn.Linear(3, 1), torch.from_numpy(DESIGN)
-    st.Focal(gamma=1.5)(model(rows)[:, 0], (rows[:, 0] > 0).float()).backward()
-    assert model.weight.grad is not None
     for rank in (0, 1):
-        np.testing.assert_allclose(np.load(tmp_path / f"{rank}.npy"), model.weight.grad.numpy(), rtol=1e-5, atol=1e-7)
+        found = np.load(tmp_path / f"{rank}.npz")
+        assert set(found) == set(TOGETHER)
+        for name in TOGETHER:
+            (first, *rest), shift = half_of(name, None)
+            model = Shifted(shift)
+            st.LossModule(name)(model(first), *rest).backward()
+            assert model.shift.grad is not None
+            terms_of = symloss.load(name).gradient(*(x.numpy() for x in (first, *rest)))
+            terms = sum(np.abs(part).sum() for part in as_tuple(terms_of))  # they may cancel
+            np.testing.assert_allclose(found[name], model.shift.grad.numpy(), rtol=0.0, atol=1e-14 * terms)
 
 
 def test_a_third_derivative_is_an_error() -> None:

@@ -54,31 +54,38 @@ def test_value_and_derivatives_are_ours(name: str, settings: dict[str, Any], dty
     close(loss.value(*inputs, **settings), value.detach(), dtype)
     slopes = torch.autograd.grad(value, reals, create_graph=True)
     for a, b in zip(as_tuple(loss.gradient(*inputs, **settings)), slopes, strict=True):
-        close(a, b.detach(), dtype, factor=4.0 if name == "arcface" else 1.0)  # cosines times 64
+        close(a, b.detach(), dtype)
+    exact = loss.gradient(*(x.astype("float64") if x.dtype == "float32" else x for x in inputs), **settings)
+    for a, b in zip(as_tuple(exact), slopes, strict=True):
+        assert (
+            np.abs(a - b.double().detach().numpy()).max() <= (2e-7 if dtype == "float32" else 1e-13) * np.abs(a).max()
+        )
     rng = np.random.default_rng(1)
     moves = tuple(rng.normal(size=x.shape).astype(dtype) for x in reals)
     direction = moves if len(moves) > 1 else moves[0]
     product = as_tuple(loss.hessian_product(*inputs, direction=direction, **settings))
     along = sum((g * torch.from_numpy(m)).sum() for g, m in zip(slopes, moves, strict=True))
     for a, b in zip(product, torch.autograd.grad(along, reals), strict=True):  # double backward
-        close(a, b, dtype, factor=10.0)
+        close(a, b, dtype)
 
 
-@LOSSES
-def test_transforms(name: str) -> None:
+@each
+def test_transforms(name: str, settings: dict[str, Any]) -> None:
     loss = symloss.load(name)
-    function, reals = total(name)
+    function, reals = total(name, **settings)
     first, rest = reals[0].detach(), tuple(x.detach() for x in reals[1:])
 
     def alone(x: Any) -> Any:
         return function(x, *rest)
 
     slope, wrt = torch.func.grad(alone), loss.differentiable[0]
-    close(as_tuple(loss.gradient(*drawn(name), wrt=wrt))[0], slope(first), "float64")
+    close(as_tuple(loss.gradient(*drawn(name), wrt=wrt, **settings))[0], slope(first), "float64")
     units = torch.eye(first.numel(), dtype=first.dtype).reshape(-1, *first.shape)
-    rows = np.stack([loss.hessian_product(*drawn(name), wrt=wrt, direction=u.numpy()) for u in units])
+    rows = np.stack([loss.hessian_product(*drawn(name), wrt=wrt, direction=u.numpy(), **settings) for u in units])
     whole = torch.func.hessian(alone)(first)  # forward over reverse, under vmap
-    close(rows.reshape(whole.shape), whole, "float64", factor=10.0)
+    close(rows.reshape(whole.shape), whole, "float64")
+    diagonal = loss.hessian_diagonal(*drawn(name), wrt=wrt, **settings)
+    close(diagonal.ravel(), whole.reshape(first.numel(), -1).diagonal(), "float64")
     batch = torch.stack([first, 0.5 * first])
     for mapped in (alone, slope):
         one_by_one = torch.stack([mapped(x) for x in batch])
@@ -87,12 +94,12 @@ def test_transforms(name: str) -> None:
     np.testing.assert_allclose(moved, slope(first).sum(), rtol=1e-11, atol=1e-11 * float(slope(first).abs().max()))
 
 
-@pytest.mark.parametrize("name", ["binary_cross_entropy", "focal", "softmax_cross_entropy", "huber", "info_nce"])
-def test_both_derivatives(name: str) -> None:
-    for reduction in ("mean", "none"):
-        function, reals = total(name, reduction=reduction)
-        assert torch.autograd.gradcheck(function, reals, check_forward_ad=True)
-        assert torch.autograd.gradgradcheck(function, reals, check_fwd_over_rev=True)
+@each
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_both_derivatives(name: str, settings: dict[str, Any], reduction: str) -> None:
+    function, reals = total(name, reduction=reduction, **settings)
+    assert torch.autograd.gradcheck(function, reals, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(function, reals, check_fwd_over_rev=True)
 
 
 def test_parameters_and_weights_are_differentiated() -> None:
@@ -137,14 +144,37 @@ def test_the_compiler_looks_inside(name: str, settings: dict[str, Any]) -> None:
         np.testing.assert_allclose(b, a, rtol=1e-13, atol=1e-13 * float(a.abs().max()))
 
 
-def test_autocast_leaves_the_formulas_alone() -> None:
-    query, key = (torch.tensor(x, requires_grad=True) for x in drawn("info_nce", "float32"))
-    info_nce = st.expression("info_nce")
-    plain = torch.autograd.grad(info_nce(query, key), (query, key))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = torch.autograd.grad(info_nce(query, key), (query, key))
+@each
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_autocast_leaves_the_formulas_alone(name: str, settings: dict[str, Any], half: Any) -> None:
+    function, reals = total(name, "float32", **settings)
+    plain = torch.autograd.grad(function(*reals), reals)
+    with torch.autocast("cpu", dtype=half):
+        value = function(*reals)
+        found = torch.autograd.grad(value, reals)
+    assert value.dtype == torch.float32
     for a, b in zip(plain, found, strict=True):
         torch.testing.assert_close(b, a, rtol=0.0, atol=0.0)
+
+
+def test_fast_computes_in_float32() -> None:
+    inputs = [torch.from_numpy(x) for x in drawn("arcface", "float32")]
+    exact, fast = (st.expression(symloss.load("arcface", accuracy=a))(*inputs) for a in ("exact", "fast"))
+    assert exact.dtype == fast.dtype == torch.float32
+    torch.testing.assert_close(fast, exact, rtol=1e-5, atol=0.0)
+    seen = []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = function(*args, **(kwargs or {}))
+            seen.extend(x.dtype for x in torch.utils._pytree.tree_leaves(found) if isinstance(x, torch.Tensor))
+            return found
+
+    for accuracy in ("exact", "fast"):
+        seen.clear()
+        with Watch():
+            st.expression("arcface")(*inputs, accuracy=accuracy)
+        assert (torch.float64 in seen) == (accuracy == "exact")
 
 
 @LOSSES
