@@ -19,6 +19,7 @@ import jinja2
 
 from symloss.program.statement import Program
 from symloss.site.curves import curves_of, role_of
+from symloss.site.fitting import fitted
 from symloss.site.recipes import recipes_of
 
 HERE = Path(__file__).parent
@@ -157,7 +158,7 @@ def build_html(
     curves = {name: curves_of(loss, programs(name)) for name, loss in found.items()}
     guides = _guides(source)
     template = environment()
-    template.filters |= {"md": _markdown, "digits": digits}
+    template.filters |= {"md": _markdown, "digits": digits, "fitted": fitted}
     _write_losses(pages, source, template)
     comparisons = [_comparison(kind, found, curves) for kind in AXES]
     shared = {"pages": pages, "guides": guides, "comparisons": [c for c in comparisons if c["curves"]],
