@@ -7,7 +7,7 @@ has the author's name or a letter of its own, an index is a letter of its axis, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy
 
@@ -63,7 +63,7 @@ class Names:
         """Return expressions of one line with the author's letters, `own` first, and no letter for two indices."""
         found = dict.fromkeys(own)
         for part in parts:
-            found |= dict.fromkeys(sorted(_indices(part) - set(found), key=lambda k: (len(k.name), k.name)))
+            found |= dict.fromkeys(sorted(indices_of(part) - set(found), key=lambda k: (len(k.name), k.name)))
         taken: set[str] = set()
         renaming: dict[sympy.Basic, sympy.Basic] = {}
         for index in found:
@@ -80,6 +80,13 @@ class Names:
         for primes in range(1, 9):
             for name in dict.fromkeys((*first, *known)):
                 yield name + "'" * primes
+
+    def owned(self, statement: Statement) -> Statement:
+        """Return a statement in the author's letters, its own indices first."""
+        access, body, where, *bound = self.lettered(
+            statement.access, self.written(statement.body), statement.where, *statement.bound, own=statement.free
+        )
+        return replace(statement, free=access.args[1:], body=body, where=where, bound=tuple(bound))
 
     def latex(self, expression: sympy.Basic) -> str:
         """Return an expression as LaTeX, with the letters of the statements."""
@@ -104,10 +111,12 @@ class Names:
                 return rf"{left} = \log \sum_{{{over}}} e^{{{right}}}"
             case "let":
                 return f"{left} = {right}"
+            case "sum" if body.could_extract_minus_sign() and not wide:
+                return rf"{left} = - \sum_{{{over}}} {self.latex(-body)}"
             case "sum":
                 return rf"{left} = \sum_{{{over}}} {inner}"
             case "norm":
-                return rf"{left} = \left\| {right} \right\|_{{{over}}}"
+                return f"{left} = {self.latex(Reduction('norm', body, bound, where))}"
             case "argmax" | "argmin" as operation:
                 return rf"{left} = \operatorname{{{operation[:3]}}}_{{{over}}}\operatorname{{-index}} {inner}"
             case operation:
@@ -121,7 +130,7 @@ def names_of(definition: Definition, program: Program, shown: Iterable[str]) -> 
     taken = {a.symbol.lstrip("\\") for a in definition.arguments} | {a.split("_")[0] for a in authors}
     letters: dict[Axis, tuple[str, ...]] = {}
     everything = (definition.formula, definition.where, *definition.per, *(let.body for let in lets_of(definition)))
-    for index in sorted({k for part in everything for k in _indices(part)}, key=lambda k: k.name):
+    for index in sorted({k for part in everything for k in indices_of(part)}, key=lambda k: k.name):
         own = letters.get(index.axis, ())
         letters[index.axis] = (index.name, *own) if index in definition.per else (*own, index.name)
     names = Names(definition, {}, statements, {axis: tuple(dict.fromkeys(own)) for axis, own in letters.items()})
@@ -148,7 +157,8 @@ def _head(statement: Statement, authors: set[str], taken: set[str], free: Iterat
     return Head(found[-1], found[:-1])
 
 
-def _indices(part: sympy.Basic) -> set[Index]:
+def indices_of(part: sympy.Basic) -> set[Index]:
+    """Return the indices that occur in an expression, those of its reads included."""
     found = {s for s in part.free_symbols if isinstance(s, Index)}
     return found | {s for a in accesses(part) for s in a.free_symbols if isinstance(s, Index)}
 
