@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -22,6 +23,7 @@ from symloss.language.nodes import Access
 from symloss.pipeline import StaleOutput, docs, program_of, select
 from symloss.site import mathml
 from symloss.site.build import DocsResult, build_site
+from symloss.site.fitting import fitted
 from symloss.site.matrices import similarities
 from symloss.verification.steps import WrongStep, rule_holds, slope_holds
 
@@ -96,16 +98,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> DocsResult:
     return build(PAGES, tmp_path_factory.mktemp("site"))
 
 
+def letters(math: str) -> str:
+    """Return what a formula says however many lines it takes: its letters, without the crosses at breaks."""
+    return html.unescape(re.sub(r"<[^>]*>|\s", "", math)).replace("×", "")
+
+
 def test_each_loss_has_a_page_with_its_formulas(site: DocsResult) -> None:
     for name in PAGES:
         page = (site.html.parent / "losses" / f"{name}.html").read_text(encoding="utf-8")
         record = read(GENERATED / "records" / f"{name}.json")
         symbols = {a["name"]: a["symbol"] for a in (*record["inputs"], *record["parameters"])}
+        shown = [letters(m) for m in re.findall(r"<math.*?</math>", page, re.DOTALL)]
         for part, order in (("gradient", ""), ("hessian", "^2")):
             for entry in record[part]:
                 left = rf"\frac{{\partial{order} \ell}}{{\partial {symbols[entry['wrt']]}{order}}}"
-                assert mathml.to_mathml(f"{left} = {entry['latex']}", "block") in page
-        assert mathml.to_mathml(rf"\ell = {record['formula']['latex']}", "block") in page
+                assert letters(mathml.to_mathml(f"{left} = {entry['latex']}", "block")) in shown
+        assert letters(mathml.to_mathml(rf"\ell = {record['formula']['latex']}", "block")) in shown
         for entry in (*record["references"], *record["conventions"]):
             assert (entry.get("key") or entry["topic"]) in page
         assert page.count("_downloads/") >= 4
@@ -182,13 +190,13 @@ def test_losses_of_ones_own_get_the_same_site(tmp_path: Path) -> None:
     shared = ["--definitions", str(definitions), "--output", str(tmp_path / "out"), "--quiet"]
     done = subprocess.run([*command, "build", *shared], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    html = tmp_path / "out" / "site" / "html"
-    page = (html / "losses" / "smooth_quantile.html").read_text(encoding="utf-8")
-    assert "losses/smooth_quantile.html" in (html / "gallery.html").read_text(encoding="utf-8")
-    assert "losses/focal.html" not in (html / "index.html").read_text(encoding="utf-8")
+    folder = tmp_path / "out" / "site" / "html"
+    page = (folder / "losses" / "smooth_quantile.html").read_text(encoding="utf-8")
+    assert "losses/smooth_quantile.html" in (folder / "gallery.html").read_text(encoding="utf-8")
+    assert "losses/focal.html" not in (folder / "index.html").read_text(encoding="utf-8")
     assert 'id="certified-values"' in page
     assert "<math" in page
-    assert (html / "_images" / "smooth_quantile-dark.svg").is_file()
+    assert (folder / "_images" / "smooth_quantile-dark.svg").is_file()
 
 
 def test_headings_come_in_the_order_of_reading(site: DocsResult) -> None:
@@ -201,6 +209,40 @@ def test_headings_come_in_the_order_of_reading(site: DocsResult) -> None:
     places = [page.find(f'<section id="{name}">') for name in order]
     assert min(places) > 0
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_broken_formula_says_what_the_line_says(name: str) -> None:
+    """Lines are broken at signs and factors, and nothing is lost: the letters of both are the same."""
+    for latex in formulas(read(GENERATED / "records" / f"{name}.json")):
+        for page in (12.0, 41.0):
+            assert letters(mathml.to_mathml(fitted(latex, page))) == letters(mathml.to_mathml(latex)), latex
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_derivative_reads_is_explained_below_it(name: str) -> None:
+    """Every part has a name of its own, is used above the line that says what it is, and the derivative is whole."""
+    record = read(GENERATED / "records" / f"{name}.json")
+    for entry in (*record["gradient"], *record["hessian"]):
+        heads = [piece["latex"].split(" = ")[0] for piece in entry["where"]]
+        assert len(set(heads)) == len(heads), heads
+        told = set(re.findall(r"t_\{(\d+)", " ".join(heads)))
+        used = set(re.findall(r"t_\{(\d+)", " ".join([entry["latex"], *(p["latex"] for p in entry["where"])])))
+        assert used == told, entry["wrt"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parameters_derivative_is_that_of_one_sample(name: str) -> None:
+    """No sum over a sample's own index is left in what pages call the derivative for one sample."""
+    record = read(GENERATED / "records" / f"{name}.json")
+    shared = {a["name"] for a in record["parameters"]}
+    for entry in (*record["gradient"], *record["hessian"]):
+        if entry["wrt"] in shared and not entry["latex"].startswith("0"):
+            for index in record["sample"]["indices"]:
+                assert rf"\sum_{{{index}}}" not in entry["latex"]
+                assert not [p for p in entry["where"] if re.match(rf"\w+ = \\sum_{{{index}\b", p["latex"])], entry[
+                    "wrt"
+                ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -205,7 +205,10 @@ def latex(expression: sympy.Basic, definition: Definition, heads: Mapping[str, H
 def _along(term: sympy.Expr, index: Index) -> bool:
     """Tell whether one factor of a product has an index, as a slot of its own."""
     found = [factor for factor in sympy.Mul.make_args(term) if factor.has(index)]
-    return len(found) == 1 and isinstance(found[0], Access) and index in found[0].slots
+    match found:
+        case [Access(slots=slots)] | [Let(actuals=slots)]:
+            return index in slots
+    return False
 
 
 def _plainly(node: sympy.Basic, *, top: bool = False) -> sympy.Basic:

@@ -144,7 +144,7 @@ def _groups(factor: str) -> list[tuple[int, str]]:
             case "{":
                 opened.append((before, place + 1))
             case r"\left":
-                opened.append((token, place + len(token) + 1))
+                opened.append((token, place + len(token) + (2 if factor[place + len(token)] == "\\" else 1)))
             case r"\begin":
                 opened.append((token, place + len(r"\begin{cases}")))
             case "&" | "}" | r"\right" | r"\end" if opened:

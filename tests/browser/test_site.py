@@ -159,6 +159,27 @@ def test_what_is_wrong_is_seen(browser: Any, address: str, html: Path, content: 
         broken.unlink()
 
 
+WIDE = """() => {
+  document.querySelectorAll("details").forEach((part) => { part.open = true; });
+  const kinds = "article div.math, article math[display=block], article p math, article td math";
+  const boxes = [...document.querySelectorAll(kinds)];
+  return boxes.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.textContent.slice(0, 80));
+}"""
+"""Formulas wider than their box, folded parts and steps of derivations included."""
+
+
+def test_no_formula_is_wider_than_a_page(browser: Any, address: str, html: Path) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    wide = {}
+    for path in pages(html):
+        if path.startswith("losses/"):
+            page.goto(f"{address}/{path}")
+            assert page.locator("article div.math").count() > 3
+            wide[path] = page.evaluate(WIDE)
+    page.close()
+    assert {path: found for path, found in wide.items() if found} == {}
+
+
 class Links(HTMLParser):
     """The links and anchors of a page."""
 
