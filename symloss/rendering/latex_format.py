@@ -183,7 +183,7 @@ class LossPrinter(LatexPrinter):
             case held():
                 return str(inside[0])
             case arctangent():
-                return rf"\operatorname{{atan2}}\left({inside[0]}, {inside[1]}\right)"
+                return rf"\mathrm{{atan2}}\left({inside[0]}, {inside[1]}\right)"
             case ratio():
                 return rf"\frac{{{inside[0]}}}{{{inside[1]}}}"
         return None

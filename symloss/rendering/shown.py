@@ -147,7 +147,7 @@ def _head(statement: Statement, authors: set[str], taken: set[str], free: Iterat
     below = statement.name.removeprefix("adjoint_")
     if below != statement.name and below in authors:
         own = Head.of(below)
-        return Head(rf"\bar{{{own.base}}}", own.below)
+        return Head(rf"\overline{{{own.base}}}", own.below)
     for letter in PREFERRED.get(statement.op, ""):
         if letter not in taken:
             taken.add(letter)

@@ -17,7 +17,7 @@ TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[{}_^&]|\s+|.", re.DOTALL)
 WIDTHS = {
     r"\quad": 1.0, r"\,": 0.17, r"\;": 0.3, r"\sum": 1.5, r"\left": 0.0, r"\right": 0.0, r"\operatorname": 0.3,
     r"\log": 1.5, r"\exp": 1.6, r"\max": 2.0, r"\min": 1.8, r"\sin": 1.5, r"\cos": 1.6, r"\tan": 1.6, r"\to": 2.0,
-    r"\displaystyle": 0.0, r"\mathrm": 0.0, r"\text": 0.0, r"\mathbb": 0.0, r"\bar": 0.0, r"\|": 0.6,
+    r"\displaystyle": 0.0, r"\mathrm": 0.0, r"\text": 0.0, r"\mathbb": 0.0, r"\overline": 0.0, r"\|": 0.6,
     r"\leq": 1.4, r"\geq": 1.4, r"\neq": 1.4, r"\wedge": 1.3, r"\vee": 1.3, r"\in": 1.3, r"\times": 1.4, r"\cdot": 1.0,
 }  # fmt: skip
 PREFIX = re.compile(r"[-+]|\{\}|\\(?:log|sin|cos|quad|times)|(?:\\sum|\\max|\\min|\\operatorname)\S*(?:_\{.*\})?")

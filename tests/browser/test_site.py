@@ -180,6 +180,44 @@ def test_no_formula_is_wider_than_a_page(browser: Any, address: str, html: Path)
     assert {path: found for path, found in wide.items() if found} == {}
 
 
+PRINTED = """() => {
+  const hidden = [".sidebar-drawer", ".toc-drawer", ".mobile-header", ".filters", ".choices", ".copybtn"];
+  const shown = hidden.filter((kind) => [...document.querySelectorAll(kind)].some((node) => node.checkVisibility()));
+  dispatchEvent(new Event("beforeprint"));
+  const folded = [...document.querySelectorAll("details:not([open]) div.math")].length;
+  const boxes = [...document.querySelectorAll("article div.math, article pre, .table-wrapper, figure.picture")];
+  const cut = boxes.filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1);
+  const dark = [...document.querySelectorAll(".only-dark-image")].filter((node) => node.checkVisibility());
+  const light = (colour) => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
+  const paper = light(getComputedStyle(document.body).backgroundColor);
+  const code = document.querySelector("article pre");
+  const text = [document.querySelector("article p"), code].filter(Boolean);
+  const ink = text.map((node) => light(getComputedStyle(node).color));
+  const behind = code ? light(getComputedStyle(code).backgroundColor) : 255;
+  return [shown, folded, cut.map((box) => box.textContent.slice(0, 60)), dark.length, paper, Math.max(...ink), behind];
+}"""
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_pages_are_printed_whole_and_light(browser: Any, address: str, html: Path, theme: str) -> None:
+    """On A4 paper: no navigation, no formula, code or table cut off, and dark ink on white whatever the screen has."""
+    context = browser.new_context(viewport={"width": 688, "height": 1000}, color_scheme=theme)
+    page = context.new_page()
+    wrong = {}
+    for path in (p for p in pages(html) if p.startswith("losses/") or p.count("/") == 0):
+        page.goto(f"{address}/{path}")
+        page.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+        page.emulate_media(media="print")
+        shown, folded, cut, dark, paper, ink, behind = page.evaluate(PRINTED)
+        if shown or folded or cut or dark or paper < 250 or ink > 90 or behind < 200:
+            wrong[path] = (shown, folded, cut, dark, paper, ink, behind)
+        page.emulate_media(media="screen")
+    page.goto(f"{address}/losses/focal.html")
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    context.close()
+    assert wrong == {}
+
+
 class Links(HTMLParser):
     """The links and anchors of a page."""
 

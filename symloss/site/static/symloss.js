@@ -8,6 +8,16 @@ function focusable() {
   }
 }
 
+function printed() {
+  // Folded formulas are part of the page; folded code is not.
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")].filter((part) => part.querySelector("div.math"));
+    opened.forEach((part) => { part.open = true; });
+  });
+  addEventListener("afterprint", () => opened.forEach((part) => { part.open = false; }));
+}
+
 function filters() {
   const buttons = [...document.querySelectorAll(".filters button")];
   const cards = [...document.querySelectorAll(".card[data-tags]")];
@@ -91,6 +101,7 @@ document.addEventListener("DOMContentLoaded", () => {
   focusable();
   addEventListener("resize", focusable);
   document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", focusable));
+  printed();
   filters();
   compare();
 });
