@@ -60,7 +60,7 @@ def page_of(output: Path, name: str) -> dict[str, Any]:
         "ties": any(r"\max_" in d["latex"] for d in (*record["definitions"], record["formula"])),
         "limits": [c for c in evidence["claims"] if c["kind"] in LIMITS],
         "libraries": sorted({p["library"] for p in evidence["peers"]}),
-        "recipes": recipes_of(record),
+        "recipes": (recipes := recipes_of(record)), "boosted": any(r["title"] == "XGBoost" for r in recipes),
         "kernel": (output / f"{name}.py").read_text(encoding="utf-8"), "tags": _tags(record, evidence),
         "files": tuple(output / part for part in (f"{name}.py", f"latex/{name}.tex", f"records/{name}.json")),
         "more": {kind: file for kind in ("fast", "jax", "torch") if (file := output / kind / f"{name}.py").is_file()},

@@ -159,6 +159,73 @@ def test_what_is_wrong_is_seen(browser: Any, address: str, html: Path, content: 
         broken.unlink()
 
 
+SECTIONS = {
+    "formula": "math", "gradient": "math", "hessian-diagonal": "math", "derivation": ".checked", "stable-form": "math",
+    "kinks": "p, li", "limits": "table, p", "claims": "table, p", "plots": "img.only-light-image, img.only-dark-image",
+    "certified-values": "table, pre", "accuracy": "table", "how-libraries-differ": "table, li, p", "cost": "table",
+    "kernel": "a.download", "recipes": "pre", "references": "li", "files-and-identity": "a.download",
+    "tests-that-verify-it": "li",
+}  # fmt: skip
+"""The sections of a loss's page in the order of reading, and what each must hold."""
+HELD = """(sections) => {
+  const article = document.querySelector("article");
+  const wrong = [];
+  const places = Object.keys(sections).map((id) => document.getElementById(id));
+  Object.entries(sections).forEach(([id, kinds], k) => {
+    if (!places[k]) { wrong.push(`no ${id}`); return; }
+    if (!places[k].querySelector(kinds)) wrong.push(`empty ${id}`);
+    const after = k && places[k - 1] && !(places[k - 1].compareDocumentPosition(places[k]) & 4);
+    if (after) wrong.push(`${id} comes too early`);
+  });
+  const lead = article.querySelector(".lead");
+  const picture = article.querySelector("figure.picture");
+  if (!lead || !lead.textContent.trim() || !picture) wrong.push("no sentence or picture");
+  else if (!(lead.compareDocumentPosition(picture) & 4)) wrong.push("the picture comes before the sentence");
+  if (picture && !(picture.compareDocumentPosition(places[0]) & 4)) wrong.push("the picture comes late");
+  const said = (id) => document.getElementById(id).textContent;
+  for (const id of ["gradient", "hessian-diagonal"]) {
+    const parts = document.getElementById(id).querySelectorAll("section");
+    for (const part of parts) {
+      const raw = [...part.querySelectorAll("details")].filter((d) => d.textContent.includes("The raw form"));
+      if (raw.length !== 1 || raw[0].open) wrong.push(`${id}: no toggle for the raw form`);
+    }
+  }
+  for (const image of article.querySelectorAll("img")) {
+    const name = image.getAttribute("src");
+    if (!name.endsWith(".svg") || !image.alt) wrong.push(`${name} is no described vector picture`);
+  }
+  for (const kind of ["float64", "float32"]) if (!said("accuracy").includes(kind)) wrong.push(`no accuracy in ${kind}`);
+  const files = [...article.querySelectorAll("a.download")].map((link) => link.getAttribute("href").split(".").pop());
+  for (const kind of ["py", "json", "tex"]) if (!files.includes(kind)) wrong.push(`no link to ${kind}`);
+  if (!document.querySelector("#kernel .highlight button.copybtn")) wrong.push("the kernel has no copy button");
+  if (!document.querySelector("#kernel .highlight span")) wrong.push("the kernel has no colours");
+  if (!said("references").includes("@")) wrong.push("no BibTeX");
+  const digits = said("certified-values").match(/[1-9][0-9.]{29,}/g) || [];
+  if (!digits.length && !/\\b[0-9]+\\.0+/.test(said("certified-values"))) wrong.push("no number with thirty digits");
+  if (!said("files-and-identity").match(/symloss:\\w+/)) wrong.push("no permanent id");
+  if (!said("files-and-identity").match(/\\b[0-9a-f]{16}\\b/)) wrong.push("no hash of the content");
+  const told = said("recipes");
+  for (const kind of ["NumPy", "SciPy", "torch"]) if (!told.includes(kind)) wrong.push(`no recipe for ${kind}`);
+  for (const kind of ["XGBoost", "LightGBM", "scikit-learn"]) {
+    if (!said("recipes").includes(kind)) wrong.push(`nothing about ${kind}`);
+  }
+  return wrong;
+}"""
+"""What is missing on a loss's page, or out of order."""
+
+
+def test_every_loss_has_everything_in_the_order_of_reading(browser: Any, address: str, html: Path) -> None:
+    page = browser.new_page()
+    wrong = {}
+    losses = [path for path in pages(html) if path.startswith("losses/")]
+    for path in losses:
+        page.goto(f"{address}/{path}")
+        wrong[path] = page.evaluate(HELD, SECTIONS)
+    page.close()
+    assert {path: missing for path, missing in wrong.items() if missing} == {}
+    assert len(losses) == len(list((pipeline.OWN_OUTPUT / "records").glob("*.json")))
+
+
 WIDE = """() => {
   document.querySelectorAll("details").forEach((part) => { part.open = true; });
   const kinds = "article div.math, article math[display=block], article p math, article td math";
