@@ -51,7 +51,7 @@ class Head:
     def of(cls, name: str) -> Head:
         """Return the head of an author's name such as ``p_t`` or ``alpha_t``."""
         base, _, rest = name.partition("_")
-        letter = f"\\{base}" if base in _GREEK else base if len(base) == 1 else rf"\mathrm{{{base}}}"
+        letter = f"\\{base}" if base in _GREEK else base if len(base) == 1 else rf"\,\mathrm{{{base}}}"
         plain = len(rest) <= 1 or rest.isdigit()
         return cls(letter, rest if plain else rf"\mathrm{{{rest.replace('_', chr(92) + '_')}}}")
 
@@ -183,7 +183,7 @@ class LossPrinter(LatexPrinter):
             case held():
                 return str(inside[0])
             case arctangent():
-                return rf"\mathrm{{atan2}}\left({inside[0]}, {inside[1]}\right)"
+                return rf"\operatorname{{atan}}_{{2}}\left({inside[0]}, {inside[1]}\right)"
             case ratio():
                 return rf"\frac{{{inside[0]}}}{{{inside[1]}}}"
         return None

@@ -98,7 +98,7 @@ class Names:
         access, body, where, *bound = self.lettered(
             statement.access, body, statement.where, *statement.bound, own=statement.free
         )
-        left, right = self.latex(access), self.latex(body)
+        left, right, where = self.latex(access), self.latex(body), _bound_first(where, bound)
         over = ", ".join(map(self.latex, bound))
         if where is not sympy.true:
             over = ", ".join(filter(None, ("" if where.free_symbols >= set(bound) else over, self.latex(where))))
@@ -121,6 +121,14 @@ class Names:
                 return rf"{left} = \operatorname{{{operation[:3]}}}_{{{over}}}\operatorname{{-index}} {inner}"
             case operation:
                 return rf"{left} = \{operation}_{{{over}}} {inner}"
+
+
+def _bound_first(where: sympy.Basic, bound: list[sympy.Basic]) -> sympy.Basic:
+    """Return a mask in which an index that is summed over comes first: ``j != i`` below a sum over j."""
+    if isinstance(where, sympy.And):
+        return sympy.And(*(_bound_first(part, bound) for part in where.args), evaluate=False)
+    turned = isinstance(where, sympy.Ne | sympy.Eq) and where.rhs in bound and where.lhs not in bound
+    return where.reversed if turned else where
 
 
 def names_of(definition: Definition, program: Program, shown: Iterable[str]) -> Names:

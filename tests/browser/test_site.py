@@ -381,6 +381,15 @@ def test_a_page_can_be_used_by_keyboard(browser: Any, address: str) -> None:
     page.close()
 
 
+def test_the_book_has_every_loss_and_every_formula_fits(built: tuple[Path, float]) -> None:
+    log = (built[0] / "book" / "symloss.log").read_text(encoding="utf-8", errors="replace").replace("\n", "")
+    assert re.findall(r"! [A-Z][^.]*|undefined|multiply defined|A formula is too wide: [\d.]+", log) == []
+    assert max(map(float, re.findall(r"Overfull \\[hv]box \(([\d.]+)pt too", log)), default=0.0) <= 1.0
+    contents = (built[0] / "book" / "symloss.toc").read_text(encoding="utf-8")
+    for file in (pipeline.OWN_OUTPUT / "records").glob("*.json"):
+        assert json.loads(file.read_text(encoding="utf-8"))["title"] in contents
+
+
 def test_building_stays_within_its_budget(built: tuple[Path, float]) -> None:
     assert built[1] < BUDGET
 
