@@ -15,12 +15,16 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import sympy
 from sklearn.linear_model import LogisticRegression
 
 import symloss
-from symloss.language.atoms import sigmoid, softplus
-from symloss.language.nodes import Access
-from symloss.pipeline import StaleOutput, docs, program_of, select
+from symloss.language.atoms import Atom, sigmoid, softplus
+from symloss.language.axes import Index
+from symloss.language.nodes import Access, Flag, Reduction
+from symloss.pipeline import StaleOutput, derivatives, docs, program_of, select
+from symloss.rendering.derivatives import author_named, shortened
+from symloss.rendering.latex_format import bracket, plainly
 from symloss.site import mathml
 from symloss.site.build import DocsResult, build_site
 from symloss.site.fitting import fitted
@@ -229,6 +233,49 @@ def test_what_a_derivative_reads_is_explained_below_it(name: str) -> None:
         told = set(re.findall(r"t_\{(\d+)", " ".join(heads)))
         used = set(re.findall(r"t_\{(\d+)", " ".join([entry["latex"], *(p["latex"] for p in entry["where"])])))
         assert used == told, entry["wrt"]
+
+
+def number(part: sympy.Basic, values: dict[sympy.Basic, sympy.Basic]) -> sympy.Basic:
+    """Return an expression's number, atoms and brackets by what they mean."""
+    if part in values:
+        return values[part]
+    if isinstance(part, Access):
+        values[part] = sympy.Rational(2 + hash_of(part) % 89, 97)
+        return values[part]
+    if isinstance(part, Index):
+        return sympy.Integer(hash_of(part) % 2)
+    if isinstance(part, Flag):
+        return sympy.true
+    if isinstance(part, Reduction):
+        return sympy.Rational(2 + hash_of(part.func(part.operation, part.body, part.bound, part.where)) % 89, 97)
+    if isinstance(part, sympy.Symbol):
+        return sympy.Rational(2 + hash_of(part) % 89, 97)
+    if not part.args:
+        return part
+    args = [number(a, values) for a in part.args]
+    if isinstance(part, bracket):
+        return sympy.Piecewise((1, args[0]), (0, True))
+    return part.func(*args).textbook() if isinstance(part, Atom) and part.func(*args).args else part.func(*args)
+
+
+def hash_of(part: sympy.Basic) -> int:
+    return int(hashlib.sha256(str(part).encode()).hexdigest()[:8], 16)
+
+
+@pytest.mark.parametrize("name", ["focal", "contrastive", "triplet", "arcface", "info_nce", "ge2e_contrast"])
+def test_what_is_shown_means_what_was_derived(name: str) -> None:
+    """Guards left out, brackets for cases, and parts put back where their names stand: the same number."""
+    program = derivatives(select((name,), None)[0])[0][1]
+    lines = {o.name: author_named(o.expression, program)[0] for o in program.outputs}
+    lines |= {s.name: author_named(s.body, program)[0] for s in program.statements}
+    short, parts = shortened(lines)
+    assert parts
+    for line, expected in lines.items():
+        whole = short[line]
+        for _ in parts:  # parts are made of parts
+            whole = whole.xreplace(dict(parts))
+        shown, derived = (sympy.N(number(e, {}), 30) for e in (plainly(whole), expected))
+        assert abs(shown - derived) <= sympy.Float("1e-25") * (1 + abs(derived)), line
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -26,7 +26,7 @@ NAMES = ("u", "v", "r", "h", *(f"t_{k}" for k in range(1, 60)))
 def shortened(
     lines: dict[str, sympy.Expr], taken: Iterable[str] = (), first: Iterable[str] = ()
 ) -> tuple[dict[str, sympy.Expr], list[tuple[Access, sympy.Expr]]]:
-    """Return long expressions with names for parts of them, and these; a part uses names that come after its own.
+    """Return long expressions with names for parts of them, and these, which use names of parts too.
 
     A name has the indices of its part, `first` before others: lines come with the author's letters.
     """

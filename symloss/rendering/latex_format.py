@@ -199,7 +199,7 @@ class LossPrinter(LatexPrinter):
 
 def latex(expression: sympy.Basic, definition: Definition, heads: Mapping[str, Head] | None = None) -> str:
     """Return an expression as LaTeX in the definition's symbols, and statements by their heads."""
-    return str(LossPrinter(definition, heads or {}).doprint(_plainly(expression, top=True)))
+    return str(LossPrinter(definition, heads or {}).doprint(plainly(expression, top=True)))
 
 
 def _along(term: sympy.Expr, index: Index) -> bool:
@@ -211,11 +211,11 @@ def _along(term: sympy.Expr, index: Index) -> bool:
     return False
 
 
-def _plainly(node: sympy.Basic, *, top: bool = False) -> sympy.Basic:
+def plainly(node: sympy.Basic, *, top: bool = False) -> sympy.Basic:
     """Return an expression as people write it: guards left out, a part that may vanish beside its condition."""
     if isinstance(node, Access) or not node.args:
         return node
-    args = [_plainly(a) for a in node.args]
+    args = [plainly(a) for a in node.args]
     match node:
         case ratio():
             return args[0] / args[1]
