@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -14,14 +15,19 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import sympy
 from sklearn.linear_model import LogisticRegression
 
 import symloss
-from symloss.language.atoms import sigmoid, softplus
-from symloss.language.nodes import Access
-from symloss.pipeline import StaleOutput, docs, program_of, select
+from symloss.language.atoms import Atom, sigmoid, softplus
+from symloss.language.axes import Index
+from symloss.language.nodes import Access, Flag, Reduction
+from symloss.pipeline import StaleOutput, derivatives, docs, program_of, select
+from symloss.rendering.derivatives import author_named, shortened
+from symloss.rendering.latex_format import bracket, plainly
 from symloss.site import mathml
 from symloss.site.build import DocsResult, build_site
+from symloss.site.fitting import fitted
 from symloss.site.matrices import similarities
 from symloss.verification.steps import WrongStep, rule_holds, slope_holds
 
@@ -96,16 +102,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> DocsResult:
     return build(PAGES, tmp_path_factory.mktemp("site"))
 
 
+def letters(math: str) -> str:
+    """Return what a formula says however many lines it takes: its letters, without the crosses at breaks."""
+    return html.unescape(re.sub(r"<[^>]*>|\s", "", math)).replace("×", "")
+
+
 def test_each_loss_has_a_page_with_its_formulas(site: DocsResult) -> None:
     for name in PAGES:
         page = (site.html.parent / "losses" / f"{name}.html").read_text(encoding="utf-8")
         record = read(GENERATED / "records" / f"{name}.json")
         symbols = {a["name"]: a["symbol"] for a in (*record["inputs"], *record["parameters"])}
+        shown = [letters(m) for m in re.findall(r"<math.*?</math>", page, re.DOTALL)]
         for part, order in (("gradient", ""), ("hessian", "^2")):
             for entry in record[part]:
                 left = rf"\frac{{\partial{order} \ell}}{{\partial {symbols[entry['wrt']]}{order}}}"
-                assert mathml.to_mathml(f"{left} = {entry['latex']}", "block") in page
-        assert mathml.to_mathml(rf"\ell = {record['formula']['latex']}", "block") in page
+                assert letters(mathml.to_mathml(f"{left} = {entry['latex']}", "block")) in shown
+        assert letters(mathml.to_mathml(rf"\ell = {record['formula']['latex']}", "block")) in shown
         for entry in (*record["references"], *record["conventions"]):
             assert (entry.get("key") or entry["topic"]) in page
         assert page.count("_downloads/") >= 4
@@ -182,13 +194,13 @@ def test_losses_of_ones_own_get_the_same_site(tmp_path: Path) -> None:
     shared = ["--definitions", str(definitions), "--output", str(tmp_path / "out"), "--quiet"]
     done = subprocess.run([*command, "build", *shared], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    html = tmp_path / "out" / "site" / "html"
-    page = (html / "losses" / "smooth_quantile.html").read_text(encoding="utf-8")
-    assert "losses/smooth_quantile.html" in (html / "gallery.html").read_text(encoding="utf-8")
-    assert "losses/focal.html" not in (html / "index.html").read_text(encoding="utf-8")
+    folder = tmp_path / "out" / "site" / "html"
+    page = (folder / "losses" / "smooth_quantile.html").read_text(encoding="utf-8")
+    assert "losses/smooth_quantile.html" in (folder / "gallery.html").read_text(encoding="utf-8")
+    assert "losses/focal.html" not in (folder / "index.html").read_text(encoding="utf-8")
     assert 'id="certified-values"' in page
     assert "<math" in page
-    assert (html / "_images" / "smooth_quantile-dark.svg").is_file()
+    assert (folder / "_images" / "smooth_quantile-dark.svg").is_file()
 
 
 def test_headings_come_in_the_order_of_reading(site: DocsResult) -> None:
@@ -201,6 +213,83 @@ def test_headings_come_in_the_order_of_reading(site: DocsResult) -> None:
     places = [page.find(f'<section id="{name}">') for name in order]
     assert min(places) > 0
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_broken_formula_says_what_the_line_says(name: str) -> None:
+    """Lines are broken at signs and factors, and nothing is lost: the letters of both are the same."""
+    for latex in formulas(read(GENERATED / "records" / f"{name}.json")):
+        for page in (12.0, 41.0):
+            assert letters(mathml.to_mathml(fitted(latex, page))) == letters(mathml.to_mathml(latex)), latex
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_derivative_reads_is_explained_below_it(name: str) -> None:
+    """Every part has a name of its own, is used above the line that says what it is, and the derivative is whole."""
+    record = read(GENERATED / "records" / f"{name}.json")
+    for entry in (*record["gradient"], *record["hessian"]):
+        heads = [piece["latex"].split(" = ")[0] for piece in entry["where"]]
+        assert len(set(heads)) == len(heads), heads
+        told = set(re.findall(r"t_\{(\d+)", " ".join(heads)))
+        used = set(re.findall(r"t_\{(\d+)", " ".join([entry["latex"], *(p["latex"] for p in entry["where"])])))
+        assert used == told, entry["wrt"]
+
+
+def number(part: sympy.Basic, values: dict[sympy.Basic, sympy.Basic]) -> sympy.Basic:
+    """Return an expression's number, atoms and brackets by what they mean."""
+    if part in values:
+        return values[part]
+    if isinstance(part, Access):
+        values[part] = sympy.Rational(2 + hash_of(part) % 89, 97)
+        return values[part]
+    if isinstance(part, Index):
+        return sympy.Integer(hash_of(part) % 2)
+    if isinstance(part, Flag):
+        return sympy.true
+    if isinstance(part, Reduction):
+        return sympy.Rational(2 + hash_of(part.func(part.operation, part.body, part.bound, part.where)) % 89, 97)
+    if isinstance(part, sympy.Symbol):
+        return sympy.Rational(2 + hash_of(part) % 89, 97)
+    if not part.args:
+        return part
+    args = [number(a, values) for a in part.args]
+    if isinstance(part, bracket):
+        return sympy.Piecewise((1, args[0]), (0, True))
+    return part.func(*args).textbook() if isinstance(part, Atom) and part.func(*args).args else part.func(*args)
+
+
+def hash_of(part: sympy.Basic) -> int:
+    return int(hashlib.sha256(str(part).encode()).hexdigest()[:8], 16)
+
+
+@pytest.mark.parametrize("name", ["focal", "contrastive", "triplet", "arcface", "info_nce", "ge2e_contrast"])
+def test_what_is_shown_means_what_was_derived(name: str) -> None:
+    """Guards left out, brackets for cases, and parts put back where their names stand: the same number."""
+    program = derivatives(select((name,), None)[0])[0][1]
+    lines = {o.name: author_named(o.expression, program)[0] for o in program.outputs}
+    lines |= {s.name: author_named(s.body, program)[0] for s in program.statements}
+    short, parts = shortened(lines)
+    assert parts
+    for line, expected in lines.items():
+        whole = short[line]
+        for _ in parts:  # parts are made of parts
+            whole = whole.xreplace(dict(parts))
+        shown, derived = (sympy.N(number(e, {}), 30) for e in (plainly(whole), expected))
+        assert abs(shown - derived) <= sympy.Float("1e-25") * (1 + abs(derived)), line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parameters_derivative_is_that_of_one_sample(name: str) -> None:
+    """No sum over a sample's own index is left in what pages call the derivative for one sample."""
+    record = read(GENERATED / "records" / f"{name}.json")
+    shared = {a["name"] for a in record["parameters"]}
+    for entry in (*record["gradient"], *record["hessian"]):
+        if entry["wrt"] in shared and not entry["latex"].startswith("0"):
+            for index in record["sample"]["indices"]:
+                assert rf"\sum_{{{index}}}" not in entry["latex"]
+                assert not [p for p in entry["where"] if re.match(rf"\w+ = \\sum_{{{index}\b", p["latex"])], entry[
+                    "wrt"
+                ]
 
 
 @pytest.mark.parametrize("name", NAMES)

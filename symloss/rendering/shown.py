@@ -7,7 +7,7 @@ has the author's name or a letter of its own, an index is a letter of its axis, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy
 
@@ -63,7 +63,7 @@ class Names:
         """Return expressions of one line with the author's letters, `own` first, and no letter for two indices."""
         found = dict.fromkeys(own)
         for part in parts:
-            found |= dict.fromkeys(sorted(_indices(part) - set(found), key=lambda k: (len(k.name), k.name)))
+            found |= dict.fromkeys(sorted(indices_of(part) - set(found), key=lambda k: (len(k.name), k.name)))
         taken: set[str] = set()
         renaming: dict[sympy.Basic, sympy.Basic] = {}
         for index in found:
@@ -81,6 +81,13 @@ class Names:
             for name in dict.fromkeys((*first, *known)):
                 yield name + "'" * primes
 
+    def owned(self, statement: Statement) -> Statement:
+        """Return a statement in the author's letters, its own indices first."""
+        access, body, where, *bound = self.lettered(
+            statement.access, self.written(statement.body), statement.where, *statement.bound, own=statement.free
+        )
+        return replace(statement, free=access.args[1:], body=body, where=where, bound=tuple(bound))
+
     def latex(self, expression: sympy.Basic) -> str:
         """Return an expression as LaTeX, with the letters of the statements."""
         return latex(expression, self.definition, self.heads)
@@ -91,7 +98,7 @@ class Names:
         access, body, where, *bound = self.lettered(
             statement.access, body, statement.where, *statement.bound, own=statement.free
         )
-        left, right = self.latex(access), self.latex(body)
+        left, right, where = self.latex(access), self.latex(body), _bound_first(where, bound)
         over = ", ".join(map(self.latex, bound))
         if where is not sympy.true:
             over = ", ".join(filter(None, ("" if where.free_symbols >= set(bound) else over, self.latex(where))))
@@ -104,14 +111,24 @@ class Names:
                 return rf"{left} = \log \sum_{{{over}}} e^{{{right}}}"
             case "let":
                 return f"{left} = {right}"
+            case "sum" if body.could_extract_minus_sign() and not wide:
+                return rf"{left} = - \sum_{{{over}}} {self.latex(-body)}"
             case "sum":
                 return rf"{left} = \sum_{{{over}}} {inner}"
             case "norm":
-                return rf"{left} = \left\| {right} \right\|_{{{over}}}"
+                return f"{left} = {self.latex(Reduction('norm', body, bound, where))}"
             case "argmax" | "argmin" as operation:
                 return rf"{left} = \operatorname{{{operation[:3]}}}_{{{over}}}\operatorname{{-index}} {inner}"
             case operation:
                 return rf"{left} = \{operation}_{{{over}}} {inner}"
+
+
+def _bound_first(where: sympy.Basic, bound: list[sympy.Basic]) -> sympy.Basic:
+    """Return a mask in which an index that is summed over comes first: ``j != i`` below a sum over j."""
+    if isinstance(where, sympy.And):
+        return sympy.And(*(_bound_first(part, bound) for part in where.args), evaluate=False)
+    turned = isinstance(where, sympy.Ne | sympy.Eq) and where.rhs in bound and where.lhs not in bound
+    return where.reversed if turned else where
 
 
 def names_of(definition: Definition, program: Program, shown: Iterable[str]) -> Names:
@@ -121,7 +138,7 @@ def names_of(definition: Definition, program: Program, shown: Iterable[str]) -> 
     taken = {a.symbol.lstrip("\\") for a in definition.arguments} | {a.split("_")[0] for a in authors}
     letters: dict[Axis, tuple[str, ...]] = {}
     everything = (definition.formula, definition.where, *definition.per, *(let.body for let in lets_of(definition)))
-    for index in sorted({k for part in everything for k in _indices(part)}, key=lambda k: k.name):
+    for index in sorted({k for part in everything for k in indices_of(part)}, key=lambda k: k.name):
         own = letters.get(index.axis, ())
         letters[index.axis] = (index.name, *own) if index in definition.per else (*own, index.name)
     names = Names(definition, {}, statements, {axis: tuple(dict.fromkeys(own)) for axis, own in letters.items()})
@@ -138,7 +155,7 @@ def _head(statement: Statement, authors: set[str], taken: set[str], free: Iterat
     below = statement.name.removeprefix("adjoint_")
     if below != statement.name and below in authors:
         own = Head.of(below)
-        return Head(rf"\bar{{{own.base}}}", own.below)
+        return Head(rf"\overline{{{own.base}}}", own.below)
     for letter in PREFERRED.get(statement.op, ""):
         if letter not in taken:
             taken.add(letter)
@@ -148,7 +165,8 @@ def _head(statement: Statement, authors: set[str], taken: set[str], free: Iterat
     return Head(found[-1], found[:-1])
 
 
-def _indices(part: sympy.Basic) -> set[Index]:
+def indices_of(part: sympy.Basic) -> set[Index]:
+    """Return the indices that occur in an expression, those of its reads included."""
     found = {s for s in part.free_symbols if isinstance(s, Index)}
     return found | {s for a in accesses(part) for s in a.free_symbols if isinstance(s, Index)}
 

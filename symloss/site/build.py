@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from symloss.program.statement import Program
+from symloss.site.fitting import fitted
 from symloss.site.pages import EPOCH, build_html, digits, environment, page_of
 
 
@@ -80,7 +81,7 @@ def _pdf(pages: list[dict[str, Any]], site: Path) -> tuple[Path | None, tuple[st
         block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
         comment_start_string="<#", comment_end_string="#>",
     )  # fmt: skip
-    template.filters |= {"tex": _escape, "digits": digits}
+    template.filters |= {"tex": _escape, "digits": digits, "fitted": fitted}
     cited = {r["key"]: r for page in pages for r in page["record"]["references"]}
     references = [cited[key] for key in sorted(cited)]
     text = template.get_template("book.tex.jinja").render(pages=pages, references=references)

@@ -22,6 +22,8 @@ SIZES = {"n": 1, "c": 4, "k": 3, "m": 6, "d": 2, "s": 3, "u": 4}
 """The extents of the axes in an example of one sample."""
 SPAN = 4.0
 """How far a prediction without bounds is followed to either side."""
+GENTLE = {"scale": 8.0, "temperature": 0.25}
+"""What multiplies or divides similarities, and the values for pictures."""
 POINTS, ANGLES, GRID = 321, 181, 41
 CENTRES = np.array([[1.0, 0.25], [-0.6, 0.85], [-0.35, -0.95]])
 Array = NDArray[np.float64]
@@ -117,8 +119,11 @@ def _targets(loss: Any, spec: Any) -> dict[str, Any]:
 
 
 def _sweep(spec: Any) -> list[tuple[str, dict[str, float]]]:
-    """Return settings of the first parameter that can move, the default among them."""
-    for a in spec.parameters:
+    """Return settings of the first parameter that can move, the default among them.
+
+    A scale stretches a loss and leaves its form: where another parameter changes the form, that one is shown.
+    """
+    for a in sorted(spec.parameters, key=lambda a: a.name in GENTLE):
         if a.differentiable and not a.axes and a.default is not None:
             low, high = _bounds(a)
             wanted = (a.default, 2 * a.default, a.default / 2) if a.default else (0.0, 0.1, 0.5)
@@ -221,11 +226,7 @@ def _optional(spec: Any, name: str) -> bool:
 
 def _gentle(spec: Any) -> Inputs:
     """Return settings under which a picture has slopes one can see: scales and temperatures near those of a cosine."""
-    return {
-        a.name: {"scale": 8.0, "temperature": 0.25}[a.name]
-        for a in spec.parameters
-        if a.name in ("scale", "temperature")
-    }
+    return {a.name: GENTLE[a.name] for a in spec.parameters if a.name in GENTLE}
 
 
 def _direction_only(loss: Any, spec: Any, inputs: Inputs) -> bool:

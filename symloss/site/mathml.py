@@ -7,10 +7,17 @@ from typing import Any
 import latex2mathml.converter
 from docutils import nodes
 
+ALIGNED = '<mtable><mtr><mtd columnalign="right"'
+"""How the converter begins a table whose first column is on the right."""
+
 
 def to_mathml(latex: str, display: str = "inline") -> str:
-    """Return LaTeX as MathML."""
-    return str(latex2mathml.converter.convert(latex, display=display))
+    """Return LaTeX as MathML; ``aligned``, which the converter does not know, becomes a table of full-sized cells."""
+    if r"\begin{aligned}" not in latex:
+        return str(latex2mathml.converter.convert(latex, display=display))
+    table = latex.replace(r"\begin{aligned}", r"\begin{array}{rl}").replace(r"\end{aligned}", r"\end{array}")
+    text = str(latex2mathml.converter.convert(table, display=display))
+    return text.replace(ALIGNED, f'<mtable class="aligned" displaystyle="true">{ALIGNED.removeprefix("<mtable>")}')
 
 
 def _inline(translator: Any, node: nodes.Element) -> None:

@@ -19,6 +19,7 @@ import jinja2
 
 from symloss.program.statement import Program
 from symloss.site.curves import curves_of, role_of
+from symloss.site.fitting import fitted
 from symloss.site.recipes import recipes_of
 
 HERE = Path(__file__).parent
@@ -34,8 +35,8 @@ ORDER = (
 LIMITS = ("limit", "unbounded_slope", "at_most", "flat_at_zero", "least_at", "least_lipschitz")
 """Kinds of claims that say how far values and slopes go, and where they are least."""
 AXES = {
-    "margin": ("Classification losses over the margin", "The prediction of a positive example, target 1."),
-    "residual": ("Regression losses over the residual", "Prediction minus target."),
+    "margin": ("Classification losses over the margin", "The margin y·f(x): the prediction of a positive example."),
+    "residual": ("Regression losses over the residual", "The residual: prediction minus target."),
 }
 
 
@@ -59,7 +60,7 @@ def page_of(output: Path, name: str) -> dict[str, Any]:
         "ties": any(r"\max_" in d["latex"] for d in (*record["definitions"], record["formula"])),
         "limits": [c for c in evidence["claims"] if c["kind"] in LIMITS],
         "libraries": sorted({p["library"] for p in evidence["peers"]}),
-        "recipes": recipes_of(record),
+        "recipes": (recipes := recipes_of(record)), "boosted": any(r["title"] == "XGBoost" for r in recipes),
         "kernel": (output / f"{name}.py").read_text(encoding="utf-8"), "tags": _tags(record, evidence),
         "files": tuple(output / part for part in (f"{name}.py", f"latex/{name}.tex", f"records/{name}.json")),
         "more": {kind: file for kind in ("fast", "jax", "torch") if (file := output / kind / f"{name}.py").is_file()},
@@ -157,7 +158,7 @@ def build_html(
     curves = {name: curves_of(loss, programs(name)) for name, loss in found.items()}
     guides = _guides(source)
     template = environment()
-    template.filters |= {"md": _markdown, "digits": digits}
+    template.filters |= {"md": _markdown, "digits": digits, "fitted": fitted, "shortly": shortly}
     _write_losses(pages, source, template)
     comparisons = [_comparison(kind, found, curves) for kind in AXES]
     shared = {"pages": pages, "guides": guides, "comparisons": [c for c in comparisons if c["curves"]],
@@ -232,7 +233,7 @@ def _write_losses(pages: list[dict[str, Any]], source: Path, template: jinja2.En
 def _comparison(kind: str, found: dict[str, Any], curves: dict[str, Any]) -> dict[str, Any]:
     """Return the losses that have one axis in common, with their curves at the defaults."""
     chosen = [
-        {"name": name, "x": curves[name]["sweep"]["x"][::4]}
+        {"name": name, "title": loss.plan.spec.title, "x": curves[name]["sweep"]["x"][::4]}
         | {k: curves[name]["sweep"]["curves"][0][k][::4] for k in ("value", "gradient")}
         for name, loss in found.items()
         if role_of(loss) == kind
@@ -245,6 +246,12 @@ def digits(number: float | str) -> str:
     """Return a number as a table shows it."""
     value = float(number)
     return f"{value:.3g}" if math.isfinite(value) else str(number)
+
+
+def shortly(number: str) -> str:
+    """Return a number of many digits with few of them, and its power of ten."""
+    digits_, mark, power = number.partition("e")
+    return f"{digits_[:12]}{mark}{power}"
 
 
 def _markdown(text: object) -> str:

@@ -26,8 +26,24 @@ def recipes_of(record: dict[str, Any]) -> list[dict[str, str]]:
     torch += f"{first} = {moved}\nst.{title}()({tensors}).backward()\n{first}.grad"
     jax = f"import jax\nimport numpy as np\nfrom symloss.adapters import jax as sj\n\n{setup}\n\n"
     jax += f"slope = jax.jit(jax.grad(sj.{name}))\nslope({names})"
-    found = [("NumPy", own + calls), *_fits(record), ("torch", torch), ("JAX", jax)]
+    fits = _fits(record) or [
+        ("SciPy", own.replace("symloss\n", "symloss\nfrom scipy.optimize import minimize\n", 1) + _descent(given))
+    ]
+    found = [("NumPy", own + calls), *fits, ("torch", torch), ("JAX", jax)]
     return [{"title": t, "code": code} for t, code in found]
+
+
+def _descent(given: list[dict[str, Any]]) -> str:
+    """Return lines in which SciPy moves the first input to where the loss is least, within its domain."""
+    first = next(a for a in given if a["differentiable"])
+    name = first["name"]
+    inputs = ", ".join(f"flat.reshape({name}.shape)" if a["name"] == name else a["name"] for a in given)
+    within = f", bounds=[(0, 1)] * {name}.size" if first["domain"] == "[0, 1]" else ""
+    return (
+        f'\n\ndef fun(flat):\n    value, slope = loss.value_and_gradient({inputs}, wrt="{name}")\n'
+        f"    return value, slope.ravel()\n\n\n"
+        f'fit = minimize(fun, {name}.ravel(), jac=True, method="L-BFGS-B"{within}, options={{"maxiter": 20}})'
+    )
 
 
 def _fits(record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -29,13 +29,16 @@ def certified(definition: Definition) -> list[dict[str, str]]:
     list of dict
         ``at`` (the inputs), ``value``, ``gradient`` and ``hessian`` in the first entry of the first input that has
         derivatives; ``""`` where the point is a kink. For an elementwise loss one row for each of `FAR` and each
-        target, else the samples of one small example.
+        target, else a small example, the same far out and the same near 0.
     """
     if definition.elementwise:
         return [_row(definition, inputs, (0,)) for inputs in _grid(definition)]
     inputs = {n: np.round(x * 8) / 8 if x.dtype.kind == "f" else x
               for n, x in smooth_inputs(definition, np.random.default_rng(0), 2, 3).items()}  # fmt: skip
-    return [_row(definition, inputs, ())]
+    first = definition.differentiable[0]
+    near, x = inputs[first.name] / 1024, inputs[first.name]
+    far = np.round(x) if first.domain == Interval(0, 1) else 128 * x
+    return [_row(definition, inputs | {first.name: place}, ()) for place in (x, far, near)]
 
 
 def _grid(definition: Definition) -> list[dict[str, Any]]:

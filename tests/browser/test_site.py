@@ -159,6 +159,133 @@ def test_what_is_wrong_is_seen(browser: Any, address: str, html: Path, content: 
         broken.unlink()
 
 
+SECTIONS = {
+    "formula": "math", "gradient": "math", "hessian-diagonal": "math", "derivation": ".checked", "stable-form": "math",
+    "kinks": "p, li", "limits": "table, p", "claims": "table, p", "plots": "img.only-light-image, img.only-dark-image",
+    "certified-values": "table, pre", "accuracy": "table", "how-libraries-differ": "table, li, p", "cost": "table",
+    "kernel": "a.download", "recipes": "pre", "references": "li", "files-and-identity": "a.download",
+    "tests-that-verify-it": "li",
+}  # fmt: skip
+"""The sections of a loss's page in the order of reading, and what each must hold."""
+HELD = """(sections) => {
+  const article = document.querySelector("article");
+  const wrong = [];
+  const places = Object.keys(sections).map((id) => document.getElementById(id));
+  Object.entries(sections).forEach(([id, kinds], k) => {
+    if (!places[k]) { wrong.push(`no ${id}`); return; }
+    if (!places[k].querySelector(kinds)) wrong.push(`empty ${id}`);
+    const after = k && places[k - 1] && !(places[k - 1].compareDocumentPosition(places[k]) & 4);
+    if (after) wrong.push(`${id} comes too early`);
+  });
+  const lead = article.querySelector(".lead");
+  const picture = article.querySelector("figure.picture");
+  if (!lead || !lead.textContent.trim() || !picture) wrong.push("no sentence or picture");
+  else if (!(lead.compareDocumentPosition(picture) & 4)) wrong.push("the picture comes before the sentence");
+  if (picture && !(picture.compareDocumentPosition(places[0]) & 4)) wrong.push("the picture comes late");
+  const said = (id) => document.getElementById(id).textContent;
+  for (const id of ["gradient", "hessian-diagonal"]) {
+    const parts = document.getElementById(id).querySelectorAll("section");
+    for (const part of parts) {
+      const raw = [...part.querySelectorAll("details")].filter((d) => d.textContent.includes("The raw form"));
+      if (raw.length !== 1 || raw[0].open) wrong.push(`${id}: no toggle for the raw form`);
+    }
+  }
+  for (const image of article.querySelectorAll("img")) {
+    const name = image.getAttribute("src");
+    if (!name.endsWith(".svg") || !image.alt) wrong.push(`${name} is no described vector picture`);
+  }
+  for (const kind of ["float64", "float32"]) if (!said("accuracy").includes(kind)) wrong.push(`no accuracy in ${kind}`);
+  const files = [...article.querySelectorAll("a.download")].map((link) => link.getAttribute("href").split(".").pop());
+  for (const kind of ["py", "json", "tex"]) if (!files.includes(kind)) wrong.push(`no link to ${kind}`);
+  if (!document.querySelector("#kernel .highlight button.copybtn")) wrong.push("the kernel has no copy button");
+  if (!document.querySelector("#kernel .highlight span")) wrong.push("the kernel has no colours");
+  if (!said("references").includes("@")) wrong.push("no BibTeX");
+  const digits = said("certified-values").match(/[1-9][0-9.]{29,}/g) || [];
+  if (!digits.length && !/\\b[0-9]+\\.0+/.test(said("certified-values"))) wrong.push("no number with thirty digits");
+  if (!said("files-and-identity").match(/symloss:\\w+/)) wrong.push("no permanent id");
+  if (!said("files-and-identity").match(/\\b[0-9a-f]{16}\\b/)) wrong.push("no hash of the content");
+  const told = said("recipes");
+  for (const kind of ["NumPy", "SciPy", "torch"]) if (!told.includes(kind)) wrong.push(`no recipe for ${kind}`);
+  for (const kind of ["XGBoost", "LightGBM", "scikit-learn"]) {
+    if (!said("recipes").includes(kind)) wrong.push(`nothing about ${kind}`);
+  }
+  return wrong;
+}"""
+"""What is missing on a loss's page, or out of order."""
+
+
+def test_every_loss_has_everything_in_the_order_of_reading(browser: Any, address: str, html: Path) -> None:
+    page = browser.new_page()
+    wrong = {}
+    losses = [path for path in pages(html) if path.startswith("losses/")]
+    for path in losses:
+        page.goto(f"{address}/{path}")
+        wrong[path] = page.evaluate(HELD, SECTIONS)
+    page.close()
+    assert {path: missing for path, missing in wrong.items() if missing} == {}
+    assert len(losses) == len(list((pipeline.OWN_OUTPUT / "records").glob("*.json")))
+
+
+WIDE = """() => {
+  document.querySelectorAll("details").forEach((part) => { part.open = true; });
+  const kinds = "article div.math, article math[display=block], article p math, article td math";
+  const boxes = [...document.querySelectorAll(kinds)];
+  return boxes.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.textContent.slice(0, 80));
+}"""
+"""Formulas wider than their box, folded parts and steps of derivations included."""
+
+
+def test_no_formula_is_wider_than_a_page(browser: Any, address: str, html: Path) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    wide = {}
+    for path in pages(html):
+        if path.startswith("losses/"):
+            page.goto(f"{address}/{path}")
+            assert page.locator("article div.math").count() > 3
+            wide[path] = page.evaluate(WIDE)
+    page.close()
+    assert {path: found for path, found in wide.items() if found} == {}
+
+
+PRINTED = """() => {
+  const hidden = [".sidebar-drawer", ".toc-drawer", ".mobile-header", ".skip-to-content", ".filters", ".copybtn"];
+  const shown = hidden.filter((kind) => [...document.querySelectorAll(kind)].some((node) => node.checkVisibility()));
+  dispatchEvent(new Event("beforeprint"));
+  const folded = [...document.querySelectorAll("details:not([open]) div.math")].length;
+  const boxes = [...document.querySelectorAll("article div.math, article pre, .table-wrapper, figure.picture")];
+  const cut = boxes.filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1);
+  const dark = [...document.querySelectorAll(".only-dark-image")].filter((node) => node.checkVisibility());
+  const light = (colour) => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
+  const paper = light(getComputedStyle(document.body).backgroundColor);
+  const code = document.querySelector("article pre");
+  const text = [document.querySelector("article p"), code].filter(Boolean);
+  const ink = text.map((node) => light(getComputedStyle(node).color));
+  const behind = code ? light(getComputedStyle(code).backgroundColor) : 255;
+  return [shown, folded, cut.map((box) => box.textContent.slice(0, 60)), dark.length, paper, Math.max(...ink), behind];
+}"""
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_pages_are_printed_whole_and_light(browser: Any, address: str, html: Path, theme: str) -> None:
+    """On A4 paper: no navigation, no formula, code or table cut off, and dark ink on white whatever the screen has."""
+    context = browser.new_context(viewport={"width": 688, "height": 1000}, color_scheme=theme)
+    page = context.new_page()
+    wrong = {}
+    few = ("index.html", "gallery.html", "losses/focal.html")  # in light, all else is alike
+    for path in (p for p in pages(html) if theme == "dark" or p in few):
+        page.goto(f"{address}/{path}")
+        page.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+        page.emulate_media(media="print")
+        shown, folded, cut, dark, paper, ink, behind = page.evaluate(PRINTED)
+        if shown or folded or cut or dark or paper < 250 or ink > 90 or behind < 200:
+            wrong[path] = (shown, folded, cut, dark, paper, ink, behind)
+        page.emulate_media(media="screen")
+    page.goto(f"{address}/losses/focal.html")
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    context.close()
+    assert wrong == {}
+
+
 class Links(HTMLParser):
     """The links and anchors of a page."""
 
@@ -253,6 +380,15 @@ def test_a_page_can_be_used_by_keyboard(browser: Any, address: str) -> None:
     page.keyboard.press("Enter")
     assert button.get_attribute("aria-pressed") == "true"
     page.close()
+
+
+def test_the_book_has_every_loss_and_every_formula_fits(built: tuple[Path, float]) -> None:
+    log = (built[0] / "book" / "symloss.log").read_text(encoding="utf-8", errors="replace").replace("\n", "")
+    assert re.findall(r"! [A-Z][^.]*|undefined|multiply defined|A formula is too wide: [\d.]+", log) == []
+    assert max(map(float, re.findall(r"Overfull \\[hv]box \(([\d.]+)pt too", log)), default=0.0) <= 1.0
+    contents = (built[0] / "book" / "symloss.toc").read_text(encoding="utf-8")
+    for file in (pipeline.OWN_OUTPUT / "records").glob("*.json"):
+        assert json.loads(file.read_text(encoding="utf-8"))["title"] in contents
 
 
 def test_building_stays_within_its_budget(built: tuple[Path, float]) -> None:

@@ -8,6 +8,16 @@ function focusable() {
   }
 }
 
+function printed() {
+  // Folded formulas are part of the page; folded code is not.
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")].filter((part) => part.querySelector("div.math"));
+    opened.forEach((part) => { part.open = true; });
+  });
+  addEventListener("afterprint", () => opened.forEach((part) => { part.open = false; }));
+}
+
 function filters() {
   const buttons = [...document.querySelectorAll(".filters button")];
   const cards = [...document.querySelectorAll(".card[data-tags]")];
@@ -37,8 +47,17 @@ function colour(place) {
   return `hsl(${(place * 137.5) % 360} 70% ${dark ? 70 : 40}%)`;
 }
 
+function ticks(low, high) {
+  const rough = (high - low) / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 2.5, 5, 10].find((size) => size * power >= rough);
+  const found = [];
+  for (let k = Math.ceil(low / step); k * step <= high + step / 1000; k++) found.push(+(k * step).toPrecision(6));
+  return found;
+}
+
 function draw(svg, curves, chosen, key) {
-  const [width, height, left, bottom] = [420, 260, 44, 24];
+  const [width, height, left, bottom] = [420, 260, 44, 36];
   const lines = curves.filter((c) => chosen.includes(c.name));
   const numbers = lines.flatMap((c) => c[key]).filter(Number.isFinite);
   let [low, high] = [Math.min(0, ...numbers), Math.max(0, ...numbers)];
@@ -47,13 +66,14 @@ function draw(svg, curves, chosen, key) {
   const px = (x) => left + ((x - xs[0]) / (xs[xs.length - 1] - xs[0])) * (width - left - 8);
   const py = (y) => 8 + ((high - y) / (high - low)) * (height - bottom - 16);
   const parts = [];
-  for (let k = 0; k <= 4; k++) {
-    const y = low + (k / 4) * (high - low);
-    const x = xs[0] + (k / 4) * (xs[xs.length - 1] - xs[0]);
+  for (const y of ticks(low, high)) {
     parts.push(`<line x1="${left}" x2="${width}" y1="${py(y)}" y2="${py(y)}" stroke="currentColor" opacity="0.15"/>`);
-    parts.push(`<text x="${left - 4}" y="${py(y) + 4}" font-size="11" text-anchor="end" fill="currentColor">${+y.toPrecision(2)}</text>`);
-    parts.push(`<text x="${px(x)}" y="${height - 6}" font-size="11" text-anchor="middle" fill="currentColor">${+x.toPrecision(2)}</text>`);
+    parts.push(`<text x="${left - 4}" y="${py(y) + 4}" font-size="11" text-anchor="end" fill="currentColor">${y}</text>`);
   }
+  for (const x of ticks(xs[0], xs[xs.length - 1])) {
+    parts.push(`<text x="${px(x)}" y="${height - 18}" font-size="11" text-anchor="middle" fill="currentColor">${x}</text>`);
+  }
+  parts.push(`<text x="${(left + width) / 2}" y="${height - 3}" font-size="11" text-anchor="middle" fill="currentColor">${svg.dataset.along}</text>`);
   for (const line of lines) {
     const place = curves.indexOf(line);
     const jump = 0.2 * (Math.max(...line[key]) - Math.min(...line[key])) || Infinity;
@@ -62,7 +82,7 @@ function draw(svg, curves, chosen, key) {
       const apart = k === 0 || Math.abs(y - line[key][k - 1]) > jump;
       path += `${apart ? "M" : "L"}${px(line.x[k]).toFixed(1)} ${py(y).toFixed(1)}`;
     });
-    parts.push(`<path d="${path}" fill="none" stroke="${colour(place)}" stroke-width="2" stroke-dasharray="${STROKES[place % 4]}"><title>${line.name}</title></path>`);
+    parts.push(`<path d="${path}" fill="none" stroke="${colour(place)}" stroke-width="2" stroke-dasharray="${STROKES[place % 4]}"><title>${line.title}</title></path>`);
   }
   svg.innerHTML = parts.join("");
 }
@@ -91,6 +111,7 @@ document.addEventListener("DOMContentLoaded", () => {
   focusable();
   addEventListener("resize", focusable);
   document.querySelectorAll("details").forEach((part) => part.addEventListener("toggle", focusable));
+  printed();
   filters();
   compare();
 });
