@@ -103,28 +103,35 @@ def _power(x, exponent):
     return torch.where(x == 0.0, still.to(x.dtype) if isinstance(still, torch.Tensor) else float(still), found)
 
 
+def _wider(x):
+    """Return floats as float64, where the device has that type, and all else as it is."""
+    return x.double() if x.is_floating_point() and x.device.type != "mps" else x
+
+
 def _plainly(function, case, tensors, **others):
-    """Call a formula outside autocast, which would compute its products in half precision."""
-    real, rest, on, off = map(str.split, case.split("|"))
+    """Call a formula, in float64 where it is to be exact, and outside autocast, which would halve its products."""
+    accuracy, real, rest, on, off = map(str.split, case.split("|"))
     given = {**dict(zip((*real, *rest), tensors, strict=True)), **others}
-    flags = {**dict.fromkeys(on, True), **dict.fromkeys(off, False)}
+    if accuracy == ["exact"]:
+        given = {name: _wider(x) for name, x in given.items()}
+    given.update(dict.fromkeys(on, True), **dict.fromkeys(off, False))
     place = tensors[0].device.type
     if not torch.amp.is_autocast_available(place):
-        return function(**given, **flags)
+        return function(**given)
     with torch.autocast(place, enabled=False):
-        return function(**given, **flags)
+        return function(**given)
 
 
 def _fitted(case, found, tensors, seed):
     """Return derivatives as a tuple of tensors, typed as what they are derivatives in; none is the seed itself."""
-    names = case.split("|")[0].split()
+    names = case.split("|")[1].split()
     parts = [_number(found[name], x).to(x.dtype) for name, x in zip(names, tensors, strict=False)]
     return tuple(part.clone() if part is seed else part for part in parts)
 
 
 def _directed(case, tensors, moves):
     """Return the direction of each input and parameter, 0 where it does not move."""
-    pairs = zip(case.split("|")[0].split(), tensors, moves, strict=False)
+    pairs = zip(case.split("|")[1].split(), tensors, moves, strict=False)
     return {f"direction_{name}": torch.zeros_like(x) if v is None else v for name, x, v in pairs}
 
 
@@ -132,7 +139,8 @@ def _differentiated(value, slope, gradient, product):
     """Return the values of the samples as a function that autograd differentiates by the formulas.
 
     Backward is the gradient, backward of that the Hessian times a direction; forward mode is the slope, and the
-    product. What is no tensor goes along as one text: names of tensors that move, of the others, of flags on and off.
+    product. What is no tensor goes along as one text: the accuracy, names of tensors that move, of the others, of
+    flags on and off.
     """
 
     def moved(case, seed, tensors, moves):
@@ -201,13 +209,22 @@ def _differentiated(value, slope, gradient, product):
         def jvp(ctx, _case, *moves):
             return sloped(ctx.case, ctx.saved_tensors, moves)
 
-    def samples(flags, real, rest):
+    def samples(accuracy, flags, real, rest):
         rule = Samples if torch.compiler.is_compiling() else SamplesForward  # the compiler takes no jvp
         chosen = ([name for name, on in flags.items() if on], [name for name, on in flags.items() if not on])
-        case = "|".join(" ".join(names) for names in (real, rest, *chosen))
+        case = "|".join((accuracy, *(" ".join(names) for names in (real, rest, *chosen))))
         return rule.apply(case, *real.values(), *rest.values())
 
     return (samples,)
+
+
+def _check(reduction, accuracy) -> None:
+    """Fail for a reduction or an accuracy that is not known."""
+    known = {"reduction": (reduction, ("none", "sum", "mean")), "accuracy": (accuracy, ("exact", "fast"))}
+    for what, (given, choices) in known.items():
+        if given not in choices:
+            message = f"{SPEC['name']}: {what} must be one of {', '.join(map(repr, choices))}, got {given!r}"
+            raise ValueError(message)
 
 
 def _variant(settings, inputs):
@@ -253,11 +270,9 @@ def _float_type(types):
     return reduce(torch.promote_types, floats, torch.float32)
 
 
-def _call(values, settings, reduction, sample_weight):
+def _call(values, settings, reduction, sample_weight, accuracy):
     """Return the loss: the mean, the sum, or one number for each sample."""
-    if reduction not in ("none", "sum", "mean"):
-        message = f"{SPEC['name']}: reduction must be 'none', 'sum' or 'mean', got {reduction!r}"
-        raise ValueError(message)
+    _check(reduction, accuracy)
     spec = _variant(settings, {name for name, value in values.items() if value is not None})
     labels = {a["name"] for a in spec["inputs"] if a["kind"] == "label"}
     inputs = {a["name"]: torch.as_tensor(values[a["name"]]) for a in spec["inputs"]}
@@ -269,10 +284,12 @@ def _call(values, settings, reduction, sample_weight):
         shape = torch.broadcast_shapes(*(x.shape for x in inputs.values()))
         inputs = {name: x.expand(shape).reshape(-1) for name, x in inputs.items()}
     sizes = _sizes(spec, inputs)
+    wide = torch.float64 if accuracy == "exact" and place.type != "mps" else dtype
 
     def tensor(x, kind):
-        number = isinstance(x, (int, float)) and kind is not None
-        return torch.full((), x, dtype=kind, device=place) if number else torch.as_tensor(x, dtype=kind, device=place)
+        if isinstance(x, (int, float)) and kind is not None:  # a number is what it is: 0.07 is no float32
+            return torch.full((), x, dtype=wide, device=place)
+        return torch.as_tensor(x, dtype=kind, device=place)
 
     moving = {a["name"] for a in (*spec["inputs"], *spec["parameters"]) if a["differentiable"]}
     arguments, flags = dict(inputs), {}
@@ -292,7 +309,7 @@ def _call(values, settings, reduction, sample_weight):
         arguments[name] = tensor(0 if given is None else given, dtype if argument["kind"] == "real" else None)
     counted, samples = VARIANTS[spec["suffix"]]
     extents = tuple(sizes[a] for a in spec["sample_axes"])
-    weight = tensor(1.0 if sample_weight is None else sample_weight, dtype)
+    weight = tensor(1.0 if sample_weight is None else sample_weight, dtype).to(dtype)
     weight = weight.expand(shape if spec["elementwise"] else extents).reshape(extents)
     if counted is not None:
         here = counted(**arguments, **flags)
@@ -301,7 +318,7 @@ def _call(values, settings, reduction, sample_weight):
             arguments[name] = torch.where(here.reshape(here.shape + (1,) * (x.ndim - here.ndim)), x, 0)
     real = {name: x for name, x in arguments.items() if name in moving}
     rest = {name: x for name, x in arguments.items() if name not in moving}
-    found = weight * samples(flags, real, rest)
+    found = weight * samples(accuracy, flags, real, rest)
     if reduction == "none":
         return found.reshape(shape) if spec["elementwise"] else found
     return torch.sum(found) / torch.sum(weight) if reduction == "mean" else torch.sum(found)
@@ -431,7 +448,7 @@ VARIANTS = {
 
 
 def softmax_focal(
-    logits, label, *, gamma=2, alpha=1, reduction="mean", sample_weight=None
+    logits, label, *, gamma=2, alpha=1, reduction="mean", sample_weight=None, accuracy="exact"
 ):
     """Softmax focal loss.
 
@@ -449,6 +466,8 @@ def softmax_focal(
         "mean", "sum" or "none".
     sample_weight : array, optional
         One for each sample; "mean" divides by their sum.
+    accuracy : str
+        "exact": float32 is computed in float64 and rounded once; "fast": in float32.
 
     Returns
     -------
@@ -461,4 +480,4 @@ def softmax_focal(
         For shapes that do not match and for an unknown reduction or case. What is traced cannot be checked: labels
         out of range and values outside their domain are not found here.
     """
-    return _call({"logits": logits, "label": label}, {"gamma": gamma, "alpha": alpha}, reduction, sample_weight)
+    return _call({"logits": logits, "label": label}, {"gamma": gamma, "alpha": alpha}, reduction, sample_weight, accuracy)
