@@ -266,10 +266,13 @@ class _Judge:
             )  # fmt: skip
 
     def condition(self, exact: Any, compute: Callable[[Request], Any], enough: float) -> float:
-        """Return by how much one result magnifies relative errors of the differentiable inputs, or what is enough."""
+        """Return by how much one result magnifies relative errors of the inputs, or what is enough.
+
+        Of fast kernels those of parameters too, which are rounded to float32 like the inputs.
+        """
         definition = self.request.oracle.definition
         fast = self.tallies["value", ""].fast
-        names = [a.name for a in definition.inputs if a.differentiable or (fast and _varies(a))]
+        names = [a.name for a in definition.inputs if a.differentiable or _varies(a)]
         names += [a.name for a in definition.continuous if fast and self.request.scalars.get(a.name) is not None]
         return condition_number(self.request, names, exact, compute, enough)
 
