@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from typing import Any
@@ -27,8 +26,8 @@ LABELLED = {"softmax_cross_entropy", "softmax_focal", "poly_cross_entropy"}
 
 
 LIBRARIES = ("xgboost", "lightgbm", "catboost", "sklearn", "dask", "torch", "jax")
-REMAINS = {"xgboost", "sklearn"}
-"""Libraries of the development environment; the others are there with the peers."""
+REMAINS = ("xgboost", "sklearn", "scipy")
+"""Libraries of the development environment; the others come with the peers: `tests/adapters/test_alone.py`."""
 
 
 BLOCK = """
@@ -56,11 +55,8 @@ def test_a_missing_library_names_the_extra(library: str) -> None:
     assert f"pip install symloss[{library}]" in last
 
 
-@pytest.mark.parametrize("library", [*LIBRARIES, "scipy"])
+@pytest.mark.parametrize("library", REMAINS)
 def test_each_adapter_needs_no_other_library(library: str) -> None:
-    if library != "scipy" and importlib.util.find_spec(library) is None:
-        assert library not in REMAINS
-        pytest.skip(f"{library} comes with the peers: `make peers` installs it, and runs this test again")
     others = tuple(other for other in LIBRARIES if other != library)
     done = blocking(others, f"import symloss.adapters.{library}")
     assert done.returncode == 0, done.stderr

@@ -43,6 +43,7 @@ from symloss.language import (
 )
 from symloss.language.atoms import magnitude, positive_part, ratio
 from symloss.language.definition import Definition
+from symloss.verification.accuracy import moved_inputs
 from symloss.verification.condition import condition_number
 from symloss.verification.oracle import Undecided, Undefined, counts, oracle_of
 from symloss.verification.quantities import (
@@ -276,6 +277,13 @@ def test_the_condition_number_counts_every_entry() -> None:
     assert condition_of(total, {"x": np.arange(1.0, 41.0)[None]}) == pytest.approx(1.0)
     signed = np.arange(1.0, 41.0)[None] * (-1.0) ** np.arange(40)
     assert condition_of(total, {"x": signed}) == pytest.approx(820 / 20)
+
+
+def test_the_condition_number_moves_what_has_neighbours() -> None:
+    assert moved_inputs(DEFINITIONS["dice"]) == ["probability", "target"]
+    assert moved_inputs(DEFINITIONS["focal"]) == ["logit"]
+    assert moved_inputs(DEFINITIONS["softmax_dice"]) == ["logits"]
+    assert moved_inputs(DEFINITIONS["triplet"]) == ["anchor", "positive", "negative"]
 
 
 INTERPRETERS = ("mutation_symbolic.py", "steps.py")

@@ -15,7 +15,6 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
 from symloss.language.domains import Interval
 from symloss.verification.condition import condition_number
@@ -272,7 +271,7 @@ class _Judge:
         """
         definition = self.request.oracle.definition
         fast = self.tallies["value", ""].fast
-        names = [a.name for a in definition.inputs if a.differentiable or _varies(a)]
+        names = moved_inputs(definition)
         names += [a.name for a in definition.continuous if fast and self.request.scalars.get(a.name) is not None]
         return condition_number(self.request, names, exact, compute, enough)
 
@@ -289,9 +288,9 @@ class _Judge:
         return shown | {n: repr(v) for n, v in self.batch.settings.items() if not isinstance(v, np.ndarray)}
 
 
-def _varies(argument: Argument) -> bool:
-    """Tell whether an input has neighbours: a target that is 0 or 1 has not."""
-    return argument.kind == "real" and isinstance(argument.domain, Interval)
+def moved_inputs(definition: Definition) -> list[str]:
+    """Return the inputs that a condition number moves: those with neighbours, which a target that is 0 or 1 has not."""
+    return [a.name for a in definition.inputs if a.kind == "real" and isinstance(a.domain, Interval)]
 
 
 def _places(rng: np.random.Generator, shape: tuple[int, ...], separable: bool) -> list[Place]:

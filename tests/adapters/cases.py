@@ -54,12 +54,12 @@ def places(name: str) -> tuple[int, ...]:
     return tuple(k for k, n in enumerate(loss.inputs) if n in loss.differentiable)[: len(loss.plan.spec.inputs)]
 
 
-def close(ours: Any, theirs: Any, dtype: str, factor: float = 1.0) -> None:
+def close(ours: Any, theirs: Any, dtype: str) -> None:
     """Fail where an entry differs by more than the tolerance of a dtype, of the largest entry."""
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     assert theirs.dtype == dtype
-    largest, tolerance = float(np.abs(ours).max(initial=0.0)), factor * TOLERANCE[dtype]
-    np.testing.assert_allclose(theirs, ours, rtol=tolerance, atol=tolerance * largest)
+    largest = float(np.abs(ours).max(initial=0.0))
+    np.testing.assert_allclose(theirs, ours, rtol=0.0, atol=TOLERANCE[dtype] * largest)
 
 
 def as_tuple(found: Any) -> tuple[Any, ...]:
