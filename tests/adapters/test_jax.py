@@ -45,7 +45,7 @@ def total(name: str, inputs: tuple[Any, ...], **settings: Any) -> Any:
 @each
 @pytest.mark.parametrize("dtype, x64", [("float64", True), ("float32", True), ("float32", False)])
 def test_value_and_derivatives_are_ours(name: str, settings: dict[str, Any], dtype: str, x64: bool) -> None:
-    """Within 1e-6 and 1e-13 of the largest entry, whether JAX has float64 itself or not.
+    """Within 1e-6 and 1e-13 of the largest entry; products where JAX has no float64 within 2e-6.
 
     The float64 kernel at the same numbers is nearer still: float32 is rounded once, and so is what it is divided by.
     """
@@ -72,7 +72,10 @@ def test_value_and_derivatives_are_ours(name: str, settings: dict[str, Any], dty
     direction = moves if len(moves) > 1 else moves[0]
     product = as_tuple(loss.hessian_product(*inputs, direction=direction, **settings))
     for a, b in zip(product, bends, strict=True):
-        close(a, b, dtype)
+        if dtype == "float32" and not x64:  # JAX cannot transpose float64 there: the product is float32 arithmetic
+            np.testing.assert_allclose(b, a, rtol=0.0, atol=2e-6 * np.abs(a).max())
+        else:
+            close(a, b, dtype)
 
 
 def test_fast_computes_in_float32() -> None:
