@@ -51,6 +51,7 @@ from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
 from symloss.rendering.array_module import render_arrays
 from symloss.rendering.module import render_module
+from symloss.rendering.pair_module import render_pairs
 from symloss.rendering.record import Derivation, make_record, render_tex
 from symloss.rendering.scaffold import scaffold
 from symloss.runtime.loss import Loss
@@ -218,9 +219,13 @@ def render(derived: Derived) -> dict[str, str]:
     arrays = tuple((d.definition, *d.arrays) for d in everything)
     formula = str(shown.definition.formula)
     libraries = render_arrays(definition, arrays, formula, derived.digest)
+    pairs = (
+        {} if definition.elementwise else {f"pairs/{name}.py": render_pairs(definition, fast, formula, derived.digest)}
+    )
     return {
         f"{name}.py": render_module(definition, variants, formula, derived.digest),
         f"fast/{name}.py": render_module(definition, fast, formula, derived.digest, FLOAT32),
+        **pairs,
         **{f"{library}/{name}.py": text for library, text in libraries.items()},
         f"latex/{name}.tex": render_tex(definition, record),
         f"records/{name}.json": json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n",
@@ -271,9 +276,11 @@ class Verdict:
 
 def hashes_of(definition: Definition, output: Path) -> dict[str, str]:
     """Return the hashes that evidence must carry to speak of this definition and its kernel."""
-    kernel = file_hash(output / f"{definition.name}.py")
-    fast = file_hash(output / "fast" / f"{definition.name}.py")
-    return {"definition": digest_of(definition), "rules": rules_digest(), "kernel": kernel, "fast": fast}
+    files = {"kernel": output, "fast": output / "fast"} | (
+        {} if definition.elementwise else {"pairs": output / "pairs"}
+    )
+    hashes = {kind: file_hash(folder / f"{definition.name}.py") for kind, folder in files.items()}
+    return {"definition": digest_of(definition), "rules": rules_digest(), **hashes}
 
 
 def verify(

@@ -65,20 +65,27 @@ def render_module(
             recipes[recipe.name], operations = format_recipe(recipe)
             used |= operations
     carried = source_of(used, real)
-    described = specification(definition, formula, digest, ACCURACIES[real])
+    spec = specification(definition, formula, digest, ACCURACIES[real])
     if definition.elementwise and not any(f"def {name}(" in text for text in carried for name in TEXTS):
-        described["grain"] = CHEAP
+        spec["grain"] = CHEAP
     elif not definition.elementwise and definition.separable:
-        described["grain"] = ROWS
+        spec["grain"] = ROWS
     return ENVIRONMENT.get_template("module.py.jinja").render(
-        title=definition.title, summary=lower_first(definition.summary), formula=formula, hash=digest,
-        version=VERSION, shapes=_shapes(definition), spec=literal(described),
+        **described(definition, formula, digest), spec=literal(spec),
         narrow=real is not FLOAT64, nothing="None" if definition.elementwise else "an empty array",
         primitives=carried, recipes=[recipes[name] for name in sorted(recipes)],
         kernels=rendered, products=GEMM if "_multiply" in used else "",
         vectors=any("cgutils." in text for text in carried),
         intrinsics=any("@intrinsic" in text for text in carried),
     )  # fmt: skip
+
+
+def described(definition: Definition, formula: str, digest: str) -> dict[str, str]:
+    """Return what every module says of its definition."""
+    return {
+        "title": definition.title, "summary": lower_first(definition.summary), "formula": formula, "hash": digest,
+        "version": VERSION, "shapes": _shapes(definition),
+    }  # fmt: skip
 
 
 def _rendered(definition: Definition, kernels: tuple[Kernel, ...], real: Format) -> _Rendered:

@@ -277,22 +277,18 @@ def format_kernel(
     narrow = {node.name for node in kernel.body if isinstance(node, Buffer) and node.dtype == "like"}
     printer = NumbaPrinter(loads | narrow, real, flat=flat)
     body = [line.replace("LIKE", f"{like}.dtype") for line in _lines(kernel.body, printer, 0)]
-    blocks = [node for node in kernel.body if isinstance(node, Blocks)]
-    if blocks:
-        inside = " * ".join(blocks[0].inside)
-        size = f"max(1, {ROWS} // max(1, {inside}))" if inside else str(ROWS)
-        body.insert(0, f"block = max(1, min({size}, {blocks[0].index.axis.name}))")
+    body = [*block_size(kernel), *body]
     if flat:  # no sign, so that no index could count from the end
         extents = {axis: f"np.uint64({source})" for axis, source in extents.items()}
     if any(isinstance(node, Chunks) for node in kernel.body):
         body.insert(0, f"block = np.uint64({CHUNK})")
     text = "\n".join(body)
-    head = [f"{axis} = {source}" for axis, source in extents.items() if _mentions(text, axis)]
+    head = [f"{axis} = {source}" for axis, source in extents.items() if mentions(text, axis)]
     if "if weighted" in text:
         head.append("weighted = sample_weights.size > 0")
     if real is not FLOAT64:
-        head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and _mentions(text, name)]
-    if _mentions(text, "near"):
+        head += [f"{name} = f32({name})" for name in kernel.arguments if name in scalars and mentions(text, name)]
+    if mentions(text, "near"):
         head.append(f"near = {NEAR_WIDE} if {like}.itemsize == 8 else {NEAR}")
     if "if wanted" in text:
         head.append("wanted = value_out.size > 0")
@@ -300,7 +296,18 @@ def format_kernel(
     return head + body + tail, printer.used, printer.recipes
 
 
-def _mentions(text: str, axis: str) -> bool:
+def block_size(kernel: Kernel) -> list[str]:
+    """Return the line that sets how many rows a block has, where there are blocks."""
+    blocks = [node for node in kernel.body if isinstance(node, Blocks)]
+    if not blocks:
+        return []
+    inside = " * ".join(blocks[0].inside)
+    size = f"max(1, {ROWS} // max(1, {inside}))" if inside else str(ROWS)
+    return [f"block = max(1, min({size}, {blocks[0].index.axis.name}))"]
+
+
+def mentions(text: str, axis: str) -> bool:
+    """Tell whether source has a name in it that is no attribute, comments apart."""
     return re.search(rf"(?<![\w.]){axis}(?!\w)", re.sub(r"#.*", "", text)) is not None
 
 
@@ -332,7 +339,7 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 extent = "start, stop" if node.block else node.index.axis.name
                 lines.append(f"{pad}for {node.index.name} in range({extent}):")
                 inner = _lines(node.body, printer, depth + 1)
-                if node.block and _mentions("\n".join(inner), ROW.name):
+                if node.block and mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
             case Strips():

@@ -9,7 +9,7 @@ import inspect
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -308,19 +308,25 @@ def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
     for function in (*OPERATIONS, _closely, *PRIMITIVES):
         text = inspect.getsource(function).rstrip()
         known[function.__name__] = text if real is FLOAT64 or function.__name__ in WIDE else _narrowed(text)
+    wanted = with_called(names, known)
+    constants = ",\n    ".join(str(tuple(row)) for row in _CONSTANTS.tolist())
+    texts = (text for name, text in known.items() if name in wanted)
+    return (
+        *(text for name, text in INTRINSICS.items() if name in wanted),
+        *([f"_CONSTANTS = np.array((\n    {constants},\n))"] if "_closely" in wanted else []),
+        *(f"{_decorator(text)}\n{untyped(text)}" for text in texts),
+    )
+
+
+def with_called(names: set[str], known: Mapping[str, str]) -> set[str]:
+    """Return names of functions, and those that they call, given the text of each."""
     called = {name: set(re.findall(r"\b_\w+(?=\()", text)) - {name} for name, text in known.items()}
     wanted, stack = set(names), list(names)
     while stack:
         found = called.get(stack.pop(), set()) - wanted
         wanted |= found
         stack += found
-    constants = ",\n    ".join(str(tuple(row)) for row in _CONSTANTS.tolist())
-    texts = (text for name, text in known.items() if name in wanted)
-    return (
-        *(text for name, text in INTRINSICS.items() if name in wanted),
-        *([f"_CONSTANTS = np.array((\n    {constants},\n))"] if "_closely" in wanted else []),
-        *(f"{_decorator(text)}\n{_untyped(text)}" for text in texts),
-    )
+    return wanted
 
 
 def _narrowed(text: str) -> str:
@@ -342,5 +348,7 @@ def _decorator(text: str) -> str:
     return f'@njit(nogil=True, error_model="numpy"{inlined})'
 
 
-def _untyped(text: str) -> str:
-    return text.replace(": Any", "").replace(": Pair", "").replace(" -> Pair", "")
+def untyped(text: str) -> str:
+    """Return source without the annotations that only type checkers read."""
+    kinds = r"Any|Pair|_Noted|Callable\[\.\.\., Any\]|tuple\[(?:Any|Pair), (?:Any|Pair)\]"
+    return re.sub(rf"(: | -> )(?:{kinds})(?=[,):]|$)", "", text, flags=re.MULTILINE)

@@ -31,8 +31,13 @@ def names_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_")))
 
 
-FOLDERS = {"exact": "", "fast": "fast", "jax": "jax", "torch": "torch"}
+FOLDERS = {"exact": "", "fast": "fast", "pairs": "pairs", "jax": "jax", "torch": "torch"}
 """For each arithmetic or library, where its modules are in the folder."""
+
+
+def has_module(name: str, package: str | Path | None, accuracy: str) -> bool:
+    """Tell whether a loss has a module in one of the arithmetics or libraries."""
+    return (folder_of(package) / FOLDERS[accuracy] / f"{name}.py").is_file()
 
 
 def load_module(name: str, package: str | Path | None, accuracy: str = "exact") -> ModuleType:

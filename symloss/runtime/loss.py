@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from symloss.runtime.evaluation import differentiate, evaluate, multiply
-from symloss.runtime.loader import load_module
+from symloss.runtime.loader import has_module, load_module
 from symloss.runtime.plan import Plan, make_plan
 from symloss.runtime.quick import quickly
 from symloss.runtime.spec import Spec
@@ -214,7 +214,8 @@ def load_loss(name: str, package: str | None = None, accuracy: str = "exact") ->
     package : str, optional
         An absolute folder of generated modules; else symloss's own.
     accuracy : {"exact", "fast"}
-        The arithmetic for float32 arrays: float64, rounded once, or float32.
+        The arithmetic: of float32 arrays float64, rounded once, or float32; of float64 arrays float64, with more
+        digits where a loss needs them, or float64 alone.
 
     Raises
     ------
@@ -229,4 +230,5 @@ def load_loss(name: str, package: str | None = None, accuracy: str = "exact") ->
 def _load(name: str, package: str | None, accuracy: str) -> Loss:
     module = load_module(name, package)
     fast = load_module(name, package, accuracy) if accuracy == "fast" else None
-    return Loss(make_plan(module, fast), package, accuracy)
+    pairs = load_module(name, package, "pairs") if accuracy == "exact" and has_module(name, package, "pairs") else None
+    return Loss(make_plan(module, fast, pairs), package, accuracy)

@@ -73,9 +73,11 @@ class Plan:
     module : module
         Where its kernels are.
     kernels : mapping of str to callable
-        Those that the module has.
+        Those that float64 arrays get: of the module, or in pair arithmetic.
     narrow : mapping of str to callable
-        Those that float32 arrays get: the same, or in float32 arithmetic.
+        Those that float32 arrays get, in float64 arithmetic or in float32.
+    single : bool
+        Whether these compute in float32.
     few : pair of mappings
         Those for short rows, of either kind; empty where rows are not told apart.
     slots : mapping of str to Slot
@@ -105,6 +107,7 @@ class Plan:
     module: ModuleType
     kernels: Mapping[str, Kernel]
     narrow: Mapping[str, Kernel]
+    single: bool
     few: tuple[Mapping[str, Kernel], Mapping[str, Kernel]]
     slots: Mapping[str, Slot]
     tensors: tuple[Slot, ...]
@@ -121,12 +124,17 @@ class Plan:
 
     def weight_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Return the dtype of weights, that of the arithmetic, for arrays of a dtype."""
-        return F64 if dtype is F64 or self.narrow is self.kernels else F32
+        return F32 if self.single and dtype is not F64 else F64
 
     def kernels_for(self, dtype: np.dtype[Any], first: Array) -> Mapping[str, Kernel]:
         """Return the kernels for arrays of a dtype, given the first of them."""
         usual, short = (self.kernels, self.few[0]) if dtype is F64 else (self.narrow, self.few[1])
         return short if short and first.shape[-1] <= FEW else usual
+
+
+def _kernels(module: ModuleType | None, suffix: str) -> Mapping[str, Kernel]:
+    """Return the kernels of a variant that a module has."""
+    return {n: getattr(module, n + suffix) for n in KERNELS if hasattr(module, n + suffix)}
 
 
 def _few(module: ModuleType, usual: Mapping[str, Kernel], suffix: str) -> Mapping[str, Kernel]:
@@ -158,18 +166,27 @@ def checked_scalars(
     return found
 
 
-def make_plan(module: ModuleType, fast: ModuleType | None = None) -> Plan:
-    """Return the plan for the calls of a generated module; kernels for float32 arrays may come from another.
+def make_plan(module: ModuleType, fast: ModuleType | None = None, pairs: ModuleType | None = None) -> Plan:
+    """Return the plan for the calls of a generated module.
+
+    Parameters
+    ----------
+    module : module
+        With kernels in float64 arithmetic, for arrays of either dtype.
+    fast : module, optional
+        With those for arrays of float32.
+    pairs : module, optional
+        With some of those for arrays of float64.
 
     Raises
     ------
     ValueError
         Where the module was not generated for this runtime.
     """
-    return _plan(module, fast, read_spec(module))
+    return _plan(module, fast, pairs, read_spec(module))
 
 
-def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
+def _plan(module: ModuleType, fast: ModuleType | None, pairs: ModuleType | None, spec: Spec) -> Plan:
     slots: dict[str, Slot] = {}
     defaults: list[Any] = []
     required = []
@@ -185,14 +202,11 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
     places = tuple(enumerate(spec.inputs))
     at = tuple(k for k, a in places if a.differentiable)
     nothing = (0,) * len(spec.sample_axes)
-    kernels, narrow = (
-        {n: getattr(m, n + spec.suffix) for n in KERNELS if hasattr(m, n + spec.suffix)}
-        for m in (module, fast or module)
-    )
+    plain, single, double = (_kernels(m, spec.suffix) for m in (module, fast, pairs))
     if spec.elementwise:
-        kernels, narrow = put_off(kernels), put_off(narrow)
-    narrow = narrow if fast is not None else kernels
-    few = tuple(_few(m, k, spec.suffix) for m, k in ((module, kernels), (fast or module, narrow)))
+        plain, single = put_off(plain), put_off(single)
+    kernels, narrow = {**plain, **double}, single or plain
+    few = {} if double else _few(module, plain, spec.suffix), _few(fast or module, narrow, spec.suffix)
     unwanted: dict[np.dtype[Any], Array | None] = dict.fromkeys((F32, F64))
     unweighted = dict(unwanted)
     if not spec.elementwise:
@@ -210,7 +224,8 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
         module=module,
         kernels=kernels,
         narrow=narrow,
-        few=(few[0], few[1]),
+        single=fast is not None,
+        few=few,
         slots=slots,
         tensors=tuple(slot for slot in slots.values() if slot.argument.axes),
         defaults=tuple(defaults),
@@ -221,6 +236,6 @@ def _plan(module: ModuleType, fast: ModuleType | None, spec: Spec) -> Plan:
         everything=Wanted(spec.differentiable, len(at) == 1, tuple(range(len(at))), ()),
         unwanted=unwanted,
         unweighted=unweighted,
-        variants=tuple(_plan(module, fast, variant) for variant in spec.variants),
+        variants=tuple(_plan(module, fast, pairs, variant) for variant in spec.variants),
         quick=quick,
     )
