@@ -15,9 +15,9 @@ from fractions import Fraction
 from functools import partial
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic, lower_builtin, type_callable
+from numba.extending import lower_builtin, type_callable
 
 SPEC = {'abi': 3,
  'name': 'contrastive',
@@ -112,7 +112,7 @@ def _noted(instruction, *numbers):
 
 def _value_of(x):
     """Return what a stand-in stands for, or a constant."""
-    return x.value if isinstance(x, _Noted) else cgutils.ir.DoubleType()(float(x))
+    return x.value if isinstance(x, _Noted) else ir.DoubleType()(float(x))
 
 
 def _are_noted(*numbers):
@@ -139,7 +139,7 @@ def _equal(a, b):
 def _select(condition, a, b):
     """Return a where the condition holds, else b: numbers, or pairs of them."""
     if isinstance(a, tuple):
-        return tuple(_select(condition, x, y) for x, y in zip(a, b))
+        return tuple(_select(condition, x, y) for x, y in zip(a, b, strict=True))
     builder = _are_noted(condition)
     if builder is None:
         return a if condition else b
@@ -151,10 +151,7 @@ def _root(x):
     builder = _are_noted(x)
     if builder is None:
         return math.sqrt(x) if x >= 0.0 else math.nan
-    function = cgutils.get_or_insert_function(
-        builder.module, cgutils.ir.FunctionType(x.value.type, [x.value.type]), "llvm.sqrt.f64"
-    )
-    return _Noted(builder, builder.call(function, [x.value]))
+    return _Noted(builder, builder.call(builder.module.declare_intrinsic("llvm.sqrt", [x.value.type]), [x.value]))
 
 
 def _powers(shifted):
@@ -163,11 +160,11 @@ def _powers(shifted):
     if builder is None:
         k = int(shifted - 6755399441055744.0) if shifted == shifted else 0
         return math.ldexp(1.0, k >> 1), math.ldexp(1.0, k - (k >> 1))
-    whole = cgutils.ir.IntType(64)
+    whole = ir.IntType(64)
     bits = builder.sub(builder.bitcast(shifted.value, whole), whole(4843621399236968448))
     half = builder.ashr(bits, whole(1))
     parts = (builder.shl(builder.add(k, whole(1023)), whole(52)) for k in (half, builder.sub(bits, half)))
-    return tuple(_Noted(builder, builder.bitcast(k, cgutils.ir.DoubleType())) for k in parts)
+    return tuple(_Noted(builder, builder.bitcast(k, ir.DoubleType())) for k in parts)
 
 
 def _traced(function):
@@ -179,14 +176,14 @@ def _traced(function):
             known = [PAIR if isinstance(x, types.BaseTuple) else types.float64 for x in arguments]
             return (types.float64 if function.__name__ in NUMBERS else PAIR)(*known)
 
-        kinds.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+        kinds.__signature__ = inspect.signature(function)
         return kinds
 
     @lower_builtin(function, types.VarArg(types.Any))
     def _instructions(context, builder, signature, arguments):
         stand_ins = [
             tuple(_Noted(builder, builder.extract_value(x, k)) for k in (0, 1)) if kind == PAIR else _Noted(builder, x)
-            for kind, x in zip(signature.args, arguments)
+            for kind, x in zip(signature.args, arguments, strict=True)
         ]
         found = function(*stand_ins)
         if signature.return_type != PAIR:
@@ -197,13 +194,13 @@ def _traced(function):
 
 
 @_traced
-def _finite(x: float) -> float:
+def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
     return _select(_equal(x - x, 0.0), x, 0.0)
 
 
 @_traced
-def _pair_of_sum(a: float, b: float):
+def _pair_of_sum(a, b):
     """Return a + b and what rounding took from it."""
     s = a + b
     back = s - a
@@ -211,14 +208,14 @@ def _pair_of_sum(a: float, b: float):
 
 
 @_traced
-def _pair_of_product(a: float, b: float):
+def _pair_of_product(a, b):
     """Return a b and what rounding took from it."""
     p = a * b
     return p, _fused(a, b, -p)
 
 
 @_traced
-def _pair_close(s: float, rest: float):
+def _pair_close(s, rest):
     """Return a sum and a rest that is small beside it as a pair."""
     rest = _finite(rest)
     h = s + rest
@@ -226,7 +223,7 @@ def _pair_close(s: float, rest: float):
 
 
 @_traced
-def _pair_rounded(x) -> float:
+def _pair_rounded(x):
     """Return a pair as one number."""
     return x[0] + _finite(x[1])
 
@@ -241,7 +238,7 @@ def _pair_add(x, y):
 
 
 @_traced
-def _pair_add_number(x, b: float):
+def _pair_add_number(x, b):
     """Return x + b."""
     s, e = _pair_of_sum(x[0], b)
     return _pair_close(s, e + x[1])
@@ -267,7 +264,7 @@ def _pair_multiply(x, y):
 
 
 @_traced
-def _pair_multiply_number(x, b: float):
+def _pair_multiply_number(x, b):
     """Return x b."""
     p = x[0] * b
     return _pair_close(p, _fused(x[0], b, -p) + x[1] * b)

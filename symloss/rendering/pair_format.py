@@ -237,6 +237,8 @@ class _Pairs:
                 return f"not {self.condition(node.args[0])}"
             case sympy.core.relational.Relational() if not self.is_whole(node):
                 left, right = map(self.of, node.args)
+                if left[1] and node.args[1] == 0:
+                    return f"{left[0]}[0] {node.rel_op} 0.0"
                 if left[1] or right[1]:
                     return f"{self.sum_of(left, self.negative(right))[0]}[0] {node.rel_op} 0.0"
                 return f"{left[0]} {node.rel_op} {right[0]}"
