@@ -114,8 +114,13 @@ class _Pairs:
     def entry(self, node: Access) -> Found:
         if not self.is_layered(node.name):
             return self.plain.doprint(node), False
+        if all(map(_is_loops, node.slots)):
+            return f"_pair_at({node.name}, ({', '.join(map(self.slot, node.slots))},))", True
         first, rest = (self.plain.doprint(Access(node.name, *node.slots, sympy.Integer(k))) for k in (0, 1))
         return f"({first}, {rest})", True
+
+    def slot(self, node: sympy.Expr) -> str:
+        return str(int(node)) if node.is_Integer else self.plain.doprint(node)
 
     def is_layered(self, name: str) -> bool:
         """Tell whether an array is a buffer of pairs."""
@@ -347,16 +352,17 @@ class _Pairs:
         raise ValueError(message)
 
     def store(self, node: Store) -> list[str]:
-        slots = ", ".join(str(int(s)) if s.is_Integer else self.plain.doprint(s) for s in node.slots) or "()"
+        slots = ", ".join(map(self.slot, node.slots)) or "()"
         if node.array == STRIP:
-            number, place = node.slots
-            entries = [f"{STRIP}[{number}, {place}, {k}]" for k in (0, 1)]
-            return [f"{', '.join(entries)} = {self.pair(node.expression)}"]
+            return [f"_pair_put({STRIP}, ({slots}), {self.pair(node.expression)})"]
         if self.is_layered(node.array):
             entries = [f"{node.array}[{slots}, {k}]" for k in (0, 1)]
-            value = self.pair(node.expression)
+            value, at_loops = self.pair(node.expression), all(map(_is_loops, node.slots))
             if node.guard == "add":
-                value = self.call("_pair_add", f"({', '.join(entries)})", value)
+                there = f"_pair_at({node.array}, ({slots},))" if at_loops else f"({', '.join(entries)})"
+                value = self.call("_pair_add", there, value)
+            if at_loops:
+                return [f"_pair_put({node.array}, ({slots},), {value})"]
             return [f"{', '.join(entries)} = {value}"]
         text, is_pair = self.of(node.expression)
         value = self.call("_pair_rounded", text) if is_pair else text
@@ -420,6 +426,11 @@ class _Pairs:
         if layers == 2 and len(rows) == len(columns) == 1:
             return f"{node.name}{part}"
         return f"{node.name}{part}.reshape(({' * '.join(rows)}, {' * '.join(columns)}, {layers}))"
+
+
+def _is_loops(slot: sympy.Expr) -> bool:
+    """Tell whether a slot is never negative: the index of a loop, or a number."""
+    return isinstance(slot, Index) or slot in (ROW, PLACE) or bool(slot.is_Integer and slot >= 0)
 
 
 def _is_power_of_two(number: sympy.Rational) -> bool:

@@ -154,3 +154,48 @@ def _traced(function: Any) -> Any:
         return context.make_tuple(builder, PAIR, list(map(_value_of, found)))
 
     return function
+
+
+def _pair_at(array: Any, slots: Any) -> Any:
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array: Any, slots: Any, value: Any) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context: Any) -> Any:
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context: Any) -> Any:
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
