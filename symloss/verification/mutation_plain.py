@@ -8,13 +8,14 @@ arrays have several, and a last one that is not full.
 from __future__ import annotations
 
 import ast
+import copy
 import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ WIDTH = 4
 """About the extent of the other axes of what is tried."""
 PLACELESS = "_mutation_placeless"
 """Where the functions are named in which -1 is the place of the largest of no numbers."""
+SEEN = "_mutation_seen"
+"""The marks of the statements that ran."""
 LONG = 64
 """Whole numbers above this are the length of a strip; up to it they count the strips."""
 
@@ -62,6 +65,7 @@ class Plain:
     state: dict[str, Any] = field(default_factory=dict)
     remembering: dict[str, _Remembered] = field(default_factory=dict)
     calls: dict[str, set[str]] = field(default_factory=dict)
+    marking: list[_Marking] = field(default_factory=list)
 
     def sites(self) -> Iterator[Site]:
         """Yield every mutant."""
@@ -97,22 +101,17 @@ class Plain:
     def traced(self) -> Iterator[set[tuple[str, int]]]:
         """Collect the lines that run, by function."""
         found: set[tuple[str, int]] = set()
-
-        def local(frame: FrameType, event: str, _: Any) -> Any:
-            if event == "line":
-                found.add((frame.f_code.co_name, frame.f_lineno))
-            return local
-
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            return local if frame.f_code.co_filename == FILE else None
-
-        before = sys.gettrace()
-        with self.afresh():
-            sys.settrace(trace)
-            try:
-                yield found
-            finally:
-                sys.settrace(before)
+        if not self.marking:
+            self.marking.append(_Marking(self))
+        marking = self.marking[0]
+        usual = {name: self.namespace[name] for name in self.functions}
+        marking.seen[:] = bytes(len(marking.seen))
+        self.namespace.update(marking.functions)
+        try:
+            yield found
+        finally:
+            self.namespace.update(usual)
+            found |= {line for line, seen in zip(marking.lines, marking.seen, strict=True) if seen}
 
     @contextmanager
     def afresh(self) -> Iterator[None]:
@@ -125,6 +124,38 @@ class Plain:
         finally:
             for remembered in known:
                 remembered.trusted = True
+
+
+class _Marking:
+    """The functions of a module, which leave a mark before each statement, and remember nothing."""
+
+    def __init__(self, module: Plain) -> None:
+        self.lines: list[tuple[str, int]] = []
+        functions = []
+        for name, function in module.functions.items():
+            functions.append(copy.deepcopy(function))
+            self._mark(name, functions[-1])
+        self.seen = bytearray(len(self.lines))
+        module.namespace[SEEN] = self.seen
+        usual = {name: module.namespace[name] for name in module.functions}
+        exec(_compiled(functions), module.namespace)
+        self.functions = {name: module.namespace[name] for name in module.functions}
+        module.namespace.update(usual)
+
+    def _mark(self, name: str, owner: ast.AST) -> None:
+        for block in ("body", "orelse"):
+            statements = getattr(owner, block, None)
+            if not isinstance(statements, list) or not statements:
+                continue
+            marked: list[ast.stmt] = []
+            for statement in statements:
+                mark = ast.parse(f"{SEEN}[{len(self.lines)}] = 1").body[0]
+                for part in ast.walk(mark):
+                    ast.copy_location(part, statement)
+                self.lines.append((name, statement.lineno))
+                self._mark(name, statement)
+                marked += [mark, statement]
+            setattr(owner, block, marked)
 
 
 @dataclass(eq=False)
