@@ -437,7 +437,7 @@ def _is_same_code(path: Path, stored: dict[str, Any], hashes: dict[str, str]) ->
     known = stored.get("hashes", {})
     text = (path.parent.parent / f"{path.stem}.py").read_text(encoding="utf-8")
     before = text.replace(hashes["definition"], known.get("definition", ""))
-    return hashlib.sha256(before.encode()).hexdigest() == known.get("kernel")
+    return bool(hashlib.sha256(before.encode()).hexdigest() == known.get("kernel"))
 
 
 def docs(definitions: Path | None, output: Path | None, site: Path | None, *, progress: Progress) -> DocsResult:
