@@ -151,7 +151,8 @@ def _changes(node: sympy.Basic) -> Iterator[tuple[str, sympy.Basic]]:
                     yield "operator", sympy.Mul(*rest, 1 / part)
         case sympy.Pow(args=(base, exponent)):
             yield "constant", sympy.Pow(base, exponent + 1)
-        case sympy.Piecewise(args=((first, condition), (second, rest), *others)):
+        case sympy.Piecewise(args=(chosen, otherwise, *others)):
+            (first, condition), (second, rest) = chosen, otherwise
             yield "branch", sympy.Piecewise((second, condition), (first, rest), *others)
             yield "dropped term", first
         case sympy.Number() if node.is_finite:
