@@ -253,9 +253,10 @@ def _batches(written: Definition, seed: int, samples: int) -> Iterator[Batch]:
     yield from (gentle(written, seed, samples, EXTENT, **other) for other in moves(written))
     if not oracle_of(written).separable:  # a sample without others
         yield gentle(written, seed, 1, EXTENT)
-    tied = near_ties(written, gentle(written, seed, CROWD, EXTENT), samples)
-    if tied is not None:
-        yield tied
+    for other in ({}, *moves(written)):
+        tied = near_ties(written, gentle(written, seed, CROWD, EXTENT, **other), samples)
+        if tied is not None:
+            yield tied
 
 
 def mutate_derivatives(
@@ -317,10 +318,26 @@ def _judged(written: Definition, tried: _Benches, site: Site) -> Mutant:
         return mutant("equivalent", "proved: nothing that has a derivative depends on it in this variant")
     if site.field != "op" and _same(written, site):
         return mutant("equivalent", "observed: both are the same formula: they agree in 30 digits at random points")
+    if _asks_for_its_own(written, site):
+        return mutant("equivalent", "proved: there is no derivative in a parameter that is absent")
     for absurd, reason in _absurd(site):
         if all(_passes(bench, absurd) for bench in every):
             return mutant("equivalent", f"observed: {reason}")
     return mutant("survived", f"{len(every)} sets of points see no change")
+
+
+def _asks_for_its_own(written: Definition, site: Site) -> bool:
+    """Tell whether a mutant only leaves out whether a parameter is given, in what the derivative in it alone reads."""
+    asked = {
+        str(s).removesuffix("_given") for s in getattr(site.before, "free_symbols", ()) if str(s).endswith("_given")
+    }
+    kept = {str(s) for s in getattr(site.after, "free_symbols", ())}
+    optional = {a.name for a in written.parameters if a.optional}
+    if len(asked) != 1 or not asked <= optional or f"{next(iter(asked))}_given" in kept:
+        return False
+    (name,) = asked
+    first = site.before.args[0][0] if isinstance(site.before, sympy.Piecewise) else None
+    return first == site.after and site.name.partition("_")[2].startswith(name)
 
 
 def _absurd(site: Site) -> Iterator[tuple[Site, str]]:
