@@ -155,7 +155,7 @@ class _Bench:
             moved = max(moved, probe.distance(found))
         if not near:
             if site.function in self.uncalled:
-                return self._mutant(site, "equivalent", "never called: this variant fixes every parameter")
+                return self._mutant(site, "equivalent", "proved: never called, this variant fixes every parameter")
             return self._mutant(site, "unreached", "no probe runs this line")
         reason = why_equivalent(self.module, site, lambda: [self.call(probe) for probe in near])
         if reason:
