@@ -21,6 +21,7 @@ from symloss.language import (
     monotone,
     nonnegative,
     parameter,
+    positive_side,
     prediction,
     sigmoid,
 )  # fmt: skip
@@ -53,6 +54,8 @@ COX_1958 = Reference(
         calibrated("logit", "target", pos_weight=1, label_smoothing=0),
         monotone("logit", rising=False, target=1, label_smoothing=0),
         monotone("logit", rising=True, target=0, label_smoothing=0),
+        positive_side("logit", -1, target=1, pos_weight=1, label_smoothing=0),
+        positive_side("logit", 1, target=0, pos_weight=1, label_smoothing=0),
         limit("logit", 1, 0, target=1, label_smoothing=0),
         limit("logit", -1, 0, target=0, label_smoothing=0),
         limit("logit", -1, -1, slope=True, target=1, pos_weight=1, label_smoothing=0),

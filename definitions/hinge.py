@@ -17,6 +17,7 @@ from symloss.language import (
     nonnegative,
     one_of,
     parameter,
+    positive_side,
     prediction,
 )  # fmt: skip
 
@@ -58,6 +59,8 @@ MARGIN = Convention("margin", "any real number: the loss is convex whatever it i
         lipschitz("score", 1),
         monotone("score", rising=False, target=1),
         monotone("score", rising=True, target=-1),
+        positive_side("score", -1, target=1, margin=1),
+        positive_side("score", 1, target=-1, margin=1),
         flat_at_zero("score", "zero from the margin on, with gradient exactly 0"),
     ),
     conventions=(LABELS, MARGIN),
@@ -85,6 +88,8 @@ def hinge(
         convex("score"),
         monotone("score", rising=False, target=1),
         monotone("score", rising=True, target=-1),
+        positive_side("score", -1, target=1, margin=1),
+        positive_side("score", 1, target=-1, margin=1),
         flat_at_zero("score", "zero from the margin on, with gradient exactly 0"),
     ),
     conventions=(LABELS, MARGIN),

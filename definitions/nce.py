@@ -15,6 +15,7 @@ from symloss.language import (
     nonnegative,
     prediction,
     sigmoid,
+    sum_of,
     sum_over,
 )  # fmt: skip
 
@@ -38,7 +39,12 @@ i, q = n.index("i"), noise.index("q")
     family="contrastive learning",
     per=i,
     references=(GUTMANN_2010,),
-    claims=(nonnegative(), convex("data_score"), convex("noise_score")),
+    claims=(
+        nonnegative(),
+        convex("data_score"),
+        convex("noise_score"),
+        sum_of("binary_cross_entropy", "target"),
+    ),
     conventions=(
         Convention(
             "noise samples", "k for each data sample, with log k in the log odds; the paper's 2010 form has k = 1."

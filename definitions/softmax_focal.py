@@ -17,6 +17,7 @@ from symloss.language import (
     let,
     log,
     loss,
+    never_convex,
     nonnegative,
     not_convex,
     parameter,
@@ -51,6 +52,7 @@ i, k = n.index("i"), c.index("k")
         below("softmax_cross_entropy", {"alpha": 1}),
         convex("logits", gamma=0),
         *(not_convex("logits", gamma=gamma) for gamma in (0.5, 1, 2, 5)),
+        never_convex("logits", "gamma", alpha=1),
     ),
     conventions=(
         Convention("alpha", "one factor for all classes, as in Keras; MONAI and kornia give class 0 another weight."),

@@ -54,6 +54,7 @@ from symloss.rendering.module import render_module
 from symloss.rendering.pair_module import render_pairs
 from symloss.rendering.record import Derivation, make_record, render_tex
 from symloss.rendering.scaffold import scaffold
+from symloss.runtime.late import serve_whole
 from symloss.runtime.loss import Loss
 from symloss.runtime.plan import make_plan
 from symloss.site.build import DocsResult, build_site
@@ -320,12 +321,14 @@ def verify(
 
 
 def _verified_together(jobs: Sequence[tuple[Any, ...]], folder: Path) -> Iterator[Verdict]:
-    """Yield the verdicts in order; what takes longest to compile begins first, so that no core waits for it."""
+    """Yield the verdicts in order; what takes longest to compile begins first, mutants come last: no core waits."""
     longest = sorted(jobs, key=lambda job: -(folder / f"{job[0]}.py").stat().st_size)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        running = {job[0]: pool.submit(_verify_one, *job) for job in longest}
-        yield from (running[job[0]].result() for job in jobs)
+        running = {job[0]: pool.submit(_climb, *job) for job in longest}
+        mutating = {job[0]: pool.submit(_mutants, *job[:4]) for job in longest}
+        for name, *_ in jobs:
+            yield _written(running[name].result(), mutating[name].result(), folder)
 
 
 def _reported(found: Iterable[Verdict], chosen: Sequence[Definition], progress: Progress) -> Iterator[Verdict]:
@@ -352,38 +355,70 @@ def _verify_one(
     name: str, definitions: Path | None, output: Path | None, full: bool, peers: bool, progress: Progress = _silent
 ) -> Verdict:
     """Run the ladder for one loss and write its evidence."""
-    folder, every = output or OWN_OUTPUT, catalogue.find(definitions)
-    definition = every[name]
-    path, hashes = folder / "evidence" / f"{definition.name}.json", hashes_of(definition, folder)
-    package = None if output is None else folder
-    loss = load(definition.name, package=package)
-    fast = load(definition.name, package=package, accuracy="fast")
-    text = (folder / f"{definition.name}.py").read_text(encoding="utf-8")
-    mutants = (
+    mutants = _mutants(name, definitions, output, full)
+    return _written(_climb(name, definitions, output, full, peers, progress), mutants, output or OWN_OUTPUT)
+
+
+def _mutants(name: str, definitions: Path | None, output: Path | None, full: bool) -> list[dict[str, Any]]:
+    """Return what became of mistakes in the module of one loss, and in its derivatives."""
+    (definition,) = select((name,), definitions)
+    text = ((output or OWN_OUTPUT) / f"{name}.py").read_text(encoding="utf-8")
+    found = (
         mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED),
         mutate_derivatives(derivatives(definition), SEED, None if full else SAMPLED_DERIVATIVES),
     )
-    evidence = verify_loss(
+    return [m.row(SEED) for m in found]
+
+
+def _climb(
+    name: str, definitions: Path | None, output: Path | None, full: bool, peers: bool, progress: Progress = _silent
+) -> dict[str, Any]:
+    """Run the rungs that call the compiled kernels of one loss, and return the evidence."""
+    folder, every = output or OWN_OUTPUT, catalogue.find(definitions)
+    definition = every[name]
+    path, hashes = _evidence_file(folder, name), hashes_of(definition, folder)
+    package = None if output is None else folder
+    loss, fast = _whole(load(name, package=package)), _whole(load(name, package=package, accuracy="fast"))
+    return verify_loss(
         definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=set_threads,
-        fast=fast, mutants=[m.row(SEED) for m in mutants], peers=_peers(definition, path, measured=peers),
-        exhaustive=_exhaustive(definition, loss, path, hashes["kernel"], swept=full, progress=progress),
+        fast=fast, peers=_peers(definition, path, measured=peers),
+        exhaustive=_exhaustive(definition, loss, path, hashes, swept=full, progress=progress),
     )  # fmt: skip
+
+
+def _whole(loss: Loss) -> Loss:
+    """Return a loss whose kernels are compiled once, with the second look that some points are sure to need."""
+    for plan in (loss.plan, *loss.plan.variants):
+        serve_whole(plan.kernels)
+        serve_whole(plan.narrow)
+    return loss
+
+
+def _written(evidence: dict[str, Any], mutants: Sequence[dict[str, Any]], folder: Path) -> Verdict:
+    """Write the evidence of one loss, and return what it says."""
+    evidence |= {"mutants": list(mutants)}
+    path = _evidence_file(folder, evidence["name"])
     write(evidence, path)
     rows, narrow, checks, claims, others = (
         tuple(evidence[key]) for key in ("accuracy", "fast", "checks", "claims", "peers")
     )
     status = "failed" if evidence["fast_status"] == "failed" else evidence["status"]
-    return Verdict(definition.name, status, rows, checks, claims, path, others, narrow, evidence["fast_status"])
+    name, narrow_status = evidence["name"], evidence["fast_status"]
+    return Verdict(name, status, rows, checks, claims, path, others, narrow, narrow_status)
+
+
+def _evidence_file(folder: Path, name: str) -> Path:
+    return folder / "evidence" / f"{name}.json"
 
 
 def _exhaustive(
-    definition: Definition, loss: Loss, path: Path, kernel: str, *, swept: bool, progress: Progress
+    definition: Definition, loss: Loss, path: Path, hashes: dict[str, str], *, swept: bool, progress: Progress
 ) -> list[dict[str, Any]]:
     """Return what a sweep over every float32 found: run now, or stored and still of this kernel."""
     if swept and can_sweep(definition):
-        return sweep(definition, loss, path.with_suffix(".sweep"), kernel, progress)
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return list(stored.get("exhaustive", ())) if stored.get("hashes", {}).get("kernel") == kernel else []
+        return sweep(definition, loss, path.with_suffix(".sweep"), hashes["kernel"], progress)
+    stored = _stored(path)
+    return list(stored.get("exhaustive", ())) if _is_same_code(path, stored, hashes) else []
 
 
 def _peers(definition: Definition, path: Path, *, measured: bool) -> list[dict[str, Any]]:
@@ -391,8 +426,25 @@ def _peers(definition: Definition, path: Path, *, measured: bool) -> list[dict[s
     digest = digest_of(definition)
     if measured:
         return measure(definition, available(definition.name), SEED, digest)
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return kept(stored.get("peers", ()), digest, SEED)
+    stored = _stored(path)
+    rows = stored.get("peers", ())
+    if _is_same_code(path, stored, hashes_of(definition, path.parent.parent)):  # the formula and its domain are
+        before = stored["hashes"]["definition"]
+        rows = [row | {"definition": digest} if row["definition"] == before else row for row in rows]
+    return kept(rows, digest, SEED)
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def _is_same_code(path: Path, stored: dict[str, Any], hashes: dict[str, str]) -> bool:
+    """Tell whether a kernel is what it was when evidence was stored, but for the digest of its definition's text."""
+    known = stored.get("hashes", {})
+    text = (path.parent.parent / f"{path.stem}.py").read_text(encoding="utf-8")
+    before = text.replace(hashes["definition"], known.get("definition", ""))
+    return bool(hashlib.sha256(before.encode()).hexdigest() == known.get("kernel"))
 
 
 def docs(definitions: Path | None, output: Path | None, site: Path | None, *, progress: Progress) -> DocsResult:

@@ -58,6 +58,42 @@ def not_convex(wrt: str, **settings: float | None) -> Claim:
     return Claim("not_convex", f"not convex in the {wrt}{_at(settings)}", wrt, settings=tuple(settings.items()))
 
 
+def never_convex(wrt: str, parameter: str, **settings: float | None) -> Claim:
+    """Claim that the loss is not convex in `wrt` for any value of a parameter above 0."""
+    text = f"not convex in the {wrt} for any {parameter} above 0{_at(settings)}"
+    return Claim("never_convex", text, wrt, parameter, tuple(settings.items()))
+
+
+def positive_side(wrt: str, side: int, **settings: float | None) -> Claim:
+    """Claim that the loss is above 0 wherever `wrt` is not on the other side of 0 than `side` (1 or -1)."""
+    where = "at most" if side < 0 else "at least"
+    kind = "positive_below" if side < 0 else "positive_above"
+    return Claim(kind, f"above 0 wherever the {wrt} is {where} 0{_at(settings)}", wrt, settings=tuple(settings.items()))
+
+
+def cosine_softmax(vectors: str, scale: str, **settings: float | None) -> Claim:
+    """Claim that the loss is softmax cross entropy of cosines times `scale`; `vectors` names two inputs."""
+    text = f"softmax cross entropy of the cosines of {vectors}, times {scale}, of vectors that are not 0{_at(settings)}"
+    return Claim("cosine_softmax", text, scale, vectors.replace(" and ", ","), tuple(settings.items()))
+
+
+def cosine_bound(axis: str, scale: str, **settings: float | None) -> Claim:
+    """Claim that the loss is at most the log of an axis's extent and twice `scale`, an expression in parameters."""
+    text = f"never above log({axis}) + 2 ({scale}){_at(settings)}"
+    return Claim("cosine_bound", text, scale, axis, tuple(settings.items()))
+
+
+def cosine_gradient(wrt: str, scale: str, **settings: float | None) -> Claim:
+    """Claim that the gradient of one sample in its vector is at most twice `scale` over the vector's length."""
+    text = f"the gradient in the {wrt} is never longer than 2 ({scale}) / |{wrt}|{_at(settings)}"
+    return Claim("cosine_gradient", text, wrt, settings=tuple(settings.items()), expressions=(("scale", scale),))
+
+
+def sum_of(other: str, label: str) -> Claim:
+    """Claim that the loss is a sum of another loss for its labels 0 and 1, which is `label`."""
+    return Claim("sum_of", f"a sum of {other}, with {label} 1 for data and 0 for noise", label, other)
+
+
 def lipschitz(wrt: str, constant: float, **settings: float | None) -> Claim:
     """Claim that no derivative in `wrt` exceeds `constant` in size."""
     text = f"{constant:g}-Lipschitz in the {wrt}{_at(settings)}"

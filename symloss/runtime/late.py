@@ -63,6 +63,13 @@ def put_off(kernels: Mapping[str, Kernel]) -> dict[str, Kernel]:
     return {name: _first(kernel) for name, kernel in kernels.items()}
 
 
+def serve_whole(kernels: Mapping[str, Kernel]) -> None:
+    """Let kernels look again from the first call on, where that is sure to be needed: each is then compiled once."""
+    for kernel in kernels.values():
+        if isinstance(kernel, Late):
+            kernel.serving[0] = kernel.whole
+
+
 def _first(kernel: Any) -> Kernel:
     function = getattr(kernel, "py_func", None)
     looks = [n for n in function.__code__.co_names if n.startswith(SECOND_LOOK)] if function is not None else []

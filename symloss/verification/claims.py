@@ -30,7 +30,12 @@ from symloss.verification.tree import compile_formula
 Lookup = Callable[[str], Definition]
 
 WITNESSED = ("not_convex", "can_be_negative", "not_least_at", "has_effect")
-UNTRIED = {"unbounded_slope": "no number of points shows it"}
+UNTRIED = {
+    "unbounded_slope": "no number of points shows it",
+    "never_convex": "for every value of the parameter at once",
+    "cosine_softmax": "the two formulas, compared as such",
+    "sum_of": "the two formulas, compared as such",
+}
 """Kinds that points cannot speak of: a proof alone counts."""
 SLACK = 1 + 5e-10
 """Constants of nine digits are rounded."""
@@ -234,6 +239,18 @@ def _more(oracle: Oracle, claim: Claim, place: _Place, along: Callable[..., Any]
             return bool(oracle.along(tensors, scalars, dict.fromkeys(names, shift), 1, sample)[1].contains(0))
         case "flat_at_zero":
             return along(1).is_zero() if value(tensors).is_zero() else None
+        case "positive_below" | "positive_above":
+            side = float(tensors[claim.wrt][sample]) * (-1 if claim.kind == "positive_below" else 1)
+            return not bool(value(tensors) <= 0) if side >= 0 else None
+        case "cosine_bound":
+            extent = oracle.extents(tensors)[claim.other]
+            return not bool(value(tensors) > (flint.arb(extent).log() + 2 * _calculated(claim.wrt, scalars)) * SLACK)
+        case "cosine_gradient":
+            direction = _direction(oracle, place, claim.wrt, single=False)
+            moved, size = (np.linalg.norm(v) for v in (list(direction.values()), tensors[claim.wrt][sample]))
+            slope = oracle.along(tensors, scalars, {claim.wrt: direction}, 1, sample)[1]
+            most = 2 * _calculated(dict(claim.expressions)["scale"], scalars) * moved
+            return not bool(abs(slope) * float(size) > float(most) * SLACK) if size > 0 else None
         case "at_most":
             return not bool(value(tensors) > claim.constant)
     return None

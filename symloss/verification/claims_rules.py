@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import sympy
 
+from symloss.language.atoms import Atom
 from symloss.language.claims import Claim
 from symloss.language.definition import Definition
 from symloss.language.domains import OneOf
@@ -21,6 +22,7 @@ from symloss.verification.proof_form import exact, label_cases, written
 from symloss.verification.proof_identity import exchanged, identical, moved, proportional, shift
 from symloss.verification.proof_norm import flat_at_zero, grows, longest
 from symloss.verification.proof_odds import (
+    bends_down,
     convex_and_signed,
     flat_where_certain,
     never,
@@ -30,6 +32,7 @@ from symloss.verification.proof_odds import (
     tends,
 )
 from symloss.verification.proof_ranges import ranges_of
+from symloss.verification.proof_scores import Scores, is_sum_of, scores_of
 from symloss.verification.proof_shape import CONVEX, curvature, slope
 
 Lookup = Callable[[str], Definition]
@@ -217,6 +220,55 @@ def _multiple(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
     return proportional(definition, chosen, claim.wrt, dict(claim.expressions))
 
 
+def _never_convex(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    return bends_down(definition, dict(claim.settings), claim.wrt, claim.other)
+
+
+def _positive_side(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
+    """Prove that the loss never comes nearer to 0 on its way from 0 to one side, and is above 0 there."""
+    kind = "falling" if claim.kind == "positive_below" else "rising"
+    if not any(rule(definition, replace(claim, kind=kind), lookup) for _, rule in MONOTONE):
+        return False
+    settings = dict(claim.settings)
+    formula = written(definition, settings)
+    given = {**settings, claim.wrt: 0.0}
+    at_zero = formula.xreplace({a: exact(float(given[a.name] or 0)) for a in formula.atoms(Access) if a.name in given})
+    while found := at_zero.atoms(Atom):
+        at_zero = at_zero.xreplace({a: a.textbook() for a in found})
+    return bool(sympy.sympify(at_zero).is_positive)
+
+
+def _cosine_softmax(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    found = scores_of(definition, dict(claim.settings))
+    return found is not None and found.vectors == tuple(sorted(claim.other.split(","))) and _scaled(claim.wrt, found)
+
+
+def _cosine_bound(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    found = scores_of(definition, dict(claim.settings))
+    return found is not None and found.axis.name == claim.other and _scaled(claim.wrt, found)
+
+
+def _cosine_gradient(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    """Bound the gradient: a cosine moves by at most 1 / |q|, and what multiplies them is at most 2 in all."""
+    found = scores_of(definition, dict(claim.settings))
+    own = {a for a in written(definition, dict(claim.settings)).atoms(Access) if a.name == claim.wrt}
+    rows = all(a.slots[0] == definition.per[0] for a in own)
+    return (
+        found is not None and claim.wrt in found.vectors and rows and _scaled(dict(claim.expressions)["scale"], found)
+    )
+
+
+def _scaled(text: str, scores: Scores) -> bool:
+    names = {s.name: s for s in scores.factor.free_symbols}
+    return bool(sympy.simplify(sympy.sympify(text, locals=names) - scores.factor) == 0)
+
+
+def _sum_of(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
+    other = lookup(claim.other)
+    defaults = {a.name: a.default for a in other.parameters}
+    return is_sum_of(written(definition, {}), other, defaults, claim.wrt)
+
+
 NINE_DIGITS = 5e-10
 BALLS = ("branch and bound in balls over the whole axis", _supremum)
 CERTIFIED = {BALLS[0]}
@@ -256,5 +308,12 @@ RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     "below": (("the difference has one sign in the log odds", _below),),
     "multiple": (("the two formulas are the same", _multiple),),
     "equals": (("the two formulas are the same", _equals),),
+    "never_convex": (("the sign of the second derivative where the probability vanishes", _never_convex),),
+    "positive_below": (("it only grows from a value above 0", _positive_side),),
+    "positive_above": (("it only grows from a value above 0", _positive_side),),
+    "cosine_softmax": (("the formula is that of softmax cross entropy of the cosines", _cosine_softmax),),
+    "cosine_bound": (("cosines lie between -1 and 1", _cosine_bound),),
+    "cosine_gradient": (("a cosine moves by at most one over the length of the vector", _cosine_gradient),),
+    "sum_of": (("each term is the other loss at one of its labels", _sum_of),),
     "falling_part": (("signs of derivatives on each piece, and of the jumps between them", _falling),),
 }

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
@@ -29,6 +30,8 @@ from symloss.verification.mutation_sites import Site
 SAMPLED = 60
 """Mutants of each loss that are run by default."""
 
+SHORT = "_few"
+"""In the names of the kernels that short rows are given to, where there are any."""
 PARAMETRIC = ("parameter_gradient_and_hessian", "full_hessian_product")
 """Kernels that differentiate in parameters."""
 STATUSES = ("killed", "equivalent", "tolerated", "unreached", "survived")
@@ -102,14 +105,34 @@ class _Bench:
         self, module: Plain, load: Callable[[ModuleType], Any], found: Iterable[Probe | HelperProbe],
         uncalled: frozenset[str],
     ) -> None:  # fmt: skip
-        self.module, self.loss, self.uncalled = module, load(module.module), uncalled
-        self.probes: list[Probe | HelperProbe] = [*helper_probes(module), *found]
+        self.module, self.uncalled = module, uncalled
+        self.losses = {False: load(module.module), True: load(_of_long_rows(module.module))}
+        self.probes: list[Probe | HelperProbe] = []
         self.reach: dict[tuple[str, int], list[Probe | HelperProbe]] = {}
-        for probe in self.probes:
-            with module.traced() as lines:
-                probe.usual = probe.call(self.loss)
-            for line in lines:
-                self.reach.setdefault(line, []).append(probe)
+        several = any(SHORT in name for name in module.functions)
+        for probe in (*helper_probes(module), *found):
+            lines = self._reached(probe)
+            if several and isinstance(probe, Probe):
+                twin = replace(probe, wide=True, usual=[])
+                if self._traced(twin) != lines:
+                    self._reached(twin)
+
+    def _reached(self, probe: Probe | HelperProbe) -> set[tuple[str, int]]:
+        """Take up a probe, and return the lines that it runs."""
+        lines = self._traced(probe)
+        self.probes.append(probe)
+        for line in lines:
+            self.reach.setdefault(line, []).append(probe)
+        return lines
+
+    def _traced(self, probe: Probe | HelperProbe) -> set[tuple[str, int]]:
+        with self.module.traced() as lines:
+            probe.usual = self.call(probe)
+        return lines
+
+    def call(self, probe: Probe | HelperProbe) -> list[NDArray[Any]]:
+        """Return what the loss gives where a probe asks."""
+        return probe.call(self.losses[probe.wide])
 
     def reaching(self, site: Site) -> list[Probe | HelperProbe]:
         """Return the probes that run the line of a site."""
@@ -122,7 +145,7 @@ class _Bench:
         for probe in near:
             with self.module.mutated(site):
                 try:
-                    found = probe.call(self.loss)
+                    found = self.call(probe)
                 except Exception:  # whatever it is, a caller would notice
                     return self._mutant(site, "killed")
             if not probe.accepts(found):
@@ -132,12 +155,12 @@ class _Bench:
             moved = max(moved, probe.distance(found))
         if not near:
             if site.function in self.uncalled:
-                return self._mutant(site, "equivalent", "never called: this variant fixes every parameter")
+                return self._mutant(site, "equivalent", "proved: never called, this variant fixes every parameter")
             return self._mutant(site, "unreached", "no probe runs this line")
-        reason = why_equivalent(self.module, site, lambda: [probe.call(self.loss) for probe in near])
+        reason = why_equivalent(self.module, site, lambda: [self.call(probe) for probe in near])
         if reason:
             return self._mutant(site, "equivalent", reason)
-        status, reason = why_looks_suffice(self.module, site, [partial(probe.call, self.loss) for probe in near])
+        status, reason = why_looks_suffice(self.module, site, [partial(self.call, probe) for probe in near])
         if status:
             return self._mutant(site, status, reason)
         if moved:
@@ -148,6 +171,13 @@ class _Bench:
     def _mutant(site: Site, status: str, reason: str = "") -> Mutant:
         before, after = site.texts()
         return Mutant(f"{site.function}:{site.line}", site.kind, before, after, status, reason)
+
+
+def _of_long_rows(module: ModuleType) -> ModuleType:
+    """Return a module without its kernels for short rows, so that short rows go through those for long ones."""
+    found = ModuleType(module.__name__)
+    found.__dict__.update({name: x for name, x in module.__dict__.items() if SHORT not in name})
+    return found
 
 
 def mutate_source(

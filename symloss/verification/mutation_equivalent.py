@@ -1,7 +1,8 @@
 """Why a mutant that no probe kills means the same: rules over its text.
 
-A mutant comes in; out goes a reason, or an empty string where no rule applies. Rules that need numbers, from runs with
-something watched, are in `mutation_watch`.
+A mutant comes in; out goes a reason, or an empty string where no rule applies. A reason says whether it is *proved*, by
+the text, or *observed*, at so many visits: rules that need numbers, from runs with something watched, are in
+`mutation_watch` and `mutation_cases`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Callable
 from itertools import pairwise, product
 from typing import Any
 
+from symloss.verification.mutation_buffers import why_buffers_do
+from symloss.verification.mutation_cases import CASES, is_even
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
-from symloss.verification.mutation_watch import conditionals, flipped, holds, why_unseen
+from symloss.verification.mutation_watch import UNSEEN, conditionals, flipped, holds
 
 SYMMETRIC = ("_dd_sum", "_dd_product", "_dd_add", "_dd_multiply", "_add_in_lanes", "_larger")
 FREE = (
@@ -49,7 +52,7 @@ def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
     run : callable
         Runs the probes that reach it.
     """
-    return (
+    proof = (
         _same_operands(site)
         or _same_sum(site)
         or _free_choice(site)
@@ -58,8 +61,18 @@ def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
         or _even(module, site)
         or _running_extreme(site)
         or _looked_at_anyway(module, site)
-        or why_unseen(module, site, run)
+        or why_buffers_do(module, site)
     )
+    if proof:
+        return f"proved: {proof}"
+    for rule in (*UNSEEN, *CASES):
+        try:
+            seen = rule(module, site, run)
+        except Exception:  # what is watched cannot be computed there
+            continue
+        if seen:
+            return f"observed: {seen}"
+    return ""
 
 
 def _same_operands(site: Site) -> str:
@@ -172,31 +185,9 @@ COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
 
 def _even(module: Plain, site: Site) -> str:
     """Find a number that is only squared or taken the size of: its sign does not matter."""
-    statement = site.statement
-    if site.kind != "sign" or not isinstance(statement, ast.Assign) or site.owner is not statement:
+    if site.kind != "sign" or site.owner is not site.statement or not is_even(module, site):
         return ""
-    if not isinstance(statement.targets[0], ast.Name):
-        return ""
-    name = statement.targets[0].id
-    reads = even = 0
-    for node in ast.walk(_innermost_loop(module.functions[site.function], statement)):
-        match node:
-            case ast.Name(id=read, ctx=ast.Load()) if read == name:
-                reads += 1
-            case ast.Call(func=ast.Name(id="abs" | "_raised_decay"), args=[ast.Name(id=read)]) if read == name:
-                even += 1
-            case ast.BinOp(left=ast.Name(id=one), op=ast.Mult(), right=ast.Name(id=two)) if one == two == name:
-                even += 2
-    return "only its square or its size is used" if reads == even > 0 else ""
-
-
-def _innermost_loop(function: ast.FunctionDef, statement: ast.stmt) -> ast.AST:
-    """Return the innermost loop that a statement stands in, where locals are set anew, or the function."""
-    found: ast.AST = function
-    for node in ast.walk(function):  # outer nodes first
-        if isinstance(node, ast.For) and statement in node.body:
-            found = node
-    return found
+    return "only its square or its size is used"
 
 
 def _looked_at_anyway(module: Plain, site: Site) -> str:

@@ -127,6 +127,7 @@ class HelperProbe:
     name: str
     contract: FloatContract | PairContract
     masked: int = 0
+    wide: bool = False
     usual: Any = field(default_factory=list)
 
     def call(self, loss: Any) -> list[NDArray[Any]]:

@@ -8,13 +8,14 @@ arrays have several, and a last one that is not full.
 from __future__ import annotations
 
 import ast
+import copy
 import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,12 @@ BUDGET = 200_000
 """Rounds of loops that one call may take."""
 BLOCK = 3
 STRIP = 2
+WIDTH = 4
+"""About the extent of the other axes of what is tried."""
+PLACELESS = "_mutation_placeless"
+"""Where the functions are named in which -1 is the place of the largest of no numbers."""
+SEEN = "_mutation_seen"
+"""The marks of the statements that ran."""
 LONG = 64
 """Whole numbers above this are the length of a strip; up to it they count the strips."""
 
@@ -58,6 +65,7 @@ class Plain:
     state: dict[str, Any] = field(default_factory=dict)
     remembering: dict[str, _Remembered] = field(default_factory=dict)
     calls: dict[str, set[str]] = field(default_factory=dict)
+    marking: list[_Marking] = field(default_factory=list)
 
     def sites(self) -> Iterator[Site]:
         """Yield every mutant."""
@@ -93,22 +101,17 @@ class Plain:
     def traced(self) -> Iterator[set[tuple[str, int]]]:
         """Collect the lines that run, by function."""
         found: set[tuple[str, int]] = set()
-
-        def local(frame: FrameType, event: str, _: Any) -> Any:
-            if event == "line":
-                found.add((frame.f_code.co_name, frame.f_lineno))
-            return local
-
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            return local if frame.f_code.co_filename == FILE else None
-
-        before = sys.gettrace()
-        with self.afresh():
-            sys.settrace(trace)
-            try:
-                yield found
-            finally:
-                sys.settrace(before)
+        if not self.marking:
+            self.marking.append(_Marking(self))
+        marking = self.marking[0]
+        usual = {name: self.namespace[name] for name in self.functions}
+        marking.seen[:] = bytes(len(marking.seen))
+        self.namespace.update(marking.functions)
+        try:
+            yield found
+        finally:
+            self.namespace.update(usual)
+            found |= {line for line, seen in zip(marking.lines, marking.seen, strict=True) if seen}
 
     @contextmanager
     def afresh(self) -> Iterator[None]:
@@ -121,6 +124,38 @@ class Plain:
         finally:
             for remembered in known:
                 remembered.trusted = True
+
+
+class _Marking:
+    """The functions of a module, which leave a mark before each statement, and remember nothing."""
+
+    def __init__(self, module: Plain) -> None:
+        self.lines: list[tuple[str, int]] = []
+        functions = []
+        for name, function in module.functions.items():
+            functions.append(copy.deepcopy(function))
+            self._mark(name, functions[-1])
+        self.seen = bytearray(len(self.lines))
+        module.namespace[SEEN] = self.seen
+        usual = {name: module.namespace[name] for name in module.functions}
+        exec(_compiled(functions), module.namespace)
+        self.functions = {name: module.namespace[name] for name in module.functions}
+        module.namespace.update(usual)
+
+    def _mark(self, name: str, owner: ast.AST) -> None:
+        for block in ("body", "orelse"):
+            statements = getattr(owner, block, None)
+            if not isinstance(statements, list) or not statements:
+                continue
+            marked: list[ast.stmt] = []
+            for statement in statements:
+                mark = ast.parse(f"{SEEN}[{len(self.lines)}] = 1").body[0]
+                for part in ast.walk(mark):
+                    ast.copy_location(part, statement)
+                self.lines.append((name, statement.lineno))
+                self._mark(name, statement)
+                marked += [mark, statement]
+            setattr(owner, block, marked)
 
 
 @dataclass(eq=False)
@@ -178,6 +213,8 @@ def plain(source: str, name: str) -> Plain:
             raise Exhausted
 
     namespace: dict[str, Any] = {"np": _Numpy(), "math": _Math(), STEP: step, "min": _least, "max": _greatest}
+    placeless = {n for n, f in functions.items() if any(_is_no_place(s) for s in ast.walk(f))}
+    namespace[PLACELESS] = placeless | ({"<lambda>"} if placeless else set())
     constants = [s for s in tree.body if isinstance(s, ast.Assign) and _is_constant(s)]
     exec(_compiled([*constants, *functions.values()]), namespace)
     for replaced in native:  # addresses given to BLAS: NumPy's product in its place, and not mutated
@@ -197,6 +234,11 @@ def plain(source: str, name: str) -> Plain:
     remembering = {n: _Remembered(namespace[n]) for n in functions if n == "_closely" or n.startswith("_careful_")}
     namespace.update(remembering)
     return Plain(module, functions, namespace, state, remembering)
+
+
+def _is_no_place(node: ast.AST) -> bool:
+    """Tell whether a statement says that a place is -1."""
+    return isinstance(node, ast.Assign) and isinstance(node.value, ast.UnaryOp) and ast.unparse(node.value) == "-1"
 
 
 def _compiled(body: list[Any]) -> Any:
@@ -233,12 +275,38 @@ def _prepare(function: ast.FunctionDef) -> None:
         if isinstance(node, ast.For | ast.While):
             node.body.insert(0, ast.Expr(ast.Call(ast.Name(STEP, ast.Load()), [], [])))
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "block":
-            _shorten(node.value, BLOCK)
+            entries = any(isinstance(part, ast.FloorDiv) for part in ast.walk(node.value))
+            _shorten(node.value, BLOCK * WIDTH if entries else BLOCK)
         if isinstance(node, ast.For) and ast.unparse(node.target) == "strip":
             _shorten(node.iter, STRIP)
+        elif isinstance(node, ast.For) and ast.unparse(node.target) == "start":  # rows side by side
+            _shorten(node.iter, BLOCK)
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("length", "strips"):
-            _shorten(node.value, STRIP, LONG)
+            if _reads(node.value, "start"):
+                _shorten(node.value, BLOCK)
+            else:
+                _shorten(node.value, STRIP, LONG)
+    _shorten_buffers(function)
     ast.fix_missing_locations(function)
+
+
+def _shorten_buffers(function: ast.FunctionDef) -> None:
+    """Give buffers the lengths of what is put into them, so that what lies beyond is an error."""
+    loops = {ast.unparse(n.target) for n in ast.walk(function) if isinstance(n, ast.For)}
+    beside = any(
+        isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "length" and _reads(n.value, "start")
+        for n in ast.walk(function)
+    )
+    lengths = ({512: STRIP} if "strip" in loops else {}) | ({LONG: BLOCK} if beside else {})
+    for node in ast.walk(function):
+        match node:
+            case ast.Assign(value=ast.Call(func=ast.Attribute(attr="empty"), args=[ast.Tuple(elts=[*_, last]), *_])):
+                if isinstance(last, ast.Constant) and isinstance(last.value, int) and last.value in lengths:
+                    last.value = lengths[last.value]
+
+
+def _reads(tree: ast.AST, name: str) -> bool:
+    return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(tree))
 
 
 def _shorten(tree: ast.AST, size: int, above: int = 2) -> None:
@@ -274,15 +342,31 @@ class _Numpy:
     @staticmethod
     def empty(shape: Any, dtype: Any = np.float64) -> NDArray[Any]:
         """Return an array whose entries break what reads them."""
-        wrong = math.nan if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max // 2
-        return np.full(shape, wrong, dtype).view(Strict)
+        return np.full(shape, _wrong(dtype), dtype).view(Strict)
+
+
+class _Before(IndexError):
+    """An index below 0."""
 
 
 class Strict(np.ndarray):
-    """An array in which no index counts from the end: none does in a kernel."""
+    """An array in which no index counts from the end: none does in a kernel.
+
+    But a function in which -1 is the place of the largest of no numbers may read there, if it does not use it: it gets
+    what breaks all that does.
+    """
 
     def __getitem__(self, index: Any) -> Any:
-        return super().__getitem__(_checked(index))
+        try:
+            return super().__getitem__(_checked(index))
+        except _Before:
+            frame = sys._getframe(1)
+            if frame.f_code.co_name not in frame.f_globals.get(PLACELESS, ()):
+                raise
+            slots = index if type(index) is tuple else (index,)
+            there = super().__getitem__(tuple(s if type(s) is slice else max(s, 0) for s in slots))
+            wrong = np.full_like(there, _wrong(self.dtype))
+            return wrong if wrong.ndim else wrong[()]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         super().__setitem__(_checked(index), value)
@@ -292,8 +376,13 @@ def _checked(index: Any) -> Any:
     for slot in index if type(index) is tuple else (index,):
         if type(slot) is not slice and slot < 0:
             message = f"index {slot}"
-            raise IndexError(message)
+            raise _Before(message)
     return index
+
+
+def _wrong(dtype: Any) -> Any:
+    """Return what breaks all that reads it."""
+    return math.nan if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max // 2
 
 
 _NAMES = {"pow": "power", "acos": "arccos", "asin": "arcsin", "atan": "arctan", "atan2": "arctan2"}

@@ -15,15 +15,15 @@ from symloss.language.definition import Definition
 from symloss.language.domains import REALS, Interval, OneOf
 from symloss.verification.sampling import Batch, sizes_for
 
-SAMPLES, EXTENT = 4, 3
-"""Samples, and the least extent of the other axes."""
+SAMPLES, EXTENT = 5, 3
+"""Samples, of which neither blocks nor strips are full, and the least extent of the other axes."""
 OTHER = (3.0, 0.125, 1.5, -1.5)
 """What a parameter with special values is set to in the general case."""
 
 
 def gentle(
     definition: Definition, seed: int, samples: int = SAMPLES, extent: int = EXTENT, *, edge: bool = False,
-    spread: float = 1.0,
+    spread: float = 1.0, opposite: bool = False, absent: bool = False, ignored: bool = False,
 ) -> Batch:  # fmt: skip
     """Return a batch of the variant that a definition is written for.
 
@@ -36,9 +36,15 @@ def gentle(
     samples, extent : int
         How many samples, and the least extent of the other axes.
     edge : bool
-        Whether the parameters of a loss of single numbers lie near the ends of their domains.
+        Whether parameters lie near the ends of their domains.
     spread : float
         Of the numbers that may be any.
+    opposite : bool
+        Whether parameters that may be any number have the other sign.
+    absent : bool
+        Whether parameters that may be absent are, and flags are set the other way.
+    ignored : bool
+        Whether the label of the first sample is one that does not count, where labels may be left out.
     """
     rng = np.random.default_rng(seed)
     sizes = sizes_for(definition, samples, extent)
@@ -53,11 +59,28 @@ def gentle(
         if name in named:
             settings[name] = _other(named[name]) if value == GENERAL else value
     for argument in definition.parameters:
-        if definition.elementwise and argument.kind == "real" and not argument.axes and argument.name not in settings:
+        if argument.kind == "real" and not argument.axes and argument.name not in settings:
             settings[argument.name] = _setting(rng, argument, edge)
+            if opposite and argument.domain == REALS:
+                settings[argument.name] = -settings[argument.name]
+            if absent and argument.optional:
+                settings[argument.name] = None
+        if argument.kind == "flag" and absent:
+            settings[argument.name] = not argument.default
         if argument.axes:
             settings[argument.name] = rng.uniform(0.25, 2, tuple(sizes[a.name] for a in argument.axes))
+    if ignored:
+        settings |= {a.ignored_by: int(inputs[a.name].flat[0]) for a in definition.inputs if a.ignored_by}
     return Batch(inputs, settings)
+
+
+def moves(definition: Definition) -> tuple[dict[str, bool], ...]:
+    """Return how else the parameters of gentle points may be set, as options of `gentle`."""
+    scalars = [a for a in definition.parameters if not a.axes]
+    any_number = any(a.kind == "real" and a.domain == REALS for a in scalars)
+    removable = any(a.kind == "flag" or (a.optional and a.default is not None) for a in scalars)
+    one = ({"opposite": True},) if any_number else ()
+    return one + (({"opposite": any_number, "absent": True},) if removable else ())
 
 
 def _setting(rng: np.random.Generator, argument: Argument, edge: bool) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.verification.crossings import FURTHER, ORDERS, crossings
-from symloss.verification.mutation_points import gentle
+from symloss.verification.mutation_points import SAMPLES, gentle, moves
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches
@@ -51,6 +51,8 @@ LONELY = 5
 """How many points beside such zeros are also tried alone."""
 DISTANCES = (FURTHER, 2.0**-8, 0.1, 0.25, 0.5)
 """How far from a zero points lie, relatively: some where terms nearly cancel, some where they hardly do."""
+CROWD = 40
+"""Samples of which those are taken that are closest to a tie."""
 CALM = 100.0
 """The largest number where derivatives in parameters, sums over all samples, are compared."""
 
@@ -73,6 +75,12 @@ class Situation:
         tensors, scalars = split(self.definition, self.batch.inputs, self.batch.settings)
         oracle = oracle_of(self.definition)
         return Request(oracle, tensors, scalars, self.weights)
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """What a loss gives: float32 where every input is."""
+        given = [self.batch.inputs[a.name].dtype for a in self.definition.inputs if a.kind != "label"]
+        return np.dtype(np.float32 if all(d == np.float32 for d in given) else np.float64)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -198,6 +206,8 @@ class Probe:
     usual: list[NDArray[Any]] = field(default_factory=list)
     expected: list[Truth] | None = None
     masked: int = 0
+    wide: bool = False
+    """Whether rows are given to the kernels of long rows, however short they are."""
 
     def call(self, loss: Any) -> list[NDArray[Any]]:
         """Return what a loss gives, as a flat list of arrays; where it writes nothing stays NaN."""
@@ -226,13 +236,12 @@ class Probe:
         """Tell whether what came back is right."""
         if self.expected is None:
             self.expected = self._expect()
-        for array, (truth, slack) in zip(found, self.expected, strict=True):
-            if array.shape != truth.shape:
+        for quantity, array, (truth, slack) in zip(self.kinds, found, self.expected, strict=True):
+            if array.shape != truth.shape or array.dtype != self.situation.dtype:
                 return False
-            if self.situation.nan:
-                if not (np.isnan(array[:1]).all() and _close(array[1:], truth[1:], slack[1:])):
-                    return False
-            elif not _close(array, truth, slack):
+            if self.situation.nan and quantity == "value" and not np.isnan(array[:1]).all():
+                return False
+            if not _close(array, truth, slack):
                 return False
         return True
 
@@ -246,9 +255,12 @@ class Probe:
                 scale = max(1.0, float(np.nan_to_num(np.abs(truth)).max(initial=0.0)))
                 bar = BAR + (MEAN_SLACK if situation.weights is not None else 0.0)
                 jump = (off > JUMP * scale) | (np.isnan(usual) & ~np.isnan(truth))
+                if situation.dtype == np.float32:
+                    unit = np.maximum(unit / bar, np.spacing(np.abs(truth).astype(np.float32)))
                 slack = np.maximum(bar * unit, np.where(jump, 0.0, 2 * off))
-            if situation.nan:
-                jump[:1] = False
+            if situation.nan:  # what derivatives are there, an oracle of numbers does not say
+                rows = slice(1) if quantity == "value" or _own(situation.definition, name) else slice(None)
+                truth[rows], jump[rows] = np.nan, False
             for at in map(tuple, np.argwhere(jump)):
                 if situation.at_jump(quantity, name, at):
                     truth[at] = np.nan
@@ -278,11 +290,14 @@ def _leaves(value: Any) -> list[Any]:
 def probes(definition: Definition, seed: int) -> Iterator[Probe]:
     """Yield the probes of a loss, cheapest and plainest first."""
     for situation in _situations(definition, seed):
-        if situation.nan:
-            yield Probe(situation, "value", ("value",), (), "none")
-            continue
         one = "sum" if situation.weights is None else "mean"
         inputs = situation.inputs
+        if situation.nan:
+            yield Probe(situation, "value", ("value",), (), "none")
+            yield Probe(situation, "value_and_gradient", ("value", "gradient"), inputs, "none")
+            yield Probe(situation, "gradient_and_hessian", ("gradient", "hessian"), inputs, one)
+            yield Probe(situation, "hessian_product", ("product",), inputs, one)
+            continue
         yield Probe(situation, "value", ("value",), (), "none")
         yield Probe(situation, "value", ("total",), (), one)
         yield Probe(situation, "gradient", ("gradient",), inputs, one)
@@ -312,18 +327,35 @@ def _situations(definition: Definition, seed: int) -> Iterator[Situation]:
         if number == 0:
             yield from _beside_zeros(definition, plain, CROSSED)
             if definition.elementwise:
-                for edge, count in ((False, ELEMENTS), (True, CROSSED)):
-                    moved = gentle(written, seed, count, edge=edge)
-                    yield from _beside_zeros(definition, Situation(written, moved, None), count)
+                yield from _moved(definition, written, seed)
+                narrow = next(batches(definition, seed, POINTS, np.dtype(np.float32)))
+                yield Situation(written, narrow, None)
             if plain.request.oracle.separable:
-                yield Situation(written, _with_nan(written, batch), None, nan=True)
+                yield Situation(written, _with_nan(written, batch, 1), None, nan=True)
+                yield Situation(written, _with_nan(written, batch, None), None, nan=True)
+
+
+def _moved(definition: Definition, written: Definition, seed: int) -> Iterator[Situation]:
+    """Yield points beside zeros where parameters are moved, each of those that may be any to either side of 0."""
+    for edge, count in ((False, ELEMENTS), (True, CROSSED)):
+        for other in ({}, *moves(written)):
+            moved = gentle(written, seed, count, edge=edge, **other)
+            yield from _beside_zeros(definition, Situation(written, moved, None), count)
 
 
 def _batches(definition: Definition, seed: int) -> Iterator[Batch]:
     """Yield a batch of each variant, of gentle numbers where there are rows, and then those of the sampler."""
     drawn = batches(definition, seed, POINTS, np.dtype(np.float64))
     if not definition.elementwise:
-        yield from (gentle(written, seed) for written in (definition, *definition.variants))
+        every = (definition, *definition.variants)
+        yield from (gentle(written, seed) for written in every)
+        if any(a.ignored_by for a in definition.inputs):
+            yield from (gentle(written, seed, ignored=True) for written in every)
+        yield from (gentle(definition, seed, **other) for other in moves(definition))
+        if not oracle_of(definition).separable:  # a sample without others
+            yield from (gentle(written, seed, 1) for written in every)
+        tied = (near_ties(written, gentle(written, seed, CROWD), SAMPLES) for written in every)
+        yield from (batch for batch in tied if batch is not None)
     yield from drawn
 
 
@@ -346,15 +378,31 @@ def _beside_zeros(definition: Definition, situation: Situation, count: int) -> I
     if found is None:
         return
 
-    def points(rows: list[int]) -> Situation:
-        return Situation(written, Batch(_chosen(written, found.inputs, rows), found.settings), None)
+    def points(rows: list[int], weights: NDArray[np.float64] | None = None) -> Situation:
+        return Situation(written, Batch(_chosen(written, found.inputs, rows), found.settings), weights)
 
     every, group = range(len(next(iter(found.inputs.values())))), 2 + len(DISTANCES)
     close, far = ([k for k in every if (k % group < 2) is near] for near in (True, False))
     yield points([close[k] for k in _some(len(close), ENTRIES)])
     for k in _some(len(close), LONELY):
         yield points([close[k]])
-    yield points([far[k] for k in _some(len(far), ENTRIES)])
+    rows = [far[k] for k in _some(len(far), ENTRIES)]
+    yield points(rows)
+    yield points(rows[::2], np.resize(WEIGHTS, len(rows[::2])))
+
+
+def near_ties(definition: Definition, batch: Batch, count: int) -> Batch | None:
+    """Return the samples of a batch that are closest to a tie of a comparison; None where nothing is compared."""
+    situation = Situation(definition, batch, None)
+    request = situation.request
+    if not request.oracle.separable:
+        return None
+    gaps = []
+    for k, *rest in np.ndindex(*request.oracle.shape(request.tensors)):
+        if not any(rest) and request.oracle.counts(request.tensors, request.scalars, (k, *rest)):
+            gaps.append((request.oracle.gap(request.tensors, request.scalars, (k, *rest)), k))
+    near = sorted(k for gap, k in sorted(gaps)[:count] if 0.0 < gap < 1.0)
+    return Batch(_chosen(definition, batch.inputs, near), batch.settings) if near else None
 
 
 def _some(size: int, count: int) -> list[int]:
@@ -405,9 +453,9 @@ def _chosen(definition: Definition, inputs: Mapping[str, NDArray[Any]], rows: li
     return {n: x[rows] if _own(definition, n) and x.ndim else x for n, x in inputs.items()}
 
 
-def _with_nan(definition: Definition, batch: Batch) -> Batch:
-    """Return a batch whose first sample has one entry that is NaN."""
+def _with_nan(definition: Definition, batch: Batch, count: int | None) -> Batch:
+    """Return a batch whose first sample has so many last entries that are NaN, or all."""
     name = next(a.name for a in definition.differentiable if _own(definition, a.name))
     moved = batch.inputs[name].copy()
-    moved.reshape(len(moved), -1)[0, -1] = np.nan
+    moved.reshape(len(moved), -1)[0, slice(None if count is None else -count, None)] = np.nan
     return Batch(batch.inputs | {name: moved}, batch.settings)

@@ -24,16 +24,20 @@ from symloss.program.statement import Output, Program, Statement, accesses
 from symloss.program.terms import Term
 from symloss.verification.accuracy import full_settings
 from symloss.verification.mutation import Mutant, Outcome, sample
-from symloss.verification.mutation_points import gentle
-from symloss.verification.mutation_probes import WEIGHTS, Situation
+from symloss.verification.mutation_points import gentle, moves
+from symloss.verification.mutation_probes import WEIGHTS, Situation, near_ties
+from symloss.verification.oracle import oracle_of
+from symloss.verification.sampling import Batch
 from symloss.verification.steps import WrongStep, rule_holds
 
 SAMPLED = 20
 """Mutants of each loss that are run by default."""
 SAMPLES, ELEMENTS, EXTENT = 2, 12, 3
 """Samples where each is a matrix or more, and where it is a number or a row; of two classes p (1 - p) is the same."""
-SPREADS = (1.0, 0.25)
+SPREADS = (1.0, 0.25, 4.0)
 """Of the numbers: some points lie far from each other, and some near."""
+CROWD = 100
+"""Samples of which those are taken that are closest to a tie."""
 DIGITS = 30
 NEAR, LEAST = 1e-12, 1e-25
 """How far numbers may be from the oracle's rounded ones, relatively and where these are 0."""
@@ -147,7 +151,8 @@ def _changes(node: sympy.Basic) -> Iterator[tuple[str, sympy.Basic]]:
                     yield "operator", sympy.Mul(*rest, 1 / part)
         case sympy.Pow(args=(base, exponent)):
             yield "constant", sympy.Pow(base, exponent + 1)
-        case sympy.Piecewise(args=((first, condition), (second, rest), *others)):
+        case sympy.Piecewise(args=(chosen, otherwise, *others)):
+            (first, condition), (second, rest) = chosen, otherwise
             yield "branch", sympy.Piecewise((second, condition), (first, rest), *others)
             yield "dropped term", first
         case sympy.Number() if node.is_finite:
@@ -218,11 +223,10 @@ class Bench:
 
 
 def benches(written: Definition, program: Program, seed: int) -> Iterator[Bench]:
-    """Yield small points of a variant, with weights."""
+    """Yield small points of a variant, with weights: some near each other, some far, and some near ties."""
     several = len(axes_of(written.inputs)) > 2
     samples = SAMPLES if several else ELEMENTS
-    for number, spread in enumerate(SPREADS):
-        batch = gentle(written, seed + number, samples, EXTENT, spread=spread)
+    for batch in _batches(written, seed, samples):
         plain = Situation(written, batch, None)
         weights = np.resize(WEIGHTS, plain.request.oracle.shape(plain.request.tensors))
         situation = Situation(written, batch, weights)
@@ -241,6 +245,18 @@ def benches(written: Definition, program: Program, seed: int) -> Iterator[Bench]
         names = made.outputs()
         made.values.update(statement_values(program.keep(*names), tensors, scalars, sizes, DIGITS))
         yield made
+
+
+def _batches(written: Definition, seed: int, samples: int) -> Iterator[Batch]:
+    for number, spread in enumerate(SPREADS):
+        yield gentle(written, seed + number, samples, EXTENT, spread=spread)
+    yield from (gentle(written, seed, samples, EXTENT, **other) for other in moves(written))
+    if not oracle_of(written).separable:  # a sample without others
+        yield gentle(written, seed, 1, EXTENT)
+    for other in ({}, *moves(written)):
+        tied = near_ties(written, gentle(written, seed, CROWD, EXTENT, **other), samples)
+        if tied is not None:
+            yield tied
 
 
 def mutate_derivatives(
@@ -264,35 +280,64 @@ def mutate_derivatives(
     """
     every = [(number, site) for number, (_, program) in enumerate(programs) for site in sites(program)]
     chosen = sample(every, seed, count)
-    made: dict[int, list[Bench]] = {}
-    for number in dict.fromkeys(n for n, _ in chosen):
-        written, program = programs[number]
-        made[number] = list(benches(written, program, seed))
-        if not all(b.passes(program, b.outputs(), set()) for b in made[number]):
-            message = f"{written.name}{written.suffix}: the derivatives themselves are rejected"
-            raise RuntimeError(message)
-    mutants = tuple(_judged(programs[number][0], made[number], site) for number, site in chosen)
+    tried = {number: _Benches(programs[number], seed) for number in sorted({n for n, _ in chosen})}
+    mutants = tuple(_judged(programs[number][0], tried[number], site) for number, site in chosen)
     return Outcome("derivative", len(every), mutants)
 
 
-def _judged(written: Definition, tried: list[Bench], site: Site) -> Mutant:
+class _Benches:
+    """The benches of a variant, each made when a mutant has passed those before it: most do not pass the first."""
+
+    def __init__(self, variant: tuple[Definition, Program], seed: int) -> None:
+        self.written, self.program = variant
+        self.made: list[Bench] = []
+        self.more = benches(self.written, self.program, seed)
+
+    def __iter__(self) -> Iterator[Bench]:
+        yield from self.made
+        for bench in self.more:
+            if not bench.passes(self.program, bench.outputs(), set()):
+                message = f"{self.written.name}{self.written.suffix}: the derivatives themselves are rejected"
+                raise RuntimeError(message)
+            self.made.append(bench)
+            yield bench
+
+
+def _judged(written: Definition, tried: _Benches, site: Site) -> Mutant:
     """Run one mutant until a point kills it."""
 
     def mutant(status: str, reason: str = "") -> Mutant:
         where = f"{site.name}{written.suffix}"
         return Mutant(where, site.kind, str(site.before), str(site.after), status, reason)
 
-    reached = [b for b in tried if b.read_by(site.name)[0]]
-    if not reached:
-        return mutant("equivalent", "nothing that has a derivative depends on it in this variant")
+    reached = (b for b in tried if b.read_by(site.name)[0])
     if not all(_passes(bench, site) for bench in reached):
         return mutant("killed")
+    every = [b for b in tried if b.read_by(site.name)[0]]
+    if not every:
+        return mutant("equivalent", "proved: nothing that has a derivative depends on it in this variant")
     if site.field != "op" and _same(written, site):
-        return mutant("equivalent", "both are the same formula: they agree in 30 digits at random points")
+        return mutant("equivalent", "observed: both are the same formula: they agree in 30 digits at random points")
+    if _asks_for_its_own(written, site):
+        return mutant("equivalent", "proved: there is no derivative in a parameter that is absent")
     for absurd, reason in _absurd(site):
-        if all(_passes(bench, absurd) for bench in reached):
-            return mutant("equivalent", reason)
-    return mutant("survived", f"{len(reached)} sets of points see no change")
+        if all(_passes(bench, absurd) for bench in every):
+            return mutant("equivalent", f"observed: {reason}")
+    return mutant("survived", f"{len(every)} sets of points see no change")
+
+
+def _asks_for_its_own(written: Definition, site: Site) -> bool:
+    """Tell whether a mutant only leaves out whether a parameter is given, in what the derivative in it alone reads."""
+    asked = {
+        str(s).removesuffix("_given") for s in getattr(site.before, "free_symbols", ()) if str(s).endswith("_given")
+    }
+    kept = {str(s) for s in getattr(site.after, "free_symbols", ())}
+    optional = {a.name for a in written.parameters if a.optional}
+    if len(asked) != 1 or not asked <= optional or f"{next(iter(asked))}_given" in kept:
+        return False
+    (name,) = asked
+    first = site.before.args[0][0] if isinstance(site.before, sympy.Piecewise) else None
+    return first == site.after and site.name.partition("_")[2].startswith(name)
 
 
 def _absurd(site: Site) -> Iterator[tuple[Site, str]]:

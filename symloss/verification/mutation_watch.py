@@ -28,18 +28,6 @@ CHOOSE = "_choose"
 Run = Callable[[], Any]
 
 
-def why_unseen(module: Plain, site: Site, run: Run) -> str:
-    """Return why a mutant is equivalent where its tests, factors and parts are what they are at every visit."""
-    return (
-        at_ties(module, site, run)
-        or unit_factor(module, site, run)
-        or _zero_term(module, site, run)
-        or _never_negative(module, site, run)
-        or _either_way(module, site, run)
-        or _nothing(module, site, run)
-    )
-
-
 def holds(tree: ast.AST, node: ast.AST) -> bool:
     """Tell whether a node is a part of a tree."""
     return any(part is node for part in ast.walk(tree))
@@ -63,17 +51,29 @@ def conditionals(statement: ast.AST) -> list[tuple[ast.AST, ast.expr, ast.expr, 
     return found
 
 
-def _watching(module: Plain, site: Site, where: tuple[ast.AST, str, int | None], new: ast.expr, run: Run) -> None:
+def watching(module: Plain, site: Site, where: tuple[ast.AST, str, int | None], new: ast.expr, run: Run) -> None:
+    """Run with something else in one place of the statement of a mutant: what stands there, watched."""
     with module.mutated(Site(site.function, "watch", site.statement, *where, new)):
         run()
 
 
-def _call(*arguments: ast.expr) -> ast.Call:
+def call_of(*arguments: ast.expr) -> ast.Call:
+    """Return a call of what watches."""
     return ast.Call(ast.Name(WATCH, ast.Load()), list(arguments), [])
 
 
-def _thunk(body: ast.expr) -> ast.Lambda:
+def thunk(body: ast.expr) -> ast.Lambda:
+    """Return an expression to be evaluated if what watches asks for it."""
     return ast.Lambda(ast.arguments([], [], None, [], [], None, []), body)
+
+
+def _is_zero(value: Any) -> bool:
+    """Tell whether a number is 0, or NaN, which is NaN however it is mistaken."""
+    return bool(np.all((value == 0) | (value != value)))
+
+
+def _equal(first: Any, second: Any) -> bool:
+    return bool(np.all((first == second) | ((first != first) & (second != second))))
 
 
 def unit_factor(module: Plain, site: Site, run: Run) -> str:
@@ -84,11 +84,12 @@ def unit_factor(module: Plain, site: Site, run: Run) -> str:
     seen: Counter[float] = Counter()
 
     def watch(value: Any) -> Any:
-        seen[float(value)] += 1
+        if value == value:
+            seen[float(value)] += 1
         return value
 
     module.namespace[WATCH] = watch
-    _watching(module, site, (node, "right", None), _call(node.right), run)
+    watching(module, site, (node, "right", None), call_of(node.right), run)
     if seen and all(abs(value) == 1.0 for value in seen):
         return f"the factor is 1 or -1 at each of {seen.total()} visits"
     chosen = any(holds(part, node) for _, *parts in conditionals(site.statement) for part in parts[1:])
@@ -97,21 +98,43 @@ def unit_factor(module: Plain, site: Site, run: Run) -> str:
     return ""
 
 
+def _no_factor(module: Plain, site: Site, run: Run) -> str:
+    """Find a factor left out that is 1 wherever the rest is not 0: a step function's square is itself."""
+    node = site.old
+    if site.kind != "dropped term" or not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult | ast.Div):
+        return ""
+    rest = node.left if site.new is node.left else node.right
+    seen: Counter[bool] = Counter()
+
+    def watch(whole: Any, rest: Callable[[], Any]) -> Any:
+        seen[_equal(whole, rest())] += 1
+        return whole
+
+    module.namespace[WATCH] = watch
+    watching(module, site, (site.owner, site.field, site.place), call_of(node, thunk(copy.deepcopy(rest))), run)
+    if seen[False] or seen.total() < MANY:
+        return ""
+    return f"the factor is 1, or the rest is 0, at each of {seen.total()} visits"
+
+
 def _zero_term(module: Plain, site: Site, run: Run) -> str:
     """Find a 0 added or taken away: it changes no sum."""
     node = site.owner if site.kind == "operator" else site.old
     if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)):
         return ""
+    side = "right"
     if site.kind != "operator" and site.new is not node.left:
-        return ""
+        if site.new is not node.right or not isinstance(node.op, ast.Add):
+            return ""
+        side = "left"
     seen: Counter[bool] = Counter()
 
     def watch(value: Any) -> Any:
-        seen[bool(np.all(value == 0))] += 1
+        seen[_is_zero(value)] += 1
         return value
 
     module.namespace[WATCH] = watch
-    _watching(module, site, (node, "right", None), _call(node.right), run)
+    watching(module, site, (node, side, None), call_of(getattr(node, side)), run)
     return "" if seen[False] or seen.total() < MANY else f"the term is 0 at each of {seen.total()} visits"
 
 
@@ -130,7 +153,7 @@ def _never_negative(module: Plain, site: Site, run: Run) -> str:
         return value
 
     module.namespace[WATCH] = watch
-    _watching(module, site, (call, "args", 0), _call(argument), run)
+    watching(module, site, (call, "args", 0), call_of(argument), run)
     if seen and not seen[False]:
         return f"the number is not negative at any of {seen.total()} visits"
     return ""
@@ -152,7 +175,7 @@ def _either_way(module: Plain, site: Site, run: Run) -> str:
         return usual
 
     module.namespace[WATCH] = watch
-    _watching(module, site, place, _call(test, _thunk(changed)), run)
+    watching(module, site, place, call_of(test, thunk(changed)), run)
     text = ast.unparse(test)
     fewer = seen[True, False] if "doubt" in text else seen[False, True] if "_cancels" in text else 0
     apart = seen[True, False] + seen[False, True]
@@ -166,18 +189,20 @@ def _either_way(module: Plain, site: Site, run: Run) -> str:
 def _nothing(module: Plain, site: Site, run: Run) -> str:
     """Find a term that is 0 with the mistake and without it: another factor of it is."""
     statement = site.statement
-    if not isinstance(statement, ast.Assign | ast.AugAssign) or not holds(statement.value, site.owner):
+    if not isinstance(statement, ast.Assign | ast.AugAssign):
+        return ""
+    if not holds(statement.value, site.owner) and site.field != "value":
         return ""
     with site.applied():
         changed = copy.deepcopy(statement.value)
     seen: Counter[bool] = Counter()
 
     def watch(usual: Any, mutant: Callable[[], Any]) -> Any:
-        seen[bool(np.all(usual == 0) and np.all(mutant() == 0))] += 1
+        seen[_is_zero(usual) and _is_zero(mutant())] += 1
         return usual
 
     module.namespace[WATCH] = watch
-    _watching(module, site, (statement, "value", None), _call(statement.value, _thunk(changed)), run)
+    watching(module, site, (statement, "value", None), call_of(statement.value, thunk(changed)), run)
     if seen[False] or seen.total() < MANY:
         return ""
     return f"another factor is 0 at each of {seen.total()} visits"
@@ -230,9 +255,9 @@ def at_ties(module: Plain, site: Site, run: Run) -> str:
     module.namespace[WATCH] = watch
     watched = ast.BoolOp(
         ast.And(),
-        [_call(site.owner.left, site.owner.comparators[0], _thunk(body), _thunk(orelse)), test],
+        [call_of(site.owner.left, site.owner.comparators[0], thunk(body), thunk(orelse)), test],
     )
-    _watching(module, site, (node, *(("test", None) if isinstance(node, ast.IfExp) else ("args", 0))), watched, run)
+    watching(module, site, (node, *(("test", None) if isinstance(node, ast.IfExp) else ("args", 0))), watched, run)
     if ties.met == 0 or ties.apart:
         return ""
     return f"both branches agree at each of the {ties.met} ties met"
@@ -246,3 +271,9 @@ def _agree(first: Any, second: Any) -> bool:
     except (ValueError, OverflowError):
         return False
     return abs(left - right) <= AGREE * max(abs(left), abs(right))
+
+
+UNSEEN: tuple[Callable[[Plain, Site, Run], str], ...] = (
+    at_ties, unit_factor, _no_factor, _zero_term, _never_negative, _either_way, _nothing,
+)  # fmt: skip
+"""Why a mutant is equivalent where its tests, factors and parts are what they are at every visit."""

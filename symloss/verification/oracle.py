@@ -151,6 +151,10 @@ class Oracle:
         sizes = _sizes(self.definition, tensors)
         return tuple(sizes[k.axis.name] for k in self.definition.per)
 
+    def extents(self, tensors: Tensors) -> dict[str, int]:
+        """Return the extent of each axis, by its name."""
+        return _sizes(self.definition, tensors)
+
     def concerned(self, name: str, at: tuple[int, ...], tensors: Tensors) -> list[Sample]:
         """Return the samples whose loss may depend on one entry of an input or on a parameter."""
         ranges = [range(size) for size in self.shape(tensors)]

@@ -282,3 +282,35 @@ def flat_where_certain(definition: Definition, settings: Settings, wrt: str, oth
     if not forms:
         return False
     return all(sympy.simplify(along(f, 1).subs({a: P for a in f.atoms(Access) if a.name == other})) == 0 for f in forms)
+
+
+def bends_down(definition: Definition, settings: Settings, wrt: str, parameter: str) -> bool:
+    """Tell whether for any value of a parameter above 0, and some label, the second derivative is negative near p = 0.
+
+    There the term with the lowest power of p, and among those the highest of log(p), decides the sign.
+    """
+    given = {sympy.Symbol(parameter, real=True): sympy.Symbol(f"@{parameter}", positive=True)}
+    forms = [along(f, 2).xreplace(given) for f in odds_forms(definition, settings, wrt)]
+    return any(_is_negative_near_zero(f) for f in forms)
+
+
+def _is_negative_near_zero(form: sympy.Expr) -> bool:
+    leading: dict[tuple[sympy.Expr, sympy.Expr], sympy.Expr] = {}
+    for term in sympy.Add.make_args(sympy.expand(form, power_base=False, power_exp=False)):
+        power, logs, rest = S.Zero, S.Zero, S.One
+        for factor in sympy.Mul.make_args(term):
+            base, exponent = factor.as_base_exp()
+            if base == sympy.log(P):
+                logs += exponent
+            elif base == sympy.log(1 - P):
+                power, rest = power + exponent, rest * S.NegativeOne**exponent
+            elif base.is_polynomial(P):  # of its terms, the one with the lowest power of p
+                lowest, first = min((m[0], c) for m, c in sympy.Poly(base, P).terms())
+                power, rest = power + lowest * exponent, rest * first**exponent
+            else:
+                rest = rest * factor
+        if rest.has(P) or not (power.is_Rational and logs.is_Rational):
+            return False
+        leading[power, -logs] = leading.get((power, -logs), S.Zero) + rest
+    (_, logs), rest = min(leading.items(), key=lambda item: item[0])
+    return bool((sympy.expand(rest) * S.NegativeOne ** (-logs)).is_negative)

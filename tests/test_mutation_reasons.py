@@ -1,0 +1,159 @@
+"""Why mutants are equivalent: what holds for the text or at every visit, and what must not pass for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from symloss import catalogue, pipeline
+from symloss.language.nodes import Access
+from symloss.runtime.loss import Loss
+from symloss.runtime.plan import make_plan
+from symloss.verification.mutation import mutate_source
+from symloss.verification.mutation_buffers import why_buffers_do
+from symloss.verification.mutation_cases import is_even
+from symloss.verification.mutation_equivalent import why_equivalent
+from symloss.verification.mutation_plain import Plain, plain
+from symloss.verification.mutation_points import gentle
+from symloss.verification.mutation_probes import near_ties
+from symloss.verification.mutation_sites import Site
+from symloss.verification.mutation_symbolic import sites as symbolic_sites
+from symloss.verification.oracle import oracle_of
+from symloss.verification.quantities import split
+
+GENERATED = Path(__file__).resolve().parent.parent / "generated"
+DEFINITIONS = catalogue.find()
+SEED = 20170807
+
+ROWS = """
+def value(x, out):
+    n = x.shape[0]
+    lanes = np.empty((4, 64))
+    a_lanes = lanes[0]
+    b_lanes = lanes[1]
+    c_lanes = lanes[2]
+    d_lanes = lanes[3]
+    for start in range(np.uint64(0), np.uint64(n), np.uint64(64)):
+        length = min(np.uint64(64), np.uint64(n) - start)
+        for row in range(length):
+            a_lanes[row] = x[start + row]
+            d_lanes[row] = a_lanes[row] + 1.0
+            b_lanes[row] = a_lanes[row] * 2.0
+        for row in range(length):
+            c_lanes[row] = b_lanes[row] - 1.0
+            out[start + row] = c_lanes[row]
+"""
+CASES = """
+def value(x, out):
+    for i in range(x.shape[0]):
+        z = x[i]
+        step = 1.0 if z > 0.0 else 0.0
+        none = 0.0 * z
+        size = abs(3.0 * z)
+        sign = -z
+        place = abs(sign)
+        out[i] = step * step * z + none * (z + 1.0) + size + place
+"""
+
+
+def load(module: ModuleType) -> Loss:
+    return Loss(make_plan(module))
+
+
+def found(module: Plain, before: str, after: str) -> Site:
+    site, *_ = [s for s in module.sites() if s.texts() == (before, after)]
+    return site
+
+
+def run_of(module: Plain) -> Any:
+    x = np.linspace(-2.0, 2.0, 20)
+
+    def run() -> list[list[np.ndarray[Any, Any]]]:
+        out = np.full(20, np.nan)
+        module.namespace["value"](x, out)
+        return [[out]]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("d_lanes[row] = a_lanes[row] + 1.0", "d_lanes[row] = a_lanes[row] - 1.0", "never read"),
+        ("b_lanes = lanes[1]", "b_lanes = -lanes[1]", "of its own"),
+        ("b_lanes = lanes[1]", "b_lanes = lanes[2]", ""),  # the one is begun while the other is still read
+        ("a_lanes = lanes[0]", "a_lanes = lanes[1]", ""),
+        ("b_lanes[row] = a_lanes[row] * 2.0", "b_lanes[row] = a_lanes[row] * 3.0", ""),
+    ],
+)
+def test_what_becomes_of_a_buffer(before: str, after: str, why: str) -> None:
+    module = plain(ROWS, "rows")
+    reason = why_buffers_do(module, found(module, before, after))
+    assert why in reason if why else reason == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("sign = -z", "sign = z", ""),
+        ("sign = -z", "sign = --z", "proved: only its square or its size"),
+        (
+            "out[i] = step * step * z + none * (z + 1.0) + size + place",
+            "out[i] = step * z + none * (z + 1.0) + size + place",
+            "observed: the factor is 1, or the rest is 0, at each of 20 visits",
+        ),
+        (
+            "out[i] = step * step * z + none * (z + 1.0) + size + place",
+            "out[i] = step * step * z + none * (z + 2.0) + size + place",
+            "observed: ",
+        ),
+        (
+            "out[i] = step * step * z + none * (z + 1.0) + size + place",
+            "out[i] = step * step / z + none * (z + 1.0) + size + place",
+            "",
+        ),
+        ("size = abs(3.0 * z)", "size = abs(4.0 * z)", ""),
+    ],
+)
+def test_what_is_seen_at_every_visit(before: str, after: str, why: str) -> None:
+    module = plain(CASES, "cases")
+    site = found(module, before, after)
+    reason = why_equivalent(module, site, run_of(module))
+    if before == "sign = -z" and after == "sign = z":
+        assert is_even(module, site)
+        return
+    assert reason.startswith(why) if why else reason == ""
+
+
+def test_short_and_long_rows_are_reached_and_reasons_say_how_they_are_known() -> None:
+    text = (GENERATED / "softmax_focal.py").read_text(encoding="utf-8")
+    outcome = mutate_source(DEFINITIONS["softmax_focal"], text, load, SEED, 60)
+    assert {m.status for m in outcome.mutants} <= {"killed", "equivalent", "tolerated"}
+    reasons = [m.reason for m in outcome.mutants if m.status == "equivalent"]
+    assert all(r.startswith(("proved: ", "observed: ")) for r in reasons)
+
+
+def test_points_near_ties_are_nearer_than_others() -> None:
+    definition = DEFINITIONS["triplet"]
+    crowd = gentle(definition, SEED, 40)
+    near = near_ties(definition, crowd, 5)
+    assert near is not None
+
+    def gaps(batch: Any) -> list[float]:
+        oracle = oracle_of(definition)
+        tensors, scalars = split(definition, batch.inputs, batch.settings)
+        return [oracle.gap(tensors, scalars, s) for s in np.ndindex(*oracle.shape(tensors))]
+
+    assert sorted(gaps(near)) == sorted(gaps(crowd))[:5]
+
+
+def test_branches_of_derivatives_are_swapped() -> None:
+    found = [
+        site.kind for _, program in pipeline.derivatives(DEFINITIONS["contrastive"]) for site in symbolic_sites(program)
+        if not isinstance(site.before, Access)
+    ]  # fmt: skip
+    assert "branch" in found
