@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from symloss import pipeline
+from symloss import pipeline, verifying
 from symloss.ablation import UnknownRule, effect
 from symloss.bench.report import markdown, plain, put_into, summary, tables
 from symloss.bench.run import chosen, machine, run
@@ -113,7 +113,7 @@ def _generate(names: Sequence[str], settings: Settings) -> int:
 def _verify(names: Sequence[str], settings: Settings, full: bool, peers: bool = False, *, bars: bool = True) -> int:
     """Print what was verified; 1 where a check failed or, with `bars`, where a loss falls short of one."""
     with progress(settings, "verify") as report:
-        verdicts = pipeline.verify(
+        verdicts = verifying.verify(
             names, settings.definitions, settings.output, full=full, check=settings.check, progress=report,
             peers=peers,
         )  # fmt: skip
@@ -154,7 +154,7 @@ def _without(rule: str, names: Sequence[str], settings: Settings) -> int:
     return 1 if lines else 0
 
 
-def _table(verdicts: Sequence[pipeline.Verdict]) -> Table:
+def _table(verdicts: Sequence[verifying.Verdict]) -> Table:
     """Return the table of largest errors, in units of the last place; of "fast", over 1 + the condition number."""
     table = Table("loss", "dtype", "value", "gradient", "Hessian", "product", "zeros", "claims", "", box=None)
     for verdict in verdicts:
@@ -177,7 +177,7 @@ def _table(verdicts: Sequence[pipeline.Verdict]) -> Table:
     return table
 
 
-def _peers_table(verdicts: Sequence[pipeline.Verdict]) -> Table:
+def _peers_table(verdicts: Sequence[verifying.Verdict]) -> Table:
     """Return the table of other libraries' largest errors."""
     table = Table("loss", "library", "version", "dtype", "quantity", "in", "ULP", "zeros", "nan", "signs", box=None)
     for verdict in verdicts:

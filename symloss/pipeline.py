@@ -12,7 +12,7 @@ tangent      a program                                   with Hessian-vector pro
 fold         a program                                   one stable expression for each output
 lower        a program                                   loop nests with named scalars, and their cost
 render       loop nests, program                         a Numba module, LaTeX, a record
-verify       definition and compiled module              evidence
+verify       definition and compiled module              evidence (symloss/verifying.py)
 docs         records, evidence, modules                  site and book
 ===========  ==========================================  ===============================================
 """
@@ -33,7 +33,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from symloss import catalogue, load, set_threads
+from symloss import catalogue, load
 from symloss.calculus.adjoint import gradient
 from symloss.calculus.sensitivity import hessian_diagonal
 from symloss.calculus.tangent import slope, tangent
@@ -46,7 +46,6 @@ from symloss.language.errors import DefinitionError
 from symloss.lowering.cost import cost
 from symloss.lowering.kernels import definition_axes, lower
 from symloss.lowering.nodes import Kernel
-from symloss.peers import available
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
 from symloss.rendering.array_module import render_arrays
@@ -54,9 +53,6 @@ from symloss.rendering.module import render_module
 from symloss.rendering.pair_module import render_pairs
 from symloss.rendering.record import Derivation, make_record, render_tex
 from symloss.rendering.scaffold import scaffold
-from symloss.runtime.late import serve_whole
-from symloss.runtime.loss import Loss
-from symloss.runtime.plan import make_plan
 from symloss.site.build import DocsResult, build_site
 from symloss.stability import careful, centring, expansion, extrema, quotients, rules, sides
 from symloss.stability.careful import carefully
@@ -65,12 +61,7 @@ from symloss.stability.quotients import whole_quotients
 from symloss.stability.rules import Step
 from symloss.stability.sides import by_sides
 from symloss.stability.stabilise import fold_outputs, lift, split_cases
-from symloss.verification.evidence import SEED, file_hash, stale, verify_loss, write
-from symloss.verification.exhaustive import can_sweep, sweep
-from symloss.verification.mutation import SAMPLED, mutate_source
-from symloss.verification.mutation_symbolic import SAMPLED as SAMPLED_DERIVATIVES
-from symloss.verification.mutation_symbolic import mutate_derivatives
-from symloss.verification.peers import kept, measure
+from symloss.verification.evidence import file_hash, stale
 from symloss.verification.steps import rule_holds, slope_holds
 from symloss.verification.values import certified
 
@@ -260,21 +251,6 @@ def select(names: Sequence[str], folder: Path | None) -> tuple[Definition, ...]:
     return tuple(found[name] for name in (names or found))
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What verifying one loss found."""
-
-    name: str
-    status: str
-    rows: tuple[dict[str, Any], ...]
-    checks: tuple[dict[str, Any], ...]
-    claims: tuple[dict[str, Any], ...]
-    file: Path
-    peers: tuple[dict[str, Any], ...] = ()
-    fast: tuple[dict[str, Any], ...] = ()
-    fast_status: str = "passed"
-
-
 def hashes_of(definition: Definition, output: Path) -> dict[str, str]:
     """Return the hashes that evidence must carry to speak of this definition and its kernel."""
     files = {"kernel": output, "fast": output / "fast"} | (
@@ -282,169 +258,6 @@ def hashes_of(definition: Definition, output: Path) -> dict[str, str]:
     )
     hashes = {kind: file_hash(folder / f"{definition.name}.py") for kind, folder in files.items()}
     return {"definition": digest_of(definition), "rules": rules_digest(), **hashes}
-
-
-def verify(
-    names: Sequence[str], definitions: Path | None, output: Path | None, *, full: bool, check: bool,
-    progress: Progress, peers: bool = False,
-) -> tuple[Verdict, ...]:  # fmt: skip
-    """Run the ladder of checks and write evidence, or with `check` only tell whether stored evidence is fresh.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Losses; all where it is empty.
-    definitions, output : Path, optional
-        The folders of definitions and of generated modules.
-    full : bool
-        Ten times the points, every mutant, and every float32 where there is one prediction.
-    check : bool
-        Run nothing; a loss whose evidence is missing, stale or failed gets the status ``"stale"``.
-    progress : callable
-        Called with a loss, how many are done and how many there are.
-    peers : bool
-        Measure the other libraries too; else what is stored of them is kept while it is fresh.
-
-    Returns
-    -------
-    tuple of Verdict
-        One for each loss.
-    """
-    chosen = select(names, definitions)
-    if check:
-        return tuple(_fresh(d, output or OWN_OUTPUT) for d in chosen)
-    jobs = [(d.name, definitions, output, full, peers) for d in chosen]
-    if full or len(jobs) < 4:  # sweeps show their own progress; processes take longer to start
-        found = (_verify_one(*job, progress=progress) for job in jobs)
-        return tuple(_reported(found, chosen, progress))
-    return tuple(_reported(_verified_together(jobs, output or OWN_OUTPUT), chosen, progress))
-
-
-def _verified_together(jobs: Sequence[tuple[Any, ...]], folder: Path) -> Iterator[Verdict]:
-    """Yield the verdicts in order; what takes longest to compile begins first, mutants come last: no core waits."""
-    longest = sorted(jobs, key=lambda job: -(folder / f"{job[0]}.py").stat().st_size)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        running = {job[0]: pool.submit(_climb, *job) for job in longest}
-        mutating = {job[0]: pool.submit(_mutants, *job[:4]) for job in longest}
-        for name, *_ in jobs:
-            yield _written(running[name].result(), mutating[name].result(), folder)
-
-
-def _reported(found: Iterable[Verdict], chosen: Sequence[Definition], progress: Progress) -> Iterator[Verdict]:
-    """Yield verdicts, telling which loss is next."""
-    verdicts = iter(found)
-    for number, definition in enumerate(chosen):
-        progress(definition.name, number, len(chosen))
-        yield next(verdicts)
-    progress("", len(chosen), len(chosen))
-
-
-def _fresh(definition: Definition, folder: Path) -> Verdict:
-    """Tell whether stored evidence speaks of what there is now."""
-    path = folder / "evidence" / f"{definition.name}.json"
-    why = stale(path, hashes_of(definition, folder))
-    return Verdict(definition.name, "stale" if why else "passed", (), ({"check": "fresh", "detail": why},), (), path)
-
-
-def _silent(_name: str, _done: int, _all: int) -> None:
-    """Show nothing: a process of its own has no terminal."""
-
-
-def _verify_one(
-    name: str, definitions: Path | None, output: Path | None, full: bool, peers: bool, progress: Progress = _silent
-) -> Verdict:
-    """Run the ladder for one loss and write its evidence."""
-    mutants = _mutants(name, definitions, output, full)
-    return _written(_climb(name, definitions, output, full, peers, progress), mutants, output or OWN_OUTPUT)
-
-
-def _mutants(name: str, definitions: Path | None, output: Path | None, full: bool) -> list[dict[str, Any]]:
-    """Return what became of mistakes in the module of one loss, and in its derivatives."""
-    (definition,) = select((name,), definitions)
-    text = ((output or OWN_OUTPUT) / f"{name}.py").read_text(encoding="utf-8")
-    found = (
-        mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED),
-        mutate_derivatives(derivatives(definition), SEED, None if full else SAMPLED_DERIVATIVES),
-    )
-    return [m.row(SEED) for m in found]
-
-
-def _climb(
-    name: str, definitions: Path | None, output: Path | None, full: bool, peers: bool, progress: Progress = _silent
-) -> dict[str, Any]:
-    """Run the rungs that call the compiled kernels of one loss, and return the evidence."""
-    folder, every = output or OWN_OUTPUT, catalogue.find(definitions)
-    definition = every[name]
-    path, hashes = _evidence_file(folder, name), hashes_of(definition, folder)
-    package = None if output is None else folder
-    loss, fast = _whole(load(name, package=package)), _whole(load(name, package=package, accuracy="fast"))
-    return verify_loss(
-        definition, loss, every.__getitem__, hashes, count=3000 if full else 300, set_threads=set_threads,
-        fast=fast, peers=_peers(definition, path, measured=peers),
-        exhaustive=_exhaustive(definition, loss, path, hashes, swept=full, progress=progress),
-    )  # fmt: skip
-
-
-def _whole(loss: Loss) -> Loss:
-    """Return a loss whose kernels are compiled once, with the second look that some points are sure to need."""
-    for plan in (loss.plan, *loss.plan.variants):
-        serve_whole(plan.kernels)
-        serve_whole(plan.narrow)
-    return loss
-
-
-def _written(evidence: dict[str, Any], mutants: Sequence[dict[str, Any]], folder: Path) -> Verdict:
-    """Write the evidence of one loss, and return what it says."""
-    evidence |= {"mutants": list(mutants)}
-    path = _evidence_file(folder, evidence["name"])
-    write(evidence, path)
-    rows, narrow, checks, claims, others = (
-        tuple(evidence[key]) for key in ("accuracy", "fast", "checks", "claims", "peers")
-    )
-    status = "failed" if evidence["fast_status"] == "failed" else evidence["status"]
-    name, narrow_status = evidence["name"], evidence["fast_status"]
-    return Verdict(name, status, rows, checks, claims, path, others, narrow, narrow_status)
-
-
-def _evidence_file(folder: Path, name: str) -> Path:
-    return folder / "evidence" / f"{name}.json"
-
-
-def _exhaustive(
-    definition: Definition, loss: Loss, path: Path, hashes: dict[str, str], *, swept: bool, progress: Progress
-) -> list[dict[str, Any]]:
-    """Return what a sweep over every float32 found: run now, or stored and still of this kernel."""
-    if swept and can_sweep(definition):
-        return sweep(definition, loss, path.with_suffix(".sweep"), hashes["kernel"], progress)
-    stored = _stored(path)
-    return list(stored.get("exhaustive", ())) if _is_same_code(path, stored, hashes) else []
-
-
-def _peers(definition: Definition, path: Path, *, measured: bool) -> list[dict[str, Any]]:
-    """Return what is known of the peers of a loss: measured now, or stored and still true of this definition."""
-    digest = digest_of(definition)
-    if measured:
-        return measure(definition, available(definition.name), SEED, digest)
-    stored = _stored(path)
-    rows = stored.get("peers", ())
-    if _is_same_code(path, stored, hashes_of(definition, path.parent.parent)):  # the formula and its domain are
-        before = stored["hashes"]["definition"]
-        rows = [row | {"definition": digest} if row["definition"] == before else row for row in rows]
-    return kept(rows, digest, SEED)
-
-
-def _stored(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
-
-
-def _is_same_code(path: Path, stored: dict[str, Any], hashes: dict[str, str]) -> bool:
-    """Tell whether a kernel is what it was when evidence was stored, but for the digest of its definition's text."""
-    known = stored.get("hashes", {})
-    text = (path.parent.parent / f"{path.stem}.py").read_text(encoding="utf-8")
-    before = text.replace(hashes["definition"], known.get("definition", ""))
-    return bool(hashlib.sha256(before.encode()).hexdigest() == known.get("kernel"))
 
 
 def docs(definitions: Path | None, output: Path | None, site: Path | None, *, progress: Progress) -> DocsResult:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from symloss import cli, pipeline
+from symloss import cli, verifying
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -33,13 +33,13 @@ def scaffolded(tmp_path: Path, run: Run) -> Path:
     return tmp_path
 
 
-def verdict(status: str) -> pipeline.Verdict:
+def verdict(status: str) -> verifying.Verdict:
     rows = tuple(
         {"dtype": dtype, "quantity": quantity, "wrt": "x", "max_ulp": 0.5, "false_zeros": 0}
         for dtype in ("float32", "float64") for quantity in ("value", "gradient", "hessian_diagonal", "hessian_product")
     )  # fmt: skip
     checks: tuple[dict[str, Any], ...] = ({"check": "taylor", "status": status, "detail": "slope 1.0 of 2"},)
-    return pipeline.Verdict("focal", status, rows, checks, (), Path("evidence/focal.json"))
+    return verifying.Verdict("focal", status, rows, checks, (), Path("evidence/focal.json"))
 
 
 def test_every_command_is_there(run: Run) -> None:
@@ -108,7 +108,7 @@ def test_new_refuses_what_exists_and_what_is_no_name(run: Run, scaffolded: Path)
 
 @pytest.mark.parametrize("status, code", [("passed", 0), ("short", 1), ("failed", 1)])
 def test_verify_fails_where_a_check_fails(run: Run, monkeypatch: pytest.MonkeyPatch, status: str, code: int) -> None:
-    monkeypatch.setattr(pipeline, "verify", lambda *a, **k: (verdict(status),))
+    monkeypatch.setattr(verifying, "verify", lambda *a, **k: (verdict(status),))
     found, out, err = run("verify")
     assert found == code
     assert "focal" in out

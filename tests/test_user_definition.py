@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from symloss import pipeline
+from symloss import pipeline, verifying
 
 
 def _silent(_name: str, _done: int, _all: int) -> None:
@@ -28,7 +28,7 @@ def _verified(where: Path, formula: str = "") -> dict[str, Any]:
         assert formula in text
         path.write_text(text.replace("    choose,\n", "    exp,\n    log,\n"), encoding="utf-8")
     pipeline.generate((), where / "my", where / "out", check=False, progress=_silent)
-    (verdict,) = pipeline.verify((), where / "my", where / "out", full=False, check=False, progress=_silent)
+    (verdict,) = verifying.verify((), where / "my", where / "out", full=False, check=False, progress=_silent)
     found: dict[str, Any] = json.loads(verdict.file.read_text(encoding="utf-8"))
     return found | {"verdict": verdict.status}
 

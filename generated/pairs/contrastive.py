@@ -193,6 +193,51 @@ def _traced(function):
     return function
 
 
+def _pair_at(array, slots):
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array, slots, value) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context):
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context):
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context, builder, kinds, arguments):
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context, builder, signature, arguments):
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context, builder, signature, arguments):
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
+
+
 @_traced
 def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
@@ -351,7 +396,7 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
                 magnitude_value = _pair_magnitude(term)
                 peak_second = _pair_larger(peak_second, magnitude_value)
                 square = _pair_multiply(term, term)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
             squares_second = _pair_add(squares_second, _pair_block_sum(strips[0], length))
         scaled_second = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -362,7 +407,7 @@ def value(first, second, dissimilar, margin, sample_weights, value_out):
                 b_2 = second[i, f_15]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
                 square_2 = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square_2
+                _pair_put(strips, (0, place), square_2)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         positive_part_value = _pair_positive_part(_pair_add_number(_pair_negative(_pair_multiply(_pair_root(scaled_second), _pair_positive_part(peak_second))), margin))
@@ -398,7 +443,7 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
                 magnitude_value = _pair_magnitude(term)
                 peak_second = _pair_larger(peak_second, magnitude_value)
                 square = _pair_multiply(term, term)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
             squares_second = _pair_add(squares_second, _pair_block_sum(strips[0], length))
         scaled_second = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -409,7 +454,7 @@ def value_and_gradient(first, second, dissimilar, margin, sample_weights, loss_s
                 b_2 = second[i, f_15]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
                 square_2 = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square_2
+                _pair_put(strips, (0, place), square_2)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         power = _pair_root(scaled_second)
@@ -458,7 +503,7 @@ def gradient_and_hessian(first, second, dissimilar, margin, sample_weights, loss
                 b_2 = second[i, f_15]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         case = (0.5 if Y == 0.0 else (0.0 if Y == Y else np.nan))
@@ -511,7 +556,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
                 b_2 = second[i, f_15]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         norm_second_tangent = (0.0, 0.0)
         power = _pair_root(scaled_second)
@@ -526,7 +571,7 @@ def hessian_product(first, second, dissimilar, margin, sample_weights, loss_scal
                 a_3 = first[i, f_13]
                 b_3 = second[i, f_13]
                 factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_b), _pair_ratio(_pair_of_sum(a_3, -b_3), factor))
-                strips[0, place, 0], strips[0, place, 1] = factor_2
+                _pair_put(strips, (0, place), factor_2)
             norm_second_tangent = _pair_add(norm_second_tangent, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         case = (0.5 if Y == 0.0 else (0.0 if Y == Y else np.nan))
@@ -578,7 +623,7 @@ def parameter_gradient_and_hessian(first, second, dissimilar, margin, sample_wei
                 b_2 = second[i, f_15]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         term = _pair_add_number(_pair_negative(_pair_multiply(_pair_root(scaled_second), _pair_positive_part(peak_second))), margin)
@@ -617,7 +662,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
                 b_2 = second[i, f_15]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -b_2), peak_second)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
             scaled_second = _pair_add(scaled_second, _pair_block_sum(strips[0], length))
         norm_second_tangent = (0.0, 0.0)
         power = _pair_root(scaled_second)
@@ -632,7 +677,7 @@ def full_hessian_product(first, second, dissimilar, margin, sample_weights, loss
                 a_3 = first[i, f_13]
                 b_3 = second[i, f_13]
                 factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_b), _pair_ratio(_pair_of_sum(a_3, -b_3), factor))
-                strips[0, place, 0], strips[0, place, 1] = factor_2
+                _pair_put(strips, (0, place), factor_2)
             norm_second_tangent = _pair_add(norm_second_tangent, _pair_block_sum(strips[0], length))
         Y = dissimilar[i]
         term = _pair_add_number(_pair_negative(_pair_multiply(power, positive_part_value)), margin)

@@ -250,6 +250,51 @@ def _traced(function):
     return function
 
 
+def _pair_at(array, slots):
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array, slots, value) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context):
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context):
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context, builder, kinds, arguments):
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context, builder, signature, arguments):
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context, builder, signature, arguments):
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
+
+
 @_traced
 def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
@@ -373,13 +418,13 @@ def value(probability, target, smooth, sample_weights, value_out):
                 p = probability[i, q_2]
                 t = target[i, q_2]
                 term = _pair_of_sum(p, t)
-                strips[0, place, 0], strips[0, place, 1] = term
+                _pair_put(strips, (0, place), term)
                 term_2 = _pair_add(_pair_multiply_number(_pair_of_sum(1.0, -p), t), _pair_multiply_number(_pair_of_sum(1.0, -t), p))
-                strips[1, place, 0], strips[1, place, 1] = term_2
+                _pair_put(strips, (1, place), term_2)
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[0], length))
             lack_probability = _pair_add(lack_probability, _pair_block_sum(strips[1], length))
         term_3 = _pair_add_number(sum_probability_2, smooth)
-        loss = ((1.0, 0.0) if _pair_add_number(term_3, -0.0)[0] == 0.0 else (_pair_ratio(lack_probability, term_3) if term_3[0] == term_3[0] else (np.nan, 0.0)))
+        loss = ((1.0, 0.0) if term_3[0] == 0.0 else (_pair_ratio(lack_probability, term_3) if term_3[0] == term_3[0] else (np.nan, 0.0)))
         factor = _pair_multiply_number(loss, sample_weight)
         total = _pair_add(total, factor)
         if wanted:
@@ -409,16 +454,16 @@ def value_and_gradient(probability, target, smooth, sample_weights, loss_scale, 
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 term = _pair_of_sum(p, t)
-                strips[1, place, 0], strips[1, place, 1] = term
+                _pair_put(strips, (1, place), term)
                 term_2 = _pair_add(_pair_multiply_number(_pair_of_sum(1.0, -p), t), _pair_multiply_number(_pair_of_sum(1.0, -t), p))
-                strips[2, place, 0], strips[2, place, 1] = term_2
+                _pair_put(strips, (2, place), term_2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             lack_probability = _pair_add(lack_probability, _pair_block_sum(strips[2], length))
         term_3 = _pair_add_number(sum_probability_2, smooth)
-        loss = ((1.0, 0.0) if _pair_add_number(term_3, -0.0)[0] == 0.0 else (_pair_ratio(lack_probability, term_3) if term_3[0] == term_3[0] else (np.nan, 0.0)))
+        loss = ((1.0, 0.0) if term_3[0] == 0.0 else (_pair_ratio(lack_probability, term_3) if term_3[0] == term_3[0] else (np.nan, 0.0)))
         factor_2 = _pair_multiply_number(loss, sample_weight)
         total = _pair_add(total, factor_2)
         if wanted:
@@ -450,9 +495,9 @@ def gradient_and_hessian(probability, target, smooth, sample_weights, loss_scale
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 term = _pair_of_sum(p, t)
-                strips[1, place, 0], strips[1, place, 1] = term
+                _pair_put(strips, (1, place), term)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
         term_2 = _pair_add_number(sum_probability_2, smooth)
@@ -488,13 +533,13 @@ def hessian_product(probability, target, smooth, sample_weights, loss_scale, dir
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 term = _pair_of_sum(p, t)
-                strips[1, place, 0], strips[1, place, 1] = term
+                _pair_put(strips, (1, place), term)
                 v_p = direction_probability[i, q_1]
                 factor_2 = _pair_of_product(v_p, t)
-                strips[2, place, 0], strips[2, place, 1] = factor_2
-                strips[3, place, 0], strips[3, place, 1] = (v_p, 0.0)
+                _pair_put(strips, (2, place), factor_2)
+                _pair_put(strips, (3, place), (v_p, 0.0))
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_probability_tangent = _pair_add(sum_probability_tangent, _pair_block_sum(strips[2], length))
@@ -530,9 +575,9 @@ def parameter_gradient_and_hessian(probability, target, smooth, sample_weights, 
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 term = _pair_of_sum(p, t)
-                strips[1, place, 0], strips[1, place, 1] = term
+                _pair_put(strips, (1, place), term)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
         term_2 = _pair_add_number(sum_probability_2, smooth)
@@ -568,13 +613,13 @@ def full_hessian_product(probability, target, smooth, sample_weights, loss_scale
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 term = _pair_of_sum(p, t)
-                strips[1, place, 0], strips[1, place, 1] = term
+                _pair_put(strips, (1, place), term)
                 v_p = direction_probability[i, q_1]
                 factor_2 = _pair_of_product(v_p, t)
-                strips[2, place, 0], strips[2, place, 1] = factor_2
-                strips[3, place, 0], strips[3, place, 1] = (v_p, 0.0)
+                _pair_put(strips, (2, place), factor_2)
+                _pair_put(strips, (3, place), (v_p, 0.0))
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_probability_tangent = _pair_add(sum_probability_tangent, _pair_block_sum(strips[2], length))
@@ -614,18 +659,18 @@ def value_squared_true(probability, target, smooth, sample_weights, value_out):
                 q_2 = strip + place
                 p = probability[i, q_2]
                 square = _pair_of_product(p, p)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 t = target[i, q_2]
                 square_2 = _pair_of_product(t, t)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 term = _pair_of_sum(p, -t)
                 square_3 = _pair_multiply(term, term)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[0], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[1], length))
             lack_probability = _pair_add(lack_probability, _pair_block_sum(strips[2], length))
         term_2 = _pair_add_number(_pair_add(sum_probability_2, sum_target), smooth)
-        loss = ((1.0, 0.0) if _pair_add_number(term_2, -0.0)[0] == 0.0 else (_pair_ratio(lack_probability, term_2) if term_2[0] == term_2[0] else (np.nan, 0.0)))
+        loss = ((1.0, 0.0) if term_2[0] == 0.0 else (_pair_ratio(lack_probability, term_2) if term_2[0] == term_2[0] else (np.nan, 0.0)))
         factor = _pair_multiply_number(loss, sample_weight)
         total = _pair_add(total, factor)
         if wanted:
@@ -656,20 +701,20 @@ def value_and_gradient_squared_true(probability, target, smooth, sample_weights,
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 square = _pair_of_product(p, p)
-                strips[1, place, 0], strips[1, place, 1] = square
+                _pair_put(strips, (1, place), square)
                 square_2 = _pair_of_product(t, t)
-                strips[2, place, 0], strips[2, place, 1] = square_2
+                _pair_put(strips, (2, place), square_2)
                 term = _pair_of_sum(p, -t)
                 square_3 = _pair_multiply(term, term)
-                strips[3, place, 0], strips[3, place, 1] = square_3
+                _pair_put(strips, (3, place), square_3)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))
             lack_probability = _pair_add(lack_probability, _pair_block_sum(strips[3], length))
         term_2 = _pair_add_number(_pair_add(sum_probability_2, sum_target), smooth)
-        loss = ((1.0, 0.0) if _pair_add_number(term_2, -0.0)[0] == 0.0 else (_pair_ratio(lack_probability, term_2) if term_2[0] == term_2[0] else (np.nan, 0.0)))
+        loss = ((1.0, 0.0) if term_2[0] == 0.0 else (_pair_ratio(lack_probability, term_2) if term_2[0] == term_2[0] else (np.nan, 0.0)))
         factor_2 = _pair_multiply_number(loss, sample_weight)
         total = _pair_add(total, factor_2)
         if wanted:
@@ -703,11 +748,11 @@ def gradient_and_hessian_squared_true(probability, target, smooth, sample_weight
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 square = _pair_of_product(p, p)
-                strips[1, place, 0], strips[1, place, 1] = square
+                _pair_put(strips, (1, place), square)
                 square_2 = _pair_of_product(t, t)
-                strips[2, place, 0], strips[2, place, 1] = square_2
+                _pair_put(strips, (2, place), square_2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))
@@ -746,16 +791,16 @@ def hessian_product_squared_true(probability, target, smooth, sample_weights, lo
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 square = _pair_of_product(p, p)
-                strips[1, place, 0], strips[1, place, 1] = square
+                _pair_put(strips, (1, place), square)
                 square_2 = _pair_of_product(t, t)
-                strips[2, place, 0], strips[2, place, 1] = square_2
+                _pair_put(strips, (2, place), square_2)
                 v_p = direction_probability[i, q_1]
                 factor_2 = _pair_of_product(v_p, t)
-                strips[3, place, 0], strips[3, place, 1] = factor_2
+                _pair_put(strips, (3, place), factor_2)
                 factor_3 = _pair_of_product(v_p, p)
-                strips[4, place, 0], strips[4, place, 1] = factor_3
+                _pair_put(strips, (4, place), factor_3)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))
@@ -797,11 +842,11 @@ def parameter_gradient_and_hessian_squared_true(probability, target, smooth, sam
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 square = _pair_of_product(p, p)
-                strips[1, place, 0], strips[1, place, 1] = square
+                _pair_put(strips, (1, place), square)
                 square_2 = _pair_of_product(t, t)
-                strips[2, place, 0], strips[2, place, 1] = square_2
+                _pair_put(strips, (2, place), square_2)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))
@@ -839,16 +884,16 @@ def full_hessian_product_squared_true(probability, target, smooth, sample_weight
                 p = probability[i, q_1]
                 t = target[i, q_1]
                 factor = _pair_of_product(p, t)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
                 square = _pair_of_product(p, p)
-                strips[1, place, 0], strips[1, place, 1] = square
+                _pair_put(strips, (1, place), square)
                 square_2 = _pair_of_product(t, t)
-                strips[2, place, 0], strips[2, place, 1] = square_2
+                _pair_put(strips, (2, place), square_2)
                 v_p = direction_probability[i, q_1]
                 factor_2 = _pair_of_product(v_p, t)
-                strips[3, place, 0], strips[3, place, 1] = factor_2
+                _pair_put(strips, (3, place), factor_2)
                 factor_3 = _pair_of_product(v_p, p)
-                strips[4, place, 0], strips[4, place, 1] = factor_3
+                _pair_put(strips, (4, place), factor_3)
             sum_probability = _pair_add(sum_probability, _pair_block_sum(strips[0], length))
             sum_probability_2 = _pair_add(sum_probability_2, _pair_block_sum(strips[1], length))
             sum_target = _pair_add(sum_target, _pair_block_sum(strips[2], length))

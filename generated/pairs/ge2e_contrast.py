@@ -198,6 +198,51 @@ def _traced(function):
     return function
 
 
+def _pair_at(array, slots):
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array, slots, value) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context):
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context):
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context, builder, kinds, arguments):
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context, builder, signature, arguments):
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context, builder, signature, arguments):
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
+
+
 @_traced
 def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
@@ -492,13 +537,13 @@ def value(embedding, w, b, sample_weights, value_out):
         sum_embedding_2[:, 0], sum_embedding_2[:, 1] = (0.0, 0.0)
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
-            sample_weight[j, i, 0], sample_weight[j, i, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
             peak_embedding = (-np.inf, 0.0)
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
                 magnitude_value = _pair_magnitude((x, 0.0))
                 peak_embedding = _pair_larger(peak_embedding, magnitude_value)
-                sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1] = _pair_add((sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1]), (x, 0.0))
+                _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
             scaled_embedding = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -507,30 +552,30 @@ def value(embedding, w, b, sample_weights, value_out):
                     x_2 = embedding[j, i, f_207]
                     ratio_value = _pair_ratio((x_2, 0.0), peak_embedding)
                     square = _pair_multiply(ratio_value, ratio_value)
-                    strips[0, place, 0], strips[0, place, 1] = square
+                    _pair_put(strips, (0, place), square)
                 scaled_embedding = _pair_add(scaled_embedding, _pair_block_sum(strips[0], length))
             factor = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part(peak_embedding))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                e[j, i, f_4, 0], e[j, i, f_4, 1] = _pair_ratio((x_3, 0.0), factor)
+                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
             sum_embedding[:, 0], sum_embedding[:, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
-                        sum_embedding[f_1, 0], sum_embedding[f_1, 1] = _pair_add((sum_embedding[f_1, 0], sum_embedding[f_1, 1]), (x_4, 0.0))
+                        _pair_put(sum_embedding, (f_1,), _pair_add(_pair_at(sum_embedding, (f_1,)), (x_4, 0.0)))
             peak_sum_embedding = (-np.inf, 0.0)
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide((sum_embedding[f_7, 0], sum_embedding[f_7, 1]), term))
+                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (f_7,)), term))
                 peak_sum_embedding = _pair_larger(peak_sum_embedding, magnitude_value_2)
             scaled_sum_embedding = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide((sum_embedding[f_208, 0], sum_embedding[f_208, 1]), term), peak_sum_embedding)
+                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (f_208,)), term), peak_sum_embedding)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    strips[0, place, 0], strips[0, place, 1] = square_2
+                    _pair_put(strips, (0, place), square_2)
                 scaled_sum_embedding = _pair_add(scaled_sum_embedding, _pair_block_sum(strips[0], length))
             sum_e_now = (0.0, 0.0)
             factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding), _pair_positive_part(peak_sum_embedding))
@@ -538,14 +583,14 @@ def value(embedding, w, b, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply((e[j, i, f_1, 0], e[j, i, f_1, 1]), _pair_ratio(_pair_divide((sum_embedding[f_1, 0], sum_embedding[f_1, 1]), term), factor_2))
-                    strips[0, place, 0], strips[0, place, 1] = factor_3
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (f_1,)), term), factor_2))
+                    _pair_put(strips, (0, place), factor_3)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
-            sum_e[j, i, 0], sum_e[j, i, 1] = sum_e_now
+            _pair_put(sum_e, (j, i,), sum_e_now)
         peak_c = (-np.inf, 0.0)
         for f_13 in range(d):
-            c_now = _pair_divide((sum_embedding_2[f_13, 0], sum_embedding_2[f_13, 1]), (np.float64(u), 0.0))
-            c[f_13, 0], c[f_13, 1] = c_now
+            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
             peak_c = _pair_larger(peak_c, magnitude_value_3)
         scaled_c = (0.0, 0.0)
@@ -553,13 +598,13 @@ def value(embedding, w, b, sample_weights, value_out):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_209 = strip + place
-                ratio_value_3 = _pair_ratio((c[f_209, 0], c[f_209, 1]), peak_c)
+                ratio_value_3 = _pair_ratio(_pair_at(c, (f_209,)), peak_c)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[0, place, 0], strips[0, place, 1] = square_3
+                _pair_put(strips, (0, place), square_3)
             scaled_c = _pair_add(scaled_c, _pair_block_sum(strips[0], length))
         factor_4 = _pair_multiply(_pair_root(scaled_c), _pair_positive_part(peak_c))
         for f_11 in range(d):
-            c_unit[j, f_11, 0], c_unit[j, f_11, 1] = _pair_ratio((c[f_11, 0], c[f_11, 1]), factor_4)
+            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_4))
     total = (0.0, 0.0)
     b_2 = b[()]
     w_2 = w[()]
@@ -574,9 +619,9 @@ def value(embedding, w, b, sample_weights, value_out):
                 largest = (-np.inf, 0.0)
                 arglargest = -1
                 arglargest_best = (-np.inf, 0.0)
-                sum_e_2 = (sum_e[j, i, 0], sum_e[j, i, 1])
+                sum_e_2 = _pair_at(sum_e, (j, i,))
                 for k_23 in range(s):
-                    term_2 = _pair_add_number(_pair_multiply_number((sum_e_2 if j == k_23 else (sum_c_unit[row, i, k_23, 0], sum_c_unit[row, i, k_23, 1])), w_2), b_2)
+                    term_2 = _pair_add_number(_pair_multiply_number((sum_e_2 if j == k_23 else _pair_at(sum_c_unit, (row, i, k_23,))), w_2), b_2)
                     if k_23 != j:
                         largest = _pair_larger(largest, term_2)
                     if k_23 != j:
@@ -585,10 +630,10 @@ def value(embedding, w, b, sample_weights, value_out):
                             arglargest = k_23
                 term_3 = _pair_add_number(_pair_multiply_number(sum_e_2, w_2), b_2)
                 decay = _pair_scaled(_pair_raised_decay(term_3), 5.421010862427522e-20)
-                sigmoid_minus = (_pair_divide(decay, _pair_add_number(decay, 1.0)) if _pair_add_number(term_3, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+                sigmoid_minus = (_pair_divide(decay, _pair_add_number(decay, 1.0)) if term_3[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
                 decay_2 = _pair_scaled(_pair_raised_decay(largest), 5.421010862427522e-20)
-                loss = _pair_add(sigmoid_minus, ((_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if _pair_add_number(largest, -0.0)[0] >= 0.0 else (_pair_divide(decay_2, _pair_add_number(decay_2, 1.0)) if largest[0] == largest[0] else (np.nan, 0.0))) if arglargest >= 0 else factor_5))
-                factor_6 = _pair_multiply(loss, (sample_weight[j, i, 0], sample_weight[j, i, 1]))
+                loss = _pair_add(sigmoid_minus, ((_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if largest[0] >= 0.0 else (_pair_divide(decay_2, _pair_add_number(decay_2, 1.0)) if largest[0] == largest[0] else (np.nan, 0.0))) if arglargest >= 0 else factor_5))
+                factor_6 = _pair_multiply(loss, _pair_at(sample_weight, (j, i,)))
                 total = _pair_add(total, factor_6)
                 if wanted:
                     value_out[j, i] = _pair_rounded(factor_6)
@@ -637,16 +682,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         sum_embedding_2[j, :, 0], sum_embedding_2[j, :, 1] = (0.0, 0.0)
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
-            sample_weight[j, i, 0], sample_weight[j, i, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
-            seed[j, i, 0], seed[j, i, 1] = seed_now
+            _pair_put(seed, (j, i,), seed_now)
             peak_embedding_now = (-np.inf, 0.0)
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
                 magnitude_value = _pair_magnitude((x, 0.0))
                 peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
-                sum_embedding_2[j, f_5, 0], sum_embedding_2[j, f_5, 1] = _pair_add((sum_embedding_2[j, f_5, 0], sum_embedding_2[j, f_5, 1]), (x, 0.0))
-            peak_embedding[j, i, 0], peak_embedding[j, i, 1] = peak_embedding_now
+                _pair_put(sum_embedding_2, (j, f_5,), _pair_add(_pair_at(sum_embedding_2, (j, f_5,)), (x, 0.0)))
+            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
             scaled_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -655,87 +700,87 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     x_2 = embedding[j, i, f_207]
                     ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
                     square = _pair_multiply(ratio_value, ratio_value)
-                    strips[0, place, 0], strips[0, place, 1] = square
+                    _pair_put(strips, (0, place), square)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_embedding[j, i, 0], scaled_embedding[j, i, 1] = scaled_embedding_now
+            _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
             factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                e[j, i, f_4, 0], e[j, i, f_4, 1] = _pair_ratio((x_3, 0.0), factor)
+                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
-                        sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1] = _pair_add((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), (x_4, 0.0))
+                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
             peak_sum_embedding_now = (-np.inf, 0.0)
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide((sum_embedding[j, i, f_7, 0], sum_embedding[j, i, f_7, 1]), term))
+                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
                 peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
-            peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1] = peak_sum_embedding_now
+            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
             scaled_sum_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_208, 0], sum_embedding[j, i, f_208, 1]), term), peak_sum_embedding_now)
+                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_208,)), term), peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    strips[0, place, 0], strips[0, place, 1] = square_2
+                    _pair_put(strips, (0, place), square_2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1] = scaled_sum_embedding_now
+            _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
             factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply((e[j, i, f_1, 0], e[j, i, f_1, 1]), _pair_ratio(_pair_divide((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), term), factor_2))
-                    strips[0, place, 0], strips[0, place, 1] = factor_3
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_2))
+                    _pair_put(strips, (0, place), factor_3)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
-            sum_e[j, i, 0], sum_e[j, i, 1] = sum_e_now
+            _pair_put(sum_e, (j, i,), sum_e_now)
             term_2 = _pair_add_number(_pair_multiply_number(sum_e_now, w_2), b_2)
             decay = _pair_scaled(_pair_raised_decay(term_2), 5.421010862427522e-20)
             factor_4 = _pair_divide(decay, _pair_add_number(decay, 1.0))
-            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add_number(term_2, -0.0)[0] >= 0.0 else (factor_4 if term_2[0] == term_2[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
-            sigmoid_minus = (factor_4 if _pair_add_number(term_2, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_2[0] == term_2[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_2[0] >= 0.0 else (factor_4 if term_2[0] == term_2[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
+            sigmoid_minus = (factor_4 if term_2[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_2[0] == term_2[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
             factor_5 = _pair_multiply(_pair_multiply(seed_now, sigmoid_plus), sigmoid_minus)
             sum_b = _pair_add(sum_b, factor_5)
             factor_6 = _pair_multiply(_pair_multiply(_pair_multiply(seed_now, sum_e_now), sigmoid_plus), sigmoid_minus)
             sum_w = _pair_add(sum_w, factor_6)
         peak_c_now = (-np.inf, 0.0)
         for f_13 in range(d):
-            c_now = _pair_divide((sum_embedding_2[j, f_13, 0], sum_embedding_2[j, f_13, 1]), (np.float64(u), 0.0))
-            c[f_13, 0], c[f_13, 1] = c_now
+            c_now = _pair_divide(_pair_at(sum_embedding_2, (j, f_13,)), (np.float64(u), 0.0))
+            _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
             peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        peak_c[j, 0], peak_c[j, 1] = peak_c_now
+        _pair_put(peak_c, (j,), peak_c_now)
         scaled_c_now = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_209 = strip + place
-                ratio_value_3 = _pair_ratio((c[f_209, 0], c[f_209, 1]), peak_c_now)
+                ratio_value_3 = _pair_ratio(_pair_at(c, (f_209,)), peak_c_now)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[0, place, 0], strips[0, place, 1] = square_3
+                _pair_put(strips, (0, place), square_3)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
-        scaled_c[j, 0], scaled_c[j, 1] = scaled_c_now
+        _pair_put(scaled_c, (j,), scaled_c_now)
         factor_7 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
         for f_11 in range(d):
-            c_unit[j, f_11, 0], c_unit[j, f_11, 1] = _pair_ratio((c[f_11, 0], c[f_11, 1]), factor_7)
+            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_7))
         for i in range(u):
             sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
             for i_101 in range(u):
-                sum_e_2 = (sum_e[j, i_101, 0], sum_e[j, i_101, 1])
-                factor_8 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_101, 0], scaled_sum_embedding[j, i_101, 1])), _pair_positive_part((peak_sum_embedding[j, i_101, 0], peak_sum_embedding[j, i_101, 1])))
+                sum_e_2 = _pair_at(sum_e, (j, i_101,))
+                factor_8 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_101,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_101,))))
                 term_3 = _pair_add_number(_pair_multiply_number(sum_e_2, w_2), b_2)
                 decay_2 = _pair_scaled(_pair_raised_decay(term_3), 5.421010862427522e-20)
                 factor_9 = _pair_divide(decay_2, _pair_add_number(decay_2, 1.0))
-                sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if _pair_add_number(term_3, -0.0)[0] >= 0.0 else (factor_9 if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
-                sigmoid_minus_2 = (factor_9 if _pair_add_number(term_3, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
-                factor_11 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_10, (seed[j, i_101, 0], seed[j, i_101, 1])), sigmoid_plus_2), sigmoid_minus_2), _pair_ratio((1.0, 0.0), factor_8))
+                sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_3[0] >= 0.0 else (factor_9 if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
+                sigmoid_minus_2 = (factor_9 if term_3[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+                factor_11 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_10, _pair_at(seed, (j, i_101,))), sigmoid_plus_2), sigmoid_minus_2), _pair_ratio((1.0, 0.0), factor_8))
                 for d_24 in range(d):
                     if i != i_101:
-                        sum_embedding_3[j, i, d_24, 0], sum_embedding_3[j, i, d_24, 1] = _pair_add((sum_embedding_3[j, i, d_24, 0], sum_embedding_3[j, i, d_24, 1]), _pair_multiply(factor_11, _pair_add(_pair_negative((e[j, i_101, d_24, 0], e[j, i_101, d_24, 1])), _pair_multiply(sum_e_2, _pair_ratio(_pair_divide((sum_embedding[j, i_101, d_24, 0], sum_embedding[j, i_101, d_24, 1]), term), factor_8)))))
+                        _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_multiply(factor_11, _pair_add(_pair_negative(_pair_at(e, (j, i_101, d_24,))), _pair_multiply(sum_e_2, _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_101, d_24,)), term), factor_8))))))
     total = (0.0, 0.0)
     decay_4 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     factor_15 = _pair_divide(decay_4, _pair_add_number(decay_4, 1.0))
@@ -748,43 +793,43 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 largest_now = (-np.inf, 0.0)
                 arglargest_now = -1
                 arglargest_now_best = (-np.inf, 0.0)
-                sum_e_3 = (sum_e[j, i, 0], sum_e[j, i, 1])
+                sum_e_3 = _pair_at(sum_e, (j, i,))
                 for k_23 in range(s):
-                    term_4 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else (sum_c_unit[j, i, k_23, 0], sum_c_unit[j, i, k_23, 1])), w_2), b_2)
+                    term_4 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,))), w_2), b_2)
                     if k_23 != j:
                         largest_now = _pair_larger(largest_now, term_4)
                     if k_23 != j:
                         if _pair_add(term_4, _pair_negative(arglargest_now_best))[0] > 0.0:
                             arglargest_now_best = term_4
                             arglargest_now = k_23
-                largest[j, i, 0], largest[j, i, 1] = largest_now
+                _pair_put(largest, (j, i,), largest_now)
                 arglargest[j, i] = arglargest_now
                 sum_norm_embedding_now = (0.0, 0.0)
                 case = (0.0 if j == arglargest_now else 1.0)
                 factor_12 = _pair_multiply(_pair_root((scaled_c[arglargest_now, 0], scaled_c[arglargest_now, 1])), _pair_positive_part((peak_c[arglargest_now, 0], peak_c[arglargest_now, 1])))
                 case_2 = (1.0 if j == arglargest_now else 0.0)
-                peak_sum_embedding_2 = (peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1])
-                factor_13 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1])), _pair_positive_part(peak_sum_embedding_2))
-                seed_2 = (seed[j, i, 0], seed[j, i, 1])
+                peak_sum_embedding_2 = _pair_at(peak_sum_embedding, (j, i,))
+                factor_13 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i,))), _pair_positive_part(peak_sum_embedding_2))
+                seed_2 = _pair_at(seed, (j, i,))
                 decay_3 = _pair_scaled(_pair_raised_decay(largest_now), 5.421010862427522e-20)
                 factor_14 = _pair_divide(decay_3, _pair_add_number(decay_3, 1.0))
-                sigmoid_plus_3 = ((_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if _pair_add_number(largest_now, -0.0)[0] >= 0.0 else (factor_14 if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else factor_15)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_minus_3 = ((factor_14 if _pair_add_number(largest_now, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else _pair_divide((1.0, 0.0), term_5))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_plus_3 = ((_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if largest_now[0] >= 0.0 else (factor_14 if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else factor_15)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((factor_14 if largest_now[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else _pair_divide((1.0, 0.0), term_5))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 factor_16 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, w_2), sigmoid_plus_3), sigmoid_minus_3)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_113 = strip + place
-                        factor_17 = _pair_multiply(_pair_multiply(factor_16, (e[j, i, f_113, 0], e[j, i, f_113, 1])), _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_now, f_113, 0], sum_embedding_2[arglargest_now, f_113, 1]), (np.float64(u), 0.0)), factor_12), case), _pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding[j, i, f_113, 0], sum_embedding[j, i, f_113, 1]), term), factor_13), case_2)))
-                        strips[0, place, 0], strips[0, place, 1] = factor_17
+                        factor_17 = _pair_multiply(_pair_multiply(factor_16, _pair_at(e, (j, i, f_113,))), _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_now, f_113, 0], sum_embedding_2[arglargest_now, f_113, 1]), (np.float64(u), 0.0)), factor_12), case), _pair_multiply_number(_pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_113,)), term), factor_13), case_2)))
+                        _pair_put(strips, (0, place), factor_17)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
-                sum_norm_embedding[j, i, 0], sum_norm_embedding[j, i, 1] = sum_norm_embedding_now
+                _pair_put(sum_norm_embedding, (j, i,), sum_norm_embedding_now)
                 term_6 = _pair_add_number(_pair_multiply_number(sum_e_3, w_2), b_2)
                 decay_5 = _pair_scaled(_pair_raised_decay(term_6), 5.421010862427522e-20)
                 factor_18 = _pair_divide(decay_5, _pair_add_number(decay_5, 1.0))
-                sigmoid_minus_4 = (factor_18 if _pair_add_number(term_6, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_5, 1.0)) if term_6[0] == term_6[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+                sigmoid_minus_4 = (factor_18 if term_6[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_5, 1.0)) if term_6[0] == term_6[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
                 loss = _pair_add(sigmoid_minus_4, sigmoid_plus_3)
-                sample_weight_2 = (sample_weight[j, i, 0], sample_weight[j, i, 1])
+                sample_weight_2 = _pair_at(sample_weight, (j, i,))
                 factor_19 = _pair_multiply(loss, sample_weight_2)
                 total = _pair_add(total, factor_19)
                 if wanted:
@@ -792,30 +837,30 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             for i in range(u):
                 sum_embedding_4[j, i, :, 0], sum_embedding_4[j, i, :, 1] = (0.0, 0.0)
                 for i_106 in range(u):
-                    factor_20 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_106, 0], scaled_sum_embedding[j, i_106, 1])), _pair_positive_part((peak_sum_embedding[j, i_106, 0], peak_sum_embedding[j, i_106, 1])))
+                    factor_20 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_106,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_106,))))
                     arglargest_2 = arglargest[j, i_106]
-                    largest_2 = (largest[j, i_106, 0], largest[j, i_106, 1])
+                    largest_2 = _pair_at(largest, (j, i_106,))
                     decay_6 = _pair_scaled(_pair_raised_decay(largest_2), 5.421010862427522e-20)
                     factor_21 = _pair_divide(decay_6, _pair_add_number(decay_6, 1.0))
-                    sigmoid_plus_4 = ((_pair_divide((1.0, 0.0), _pair_add_number(decay_6, 1.0)) if _pair_add_number(largest_2, -0.0)[0] >= 0.0 else (factor_21 if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else factor_15)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_minus_5 = ((factor_21 if _pair_add_number(largest_2, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_6, 1.0)) if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else _pair_divide((1.0, 0.0), term_5))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    factor_22 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(factor_10, (seed[j, i_106, 0], seed[j, i_106, 1])), (1.0 if j == arglargest_2 else 0.0)), sigmoid_plus_4), sigmoid_minus_5), _pair_ratio((1.0, 0.0), factor_20))
+                    sigmoid_plus_4 = ((_pair_divide((1.0, 0.0), _pair_add_number(decay_6, 1.0)) if largest_2[0] >= 0.0 else (factor_21 if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else factor_15)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_minus_5 = ((factor_21 if largest_2[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_6, 1.0)) if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else _pair_divide((1.0, 0.0), term_5))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    factor_22 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(factor_10, _pair_at(seed, (j, i_106,))), (1.0 if j == arglargest_2 else 0.0)), sigmoid_plus_4), sigmoid_minus_5), _pair_ratio((1.0, 0.0), factor_20))
                     for d_24 in range(d):
                         if (i != i_106 and arglargest_2 >= 0):
-                            sum_embedding_4[j, i, d_24, 0], sum_embedding_4[j, i, d_24, 1] = _pair_add((sum_embedding_4[j, i, d_24, 0], sum_embedding_4[j, i, d_24, 1]), _pair_multiply(factor_22, _pair_add((e[j, i_106, d_24, 0], e[j, i_106, d_24, 1]), _pair_negative(_pair_multiply((sum_e[j, i_106, 0], sum_e[j, i_106, 1]), _pair_ratio(_pair_divide((sum_embedding[j, i_106, d_24, 0], sum_embedding[j, i_106, d_24, 1]), term), factor_20))))))
+                            _pair_put(sum_embedding_4, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4, (j, i, d_24,)), _pair_multiply(factor_22, _pair_add(_pair_at(e, (j, i_106, d_24,)), _pair_negative(_pair_multiply(_pair_at(sum_e, (j, i_106,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_106, d_24,)), term), factor_20)))))))
     sum_w_2 = (0.0, 0.0)
     sum_b_2 = (0.0, 0.0)
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     for i_39 in range(u):
         for j_40 in range(s):
-            seed_3 = (seed[j_40, i_39, 0], seed[j_40, i_39, 1])
+            seed_3 = _pair_at(seed, (j_40, i_39,))
             arglargest_3 = arglargest[j_40, i_39]
-            largest_3 = (largest[j_40, i_39, 0], largest[j_40, i_39, 1])
+            largest_3 = _pair_at(largest, (j_40, i_39,))
             decay_7 = _pair_scaled(_pair_raised_decay(largest_3), 5.421010862427522e-20)
             factor_23 = _pair_divide(decay_7, _pair_add_number(decay_7, 1.0))
-            sigmoid_plus_5 = ((_pair_divide((1.0, 0.0), _pair_add_number(decay_7, 1.0)) if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (factor_23 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_15)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_6 = ((factor_23 if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_7, 1.0)) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), term_5))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_24 = _pair_multiply(_pair_multiply(_pair_multiply(seed_3, ((sum_e[j_40, i_39, 0], sum_e[j_40, i_39, 1]) if j_40 == arglargest_3 else (sum_c_unit[j_40, i_39, arglargest_3, 0], sum_c_unit[j_40, i_39, arglargest_3, 1]))), sigmoid_plus_5), sigmoid_minus_6)
+            sigmoid_plus_5 = ((_pair_divide((1.0, 0.0), _pair_add_number(decay_7, 1.0)) if largest_3[0] >= 0.0 else (factor_23 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_15)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((factor_23 if largest_3[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_7, 1.0)) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), term_5))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            factor_24 = _pair_multiply(_pair_multiply(_pair_multiply(seed_3, (_pair_at(sum_e, (j_40, i_39,)) if j_40 == arglargest_3 else (sum_c_unit[j_40, i_39, arglargest_3, 0], sum_c_unit[j_40, i_39, arglargest_3, 1]))), sigmoid_plus_5), sigmoid_minus_6)
             if arglargest_3 >= 0:
                 sum_w_2 = _pair_add(sum_w_2, factor_24)
             factor_25 = _pair_multiply(_pair_multiply(seed_3, sigmoid_plus_5), sigmoid_minus_6)
@@ -824,7 +869,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_26 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_3, (0.0 if j_40 == arglargest_3 else 1.0)), sigmoid_plus_5), sigmoid_minus_6)
             for f_11 in range(d):
                 if arglargest_3 >= 0:
-                    sum_c_unit_2[arglargest_3, f_11, 0], sum_c_unit_2[arglargest_3, f_11, 1] = _pair_add((sum_c_unit_2[arglargest_3, f_11, 0], sum_c_unit_2[arglargest_3, f_11, 1]), _pair_multiply(factor_26, (e[j_40, i_39, f_11, 0], e[j_40, i_39, f_11, 1])))
+                    sum_c_unit_2[arglargest_3, f_11, 0], sum_c_unit_2[arglargest_3, f_11, 1] = _pair_add((sum_c_unit_2[arglargest_3, f_11, 0], sum_c_unit_2[arglargest_3, f_11, 1]), _pair_multiply(factor_26, _pair_at(e, (j_40, i_39, f_11,))))
     factor_28 = _pair_divide((w_2, 0.0), (np.float64(u), 0.0))
     for k_10 in range(s):
         sum_norm_c = (0.0, 0.0)
@@ -832,40 +877,40 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_63 = strip + place
-                factor_27 = _pair_multiply((c_unit[k_10, f_63, 0], c_unit[k_10, f_63, 1]), (sum_c_unit_2[k_10, f_63, 0], sum_c_unit_2[k_10, f_63, 1]))
-                strips[0, place, 0], strips[0, place, 1] = factor_27
+                factor_27 = _pair_multiply(_pair_at(c_unit, (k_10, f_63,)), _pair_at(sum_c_unit_2, (k_10, f_63,)))
+                _pair_put(strips, (0, place), factor_27)
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
-        factor_29 = _pair_multiply(factor_28, _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_c[k_10, 0], scaled_c[k_10, 1])), _pair_positive_part((peak_c[k_10, 0], peak_c[k_10, 1])))))
+        factor_29 = _pair_multiply(factor_28, _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_10,))), _pair_positive_part(_pair_at(peak_c, (k_10,))))))
         for d_24 in range(d):
-            gradient_embedding_part_1_now = _pair_multiply(factor_29, _pair_add((sum_c_unit_2[k_10, d_24, 0], sum_c_unit_2[k_10, d_24, 1]), _pair_negative(_pair_multiply(sum_norm_c, (c_unit[k_10, d_24, 0], c_unit[k_10, d_24, 1])))))
-            gradient_embedding_part_1[d_24, 0], gradient_embedding_part_1[d_24, 1] = gradient_embedding_part_1_now
+            gradient_embedding_part_1_now = _pair_multiply(factor_29, _pair_add(_pair_at(sum_c_unit_2, (k_10, d_24,)), _pair_negative(_pair_multiply(sum_norm_c, _pair_at(c_unit, (k_10, d_24,))))))
+            _pair_put(gradient_embedding_part_1, (d_24,), gradient_embedding_part_1_now)
         for i in range(u):
             arglargest_4 = arglargest[k_10, i]
             case_3 = (0.0 if k_10 == arglargest_4 else 1.0)
             factor_30 = _pair_multiply(_pair_root((scaled_c[arglargest_4, 0], scaled_c[arglargest_4, 1])), _pair_positive_part((peak_c[arglargest_4, 0], peak_c[arglargest_4, 1])))
             case_4 = (1.0 if k_10 == arglargest_4 else 0.0)
-            factor_31 = _pair_multiply(_pair_root((scaled_sum_embedding[k_10, i, 0], scaled_sum_embedding[k_10, i, 1])), _pair_positive_part((peak_sum_embedding[k_10, i, 0], peak_sum_embedding[k_10, i, 1])))
-            seed_4 = (seed[k_10, i, 0], seed[k_10, i, 1])
-            largest_4 = (largest[k_10, i, 0], largest[k_10, i, 1])
+            factor_31 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_sum_embedding, (k_10, i,))))
+            seed_4 = _pair_at(seed, (k_10, i,))
+            largest_4 = _pair_at(largest, (k_10, i,))
             decay_8 = _pair_scaled(_pair_raised_decay(largest_4), 5.421010862427522e-20)
             factor_32 = _pair_divide(decay_8, _pair_add_number(decay_8, 1.0))
-            ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_embedding[k_10, i, 0], scaled_embedding[k_10, i, 1])), _pair_positive_part((peak_embedding[k_10, i, 0], peak_embedding[k_10, i, 1]))))
-            factor_33 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, w_2), ((_pair_divide((1.0, 0.0), _pair_add_number(decay_8, 1.0)) if _pair_add_number(largest_4, -0.0)[0] >= 0.0 else (factor_32 if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else factor_15)), ((factor_32 if _pair_add_number(largest_4, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_8, 1.0)) if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else _pair_divide((1.0, 0.0), term_5))), ratio_value_5)
-            sum_e_4 = (sum_e[k_10, i, 0], sum_e[k_10, i, 1])
+            ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_embedding, (k_10, i,)))))
+            factor_33 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, w_2), ((_pair_divide((1.0, 0.0), _pair_add_number(decay_8, 1.0)) if largest_4[0] >= 0.0 else (factor_32 if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else factor_15)), ((factor_32 if largest_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_8, 1.0)) if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else _pair_divide((1.0, 0.0), term_5))), ratio_value_5)
+            sum_e_4 = _pair_at(sum_e, (k_10, i,))
             term_7 = _pair_add_number(_pair_multiply_number(sum_e_4, w_2), b_2)
             decay_9 = _pair_scaled(_pair_raised_decay(term_7), 5.421010862427522e-20)
             factor_34 = _pair_divide(decay_9, _pair_add_number(decay_9, 1.0))
-            case_5 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_9, 1.0)) if _pair_add_number(term_7, -0.0)[0] >= 0.0 else (factor_34 if term_7[0] == term_7[0] else (np.nan, 0.0)))
-            case_6 = (factor_34 if _pair_add_number(term_7, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_9, 1.0)) if term_7[0] == term_7[0] else (np.nan, 0.0)))
+            case_5 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_9, 1.0)) if term_7[0] >= 0.0 else (factor_34 if term_7[0] == term_7[0] else (np.nan, 0.0)))
+            case_6 = (factor_34 if term_7[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_9, 1.0)) if term_7[0] == term_7[0] else (np.nan, 0.0)))
             factor_35 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, w_2), sum_e_4), case_5), case_6), ratio_value_5)
-            factor_37 = _pair_negative(_pair_multiply((sum_norm_embedding[k_10, i, 0], sum_norm_embedding[k_10, i, 1]), ratio_value_5))
+            factor_37 = _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding, (k_10, i,)), ratio_value_5))
             factor_38 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, w_2), case_5), case_6), ratio_value_5))
             for d_24 in range(d):
-                gradient_embedding_part_1_2 = (gradient_embedding_part_1[d_24, 0], gradient_embedding_part_1[d_24, 1])
-                sum_embedding_3_2 = (sum_embedding_3[k_10, i, d_24, 0], sum_embedding_3[k_10, i, d_24, 1])
-                sum_embedding_4_2 = (sum_embedding_4[k_10, i, d_24, 0], sum_embedding_4[k_10, i, d_24, 1])
-                ratio_value_4 = _pair_ratio(_pair_divide((sum_embedding[k_10, i, d_24, 0], sum_embedding[k_10, i, d_24, 1]), term), factor_31)
-                e_2 = (e[k_10, i, d_24, 0], e[k_10, i, d_24, 1])
+                gradient_embedding_part_1_2 = _pair_at(gradient_embedding_part_1, (d_24,))
+                sum_embedding_3_2 = _pair_at(sum_embedding_3, (k_10, i, d_24,))
+                sum_embedding_4_2 = _pair_at(sum_embedding_4, (k_10, i, d_24,))
+                ratio_value_4 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_31)
+                e_2 = _pair_at(e, (k_10, i, d_24,))
                 factor_36 = _pair_multiply(factor_35, e_2)
                 factor_39 = _pair_multiply(factor_38, ratio_value_4)
                 gradient_embedding[k_10, i, d_24] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), _pair_multiply(factor_33, _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_4, d_24, 0], sum_embedding_2[arglargest_4, d_24, 1]), (np.float64(u), 0.0)), factor_30), case_3), _pair_multiply_number(ratio_value_4, case_4)))), factor_36), _pair_multiply(factor_37, e_2)), factor_39) if arglargest_4 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), factor_36), factor_39)))
@@ -939,7 +984,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     hessian_embedding_part_4 = np.empty((s, d, 2))
     for i in range(u):
         for i_153 in range(u):
-            sum_embedding_3_sensitivity_2_own_right[i, i_153, 0], sum_embedding_3_sensitivity_2_own_right[i, i_153, 1] = ((1.0 if i != i_153 else 0.0), 0.0)
+            _pair_put(sum_embedding_3_sensitivity_2_own_right, (i, i_153,), ((1.0 if i != i_153 else 0.0), 0.0))
     sum_b = (0.0, 0.0)
     sum_w = (0.0, 0.0)
     sum_w_sensitivity = (0.0, 0.0)
@@ -960,14 +1005,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             for i in range(u):
                 sample_weight = (sample_weights[j, i] if weighted else 1.0)
                 seed_now = _pair_of_product(sample_weight, loss_scale)
-                seed[j, i, 0], seed[j, i, 1] = seed_now
+                _pair_put(seed, (j, i,), seed_now)
                 peak_embedding_now = (-np.inf, 0.0)
                 for f_5 in range(d):
                     x = embedding[j, i, f_5]
                     magnitude_value = _pair_magnitude((x, 0.0))
                     peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
-                    sum_embedding_2[j, f_5, 0], sum_embedding_2[j, f_5, 1] = _pair_add((sum_embedding_2[j, f_5, 0], sum_embedding_2[j, f_5, 1]), (x, 0.0))
-                peak_embedding[j, i, 0], peak_embedding[j, i, 1] = peak_embedding_now
+                    _pair_put(sum_embedding_2, (j, f_5,), _pair_add(_pair_at(sum_embedding_2, (j, f_5,)), (x, 0.0)))
+                _pair_put(peak_embedding, (j, i,), peak_embedding_now)
                 scaled_embedding_now = (0.0, 0.0)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
@@ -976,60 +1021,60 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         x_2 = embedding[j, i, f_207]
                         ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
                         square = _pair_multiply(ratio_value, ratio_value)
-                        strips[0, place, 0], strips[0, place, 1] = square
+                        _pair_put(strips, (0, place), square)
                     scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
-                scaled_embedding[j, i, 0], scaled_embedding[j, i, 1] = scaled_embedding_now
+                _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
                 factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
                 for f_4 in range(d):
                     x_3 = embedding[j, i, f_4]
-                    e[j, i, f_4, 0], e[j, i, f_4, 1] = _pair_ratio((x_3, 0.0), factor)
+                    _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
                 sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
                 for m_6 in range(u):
                     for f_1 in range(d):
                         x_4 = embedding[j, m_6, f_1]
                         if m_6 != i:
-                            sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1] = _pair_add((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), (x_4, 0.0))
+                            _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
                 peak_sum_embedding_now = (-np.inf, 0.0)
                 for f_7 in range(d):
-                    magnitude_value_2 = _pair_magnitude(_pair_divide((sum_embedding[j, i, f_7, 0], sum_embedding[j, i, f_7, 1]), term))
+                    magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
                     peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
-                peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1] = peak_sum_embedding_now
+                _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
                 scaled_sum_embedding_now = (0.0, 0.0)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_208 = strip + place
-                        ratio_value_2 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_208, 0], sum_embedding[j, i, f_208, 1]), term), peak_sum_embedding_now)
+                        ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_208,)), term), peak_sum_embedding_now)
                         square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                        strips[0, place, 0], strips[0, place, 1] = square_2
+                        _pair_put(strips, (0, place), square_2)
                     scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
-                scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1] = scaled_sum_embedding_now
+                _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
                 sum_e_now = (0.0, 0.0)
                 factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_1 = strip + place
-                        factor_3 = _pair_multiply((e[j, i, f_1, 0], e[j, i, f_1, 1]), _pair_ratio(_pair_divide((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), term), factor_2))
-                        strips[0, place, 0], strips[0, place, 1] = factor_3
+                        factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_2))
+                        _pair_put(strips, (0, place), factor_3)
                     sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
-                sum_e[j, i, 0], sum_e[j, i, 1] = sum_e_now
+                _pair_put(sum_e, (j, i,), sum_e_now)
                 term_2 = _pair_add_number(_pair_multiply_number(sum_e_now, w_2), b_2)
                 decay = _pair_scaled(_pair_raised_decay(term_2), 5.421010862427522e-20)
                 term_3 = _pair_add_number(decay, 1.0)
                 factor_4 = _pair_divide(decay, term_3)
-                sigmoid_plus = (_pair_divide((1.0, 0.0), term_3) if _pair_add_number(term_2, -0.0)[0] >= 0.0 else (factor_4 if term_2[0] == term_2[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
-                sigmoid_minus = (factor_4 if _pair_add_number(term_2, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_3) if term_2[0] == term_2[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+                sigmoid_plus = (_pair_divide((1.0, 0.0), term_3) if term_2[0] >= 0.0 else (factor_4 if term_2[0] == term_2[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
+                sigmoid_minus = (factor_4 if term_2[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_3) if term_2[0] == term_2[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
                 factor_5 = _pair_multiply(_pair_multiply(seed_now, sigmoid_plus), sigmoid_minus)
                 sum_b = _pair_add(sum_b, factor_5)
                 factor_6 = _pair_multiply(_pair_multiply(_pair_multiply(seed_now, sum_e_now), sigmoid_plus), sigmoid_minus)
                 sum_w = _pair_add(sum_w, factor_6)
                 ratio_value_3 = _pair_ratio((1.0, 0.0), factor_2)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                sum_embedding_3_sensitivity_2_own_left[row, i, 0], sum_embedding_3_sensitivity_2_own_left[row, i, 1] = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(seed_now, sum_e_now), square_3), sigmoid_plus), sigmoid_minus)
+                _pair_put(sum_embedding_3_sensitivity_2_own_left, (row, i,), _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(seed_now, sum_e_now), square_3), sigmoid_plus), sigmoid_minus))
                 factor_7 = _pair_divide(_pair_multiply(decay, decay), _pair_multiply(term_3, term_3))
-                case = (factor_7 if _pair_add_number(term_2, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_3, term_3)) if term_2[0] == term_2[0] else (np.nan, 0.0)))
-                case_2 = (_pair_divide((1.0, 0.0), _pair_multiply(term_3, term_3)) if _pair_add_number(term_2, -0.0)[0] >= 0.0 else (factor_7 if term_2[0] == term_2[0] else (np.nan, 0.0)))
+                case = (factor_7 if term_2[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_3, term_3)) if term_2[0] == term_2[0] else (np.nan, 0.0)))
+                case_2 = (_pair_divide((1.0, 0.0), _pair_multiply(term_3, term_3)) if term_2[0] >= 0.0 else (factor_7 if term_2[0] == term_2[0] else (np.nan, 0.0)))
                 term_4 = _pair_add(_pair_multiply(sigmoid_plus, case), _pair_negative(_pair_multiply(case_2, sigmoid_minus)))
                 factor_8 = _pair_multiply(_pair_multiply(seed_now, _pair_multiply(sum_e_now, sum_e_now)), term_4)
                 sum_w_sensitivity = _pair_add(sum_w_sensitivity, factor_8)
@@ -1046,61 +1091,61 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 ratio_value_5 = _pair_ratio((1.0, 0.0), factor)
                 factor_18 = _pair_multiply(seed_now, ratio_value_5)
                 for d_24 in range(d):
-                    e_2 = (e[j, i, d_24, 0], e[j, i, d_24, 1])
-                    ratio_value_4 = _pair_ratio(_pair_divide((sum_embedding[j, i, d_24, 0], sum_embedding[j, i, d_24, 1]), term), factor_2)
+                    e_2 = _pair_at(e, (j, i, d_24,))
+                    ratio_value_4 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_2)
                     term_5 = _pair_add(_pair_negative(e_2), _pair_multiply(sum_e_now, ratio_value_4))
-                    sum_e_slope[i, d_24, 0], sum_e_slope[i, d_24, 1] = _pair_multiply(factor_13, _pair_add(_pair_add(_pair_multiply(factor_10, term_5), _pair_multiply(factor_11, ratio_value_4)), _pair_multiply(factor_12, term_5)))
+                    _pair_put(sum_e_slope, (i, d_24,), _pair_multiply(factor_13, _pair_add(_pair_add(_pair_multiply(factor_10, term_5), _pair_multiply(factor_11, ratio_value_4)), _pair_multiply(factor_12, term_5))))
                     sum_e_slope_3_now = _pair_multiply(factor_18, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_14, ratio_value_4), _pair_multiply(factor_11, e_2)), _pair_multiply(factor_15, e_2)), _pair_multiply(factor_16, ratio_value_4)), _pair_multiply(factor_17, e_2)))
-                    sum_e_slope_3[j, i, d_24, 0], sum_e_slope_3[j, i, d_24, 1] = sum_e_slope_3_now
+                    _pair_put(sum_e_slope_3, (j, i, d_24,), sum_e_slope_3_now)
             peak_c_now = (-np.inf, 0.0)
             for f_13 in range(d):
-                c_now = _pair_divide((sum_embedding_2[j, f_13, 0], sum_embedding_2[j, f_13, 1]), (np.float64(u), 0.0))
-                c[f_13, 0], c[f_13, 1] = c_now
+                c_now = _pair_divide(_pair_at(sum_embedding_2, (j, f_13,)), (np.float64(u), 0.0))
+                _pair_put(c, (f_13,), c_now)
                 magnitude_value_3 = _pair_magnitude(c_now)
                 peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-            peak_c[j, 0], peak_c[j, 1] = peak_c_now
+            _pair_put(peak_c, (j,), peak_c_now)
             scaled_c_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_209 = strip + place
-                    ratio_value_6 = _pair_ratio((c[f_209, 0], c[f_209, 1]), peak_c_now)
+                    ratio_value_6 = _pair_ratio(_pair_at(c, (f_209,)), peak_c_now)
                     square_5 = _pair_multiply(ratio_value_6, ratio_value_6)
-                    strips[0, place, 0], strips[0, place, 1] = square_5
+                    _pair_put(strips, (0, place), square_5)
                 scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
-            scaled_c[j, 0], scaled_c[j, 1] = scaled_c_now
+            _pair_put(scaled_c, (j,), scaled_c_now)
             factor_19 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
             ratio_value_7 = _pair_ratio((1.0, 0.0), factor_19)
             factor_21 = _pair_multiply(factor_20, ratio_value_7)
             factor_23 = _pair_multiply(factor_22, ratio_value_7)
             for f_11 in range(d):
-                c_unit_now = _pair_ratio((c[f_11, 0], c[f_11, 1]), factor_19)
-                c_unit[j, f_11, 0], c_unit[j, f_11, 1] = c_unit_now
-                hessian_embedding_part_2[j, f_11, 0], hessian_embedding_part_2[j, f_11, 1] = _pair_multiply(factor_21, c_unit_now)
-                hessian_embedding_part_4[j, f_11, 0], hessian_embedding_part_4[j, f_11, 1] = _pair_multiply(factor_23, c_unit_now)
+                c_unit_now = _pair_ratio(_pair_at(c, (f_11,)), factor_19)
+                _pair_put(c_unit, (j, f_11,), c_unit_now)
+                _pair_put(hessian_embedding_part_2, (j, f_11,), _pair_multiply(factor_21, c_unit_now))
+                _pair_put(hessian_embedding_part_4, (j, f_11,), _pair_multiply(factor_23, c_unit_now))
             for i in range(u):
                 sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
                 sum_embedding_3_sensitivity_own[j, i, :, 0], sum_embedding_3_sensitivity_own[j, i, :, 1] = (0.0, 0.0)
                 for i_101 in range(u):
-                    sum_e_2 = (sum_e[j, i_101, 0], sum_e[j, i_101, 1])
-                    factor_24 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_101, 0], scaled_sum_embedding[j, i_101, 1])), _pair_positive_part((peak_sum_embedding[j, i_101, 0], peak_sum_embedding[j, i_101, 1])))
-                    seed_2 = (seed[j, i_101, 0], seed[j, i_101, 1])
+                    sum_e_2 = _pair_at(sum_e, (j, i_101,))
+                    factor_24 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_101,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_101,))))
+                    seed_2 = _pair_at(seed, (j, i_101,))
                     term_6 = _pair_add_number(_pair_multiply_number(sum_e_2, w_2), b_2)
                     decay_2 = _pair_scaled(_pair_raised_decay(term_6), 5.421010862427522e-20)
                     factor_25 = _pair_divide(decay_2, _pair_add_number(decay_2, 1.0))
-                    sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if _pair_add_number(term_6, -0.0)[0] >= 0.0 else (factor_25 if term_6[0] == term_6[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
-                    sigmoid_minus_2 = (factor_25 if _pair_add_number(term_6, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_6[0] == term_6[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+                    sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_6[0] >= 0.0 else (factor_25 if term_6[0] == term_6[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
+                    sigmoid_minus_2 = (factor_25 if term_6[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_6[0] == term_6[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
                     ratio_value_9 = _pair_ratio((1.0, 0.0), factor_24)
                     factor_27 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_26, seed_2), sigmoid_plus_2), sigmoid_minus_2), ratio_value_9)
                     factor_28 = _pair_divide(ratio_value_9, term)
                     factor_30 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_29, seed_2), _pair_multiply(ratio_value_9, ratio_value_9)), sigmoid_plus_2), sigmoid_minus_2)
                     for d_24 in range(d):
-                        e_3 = (e[j, i_101, d_24, 0], e[j, i_101, d_24, 1])
-                        ratio_value_8 = _pair_ratio(_pair_divide((sum_embedding[j, i_101, d_24, 0], sum_embedding[j, i_101, d_24, 1]), term), factor_24)
+                        e_3 = _pair_at(e, (j, i_101, d_24,))
+                        ratio_value_8 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_101, d_24,)), term), factor_24)
                         if i != i_101:
-                            sum_embedding_3[j, i, d_24, 0], sum_embedding_3[j, i, d_24, 1] = _pair_add((sum_embedding_3[j, i, d_24, 0], sum_embedding_3[j, i, d_24, 1]), _pair_multiply(factor_27, _pair_add(_pair_negative(e_3), _pair_multiply(sum_e_2, ratio_value_8))))
+                            _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_multiply(factor_27, _pair_add(_pair_negative(e_3), _pair_multiply(sum_e_2, ratio_value_8)))))
                         if i != i_101:
-                            sum_embedding_3_sensitivity_own[j, i, d_24, 0], sum_embedding_3_sensitivity_own[j, i, d_24, 1] = _pair_add((sum_embedding_3_sensitivity_own[j, i, d_24, 0], sum_embedding_3_sensitivity_own[j, i, d_24, 1]), _pair_add(_pair_multiply(_pair_multiply(factor_28, (sum_e_slope[i_101, d_24, 0], sum_e_slope[i_101, d_24, 1])), _pair_add(e_3, _pair_negative(_pair_multiply(sum_e_2, ratio_value_8)))), _pair_multiply(_pair_multiply(factor_30, ratio_value_8), _pair_add(e_3, _pair_negative(_pair_scaled(_pair_multiply(sum_e_2, ratio_value_8), 2.0))))))
+                            _pair_put(sum_embedding_3_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_own, (j, i, d_24,)), _pair_add(_pair_multiply(_pair_multiply(factor_28, _pair_at(sum_e_slope, (i_101, d_24,))), _pair_add(e_3, _pair_negative(_pair_multiply(sum_e_2, ratio_value_8)))), _pair_multiply(_pair_multiply(factor_30, ratio_value_8), _pair_add(e_3, _pair_negative(_pair_scaled(_pair_multiply(sum_e_2, ratio_value_8), 2.0)))))))
         _pair_matrices(sum_embedding_3_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_3_sensitivity_2_own[start:stop], False)
     decay_4 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     term_9 = _pair_add_number(decay_4, 1.0)
@@ -1113,39 +1158,39 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                sum_c_unit_entry_1_now = (sum_c_unit[j, i, j, 0], sum_c_unit[j, i, j, 1])
-                sum_c_unit_entry_1[j, i, 0], sum_c_unit_entry_1[j, i, 1] = sum_c_unit_entry_1_now
+                sum_c_unit_entry_1_now = _pair_at(sum_c_unit, (j, i, j,))
+                _pair_put(sum_c_unit_entry_1, (j, i,), sum_c_unit_entry_1_now)
                 largest_now = (-np.inf, 0.0)
                 arglargest_now = -1
                 arglargest_now_best = (-np.inf, 0.0)
-                sum_e_3 = (sum_e[j, i, 0], sum_e[j, i, 1])
+                sum_e_3 = _pair_at(sum_e, (j, i,))
                 for k_23 in range(s):
-                    term_7 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else (sum_c_unit[j, i, k_23, 0], sum_c_unit[j, i, k_23, 1])), w_2), b_2)
+                    term_7 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,))), w_2), b_2)
                     if k_23 != j:
                         largest_now = _pair_larger(largest_now, term_7)
                     if k_23 != j:
                         if _pair_add(term_7, _pair_negative(arglargest_now_best))[0] > 0.0:
                             arglargest_now_best = term_7
                             arglargest_now = k_23
-                largest[j, i, 0], largest[j, i, 1] = largest_now
+                _pair_put(largest, (j, i,), largest_now)
                 arglargest[j, i] = arglargest_now
                 sum_c_unit_3 = (sum_c_unit[j, i, arglargest_now, 0], sum_c_unit[j, i, arglargest_now, 1])
-                sum_c_unit_entry_2[j, i, 0], sum_c_unit_entry_2[j, i, 1] = sum_c_unit_3
-                seed_3 = (seed[j, i, 0], seed[j, i, 1])
-                peak_sum_embedding_2 = (peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1])
-                factor_31 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1])), _pair_positive_part(peak_sum_embedding_2))
+                _pair_put(sum_c_unit_entry_2, (j, i,), sum_c_unit_3)
+                seed_3 = _pair_at(seed, (j, i,))
+                peak_sum_embedding_2 = _pair_at(peak_sum_embedding, (j, i,))
+                factor_31 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i,))), _pair_positive_part(peak_sum_embedding_2))
                 ratio_value_10 = _pair_ratio((1.0, 0.0), factor_31)
                 square_6 = _pair_multiply(ratio_value_10, ratio_value_10)
                 case_3 = (1.0 if j == arglargest_now else 0.0)
                 decay_3 = _pair_scaled(_pair_raised_decay(largest_now), 5.421010862427522e-20)
                 term_8 = _pair_add_number(decay_3, 1.0)
                 factor_32 = _pair_divide(decay_3, term_8)
-                sigmoid_plus_3 = ((_pair_divide((1.0, 0.0), term_8) if _pair_add_number(largest_now, -0.0)[0] >= 0.0 else (factor_32 if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else factor_33)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_minus_3 = ((factor_32 if _pair_add_number(largest_now, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_8) if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else _pair_divide((1.0, 0.0), term_9))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sum_embedding_4_sensitivity_2_own_left[row, i, 0], sum_embedding_4_sensitivity_2_own_left[row, i, 1] = (_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply(seed_3, sum_e_3), square_6), case_3), sigmoid_plus_3), sigmoid_minus_3) if arglargest_now >= 0 else (0.0, 0.0))
+                sigmoid_plus_3 = ((_pair_divide((1.0, 0.0), term_8) if largest_now[0] >= 0.0 else (factor_32 if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else factor_33)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((factor_32 if largest_now[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_8) if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else _pair_divide((1.0, 0.0), term_9))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                _pair_put(sum_embedding_4_sensitivity_2_own_left, (row, i,), (_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply(seed_3, sum_e_3), square_6), case_3), sigmoid_plus_3), sigmoid_minus_3) if arglargest_now >= 0 else (0.0, 0.0)))
                 factor_34 = _pair_divide(_pair_multiply(decay_3, decay_3), _pair_multiply(term_8, term_8))
-                term_10 = _pair_add(_pair_multiply(sigmoid_plus_3, ((factor_34 if _pair_add_number(largest_now, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_8, term_8)) if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_9, term_9)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_8, term_8)) if _pair_add_number(largest_now, -0.0)[0] >= 0.0 else (factor_34 if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else factor_35), sigmoid_minus_3)))
-                largest_slope_5[j, i, 0], largest_slope_5[j, i, 1] = _pair_multiply(_pair_multiply(seed_3, term_10), (sum_e_3 if j == arglargest_now else sum_c_unit_3))
+                term_10 = _pair_add(_pair_multiply(sigmoid_plus_3, ((factor_34 if largest_now[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_8, term_8)) if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_9, term_9)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_8, term_8)) if largest_now[0] >= 0.0 else (factor_34 if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else factor_35), sigmoid_minus_3)))
+                _pair_put(largest_slope_5, (j, i,), _pair_multiply(_pair_multiply(seed_3, term_10), (sum_e_3 if j == arglargest_now else sum_c_unit_3)))
                 sum_norm_embedding_now = (0.0, 0.0)
                 sum_norm_embedding_sensitivity_now = (0.0, 0.0)
                 sum_norm_embedding_sensitivity_2_now = (0.0, 0.0)
@@ -1158,53 +1203,53 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 factor_41 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(factor_40, seed_3), case_3), sigmoid_plus_3), sigmoid_minus_3), ratio_value_10)
                 factor_42 = _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_26, seed_3), term_10), case_3), ratio_value_10)
                 factor_43 = _pair_multiply(_pair_multiply_number(seed_3, w_2), term_10)
-                peak_embedding_2 = (peak_embedding[j, i, 0], peak_embedding[j, i, 1])
-                factor_46 = _pair_multiply(_pair_root((scaled_embedding[j, i, 0], scaled_embedding[j, i, 1])), _pair_positive_part(peak_embedding_2))
+                peak_embedding_2 = _pair_at(peak_embedding, (j, i,))
+                factor_46 = _pair_multiply(_pair_root(_pair_at(scaled_embedding, (j, i,))), _pair_positive_part(peak_embedding_2))
                 ratio_value_13 = _pair_ratio((1.0, 0.0), factor_46)
                 factor_47 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_3, w_2), term_10), ratio_value_13)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_113 = strip + place
-                        e_4 = (e[j, i, f_113, 0], e[j, i, f_113, 1])
+                        e_4 = _pair_at(e, (j, i, f_113,))
                         ratio_value_11 = _pair_ratio(_pair_divide((sum_embedding_2[arglargest_now, f_113, 0], sum_embedding_2[arglargest_now, f_113, 1]), (np.float64(u), 0.0)), factor_36)
-                        ratio_value_12 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_113, 0], sum_embedding[j, i, f_113, 1]), term), factor_31)
+                        ratio_value_12 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_113,)), term), factor_31)
                         term_11 = _pair_add(_pair_multiply_number(ratio_value_11, case_4), _pair_multiply_number(ratio_value_12, case_3))
                         factor_38 = _pair_multiply(_pair_multiply(factor_37, e_4), term_11)
-                        strips[0, place, 0], strips[0, place, 1] = factor_38
+                        _pair_put(strips, (0, place), factor_38)
                         largest_slope_now = _pair_multiply(factor_39, e_4)
-                        largest_slope[j, i, f_113, 0], largest_slope[j, i, f_113, 1] = largest_slope_now
-                        sum_e_slope_2[i, f_113, 0], sum_e_slope_2[i, f_113, 1] = _pair_multiply(factor_41, ratio_value_12)
-                        largest_slope_2[i, f_113, 0], largest_slope_2[i, f_113, 1] = _pair_multiply(factor_42, _pair_add(e_4, _pair_negative(_pair_multiply(sum_e_3, ratio_value_12))))
+                        _pair_put(largest_slope, (j, i, f_113,), largest_slope_now)
+                        _pair_put(sum_e_slope_2, (i, f_113,), _pair_multiply(factor_41, ratio_value_12))
+                        _pair_put(largest_slope_2, (i, f_113,), _pair_multiply(factor_42, _pair_add(e_4, _pair_negative(_pair_multiply(sum_e_3, ratio_value_12)))))
                         e_slope_3_now = _pair_multiply(factor_37, term_11)
-                        e_slope_3[j, i, f_113, 0], e_slope_3[j, i, f_113, 1] = e_slope_3_now
+                        _pair_put(e_slope_3, (j, i, f_113,), e_slope_3_now)
                         largest_slope_3 = _pair_multiply(_pair_multiply(factor_43, e_4), term_11)  # e*seed*w*(c_unit*Piecewise((0, Eq(j_2, arglargest)), (1, True)) + Piecewise((1, Eq(j_2, arglargest)), (0, True))*ratio(sum_embedding/(u - 1), sqrt(scaled_sum_embedding)*positive_part(peak_sum_embedding)))*(sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))**2*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True))) - sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))*sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))**2)
                         factor_44 = _pair_multiply(e_4, ratio_value_11)
-                        strips[1, place, 0], strips[1, place, 1] = factor_44
+                        _pair_put(strips, (1, place), factor_44)
                         factor_45 = _pair_multiply(e_4, e_slope_3_now)
-                        strips[2, place, 0], strips[2, place, 1] = factor_45
-                        strips[3, place, 0], strips[3, place, 1] = largest_slope_3
-                        largest_slope_4[j, i, f_113, 0], largest_slope_4[j, i, f_113, 1] = (_pair_multiply(factor_47, term_11) if arglargest_now >= 0 else (0.0, 0.0))
-                        factor_48 = _pair_multiply((c_unit[j, f_113, 0], c_unit[j, f_113, 1]), largest_slope_now)
-                        strips[4, place, 0], strips[4, place, 1] = factor_48
+                        _pair_put(strips, (2, place), factor_45)
+                        _pair_put(strips, (3, place), largest_slope_3)
+                        _pair_put(largest_slope_4, (j, i, f_113,), (_pair_multiply(factor_47, term_11) if arglargest_now >= 0 else (0.0, 0.0)))
+                        factor_48 = _pair_multiply(_pair_at(c_unit, (j, f_113,)), largest_slope_now)
+                        _pair_put(strips, (4, place), factor_48)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                     sum_norm_embedding_sensitivity_now = _pair_add(sum_norm_embedding_sensitivity_now, _pair_block_sum(strips[1], length))
                     sum_norm_embedding_sensitivity_2_now = _pair_add(sum_norm_embedding_sensitivity_2_now, _pair_block_sum(strips[2], length))
                     sum_norm_embedding_sensitivity_3_now = _pair_add(sum_norm_embedding_sensitivity_3_now, _pair_block_sum(strips[3], length))
                     sum_norm_c_sensitivity_own_now = _pair_add(sum_norm_c_sensitivity_own_now, _pair_block_sum(strips[4], length))
-                sum_norm_embedding[j, i, 0], sum_norm_embedding[j, i, 1] = sum_norm_embedding_now
-                sum_norm_embedding_sensitivity[j, i, 0], sum_norm_embedding_sensitivity[j, i, 1] = sum_norm_embedding_sensitivity_now
-                sum_norm_embedding_sensitivity_2[j, i, 0], sum_norm_embedding_sensitivity_2[j, i, 1] = sum_norm_embedding_sensitivity_2_now
-                sum_norm_embedding_sensitivity_3[j, i, 0], sum_norm_embedding_sensitivity_3[j, i, 1] = sum_norm_embedding_sensitivity_3_now
-                sum_norm_c_sensitivity_own[j, i, 0], sum_norm_c_sensitivity_own[j, i, 1] = sum_norm_c_sensitivity_own_now
+                _pair_put(sum_norm_embedding, (j, i,), sum_norm_embedding_now)
+                _pair_put(sum_norm_embedding_sensitivity, (j, i,), sum_norm_embedding_sensitivity_now)
+                _pair_put(sum_norm_embedding_sensitivity_2, (j, i,), sum_norm_embedding_sensitivity_2_now)
+                _pair_put(sum_norm_embedding_sensitivity_3, (j, i,), sum_norm_embedding_sensitivity_3_now)
+                _pair_put(sum_norm_c_sensitivity_own, (j, i,), sum_norm_c_sensitivity_own_now)
                 term_12 = _pair_add_number(_pair_multiply_number(sum_e_3, w_2), b_2)
                 decay_5 = _pair_scaled(_pair_raised_decay(term_12), 5.421010862427522e-20)
                 term_13 = _pair_add_number(decay_5, 1.0)
                 factor_49 = _pair_divide(decay_5, term_13)
-                sigmoid_plus_4 = (_pair_divide((1.0, 0.0), term_13) if _pair_add_number(term_12, -0.0)[0] >= 0.0 else (factor_49 if term_12[0] == term_12[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
-                sigmoid_minus_4 = (factor_49 if _pair_add_number(term_12, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_13) if term_12[0] == term_12[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+                sigmoid_plus_4 = (_pair_divide((1.0, 0.0), term_13) if term_12[0] >= 0.0 else (factor_49 if term_12[0] == term_12[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
+                sigmoid_minus_4 = (factor_49 if term_12[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_13) if term_12[0] == term_12[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
                 e_slope_4_now = (_pair_multiply(_pair_add(_pair_negative(sum_norm_embedding_now), _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_3, w_2), sum_e_3), sigmoid_plus_4), sigmoid_minus_4)), ratio_value_13) if arglargest_now >= 0 else _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_3, w_2), sum_e_3), sigmoid_plus_4), sigmoid_minus_4), ratio_value_13))
-                e_slope_4[j, i, 0], e_slope_4[j, i, 1] = e_slope_4_now
+                _pair_put(e_slope_4, (j, i,), e_slope_4_now)
             for i in range(u):
                 sum_embedding_4[j, i, :, 0], sum_embedding_4[j, i, :, 1] = (0.0, 0.0)
                 sum_embedding_4_sensitivity_3_own[j, i, :, 0], sum_embedding_4_sensitivity_3_own[j, i, :, 1] = (0.0, 0.0)
@@ -1212,35 +1257,35 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 sum_norm_c_sensitivity_3_own[j, i, :, 0], sum_norm_c_sensitivity_3_own[j, i, :, 1] = (0.0, 0.0)
                 sum_embedding_4_sensitivity_own[j, i, :, 0], sum_embedding_4_sensitivity_own[j, i, :, 1] = (0.0, 0.0)
                 for i_106 in range(u):
-                    sum_e_4 = (sum_e[j, i_106, 0], sum_e[j, i_106, 1])
-                    factor_50 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_106, 0], scaled_sum_embedding[j, i_106, 1])), _pair_positive_part((peak_sum_embedding[j, i_106, 0], peak_sum_embedding[j, i_106, 1])))
-                    seed_4 = (seed[j, i_106, 0], seed[j, i_106, 1])
+                    sum_e_4 = _pair_at(sum_e, (j, i_106,))
+                    factor_50 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_106,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_106,))))
+                    seed_4 = _pair_at(seed, (j, i_106,))
                     arglargest_2 = arglargest[j, i_106]
                     case_5 = (1.0 if j == arglargest_2 else 0.0)
-                    largest_2 = (largest[j, i_106, 0], largest[j, i_106, 1])
+                    largest_2 = _pair_at(largest, (j, i_106,))
                     decay_6 = _pair_scaled(_pair_raised_decay(largest_2), 5.421010862427522e-20)
                     factor_51 = _pair_divide(decay_6, _pair_add_number(decay_6, 1.0))
-                    sigmoid_plus_5 = ((_pair_divide((1.0, 0.0), _pair_add_number(decay_6, 1.0)) if _pair_add_number(largest_2, -0.0)[0] >= 0.0 else (factor_51 if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else factor_33)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sigmoid_minus_5 = ((factor_51 if _pair_add_number(largest_2, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_6, 1.0)) if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else _pair_divide((1.0, 0.0), term_9))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_plus_5 = ((_pair_divide((1.0, 0.0), _pair_add_number(decay_6, 1.0)) if largest_2[0] >= 0.0 else (factor_51 if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else factor_33)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_minus_5 = ((factor_51 if largest_2[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_6, 1.0)) if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else _pair_divide((1.0, 0.0), term_9))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                     ratio_value_15 = _pair_ratio((1.0, 0.0), factor_50)
                     factor_52 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(factor_26, seed_4), case_5), sigmoid_plus_5), sigmoid_minus_5), ratio_value_15)
                     factor_53 = _pair_divide(ratio_value_15, term)
-                    factor_54 = _pair_divide(_pair_multiply((sum_norm_c_sensitivity_own[j, i_106, 0], sum_norm_c_sensitivity_own[j, i_106, 1]), ratio_value_15), term)
+                    factor_54 = _pair_divide(_pair_multiply(_pair_at(sum_norm_c_sensitivity_own, (j, i_106,)), ratio_value_15), term)
                     factor_55 = _pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_29, seed_4), _pair_multiply(ratio_value_15, ratio_value_15)), case_5), sigmoid_plus_5), sigmoid_minus_5)
                     for d_24 in range(d):
-                        e_5 = (e[j, i_106, d_24, 0], e[j, i_106, d_24, 1])
-                        ratio_value_14 = _pair_ratio(_pair_divide((sum_embedding[j, i_106, d_24, 0], sum_embedding[j, i_106, d_24, 1]), term), factor_50)
+                        e_5 = _pair_at(e, (j, i_106, d_24,))
+                        ratio_value_14 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_106, d_24,)), term), factor_50)
                         term_14 = _pair_add(e_5, _pair_negative(_pair_multiply(sum_e_4, ratio_value_14)))
                         if (i != i_106 and arglargest_2 >= 0):
-                            sum_embedding_4[j, i, d_24, 0], sum_embedding_4[j, i, d_24, 1] = _pair_add((sum_embedding_4[j, i, d_24, 0], sum_embedding_4[j, i, d_24, 1]), _pair_multiply(factor_52, term_14))
+                            _pair_put(sum_embedding_4, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4, (j, i, d_24,)), _pair_multiply(factor_52, term_14)))
                         if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_embedding_4_sensitivity_3_own[j, i, d_24, 0], sum_embedding_4_sensitivity_3_own[j, i, d_24, 1] = _pair_add((sum_embedding_4_sensitivity_3_own[j, i, d_24, 0], sum_embedding_4_sensitivity_3_own[j, i, d_24, 1]), _pair_multiply(_pair_multiply(factor_53, (largest_slope_2[i_106, d_24, 0], largest_slope_2[i_106, d_24, 1])), term_14))
+                            _pair_put(sum_embedding_4_sensitivity_3_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_sensitivity_3_own, (j, i, d_24,)), _pair_multiply(_pair_multiply(factor_53, _pair_at(largest_slope_2, (i_106, d_24,))), term_14)))
                         if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_c_unit_2_sensitivity_own[j, i, d_24, 0], sum_c_unit_2_sensitivity_own[j, i, d_24, 1] = _pair_add((sum_c_unit_2_sensitivity_own[j, i, d_24, 0], sum_c_unit_2_sensitivity_own[j, i, d_24, 1]), _pair_multiply(_pair_multiply(factor_53, (largest_slope[j, i_106, d_24, 0], largest_slope[j, i_106, d_24, 1])), term_14))
+                            _pair_put(sum_c_unit_2_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_c_unit_2_sensitivity_own, (j, i, d_24,)), _pair_multiply(_pair_multiply(factor_53, _pair_at(largest_slope, (j, i_106, d_24,))), term_14)))
                         if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_norm_c_sensitivity_3_own[j, i, d_24, 0], sum_norm_c_sensitivity_3_own[j, i, d_24, 1] = _pair_add((sum_norm_c_sensitivity_3_own[j, i, d_24, 0], sum_norm_c_sensitivity_3_own[j, i, d_24, 1]), _pair_multiply(factor_54, term_14))
+                            _pair_put(sum_norm_c_sensitivity_3_own, (j, i, d_24,), _pair_add(_pair_at(sum_norm_c_sensitivity_3_own, (j, i, d_24,)), _pair_multiply(factor_54, term_14)))
                         if (i != i_106 and arglargest_2 >= 0):
-                            sum_embedding_4_sensitivity_own[j, i, d_24, 0], sum_embedding_4_sensitivity_own[j, i, d_24, 1] = _pair_add((sum_embedding_4_sensitivity_own[j, i, d_24, 0], sum_embedding_4_sensitivity_own[j, i, d_24, 1]), _pair_add(_pair_multiply(_pair_multiply(factor_53, (sum_e_slope_2[i_106, d_24, 0], sum_e_slope_2[i_106, d_24, 1])), term_14), _pair_multiply(_pair_multiply(factor_55, _pair_add(_pair_negative(e_5), _pair_scaled(_pair_multiply(sum_e_4, ratio_value_14), 2.0))), ratio_value_14)))
+                            _pair_put(sum_embedding_4_sensitivity_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_sensitivity_own, (j, i, d_24,)), _pair_add(_pair_multiply(_pair_multiply(factor_53, _pair_at(sum_e_slope_2, (i_106, d_24,))), term_14), _pair_multiply(_pair_multiply(factor_55, _pair_add(_pair_negative(e_5), _pair_scaled(_pair_multiply(sum_e_4, ratio_value_14), 2.0))), ratio_value_14))))
         _pair_matrices(sum_embedding_4_sensitivity_2_own_left[: stop - start], False, sum_embedding_3_sensitivity_2_own_right, True, sum_embedding_4_sensitivity_2_own[start:stop], False)
     sum_w_2 = (0.0, 0.0)
     sum_b_2 = (0.0, 0.0)
@@ -1251,23 +1296,23 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_b_2_sensitivity = (0.0, 0.0)
     for i_39 in range(u):
         for j_40 in range(s):
-            seed_5 = (seed[j_40, i_39, 0], seed[j_40, i_39, 1])
-            sum_e_5 = (sum_e[j_40, i_39, 0], sum_e[j_40, i_39, 1])
+            seed_5 = _pair_at(seed, (j_40, i_39,))
+            sum_e_5 = _pair_at(sum_e, (j_40, i_39,))
             arglargest_3 = arglargest[j_40, i_39]
             sum_c_unit_4 = (sum_c_unit[j_40, i_39, arglargest_3, 0], sum_c_unit[j_40, i_39, arglargest_3, 1])
-            largest_3 = (largest[j_40, i_39, 0], largest[j_40, i_39, 1])
+            largest_3 = _pair_at(largest, (j_40, i_39,))
             decay_7 = _pair_scaled(_pair_raised_decay(largest_3), 5.421010862427522e-20)
             term_15 = _pair_add_number(decay_7, 1.0)
             factor_56 = _pair_divide(decay_7, term_15)
-            sigmoid_plus_6 = ((_pair_divide((1.0, 0.0), term_15) if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (factor_56 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_33)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_6 = ((factor_56 if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_15) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), term_9))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_plus_6 = ((_pair_divide((1.0, 0.0), term_15) if largest_3[0] >= 0.0 else (factor_56 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_33)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((factor_56 if largest_3[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_15) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), term_9))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
             factor_57 = _pair_multiply(_pair_multiply(_pair_multiply(seed_5, (sum_e_5 if j_40 == arglargest_3 else sum_c_unit_4)), sigmoid_plus_6), sigmoid_minus_6)
             if arglargest_3 >= 0:
                 sum_w_2 = _pair_add(sum_w_2, factor_57)
             factor_58 = _pair_multiply(_pair_multiply(seed_5, sigmoid_plus_6), sigmoid_minus_6)
             if arglargest_3 >= 0:
                 sum_b_2 = _pair_add(sum_b_2, factor_58)
-            largest_slope_5_2 = (largest_slope_5[j_40, i_39, 0], largest_slope_5[j_40, i_39, 1])
+            largest_slope_5_2 = _pair_at(largest_slope_5, (j_40, i_39,))
             factor_59 = _pair_multiply(largest_slope_5_2, sum_e_5)
             if (arglargest_3 >= 0 and j_40 == arglargest_3):
                 sum_w_2_sensitivity = _pair_add(sum_w_2_sensitivity, factor_59)
@@ -1275,18 +1320,18 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             if (arglargest_3 >= 0 and j_40 != arglargest_3):
                 sum_w_2_sensitivity_2 = _pair_add(sum_w_2_sensitivity_2, factor_60)
             factor_61 = _pair_divide(_pair_multiply(decay_7, decay_7), _pair_multiply(term_15, term_15))
-            factor_62 = _pair_multiply(seed_5, _pair_add(_pair_multiply(sigmoid_plus_6, ((factor_61 if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_15, term_15)) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_9, term_9)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_15, term_15)) if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (factor_61 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_35), sigmoid_minus_6))))
+            factor_62 = _pair_multiply(seed_5, _pair_add(_pair_multiply(sigmoid_plus_6, ((factor_61 if largest_3[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_15, term_15)) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_9, term_9)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_15, term_15)) if largest_3[0] >= 0.0 else (factor_61 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_35), sigmoid_minus_6))))
             if arglargest_3 >= 0:
                 sum_b_2_sensitivity = _pair_add(sum_b_2_sensitivity, factor_62)
             factor_63 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, (0.0 if j_40 == arglargest_3 else 1.0)), sigmoid_plus_6), sigmoid_minus_6)
             factor_64 = _pair_multiply(_pair_root((scaled_c[arglargest_3, 0], scaled_c[arglargest_3, 1])), _pair_positive_part((peak_c[arglargest_3, 0], peak_c[arglargest_3, 1])))
             factor_65 = _pair_divide(_pair_ratio((1.0, 0.0), factor_64), (np.float64(u), 0.0))
             for f_11 in range(d):
-                e_6 = (e[j_40, i_39, f_11, 0], e[j_40, i_39, f_11, 1])
+                e_6 = _pair_at(e, (j_40, i_39, f_11,))
                 if arglargest_3 >= 0:
                     sum_c_unit_2[arglargest_3, f_11, 0], sum_c_unit_2[arglargest_3, f_11, 1] = _pair_add((sum_c_unit_2[arglargest_3, f_11, 0], sum_c_unit_2[arglargest_3, f_11, 1]), _pair_multiply(factor_63, e_6))
                 if (arglargest_3 >= 0 and j_40 != arglargest_3):
-                    sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11, 0], sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11, 1] = _pair_add((sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11, 0], sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11, 1]), _pair_multiply(_pair_multiply(factor_65, (largest_slope[j_40, i_39, f_11, 0], largest_slope[j_40, i_39, f_11, 1])), _pair_add(e_6, _pair_negative(_pair_multiply(sum_c_unit_4, _pair_ratio(_pair_divide((sum_embedding_2[arglargest_3, f_11, 0], sum_embedding_2[arglargest_3, f_11, 1]), (np.float64(u), 0.0)), factor_64))))))
+                    sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11, 0], sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11, 1] = _pair_add((sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11, 0], sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11, 1]), _pair_multiply(_pair_multiply(factor_65, _pair_at(largest_slope, (j_40, i_39, f_11,))), _pair_add(e_6, _pair_negative(_pair_multiply(sum_c_unit_4, _pair_ratio(_pair_divide((sum_embedding_2[arglargest_3, f_11, 0], sum_embedding_2[arglargest_3, f_11, 1]), (np.float64(u), 0.0)), factor_64))))))
     factor_67 = _pair_divide((w_2, 0.0), (np.float64(u), 0.0))
     factor_69 = _pair_divide((w_2, 0.0), _pair_of_product(np.float64(u), np.float64(u)))
     for start in range(0, s, block):
@@ -1297,49 +1342,49 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_63 = strip + place
-                    factor_66 = _pair_multiply((c_unit[k_10, f_63, 0], c_unit[k_10, f_63, 1]), (sum_c_unit_2[k_10, f_63, 0], sum_c_unit_2[k_10, f_63, 1]))
-                    strips[0, place, 0], strips[0, place, 1] = factor_66
+                    factor_66 = _pair_multiply(_pair_at(c_unit, (k_10, f_63,)), _pair_at(sum_c_unit_2, (k_10, f_63,)))
+                    _pair_put(strips, (0, place), factor_66)
                 sum_norm_c_now = _pair_add(sum_norm_c_now, _pair_block_sum(strips[0], length))
-            sum_norm_c[k_10, 0], sum_norm_c[k_10, 1] = sum_norm_c_now
-            ratio_value_16 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_c[k_10, 0], scaled_c[k_10, 1])), _pair_positive_part((peak_c[k_10, 0], peak_c[k_10, 1]))))
+            _pair_put(sum_norm_c, (k_10,), sum_norm_c_now)
+            ratio_value_16 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_10,))), _pair_positive_part(_pair_at(peak_c, (k_10,)))))
             factor_68 = _pair_multiply(factor_67, ratio_value_16)
             square_7 = _pair_multiply(ratio_value_16, ratio_value_16)
             factor_70 = _pair_multiply(_pair_multiply(factor_69, sum_norm_c_now), square_7)
             factor_71 = _pair_multiply(factor_69, square_7)
             for d_24 in range(d):
-                c_unit_2 = (c_unit[k_10, d_24, 0], c_unit[k_10, d_24, 1])
-                term_16 = _pair_add((sum_c_unit_2[k_10, d_24, 0], sum_c_unit_2[k_10, d_24, 1]), _pair_negative(_pair_multiply(sum_norm_c_now, c_unit_2)))
+                c_unit_2 = _pair_at(c_unit, (k_10, d_24,))
+                term_16 = _pair_add(_pair_at(sum_c_unit_2, (k_10, d_24,)), _pair_negative(_pair_multiply(sum_norm_c_now, c_unit_2)))
                 gradient_embedding_part_1_now = _pair_multiply(factor_68, term_16)
-                gradient_embedding_part_1[d_24, 0], gradient_embedding_part_1[d_24, 1] = gradient_embedding_part_1_now
-                hessian_embedding_part_1[k_10, d_24, 0], hessian_embedding_part_1[k_10, d_24, 1] = _pair_multiply(factor_70, _pair_multiply(c_unit_2, c_unit_2))
-                hessian_embedding_part_3[k_10, d_24, 0], hessian_embedding_part_3[k_10, d_24, 1] = _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply(factor_71, c_unit_2), term_16), 2.0))
+                _pair_put(gradient_embedding_part_1, (d_24,), gradient_embedding_part_1_now)
+                _pair_put(hessian_embedding_part_1, (k_10, d_24,), _pair_multiply(factor_70, _pair_multiply(c_unit_2, c_unit_2)))
+                _pair_put(hessian_embedding_part_3, (k_10, d_24,), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply(factor_71, c_unit_2), term_16), 2.0)))
             for i in range(u):
                 arglargest_4 = arglargest[k_10, i]
                 case_6 = (0.0 if k_10 == arglargest_4 else 1.0)
                 factor_72 = _pair_multiply(_pair_root((scaled_c[arglargest_4, 0], scaled_c[arglargest_4, 1])), _pair_positive_part((peak_c[arglargest_4, 0], peak_c[arglargest_4, 1])))
                 case_7 = (1.0 if k_10 == arglargest_4 else 0.0)
-                factor_73 = _pair_multiply(_pair_root((scaled_sum_embedding[k_10, i, 0], scaled_sum_embedding[k_10, i, 1])), _pair_positive_part((peak_sum_embedding[k_10, i, 0], peak_sum_embedding[k_10, i, 1])))
-                seed_6 = (seed[k_10, i, 0], seed[k_10, i, 1])
-                largest_4 = (largest[k_10, i, 0], largest[k_10, i, 1])
+                factor_73 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_sum_embedding, (k_10, i,))))
+                seed_6 = _pair_at(seed, (k_10, i,))
+                largest_4 = _pair_at(largest, (k_10, i,))
                 decay_8 = _pair_scaled(_pair_raised_decay(largest_4), 5.421010862427522e-20)
                 factor_74 = _pair_divide(decay_8, _pair_add_number(decay_8, 1.0))
-                ratio_value_18 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_embedding[k_10, i, 0], scaled_embedding[k_10, i, 1])), _pair_positive_part((peak_embedding[k_10, i, 0], peak_embedding[k_10, i, 1]))))
-                factor_75 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, w_2), ((_pair_divide((1.0, 0.0), _pair_add_number(decay_8, 1.0)) if _pair_add_number(largest_4, -0.0)[0] >= 0.0 else (factor_74 if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else factor_33)), ((factor_74 if _pair_add_number(largest_4, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_8, 1.0)) if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else _pair_divide((1.0, 0.0), term_9))), ratio_value_18)
-                sum_e_6 = (sum_e[k_10, i, 0], sum_e[k_10, i, 1])
+                ratio_value_18 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_embedding, (k_10, i,)))))
+                factor_75 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, w_2), ((_pair_divide((1.0, 0.0), _pair_add_number(decay_8, 1.0)) if largest_4[0] >= 0.0 else (factor_74 if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else factor_33)), ((factor_74 if largest_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_8, 1.0)) if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else _pair_divide((1.0, 0.0), term_9))), ratio_value_18)
+                sum_e_6 = _pair_at(sum_e, (k_10, i,))
                 term_17 = _pair_add_number(_pair_multiply_number(sum_e_6, w_2), b_2)
                 decay_9 = _pair_scaled(_pair_raised_decay(term_17), 5.421010862427522e-20)
                 factor_76 = _pair_divide(decay_9, _pair_add_number(decay_9, 1.0))
-                case_8 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_9, 1.0)) if _pair_add_number(term_17, -0.0)[0] >= 0.0 else (factor_76 if term_17[0] == term_17[0] else (np.nan, 0.0)))
-                case_9 = (factor_76 if _pair_add_number(term_17, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_9, 1.0)) if term_17[0] == term_17[0] else (np.nan, 0.0)))
+                case_8 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_9, 1.0)) if term_17[0] >= 0.0 else (factor_76 if term_17[0] == term_17[0] else (np.nan, 0.0)))
+                case_9 = (factor_76 if term_17[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_9, 1.0)) if term_17[0] == term_17[0] else (np.nan, 0.0)))
                 factor_77 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, w_2), sum_e_6), case_8), case_9), ratio_value_18)
-                factor_79 = _pair_negative(_pair_multiply((sum_norm_embedding[k_10, i, 0], sum_norm_embedding[k_10, i, 1]), ratio_value_18))
+                factor_79 = _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding, (k_10, i,)), ratio_value_18))
                 factor_80 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, w_2), case_8), case_9), ratio_value_18))
                 for d_24 in range(d):
-                    gradient_embedding_part_1_2 = (gradient_embedding_part_1[d_24, 0], gradient_embedding_part_1[d_24, 1])
-                    sum_embedding_3_2 = (sum_embedding_3[k_10, i, d_24, 0], sum_embedding_3[k_10, i, d_24, 1])
-                    sum_embedding_4_2 = (sum_embedding_4[k_10, i, d_24, 0], sum_embedding_4[k_10, i, d_24, 1])
-                    ratio_value_17 = _pair_ratio(_pair_divide((sum_embedding[k_10, i, d_24, 0], sum_embedding[k_10, i, d_24, 1]), term), factor_73)
-                    e_7 = (e[k_10, i, d_24, 0], e[k_10, i, d_24, 1])
+                    gradient_embedding_part_1_2 = _pair_at(gradient_embedding_part_1, (d_24,))
+                    sum_embedding_3_2 = _pair_at(sum_embedding_3, (k_10, i, d_24,))
+                    sum_embedding_4_2 = _pair_at(sum_embedding_4, (k_10, i, d_24,))
+                    ratio_value_17 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_73)
+                    e_7 = _pair_at(e, (k_10, i, d_24,))
                     factor_78 = _pair_multiply(factor_77, e_7)
                     factor_81 = _pair_multiply(factor_80, ratio_value_17)
                     gradient_embedding[k_10, i, d_24] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), _pair_multiply(factor_75, _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_4, d_24, 0], sum_embedding_2[arglargest_4, d_24, 1]), (np.float64(u), 0.0)), factor_72), case_6), _pair_multiply_number(ratio_value_17, case_7)))), factor_78), _pair_multiply(factor_79, e_7)), factor_81) if arglargest_4 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(gradient_embedding_part_1_2, sum_embedding_3_2), sum_embedding_4_2), factor_78), factor_81)))
@@ -1352,7 +1397,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_83 = _pair_divide(_pair_multiply((sum_norm_c_sensitivity[arglargest_5, j_165, i_164, 0], sum_norm_c_sensitivity[arglargest_5, j_165, i_164, 1]), _pair_ratio((1.0, 0.0), factor_82)), (np.float64(u), 0.0))
             for d_24 in range(d):
                 if (arglargest_5 >= 0 and j_165 != arglargest_5):
-                    sum_norm_c_sensitivity_2_own[arglargest_5, d_24, 0], sum_norm_c_sensitivity_2_own[arglargest_5, d_24, 1] = _pair_add((sum_norm_c_sensitivity_2_own[arglargest_5, d_24, 0], sum_norm_c_sensitivity_2_own[arglargest_5, d_24, 1]), _pair_multiply(factor_83, _pair_add((e[j_165, i_164, d_24, 0], e[j_165, i_164, d_24, 1]), _pair_negative(_pair_multiply((sum_c_unit[j_165, i_164, arglargest_5, 0], sum_c_unit[j_165, i_164, arglargest_5, 1]), _pair_ratio(_pair_divide((sum_embedding_2[arglargest_5, d_24, 0], sum_embedding_2[arglargest_5, d_24, 1]), (np.float64(u), 0.0)), factor_82))))))
+                    sum_norm_c_sensitivity_2_own[arglargest_5, d_24, 0], sum_norm_c_sensitivity_2_own[arglargest_5, d_24, 1] = _pair_add((sum_norm_c_sensitivity_2_own[arglargest_5, d_24, 0], sum_norm_c_sensitivity_2_own[arglargest_5, d_24, 1]), _pair_multiply(factor_83, _pair_add(_pair_at(e, (j_165, i_164, d_24,)), _pair_negative(_pair_multiply((sum_c_unit[j_165, i_164, arglargest_5, 0], sum_c_unit[j_165, i_164, arglargest_5, 1]), _pair_ratio(_pair_divide((sum_embedding_2[arglargest_5, d_24, 0], sum_embedding_2[arglargest_5, d_24, 1]), (np.float64(u), 0.0)), factor_82))))))
     gradient_w[()] = _pair_rounded(_pair_add(sum_w_2, _pair_negative(sum_w)))
     gradient_b[()] = _pair_rounded(_pair_add(sum_b_2, _pair_negative(sum_b)))
     hessian_w[()] = _pair_rounded(_pair_add(_pair_add(sum_w_2_sensitivity, sum_w_2_sensitivity_2), _pair_negative(sum_w_sensitivity)))
@@ -1361,44 +1406,44 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_106 = _pair_negative(_pair_divide((w_2, 0.0), _pair_multiply(term, term)))
     factor_107 = _pair_negative(_pair_divide((w_2, 0.0), _pair_of_product(np.float64(u), np.float64(u))))
     for j in range(s):
-        peak_c_2 = (peak_c[j, 0], peak_c[j, 1])
-        factor_93 = _pair_multiply(_pair_root((scaled_c[j, 0], scaled_c[j, 1])), _pair_positive_part(peak_c_2))
+        peak_c_2 = _pair_at(peak_c, (j,))
+        factor_93 = _pair_multiply(_pair_root(_pair_at(scaled_c, (j,))), _pair_positive_part(peak_c_2))
         ratio_value_22 = _pair_ratio((1.0, 0.0), factor_93)
         factor_95 = _pair_multiply(factor_94, ratio_value_22)
         factor_98 = _pair_multiply(factor_67, ratio_value_22)
         factor_100 = _pair_multiply(factor_22, ratio_value_22)
-        factor_108 = _pair_multiply(_pair_multiply(factor_107, (sum_norm_c[j, 0], sum_norm_c[j, 1])), _pair_multiply(ratio_value_22, ratio_value_22))
+        factor_108 = _pair_multiply(_pair_multiply(factor_107, _pair_at(sum_norm_c, (j,))), _pair_multiply(ratio_value_22, ratio_value_22))
         for i in range(u):
-            peak_embedding_3 = (peak_embedding[j, i, 0], peak_embedding[j, i, 1])
-            factor_84 = _pair_multiply(_pair_root((scaled_embedding[j, i, 0], scaled_embedding[j, i, 1])), _pair_positive_part(peak_embedding_3))
+            peak_embedding_3 = _pair_at(peak_embedding, (j, i,))
+            factor_84 = _pair_multiply(_pair_root(_pair_at(scaled_embedding, (j, i,))), _pair_positive_part(peak_embedding_3))
             ratio_value_19 = _pair_ratio((1.0, 0.0), factor_84)
             square_8 = _pair_multiply(ratio_value_19, ratio_value_19)
-            sum_norm_embedding_2 = (sum_norm_embedding[j, i, 0], sum_norm_embedding[j, i, 1])
-            peak_sum_embedding_3 = (peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1])
-            factor_85 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1])), _pair_positive_part(peak_sum_embedding_3))
-            seed_7 = (seed[j, i, 0], seed[j, i, 1])
-            sum_e_7 = (sum_e[j, i, 0], sum_e[j, i, 1])
+            sum_norm_embedding_2 = _pair_at(sum_norm_embedding, (j, i,))
+            peak_sum_embedding_3 = _pair_at(peak_sum_embedding, (j, i,))
+            factor_85 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i,))), _pair_positive_part(peak_sum_embedding_3))
+            seed_7 = _pair_at(seed, (j, i,))
+            sum_e_7 = _pair_at(sum_e, (j, i,))
             term_18 = _pair_add_number(_pair_multiply_number(sum_e_7, w_2), b_2)
             decay_10 = _pair_scaled(_pair_raised_decay(term_18), 5.421010862427522e-20)
             term_19 = _pair_add_number(decay_10, 1.0)
             factor_86 = _pair_divide(decay_10, term_19)
-            sigmoid_plus_7 = (_pair_divide((1.0, 0.0), term_19) if _pair_add_number(term_18, -0.0)[0] >= 0.0 else (factor_86 if term_18[0] == term_18[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
-            sigmoid_minus_7 = (factor_86 if _pair_add_number(term_18, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_19) if term_18[0] == term_18[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+            sigmoid_plus_7 = (_pair_divide((1.0, 0.0), term_19) if term_18[0] >= 0.0 else (factor_86 if term_18[0] == term_18[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
+            sigmoid_minus_7 = (factor_86 if term_18[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_19) if term_18[0] == term_18[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
             factor_87 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_7, w_2), sigmoid_plus_7), sigmoid_minus_7)
             arglargest_6 = arglargest[j, i]
             case_10 = (0.0 if j == arglargest_6 else 1.0)
             factor_88 = _pair_multiply(_pair_root((scaled_c[arglargest_6, 0], scaled_c[arglargest_6, 1])), _pair_positive_part((peak_c[arglargest_6, 0], peak_c[arglargest_6, 1])))
             case_11 = (1.0 if j == arglargest_6 else 0.0)
-            largest_5 = (largest[j, i, 0], largest[j, i, 1])
+            largest_5 = _pair_at(largest, (j, i,))
             decay_11 = _pair_scaled(_pair_raised_decay(largest_5), 5.421010862427522e-20)
             term_20 = _pair_add_number(decay_11, 1.0)
             factor_89 = _pair_divide(decay_11, term_20)
-            sigmoid_plus_8 = ((_pair_divide((1.0, 0.0), term_20) if _pair_add_number(largest_5, -0.0)[0] >= 0.0 else (factor_89 if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_6 >= 0 else factor_33)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_8 = ((factor_89 if _pair_add_number(largest_5, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_20) if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_6 >= 0 else _pair_divide((1.0, 0.0), term_9))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_plus_8 = ((_pair_divide((1.0, 0.0), term_20) if largest_5[0] >= 0.0 else (factor_89 if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_6 >= 0 else factor_33)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_8 = ((factor_89 if largest_5[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_20) if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_6 >= 0 else _pair_divide((1.0, 0.0), term_9))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
             factor_90 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_7, w_2), sigmoid_plus_8), sigmoid_minus_8))
             factor_91 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_7, w_2), sum_e_7), sigmoid_plus_7), sigmoid_minus_7))
             factor_92 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_7, w_2), square_8), sigmoid_plus_7), sigmoid_minus_7)
-            sum_norm_embedding_sensitivity_3_2 = (sum_norm_embedding_sensitivity_3[j, i, 0], sum_norm_embedding_sensitivity_3[j, i, 1])
+            sum_norm_embedding_sensitivity_3_2 = _pair_at(sum_norm_embedding_sensitivity_3, (j, i,))
             factor_96 = _pair_multiply_number(sum_norm_embedding_sensitivity_3_2, w_2)
             factor_97 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_7, case_10), sigmoid_plus_8), sigmoid_minus_8)
             factor_99 = _pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(factor_98, seed_7), case_10), sigmoid_plus_8), sigmoid_minus_8)
@@ -1407,19 +1452,19 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             case_13 = (_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number(seed_7, w_2), case_10), sigmoid_plus_8), sigmoid_minus_8), ratio_value_19) if arglargest_6 >= 0 else (0.0, 0.0))
             factor_103 = _pair_divide(_pair_ratio((1.0, 0.0), factor_88), (np.float64(u), 0.0))
             factor_104 = _pair_multiply_number(ratio_value_19, w_2)
-            e_slope_4_2 = (e_slope_4[j, i, 0], e_slope_4[j, i, 1])
+            e_slope_4_2 = _pair_at(e_slope_4, (j, i,))
             factor_105 = _pair_negative(_pair_multiply(e_slope_4_2, ratio_value_19))
-            term_22 = _pair_add(_pair_add(_pair_add(_pair_multiply(e_slope_4_2, ratio_value_19), _pair_multiply(factor_29, (sum_embedding_3_sensitivity_2_own[j, i, 0], sum_embedding_3_sensitivity_2_own[j, i, 1]))), _pair_multiply(factor_106, (sum_embedding_4_sensitivity_2_own[j, i, 0], sum_embedding_4_sensitivity_2_own[j, i, 1]))), factor_108)
+            term_22 = _pair_add(_pair_add(_pair_add(_pair_multiply(e_slope_4_2, ratio_value_19), _pair_multiply(factor_29, _pair_at(sum_embedding_3_sensitivity_2_own, (j, i,)))), _pair_multiply(factor_106, _pair_at(sum_embedding_4_sensitivity_2_own, (j, i,)))), factor_108)
             for d_24 in range(d):
-                hessian_embedding_part_2_2 = (hessian_embedding_part_2[j, d_24, 0], hessian_embedding_part_2[j, d_24, 1])
-                e_8 = (e[j, i, d_24, 0], e[j, i, d_24, 1])
-                ratio_value_20 = _pair_ratio(_pair_divide((sum_embedding[j, i, d_24, 0], sum_embedding[j, i, d_24, 1]), term), factor_85)
+                hessian_embedding_part_2_2 = _pair_at(hessian_embedding_part_2, (j, d_24,))
+                e_8 = _pair_at(e, (j, i, d_24,))
+                ratio_value_20 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_85)
                 ratio_value_21 = _pair_ratio(_pair_divide((sum_embedding_2[arglargest_6, d_24, 0], sum_embedding_2[arglargest_6, d_24, 1]), (np.float64(u), 0.0)), factor_88)
                 term_21 = _pair_add(ratio_value_20, _pair_negative(_pair_multiply(sum_e_7, e_8)))
                 case_12 = (_pair_negative(_pair_multiply(e_8, ratio_value_19)) if arglargest_6 >= 0 else (0.0, 0.0))
-                largest_slope_4_2 = (largest_slope_4[j, i, d_24, 0], largest_slope_4[j, i, d_24, 1])
+                largest_slope_4_2 = _pair_at(largest_slope_4, (j, i, d_24,))
                 square_9 = _pair_multiply(e_8, e_8)
-                hessian_embedding[j, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(term_22, (hessian_embedding_part_1[j, d_24, 0], hessian_embedding_part_1[j, d_24, 1])), (hessian_embedding_part_3[j, d_24, 0], hessian_embedding_part_3[j, d_24, 1])), (sum_embedding_3_sensitivity_own[j, i, d_24, 0], sum_embedding_3_sensitivity_own[j, i, d_24, 1])), (sum_embedding_4_sensitivity_own[j, i, d_24, 0], sum_embedding_4_sensitivity_own[j, i, d_24, 1])), _pair_multiply(hessian_embedding_part_2_2, _pair_add((sum_norm_c_sensitivity_2_own[j, d_24, 0], sum_norm_c_sensitivity_2_own[j, d_24, 1]), (sum_norm_c_sensitivity_3_own[j, i, d_24, 0], sum_norm_c_sensitivity_3_own[j, i, d_24, 1])))), _pair_multiply_number((sum_embedding_4_sensitivity_3_own[j, i, d_24, 0], sum_embedding_4_sensitivity_3_own[j, i, d_24, 1]), w_2)), _pair_multiply(e_8, (_pair_multiply(square_8, _pair_add(_pair_add(_pair_add(_pair_multiply(sum_norm_embedding_2, e_8), _pair_multiply(factor_87, ratio_value_20)), _pair_multiply(factor_90, _pair_add(_pair_multiply_number(ratio_value_21, case_10), _pair_multiply_number(ratio_value_20, case_11)))), _pair_multiply(factor_91, e_8))) if arglargest_6 >= 0 else _pair_multiply(factor_92, term_21)))), _pair_multiply(_pair_multiply((sum_e_slope_3[j, i, d_24, 0], sum_e_slope_3[j, i, d_24, 1]), term_21), ratio_value_19)), _pair_multiply(_pair_multiply(case_12, ratio_value_19), _pair_add((e_slope_3[j, i, d_24, 0], e_slope_3[j, i, d_24, 1]), _pair_negative(_pair_multiply((sum_norm_embedding_sensitivity_2[j, i, 0], sum_norm_embedding_sensitivity_2[j, i, 1]), e_8))))), _pair_multiply(factor_95, _pair_add((sum_c_unit_2_sensitivity_2_own[j, d_24, 0], sum_c_unit_2_sensitivity_2_own[j, d_24, 1]), (sum_c_unit_2_sensitivity_own[j, i, d_24, 0], sum_c_unit_2_sensitivity_own[j, i, d_24, 1])))), (_pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(largest_slope_4_2, w_2), term_21), _pair_multiply(_pair_multiply(hessian_embedding_part_2_2, (sum_norm_c_sensitivity_own[j, i, 0], sum_norm_c_sensitivity_own[j, i, 1])), term_21)), _pair_multiply(_pair_multiply(factor_96, term_21), case_12)), _pair_multiply(_pair_multiply(factor_95, (largest_slope[j, i, d_24, 0], largest_slope[j, i, d_24, 1])), term_21)), _pair_multiply(_pair_multiply(factor_97, (hessian_embedding_part_4[j, d_24, 0], hessian_embedding_part_4[j, d_24, 1])), _pair_add((c_unit[j, d_24, 0], c_unit[j, d_24, 1]), _pair_negative(_pair_multiply((sum_c_unit_entry_1[j, i, 0], sum_c_unit_entry_1[j, i, 1]), e_8))))), factor_99), _pair_multiply(factor_101, square_9)), ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else (0.0, 0.0))), (_pair_multiply(factor_103, _pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_102, case_12), _pair_add(e_8, _pair_negative(_pair_multiply((sum_norm_embedding_sensitivity[j, i, 0], sum_norm_embedding_sensitivity[j, i, 1]), ratio_value_21)))), case_13), _pair_negative(_pair_multiply(_pair_multiply(ratio_value_21, ratio_value_21), case_13)))) if j == arglargest_6 else (0.0, 0.0))), (_pair_multiply(_pair_multiply(factor_104, _pair_add(largest_slope_4_2, _pair_multiply(sum_norm_embedding_sensitivity_3_2, case_12))), _pair_add(ratio_value_21, _pair_negative(_pair_multiply((sum_c_unit_entry_2[j, i, 0], sum_c_unit_entry_2[j, i, 1]), e_8)))) if (arglargest_6 >= 0 and j != arglargest_6) else (0.0, 0.0))), _pair_multiply(factor_105, square_9)))
+                hessian_embedding[j, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(term_22, _pair_at(hessian_embedding_part_1, (j, d_24,))), _pair_at(hessian_embedding_part_3, (j, d_24,))), _pair_at(sum_embedding_3_sensitivity_own, (j, i, d_24,))), _pair_at(sum_embedding_4_sensitivity_own, (j, i, d_24,))), _pair_multiply(hessian_embedding_part_2_2, _pair_add(_pair_at(sum_norm_c_sensitivity_2_own, (j, d_24,)), _pair_at(sum_norm_c_sensitivity_3_own, (j, i, d_24,))))), _pair_multiply_number(_pair_at(sum_embedding_4_sensitivity_3_own, (j, i, d_24,)), w_2)), _pair_multiply(e_8, (_pair_multiply(square_8, _pair_add(_pair_add(_pair_add(_pair_multiply(sum_norm_embedding_2, e_8), _pair_multiply(factor_87, ratio_value_20)), _pair_multiply(factor_90, _pair_add(_pair_multiply_number(ratio_value_21, case_10), _pair_multiply_number(ratio_value_20, case_11)))), _pair_multiply(factor_91, e_8))) if arglargest_6 >= 0 else _pair_multiply(factor_92, term_21)))), _pair_multiply(_pair_multiply(_pair_at(sum_e_slope_3, (j, i, d_24,)), term_21), ratio_value_19)), _pair_multiply(_pair_multiply(case_12, ratio_value_19), _pair_add(_pair_at(e_slope_3, (j, i, d_24,)), _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding_sensitivity_2, (j, i,)), e_8))))), _pair_multiply(factor_95, _pair_add(_pair_at(sum_c_unit_2_sensitivity_2_own, (j, d_24,)), _pair_at(sum_c_unit_2_sensitivity_own, (j, i, d_24,))))), (_pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(largest_slope_4_2, w_2), term_21), _pair_multiply(_pair_multiply(hessian_embedding_part_2_2, _pair_at(sum_norm_c_sensitivity_own, (j, i,))), term_21)), _pair_multiply(_pair_multiply(factor_96, term_21), case_12)), _pair_multiply(_pair_multiply(factor_95, _pair_at(largest_slope, (j, i, d_24,))), term_21)), _pair_multiply(_pair_multiply(factor_97, _pair_at(hessian_embedding_part_4, (j, d_24,))), _pair_add(_pair_at(c_unit, (j, d_24,)), _pair_negative(_pair_multiply(_pair_at(sum_c_unit_entry_1, (j, i,)), e_8))))), factor_99), _pair_multiply(factor_101, square_9)), ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else (0.0, 0.0))), (_pair_multiply(factor_103, _pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_102, case_12), _pair_add(e_8, _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding_sensitivity, (j, i,)), ratio_value_21)))), case_13), _pair_negative(_pair_multiply(_pair_multiply(ratio_value_21, ratio_value_21), case_13)))) if j == arglargest_6 else (0.0, 0.0))), (_pair_multiply(_pair_multiply(factor_104, _pair_add(largest_slope_4_2, _pair_multiply(sum_norm_embedding_sensitivity_3_2, case_12))), _pair_add(ratio_value_21, _pair_negative(_pair_multiply(_pair_at(sum_c_unit_entry_2, (j, i,)), e_8)))) if (arglargest_6 >= 0 and j != arglargest_6) else (0.0, 0.0))), _pair_multiply(factor_105, square_9)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1489,16 +1534,16 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         for i in range(u):
             sample_weight = (sample_weights[j, i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[j, i, 0], seed[j, i, 1] = seed_now
+            _pair_put(seed, (j, i,), seed_now)
             peak_embedding_now = (-np.inf, 0.0)
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
                 magnitude_value = _pair_magnitude((x, 0.0))
                 peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
-                sum_embedding_2[j, f_5, 0], sum_embedding_2[j, f_5, 1] = _pair_add((sum_embedding_2[j, f_5, 0], sum_embedding_2[j, f_5, 1]), (x, 0.0))
+                _pair_put(sum_embedding_2, (j, f_5,), _pair_add(_pair_at(sum_embedding_2, (j, f_5,)), (x, 0.0)))
                 v_x = direction_embedding[j, i, f_5]
-                sum_embedding_2_tangent[j, f_5, 0], sum_embedding_2_tangent[j, f_5, 1] = _pair_add((sum_embedding_2_tangent[j, f_5, 0], sum_embedding_2_tangent[j, f_5, 1]), (v_x, 0.0))
-            peak_embedding[j, i, 0], peak_embedding[j, i, 1] = peak_embedding_now
+                _pair_put(sum_embedding_2_tangent, (j, f_5,), _pair_add(_pair_at(sum_embedding_2_tangent, (j, f_5,)), (v_x, 0.0)))
+            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
             scaled_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -1507,9 +1552,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     x_2 = embedding[j, i, f_207]
                     ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
                     square = _pair_multiply(ratio_value, ratio_value)
-                    strips[0, place, 0], strips[0, place, 1] = square
+                    _pair_put(strips, (0, place), square)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_embedding[j, i, 0], scaled_embedding[j, i, 1] = scaled_embedding_now
+            _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
             norm_embedding_tangent_now = (0.0, 0.0)
             factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -1518,40 +1563,40 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     f_4 = strip + place
                     x_3 = embedding[j, i, f_4]
                     e_now = _pair_ratio((x_3, 0.0), factor)
-                    e[j, i, f_4, 0], e[j, i, f_4, 1] = e_now
+                    _pair_put(e, (j, i, f_4,), e_now)
                     v_x_2 = direction_embedding[j, i, f_4]
                     factor_2 = _pair_multiply_number(e_now, v_x_2)
-                    strips[0, place, 0], strips[0, place, 1] = factor_2
+                    _pair_put(strips, (0, place), factor_2)
                 norm_embedding_tangent_now = _pair_add(norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
-            norm_embedding_tangent[j, i, 0], norm_embedding_tangent[j, i, 1] = norm_embedding_tangent_now
+            _pair_put(norm_embedding_tangent, (j, i,), norm_embedding_tangent_now)
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
             sum_embedding_tangent[j, i, :, 0], sum_embedding_tangent[j, i, :, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
-                        sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1] = _pair_add((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), (x_4, 0.0))
+                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
                     v_x_3 = direction_embedding[j, m_6, f_1]
                     if m_6 != i:
-                        sum_embedding_tangent[j, i, f_1, 0], sum_embedding_tangent[j, i, f_1, 1] = _pair_add((sum_embedding_tangent[j, i, f_1, 0], sum_embedding_tangent[j, i, f_1, 1]), (v_x_3, 0.0))
+                        _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_add(_pair_at(sum_embedding_tangent, (j, i, f_1,)), (v_x_3, 0.0)))
             peak_sum_embedding_now = (-np.inf, 0.0)
             ratio_value_2 = _pair_ratio((1.0, 0.0), factor)
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide((sum_embedding[j, i, f_7, 0], sum_embedding[j, i, f_7, 1]), term))
+                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
                 peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
                 v_x_4 = direction_embedding[j, i, f_7]
-                e_tangent[j, i, f_7, 0], e_tangent[j, i, f_7, 1] = _pair_multiply(ratio_value_2, _pair_add_number(_pair_negative(_pair_multiply(norm_embedding_tangent_now, (e[j, i, f_7, 0], e[j, i, f_7, 1]))), v_x_4))
-            peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1] = peak_sum_embedding_now
+                _pair_put(e_tangent, (j, i, f_7,), _pair_multiply(ratio_value_2, _pair_add_number(_pair_negative(_pair_multiply(norm_embedding_tangent_now, _pair_at(e, (j, i, f_7,)))), v_x_4)))
+            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
             scaled_sum_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_208 = strip + place
-                    ratio_value_3 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_208, 0], sum_embedding[j, i, f_208, 1]), term), peak_sum_embedding_now)
+                    ratio_value_3 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_208,)), term), peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_3, ratio_value_3)
-                    strips[0, place, 0], strips[0, place, 1] = square_2
+                    _pair_put(strips, (0, place), square_2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1] = scaled_sum_embedding_now
+            _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
             norm_sum_embedding_tangent_now = (0.0, 0.0)
             factor_3 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
@@ -1559,15 +1604,15 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    ratio_value_4 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), term), factor_3)
-                    factor_4 = _pair_multiply((e[j, i, f_1, 0], e[j, i, f_1, 1]), ratio_value_4)
-                    strips[0, place, 0], strips[0, place, 1] = factor_4
-                    factor_5 = _pair_multiply((sum_embedding_tangent[j, i, f_1, 0], sum_embedding_tangent[j, i, f_1, 1]), ratio_value_4)
-                    strips[1, place, 0], strips[1, place, 1] = factor_5
+                    ratio_value_4 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_3)
+                    factor_4 = _pair_multiply(_pair_at(e, (j, i, f_1,)), ratio_value_4)
+                    _pair_put(strips, (0, place), factor_4)
+                    factor_5 = _pair_multiply(_pair_at(sum_embedding_tangent, (j, i, f_1,)), ratio_value_4)
+                    _pair_put(strips, (1, place), factor_5)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
                 norm_sum_embedding_tangent_now = _pair_add(norm_sum_embedding_tangent_now, _pair_block_sum(strips[1], length))
-            sum_e[j, i, 0], sum_e[j, i, 1] = sum_e_now
-            norm_sum_embedding_tangent[j, i, 0], norm_sum_embedding_tangent[j, i, 1] = norm_sum_embedding_tangent_now
+            _pair_put(sum_e, (j, i,), sum_e_now)
+            _pair_put(norm_sum_embedding_tangent, (j, i,), norm_sum_embedding_tangent_now)
             sum_e_tangent_now = (0.0, 0.0)
             ratio_value_6 = _pair_ratio((1.0, 0.0), factor_3)
             factor_6 = _pair_divide(ratio_value_6, term)
@@ -1576,21 +1621,21 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_189 = strip + place
-                    ratio_value_5 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_189, 0], sum_embedding[j, i, f_189, 1]), term), factor_3)
-                    e_2 = (e[j, i, f_189, 0], e[j, i, f_189, 1])
-                    term_2 = _pair_add(_pair_add(_pair_multiply((e_tangent[j, i, f_189, 0], e_tangent[j, i, f_189, 1]), ratio_value_5), _pair_multiply(_pair_multiply(factor_6, e_2), (sum_embedding_tangent[j, i, f_189, 0], sum_embedding_tangent[j, i, f_189, 1]))), _pair_multiply(_pair_multiply(factor_7, e_2), ratio_value_5))
-                    strips[0, place, 0], strips[0, place, 1] = term_2
+                    ratio_value_5 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_189,)), term), factor_3)
+                    e_2 = _pair_at(e, (j, i, f_189,))
+                    term_2 = _pair_add(_pair_add(_pair_multiply(_pair_at(e_tangent, (j, i, f_189,)), ratio_value_5), _pair_multiply(_pair_multiply(factor_6, e_2), _pair_at(sum_embedding_tangent, (j, i, f_189,)))), _pair_multiply(_pair_multiply(factor_7, e_2), ratio_value_5))
+                    _pair_put(strips, (0, place), term_2)
                 sum_e_tangent_now = _pair_add(sum_e_tangent_now, _pair_block_sum(strips[0], length))
-            sum_e_tangent[j, i, 0], sum_e_tangent[j, i, 1] = sum_e_tangent_now
+            _pair_put(sum_e_tangent, (j, i,), sum_e_tangent_now)
             term_3 = _pair_add_number(_pair_multiply_number(sum_e_now, w_2), b_2)
             decay = _pair_scaled(_pair_raised_decay(term_3), 5.421010862427522e-20)
             term_4 = _pair_add_number(decay, 1.0)
             factor_8 = _pair_divide(decay, term_4)
-            sigmoid_plus = (_pair_divide((1.0, 0.0), term_4) if _pair_add_number(term_3, -0.0)[0] >= 0.0 else (factor_8 if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
+            sigmoid_plus = (_pair_divide((1.0, 0.0), term_4) if term_3[0] >= 0.0 else (factor_8 if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
             factor_9 = _pair_divide(_pair_multiply(decay, decay), _pair_multiply(term_4, term_4))
-            case = (factor_9 if _pair_add_number(term_3, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_4, term_4)) if term_3[0] == term_3[0] else (np.nan, 0.0)))
-            case_2 = (_pair_divide((1.0, 0.0), _pair_multiply(term_4, term_4)) if _pair_add_number(term_3, -0.0)[0] >= 0.0 else (factor_9 if term_3[0] == term_3[0] else (np.nan, 0.0)))
-            sigmoid_minus = (factor_8 if _pair_add_number(term_3, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_4) if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+            case = (factor_9 if term_3[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_4, term_4)) if term_3[0] == term_3[0] else (np.nan, 0.0)))
+            case_2 = (_pair_divide((1.0, 0.0), _pair_multiply(term_4, term_4)) if term_3[0] >= 0.0 else (factor_9 if term_3[0] == term_3[0] else (np.nan, 0.0)))
+            sigmoid_minus = (factor_8 if term_3[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_4) if term_3[0] == term_3[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
             term_5 = _pair_add(_pair_multiply(sigmoid_plus, case), _pair_negative(_pair_multiply(case_2, sigmoid_minus)))
             factor_10 = _pair_multiply(_pair_multiply(seed_now, term_5), _pair_add(_pair_add_number(_pair_multiply_number(sum_e_now, v_w), v_b), _pair_multiply_number(sum_e_tangent_now, w_2)))
             sum_b_tangent = _pair_add(sum_b_tangent, factor_10)
@@ -1598,70 +1643,70 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             sum_w_tangent = _pair_add(sum_w_tangent, factor_11)
         peak_c_now = (-np.inf, 0.0)
         for f_13 in range(d):
-            c_now = _pair_divide((sum_embedding_2[j, f_13, 0], sum_embedding_2[j, f_13, 1]), (np.float64(u), 0.0))
-            c[f_13, 0], c[f_13, 1] = c_now
+            c_now = _pair_divide(_pair_at(sum_embedding_2, (j, f_13,)), (np.float64(u), 0.0))
+            _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
             peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        peak_c[j, 0], peak_c[j, 1] = peak_c_now
+        _pair_put(peak_c, (j,), peak_c_now)
         scaled_c_now = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_209 = strip + place
-                ratio_value_7 = _pair_ratio((c[f_209, 0], c[f_209, 1]), peak_c_now)
+                ratio_value_7 = _pair_ratio(_pair_at(c, (f_209,)), peak_c_now)
                 square_3 = _pair_multiply(ratio_value_7, ratio_value_7)
-                strips[0, place, 0], strips[0, place, 1] = square_3
+                _pair_put(strips, (0, place), square_3)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
-        scaled_c[j, 0], scaled_c[j, 1] = scaled_c_now
+        _pair_put(scaled_c, (j,), scaled_c_now)
         norm_c_tangent_now = (0.0, 0.0)
         factor_12 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_11 = strip + place
-                c_unit_now = _pair_ratio((c[f_11, 0], c[f_11, 1]), factor_12)
-                c_unit[j, f_11, 0], c_unit[j, f_11, 1] = c_unit_now
-                sum_embedding_2_tangent_2 = (sum_embedding_2_tangent[j, f_11, 0], sum_embedding_2_tangent[j, f_11, 1])
+                c_unit_now = _pair_ratio(_pair_at(c, (f_11,)), factor_12)
+                _pair_put(c_unit, (j, f_11,), c_unit_now)
+                sum_embedding_2_tangent_2 = _pair_at(sum_embedding_2_tangent, (j, f_11,))
                 factor_13 = _pair_multiply(c_unit_now, sum_embedding_2_tangent_2)
-                strips[0, place, 0], strips[0, place, 1] = factor_13
+                _pair_put(strips, (0, place), factor_13)
             norm_c_tangent_now = _pair_add(norm_c_tangent_now, _pair_block_sum(strips[0], length))
-        norm_c_tangent[j, 0], norm_c_tangent[j, 1] = norm_c_tangent_now
+        _pair_put(norm_c_tangent, (j,), norm_c_tangent_now)
         factor_14 = _pair_divide(_pair_ratio((1.0, 0.0), factor_12), (np.float64(u), 0.0))
         for f_11 in range(d):
-            sum_embedding_2_tangent_3 = (sum_embedding_2_tangent[j, f_11, 0], sum_embedding_2_tangent[j, f_11, 1])
-            c_unit_2 = (c_unit[j, f_11, 0], c_unit[j, f_11, 1])
-            c_unit_tangent[j, f_11, 0], c_unit_tangent[j, f_11, 1] = _pair_multiply(factor_14, _pair_add(sum_embedding_2_tangent_3, _pair_negative(_pair_multiply(norm_c_tangent_now, c_unit_2))))
+            sum_embedding_2_tangent_3 = _pair_at(sum_embedding_2_tangent, (j, f_11,))
+            c_unit_2 = _pair_at(c_unit, (j, f_11,))
+            _pair_put(c_unit_tangent, (j, f_11,), _pair_multiply(factor_14, _pair_add(sum_embedding_2_tangent_3, _pair_negative(_pair_multiply(norm_c_tangent_now, c_unit_2)))))
         for i in range(u):
             sum_embedding_3_tangent[j, i, :, 0], sum_embedding_3_tangent[j, i, :, 1] = (0.0, 0.0)
             for i_204 in range(u):
-                sum_e_2 = (sum_e[j, i_204, 0], sum_e[j, i_204, 1])
-                factor_15 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_204, 0], scaled_sum_embedding[j, i_204, 1])), _pair_positive_part((peak_sum_embedding[j, i_204, 0], peak_sum_embedding[j, i_204, 1])))
+                sum_e_2 = _pair_at(sum_e, (j, i_204,))
+                factor_15 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_204,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_204,))))
                 term_7 = _pair_add_number(_pair_multiply_number(sum_e_2, w_2), b_2)
                 decay_2 = _pair_scaled(_pair_raised_decay(term_7), 5.421010862427522e-20)
                 term_8 = _pair_add_number(decay_2, 1.0)
                 factor_16 = _pair_divide(decay_2, term_8)
-                sigmoid_plus_2 = (_pair_divide((1.0, 0.0), term_8) if _pair_add_number(term_7, -0.0)[0] >= 0.0 else (factor_16 if term_7[0] == term_7[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
+                sigmoid_plus_2 = (_pair_divide((1.0, 0.0), term_8) if term_7[0] >= 0.0 else (factor_16 if term_7[0] == term_7[0] else (np.nan, 0.0)))  # sigmoid(b + sum_e*w)
                 factor_17 = _pair_divide(_pair_multiply(decay_2, decay_2), _pair_multiply(term_8, term_8))
-                case_3 = (factor_17 if _pair_add_number(term_7, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_8, term_8)) if term_7[0] == term_7[0] else (np.nan, 0.0)))
+                case_3 = (factor_17 if term_7[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_8, term_8)) if term_7[0] == term_7[0] else (np.nan, 0.0)))
                 factor_18 = _pair_multiply(_pair_multiply(square_4, sigmoid_plus_2), case_3)
-                sigmoid_minus_2 = (factor_16 if _pair_add_number(term_7, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_8) if term_7[0] == term_7[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
+                sigmoid_minus_2 = (factor_16 if term_7[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_8) if term_7[0] == term_7[0] else (np.nan, 0.0)))  # sigmoid(-b - sum_e*w)
                 factor_19 = _pair_multiply(_pair_multiply_number(sigmoid_plus_2, w_2), sigmoid_minus_2)
-                case_4 = (_pair_divide((1.0, 0.0), _pair_multiply(term_8, term_8)) if _pair_add_number(term_7, -0.0)[0] >= 0.0 else (factor_17 if term_7[0] == term_7[0] else (np.nan, 0.0)))
+                case_4 = (_pair_divide((1.0, 0.0), _pair_multiply(term_8, term_8)) if term_7[0] >= 0.0 else (factor_17 if term_7[0] == term_7[0] else (np.nan, 0.0)))
                 factor_20 = _pair_negative(_pair_multiply(_pair_multiply(square_4, case_4), sigmoid_minus_2))
                 ratio_value_9 = _pair_ratio((1.0, 0.0), factor_15)
-                factor_21 = _pair_divide(_pair_multiply((sum_e_tangent[j, i_204, 0], sum_e_tangent[j, i_204, 1]), ratio_value_9), term)
+                factor_21 = _pair_divide(_pair_multiply(_pair_at(sum_e_tangent, (j, i_204,)), ratio_value_9), term)
                 factor_23 = _pair_multiply(_pair_multiply(factor_22, _pair_add(_pair_add(_pair_multiply(sigmoid_plus_2, sigmoid_minus_2), _pair_multiply(_pair_multiply(_pair_multiply_number(sum_e_2, w_2), sigmoid_plus_2), case_3)), _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply_number(sum_e_2, w_2), case_4), sigmoid_minus_2)))), ratio_value_9)
                 factor_25 = _pair_multiply(_pair_multiply(factor_24, _pair_add(_pair_multiply(sigmoid_plus_2, case_3), _pair_negative(_pair_multiply(case_4, sigmoid_minus_2)))), ratio_value_9)
                 square_5 = _pair_multiply(ratio_value_9, ratio_value_9)
-                factor_27 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_26, (norm_sum_embedding_tangent[j, i_204, 0], norm_sum_embedding_tangent[j, i_204, 1])), square_5), sigmoid_plus_2), sigmoid_minus_2)
+                factor_27 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_26, _pair_at(norm_sum_embedding_tangent, (j, i_204,))), square_5), sigmoid_plus_2), sigmoid_minus_2)
                 factor_28 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_26, sum_e_2), square_5), sigmoid_plus_2), sigmoid_minus_2)
                 factor_30 = _pair_multiply(_pair_multiply(_pair_multiply(factor_29, sigmoid_plus_2), sigmoid_minus_2), ratio_value_9)
                 for d_24 in range(d):
-                    e_3 = (e[j, i_204, d_24, 0], e[j, i_204, d_24, 1])
-                    ratio_value_8 = _pair_ratio(_pair_divide((sum_embedding[j, i_204, d_24, 0], sum_embedding[j, i_204, d_24, 1]), term), factor_15)
+                    e_3 = _pair_at(e, (j, i_204, d_24,))
+                    ratio_value_8 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_204, d_24,)), term), factor_15)
                     term_6 = _pair_add(_pair_negative(e_3), _pair_multiply(sum_e_2, ratio_value_8))
                     if i != i_204:
-                        sum_embedding_3_tangent[j, i, d_24, 0], sum_embedding_3_tangent[j, i, d_24, 1] = _pair_add((sum_embedding_3_tangent[j, i, d_24, 0], sum_embedding_3_tangent[j, i, d_24, 1]), _pair_multiply((seed[j, i_204, 0], seed[j, i_204, 1]), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_21, _pair_add(_pair_add(_pair_multiply(factor_18, term_6), _pair_multiply(factor_19, ratio_value_8)), _pair_multiply(factor_20, term_6))), _pair_multiply(factor_23, term_6)), _pair_multiply(factor_25, term_6)), _pair_multiply(factor_27, _pair_add(e_3, _pair_negative(_pair_scaled(_pair_multiply(sum_e_2, ratio_value_8), 2.0))))), _pair_multiply(factor_28, (sum_embedding_tangent[j, i_204, d_24, 0], sum_embedding_tangent[j, i_204, d_24, 1]))), _pair_multiply(factor_30, (e_tangent[j, i_204, d_24, 0], e_tangent[j, i_204, d_24, 1])))))
+                        _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_tangent, (j, i, d_24,)), _pair_multiply(_pair_at(seed, (j, i_204,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_21, _pair_add(_pair_add(_pair_multiply(factor_18, term_6), _pair_multiply(factor_19, ratio_value_8)), _pair_multiply(factor_20, term_6))), _pair_multiply(factor_23, term_6)), _pair_multiply(factor_25, term_6)), _pair_multiply(factor_27, _pair_add(e_3, _pair_negative(_pair_scaled(_pair_multiply(sum_e_2, ratio_value_8), 2.0))))), _pair_multiply(factor_28, _pair_at(sum_embedding_tangent, (j, i_204, d_24,)))), _pair_multiply(factor_30, _pair_at(e_tangent, (j, i_204, d_24,)))))))
     decay_4 = _pair_scaled(_pair_raised_decay((np.inf, 0.0)), 5.421010862427522e-20)
     term_11 = _pair_add_number(decay_4, 1.0)
     factor_34 = _pair_divide(decay_4, term_11)
@@ -1677,117 +1722,117 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 largest_now = (-np.inf, 0.0)
                 arglargest_now = -1
                 arglargest_now_best = (-np.inf, 0.0)
-                sum_e_3 = (sum_e[j, i, 0], sum_e[j, i, 1])
+                sum_e_3 = _pair_at(sum_e, (j, i,))
                 for k_23 in range(s):
-                    term_9 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else (sum_c_unit[j, i, k_23, 0], sum_c_unit[j, i, k_23, 1])), w_2), b_2)
+                    term_9 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,))), w_2), b_2)
                     if k_23 != j:
                         largest_now = _pair_larger(largest_now, term_9)
                     if k_23 != j:
                         if _pair_add(term_9, _pair_negative(arglargest_now_best))[0] > 0.0:
                             arglargest_now_best = term_9
                             arglargest_now = k_23
-                largest[j, i, 0], largest[j, i, 1] = largest_now
+                _pair_put(largest, (j, i,), largest_now)
                 arglargest[j, i] = arglargest_now
                 sum_c_unit_3 = (sum_c_unit[j, i, arglargest_now, 0], sum_c_unit[j, i, arglargest_now, 1])
-                sum_c_unit_entry_1[j, i, 0], sum_c_unit_entry_1[j, i, 1] = sum_c_unit_3
+                _pair_put(sum_c_unit_entry_1, (j, i,), sum_c_unit_3)
                 sum_norm_embedding_now = (0.0, 0.0)
                 case_5 = (0.0 if j == arglargest_now else 1.0)
                 factor_31 = _pair_multiply(_pair_root((scaled_c[arglargest_now, 0], scaled_c[arglargest_now, 1])), _pair_positive_part((peak_c[arglargest_now, 0], peak_c[arglargest_now, 1])))
                 case_6 = (1.0 if j == arglargest_now else 0.0)
-                peak_sum_embedding_2 = (peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1])
-                factor_32 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1])), _pair_positive_part(peak_sum_embedding_2))
-                seed_2 = (seed[j, i, 0], seed[j, i, 1])
+                peak_sum_embedding_2 = _pair_at(peak_sum_embedding, (j, i,))
+                factor_32 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i,))), _pair_positive_part(peak_sum_embedding_2))
+                seed_2 = _pair_at(seed, (j, i,))
                 decay_3 = _pair_scaled(_pair_raised_decay(largest_now), 5.421010862427522e-20)
                 term_10 = _pair_add_number(decay_3, 1.0)
                 factor_33 = _pair_divide(decay_3, term_10)
-                sigmoid_plus_3 = ((_pair_divide((1.0, 0.0), term_10) if _pair_add_number(largest_now, -0.0)[0] >= 0.0 else (factor_33 if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else factor_34)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sigmoid_minus_3 = ((factor_33 if _pair_add_number(largest_now, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_10) if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else _pair_divide((1.0, 0.0), term_11))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_plus_3 = ((_pair_divide((1.0, 0.0), term_10) if largest_now[0] >= 0.0 else (factor_33 if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else factor_34)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_minus_3 = ((factor_33 if largest_now[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_10) if largest_now[0] == largest_now[0] else (np.nan, 0.0))) if arglargest_now >= 0 else _pair_divide((1.0, 0.0), term_11))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 factor_35 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_2, w_2), sigmoid_plus_3), sigmoid_minus_3)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_113 = strip + place
-                        factor_36 = _pair_multiply(_pair_multiply(factor_35, (e[j, i, f_113, 0], e[j, i, f_113, 1])), _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_now, f_113, 0], sum_embedding_2[arglargest_now, f_113, 1]), (np.float64(u), 0.0)), factor_31), case_5), _pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding[j, i, f_113, 0], sum_embedding[j, i, f_113, 1]), term), factor_32), case_6)))
-                        strips[0, place, 0], strips[0, place, 1] = factor_36
+                        factor_36 = _pair_multiply(_pair_multiply(factor_35, _pair_at(e, (j, i, f_113,))), _pair_add(_pair_multiply_number(_pair_ratio(_pair_divide((sum_embedding_2[arglargest_now, f_113, 0], sum_embedding_2[arglargest_now, f_113, 1]), (np.float64(u), 0.0)), factor_31), case_5), _pair_multiply_number(_pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_113,)), term), factor_32), case_6)))
+                        _pair_put(strips, (0, place), factor_36)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
-                sum_norm_embedding[j, i, 0], sum_norm_embedding[j, i, 1] = sum_norm_embedding_now
+                _pair_put(sum_norm_embedding, (j, i,), sum_norm_embedding_now)
         _pair_matrices(e_tangent[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s, 2)), False)
         _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s, 2)), False)
         for j in range(start, stop):
             row = j - start
             for i in range(u):
                 for k in range(s):
-                    sum_c_unit_tangent[j, i, k, 0], sum_c_unit_tangent[j, i, k, 1] = _pair_add((sum_c_unit_tangent_part1[row, i, k, 0], sum_c_unit_tangent_part1[row, i, k, 1]), (sum_c_unit_tangent_part2[row, i, k, 0], sum_c_unit_tangent_part2[row, i, k, 1]))
+                    _pair_put(sum_c_unit_tangent, (j, i, k,), _pair_add(_pair_at(sum_c_unit_tangent_part1, (row, i, k,)), _pair_at(sum_c_unit_tangent_part2, (row, i, k,))))
                 arglargest_2 = arglargest[j, i]
                 sum_c_unit_tangent_2 = (sum_c_unit_tangent[j, i, arglargest_2, 0], sum_c_unit_tangent[j, i, arglargest_2, 1])
-                sum_c_unit_tangent_entry_2[j, i, 0], sum_c_unit_tangent_entry_2[j, i, 1] = sum_c_unit_tangent_2
+                _pair_put(sum_c_unit_tangent_entry_2, (j, i,), sum_c_unit_tangent_2)
                 sum_norm_embedding_tangent_now = (0.0, 0.0)
-                seed_3 = (seed[j, i, 0], seed[j, i, 1])
+                seed_3 = _pair_at(seed, (j, i,))
                 case_7 = (0.0 if j == arglargest_2 else 1.0)
                 factor_37 = _pair_multiply(_pair_root((scaled_c[arglargest_2, 0], scaled_c[arglargest_2, 1])), _pair_positive_part((peak_c[arglargest_2, 0], peak_c[arglargest_2, 1])))
                 case_8 = (1.0 if j == arglargest_2 else 0.0)
-                peak_sum_embedding_3 = (peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1])
-                factor_38 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1])), _pair_positive_part(peak_sum_embedding_3))
-                largest_2 = (largest[j, i, 0], largest[j, i, 1])
+                peak_sum_embedding_3 = _pair_at(peak_sum_embedding, (j, i,))
+                factor_38 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i,))), _pair_positive_part(peak_sum_embedding_3))
+                largest_2 = _pair_at(largest, (j, i,))
                 decay_5 = _pair_scaled(_pair_raised_decay(largest_2), 5.421010862427522e-20)
                 term_13 = _pair_add_number(decay_5, 1.0)
                 factor_39 = _pair_divide(decay_5, term_13)
-                sigmoid_plus_4 = ((_pair_divide((1.0, 0.0), term_13) if _pair_add_number(largest_2, -0.0)[0] >= 0.0 else (factor_39 if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else factor_34)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sigmoid_plus_4 = ((_pair_divide((1.0, 0.0), term_13) if largest_2[0] >= 0.0 else (factor_39 if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else factor_34)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
                 factor_40 = _pair_divide(_pair_multiply(decay_5, decay_5), _pair_multiply(term_13, term_13))
-                sigmoid_minus_4 = ((factor_39 if _pair_add_number(largest_2, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_13) if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else _pair_divide((1.0, 0.0), term_11))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                sum_e_4 = (sum_e[j, i, 0], sum_e[j, i, 1])
+                sigmoid_minus_4 = ((factor_39 if largest_2[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_13) if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else _pair_divide((1.0, 0.0), term_11))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                sum_e_4 = _pair_at(sum_e, (j, i,))
                 sum_c_unit_4 = (sum_c_unit[j, i, arglargest_2, 0], sum_c_unit[j, i, arglargest_2, 1])
-                sum_e_tangent_2 = (sum_e_tangent[j, i, 0], sum_e_tangent[j, i, 1])
-                factor_42 = _pair_multiply(_pair_multiply_number(_pair_add(_pair_multiply(sigmoid_plus_4, ((factor_40 if _pair_add_number(largest_2, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_13, term_13)) if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_11, term_11)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_13, term_13)) if _pair_add_number(largest_2, -0.0)[0] >= 0.0 else (factor_40 if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else factor_41), sigmoid_minus_4))), w_2), (_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_4 if j == arglargest_2 else sum_c_unit_4), v_w), v_b), _pair_multiply_number(_pair_multiply_number(sum_e_tangent_2, w_2), case_8)), _pair_multiply_number(_pair_multiply_number(sum_c_unit_tangent_2, w_2), case_7)) if arglargest_2 >= 0 else (0.0, 0.0)))
+                sum_e_tangent_2 = _pair_at(sum_e_tangent, (j, i,))
+                factor_42 = _pair_multiply(_pair_multiply_number(_pair_add(_pair_multiply(sigmoid_plus_4, ((factor_40 if largest_2[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_13, term_13)) if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_11, term_11)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_13, term_13)) if largest_2[0] >= 0.0 else (factor_40 if largest_2[0] == largest_2[0] else (np.nan, 0.0))) if arglargest_2 >= 0 else factor_41), sigmoid_minus_4))), w_2), (_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_4 if j == arglargest_2 else sum_c_unit_4), v_w), v_b), _pair_multiply_number(_pair_multiply_number(sum_e_tangent_2, w_2), case_8)), _pair_multiply_number(_pair_multiply_number(sum_c_unit_tangent_2, w_2), case_7)) if arglargest_2 >= 0 else (0.0, 0.0)))
                 factor_43 = _pair_multiply(_pair_multiply_number(sigmoid_plus_4, v_w), sigmoid_minus_4)
                 factor_44 = _pair_multiply(_pair_multiply_number(sigmoid_plus_4, w_2), sigmoid_minus_4)
                 ratio_value_12 = _pair_ratio((1.0, 0.0), factor_38)
                 factor_46 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_45, case_8), sigmoid_plus_4), sigmoid_minus_4), ratio_value_12)
                 factor_48 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_47, case_7), sigmoid_plus_4), sigmoid_minus_4), _pair_ratio((1.0, 0.0), factor_37))
-                norm_sum_embedding_tangent_2 = (norm_sum_embedding_tangent[j, i, 0], norm_sum_embedding_tangent[j, i, 1])
+                norm_sum_embedding_tangent_2 = _pair_at(norm_sum_embedding_tangent, (j, i,))
                 factor_49 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(factor_29, norm_sum_embedding_tangent_2), case_8), sigmoid_plus_4), sigmoid_minus_4), ratio_value_12)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_206 = strip + place
-                        e_4 = (e[j, i, f_206, 0], e[j, i, f_206, 1])
+                        e_4 = _pair_at(e, (j, i, f_206,))
                         ratio_value_10 = _pair_ratio(_pair_divide((sum_embedding_2[arglargest_2, f_206, 0], sum_embedding_2[arglargest_2, f_206, 1]), (np.float64(u), 0.0)), factor_37)
-                        ratio_value_11 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_206, 0], sum_embedding[j, i, f_206, 1]), term), factor_38)
+                        ratio_value_11 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_206,)), term), factor_38)
                         term_12 = _pair_add(_pair_multiply_number(ratio_value_10, case_7), _pair_multiply_number(ratio_value_11, case_8))
-                        factor_50 = _pair_multiply(seed_3, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_42, e_4), term_12), _pair_multiply(_pair_multiply(factor_43, e_4), term_12)), _pair_multiply(_pair_multiply(factor_44, (e_tangent[j, i, f_206, 0], e_tangent[j, i, f_206, 1])), term_12)), _pair_multiply(_pair_multiply(factor_46, e_4), (sum_embedding_tangent[j, i, f_206, 0], sum_embedding_tangent[j, i, f_206, 1]))), _pair_multiply(_pair_multiply(factor_48, e_4), _pair_add((sum_embedding_2_tangent[arglargest_2, f_206, 0], sum_embedding_2_tangent[arglargest_2, f_206, 1]), _pair_negative(_pair_multiply((norm_c_tangent[arglargest_2, 0], norm_c_tangent[arglargest_2, 1]), ratio_value_10))))), _pair_multiply(_pair_multiply(factor_49, e_4), ratio_value_11)))
-                        strips[0, place, 0], strips[0, place, 1] = factor_50
+                        factor_50 = _pair_multiply(seed_3, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_42, e_4), term_12), _pair_multiply(_pair_multiply(factor_43, e_4), term_12)), _pair_multiply(_pair_multiply(factor_44, _pair_at(e_tangent, (j, i, f_206,))), term_12)), _pair_multiply(_pair_multiply(factor_46, e_4), _pair_at(sum_embedding_tangent, (j, i, f_206,)))), _pair_multiply(_pair_multiply(factor_48, e_4), _pair_add((sum_embedding_2_tangent[arglargest_2, f_206, 0], sum_embedding_2_tangent[arglargest_2, f_206, 1]), _pair_negative(_pair_multiply((norm_c_tangent[arglargest_2, 0], norm_c_tangent[arglargest_2, 1]), ratio_value_10))))), _pair_multiply(_pair_multiply(factor_49, e_4), ratio_value_11)))
+                        _pair_put(strips, (0, place), factor_50)
                     sum_norm_embedding_tangent_now = _pair_add(sum_norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
-                sum_norm_embedding_tangent[j, i, 0], sum_norm_embedding_tangent[j, i, 1] = sum_norm_embedding_tangent_now
+                _pair_put(sum_norm_embedding_tangent, (j, i,), sum_norm_embedding_tangent_now)
             for i in range(u):
                 sum_embedding_4_tangent[j, i, :, 0], sum_embedding_4_tangent[j, i, :, 1] = (0.0, 0.0)
                 for i_205 in range(u):
-                    sum_e_5 = (sum_e[j, i_205, 0], sum_e[j, i_205, 1])
-                    factor_51 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_205, 0], scaled_sum_embedding[j, i_205, 1])), _pair_positive_part((peak_sum_embedding[j, i_205, 0], peak_sum_embedding[j, i_205, 1])))
-                    largest_3 = (largest[j, i_205, 0], largest[j, i_205, 1])
+                    sum_e_5 = _pair_at(sum_e, (j, i_205,))
+                    factor_51 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_205,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_205,))))
+                    largest_3 = _pair_at(largest, (j, i_205,))
                     decay_6 = _pair_scaled(_pair_raised_decay(largest_3), 5.421010862427522e-20)
                     term_15 = _pair_add_number(decay_6, 1.0)
                     factor_52 = _pair_divide(decay_6, term_15)
                     arglargest_3 = arglargest[j, i_205]
-                    sigmoid_plus_5 = ((_pair_divide((1.0, 0.0), term_15) if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (factor_52 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_34)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sigmoid_plus_5 = ((_pair_divide((1.0, 0.0), term_15) if largest_3[0] >= 0.0 else (factor_52 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_34)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
                     factor_53 = _pair_divide(_pair_multiply(decay_6, decay_6), _pair_multiply(term_15, term_15))
-                    sigmoid_minus_5 = ((factor_52 if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_15) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), term_11))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-                    sum_e_tangent_3 = (sum_e_tangent[j, i_205, 0], sum_e_tangent[j, i_205, 1])
+                    sigmoid_minus_5 = ((factor_52 if largest_3[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_15) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), term_11))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+                    sum_e_tangent_3 = _pair_at(sum_e_tangent, (j, i_205,))
                     case_9 = (1.0 if j == arglargest_3 else 0.0)
                     ratio_value_14 = _pair_ratio((1.0, 0.0), factor_51)
-                    factor_54 = _pair_multiply(_pair_multiply(_pair_multiply(factor_45, _pair_add(_pair_multiply(sigmoid_plus_5, ((factor_53 if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_15, term_15)) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_11, term_11)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_15, term_15)) if _pair_add_number(largest_3, -0.0)[0] >= 0.0 else (factor_53 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_41), sigmoid_minus_5)))), (_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_5 if j == arglargest_3 else (sum_c_unit[j, i_205, arglargest_3, 0], sum_c_unit[j, i_205, arglargest_3, 1])), v_w), v_b), _pair_multiply_number(_pair_multiply_number(sum_e_tangent_3, w_2), case_9)), _pair_multiply_number(_pair_multiply_number((sum_c_unit_tangent[j, i_205, arglargest_3, 0], sum_c_unit_tangent[j, i_205, arglargest_3, 1]), w_2), (0.0 if j == arglargest_3 else 1.0))) if arglargest_3 >= 0 else (0.0, 0.0))), ratio_value_14)
+                    factor_54 = _pair_multiply(_pair_multiply(_pair_multiply(factor_45, _pair_add(_pair_multiply(sigmoid_plus_5, ((factor_53 if largest_3[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_15, term_15)) if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_11, term_11)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_15, term_15)) if largest_3[0] >= 0.0 else (factor_53 if largest_3[0] == largest_3[0] else (np.nan, 0.0))) if arglargest_3 >= 0 else factor_41), sigmoid_minus_5)))), (_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_5 if j == arglargest_3 else (sum_c_unit[j, i_205, arglargest_3, 0], sum_c_unit[j, i_205, arglargest_3, 1])), v_w), v_b), _pair_multiply_number(_pair_multiply_number(sum_e_tangent_3, w_2), case_9)), _pair_multiply_number(_pair_multiply_number((sum_c_unit_tangent[j, i_205, arglargest_3, 0], sum_c_unit_tangent[j, i_205, arglargest_3, 1]), w_2), (0.0 if j == arglargest_3 else 1.0))) if arglargest_3 >= 0 else (0.0, 0.0))), ratio_value_14)
                     factor_55 = _pair_multiply(_pair_multiply(_pair_multiply(factor_22, sigmoid_plus_5), sigmoid_minus_5), ratio_value_14)
                     factor_56 = _pair_multiply(_pair_multiply(_pair_multiply(factor_45, sigmoid_plus_5), sigmoid_minus_5), ratio_value_14)
                     square_6 = _pair_multiply(ratio_value_14, ratio_value_14)
-                    factor_57 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_26, (norm_sum_embedding_tangent[j, i_205, 0], norm_sum_embedding_tangent[j, i_205, 1])), square_6), sigmoid_plus_5), sigmoid_minus_5)
+                    factor_57 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_26, _pair_at(norm_sum_embedding_tangent, (j, i_205,))), square_6), sigmoid_plus_5), sigmoid_minus_5)
                     factor_58 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_29, sum_e_tangent_3), sigmoid_plus_5), sigmoid_minus_5), ratio_value_14)
                     factor_60 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_59, sum_e_5), square_6), sigmoid_plus_5), sigmoid_minus_5)
-                    factor_61 = _pair_multiply_number((seed[j, i_205, 0], seed[j, i_205, 1]), case_9)
+                    factor_61 = _pair_multiply_number(_pair_at(seed, (j, i_205,)), case_9)
                     for d_24 in range(d):
-                        e_5 = (e[j, i_205, d_24, 0], e[j, i_205, d_24, 1])
-                        ratio_value_13 = _pair_ratio(_pair_divide((sum_embedding[j, i_205, d_24, 0], sum_embedding[j, i_205, d_24, 1]), term), factor_51)
+                        e_5 = _pair_at(e, (j, i_205, d_24,))
+                        ratio_value_13 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_205, d_24,)), term), factor_51)
                         term_14 = _pair_add(e_5, _pair_negative(_pair_multiply(sum_e_5, ratio_value_13)))
                         if (i != i_205 and arglargest_3 >= 0):
-                            sum_embedding_4_tangent[j, i, d_24, 0], sum_embedding_4_tangent[j, i, d_24, 1] = _pair_add((sum_embedding_4_tangent[j, i, d_24, 0], sum_embedding_4_tangent[j, i, d_24, 1]), _pair_multiply(factor_61, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_54, term_14), _pair_multiply(factor_55, term_14)), _pair_multiply(factor_56, (e_tangent[j, i_205, d_24, 0], e_tangent[j, i_205, d_24, 1]))), _pair_multiply(factor_57, _pair_add(_pair_negative(e_5), _pair_scaled(_pair_multiply(sum_e_5, ratio_value_13), 2.0)))), _pair_multiply(factor_58, ratio_value_13)), _pair_multiply(factor_60, (sum_embedding_tangent[j, i_205, d_24, 0], sum_embedding_tangent[j, i_205, d_24, 1])))))
+                            _pair_put(sum_embedding_4_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_4_tangent, (j, i, d_24,)), _pair_multiply(factor_61, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_54, term_14), _pair_multiply(factor_55, term_14)), _pair_multiply(factor_56, _pair_at(e_tangent, (j, i_205, d_24,)))), _pair_multiply(factor_57, _pair_add(_pair_negative(e_5), _pair_scaled(_pair_multiply(sum_e_5, ratio_value_13), 2.0)))), _pair_multiply(factor_58, ratio_value_13)), _pair_multiply(factor_60, _pair_at(sum_embedding_tangent, (j, i_205, d_24,)))))))
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     sum_w_2_tangent = (0.0, 0.0)
     sum_b_2_tangent = (0.0, 0.0)
@@ -1795,19 +1840,19 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     for i_53 in range(u):
         for j_54 in range(s):
             arglargest_4 = arglargest[j_54, i_53]
-            seed_4 = (seed[j_54, i_53, 0], seed[j_54, i_53, 1])
+            seed_4 = _pair_at(seed, (j_54, i_53,))
             case_10 = (0.0 if j_54 == arglargest_4 else 1.0)
-            largest_4 = (largest[j_54, i_53, 0], largest[j_54, i_53, 1])
+            largest_4 = _pair_at(largest, (j_54, i_53,))
             decay_7 = _pair_scaled(_pair_raised_decay(largest_4), 5.421010862427522e-20)
             term_16 = _pair_add_number(decay_7, 1.0)
             factor_62 = _pair_divide(decay_7, term_16)
-            sigmoid_plus_6 = ((_pair_divide((1.0, 0.0), term_16) if _pair_add_number(largest_4, -0.0)[0] >= 0.0 else (factor_62 if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else factor_34)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
-            sigmoid_minus_6 = ((factor_62 if _pair_add_number(largest_4, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_16) if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else _pair_divide((1.0, 0.0), term_11))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_plus_6 = ((_pair_divide((1.0, 0.0), term_16) if largest_4[0] >= 0.0 else (factor_62 if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else factor_34)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
+            sigmoid_minus_6 = ((factor_62 if largest_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_16) if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else _pair_divide((1.0, 0.0), term_11))  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
             factor_63 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, case_10), sigmoid_plus_6), sigmoid_minus_6)
             factor_64 = _pair_divide(_pair_multiply(decay_7, decay_7), _pair_multiply(term_16, term_16))
-            term_17 = _pair_add(_pair_multiply(sigmoid_plus_6, ((factor_64 if _pair_add_number(largest_4, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_16, term_16)) if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_11, term_11)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_16, term_16)) if _pair_add_number(largest_4, -0.0)[0] >= 0.0 else (factor_64 if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else factor_41), sigmoid_minus_6)))
-            case_11 = ((sum_e[j_54, i_53, 0], sum_e[j_54, i_53, 1]) if j_54 == arglargest_4 else (sum_c_unit[j_54, i_53, arglargest_4, 0], sum_c_unit[j_54, i_53, arglargest_4, 1]))
-            sum_e_tangent_4 = (sum_e_tangent[j_54, i_53, 0], sum_e_tangent[j_54, i_53, 1])
+            term_17 = _pair_add(_pair_multiply(sigmoid_plus_6, ((factor_64 if largest_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_16, term_16)) if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_11, term_11)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_16, term_16)) if largest_4[0] >= 0.0 else (factor_64 if largest_4[0] == largest_4[0] else (np.nan, 0.0))) if arglargest_4 >= 0 else factor_41), sigmoid_minus_6)))
+            case_11 = (_pair_at(sum_e, (j_54, i_53,)) if j_54 == arglargest_4 else (sum_c_unit[j_54, i_53, arglargest_4, 0], sum_c_unit[j_54, i_53, arglargest_4, 1]))
+            sum_e_tangent_4 = _pair_at(sum_e_tangent, (j_54, i_53,))
             case_12 = (1.0 if j_54 == arglargest_4 else 0.0)
             sum_c_unit_tangent_3 = (sum_c_unit_tangent[j_54, i_53, arglargest_4, 0], sum_c_unit_tangent[j_54, i_53, arglargest_4, 1])
             case_13 = (_pair_add(_pair_add(_pair_add_number(_pair_multiply_number(case_11, v_w), v_b), _pair_multiply_number(_pair_multiply_number(sum_e_tangent_4, w_2), case_12)), _pair_multiply_number(_pair_multiply_number(sum_c_unit_tangent_3, w_2), case_10)) if arglargest_4 >= 0 else (0.0, 0.0))
@@ -1815,11 +1860,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_66 = _pair_multiply(sigmoid_plus_6, sigmoid_minus_6)
             factor_67 = _pair_multiply_number(seed_4, case_10)
             for f_11 in range(d):
-                e_6 = (e[j_54, i_53, f_11, 0], e[j_54, i_53, f_11, 1])
+                e_6 = _pair_at(e, (j_54, i_53, f_11,))
                 if arglargest_4 >= 0:
                     sum_c_unit_2[arglargest_4, f_11, 0], sum_c_unit_2[arglargest_4, f_11, 1] = _pair_add((sum_c_unit_2[arglargest_4, f_11, 0], sum_c_unit_2[arglargest_4, f_11, 1]), _pair_multiply(factor_63, e_6))
                 if arglargest_4 >= 0:
-                    sum_c_unit_2_tangent[arglargest_4, f_11, 0], sum_c_unit_2_tangent[arglargest_4, f_11, 1] = _pair_add((sum_c_unit_2_tangent[arglargest_4, f_11, 0], sum_c_unit_2_tangent[arglargest_4, f_11, 1]), _pair_multiply(factor_67, _pair_add(_pair_multiply(factor_65, e_6), _pair_multiply(factor_66, (e_tangent[j_54, i_53, f_11, 0], e_tangent[j_54, i_53, f_11, 1])))))
+                    sum_c_unit_2_tangent[arglargest_4, f_11, 0], sum_c_unit_2_tangent[arglargest_4, f_11, 1] = _pair_add((sum_c_unit_2_tangent[arglargest_4, f_11, 0], sum_c_unit_2_tangent[arglargest_4, f_11, 1]), _pair_multiply(factor_67, _pair_add(_pair_multiply(factor_65, e_6), _pair_multiply(factor_66, _pair_at(e_tangent, (j_54, i_53, f_11,))))))
             factor_68 = _pair_multiply(seed_4, _pair_add(_pair_add(_pair_multiply(_pair_multiply(term_17, case_13), case_11), _pair_multiply(_pair_multiply(_pair_multiply_number(sum_e_tangent_4, case_12), sigmoid_plus_6), sigmoid_minus_6)), _pair_multiply(_pair_multiply(_pair_multiply_number(sum_c_unit_tangent_3, case_10), sigmoid_plus_6), sigmoid_minus_6)))
             if arglargest_4 >= 0:
                 sum_w_2_tangent = _pair_add(sum_w_2_tangent, factor_68)
@@ -1832,71 +1877,71 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     for k_10 in range(s):
         sum_norm_c = (0.0, 0.0)
         sum_norm_c_tangent = (0.0, 0.0)
-        ratio_value_15 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_c[k_10, 0], scaled_c[k_10, 1])), _pair_positive_part((peak_c[k_10, 0], peak_c[k_10, 1]))))
+        ratio_value_15 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_10,))), _pair_positive_part(_pair_at(peak_c, (k_10,)))))
         factor_71 = _pair_multiply(factor_47, ratio_value_15)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_63 = strip + place
-                c_unit_3 = (c_unit[k_10, f_63, 0], c_unit[k_10, f_63, 1])
-                sum_c_unit_2_2 = (sum_c_unit_2[k_10, f_63, 0], sum_c_unit_2[k_10, f_63, 1])
+                c_unit_3 = _pair_at(c_unit, (k_10, f_63,))
+                sum_c_unit_2_2 = _pair_at(sum_c_unit_2, (k_10, f_63,))
                 factor_70 = _pair_multiply(c_unit_3, sum_c_unit_2_2)
-                strips[0, place, 0], strips[0, place, 1] = factor_70
-                sum_c_unit_2_tangent_2 = (sum_c_unit_2_tangent[k_10, f_63, 0], sum_c_unit_2_tangent[k_10, f_63, 1])
-                term_18 = _pair_add(_pair_multiply(c_unit_3, sum_c_unit_2_tangent_2), _pair_multiply((c_unit_tangent[k_10, f_63, 0], c_unit_tangent[k_10, f_63, 1]), sum_c_unit_2_2))
-                strips[1, place, 0], strips[1, place, 1] = term_18
-                product_embedding_part_2[f_63, 0], product_embedding_part_2[f_63, 1] = _pair_multiply(factor_71, sum_c_unit_2_tangent_2)
+                _pair_put(strips, (0, place), factor_70)
+                sum_c_unit_2_tangent_2 = _pair_at(sum_c_unit_2_tangent, (k_10, f_63,))
+                term_18 = _pair_add(_pair_multiply(c_unit_3, sum_c_unit_2_tangent_2), _pair_multiply(_pair_at(c_unit_tangent, (k_10, f_63,)), sum_c_unit_2_2))
+                _pair_put(strips, (1, place), term_18)
+                _pair_put(product_embedding_part_2, (f_63,), _pair_multiply(factor_71, sum_c_unit_2_tangent_2))
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
             sum_norm_c_tangent = _pair_add(sum_norm_c_tangent, _pair_block_sum(strips[1], length))
         factor_72 = _pair_divide(ratio_value_15, (np.float64(u), 0.0))
         factor_74 = _pair_multiply(_pair_multiply(factor_73, sum_norm_c), ratio_value_15)
         factor_75 = _pair_multiply(_pair_multiply(factor_73, sum_norm_c_tangent), ratio_value_15)
-        factor_77 = _pair_multiply(_pair_multiply(factor_76, (norm_c_tangent[k_10, 0], norm_c_tangent[k_10, 1])), _pair_multiply(ratio_value_15, ratio_value_15))
+        factor_77 = _pair_multiply(_pair_multiply(factor_76, _pair_at(norm_c_tangent, (k_10,))), _pair_multiply(ratio_value_15, ratio_value_15))
         for d_24 in range(d):
-            c_unit_4 = (c_unit[k_10, d_24, 0], c_unit[k_10, d_24, 1])
-            term_19 = _pair_add((sum_c_unit_2[k_10, d_24, 0], sum_c_unit_2[k_10, d_24, 1]), _pair_negative(_pair_multiply(sum_norm_c, c_unit_4)))
+            c_unit_4 = _pair_at(c_unit, (k_10, d_24,))
+            term_19 = _pair_add(_pair_at(sum_c_unit_2, (k_10, d_24,)), _pair_negative(_pair_multiply(sum_norm_c, c_unit_4)))
             product_embedding_part_1_now = _pair_multiply(factor_72, term_19)
-            product_embedding_part_1[d_24, 0], product_embedding_part_1[d_24, 1] = product_embedding_part_1_now
-            product_embedding_part_3_now = _pair_multiply(factor_74, (c_unit_tangent[k_10, d_24, 0], c_unit_tangent[k_10, d_24, 1]))
-            product_embedding_part_3[d_24, 0], product_embedding_part_3[d_24, 1] = product_embedding_part_3_now
+            _pair_put(product_embedding_part_1, (d_24,), product_embedding_part_1_now)
+            product_embedding_part_3_now = _pair_multiply(factor_74, _pair_at(c_unit_tangent, (k_10, d_24,)))
+            _pair_put(product_embedding_part_3, (d_24,), product_embedding_part_3_now)
             product_embedding_part_4_now = _pair_multiply(factor_75, c_unit_4)
-            product_embedding_part_4[d_24, 0], product_embedding_part_4[d_24, 1] = product_embedding_part_4_now
+            _pair_put(product_embedding_part_4, (d_24,), product_embedding_part_4_now)
             product_embedding_part_5_now = _pair_multiply(factor_77, term_19)
-            product_embedding_part_5[d_24, 0], product_embedding_part_5[d_24, 1] = product_embedding_part_5_now
+            _pair_put(product_embedding_part_5, (d_24,), product_embedding_part_5_now)
         for i in range(u):
             arglargest_5 = arglargest[k_10, i]
             case_14 = (0.0 if k_10 == arglargest_5 else 1.0)
             factor_78 = _pair_multiply(_pair_root((scaled_c[arglargest_5, 0], scaled_c[arglargest_5, 1])), _pair_positive_part((peak_c[arglargest_5, 0], peak_c[arglargest_5, 1])))
             case_15 = (1.0 if k_10 == arglargest_5 else 0.0)
-            factor_79 = _pair_multiply(_pair_root((scaled_sum_embedding[k_10, i, 0], scaled_sum_embedding[k_10, i, 1])), _pair_positive_part((peak_sum_embedding[k_10, i, 0], peak_sum_embedding[k_10, i, 1])))
-            seed_5 = (seed[k_10, i, 0], seed[k_10, i, 1])
-            largest_5 = (largest[k_10, i, 0], largest[k_10, i, 1])
+            factor_79 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_sum_embedding, (k_10, i,))))
+            seed_5 = _pair_at(seed, (k_10, i,))
+            largest_5 = _pair_at(largest, (k_10, i,))
             decay_8 = _pair_scaled(_pair_raised_decay(largest_5), 5.421010862427522e-20)
             term_21 = _pair_add_number(decay_8, 1.0)
             factor_80 = _pair_divide(decay_8, term_21)
-            case_16 = ((_pair_divide((1.0, 0.0), term_21) if _pair_add_number(largest_5, -0.0)[0] >= 0.0 else (factor_80 if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_5 >= 0 else factor_34)
-            case_17 = ((factor_80 if _pair_add_number(largest_5, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_21) if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_5 >= 0 else _pair_divide((1.0, 0.0), term_11))
-            ratio_value_18 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_embedding[k_10, i, 0], scaled_embedding[k_10, i, 1])), _pair_positive_part((peak_embedding[k_10, i, 0], peak_embedding[k_10, i, 1]))))
+            case_16 = ((_pair_divide((1.0, 0.0), term_21) if largest_5[0] >= 0.0 else (factor_80 if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_5 >= 0 else factor_34)
+            case_17 = ((factor_80 if largest_5[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_21) if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_5 >= 0 else _pair_divide((1.0, 0.0), term_11))
+            ratio_value_18 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_embedding, (k_10, i,)))))
             factor_81 = _pair_multiply(_pair_multiply(_pair_multiply(seed_5, case_16), case_17), ratio_value_18)
-            sum_e_6 = (sum_e[k_10, i, 0], sum_e[k_10, i, 1])
+            sum_e_6 = _pair_at(sum_e, (k_10, i,))
             term_22 = _pair_add_number(_pair_multiply_number(sum_e_6, w_2), b_2)
             decay_9 = _pair_scaled(_pair_raised_decay(term_22), 5.421010862427522e-20)
             term_23 = _pair_add_number(decay_9, 1.0)
             factor_82 = _pair_divide(decay_9, term_23)
-            case_18 = (_pair_divide((1.0, 0.0), term_23) if _pair_add_number(term_22, -0.0)[0] >= 0.0 else (factor_82 if term_22[0] == term_22[0] else (np.nan, 0.0)))
-            case_19 = (factor_82 if _pair_add_number(term_22, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_23) if term_22[0] == term_22[0] else (np.nan, 0.0)))
+            case_18 = (_pair_divide((1.0, 0.0), term_23) if term_22[0] >= 0.0 else (factor_82 if term_22[0] == term_22[0] else (np.nan, 0.0)))
+            case_19 = (factor_82 if term_22[0] >= 0.0 else (_pair_divide((1.0, 0.0), term_23) if term_22[0] == term_22[0] else (np.nan, 0.0)))
             factor_83 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(seed_5, sum_e_6), case_18), case_19), ratio_value_18)
             square_7 = _pair_multiply(sum_e_6, sum_e_6)
             factor_85 = _pair_divide(_pair_multiply(decay_9, decay_9), _pair_multiply(term_23, term_23))
-            case_20 = (factor_85 if _pair_add_number(term_22, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_23, term_23)) if term_22[0] == term_22[0] else (np.nan, 0.0)))
+            case_20 = (factor_85 if term_22[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_23, term_23)) if term_22[0] == term_22[0] else (np.nan, 0.0)))
             factor_86 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), square_7), case_18), case_20), ratio_value_18)
-            case_21 = (_pair_divide((1.0, 0.0), _pair_multiply(term_23, term_23)) if _pair_add_number(term_22, -0.0)[0] >= 0.0 else (factor_85 if term_22[0] == term_22[0] else (np.nan, 0.0)))
+            case_21 = (_pair_divide((1.0, 0.0), _pair_multiply(term_23, term_23)) if term_22[0] >= 0.0 else (factor_85 if term_22[0] == term_22[0] else (np.nan, 0.0)))
             factor_88 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), sum_e_6), case_21), case_19), ratio_value_18)
             factor_90 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(seed_5, case_18), case_19), ratio_value_18))
             factor_92 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), square_7), case_21), case_19), ratio_value_18))
             factor_94 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), sum_e_6), case_18), case_20), ratio_value_18))
             square_8 = _pair_multiply(ratio_value_18, ratio_value_18)
-            sum_norm_embedding_2 = (sum_norm_embedding[k_10, i, 0], sum_norm_embedding[k_10, i, 1])
+            sum_norm_embedding_2 = _pair_at(sum_norm_embedding, (k_10, i,))
             factor_96 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), case_18), case_19)
             factor_97 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), case_16), case_17))
             factor_98 = _pair_negative(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), sum_e_6), case_18), case_19))
@@ -1905,12 +1950,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             ratio_value_19 = _pair_ratio((1.0, 0.0), factor_79)
             case_23 = (_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_45, seed_5), _pair_add(_pair_multiply(_pair_multiply_number(case_16, case_15), case_17), _pair_negative(_pair_multiply(case_18, case_19)))), ratio_value_18), ratio_value_19) if arglargest_5 >= 0 else _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_29, seed_5), case_18), case_19), ratio_value_18), ratio_value_19))
             factor_100 = _pair_divide(_pair_multiply(decay_8, decay_8), _pair_multiply(term_21, term_21))
-            factor_101 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), _pair_add(_pair_multiply(case_16, ((factor_100 if _pair_add_number(largest_5, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_21, term_21)) if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_5 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_11, term_11)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_21, term_21)) if _pair_add_number(largest_5, -0.0)[0] >= 0.0 else (factor_100 if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_5 >= 0 else factor_41), case_17)))), ratio_value_18)
-            sum_e_tangent_5 = (sum_e_tangent[k_10, i, 0], sum_e_tangent[k_10, i, 1])
-            case_24 = (_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_6 if k_10 == arglargest_5 else (sum_c_unit_entry_1[k_10, i, 0], sum_c_unit_entry_1[k_10, i, 1])), v_w), v_b), _pair_multiply_number(_pair_multiply_number((sum_c_unit_tangent_entry_2[k_10, i, 0], sum_c_unit_tangent_entry_2[k_10, i, 1]), w_2), case_14)), _pair_multiply_number(_pair_multiply_number(sum_e_tangent_5, w_2), case_15)) if arglargest_5 >= 0 else (0.0, 0.0))
+            factor_101 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), _pair_add(_pair_multiply(case_16, ((factor_100 if largest_5[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_multiply(term_21, term_21)) if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_5 >= 0 else _pair_divide((1.0, 0.0), _pair_multiply(term_11, term_11)))), _pair_negative(_pair_multiply(((_pair_divide((1.0, 0.0), _pair_multiply(term_21, term_21)) if largest_5[0] >= 0.0 else (factor_100 if largest_5[0] == largest_5[0] else (np.nan, 0.0))) if arglargest_5 >= 0 else factor_41), case_17)))), ratio_value_18)
+            sum_e_tangent_5 = _pair_at(sum_e_tangent, (k_10, i,))
+            case_24 = (_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_6 if k_10 == arglargest_5 else _pair_at(sum_c_unit_entry_1, (k_10, i,))), v_w), v_b), _pair_multiply_number(_pair_multiply_number(_pair_at(sum_c_unit_tangent_entry_2, (k_10, i,)), w_2), case_14)), _pair_multiply_number(_pair_multiply_number(sum_e_tangent_5, w_2), case_15)) if arglargest_5 >= 0 else (0.0, 0.0))
             factor_102 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), ratio_value_18), ratio_value_19), _pair_add(_pair_multiply(case_18, case_19), _pair_negative(_pair_multiply(_pair_multiply_number(case_16, case_15), case_17))))
             factor_103 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, w_2), case_18), case_19), ratio_value_18), ratio_value_19)
-            factor_104 = _pair_divide((norm_sum_embedding_tangent[k_10, i, 0], norm_sum_embedding_tangent[k_10, i, 1]), term)
+            factor_104 = _pair_divide(_pair_at(norm_sum_embedding_tangent, (k_10, i,)), term)
             factor_105 = _pair_divide(_pair_multiply((_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number(seed_5, w_2), case_14), case_16), case_17), ratio_value_18) if arglargest_5 >= 0 else (0.0, 0.0)), _pair_ratio((1.0, 0.0), factor_78)), (np.float64(u), 0.0))
             factor_106 = _pair_multiply(_pair_multiply(square_4, case_21), case_19)
             factor_107 = _pair_multiply(_pair_multiply_number(case_18, w_2), case_19)
@@ -1924,17 +1969,17 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_115 = _pair_negative(_pair_multiply(_pair_multiply(sum_e_6, case_21), case_19))
             factor_117 = _pair_multiply(_pair_multiply(factor_116, seed_5), ratio_value_18)
             for d_24 in range(d):
-                product_embedding_part_1_2 = (product_embedding_part_1[d_24, 0], product_embedding_part_1[d_24, 1])
+                product_embedding_part_1_2 = _pair_at(product_embedding_part_1, (d_24,))
                 ratio_value_16 = _pair_ratio(_pair_divide((sum_embedding_2[arglargest_5, d_24, 0], sum_embedding_2[arglargest_5, d_24, 1]), (np.float64(u), 0.0)), factor_78)
-                ratio_value_17 = _pair_ratio(_pair_divide((sum_embedding[k_10, i, d_24, 0], sum_embedding[k_10, i, d_24, 1]), term), factor_79)
+                ratio_value_17 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_79)
                 term_20 = _pair_add(_pair_multiply_number(ratio_value_16, case_14), _pair_multiply_number(ratio_value_17, case_15))
-                e_7 = (e[k_10, i, d_24, 0], e[k_10, i, d_24, 1])
+                e_7 = _pair_at(e, (k_10, i, d_24,))
                 factor_84 = _pair_multiply(factor_83, e_7)
                 factor_87 = _pair_multiply(factor_86, e_7)
                 factor_89 = _pair_multiply(factor_88, ratio_value_17)
                 factor_91 = _pair_multiply(factor_90, ratio_value_17)
                 factor_93 = _pair_multiply(factor_92, e_7)
                 factor_95 = _pair_multiply(factor_94, ratio_value_17)
-                product_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add((product_embedding_part_2[d_24, 0], product_embedding_part_2[d_24, 1]), (product_embedding_part_3[d_24, 0], product_embedding_part_3[d_24, 1])), (product_embedding_part_4[d_24, 0], product_embedding_part_4[d_24, 1])), (product_embedding_part_5[d_24, 0], product_embedding_part_5[d_24, 1])), (sum_embedding_3_tangent[k_10, i, d_24, 0], sum_embedding_3_tangent[k_10, i, d_24, 1])), (sum_embedding_4_tangent[k_10, i, d_24, 0], sum_embedding_4_tangent[k_10, i, d_24, 1])), _pair_multiply_number((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(product_embedding_part_1_2, _pair_multiply(factor_81, term_20)), factor_84), factor_87), factor_89), factor_91), factor_93), factor_95) if arglargest_5 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(product_embedding_part_1_2, factor_84), factor_87), factor_89), factor_91), factor_93), factor_95)), v_w)), _pair_multiply((norm_embedding_tangent[k_10, i, 0], norm_embedding_tangent[k_10, i, 1]), (_pair_multiply(square_8, _pair_add(_pair_add(_pair_add(_pair_multiply(sum_norm_embedding_2, e_7), _pair_multiply(factor_96, ratio_value_17)), _pair_multiply(factor_97, term_20)), _pair_multiply(factor_98, e_7))) if arglargest_5 >= 0 else _pair_multiply(factor_99, _pair_add(ratio_value_17, _pair_negative(_pair_multiply(sum_e_6, e_7))))))), _pair_multiply((sum_norm_embedding_tangent[k_10, i, 0], sum_norm_embedding_tangent[k_10, i, 1]), (_pair_negative(_pair_multiply(e_7, ratio_value_18)) if arglargest_5 >= 0 else (0.0, 0.0)))), _pair_multiply((e_tangent[k_10, i, d_24, 0], e_tangent[k_10, i, d_24, 1]), case_22)), _pair_multiply((sum_embedding_tangent[k_10, i, d_24, 0], sum_embedding_tangent[k_10, i, d_24, 1]), case_23)), _pair_multiply((_pair_multiply(factor_101, term_20) if arglargest_5 >= 0 else (0.0, 0.0)), case_24)), _pair_multiply(factor_104, (_pair_multiply(factor_102, ratio_value_17) if arglargest_5 >= 0 else _pair_multiply(factor_103, ratio_value_17)))), _pair_multiply(factor_105, _pair_add((sum_embedding_2_tangent[arglargest_5, d_24, 0], sum_embedding_2_tangent[arglargest_5, d_24, 1]), _pair_negative(_pair_multiply((norm_c_tangent[arglargest_5, 0], norm_c_tangent[arglargest_5, 1]), ratio_value_16))))), _pair_multiply(factor_111, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_106, ratio_value_17), _pair_multiply(factor_107, e_7)), _pair_multiply(factor_108, e_7)), _pair_multiply(factor_109, ratio_value_17)), _pair_multiply(factor_110, e_7)))), _pair_multiply(factor_117, _pair_add(_pair_add(_pair_add(_pair_multiply(factor_112, ratio_value_17), _pair_multiply(factor_113, e_7)), _pair_multiply(factor_114, ratio_value_17)), _pair_multiply(factor_115, e_7)))))
+                product_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_embedding_part_2, (d_24,)), _pair_at(product_embedding_part_3, (d_24,))), _pair_at(product_embedding_part_4, (d_24,))), _pair_at(product_embedding_part_5, (d_24,))), _pair_at(sum_embedding_3_tangent, (k_10, i, d_24,))), _pair_at(sum_embedding_4_tangent, (k_10, i, d_24,))), _pair_multiply_number((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(product_embedding_part_1_2, _pair_multiply(factor_81, term_20)), factor_84), factor_87), factor_89), factor_91), factor_93), factor_95) if arglargest_5 >= 0 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(product_embedding_part_1_2, factor_84), factor_87), factor_89), factor_91), factor_93), factor_95)), v_w)), _pair_multiply(_pair_at(norm_embedding_tangent, (k_10, i,)), (_pair_multiply(square_8, _pair_add(_pair_add(_pair_add(_pair_multiply(sum_norm_embedding_2, e_7), _pair_multiply(factor_96, ratio_value_17)), _pair_multiply(factor_97, term_20)), _pair_multiply(factor_98, e_7))) if arglargest_5 >= 0 else _pair_multiply(factor_99, _pair_add(ratio_value_17, _pair_negative(_pair_multiply(sum_e_6, e_7))))))), _pair_multiply(_pair_at(sum_norm_embedding_tangent, (k_10, i,)), (_pair_negative(_pair_multiply(e_7, ratio_value_18)) if arglargest_5 >= 0 else (0.0, 0.0)))), _pair_multiply(_pair_at(e_tangent, (k_10, i, d_24,)), case_22)), _pair_multiply(_pair_at(sum_embedding_tangent, (k_10, i, d_24,)), case_23)), _pair_multiply((_pair_multiply(factor_101, term_20) if arglargest_5 >= 0 else (0.0, 0.0)), case_24)), _pair_multiply(factor_104, (_pair_multiply(factor_102, ratio_value_17) if arglargest_5 >= 0 else _pair_multiply(factor_103, ratio_value_17)))), _pair_multiply(factor_105, _pair_add((sum_embedding_2_tangent[arglargest_5, d_24, 0], sum_embedding_2_tangent[arglargest_5, d_24, 1]), _pair_negative(_pair_multiply((norm_c_tangent[arglargest_5, 0], norm_c_tangent[arglargest_5, 1]), ratio_value_16))))), _pair_multiply(factor_111, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_106, ratio_value_17), _pair_multiply(factor_107, e_7)), _pair_multiply(factor_108, e_7)), _pair_multiply(factor_109, ratio_value_17)), _pair_multiply(factor_110, e_7)))), _pair_multiply(factor_117, _pair_add(_pair_add(_pair_add(_pair_multiply(factor_112, ratio_value_17), _pair_multiply(factor_113, e_7)), _pair_multiply(factor_114, ratio_value_17)), _pair_multiply(factor_115, e_7)))))
     product_w[()] = _pair_rounded(_pair_add(sum_w_2_tangent, _pair_negative(sum_w_tangent)))
     product_b[()] = _pair_rounded(_pair_add(sum_b_2_tangent, _pair_negative(sum_b_tangent)))

@@ -198,6 +198,51 @@ def _traced(function):
     return function
 
 
+def _pair_at(array, slots):
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array, slots, value) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context):
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context):
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context, builder, kinds, arguments):
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context, builder, signature, arguments):
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context, builder, signature, arguments):
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
+
+
 @_traced
 def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
@@ -610,13 +655,13 @@ def value(embedding, w, b, sample_weights, value_out):
         sum_embedding_2[:, 0], sum_embedding_2[:, 1] = (0.0, 0.0)
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
-            sample_weight[j, i, 0], sample_weight[j, i, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
             peak_embedding = (-np.inf, 0.0)
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
                 magnitude_value = _pair_magnitude((x, 0.0))
                 peak_embedding = _pair_larger(peak_embedding, magnitude_value)
-                sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1] = _pair_add((sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1]), (x, 0.0))
+                _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
             scaled_embedding = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -625,30 +670,30 @@ def value(embedding, w, b, sample_weights, value_out):
                     x_2 = embedding[j, i, f_209]
                     ratio_value = _pair_ratio((x_2, 0.0), peak_embedding)
                     square = _pair_multiply(ratio_value, ratio_value)
-                    strips[0, place, 0], strips[0, place, 1] = square
+                    _pair_put(strips, (0, place), square)
                 scaled_embedding = _pair_add(scaled_embedding, _pair_block_sum(strips[0], length))
             factor = _pair_multiply(_pair_root(scaled_embedding), _pair_positive_part(peak_embedding))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                e[j, i, f_4, 0], e[j, i, f_4, 1] = _pair_ratio((x_3, 0.0), factor)
+                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
             sum_embedding[:, 0], sum_embedding[:, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
-                        sum_embedding[f_1, 0], sum_embedding[f_1, 1] = _pair_add((sum_embedding[f_1, 0], sum_embedding[f_1, 1]), (x_4, 0.0))
+                        _pair_put(sum_embedding, (f_1,), _pair_add(_pair_at(sum_embedding, (f_1,)), (x_4, 0.0)))
             peak_sum_embedding = (-np.inf, 0.0)
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide((sum_embedding[f_7, 0], sum_embedding[f_7, 1]), term))
+                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (f_7,)), term))
                 peak_sum_embedding = _pair_larger(peak_sum_embedding, magnitude_value_2)
             scaled_sum_embedding = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide((sum_embedding[f_210, 0], sum_embedding[f_210, 1]), term), peak_sum_embedding)
+                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (f_210,)), term), peak_sum_embedding)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    strips[0, place, 0], strips[0, place, 1] = square_2
+                    _pair_put(strips, (0, place), square_2)
                 scaled_sum_embedding = _pair_add(scaled_sum_embedding, _pair_block_sum(strips[0], length))
             sum_e_now = (0.0, 0.0)
             factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding), _pair_positive_part(peak_sum_embedding))
@@ -656,14 +701,14 @@ def value(embedding, w, b, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply((e[j, i, f_1, 0], e[j, i, f_1, 1]), _pair_ratio(_pair_divide((sum_embedding[f_1, 0], sum_embedding[f_1, 1]), term), factor_2))
-                    strips[0, place, 0], strips[0, place, 1] = factor_3
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (f_1,)), term), factor_2))
+                    _pair_put(strips, (0, place), factor_3)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
-            sum_e[j, i, 0], sum_e[j, i, 1] = sum_e_now
+            _pair_put(sum_e, (j, i,), sum_e_now)
         peak_c = (-np.inf, 0.0)
         for f_13 in range(d):
-            c_now = _pair_divide((sum_embedding_2[f_13, 0], sum_embedding_2[f_13, 1]), (np.float64(u), 0.0))
-            c[f_13, 0], c[f_13, 1] = c_now
+            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
             peak_c = _pair_larger(peak_c, magnitude_value_3)
         scaled_c = (0.0, 0.0)
@@ -671,13 +716,13 @@ def value(embedding, w, b, sample_weights, value_out):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_3 = _pair_ratio((c[f_211, 0], c[f_211, 1]), peak_c)
+                ratio_value_3 = _pair_ratio(_pair_at(c, (f_211,)), peak_c)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[0, place, 0], strips[0, place, 1] = square_3
+                _pair_put(strips, (0, place), square_3)
             scaled_c = _pair_add(scaled_c, _pair_block_sum(strips[0], length))
         factor_4 = _pair_multiply(_pair_root(scaled_c), _pair_positive_part(peak_c))
         for f_11 in range(d):
-            c_unit[j, f_11, 0], c_unit[j, f_11, 1] = _pair_ratio((c[f_11, 0], c[f_11, 1]), factor_4)
+            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_4))
     total = (0.0, 0.0)
     b_2 = b[()]
     w_2 = w[()]
@@ -687,10 +732,10 @@ def value(embedding, w, b, sample_weights, value_out):
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                sum_e_2 = (sum_e[j, i, 0], sum_e[j, i, 1])
+                sum_e_2 = _pair_at(sum_e, (j, i,))
                 for k_23 in range(s):
-                    term_2 = _pair_add_number(_pair_multiply_number((sum_e_2 if j == k_23 else (sum_c_unit[row, i, k_23, 0], sum_c_unit[row, i, k_23, 1])), w_2), b_2)
-                    max_w_row[k_23, 0], max_w_row[k_23, 1] = term_2
+                    term_2 = _pair_add_number(_pair_multiply_number((sum_e_2 if j == k_23 else _pair_at(sum_c_unit, (row, i, k_23,))), w_2), b_2)
+                    _pair_put(max_w_row, (k_23,), term_2)
                 max_w_first = _largest(max_w_row[:, 0], s)
                 argmax_w = _place_of(max_w_first, max_w_row[:, 0], s)
                 max_w = (max_w_first, max_w_row[:, 1][argmax_w])
@@ -699,14 +744,14 @@ def value(embedding, w, b, sample_weights, value_out):
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_2 if j == k_212 else (sum_c_unit[row, i, k_212, 0], sum_c_unit[row, i, k_212, 1])), w_2), b_2), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
-                        strips[0, place, 0], strips[0, place, 1] = exp_w
+                        exp_w = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_2 if j == k_212 else _pair_at(sum_c_unit, (row, i, k_212,))), w_2), b_2), max_w)  # exp_difference(b + w*Piecewise((sum_e, Eq(j, k_212)), (sum_c_unit, True)), max_w)
+                        _pair_put(strips, (0, place), exp_w)
                     apart = np.uint64(argmax_w) - strip
                     if apart < length:
                         strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                     rest_w = _pair_add(rest_w, _pair_block_sum(strips[0], length))
                 loss = _pair_add(_pair_add(_pair_add_number(max_w, -b_2), _pair_log1p(rest_w)), _pair_negative(_pair_multiply_number(sum_e_2, w_2)))
-                factor_5 = _pair_multiply(loss, (sample_weight[j, i, 0], sample_weight[j, i, 1]))
+                factor_5 = _pair_multiply(loss, _pair_at(sample_weight, (j, i,)))
                 total = _pair_add(total, factor_5)
                 if wanted:
                     value_out[j, i] = _pair_rounded(factor_5)
@@ -757,16 +802,16 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         sum_embedding_2[:, 0], sum_embedding_2[:, 1] = (0.0, 0.0)
         for i in range(u):
             sample_weight_now = (sample_weights[j, i] if weighted else 1.0)
-            sample_weight[j, i, 0], sample_weight[j, i, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (j, i,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
-            seed[j, i, 0], seed[j, i, 1] = seed_now
+            _pair_put(seed, (j, i,), seed_now)
             peak_embedding_now = (-np.inf, 0.0)
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
                 magnitude_value = _pair_magnitude((x, 0.0))
                 peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
-                sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1] = _pair_add((sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1]), (x, 0.0))
-            peak_embedding[j, i, 0], peak_embedding[j, i, 1] = peak_embedding_now
+                _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
+            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
             scaled_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -775,66 +820,66 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     x_2 = embedding[j, i, f_209]
                     ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
                     square = _pair_multiply(ratio_value, ratio_value)
-                    strips[0, place, 0], strips[0, place, 1] = square
+                    _pair_put(strips, (0, place), square)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_embedding[j, i, 0], scaled_embedding[j, i, 1] = scaled_embedding_now
+            _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
             factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                e[j, i, f_4, 0], e[j, i, f_4, 1] = _pair_ratio((x_3, 0.0), factor)
+                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
-                        sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1] = _pair_add((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), (x_4, 0.0))
+                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
             peak_sum_embedding_now = (-np.inf, 0.0)
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide((sum_embedding[j, i, f_7, 0], sum_embedding[j, i, f_7, 1]), term))
+                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
                 peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
-            peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1] = peak_sum_embedding_now
+            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
             scaled_sum_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_210, 0], sum_embedding[j, i, f_210, 1]), term), peak_sum_embedding_now)
+                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_210,)), term), peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    strips[0, place, 0], strips[0, place, 1] = square_2
+                    _pair_put(strips, (0, place), square_2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1] = scaled_sum_embedding_now
+            _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
             factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply((e[j, i, f_1, 0], e[j, i, f_1, 1]), _pair_ratio(_pair_divide((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), term), factor_2))
-                    strips[0, place, 0], strips[0, place, 1] = factor_3
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_2))
+                    _pair_put(strips, (0, place), factor_3)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
-            sum_e[j, i, 0], sum_e[j, i, 1] = sum_e_now
+            _pair_put(sum_e, (j, i,), sum_e_now)
             factor_4 = _pair_multiply(seed_now, sum_e_now)
             sum_w = _pair_add(sum_w, factor_4)
         peak_c_now = (-np.inf, 0.0)
         for f_13 in range(d):
-            c_now = _pair_divide((sum_embedding_2[f_13, 0], sum_embedding_2[f_13, 1]), (np.float64(u), 0.0))
-            c[f_13, 0], c[f_13, 1] = c_now
+            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
             peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        peak_c[j, 0], peak_c[j, 1] = peak_c_now
+        _pair_put(peak_c, (j,), peak_c_now)
         scaled_c_now = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_3 = _pair_ratio((c[f_211, 0], c[f_211, 1]), peak_c_now)
+                ratio_value_3 = _pair_ratio(_pair_at(c, (f_211,)), peak_c_now)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[0, place, 0], strips[0, place, 1] = square_3
+                _pair_put(strips, (0, place), square_3)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
-        scaled_c[j, 0], scaled_c[j, 1] = scaled_c_now
+        _pair_put(scaled_c, (j,), scaled_c_now)
         factor_5 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
         for f_11 in range(d):
-            c_unit[j, f_11, 0], c_unit[j, f_11, 1] = _pair_ratio((c[f_11, 0], c[f_11, 1]), factor_5)
+            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_5))
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     total = (0.0, 0.0)
     b_2 = b[()]
@@ -846,10 +891,10 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                sum_e_3 = (sum_e[j, i, 0], sum_e[j, i, 1])
+                sum_e_3 = _pair_at(sum_e, (j, i,))
                 for k_23 in range(s):
-                    term_2 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else (sum_c_unit[j, i, k_23, 0], sum_c_unit[j, i, k_23, 1])), w_2), b_2)
-                    max_w_row[k_23, 0], max_w_row[k_23, 1] = term_2
+                    term_2 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,))), w_2), b_2)
+                    _pair_put(max_w_row, (k_23,), term_2)
                 max_w_first = _largest(max_w_row[:, 0], s)
                 argmax_w_now = _place_of(max_w_first, max_w_row[:, 0], s)
                 max_w = (max_w_first, max_w_row[:, 1][argmax_w_now])
@@ -859,70 +904,70 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w_now = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else (sum_c_unit[j, i, k_212, 0], sum_c_unit[j, i, k_212, 1])), w_2), b_2), max_w)
-                        exp_w[j, i, k_212, 0], exp_w[j, i, k_212, 1] = exp_w_now
-                        strips[0, place, 0], strips[0, place, 1] = exp_w_now
-                        sum_c_unit_2_left[row, i, k_212, 0], sum_c_unit_2_left[row, i, k_212, 1] = (exp_w_now if j != k_212 else (0.0, 0.0))
+                        exp_w_now = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else _pair_at(sum_c_unit, (j, i, k_212,))), w_2), b_2), max_w)
+                        _pair_put(exp_w, (j, i, k_212,), exp_w_now)
+                        _pair_put(strips, (0, place), exp_w_now)
+                        _pair_put(sum_c_unit_2_left, (row, i, k_212,), (exp_w_now if j != k_212 else (0.0, 0.0)))
                     apart = np.uint64(argmax_w_now) - strip
                     if apart < length:
                         strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                     rest_w_now = _pair_add(rest_w_now, _pair_block_sum(strips[0], length))
-                rest_w[j, i, 0], rest_w[j, i, 1] = rest_w_now
-                exp_w_entry_1[j, i, 0], exp_w_entry_1[j, i, 1] = (exp_w[j, i, j, 0], exp_w[j, i, j, 1])
+                _pair_put(rest_w, (j, i,), rest_w_now)
+                _pair_put(exp_w_entry_1, (j, i,), _pair_at(exp_w, (j, i, j,)))
                 loss = _pair_add(_pair_add(_pair_add_number(max_w, -b_2), _pair_log1p(rest_w_now)), _pair_negative(_pair_multiply_number(sum_e_3, w_2)))
-                sample_weight_2 = (sample_weight[j, i, 0], sample_weight[j, i, 1])
+                sample_weight_2 = _pair_at(sample_weight, (j, i,))
                 factor_6 = _pair_multiply(loss, sample_weight_2)
                 total = _pair_add(total, factor_6)
                 if wanted:
                     value_out[j, i] = _pair_rounded(factor_6)
-                seed_2 = (seed[j, i, 0], seed[j, i, 1])
+                seed_2 = _pair_at(seed, (j, i,))
                 factor_7 = _pair_divide(seed_2, _pair_add_number(rest_w_now, 1.0))
                 for f_11 in range(d):
-                    sum_c_unit_2_right[row, i, f_11, 0], sum_c_unit_2_right[row, i, f_11, 1] = _pair_multiply(factor_7, (e[j, i, f_11, 0], e[j, i, f_11, 1]))
+                    _pair_put(sum_c_unit_2_right, (row, i, f_11,), _pair_multiply(factor_7, _pair_at(e, (j, i, f_11,))))
             for i in range(u):
                 sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
                 for i_99 in range(u):
-                    factor_8 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_99, 0], scaled_sum_embedding[j, i_99, 1])), _pair_positive_part((peak_sum_embedding[j, i_99, 0], peak_sum_embedding[j, i_99, 1])))
-                    rest_w_2 = (rest_w[j, i_99, 0], rest_w[j, i_99, 1])
-                    factor_10 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_9, (seed[j, i_99, 0], seed[j, i_99, 1])), (rest_w_2 if j == argmax_w[j, i_99] else _pair_add(_pair_add_number(rest_w_2, 1.0), _pair_negative((exp_w[j, i_99, j, 0], exp_w[j, i_99, j, 1]))))), _pair_ratio((1.0, 0.0), factor_8)), _pair_add_number(rest_w_2, 1.0))
+                    factor_8 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_99,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_99,))))
+                    rest_w_2 = _pair_at(rest_w, (j, i_99,))
+                    factor_10 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_9, _pair_at(seed, (j, i_99,))), (rest_w_2 if j == argmax_w[j, i_99] else _pair_add(_pair_add_number(rest_w_2, 1.0), _pair_negative(_pair_at(exp_w, (j, i_99, j,)))))), _pair_ratio((1.0, 0.0), factor_8)), _pair_add_number(rest_w_2, 1.0))
                     for d_24 in range(d):
                         if i != i_99:
-                            sum_embedding_3[j, i, d_24, 0], sum_embedding_3[j, i, d_24, 1] = _pair_add((sum_embedding_3[j, i, d_24, 0], sum_embedding_3[j, i, d_24, 1]), _pair_multiply(factor_10, _pair_add(_pair_negative((e[j, i_99, d_24, 0], e[j, i_99, d_24, 1])), _pair_multiply((sum_e[j, i_99, 0], sum_e[j, i_99, 1]), _pair_ratio(_pair_divide((sum_embedding[j, i_99, d_24, 0], sum_embedding[j, i_99, d_24, 1]), term), factor_8)))))
+                            _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_multiply(factor_10, _pair_add(_pair_negative(_pair_at(e, (j, i_99, d_24,))), _pair_multiply(_pair_at(sum_e, (j, i_99,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_99, d_24,)), term), factor_8))))))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), False, sum_c_unit_2, True)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
                 sum_norm_embedding_now = (0.0, 0.0)
-                rest_w_3 = (rest_w[j, i_3, 0], rest_w[j, i_3, 1])
+                rest_w_3 = _pair_at(rest_w, (j, i_3,))
                 term_3 = _pair_add_number(rest_w_3, 1.0)
-                factor_11 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_3, 0], scaled_sum_embedding[j, i_3, 1])), _pair_positive_part((peak_sum_embedding[j, i_3, 0], peak_sum_embedding[j, i_3, 1])))
-                factor_12 = _pair_negative(_pair_divide((rest_w_3 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_3, 1.0), _pair_negative((exp_w[j, i_3, j, 0], exp_w[j, i_3, j, 1])))), term_3))
-                factor_13 = _pair_multiply_number((seed[j, i_3, 0], seed[j, i_3, 1]), w_2)
+                factor_11 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_3,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_3,))))
+                factor_12 = _pair_negative(_pair_divide((rest_w_3 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_3, 1.0), _pair_negative(_pair_at(exp_w, (j, i_3, j,))))), term_3))
+                factor_13 = _pair_multiply_number(_pair_at(seed, (j, i_3,)), w_2)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_now = _pair_divide((sum_e_2_product[row, i_3, f_4, 0], sum_e_2_product[row, i_3, f_4, 1]), term_3)
-                        sum_e_2[j, i_3, f_4, 0], sum_e_2[j, i_3, f_4, 1] = sum_e_2_now
-                        factor_14 = _pair_multiply(_pair_multiply(factor_13, (e[j, i_3, f_4, 0], e[j, i_3, f_4, 1])), _pair_add(sum_e_2_now, _pair_multiply(factor_12, _pair_ratio(_pair_divide((sum_embedding[j, i_3, f_4, 0], sum_embedding[j, i_3, f_4, 1]), term), factor_11))))
-                        strips[0, place, 0], strips[0, place, 1] = factor_14
+                        sum_e_2_now = _pair_divide(_pair_at(sum_e_2_product, (row, i_3, f_4,)), term_3)
+                        _pair_put(sum_e_2, (j, i_3, f_4,), sum_e_2_now)
+                        factor_14 = _pair_multiply(_pair_multiply(factor_13, _pair_at(e, (j, i_3, f_4,))), _pair_add(sum_e_2_now, _pair_multiply(factor_12, _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_3, f_4,)), term), factor_11))))
+                        _pair_put(strips, (0, place), factor_14)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
-                sum_norm_embedding[j, i_3, 0], sum_norm_embedding[j, i_3, 1] = sum_norm_embedding_now
+                _pair_put(sum_norm_embedding, (j, i_3,), sum_norm_embedding_now)
     sum_w_2 = (0.0, 0.0)
     sum_w_3 = (0.0, 0.0)
     for i_40 in range(u):
         for k_41 in range(s):
-            seed_3 = (seed[k_41, i_40, 0], seed[k_41, i_40, 1])
-            factor_15 = _pair_divide(_pair_multiply(_pair_multiply(seed_3, (sum_e[k_41, i_40, 0], sum_e[k_41, i_40, 1])), (exp_w[k_41, i_40, k_41, 0], exp_w[k_41, i_40, k_41, 1])), _pair_add_number((rest_w[k_41, i_40, 0], rest_w[k_41, i_40, 1]), 1.0))
+            seed_3 = _pair_at(seed, (k_41, i_40,))
+            factor_15 = _pair_divide(_pair_multiply(_pair_multiply(seed_3, _pair_at(sum_e, (k_41, i_40,))), _pair_at(exp_w, (k_41, i_40, k_41,))), _pair_add_number(_pair_at(rest_w, (k_41, i_40,)), 1.0))
             sum_w_2 = _pair_add(sum_w_2, factor_15)
-            factor_16 = _pair_divide(seed_3, _pair_add_number((rest_w[k_41, i_40, 0], rest_w[k_41, i_40, 1]), 1.0))
+            factor_16 = _pair_divide(seed_3, _pair_add_number(_pair_at(rest_w, (k_41, i_40,)), 1.0))
             for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(s) - strip)
                 for place in range(length):
                     k_47 = strip + place
-                    factor_17 = _pair_multiply(_pair_multiply(factor_16, (exp_w[k_41, i_40, k_47, 0], exp_w[k_41, i_40, k_47, 1])), (sum_c_unit[k_41, i_40, k_47, 0], sum_c_unit[k_41, i_40, k_47, 1]))
-                    strips[0, place, 0], strips[0, place, 1] = factor_17
+                    factor_17 = _pair_multiply(_pair_multiply(factor_16, _pair_at(exp_w, (k_41, i_40, k_47,))), _pair_at(sum_c_unit, (k_41, i_40, k_47,)))
+                    _pair_put(strips, (0, place), factor_17)
                 apart = np.uint64(k_41) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -934,22 +979,22 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_74 = strip + place
-                factor_18 = _pair_multiply((c_unit[k_10, f_74, 0], c_unit[k_10, f_74, 1]), (sum_c_unit_2[k_10, f_74, 0], sum_c_unit_2[k_10, f_74, 1]))
-                strips[0, place, 0], strips[0, place, 1] = factor_18
+                factor_18 = _pair_multiply(_pair_at(c_unit, (k_10, f_74,)), _pair_at(sum_c_unit_2, (k_10, f_74,)))
+                _pair_put(strips, (0, place), factor_18)
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
-        factor_20 = _pair_multiply(factor_19, _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_c[k_10, 0], scaled_c[k_10, 1])), _pair_positive_part((peak_c[k_10, 0], peak_c[k_10, 1])))))
+        factor_20 = _pair_multiply(factor_19, _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_10,))), _pair_positive_part(_pair_at(peak_c, (k_10,))))))
         for d_24 in range(d):
-            gradient_embedding_part_1_now = _pair_multiply(factor_20, _pair_add((sum_c_unit_2[k_10, d_24, 0], sum_c_unit_2[k_10, d_24, 1]), _pair_negative(_pair_multiply(sum_norm_c, (c_unit[k_10, d_24, 0], c_unit[k_10, d_24, 1])))))
-            gradient_embedding_part_1[d_24, 0], gradient_embedding_part_1[d_24, 1] = gradient_embedding_part_1_now
+            gradient_embedding_part_1_now = _pair_multiply(factor_20, _pair_add(_pair_at(sum_c_unit_2, (k_10, d_24,)), _pair_negative(_pair_multiply(sum_norm_c, _pair_at(c_unit, (k_10, d_24,))))))
+            _pair_put(gradient_embedding_part_1, (d_24,), gradient_embedding_part_1_now)
         for i in range(u):
-            factor_21 = _pair_multiply(_pair_root((scaled_sum_embedding[k_10, i, 0], scaled_sum_embedding[k_10, i, 1])), _pair_positive_part((peak_sum_embedding[k_10, i, 0], peak_sum_embedding[k_10, i, 1])))
-            rest_w_4 = (rest_w[k_10, i, 0], rest_w[k_10, i, 1])
-            factor_22 = _pair_negative(_pair_divide((rest_w_4 if k_10 == argmax_w[k_10, i] else _pair_add(_pair_add_number(rest_w_4, 1.0), _pair_negative((exp_w_entry_1[k_10, i, 0], exp_w_entry_1[k_10, i, 1])))), _pair_add_number(rest_w_4, 1.0)))
-            ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_embedding[k_10, i, 0], scaled_embedding[k_10, i, 1])), _pair_positive_part((peak_embedding[k_10, i, 0], peak_embedding[k_10, i, 1]))))
-            factor_23 = _pair_multiply(_pair_multiply_number((seed[k_10, i, 0], seed[k_10, i, 1]), w_2), ratio_value_4)
-            factor_24 = _pair_negative(_pair_multiply((sum_norm_embedding[k_10, i, 0], sum_norm_embedding[k_10, i, 1]), ratio_value_4))
+            factor_21 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_sum_embedding, (k_10, i,))))
+            rest_w_4 = _pair_at(rest_w, (k_10, i,))
+            factor_22 = _pair_negative(_pair_divide((rest_w_4 if k_10 == argmax_w[k_10, i] else _pair_add(_pair_add_number(rest_w_4, 1.0), _pair_negative(_pair_at(exp_w_entry_1, (k_10, i,))))), _pair_add_number(rest_w_4, 1.0)))
+            ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_embedding, (k_10, i,)))))
+            factor_23 = _pair_multiply(_pair_multiply_number(_pair_at(seed, (k_10, i,)), w_2), ratio_value_4)
+            factor_24 = _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding, (k_10, i,)), ratio_value_4))
             for d_24 in range(d):
-                gradient_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add((gradient_embedding_part_1[d_24, 0], gradient_embedding_part_1[d_24, 1]), (sum_embedding_3[k_10, i, d_24, 0], sum_embedding_3[k_10, i, d_24, 1])), _pair_multiply(factor_23, _pair_add((sum_e_2[k_10, i, d_24, 0], sum_e_2[k_10, i, d_24, 1]), _pair_multiply(factor_22, _pair_ratio(_pair_divide((sum_embedding[k_10, i, d_24, 0], sum_embedding[k_10, i, d_24, 1]), term), factor_21))))), _pair_multiply(factor_24, (e[k_10, i, d_24, 0], e[k_10, i, d_24, 1]))))
+                gradient_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_at(gradient_embedding_part_1, (d_24,)), _pair_at(sum_embedding_3, (k_10, i, d_24,))), _pair_multiply(factor_23, _pair_add(_pair_at(sum_e_2, (k_10, i, d_24,)), _pair_multiply(factor_22, _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_21))))), _pair_multiply(factor_24, _pair_at(e, (k_10, i, d_24,)))))
     gradient_w[()] = _pair_rounded(_pair_add(_pair_add(sum_w_2, sum_w_3), _pair_negative(sum_w)))
     gradient_b[()] = 0.0
     return _pair_rounded(total)
@@ -1014,7 +1059,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     hessian_embedding_part_5 = np.empty((d, 2))
     for i in range(u):
         for i_160 in range(u):
-            sum_embedding_3_sensitivity_3_own_right[i, i_160, 0], sum_embedding_3_sensitivity_3_own_right[i, i_160, 1] = ((1.0 if i != i_160 else 0.0), 0.0)
+            _pair_put(sum_embedding_3_sensitivity_3_own_right, (i, i_160,), ((1.0 if i != i_160 else 0.0), 0.0))
     sum_w = (0.0, 0.0)
     term = _pair_of_sum(-1.0, np.float64(u))
     w_2 = w[()]
@@ -1024,14 +1069,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for i in range(u):
             sample_weight = (sample_weights[j, i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[j, i, 0], seed[j, i, 1] = seed_now
+            _pair_put(seed, (j, i,), seed_now)
             peak_embedding_now = (-np.inf, 0.0)
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
                 magnitude_value = _pair_magnitude((x, 0.0))
                 peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
-                sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1] = _pair_add((sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1]), (x, 0.0))
-            peak_embedding[j, i, 0], peak_embedding[j, i, 1] = peak_embedding_now
+                _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
+            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
             scaled_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -1040,72 +1085,72 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     x_2 = embedding[j, i, f_209]
                     ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
                     square = _pair_multiply(ratio_value, ratio_value)
-                    strips[0, place, 0], strips[0, place, 1] = square
+                    _pair_put(strips, (0, place), square)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_embedding[j, i, 0], scaled_embedding[j, i, 1] = scaled_embedding_now
+            _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
             factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
             for f_4 in range(d):
                 x_3 = embedding[j, i, f_4]
-                e[j, i, f_4, 0], e[j, i, f_4, 1] = _pair_ratio((x_3, 0.0), factor)
+                _pair_put(e, (j, i, f_4,), _pair_ratio((x_3, 0.0), factor))
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
-                        sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1] = _pair_add((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), (x_4, 0.0))
+                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
             peak_sum_embedding_now = (-np.inf, 0.0)
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide((sum_embedding[j, i, f_7, 0], sum_embedding[j, i, f_7, 1]), term))
+                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
                 peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
-            peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1] = peak_sum_embedding_now
+            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
             scaled_sum_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_2 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_210, 0], sum_embedding[j, i, f_210, 1]), term), peak_sum_embedding_now)
+                    ratio_value_2 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_210,)), term), peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                    strips[0, place, 0], strips[0, place, 1] = square_2
+                    _pair_put(strips, (0, place), square_2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1] = scaled_sum_embedding_now
+            _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
             factor_2 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = _pair_multiply((e[j, i, f_1, 0], e[j, i, f_1, 1]), _pair_ratio(_pair_divide((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), term), factor_2))
-                    strips[0, place, 0], strips[0, place, 1] = factor_3
+                    factor_3 = _pair_multiply(_pair_at(e, (j, i, f_1,)), _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_2))
+                    _pair_put(strips, (0, place), factor_3)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
-            sum_e[j, i, 0], sum_e[j, i, 1] = sum_e_now
+            _pair_put(sum_e, (j, i,), sum_e_now)
             factor_4 = _pair_multiply(seed_now, sum_e_now)
             sum_w = _pair_add(sum_w, factor_4)
             ratio_value_4 = _pair_ratio((1.0, 0.0), factor_2)
             factor_6 = _pair_multiply(_pair_multiply(factor_5, seed_now), ratio_value_4)
             for d_24 in range(d):
-                e_2 = (e[j, i, d_24, 0], e[j, i, d_24, 1])
-                ratio_value_3 = _pair_ratio(_pair_divide((sum_embedding[j, i, d_24, 0], sum_embedding[j, i, d_24, 1]), term), factor_2)
-                softmax_w_slope[j, i, d_24, 0], softmax_w_slope[j, i, d_24, 1] = _pair_multiply(factor_6, _pair_add(_pair_negative(e_2), _pair_multiply(sum_e_now, ratio_value_3)))
+                e_2 = _pair_at(e, (j, i, d_24,))
+                ratio_value_3 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_2)
+                _pair_put(softmax_w_slope, (j, i, d_24,), _pair_multiply(factor_6, _pair_add(_pair_negative(e_2), _pair_multiply(sum_e_now, ratio_value_3))))
         peak_c_now = (-np.inf, 0.0)
         for f_13 in range(d):
-            c_now = _pair_divide((sum_embedding_2[f_13, 0], sum_embedding_2[f_13, 1]), (np.float64(u), 0.0))
-            c[f_13, 0], c[f_13, 1] = c_now
+            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
             peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        peak_c[j, 0], peak_c[j, 1] = peak_c_now
+        _pair_put(peak_c, (j,), peak_c_now)
         scaled_c_now = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_5 = _pair_ratio((c[f_211, 0], c[f_211, 1]), peak_c_now)
+                ratio_value_5 = _pair_ratio(_pair_at(c, (f_211,)), peak_c_now)
                 square_3 = _pair_multiply(ratio_value_5, ratio_value_5)
-                strips[0, place, 0], strips[0, place, 1] = square_3
+                _pair_put(strips, (0, place), square_3)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
-        scaled_c[j, 0], scaled_c[j, 1] = scaled_c_now
+        _pair_put(scaled_c, (j,), scaled_c_now)
         factor_7 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
         for f_11 in range(d):
-            c_unit[j, f_11, 0], c_unit[j, f_11, 1] = _pair_ratio((c[f_11, 0], c[f_11, 1]), factor_7)
+            _pair_put(c_unit, (j, f_11,), _pair_ratio(_pair_at(c, (f_11,)), factor_7))
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     sum_norm_c_sensitivity[:, :, 0], sum_norm_c_sensitivity[:, :, 1] = (0.0, 0.0)
     sum_norm_c_sensitivity_4_own[:, :, 0], sum_norm_c_sensitivity_4_own[:, :, 1] = (0.0, 0.0)
@@ -1118,10 +1163,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                sum_e_3 = (sum_e[j, i, 0], sum_e[j, i, 1])
+                sum_e_3 = _pair_at(sum_e, (j, i,))
                 for k_23 in range(s):
-                    term_2 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else (sum_c_unit[j, i, k_23, 0], sum_c_unit[j, i, k_23, 1])), w_2), b_2)
-                    max_w_row[k_23, 0], max_w_row[k_23, 1] = term_2
+                    term_2 = _pair_add_number(_pair_multiply_number((sum_e_3 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,))), w_2), b_2)
+                    _pair_put(max_w_row, (k_23,), term_2)
                 max_w_first = _largest(max_w_row[:, 0], s)
                 argmax_w_now = _place_of(max_w_first, max_w_row[:, 0], s)
                 max_w = (max_w_first, max_w_row[:, 1][argmax_w_now])
@@ -1131,84 +1176,84 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w_now = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else (sum_c_unit[j, i, k_212, 0], sum_c_unit[j, i, k_212, 1])), w_2), b_2), max_w)
-                        exp_w[j, i, k_212, 0], exp_w[j, i, k_212, 1] = exp_w_now
-                        strips[0, place, 0], strips[0, place, 1] = exp_w_now
-                        sum_c_unit_2_left[row, i, k_212, 0], sum_c_unit_2_left[row, i, k_212, 1] = (exp_w_now if j != k_212 else (0.0, 0.0))
+                        exp_w_now = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else _pair_at(sum_c_unit, (j, i, k_212,))), w_2), b_2), max_w)
+                        _pair_put(exp_w, (j, i, k_212,), exp_w_now)
+                        _pair_put(strips, (0, place), exp_w_now)
+                        _pair_put(sum_c_unit_2_left, (row, i, k_212,), (exp_w_now if j != k_212 else (0.0, 0.0)))
                     apart = np.uint64(argmax_w_now) - strip
                     if apart < length:
                         strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                     rest_w_now = _pair_add(rest_w_now, _pair_block_sum(strips[0], length))
-                rest_w[j, i, 0], rest_w[j, i, 1] = rest_w_now
-                exp_w_2 = (exp_w[j, i, j, 0], exp_w[j, i, j, 1])
-                exp_w_entry_1[j, i, 0], exp_w_entry_1[j, i, 1] = exp_w_2
-                seed_2 = (seed[j, i, 0], seed[j, i, 1])
+                _pair_put(rest_w, (j, i,), rest_w_now)
+                exp_w_2 = _pair_at(exp_w, (j, i, j,))
+                _pair_put(exp_w_entry_1, (j, i,), exp_w_2)
+                seed_2 = _pair_at(seed, (j, i,))
                 term_3 = _pair_add_number(rest_w_now, 1.0)
-                peak_sum_embedding_2 = (peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1])
-                factor_8 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1])), _pair_positive_part(peak_sum_embedding_2))
+                peak_sum_embedding_2 = _pair_at(peak_sum_embedding, (j, i,))
+                factor_8 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i,))), _pair_positive_part(peak_sum_embedding_2))
                 ratio_value_6 = _pair_ratio((1.0, 0.0), factor_8)
-                sum_embedding_3_sensitivity_3_own_left[row, i, 0], sum_embedding_3_sensitivity_3_own_left[row, i, 1] = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed_2, sum_e_3), _pair_multiply(ratio_value_6, ratio_value_6)), (rest_w_now if j == argmax_w_now else _pair_add(_pair_add_number(rest_w_now, 1.0), _pair_negative(exp_w_2)))), term_3)
+                _pair_put(sum_embedding_3_sensitivity_3_own_left, (row, i,), _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed_2, sum_e_3), _pair_multiply(ratio_value_6, ratio_value_6)), (rest_w_now if j == argmax_w_now else _pair_add(_pair_add_number(rest_w_now, 1.0), _pair_negative(exp_w_2)))), term_3))
                 factor_9 = _pair_divide(seed_2, term_3)
                 for f_11 in range(d):
-                    sum_c_unit_2_right[row, i, f_11, 0], sum_c_unit_2_right[row, i, f_11, 1] = _pair_multiply(factor_9, (e[j, i, f_11, 0], e[j, i, f_11, 1]))
+                    _pair_put(sum_c_unit_2_right, (row, i, f_11,), _pair_multiply(factor_9, _pair_at(e, (j, i, f_11,))))
                 logsumexp_w_sensitivity[j, i, :, 0], logsumexp_w_sensitivity[j, i, :, 1] = (0.0, 0.0)
                 sum_norm_embedding_sensitivity[j, i, :, 0], sum_norm_embedding_sensitivity[j, i, :, 1] = (0.0, 0.0)
                 sum_e_2_sensitivity_own[j, i, :, 0], sum_e_2_sensitivity_own[j, i, :, 1] = (0.0, 0.0)
                 logsumexp_w_sensitivity_2_now = (0.0, 0.0)
-                peak_embedding_2 = (peak_embedding[j, i, 0], peak_embedding[j, i, 1])
-                factor_10 = _pair_multiply(_pair_root((scaled_embedding[j, i, 0], scaled_embedding[j, i, 1])), _pair_positive_part(peak_embedding_2))
+                peak_embedding_2 = _pair_at(peak_embedding, (j, i,))
+                factor_10 = _pair_multiply(_pair_root(_pair_at(scaled_embedding, (j, i,))), _pair_positive_part(peak_embedding_2))
                 ratio_value_7 = _pair_ratio((1.0, 0.0), factor_10)
                 factor_11 = _pair_divide(ratio_value_7, term_3)
                 factor_13 = _pair_divide(seed_2, _pair_multiply_number(term_3, np.float64(u)))
                 factor_16 = _pair_divide(seed_2, _pair_multiply_number(_pair_multiply(term_3, term_3), np.float64(u)))
                 for k_114 in range(s):
-                    sum_c_unit_3 = (sum_c_unit[j, i, k_114, 0], sum_c_unit[j, i, k_114, 1])
-                    exp_w_3 = (exp_w[j, i, k_114, 0], exp_w[j, i, k_114, 1])
+                    sum_c_unit_3 = _pair_at(sum_c_unit, (j, i, k_114,))
+                    exp_w_3 = _pair_at(exp_w, (j, i, k_114,))
                     factor_12 = _pair_multiply(factor_11, exp_w_3)
-                    ratio_value_8 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_c[k_114, 0], scaled_c[k_114, 1])), _pair_positive_part((peak_c[k_114, 0], peak_c[k_114, 1]))))
+                    ratio_value_8 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_114,))), _pair_positive_part(_pair_at(peak_c, (k_114,)))))
                     factor_14 = _pair_multiply(_pair_multiply(_pair_multiply(factor_13, exp_w_3), sum_c_unit_3), ratio_value_8)
                     factor_15 = _pair_multiply(_pair_multiply(factor_11, exp_w_3), sum_c_unit_3)
                     factor_17 = _pair_multiply(_pair_multiply(_pair_multiply(factor_16, sum_c_unit_3), _pair_multiply(exp_w_3, exp_w_3)), ratio_value_8)
                     factor_18 = _pair_multiply(_pair_multiply(_pair_multiply(factor_16, exp_w_3), (rest_w_now if k_114 == argmax_w_now else _pair_add(_pair_add_number(rest_w_now, 1.0), _pair_negative(exp_w_3)))), ratio_value_8)
                     for d_109 in range(d):
-                        c_unit_2 = (c_unit[k_114, d_109, 0], c_unit[k_114, d_109, 1])
-                        e_3 = (e[j, i, d_109, 0], e[j, i, d_109, 1])
+                        c_unit_2 = _pair_at(c_unit, (k_114, d_109,))
+                        e_3 = _pair_at(e, (j, i, d_109,))
                         term_4 = _pair_add(c_unit_2, _pair_negative(_pair_multiply(e_3, sum_c_unit_3)))
                         if j != k_114:
-                            logsumexp_w_sensitivity[j, i, d_109, 0], logsumexp_w_sensitivity[j, i, d_109, 1] = _pair_add((logsumexp_w_sensitivity[j, i, d_109, 0], logsumexp_w_sensitivity[j, i, d_109, 1]), _pair_multiply(factor_12, term_4))
+                            _pair_put(logsumexp_w_sensitivity, (j, i, d_109,), _pair_add(_pair_at(logsumexp_w_sensitivity, (j, i, d_109,)), _pair_multiply(factor_12, term_4)))
                         term_5 = _pair_add(e_3, _pair_negative(_pair_multiply(c_unit_2, sum_c_unit_3)))
                         if j != k_114:
-                            sum_norm_c_sensitivity[k_114, d_109, 0], sum_norm_c_sensitivity[k_114, d_109, 1] = _pair_add((sum_norm_c_sensitivity[k_114, d_109, 0], sum_norm_c_sensitivity[k_114, d_109, 1]), _pair_multiply(factor_14, term_5))
+                            _pair_put(sum_norm_c_sensitivity, (k_114, d_109,), _pair_add(_pair_at(sum_norm_c_sensitivity, (k_114, d_109,)), _pair_multiply(factor_14, term_5)))
                         if j != k_114:
-                            sum_norm_embedding_sensitivity[j, i, d_109, 0], sum_norm_embedding_sensitivity[j, i, d_109, 1] = _pair_add((sum_norm_embedding_sensitivity[j, i, d_109, 0], sum_norm_embedding_sensitivity[j, i, d_109, 1]), _pair_multiply(factor_15, term_4))
+                            _pair_put(sum_norm_embedding_sensitivity, (j, i, d_109,), _pair_add(_pair_at(sum_norm_embedding_sensitivity, (j, i, d_109,)), _pair_multiply(factor_15, term_4)))
                         if j != k_114:
-                            sum_e_2_sensitivity_own[j, i, d_109, 0], sum_e_2_sensitivity_own[j, i, d_109, 1] = _pair_add((sum_e_2_sensitivity_own[j, i, d_109, 0], sum_e_2_sensitivity_own[j, i, d_109, 1]), _pair_multiply(_pair_multiply(factor_12, c_unit_2), term_4))
+                            _pair_put(sum_e_2_sensitivity_own, (j, i, d_109,), _pair_add(_pair_at(sum_e_2_sensitivity_own, (j, i, d_109,)), _pair_multiply(_pair_multiply(factor_12, c_unit_2), term_4)))
                         if j != k_114:
-                            sum_norm_c_sensitivity_4_own[k_114, d_109, 0], sum_norm_c_sensitivity_4_own[k_114, d_109, 1] = _pair_add((sum_norm_c_sensitivity_4_own[k_114, d_109, 0], sum_norm_c_sensitivity_4_own[k_114, d_109, 1]), _pair_multiply(factor_17, term_5))
+                            _pair_put(sum_norm_c_sensitivity_4_own, (k_114, d_109,), _pair_add(_pair_at(sum_norm_c_sensitivity_4_own, (k_114, d_109,)), _pair_multiply(factor_17, term_5)))
                         if j != k_114:
-                            sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109, 0], sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109, 1] = _pair_add((sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109, 0], sum_c_unit_2_sensitivity_2_own_joint[k_114, d_109, 1]), _pair_multiply(_pair_multiply(factor_18, e_3), term_5))
+                            _pair_put(sum_c_unit_2_sensitivity_2_own_joint, (k_114, d_109,), _pair_add(_pair_at(sum_c_unit_2_sensitivity_2_own_joint, (k_114, d_109,)), _pair_multiply(_pair_multiply(factor_18, e_3), term_5)))
                     factor_19 = _pair_divide(_pair_multiply(exp_w_3, sum_c_unit_3), term_3)
                     if j != k_114:
                         logsumexp_w_sensitivity_2_now = _pair_add(logsumexp_w_sensitivity_2_now, factor_19)
-                logsumexp_w_sensitivity_2[j, i, 0], logsumexp_w_sensitivity_2[j, i, 1] = logsumexp_w_sensitivity_2_now
+                _pair_put(logsumexp_w_sensitivity_2, (j, i,), logsumexp_w_sensitivity_2_now)
                 sum_norm_embedding_sensitivity_2[j, i, :, 0], sum_norm_embedding_sensitivity_2[j, i, :, 1] = (0.0, 0.0)
                 factor_20 = _pair_negative(_pair_divide(_pair_multiply(exp_w_2, ratio_value_7), term_3))
                 factor_21 = _pair_divide((w_2, 0.0), term_3)
                 for k_154 in range(s):
-                    factor_22 = _pair_multiply(_pair_multiply(factor_21, (exp_w[j, i, k_154, 0], exp_w[j, i, k_154, 1])), (sum_c_unit[j, i, k_154, 0], sum_c_unit[j, i, k_154, 1]))
+                    factor_22 = _pair_multiply(_pair_multiply(factor_21, _pair_at(exp_w, (j, i, k_154,))), _pair_at(sum_c_unit, (j, i, k_154,)))
                     for d_109 in range(d):
-                        e_4 = (e[j, i, d_109, 0], e[j, i, d_109, 1])
+                        e_4 = _pair_at(e, (j, i, d_109,))
                         if j != k_154:
-                            sum_norm_embedding_sensitivity_2[j, i, d_109, 0], sum_norm_embedding_sensitivity_2[j, i, d_109, 1] = _pair_add((sum_norm_embedding_sensitivity_2[j, i, d_109, 0], sum_norm_embedding_sensitivity_2[j, i, d_109, 1]), _pair_multiply(factor_22, _pair_add(_pair_negative((logsumexp_w_sensitivity[j, i, d_109, 0], logsumexp_w_sensitivity[j, i, d_109, 1])), _pair_multiply(factor_20, _pair_add(_pair_ratio(_pair_divide((sum_embedding[j, i, d_109, 0], sum_embedding[j, i, d_109, 1]), term), factor_8), _pair_negative(_pair_multiply(sum_e_3, e_4)))))))
+                            _pair_put(sum_norm_embedding_sensitivity_2, (j, i, d_109,), _pair_add(_pair_at(sum_norm_embedding_sensitivity_2, (j, i, d_109,)), _pair_multiply(factor_22, _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity, (j, i, d_109,))), _pair_multiply(factor_20, _pair_add(_pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_109,)), term), factor_8), _pair_negative(_pair_multiply(sum_e_3, e_4))))))))
             for i in range(u):
                 sum_embedding_3[j, i, :, 0], sum_embedding_3[j, i, :, 1] = (0.0, 0.0)
                 sum_embedding_3_sensitivity_2_own[j, i, :, 0], sum_embedding_3_sensitivity_2_own[j, i, :, 1] = (0.0, 0.0)
                 for i_99 in range(u):
-                    sum_e_4 = (sum_e[j, i_99, 0], sum_e[j, i_99, 1])
-                    factor_23 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_99, 0], scaled_sum_embedding[j, i_99, 1])), _pair_positive_part((peak_sum_embedding[j, i_99, 0], peak_sum_embedding[j, i_99, 1])))
-                    seed_3 = (seed[j, i_99, 0], seed[j, i_99, 1])
-                    rest_w_2 = (rest_w[j, i_99, 0], rest_w[j, i_99, 1])
-                    exp_w_4 = (exp_w[j, i_99, j, 0], exp_w[j, i_99, j, 1])
+                    sum_e_4 = _pair_at(sum_e, (j, i_99,))
+                    factor_23 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_99,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_99,))))
+                    seed_3 = _pair_at(seed, (j, i_99,))
+                    rest_w_2 = _pair_at(rest_w, (j, i_99,))
+                    exp_w_4 = _pair_at(exp_w, (j, i_99, j,))
                     case = (rest_w_2 if j == argmax_w[j, i_99] else _pair_add(_pair_add_number(rest_w_2, 1.0), _pair_negative(exp_w_4)))
                     ratio_value_10 = _pair_ratio((1.0, 0.0), factor_23)
                     factor_25 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_24, seed_3), case), ratio_value_10), _pair_add_number(rest_w_2, 1.0))
@@ -1217,13 +1262,13 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     factor_27 = _pair_divide(_pair_multiply(exp_w_4, ratio_value_10), _pair_multiply(_pair_add_number(rest_w_2, 1.0), term))
                     factor_28 = _pair_divide(_pair_multiply_number(case, w_2), _pair_add_number(rest_w_2, 1.0))
                     for d_24 in range(d):
-                        e_5 = (e[j, i_99, d_24, 0], e[j, i_99, d_24, 1])
-                        ratio_value_9 = _pair_ratio(_pair_divide((sum_embedding[j, i_99, d_24, 0], sum_embedding[j, i_99, d_24, 1]), term), factor_23)
+                        e_5 = _pair_at(e, (j, i_99, d_24,))
+                        ratio_value_9 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_99, d_24,)), term), factor_23)
                         if i != i_99:
-                            sum_embedding_3[j, i, d_24, 0], sum_embedding_3[j, i, d_24, 1] = _pair_add((sum_embedding_3[j, i, d_24, 0], sum_embedding_3[j, i, d_24, 1]), _pair_multiply(factor_25, _pair_add(_pair_negative(e_5), _pair_multiply(sum_e_4, ratio_value_9))))
+                            _pair_put(sum_embedding_3, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3, (j, i, d_24,)), _pair_multiply(factor_25, _pair_add(_pair_negative(e_5), _pair_multiply(sum_e_4, ratio_value_9)))))
                         term_6 = _pair_add(e_5, _pair_negative(_pair_multiply(sum_e_4, ratio_value_9)))
                         if i != i_99:
-                            sum_embedding_3_sensitivity_2_own[j, i, d_24, 0], sum_embedding_3_sensitivity_2_own[j, i, d_24, 1] = _pair_add((sum_embedding_3_sensitivity_2_own[j, i, d_24, 0], sum_embedding_3_sensitivity_2_own[j, i, d_24, 1]), _pair_multiply(factor_28, _pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_26, ratio_value_9), term_6), _pair_multiply(_pair_multiply(factor_26, ratio_value_9), _pair_add(e_5, _pair_negative(_pair_scaled(_pair_multiply(sum_e_4, ratio_value_9), 2.0))))), _pair_multiply(_pair_multiply(factor_27, (softmax_w_slope[j, i_99, d_24, 0], softmax_w_slope[j, i_99, d_24, 1])), term_6))))
+                            _pair_put(sum_embedding_3_sensitivity_2_own, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_sensitivity_2_own, (j, i, d_24,)), _pair_multiply(factor_28, _pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_26, ratio_value_9), term_6), _pair_multiply(_pair_multiply(factor_26, ratio_value_9), _pair_add(e_5, _pair_negative(_pair_scaled(_pair_multiply(sum_e_4, ratio_value_9), 2.0))))), _pair_multiply(_pair_multiply(factor_27, _pair_at(softmax_w_slope, (j, i_99, d_24,))), term_6)))))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), False, sum_c_unit_2, True)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
         for j in range(start, stop):
@@ -1231,72 +1276,72 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             for i_3 in range(u):
                 sum_norm_embedding_now = (0.0, 0.0)
                 sum_norm_embedding_sensitivity_3_now = (0.0, 0.0)
-                rest_w_3 = (rest_w[j, i_3, 0], rest_w[j, i_3, 1])
+                rest_w_3 = _pair_at(rest_w, (j, i_3,))
                 term_7 = _pair_add_number(rest_w_3, 1.0)
-                factor_29 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_3, 0], scaled_sum_embedding[j, i_3, 1])), _pair_positive_part((peak_sum_embedding[j, i_3, 0], peak_sum_embedding[j, i_3, 1])))
-                factor_30 = _pair_negative(_pair_divide((rest_w_3 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_3, 1.0), _pair_negative((exp_w[j, i_3, j, 0], exp_w[j, i_3, j, 1])))), term_7))
-                factor_31 = _pair_multiply_number((seed[j, i_3, 0], seed[j, i_3, 1]), w_2)
+                factor_29 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_3,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_3,))))
+                factor_30 = _pair_negative(_pair_divide((rest_w_3 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_3, 1.0), _pair_negative(_pair_at(exp_w, (j, i_3, j,))))), term_7))
+                factor_31 = _pair_multiply_number(_pair_at(seed, (j, i_3,)), w_2)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_now = _pair_divide((sum_e_2_product[row, i_3, f_4, 0], sum_e_2_product[row, i_3, f_4, 1]), term_7)
-                        sum_e_2[j, i_3, f_4, 0], sum_e_2[j, i_3, f_4, 1] = sum_e_2_now
-                        e_6 = (e[j, i_3, f_4, 0], e[j, i_3, f_4, 1])
-                        factor_32 = _pair_multiply(_pair_multiply(factor_31, e_6), _pair_add(sum_e_2_now, _pair_multiply(factor_30, _pair_ratio(_pair_divide((sum_embedding[j, i_3, f_4, 0], sum_embedding[j, i_3, f_4, 1]), term), factor_29))))
-                        strips[0, place, 0], strips[0, place, 1] = factor_32
+                        sum_e_2_now = _pair_divide(_pair_at(sum_e_2_product, (row, i_3, f_4,)), term_7)
+                        _pair_put(sum_e_2, (j, i_3, f_4,), sum_e_2_now)
+                        e_6 = _pair_at(e, (j, i_3, f_4,))
+                        factor_32 = _pair_multiply(_pair_multiply(factor_31, e_6), _pair_add(sum_e_2_now, _pair_multiply(factor_30, _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_3, f_4,)), term), factor_29))))
+                        _pair_put(strips, (0, place), factor_32)
                         factor_33 = _pair_multiply(e_6, sum_e_2_now)
-                        strips[1, place, 0], strips[1, place, 1] = factor_33
+                        _pair_put(strips, (1, place), factor_33)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
                     sum_norm_embedding_sensitivity_3_now = _pair_add(sum_norm_embedding_sensitivity_3_now, _pair_block_sum(strips[1], length))
-                sum_norm_embedding[j, i_3, 0], sum_norm_embedding[j, i_3, 1] = sum_norm_embedding_now
-                sum_norm_embedding_sensitivity_3[j, i_3, 0], sum_norm_embedding_sensitivity_3[j, i_3, 1] = sum_norm_embedding_sensitivity_3_now
+                _pair_put(sum_norm_embedding, (j, i_3,), sum_norm_embedding_now)
+                _pair_put(sum_norm_embedding_sensitivity_3, (j, i_3,), sum_norm_embedding_sensitivity_3_now)
         _pair_matrices(sum_embedding_3_sensitivity_3_own_left[: stop - start], False, sum_embedding_3_sensitivity_3_own_right, True, sum_embedding_3_sensitivity_3_own[start:stop], False)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_sensitivity_2_own_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                peak_sum_embedding_3 = (peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1])
-                factor_34 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1])), _pair_positive_part(peak_sum_embedding_3))
-                sum_e_5 = (sum_e[j, i, 0], sum_e[j, i, 1])
-                exp_w_5 = (exp_w[j, i, j, 0], exp_w[j, i, j, 1])
-                rest_w_4 = (rest_w[j, i, 0], rest_w[j, i, 1])
+                peak_sum_embedding_3 = _pair_at(peak_sum_embedding, (j, i,))
+                factor_34 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i,))), _pair_positive_part(peak_sum_embedding_3))
+                sum_e_5 = _pair_at(sum_e, (j, i,))
+                exp_w_5 = _pair_at(exp_w, (j, i, j,))
+                rest_w_4 = _pair_at(rest_w, (j, i,))
                 term_8 = _pair_add_number(rest_w_4, 1.0)
-                peak_embedding_3 = (peak_embedding[j, i, 0], peak_embedding[j, i, 1])
-                factor_35 = _pair_multiply(_pair_root((scaled_embedding[j, i, 0], scaled_embedding[j, i, 1])), _pair_positive_part(peak_embedding_3))
+                peak_embedding_3 = _pair_at(peak_embedding, (j, i,))
+                factor_35 = _pair_multiply(_pair_root(_pair_at(scaled_embedding, (j, i,))), _pair_positive_part(peak_embedding_3))
                 ratio_value_12 = _pair_ratio((1.0, 0.0), factor_35)
                 factor_36 = _pair_negative(_pair_divide(_pair_multiply(exp_w_5, ratio_value_12), term_8))
                 factor_37 = _pair_divide((w_2, 0.0), term_8)
                 for d_24 in range(d):
-                    ratio_value_11 = _pair_ratio(_pair_divide((sum_embedding[j, i, d_24, 0], sum_embedding[j, i, d_24, 1]), term), factor_34)
-                    e_7 = (e[j, i, d_24, 0], e[j, i, d_24, 1])
-                    sum_e_2_sensitivity_2_own[j, i, d_24, 0], sum_e_2_sensitivity_2_own[j, i, d_24, 1] = _pair_multiply(_pair_multiply(factor_37, (sum_e_2_sensitivity_2_own_product[row, i, d_24, 0], sum_e_2_sensitivity_2_own_product[row, i, d_24, 1])), _pair_add(_pair_negative((logsumexp_w_sensitivity[j, i, d_24, 0], logsumexp_w_sensitivity[j, i, d_24, 1])), _pair_multiply(factor_36, _pair_add(ratio_value_11, _pair_negative(_pair_multiply(sum_e_5, e_7))))))
+                    ratio_value_11 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, d_24,)), term), factor_34)
+                    e_7 = _pair_at(e, (j, i, d_24,))
+                    _pair_put(sum_e_2_sensitivity_2_own, (j, i, d_24,), _pair_multiply(_pair_multiply(factor_37, _pair_at(sum_e_2_sensitivity_2_own_product, (row, i, d_24,))), _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity, (j, i, d_24,))), _pair_multiply(factor_36, _pair_add(ratio_value_11, _pair_negative(_pair_multiply(sum_e_5, e_7)))))))
     sum_w_2 = (0.0, 0.0)
     sum_w_3 = (0.0, 0.0)
     sum_w_2_sensitivity = (0.0, 0.0)
     sum_w_3_sensitivity_joint = (0.0, 0.0)
     for i_40 in range(u):
         for k_41 in range(s):
-            seed_4 = (seed[k_41, i_40, 0], seed[k_41, i_40, 1])
-            sum_e_6 = (sum_e[k_41, i_40, 0], sum_e[k_41, i_40, 1])
-            exp_w_6 = (exp_w[k_41, i_40, k_41, 0], exp_w[k_41, i_40, k_41, 1])
-            rest_w_5 = (rest_w[k_41, i_40, 0], rest_w[k_41, i_40, 1])
+            seed_4 = _pair_at(seed, (k_41, i_40,))
+            sum_e_6 = _pair_at(sum_e, (k_41, i_40,))
+            exp_w_6 = _pair_at(exp_w, (k_41, i_40, k_41,))
+            rest_w_5 = _pair_at(rest_w, (k_41, i_40,))
             factor_38 = _pair_divide(_pair_multiply(_pair_multiply(seed_4, sum_e_6), exp_w_6), _pair_add_number(rest_w_5, 1.0))
             sum_w_2 = _pair_add(sum_w_2, factor_38)
-            factor_39 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed_4, sum_e_6), exp_w_6), _pair_add(_pair_negative((logsumexp_w_sensitivity_2[k_41, i_40, 0], logsumexp_w_sensitivity_2[k_41, i_40, 1])), _pair_divide(_pair_multiply(sum_e_6, (rest_w_5 if k_41 == argmax_w[k_41, i_40] else _pair_add(_pair_add_number(rest_w_5, 1.0), _pair_negative(exp_w_6)))), _pair_add_number(rest_w_5, 1.0)))), _pair_add_number(rest_w_5, 1.0))
+            factor_39 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed_4, sum_e_6), exp_w_6), _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity_2, (k_41, i_40,))), _pair_divide(_pair_multiply(sum_e_6, (rest_w_5 if k_41 == argmax_w[k_41, i_40] else _pair_add(_pair_add_number(rest_w_5, 1.0), _pair_negative(exp_w_6)))), _pair_add_number(rest_w_5, 1.0)))), _pair_add_number(rest_w_5, 1.0))
             sum_w_2_sensitivity = _pair_add(sum_w_2_sensitivity, factor_39)
             factor_40 = _pair_divide(seed_4, _pair_add_number(rest_w_5, 1.0))
-            term_9 = _pair_add(_pair_negative((logsumexp_w_sensitivity_2[k_41, i_40, 0], logsumexp_w_sensitivity_2[k_41, i_40, 1])), _pair_negative(_pair_divide(_pair_multiply(sum_e_6, exp_w_6), _pair_add_number(rest_w_5, 1.0))))
+            term_9 = _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity_2, (k_41, i_40,))), _pair_negative(_pair_divide(_pair_multiply(sum_e_6, exp_w_6), _pair_add_number(rest_w_5, 1.0))))
             for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(s) - strip)
                 for place in range(length):
                     k_47 = strip + place
-                    exp_w_7 = (exp_w[k_41, i_40, k_47, 0], exp_w[k_41, i_40, k_47, 1])
-                    sum_c_unit_4 = (sum_c_unit[k_41, i_40, k_47, 0], sum_c_unit[k_41, i_40, k_47, 1])
+                    exp_w_7 = _pair_at(exp_w, (k_41, i_40, k_47,))
+                    sum_c_unit_4 = _pair_at(sum_c_unit, (k_41, i_40, k_47,))
                     factor_41 = _pair_multiply(_pair_multiply(factor_40, exp_w_7), sum_c_unit_4)
-                    strips[0, place, 0], strips[0, place, 1] = factor_41
+                    _pair_put(strips, (0, place), factor_41)
                     factor_42 = _pair_multiply(_pair_multiply(factor_40, exp_w_7), _pair_add(_pair_multiply(sum_c_unit_4, sum_c_unit_4), _pair_multiply(sum_c_unit_4, term_9)))
-                    strips[1, place, 0], strips[1, place, 1] = factor_42
+                    _pair_put(strips, (1, place), factor_42)
                 apart = np.uint64(k_41) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -1314,17 +1359,17 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     factor_69 = _pair_divide((w_2, 0.0), _pair_multiply(term, term))
     for k_10 in range(s):
         sum_norm_c = (0.0, 0.0)
-        ratio_value_13 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_c[k_10, 0], scaled_c[k_10, 1])), _pair_positive_part((peak_c[k_10, 0], peak_c[k_10, 1]))))
+        ratio_value_13 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_10,))), _pair_positive_part(_pair_at(peak_c, (k_10,)))))
         factor_45 = _pair_multiply(factor_44, ratio_value_13)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_74 = strip + place
-                c_unit_3 = (c_unit[k_10, f_74, 0], c_unit[k_10, f_74, 1])
-                factor_43 = _pair_multiply(c_unit_3, (sum_c_unit_2[k_10, f_74, 0], sum_c_unit_2[k_10, f_74, 1]))
-                strips[0, place, 0], strips[0, place, 1] = factor_43
-                hessian_embedding_part_1[f_74, 0], hessian_embedding_part_1[f_74, 1] = _pair_multiply(factor_45, (sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74, 0], sum_c_unit_2_sensitivity_2_own_joint[k_10, f_74, 1]))
-                hessian_embedding_part_2[f_74, 0], hessian_embedding_part_2[f_74, 1] = _pair_multiply(_pair_multiply(factor_45, c_unit_3), (sum_norm_c_sensitivity_4_own[k_10, f_74, 0], sum_norm_c_sensitivity_4_own[k_10, f_74, 1]))
+                c_unit_3 = _pair_at(c_unit, (k_10, f_74,))
+                factor_43 = _pair_multiply(c_unit_3, _pair_at(sum_c_unit_2, (k_10, f_74,)))
+                _pair_put(strips, (0, place), factor_43)
+                _pair_put(hessian_embedding_part_1, (f_74,), _pair_multiply(factor_45, _pair_at(sum_c_unit_2_sensitivity_2_own_joint, (k_10, f_74,))))
+                _pair_put(hessian_embedding_part_2, (f_74,), _pair_multiply(_pair_multiply(factor_45, c_unit_3), _pair_at(sum_norm_c_sensitivity_4_own, (k_10, f_74,))))
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
         factor_47 = _pair_multiply(factor_46, ratio_value_13)
         square_6 = _pair_multiply(ratio_value_13, ratio_value_13)
@@ -1334,48 +1379,48 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         factor_53 = _pair_multiply(factor_52, ratio_value_13)
         factor_55 = _pair_multiply(factor_54, square_6)
         for d_24 in range(d):
-            sum_c_unit_2_2 = (sum_c_unit_2[k_10, d_24, 0], sum_c_unit_2[k_10, d_24, 1])
-            c_unit_4 = (c_unit[k_10, d_24, 0], c_unit[k_10, d_24, 1])
+            sum_c_unit_2_2 = _pair_at(sum_c_unit_2, (k_10, d_24,))
+            c_unit_4 = _pair_at(c_unit, (k_10, d_24,))
             term_10 = _pair_add(sum_c_unit_2_2, _pair_negative(_pair_multiply(sum_norm_c, c_unit_4)))
             gradient_embedding_part_1_now = _pair_multiply(factor_47, term_10)
-            gradient_embedding_part_1[d_24, 0], gradient_embedding_part_1[d_24, 1] = gradient_embedding_part_1_now
+            _pair_put(gradient_embedding_part_1, (d_24,), gradient_embedding_part_1_now)
             hessian_embedding_part_3_now = _pair_multiply(factor_49, _pair_multiply(c_unit_4, c_unit_4))
-            hessian_embedding_part_3[d_24, 0], hessian_embedding_part_3[d_24, 1] = hessian_embedding_part_3_now
-            hessian_embedding_part_4_now = _pair_multiply(_pair_multiply(factor_53, c_unit_4), _pair_add(_pair_add(_pair_multiply_number((sum_norm_c_sensitivity[k_10, d_24, 0], sum_norm_c_sensitivity[k_10, d_24, 1]), w_2), _pair_multiply(factor_50, sum_c_unit_2_2)), _pair_multiply(factor_51, c_unit_4)))
-            hessian_embedding_part_4[d_24, 0], hessian_embedding_part_4[d_24, 1] = hessian_embedding_part_4_now
+            _pair_put(hessian_embedding_part_3, (d_24,), hessian_embedding_part_3_now)
+            hessian_embedding_part_4_now = _pair_multiply(_pair_multiply(factor_53, c_unit_4), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_norm_c_sensitivity, (k_10, d_24,)), w_2), _pair_multiply(factor_50, sum_c_unit_2_2)), _pair_multiply(factor_51, c_unit_4)))
+            _pair_put(hessian_embedding_part_4, (d_24,), hessian_embedding_part_4_now)
             hessian_embedding_part_5_now = _pair_multiply(_pair_multiply(factor_55, c_unit_4), term_10)
-            hessian_embedding_part_5[d_24, 0], hessian_embedding_part_5[d_24, 1] = hessian_embedding_part_5_now
+            _pair_put(hessian_embedding_part_5, (d_24,), hessian_embedding_part_5_now)
         factor_70 = _pair_multiply(_pair_multiply(factor_54, sum_norm_c), square_6)
         for i in range(u):
-            factor_56 = _pair_multiply(_pair_root((scaled_sum_embedding[k_10, i, 0], scaled_sum_embedding[k_10, i, 1])), _pair_positive_part((peak_sum_embedding[k_10, i, 0], peak_sum_embedding[k_10, i, 1])))
-            rest_w_6 = (rest_w[k_10, i, 0], rest_w[k_10, i, 1])
-            exp_w_entry_1_2 = (exp_w_entry_1[k_10, i, 0], exp_w_entry_1[k_10, i, 1])
+            factor_56 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_sum_embedding, (k_10, i,))))
+            rest_w_6 = _pair_at(rest_w, (k_10, i,))
+            exp_w_entry_1_2 = _pair_at(exp_w_entry_1, (k_10, i,))
             case_2 = (rest_w_6 if k_10 == argmax_w[k_10, i] else _pair_add(_pair_add_number(rest_w_6, 1.0), _pair_negative(exp_w_entry_1_2)))
             factor_57 = _pair_negative(_pair_divide(case_2, _pair_add_number(rest_w_6, 1.0)))
-            seed_5 = (seed[k_10, i, 0], seed[k_10, i, 1])
-            ratio_value_15 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_embedding[k_10, i, 0], scaled_embedding[k_10, i, 1])), _pair_positive_part((peak_embedding[k_10, i, 0], peak_embedding[k_10, i, 1]))))
+            seed_5 = _pair_at(seed, (k_10, i,))
+            ratio_value_15 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_embedding, (k_10, i,)))))
             factor_58 = _pair_multiply(_pair_multiply_number(seed_5, w_2), ratio_value_15)
-            sum_norm_embedding_2 = (sum_norm_embedding[k_10, i, 0], sum_norm_embedding[k_10, i, 1])
+            sum_norm_embedding_2 = _pair_at(sum_norm_embedding, (k_10, i,))
             factor_59 = _pair_negative(_pair_multiply(sum_norm_embedding_2, ratio_value_15))
             square_7 = _pair_multiply(ratio_value_15, ratio_value_15)
             factor_60 = _pair_multiply(sum_norm_embedding_2, square_7)
             factor_61 = _pair_negative(_pair_multiply_number(seed_5, w_2))
-            sum_e_7 = (sum_e[k_10, i, 0], sum_e[k_10, i, 1])
+            sum_e_7 = _pair_at(sum_e, (k_10, i,))
             factor_62 = _pair_divide(_pair_multiply(case_2, ratio_value_15), _pair_add_number(rest_w_6, 1.0))
             factor_63 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_w_entry_1_2, seed_5), square_5), ratio_value_15), _pair_add_number(rest_w_6, 1.0))
             factor_64 = _pair_divide(_pair_multiply(exp_w_entry_1_2, square_5), _pair_add_number(rest_w_6, 1.0))
             factor_65 = _pair_divide(_pair_multiply(_pair_multiply_number(case_2, w_2), ratio_value_15), _pair_add_number(rest_w_6, 1.0))
             factor_66 = _pair_multiply_number(ratio_value_15, w_2)
-            factor_67 = _pair_negative(_pair_multiply(_pair_multiply_number((sum_norm_embedding_sensitivity_3[k_10, i, 0], sum_norm_embedding_sensitivity_3[k_10, i, 1]), w_2), ratio_value_15))
+            factor_67 = _pair_negative(_pair_multiply(_pair_multiply_number(_pair_at(sum_norm_embedding_sensitivity_3, (k_10, i,)), w_2), ratio_value_15))
             factor_68 = _pair_negative(_pair_multiply(seed_5, ratio_value_15))
-            term_13 = _pair_add(_pair_add(_pair_multiply(factor_69, (sum_embedding_3_sensitivity_3_own[k_10, i, 0], sum_embedding_3_sensitivity_3_own[k_10, i, 1])), _pair_negative(_pair_multiply(sum_norm_embedding_2, square_7))), factor_70)
+            term_13 = _pair_add(_pair_add(_pair_multiply(factor_69, _pair_at(sum_embedding_3_sensitivity_3_own, (k_10, i,))), _pair_negative(_pair_multiply(sum_norm_embedding_2, square_7))), factor_70)
             for d_24 in range(d):
-                ratio_value_14 = _pair_ratio(_pair_divide((sum_embedding[k_10, i, d_24, 0], sum_embedding[k_10, i, d_24, 1]), term), factor_56)
-                term_11 = _pair_add((sum_e_2[k_10, i, d_24, 0], sum_e_2[k_10, i, d_24, 1]), _pair_multiply(factor_57, ratio_value_14))
-                e_8 = (e[k_10, i, d_24, 0], e[k_10, i, d_24, 1])
-                gradient_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add((gradient_embedding_part_1[d_24, 0], gradient_embedding_part_1[d_24, 1]), (sum_embedding_3[k_10, i, d_24, 0], sum_embedding_3[k_10, i, d_24, 1])), _pair_multiply(factor_58, term_11)), _pair_multiply(factor_59, e_8)))
-                term_12 = _pair_add(_pair_negative((logsumexp_w_sensitivity[k_10, i, d_24, 0], logsumexp_w_sensitivity[k_10, i, d_24, 1])), _pair_multiply(factor_62, _pair_add(ratio_value_14, _pair_negative(_pair_multiply(sum_e_7, e_8)))))
-                hessian_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(term_13, (hessian_embedding_part_1[d_24, 0], hessian_embedding_part_1[d_24, 1])), (hessian_embedding_part_2[d_24, 0], hessian_embedding_part_2[d_24, 1])), (hessian_embedding_part_3[d_24, 0], hessian_embedding_part_3[d_24, 1])), (hessian_embedding_part_4[d_24, 0], hessian_embedding_part_4[d_24, 1])), (hessian_embedding_part_5[d_24, 0], hessian_embedding_part_5[d_24, 1])), (sum_embedding_3_sensitivity_2_own[k_10, i, d_24, 0], sum_embedding_3_sensitivity_2_own[k_10, i, d_24, 1])), _pair_multiply(factor_60, _pair_multiply(e_8, e_8))), _pair_multiply(_pair_multiply(e_8, square_7), _pair_add(_pair_multiply(sum_norm_embedding_2, e_8), _pair_multiply(factor_61, term_11)))), _pair_multiply(factor_58, _pair_add((sum_e_2_sensitivity_2_own[k_10, i, d_24, 0], sum_e_2_sensitivity_2_own[k_10, i, d_24, 1]), _pair_multiply_number((sum_e_2_sensitivity_own[k_10, i, d_24, 0], sum_e_2_sensitivity_own[k_10, i, d_24, 1]), w_2)))), _pair_multiply(_pair_multiply(factor_63, term_12), ratio_value_14)), _pair_multiply(_pair_multiply(factor_68, e_8), _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply((sum_norm_embedding_sensitivity[k_10, i, d_24, 0], sum_norm_embedding_sensitivity[k_10, i, d_24, 1]), square_5), _pair_multiply(sum_e_7, _pair_add(_pair_multiply(factor_64, term_12), _pair_multiply(factor_65, e_8)))), _pair_multiply_number((sum_norm_embedding_sensitivity_2[k_10, i, d_24, 0], sum_norm_embedding_sensitivity_2[k_10, i, d_24, 1]), w_2)), _pair_multiply(factor_66, term_11)), _pair_multiply(factor_67, e_8)))))
+                ratio_value_14 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_56)
+                term_11 = _pair_add(_pair_at(sum_e_2, (k_10, i, d_24,)), _pair_multiply(factor_57, ratio_value_14))
+                e_8 = _pair_at(e, (k_10, i, d_24,))
+                gradient_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_at(gradient_embedding_part_1, (d_24,)), _pair_at(sum_embedding_3, (k_10, i, d_24,))), _pair_multiply(factor_58, term_11)), _pair_multiply(factor_59, e_8)))
+                term_12 = _pair_add(_pair_negative(_pair_at(logsumexp_w_sensitivity, (k_10, i, d_24,))), _pair_multiply(factor_62, _pair_add(ratio_value_14, _pair_negative(_pair_multiply(sum_e_7, e_8)))))
+                hessian_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(term_13, _pair_at(hessian_embedding_part_1, (d_24,))), _pair_at(hessian_embedding_part_2, (d_24,))), _pair_at(hessian_embedding_part_3, (d_24,))), _pair_at(hessian_embedding_part_4, (d_24,))), _pair_at(hessian_embedding_part_5, (d_24,))), _pair_at(sum_embedding_3_sensitivity_2_own, (k_10, i, d_24,))), _pair_multiply(factor_60, _pair_multiply(e_8, e_8))), _pair_multiply(_pair_multiply(e_8, square_7), _pair_add(_pair_multiply(sum_norm_embedding_2, e_8), _pair_multiply(factor_61, term_11)))), _pair_multiply(factor_58, _pair_add(_pair_at(sum_e_2_sensitivity_2_own, (k_10, i, d_24,)), _pair_multiply_number(_pair_at(sum_e_2_sensitivity_own, (k_10, i, d_24,)), w_2)))), _pair_multiply(_pair_multiply(factor_63, term_12), ratio_value_14)), _pair_multiply(_pair_multiply(factor_68, e_8), _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(sum_norm_embedding_sensitivity, (k_10, i, d_24,)), square_5), _pair_multiply(sum_e_7, _pair_add(_pair_multiply(factor_64, term_12), _pair_multiply(factor_65, e_8)))), _pair_multiply_number(_pair_at(sum_norm_embedding_sensitivity_2, (k_10, i, d_24,)), w_2)), _pair_multiply(factor_66, term_11)), _pair_multiply(factor_67, e_8)))))
     gradient_w[()] = _pair_rounded(_pair_add(_pair_add(sum_w_2, sum_w_3), _pair_negative(sum_w)))
     gradient_b[()] = 0.0
     hessian_w[()] = _pair_rounded(_pair_add(sum_w_2_sensitivity, sum_w_3_sensitivity_joint))
@@ -1449,16 +1494,16 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         for i in range(u):
             sample_weight = (sample_weights[j, i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[j, i, 0], seed[j, i, 1] = seed_now
+            _pair_put(seed, (j, i,), seed_now)
             peak_embedding_now = (-np.inf, 0.0)
             for f_5 in range(d):
                 x = embedding[j, i, f_5]
                 magnitude_value = _pair_magnitude((x, 0.0))
                 peak_embedding_now = _pair_larger(peak_embedding_now, magnitude_value)
-                sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1] = _pair_add((sum_embedding_2[f_5, 0], sum_embedding_2[f_5, 1]), (x, 0.0))
+                _pair_put(sum_embedding_2, (f_5,), _pair_add(_pair_at(sum_embedding_2, (f_5,)), (x, 0.0)))
                 v_x = direction_embedding[j, i, f_5]
-                sum_embedding_2_tangent[f_5, 0], sum_embedding_2_tangent[f_5, 1] = _pair_add((sum_embedding_2_tangent[f_5, 0], sum_embedding_2_tangent[f_5, 1]), (v_x, 0.0))
-            peak_embedding[j, i, 0], peak_embedding[j, i, 1] = peak_embedding_now
+                _pair_put(sum_embedding_2_tangent, (f_5,), _pair_add(_pair_at(sum_embedding_2_tangent, (f_5,)), (v_x, 0.0)))
+            _pair_put(peak_embedding, (j, i,), peak_embedding_now)
             scaled_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
@@ -1467,9 +1512,9 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     x_2 = embedding[j, i, f_209]
                     ratio_value = _pair_ratio((x_2, 0.0), peak_embedding_now)
                     square = _pair_multiply(ratio_value, ratio_value)
-                    strips[0, place, 0], strips[0, place, 1] = square
+                    _pair_put(strips, (0, place), square)
                 scaled_embedding_now = _pair_add(scaled_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_embedding[j, i, 0], scaled_embedding[j, i, 1] = scaled_embedding_now
+            _pair_put(scaled_embedding, (j, i,), scaled_embedding_now)
             norm_embedding_tangent_now = (0.0, 0.0)
             factor = _pair_multiply(_pair_root(scaled_embedding_now), _pair_positive_part(peak_embedding_now))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -1478,40 +1523,40 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     f_4 = strip + place
                     x_3 = embedding[j, i, f_4]
                     e_now = _pair_ratio((x_3, 0.0), factor)
-                    e[j, i, f_4, 0], e[j, i, f_4, 1] = e_now
+                    _pair_put(e, (j, i, f_4,), e_now)
                     v_x_2 = direction_embedding[j, i, f_4]
                     factor_2 = _pair_multiply_number(e_now, v_x_2)
-                    strips[0, place, 0], strips[0, place, 1] = factor_2
+                    _pair_put(strips, (0, place), factor_2)
                 norm_embedding_tangent_now = _pair_add(norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
-            norm_embedding_tangent[j, i, 0], norm_embedding_tangent[j, i, 1] = norm_embedding_tangent_now
+            _pair_put(norm_embedding_tangent, (j, i,), norm_embedding_tangent_now)
             sum_embedding[j, i, :, 0], sum_embedding[j, i, :, 1] = (0.0, 0.0)
             sum_embedding_tangent[j, i, :, 0], sum_embedding_tangent[j, i, :, 1] = (0.0, 0.0)
             for m_6 in range(u):
                 for f_1 in range(d):
                     x_4 = embedding[j, m_6, f_1]
                     if m_6 != i:
-                        sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1] = _pair_add((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), (x_4, 0.0))
+                        _pair_put(sum_embedding, (j, i, f_1,), _pair_add(_pair_at(sum_embedding, (j, i, f_1,)), (x_4, 0.0)))
                     v_x_3 = direction_embedding[j, m_6, f_1]
                     if m_6 != i:
-                        sum_embedding_tangent[j, i, f_1, 0], sum_embedding_tangent[j, i, f_1, 1] = _pair_add((sum_embedding_tangent[j, i, f_1, 0], sum_embedding_tangent[j, i, f_1, 1]), (v_x_3, 0.0))
+                        _pair_put(sum_embedding_tangent, (j, i, f_1,), _pair_add(_pair_at(sum_embedding_tangent, (j, i, f_1,)), (v_x_3, 0.0)))
             peak_sum_embedding_now = (-np.inf, 0.0)
             ratio_value_2 = _pair_ratio((1.0, 0.0), factor)
             for f_7 in range(d):
-                magnitude_value_2 = _pair_magnitude(_pair_divide((sum_embedding[j, i, f_7, 0], sum_embedding[j, i, f_7, 1]), term))
+                magnitude_value_2 = _pair_magnitude(_pair_divide(_pair_at(sum_embedding, (j, i, f_7,)), term))
                 peak_sum_embedding_now = _pair_larger(peak_sum_embedding_now, magnitude_value_2)
                 v_x_4 = direction_embedding[j, i, f_7]
-                e_tangent[j, i, f_7, 0], e_tangent[j, i, f_7, 1] = _pair_multiply(ratio_value_2, _pair_add_number(_pair_negative(_pair_multiply(norm_embedding_tangent_now, (e[j, i, f_7, 0], e[j, i, f_7, 1]))), v_x_4))
-            peak_sum_embedding[j, i, 0], peak_sum_embedding[j, i, 1] = peak_sum_embedding_now
+                _pair_put(e_tangent, (j, i, f_7,), _pair_multiply(ratio_value_2, _pair_add_number(_pair_negative(_pair_multiply(norm_embedding_tangent_now, _pair_at(e, (j, i, f_7,)))), v_x_4)))
+            _pair_put(peak_sum_embedding, (j, i,), peak_sum_embedding_now)
             scaled_sum_embedding_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_210 = strip + place
-                    ratio_value_3 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_210, 0], sum_embedding[j, i, f_210, 1]), term), peak_sum_embedding_now)
+                    ratio_value_3 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_210,)), term), peak_sum_embedding_now)
                     square_2 = _pair_multiply(ratio_value_3, ratio_value_3)
-                    strips[0, place, 0], strips[0, place, 1] = square_2
+                    _pair_put(strips, (0, place), square_2)
                 scaled_sum_embedding_now = _pair_add(scaled_sum_embedding_now, _pair_block_sum(strips[0], length))
-            scaled_sum_embedding[j, i, 0], scaled_sum_embedding[j, i, 1] = scaled_sum_embedding_now
+            _pair_put(scaled_sum_embedding, (j, i,), scaled_sum_embedding_now)
             sum_e_now = (0.0, 0.0)
             norm_sum_embedding_tangent_now = (0.0, 0.0)
             factor_3 = _pair_multiply(_pair_root(scaled_sum_embedding_now), _pair_positive_part(peak_sum_embedding_now))
@@ -1519,15 +1564,15 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    ratio_value_4 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_1, 0], sum_embedding[j, i, f_1, 1]), term), factor_3)
-                    factor_4 = _pair_multiply((e[j, i, f_1, 0], e[j, i, f_1, 1]), ratio_value_4)
-                    strips[0, place, 0], strips[0, place, 1] = factor_4
-                    factor_5 = _pair_multiply((sum_embedding_tangent[j, i, f_1, 0], sum_embedding_tangent[j, i, f_1, 1]), ratio_value_4)
-                    strips[1, place, 0], strips[1, place, 1] = factor_5
+                    ratio_value_4 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_1,)), term), factor_3)
+                    factor_4 = _pair_multiply(_pair_at(e, (j, i, f_1,)), ratio_value_4)
+                    _pair_put(strips, (0, place), factor_4)
+                    factor_5 = _pair_multiply(_pair_at(sum_embedding_tangent, (j, i, f_1,)), ratio_value_4)
+                    _pair_put(strips, (1, place), factor_5)
                 sum_e_now = _pair_add(sum_e_now, _pair_block_sum(strips[0], length))
                 norm_sum_embedding_tangent_now = _pair_add(norm_sum_embedding_tangent_now, _pair_block_sum(strips[1], length))
-            sum_e[j, i, 0], sum_e[j, i, 1] = sum_e_now
-            norm_sum_embedding_tangent[j, i, 0], norm_sum_embedding_tangent[j, i, 1] = norm_sum_embedding_tangent_now
+            _pair_put(sum_e, (j, i,), sum_e_now)
+            _pair_put(norm_sum_embedding_tangent, (j, i,), norm_sum_embedding_tangent_now)
             sum_e_tangent_now = (0.0, 0.0)
             ratio_value_6 = _pair_ratio((1.0, 0.0), factor_3)
             factor_6 = _pair_divide(ratio_value_6, term)
@@ -1536,49 +1581,49 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_191 = strip + place
-                    ratio_value_5 = _pair_ratio(_pair_divide((sum_embedding[j, i, f_191, 0], sum_embedding[j, i, f_191, 1]), term), factor_3)
-                    e_2 = (e[j, i, f_191, 0], e[j, i, f_191, 1])
-                    term_2 = _pair_add(_pair_add(_pair_multiply((e_tangent[j, i, f_191, 0], e_tangent[j, i, f_191, 1]), ratio_value_5), _pair_multiply(_pair_multiply(factor_6, e_2), (sum_embedding_tangent[j, i, f_191, 0], sum_embedding_tangent[j, i, f_191, 1]))), _pair_multiply(_pair_multiply(factor_7, e_2), ratio_value_5))
-                    strips[0, place, 0], strips[0, place, 1] = term_2
+                    ratio_value_5 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i, f_191,)), term), factor_3)
+                    e_2 = _pair_at(e, (j, i, f_191,))
+                    term_2 = _pair_add(_pair_add(_pair_multiply(_pair_at(e_tangent, (j, i, f_191,)), ratio_value_5), _pair_multiply(_pair_multiply(factor_6, e_2), _pair_at(sum_embedding_tangent, (j, i, f_191,)))), _pair_multiply(_pair_multiply(factor_7, e_2), ratio_value_5))
+                    _pair_put(strips, (0, place), term_2)
                 sum_e_tangent_now = _pair_add(sum_e_tangent_now, _pair_block_sum(strips[0], length))
-            sum_e_tangent[j, i, 0], sum_e_tangent[j, i, 1] = sum_e_tangent_now
+            _pair_put(sum_e_tangent, (j, i,), sum_e_tangent_now)
             factor_8 = _pair_multiply(seed_now, sum_e_tangent_now)
             sum_w_tangent = _pair_add(sum_w_tangent, factor_8)
         peak_c_now = (-np.inf, 0.0)
         for f_13 in range(d):
-            c_now = _pair_divide((sum_embedding_2[f_13, 0], sum_embedding_2[f_13, 1]), (np.float64(u), 0.0))
-            c[f_13, 0], c[f_13, 1] = c_now
+            c_now = _pair_divide(_pair_at(sum_embedding_2, (f_13,)), (np.float64(u), 0.0))
+            _pair_put(c, (f_13,), c_now)
             magnitude_value_3 = _pair_magnitude(c_now)
             peak_c_now = _pair_larger(peak_c_now, magnitude_value_3)
-        peak_c[j, 0], peak_c[j, 1] = peak_c_now
+        _pair_put(peak_c, (j,), peak_c_now)
         scaled_c_now = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_211 = strip + place
-                ratio_value_7 = _pair_ratio((c[f_211, 0], c[f_211, 1]), peak_c_now)
+                ratio_value_7 = _pair_ratio(_pair_at(c, (f_211,)), peak_c_now)
                 square_3 = _pair_multiply(ratio_value_7, ratio_value_7)
-                strips[0, place, 0], strips[0, place, 1] = square_3
+                _pair_put(strips, (0, place), square_3)
             scaled_c_now = _pair_add(scaled_c_now, _pair_block_sum(strips[0], length))
-        scaled_c[j, 0], scaled_c[j, 1] = scaled_c_now
+        _pair_put(scaled_c, (j,), scaled_c_now)
         norm_c_tangent_now = (0.0, 0.0)
         factor_9 = _pair_multiply(_pair_root(scaled_c_now), _pair_positive_part(peak_c_now))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_11 = strip + place
-                c_unit_now = _pair_ratio((c[f_11, 0], c[f_11, 1]), factor_9)
-                c_unit[j, f_11, 0], c_unit[j, f_11, 1] = c_unit_now
-                sum_embedding_2_tangent_2 = (sum_embedding_2_tangent[f_11, 0], sum_embedding_2_tangent[f_11, 1])
+                c_unit_now = _pair_ratio(_pair_at(c, (f_11,)), factor_9)
+                _pair_put(c_unit, (j, f_11,), c_unit_now)
+                sum_embedding_2_tangent_2 = _pair_at(sum_embedding_2_tangent, (f_11,))
                 factor_10 = _pair_multiply(sum_embedding_2_tangent_2, c_unit_now)
-                strips[0, place, 0], strips[0, place, 1] = factor_10
+                _pair_put(strips, (0, place), factor_10)
             norm_c_tangent_now = _pair_add(norm_c_tangent_now, _pair_block_sum(strips[0], length))
-        norm_c_tangent[j, 0], norm_c_tangent[j, 1] = norm_c_tangent_now
+        _pair_put(norm_c_tangent, (j,), norm_c_tangent_now)
         factor_11 = _pair_divide(_pair_ratio((1.0, 0.0), factor_9), (np.float64(u), 0.0))
         for f_11 in range(d):
-            sum_embedding_2_tangent_3 = (sum_embedding_2_tangent[f_11, 0], sum_embedding_2_tangent[f_11, 1])
-            c_unit_2 = (c_unit[j, f_11, 0], c_unit[j, f_11, 1])
-            c_unit_tangent[j, f_11, 0], c_unit_tangent[j, f_11, 1] = _pair_multiply(factor_11, _pair_add(sum_embedding_2_tangent_3, _pair_negative(_pair_multiply(norm_c_tangent_now, c_unit_2))))
+            sum_embedding_2_tangent_3 = _pair_at(sum_embedding_2_tangent, (f_11,))
+            c_unit_2 = _pair_at(c_unit, (j, f_11,))
+            _pair_put(c_unit_tangent, (j, f_11,), _pair_multiply(factor_11, _pair_add(sum_embedding_2_tangent_3, _pair_negative(_pair_multiply(norm_c_tangent_now, c_unit_2)))))
     sum_c_unit_2[:, :, 0], sum_c_unit_2[:, :, 1] = (0.0, 0.0)
     sum_c_unit_2_tangent[:, :, 0], sum_c_unit_2_tangent[:, :, 1] = (0.0, 0.0)
     b_2 = b[()]
@@ -1595,11 +1640,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                sum_e_3 = (sum_e[j, i, 0], sum_e[j, i, 1])
+                sum_e_3 = _pair_at(sum_e, (j, i,))
                 for k_23 in range(s):
-                    case = (sum_e_3 if j == k_23 else (sum_c_unit[j, i, k_23, 0], sum_c_unit[j, i, k_23, 1]))
+                    case = (sum_e_3 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,)))
                     term_3 = _pair_add_number(_pair_multiply_number(case, w_2), b_2)
-                    max_w_row[k_23, 0], max_w_row[k_23, 1] = term_3
+                    _pair_put(max_w_row, (k_23,), term_3)
                 max_w_first = _largest(max_w_row[:, 0], s)
                 argmax_w_now = _place_of(max_w_first, max_w_row[:, 0], s)
                 max_w = (max_w_first, max_w_row[:, 1][argmax_w_now])
@@ -1609,58 +1654,58 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_212 = strip + place
-                        exp_w_now = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else (sum_c_unit[j, i, k_212, 0], sum_c_unit[j, i, k_212, 1])), w_2), b_2), max_w)
-                        exp_w[j, i, k_212, 0], exp_w[j, i, k_212, 1] = exp_w_now
-                        strips[0, place, 0], strips[0, place, 1] = exp_w_now
-                        sum_c_unit_2_left[row, i, k_212, 0], sum_c_unit_2_left[row, i, k_212, 1] = (exp_w_now if j != k_212 else (0.0, 0.0))
+                        exp_w_now = _pair_exp_difference(_pair_add_number(_pair_multiply_number((sum_e_3 if j == k_212 else _pair_at(sum_c_unit, (j, i, k_212,))), w_2), b_2), max_w)
+                        _pair_put(exp_w, (j, i, k_212,), exp_w_now)
+                        _pair_put(strips, (0, place), exp_w_now)
+                        _pair_put(sum_c_unit_2_left, (row, i, k_212,), (exp_w_now if j != k_212 else (0.0, 0.0)))
                     apart = np.uint64(argmax_w_now) - strip
                     if apart < length:
                         strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                     rest_w_now = _pair_add(rest_w_now, _pair_block_sum(strips[0], length))
-                rest_w[j, i, 0], rest_w[j, i, 1] = rest_w_now
-                exp_w_entry_1[j, i, 0], exp_w_entry_1[j, i, 1] = (exp_w[j, i, j, 0], exp_w[j, i, j, 1])
-                seed_2 = (seed[j, i, 0], seed[j, i, 1])
+                _pair_put(rest_w, (j, i,), rest_w_now)
+                _pair_put(exp_w_entry_1, (j, i,), _pair_at(exp_w, (j, i, j,)))
+                seed_2 = _pair_at(seed, (j, i,))
                 factor_12 = _pair_divide(seed_2, _pair_add_number(rest_w_now, 1.0))
                 for f_11 in range(d):
-                    e_3 = (e[j, i, f_11, 0], e[j, i, f_11, 1])
-                    sum_c_unit_2_right[row, i, f_11, 0], sum_c_unit_2_right[row, i, f_11, 1] = _pair_multiply(factor_12, e_3)
+                    e_3 = _pair_at(e, (j, i, f_11,))
+                    _pair_put(sum_c_unit_2_right, (row, i, f_11,), _pair_multiply(factor_12, e_3))
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), True, sum_c_unit_2_right[: stop - start].reshape(((stop - start) * u, d, 2)), False, sum_c_unit_2, True)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
                 sum_norm_embedding_now = (0.0, 0.0)
-                rest_w_2 = (rest_w[j, i_3, 0], rest_w[j, i_3, 1])
+                rest_w_2 = _pair_at(rest_w, (j, i_3,))
                 term_4 = _pair_add_number(rest_w_2, 1.0)
-                factor_13 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_3, 0], scaled_sum_embedding[j, i_3, 1])), _pair_positive_part((peak_sum_embedding[j, i_3, 0], peak_sum_embedding[j, i_3, 1])))
-                case_2 = (rest_w_2 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_2, 1.0), _pair_negative((exp_w[j, i_3, j, 0], exp_w[j, i_3, j, 1]))))
+                factor_13 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_3,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_3,))))
+                case_2 = (rest_w_2 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_2, 1.0), _pair_negative(_pair_at(exp_w, (j, i_3, j,)))))
                 factor_14 = _pair_negative(_pair_divide(case_2, term_4))
-                seed_3 = (seed[j, i_3, 0], seed[j, i_3, 1])
+                seed_3 = _pair_at(seed, (j, i_3,))
                 factor_15 = _pair_multiply_number(seed_3, w_2)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_now = _pair_divide((sum_e_2_product[row, i_3, f_4, 0], sum_e_2_product[row, i_3, f_4, 1]), term_4)
-                        sum_e_2[j, i_3, f_4, 0], sum_e_2[j, i_3, f_4, 1] = sum_e_2_now
-                        e_4 = (e[j, i_3, f_4, 0], e[j, i_3, f_4, 1])
-                        ratio_value_8 = _pair_ratio(_pair_divide((sum_embedding[j, i_3, f_4, 0], sum_embedding[j, i_3, f_4, 1]), term), factor_13)
+                        sum_e_2_now = _pair_divide(_pair_at(sum_e_2_product, (row, i_3, f_4,)), term_4)
+                        _pair_put(sum_e_2, (j, i_3, f_4,), sum_e_2_now)
+                        e_4 = _pair_at(e, (j, i_3, f_4,))
+                        ratio_value_8 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_3, f_4,)), term), factor_13)
                         term_5 = _pair_add(sum_e_2_now, _pair_multiply(factor_14, ratio_value_8))
                         factor_16 = _pair_multiply(_pair_multiply(factor_15, e_4), term_5)
-                        strips[0, place, 0], strips[0, place, 1] = factor_16
+                        _pair_put(strips, (0, place), factor_16)
                     sum_norm_embedding_now = _pair_add(sum_norm_embedding_now, _pair_block_sum(strips[0], length))
-                sum_norm_embedding[j, i_3, 0], sum_norm_embedding[j, i_3, 1] = sum_norm_embedding_now
+                _pair_put(sum_norm_embedding, (j, i_3,), sum_norm_embedding_now)
         _pair_matrices(e_tangent[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit, True, sum_c_unit_tangent_part1[: stop - start].reshape(((stop - start) * u, s, 2)), False)
         _pair_matrices(e[start:stop].reshape(((stop - start) * u, d, 2)), False, c_unit_tangent, True, sum_c_unit_tangent_part2[: stop - start].reshape(((stop - start) * u, s, 2)), False)
         for j in range(start, stop):
             row = j - start
             for i in range(u):
                 for k in range(s):
-                    sum_c_unit_tangent[j, i, k, 0], sum_c_unit_tangent[j, i, k, 1] = _pair_add((sum_c_unit_tangent_part1[row, i, k, 0], sum_c_unit_tangent_part1[row, i, k, 1]), (sum_c_unit_tangent_part2[row, i, k, 0], sum_c_unit_tangent_part2[row, i, k, 1]))
+                    _pair_put(sum_c_unit_tangent, (j, i, k,), _pair_add(_pair_at(sum_c_unit_tangent_part1, (row, i, k,)), _pair_at(sum_c_unit_tangent_part2, (row, i, k,))))
                 logsumexp_w_tangent = (0.0, 0.0)
-                term_6 = _pair_add_number((rest_w[j, i, 0], rest_w[j, i, 1]), 1.0)
-                sum_e_4 = (sum_e[j, i, 0], sum_e[j, i, 1])
-                sum_e_tangent_2 = (sum_e_tangent[j, i, 0], sum_e_tangent[j, i, 1])
+                term_6 = _pair_add_number(_pair_at(rest_w, (j, i,)), 1.0)
+                sum_e_4 = _pair_at(sum_e, (j, i,))
+                sum_e_tangent_2 = _pair_at(sum_e_tangent, (j, i,))
                 factor_17 = _pair_multiply_number(sum_e_tangent_2, w_2)
                 argmax_w_2 = argmax_w[j, i]
                 term_7 = _pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_4 if j == argmax_w_2 else (sum_c_unit[j, i, argmax_w_2, 0], sum_c_unit[j, i, argmax_w_2, 1])), v_w), v_b), _pair_multiply_number(_pair_multiply_number(sum_e_tangent_2, w_2), (1.0 if j == argmax_w_2 else 0.0))), _pair_multiply_number(_pair_multiply_number((sum_c_unit_tangent[j, i, argmax_w_2, 0], sum_c_unit_tangent[j, i, argmax_w_2, 1]), w_2), (0.0 if j == argmax_w_2 else 1.0)))
@@ -1668,147 +1713,147 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     length = min(np.uint64(512), np.uint64(s) - strip)
                     for place in range(length):
                         k_195 = strip + place
-                        factor_18 = _pair_divide(_pair_multiply((exp_w[j, i, k_195, 0], exp_w[j, i, k_195, 1]), _pair_add(_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_4 if j == k_195 else (sum_c_unit[j, i, k_195, 0], sum_c_unit[j, i, k_195, 1])), v_w), v_b), _pair_multiply_number(factor_17, (1.0 if j == k_195 else 0.0))), _pair_multiply_number(_pair_multiply_number((sum_c_unit_tangent[j, i, k_195, 0], sum_c_unit_tangent[j, i, k_195, 1]), w_2), (0.0 if j == k_195 else 1.0))), _pair_negative(term_7))), term_6)
-                        strips[0, place, 0], strips[0, place, 1] = factor_18
+                        factor_18 = _pair_divide(_pair_multiply(_pair_at(exp_w, (j, i, k_195,)), _pair_add(_pair_add(_pair_add(_pair_add_number(_pair_multiply_number((sum_e_4 if j == k_195 else _pair_at(sum_c_unit, (j, i, k_195,))), v_w), v_b), _pair_multiply_number(factor_17, (1.0 if j == k_195 else 0.0))), _pair_multiply_number(_pair_multiply_number(_pair_at(sum_c_unit_tangent, (j, i, k_195,)), w_2), (0.0 if j == k_195 else 1.0))), _pair_negative(term_7))), term_6)
+                        _pair_put(strips, (0, place), factor_18)
                     logsumexp_w_tangent = _pair_add(logsumexp_w_tangent, _pair_block_sum(strips[0], length))
-                seed_4 = (seed[j, i, 0], seed[j, i, 1])
+                seed_4 = _pair_at(seed, (j, i,))
                 for k_23 in range(s):
-                    exp_w_2 = (exp_w[j, i, k_23, 0], exp_w[j, i, k_23, 1])
-                    case_3 = (sum_e_4 if j == k_23 else (sum_c_unit[j, i, k_23, 0], sum_c_unit[j, i, k_23, 1]))
-                    softmax_w_tangent_now = _pair_divide(_pair_multiply(exp_w_2, _pair_add(_pair_negative(logsumexp_w_tangent), _pair_add(_pair_add(_pair_add(_pair_add_number(_pair_multiply_number(case_3, v_w), v_b), _pair_multiply_number(factor_17, (1.0 if j == k_23 else 0.0))), _pair_multiply_number(_pair_multiply_number((sum_c_unit_tangent[j, i, k_23, 0], sum_c_unit_tangent[j, i, k_23, 1]), w_2), (0.0 if j == k_23 else 1.0))), _pair_negative(term_7)))), term_6)
-                    softmax_w_tangent[j, i, k_23, 0], softmax_w_tangent[j, i, k_23, 1] = softmax_w_tangent_now
-                    sum_e_2_tangent_part1_left[row, i, k_23, 0], sum_e_2_tangent_part1_left[row, i, k_23, 1] = (softmax_w_tangent_now if j != k_23 else (0.0, 0.0))
+                    exp_w_2 = _pair_at(exp_w, (j, i, k_23,))
+                    case_3 = (sum_e_4 if j == k_23 else _pair_at(sum_c_unit, (j, i, k_23,)))
+                    softmax_w_tangent_now = _pair_divide(_pair_multiply(exp_w_2, _pair_add(_pair_negative(logsumexp_w_tangent), _pair_add(_pair_add(_pair_add(_pair_add_number(_pair_multiply_number(case_3, v_w), v_b), _pair_multiply_number(factor_17, (1.0 if j == k_23 else 0.0))), _pair_multiply_number(_pair_multiply_number(_pair_at(sum_c_unit_tangent, (j, i, k_23,)), w_2), (0.0 if j == k_23 else 1.0))), _pair_negative(term_7)))), term_6)
+                    _pair_put(softmax_w_tangent, (j, i, k_23,), softmax_w_tangent_now)
+                    _pair_put(sum_e_2_tangent_part1_left, (row, i, k_23,), (softmax_w_tangent_now if j != k_23 else (0.0, 0.0)))
                     factor_19 = _pair_divide(exp_w_2, term_6)
                     for f_11 in range(d):
-                        e_5 = (e[j, i, f_11, 0], e[j, i, f_11, 1])
+                        e_5 = _pair_at(e, (j, i, f_11,))
                         if j != k_23:
-                            sum_c_unit_2_tangent[k_23, f_11, 0], sum_c_unit_2_tangent[k_23, f_11, 1] = _pair_add((sum_c_unit_2_tangent[k_23, f_11, 0], sum_c_unit_2_tangent[k_23, f_11, 1]), _pair_multiply(seed_4, _pair_add(_pair_multiply(e_5, softmax_w_tangent_now), _pair_multiply(factor_19, (e_tangent[j, i, f_11, 0], e_tangent[j, i, f_11, 1])))))
-                softmax_w_tangent_entry_2[j, i, 0], softmax_w_tangent_entry_2[j, i, 1] = (softmax_w_tangent[j, i, j, 0], softmax_w_tangent[j, i, j, 1])
+                            _pair_put(sum_c_unit_2_tangent, (k_23, f_11,), _pair_add(_pair_at(sum_c_unit_2_tangent, (k_23, f_11,)), _pair_multiply(seed_4, _pair_add(_pair_multiply(e_5, softmax_w_tangent_now), _pair_multiply(factor_19, _pair_at(e_tangent, (j, i, f_11,)))))))
+                _pair_put(softmax_w_tangent_entry_2, (j, i,), _pair_at(softmax_w_tangent, (j, i, j,)))
             for i in range(u):
                 sum_embedding_3_tangent[j, i, :, 0], sum_embedding_3_tangent[j, i, :, 1] = (0.0, 0.0)
                 for i_207 in range(u):
-                    sum_e_5 = (sum_e[j, i_207, 0], sum_e[j, i_207, 1])
-                    factor_20 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_207, 0], scaled_sum_embedding[j, i_207, 1])), _pair_positive_part((peak_sum_embedding[j, i_207, 0], peak_sum_embedding[j, i_207, 1])))
-                    rest_w_3 = (rest_w[j, i_207, 0], rest_w[j, i_207, 1])
-                    case_4 = (rest_w_3 if j == argmax_w[j, i_207] else _pair_add(_pair_add_number(rest_w_3, 1.0), _pair_negative((exp_w[j, i_207, j, 0], exp_w[j, i_207, j, 1]))))
+                    sum_e_5 = _pair_at(sum_e, (j, i_207,))
+                    factor_20 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_207,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_207,))))
+                    rest_w_3 = _pair_at(rest_w, (j, i_207,))
+                    case_4 = (rest_w_3 if j == argmax_w[j, i_207] else _pair_add(_pair_add_number(rest_w_3, 1.0), _pair_negative(_pair_at(exp_w, (j, i_207, j,)))))
                     ratio_value_10 = _pair_ratio((1.0, 0.0), factor_20)
                     factor_22 = _pair_divide(_pair_multiply(_pair_multiply(factor_21, case_4), ratio_value_10), _pair_add_number(rest_w_3, 1.0))
-                    factor_24 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_23, (sum_e_tangent[j, i_207, 0], sum_e_tangent[j, i_207, 1])), case_4), ratio_value_10), _pair_add_number(rest_w_3, 1.0))
+                    factor_24 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_23, _pair_at(sum_e_tangent, (j, i_207,))), case_4), ratio_value_10), _pair_add_number(rest_w_3, 1.0))
                     square_4 = _pair_multiply(ratio_value_10, ratio_value_10)
-                    factor_26 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_25, (norm_sum_embedding_tangent[j, i_207, 0], norm_sum_embedding_tangent[j, i_207, 1])), square_4), case_4), _pair_add_number(rest_w_3, 1.0))
+                    factor_26 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_25, _pair_at(norm_sum_embedding_tangent, (j, i_207,))), square_4), case_4), _pair_add_number(rest_w_3, 1.0))
                     factor_27 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_25, sum_e_5), square_4), case_4), _pair_add_number(rest_w_3, 1.0))
-                    factor_29 = _pair_multiply(_pair_multiply(factor_28, (softmax_w_tangent[j, i_207, j, 0], softmax_w_tangent[j, i_207, j, 1])), ratio_value_10)
+                    factor_29 = _pair_multiply(_pair_multiply(factor_28, _pair_at(softmax_w_tangent, (j, i_207, j,))), ratio_value_10)
                     factor_30 = _pair_divide(_pair_multiply(_pair_multiply(factor_28, case_4), ratio_value_10), _pair_add_number(rest_w_3, 1.0))
                     for d_24 in range(d):
-                        e_6 = (e[j, i_207, d_24, 0], e[j, i_207, d_24, 1])
-                        ratio_value_9 = _pair_ratio(_pair_divide((sum_embedding[j, i_207, d_24, 0], sum_embedding[j, i_207, d_24, 1]), term), factor_20)
+                        e_6 = _pair_at(e, (j, i_207, d_24,))
+                        ratio_value_9 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_207, d_24,)), term), factor_20)
                         term_8 = _pair_add(_pair_negative(e_6), _pair_multiply(sum_e_5, ratio_value_9))
                         if i != i_207:
-                            sum_embedding_3_tangent[j, i, d_24, 0], sum_embedding_3_tangent[j, i, d_24, 1] = _pair_add((sum_embedding_3_tangent[j, i, d_24, 0], sum_embedding_3_tangent[j, i, d_24, 1]), _pair_multiply((seed[j, i_207, 0], seed[j, i_207, 1]), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_22, term_8), _pair_multiply(factor_24, ratio_value_9)), _pair_multiply(factor_26, _pair_add(e_6, _pair_negative(_pair_scaled(_pair_multiply(sum_e_5, ratio_value_9), 2.0))))), _pair_multiply(factor_27, (sum_embedding_tangent[j, i_207, d_24, 0], sum_embedding_tangent[j, i_207, d_24, 1]))), _pair_multiply(factor_29, term_8)), _pair_multiply(factor_30, (e_tangent[j, i_207, d_24, 0], e_tangent[j, i_207, d_24, 1])))))
+                            _pair_put(sum_embedding_3_tangent, (j, i, d_24,), _pair_add(_pair_at(sum_embedding_3_tangent, (j, i, d_24,)), _pair_multiply(_pair_at(seed, (j, i_207,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_22, term_8), _pair_multiply(factor_24, ratio_value_9)), _pair_multiply(factor_26, _pair_add(e_6, _pair_negative(_pair_scaled(_pair_multiply(sum_e_5, ratio_value_9), 2.0))))), _pair_multiply(factor_27, _pair_at(sum_embedding_tangent, (j, i_207, d_24,)))), _pair_multiply(factor_29, term_8)), _pair_multiply(factor_30, _pair_at(e_tangent, (j, i_207, d_24,)))))))
         _pair_matrices(sum_e_2_tangent_part1_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit, False, sum_e_2_tangent_part1[: stop - start].reshape(((stop - start) * u, d, 2)), False)
         _pair_matrices(sum_c_unit_2_left[: stop - start].reshape(((stop - start) * u, s, 2)), False, c_unit_tangent, False, sum_e_2_tangent_part2_product[: stop - start].reshape(((stop - start) * u, d, 2)), False)
         for j in range(start, stop):
             row = j - start
             for i_3 in range(u):
                 sum_norm_embedding_tangent_now = (0.0, 0.0)
-                rest_w_4 = (rest_w[j, i_3, 0], rest_w[j, i_3, 1])
+                rest_w_4 = _pair_at(rest_w, (j, i_3,))
                 term_9 = _pair_add_number(rest_w_4, 1.0)
-                seed_5 = (seed[j, i_3, 0], seed[j, i_3, 1])
-                factor_31 = _pair_multiply(_pair_root((scaled_sum_embedding[j, i_3, 0], scaled_sum_embedding[j, i_3, 1])), _pair_positive_part((peak_sum_embedding[j, i_3, 0], peak_sum_embedding[j, i_3, 1])))
-                case_5 = (rest_w_4 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_4, 1.0), _pair_negative((exp_w[j, i_3, j, 0], exp_w[j, i_3, j, 1]))))
+                seed_5 = _pair_at(seed, (j, i_3,))
+                factor_31 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (j, i_3,))), _pair_positive_part(_pair_at(peak_sum_embedding, (j, i_3,))))
+                case_5 = (rest_w_4 if j == argmax_w[j, i_3] else _pair_add(_pair_add_number(rest_w_4, 1.0), _pair_negative(_pair_at(exp_w, (j, i_3, j,)))))
                 factor_32 = _pair_negative(_pair_divide(case_5, term_9))
-                factor_33 = _pair_multiply_number((softmax_w_tangent[j, i_3, j, 0], softmax_w_tangent[j, i_3, j, 1]), w_2)
+                factor_33 = _pair_multiply_number(_pair_at(softmax_w_tangent, (j, i_3, j,)), w_2)
                 ratio_value_12 = _pair_ratio((1.0, 0.0), factor_31)
-                factor_34 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_23, (norm_sum_embedding_tangent[j, i_3, 0], norm_sum_embedding_tangent[j, i_3, 1])), case_5), ratio_value_12), term_9)
+                factor_34 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(factor_23, _pair_at(norm_sum_embedding_tangent, (j, i_3,))), case_5), ratio_value_12), term_9)
                 factor_35 = _pair_divide(_pair_multiply(_pair_multiply(factor_28, case_5), ratio_value_12), term_9)
                 for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_4 = strip + place
-                        sum_e_2_tangent_part2 = _pair_divide((sum_e_2_tangent_part2_product[row, i_3, f_4, 0], sum_e_2_tangent_part2_product[row, i_3, f_4, 1]), term_9)  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
-                        sum_e_2_tangent_now = _pair_add(sum_e_2_tangent_part2, (sum_e_2_tangent_part1[row, i_3, f_4, 0], sum_e_2_tangent_part1[row, i_3, f_4, 1]))
-                        sum_e_2_tangent[j, i_3, f_4, 0], sum_e_2_tangent[j, i_3, f_4, 1] = sum_e_2_tangent_now
-                        e_7 = (e[j, i_3, f_4, 0], e[j, i_3, f_4, 1])
-                        ratio_value_11 = _pair_ratio(_pair_divide((sum_embedding[j, i_3, f_4, 0], sum_embedding[j, i_3, f_4, 1]), term), factor_31)
-                        term_10 = _pair_add((sum_e_2[j, i_3, f_4, 0], sum_e_2[j, i_3, f_4, 1]), _pair_multiply(factor_32, ratio_value_11))
-                        factor_36 = _pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(e_7, v_w), term_10), _pair_multiply(_pair_multiply_number((e_tangent[j, i_3, f_4, 0], e_tangent[j, i_3, f_4, 1]), w_2), term_10)), _pair_multiply(_pair_multiply_number(e_7, w_2), sum_e_2_tangent_now)), _pair_multiply(_pair_multiply(factor_33, e_7), ratio_value_11)), _pair_multiply(_pair_multiply(factor_34, e_7), ratio_value_11)), _pair_multiply(_pair_multiply(factor_35, e_7), (sum_embedding_tangent[j, i_3, f_4, 0], sum_embedding_tangent[j, i_3, f_4, 1]))))
-                        strips[0, place, 0], strips[0, place, 1] = factor_36
+                        sum_e_2_tangent_part2 = _pair_divide(_pair_at(sum_e_2_tangent_part2_product, (row, i_3, f_4,)), term_9)  # c_unit*softmax_w_tangent + c_unit_tangent*exp_w/(rest_w + 1)
+                        sum_e_2_tangent_now = _pair_add(sum_e_2_tangent_part2, _pair_at(sum_e_2_tangent_part1, (row, i_3, f_4,)))
+                        _pair_put(sum_e_2_tangent, (j, i_3, f_4,), sum_e_2_tangent_now)
+                        e_7 = _pair_at(e, (j, i_3, f_4,))
+                        ratio_value_11 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (j, i_3, f_4,)), term), factor_31)
+                        term_10 = _pair_add(_pair_at(sum_e_2, (j, i_3, f_4,)), _pair_multiply(factor_32, ratio_value_11))
+                        factor_36 = _pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(e_7, v_w), term_10), _pair_multiply(_pair_multiply_number(_pair_at(e_tangent, (j, i_3, f_4,)), w_2), term_10)), _pair_multiply(_pair_multiply_number(e_7, w_2), sum_e_2_tangent_now)), _pair_multiply(_pair_multiply(factor_33, e_7), ratio_value_11)), _pair_multiply(_pair_multiply(factor_34, e_7), ratio_value_11)), _pair_multiply(_pair_multiply(factor_35, e_7), _pair_at(sum_embedding_tangent, (j, i_3, f_4,)))))
+                        _pair_put(strips, (0, place), factor_36)
                     sum_norm_embedding_tangent_now = _pair_add(sum_norm_embedding_tangent_now, _pair_block_sum(strips[0], length))
-                sum_norm_embedding_tangent[j, i_3, 0], sum_norm_embedding_tangent[j, i_3, 1] = sum_norm_embedding_tangent_now
+                _pair_put(sum_norm_embedding_tangent, (j, i_3,), sum_norm_embedding_tangent_now)
     factor_38 = _pair_divide((w_2, 0.0), (np.float64(u), 0.0))
     factor_41 = _pair_negative(_pair_divide((w_2, 0.0), (np.float64(u), 0.0)))
     factor_44 = _pair_negative(_pair_divide((w_2, 0.0), _pair_of_product(np.float64(u), np.float64(u))))
     for k_10 in range(s):
         sum_norm_c = (0.0, 0.0)
         sum_norm_c_tangent = (0.0, 0.0)
-        ratio_value_13 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_c[k_10, 0], scaled_c[k_10, 1])), _pair_positive_part((peak_c[k_10, 0], peak_c[k_10, 1]))))
+        ratio_value_13 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_c, (k_10,))), _pair_positive_part(_pair_at(peak_c, (k_10,)))))
         factor_39 = _pair_multiply(factor_38, ratio_value_13)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_74 = strip + place
-                c_unit_3 = (c_unit[k_10, f_74, 0], c_unit[k_10, f_74, 1])
-                sum_c_unit_2_2 = (sum_c_unit_2[k_10, f_74, 0], sum_c_unit_2[k_10, f_74, 1])
+                c_unit_3 = _pair_at(c_unit, (k_10, f_74,))
+                sum_c_unit_2_2 = _pair_at(sum_c_unit_2, (k_10, f_74,))
                 factor_37 = _pair_multiply(c_unit_3, sum_c_unit_2_2)
-                strips[0, place, 0], strips[0, place, 1] = factor_37
-                sum_c_unit_2_tangent_2 = (sum_c_unit_2_tangent[k_10, f_74, 0], sum_c_unit_2_tangent[k_10, f_74, 1])
-                term_11 = _pair_add(_pair_multiply(c_unit_3, sum_c_unit_2_tangent_2), _pair_multiply((c_unit_tangent[k_10, f_74, 0], c_unit_tangent[k_10, f_74, 1]), sum_c_unit_2_2))
-                strips[1, place, 0], strips[1, place, 1] = term_11
-                product_embedding_part_2[f_74, 0], product_embedding_part_2[f_74, 1] = _pair_multiply(factor_39, sum_c_unit_2_tangent_2)
+                _pair_put(strips, (0, place), factor_37)
+                sum_c_unit_2_tangent_2 = _pair_at(sum_c_unit_2_tangent, (k_10, f_74,))
+                term_11 = _pair_add(_pair_multiply(c_unit_3, sum_c_unit_2_tangent_2), _pair_multiply(_pair_at(c_unit_tangent, (k_10, f_74,)), sum_c_unit_2_2))
+                _pair_put(strips, (1, place), term_11)
+                _pair_put(product_embedding_part_2, (f_74,), _pair_multiply(factor_39, sum_c_unit_2_tangent_2))
             sum_norm_c = _pair_add(sum_norm_c, _pair_block_sum(strips[0], length))
             sum_norm_c_tangent = _pair_add(sum_norm_c_tangent, _pair_block_sum(strips[1], length))
         factor_40 = _pair_divide(ratio_value_13, (np.float64(u), 0.0))
         factor_42 = _pair_multiply(_pair_multiply(factor_41, sum_norm_c), ratio_value_13)
         factor_43 = _pair_multiply(_pair_multiply(factor_41, sum_norm_c_tangent), ratio_value_13)
-        factor_45 = _pair_multiply(_pair_multiply(factor_44, (norm_c_tangent[k_10, 0], norm_c_tangent[k_10, 1])), _pair_multiply(ratio_value_13, ratio_value_13))
+        factor_45 = _pair_multiply(_pair_multiply(factor_44, _pair_at(norm_c_tangent, (k_10,))), _pair_multiply(ratio_value_13, ratio_value_13))
         for d_24 in range(d):
-            c_unit_4 = (c_unit[k_10, d_24, 0], c_unit[k_10, d_24, 1])
-            term_12 = _pair_add((sum_c_unit_2[k_10, d_24, 0], sum_c_unit_2[k_10, d_24, 1]), _pair_negative(_pair_multiply(sum_norm_c, c_unit_4)))
+            c_unit_4 = _pair_at(c_unit, (k_10, d_24,))
+            term_12 = _pair_add(_pair_at(sum_c_unit_2, (k_10, d_24,)), _pair_negative(_pair_multiply(sum_norm_c, c_unit_4)))
             product_embedding_part_1_now = _pair_multiply(factor_40, term_12)
-            product_embedding_part_1[d_24, 0], product_embedding_part_1[d_24, 1] = product_embedding_part_1_now
-            product_embedding_part_3_now = _pair_multiply(factor_42, (c_unit_tangent[k_10, d_24, 0], c_unit_tangent[k_10, d_24, 1]))
-            product_embedding_part_3[d_24, 0], product_embedding_part_3[d_24, 1] = product_embedding_part_3_now
+            _pair_put(product_embedding_part_1, (d_24,), product_embedding_part_1_now)
+            product_embedding_part_3_now = _pair_multiply(factor_42, _pair_at(c_unit_tangent, (k_10, d_24,)))
+            _pair_put(product_embedding_part_3, (d_24,), product_embedding_part_3_now)
             product_embedding_part_4_now = _pair_multiply(factor_43, c_unit_4)
-            product_embedding_part_4[d_24, 0], product_embedding_part_4[d_24, 1] = product_embedding_part_4_now
+            _pair_put(product_embedding_part_4, (d_24,), product_embedding_part_4_now)
             product_embedding_part_5_now = _pair_multiply(factor_45, term_12)
-            product_embedding_part_5[d_24, 0], product_embedding_part_5[d_24, 1] = product_embedding_part_5_now
+            _pair_put(product_embedding_part_5, (d_24,), product_embedding_part_5_now)
         for i in range(u):
-            factor_46 = _pair_multiply(_pair_root((scaled_sum_embedding[k_10, i, 0], scaled_sum_embedding[k_10, i, 1])), _pair_positive_part((peak_sum_embedding[k_10, i, 0], peak_sum_embedding[k_10, i, 1])))
-            rest_w_5 = (rest_w[k_10, i, 0], rest_w[k_10, i, 1])
-            case_6 = (rest_w_5 if k_10 == argmax_w[k_10, i] else _pair_add(_pair_add_number(rest_w_5, 1.0), _pair_negative((exp_w_entry_1[k_10, i, 0], exp_w_entry_1[k_10, i, 1]))))
+            factor_46 = _pair_multiply(_pair_root(_pair_at(scaled_sum_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_sum_embedding, (k_10, i,))))
+            rest_w_5 = _pair_at(rest_w, (k_10, i,))
+            case_6 = (rest_w_5 if k_10 == argmax_w[k_10, i] else _pair_add(_pair_add_number(rest_w_5, 1.0), _pair_negative(_pair_at(exp_w_entry_1, (k_10, i,)))))
             factor_47 = _pair_negative(_pair_divide(case_6, _pair_add_number(rest_w_5, 1.0)))
-            seed_6 = (seed[k_10, i, 0], seed[k_10, i, 1])
-            ratio_value_15 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_embedding[k_10, i, 0], scaled_embedding[k_10, i, 1])), _pair_positive_part((peak_embedding[k_10, i, 0], peak_embedding[k_10, i, 1]))))
+            seed_6 = _pair_at(seed, (k_10, i,))
+            ratio_value_15 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_embedding, (k_10, i,))), _pair_positive_part(_pair_at(peak_embedding, (k_10, i,)))))
             factor_48 = _pair_multiply(seed_6, ratio_value_15)
-            sum_norm_embedding_2 = (sum_norm_embedding[k_10, i, 0], sum_norm_embedding[k_10, i, 1])
+            sum_norm_embedding_2 = _pair_at(sum_norm_embedding, (k_10, i,))
             factor_49 = _pair_negative(_pair_multiply_number(seed_6, w_2))
-            factor_50 = _pair_multiply((norm_embedding_tangent[k_10, i, 0], norm_embedding_tangent[k_10, i, 1]), _pair_multiply(ratio_value_15, ratio_value_15))
+            factor_50 = _pair_multiply(_pair_at(norm_embedding_tangent, (k_10, i,)), _pair_multiply(ratio_value_15, ratio_value_15))
             factor_51 = _pair_multiply(_pair_multiply_number(seed_6, w_2), ratio_value_15)
-            factor_52 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, w_2), (softmax_w_tangent_entry_2[k_10, i, 0], softmax_w_tangent_entry_2[k_10, i, 1])), ratio_value_15)
+            factor_52 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, w_2), _pair_at(softmax_w_tangent_entry_2, (k_10, i,))), ratio_value_15)
             ratio_value_16 = _pair_ratio((1.0, 0.0), factor_46)
-            factor_53 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_23, (norm_sum_embedding_tangent[k_10, i, 0], norm_sum_embedding_tangent[k_10, i, 1])), seed_6), case_6), ratio_value_15), ratio_value_16), _pair_add_number(rest_w_5, 1.0))
+            factor_53 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_23, _pair_at(norm_sum_embedding_tangent, (k_10, i,))), seed_6), case_6), ratio_value_15), ratio_value_16), _pair_add_number(rest_w_5, 1.0))
             factor_54 = _pair_negative(_pair_multiply(sum_norm_embedding_2, ratio_value_15))
-            factor_55 = _pair_negative(_pair_multiply((sum_norm_embedding_tangent[k_10, i, 0], sum_norm_embedding_tangent[k_10, i, 1]), ratio_value_15))
+            factor_55 = _pair_negative(_pair_multiply(_pair_at(sum_norm_embedding_tangent, (k_10, i,)), ratio_value_15))
             factor_56 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_28, seed_6), case_6), ratio_value_15), ratio_value_16), _pair_add_number(rest_w_5, 1.0))
             for d_24 in range(d):
-                ratio_value_14 = _pair_ratio(_pair_divide((sum_embedding[k_10, i, d_24, 0], sum_embedding[k_10, i, d_24, 1]), term), factor_46)
-                term_13 = _pair_add((sum_e_2[k_10, i, d_24, 0], sum_e_2[k_10, i, d_24, 1]), _pair_multiply(factor_47, ratio_value_14))
-                e_8 = (e[k_10, i, d_24, 0], e[k_10, i, d_24, 1])
-                product_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add((product_embedding_part_2[d_24, 0], product_embedding_part_2[d_24, 1]), (product_embedding_part_3[d_24, 0], product_embedding_part_3[d_24, 1])), (product_embedding_part_4[d_24, 0], product_embedding_part_4[d_24, 1])), (product_embedding_part_5[d_24, 0], product_embedding_part_5[d_24, 1])), (sum_embedding_3_tangent[k_10, i, d_24, 0], sum_embedding_3_tangent[k_10, i, d_24, 1])), _pair_multiply_number(_pair_add((product_embedding_part_1[d_24, 0], product_embedding_part_1[d_24, 1]), _pair_multiply(factor_48, term_13)), v_w)), _pair_multiply(factor_50, _pair_add(_pair_multiply(sum_norm_embedding_2, e_8), _pair_multiply(factor_49, term_13)))), _pair_multiply(factor_51, (sum_e_2_tangent[k_10, i, d_24, 0], sum_e_2_tangent[k_10, i, d_24, 1]))), _pair_multiply(factor_52, ratio_value_14)), _pair_multiply(factor_53, ratio_value_14)), _pair_multiply(factor_54, (e_tangent[k_10, i, d_24, 0], e_tangent[k_10, i, d_24, 1]))), _pair_multiply(factor_55, e_8)), _pair_multiply(factor_56, (sum_embedding_tangent[k_10, i, d_24, 0], sum_embedding_tangent[k_10, i, d_24, 1]))))
+                ratio_value_14 = _pair_ratio(_pair_divide(_pair_at(sum_embedding, (k_10, i, d_24,)), term), factor_46)
+                term_13 = _pair_add(_pair_at(sum_e_2, (k_10, i, d_24,)), _pair_multiply(factor_47, ratio_value_14))
+                e_8 = _pair_at(e, (k_10, i, d_24,))
+                product_embedding[k_10, i, d_24] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_embedding_part_2, (d_24,)), _pair_at(product_embedding_part_3, (d_24,))), _pair_at(product_embedding_part_4, (d_24,))), _pair_at(product_embedding_part_5, (d_24,))), _pair_at(sum_embedding_3_tangent, (k_10, i, d_24,))), _pair_multiply_number(_pair_add(_pair_at(product_embedding_part_1, (d_24,)), _pair_multiply(factor_48, term_13)), v_w)), _pair_multiply(factor_50, _pair_add(_pair_multiply(sum_norm_embedding_2, e_8), _pair_multiply(factor_49, term_13)))), _pair_multiply(factor_51, _pair_at(sum_e_2_tangent, (k_10, i, d_24,)))), _pair_multiply(factor_52, ratio_value_14)), _pair_multiply(factor_53, ratio_value_14)), _pair_multiply(factor_54, _pair_at(e_tangent, (k_10, i, d_24,)))), _pair_multiply(factor_55, e_8)), _pair_multiply(factor_56, _pair_at(sum_embedding_tangent, (k_10, i, d_24,)))))
     sum_w_2_tangent = (0.0, 0.0)
     sum_w_3_tangent = (0.0, 0.0)
     for i_198 in range(u):
         for k_199 in range(s):
-            seed_7 = (seed[k_199, i_198, 0], seed[k_199, i_198, 1])
-            factor_57 = _pair_multiply(seed_7, _pair_add(_pair_multiply((sum_e[k_199, i_198, 0], sum_e[k_199, i_198, 1]), (softmax_w_tangent[k_199, i_198, k_199, 0], softmax_w_tangent[k_199, i_198, k_199, 1])), _pair_divide(_pair_multiply((sum_e_tangent[k_199, i_198, 0], sum_e_tangent[k_199, i_198, 1]), (exp_w[k_199, i_198, k_199, 0], exp_w[k_199, i_198, k_199, 1])), _pair_add_number((rest_w[k_199, i_198, 0], rest_w[k_199, i_198, 1]), 1.0))))
+            seed_7 = _pair_at(seed, (k_199, i_198,))
+            factor_57 = _pair_multiply(seed_7, _pair_add(_pair_multiply(_pair_at(sum_e, (k_199, i_198,)), _pair_at(softmax_w_tangent, (k_199, i_198, k_199,))), _pair_divide(_pair_multiply(_pair_at(sum_e_tangent, (k_199, i_198,)), _pair_at(exp_w, (k_199, i_198, k_199,))), _pair_add_number(_pair_at(rest_w, (k_199, i_198,)), 1.0))))
             sum_w_2_tangent = _pair_add(sum_w_2_tangent, factor_57)
-            term_14 = _pair_add_number((rest_w[k_199, i_198, 0], rest_w[k_199, i_198, 1]), 1.0)
+            term_14 = _pair_add_number(_pair_at(rest_w, (k_199, i_198,)), 1.0)
             for strip in range(np.uint64(0), np.uint64(s), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(s) - strip)
                 for place in range(length):
                     k_202 = strip + place
-                    factor_58 = _pair_multiply(seed_7, _pair_add(_pair_multiply((softmax_w_tangent[k_199, i_198, k_202, 0], softmax_w_tangent[k_199, i_198, k_202, 1]), (sum_c_unit[k_199, i_198, k_202, 0], sum_c_unit[k_199, i_198, k_202, 1])), _pair_divide(_pair_multiply((exp_w[k_199, i_198, k_202, 0], exp_w[k_199, i_198, k_202, 1]), (sum_c_unit_tangent[k_199, i_198, k_202, 0], sum_c_unit_tangent[k_199, i_198, k_202, 1])), term_14)))
-                    strips[0, place, 0], strips[0, place, 1] = factor_58
+                    factor_58 = _pair_multiply(seed_7, _pair_add(_pair_multiply(_pair_at(softmax_w_tangent, (k_199, i_198, k_202,)), _pair_at(sum_c_unit, (k_199, i_198, k_202,))), _pair_divide(_pair_multiply(_pair_at(exp_w, (k_199, i_198, k_202,)), _pair_at(sum_c_unit_tangent, (k_199, i_198, k_202,))), term_14)))
+                    _pair_put(strips, (0, place), factor_58)
                 apart = np.uint64(k_199) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0

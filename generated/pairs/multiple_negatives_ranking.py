@@ -377,6 +377,51 @@ def _traced(function):
     return function
 
 
+def _pair_at(array, slots):
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array, slots, value) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context):
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context):
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context, builder, kinds, arguments):
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context, builder, signature, arguments):
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context, builder, signature, arguments):
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
+
+
 @_traced
 def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
@@ -788,7 +833,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
     sum_a_unit = np.empty((block, n, 2))
     for i in range(n):
         sample_weight_now = (sample_weights[i] if weighted else 1.0)
-        sample_weight[i, 0], sample_weight[i, 1] = (sample_weight_now, 0.0)
+        _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
         peak_anchor = (-np.inf, 0.0)
         peak_positive = (-np.inf, 0.0)
         for f_4 in range(d):
@@ -807,20 +852,20 @@ def value(anchor, positive, scale, sample_weights, value_out):
                 a_2 = anchor[i, f_97]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_97]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_anchor = _pair_add(scaled_anchor, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part(peak_anchor))
         factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            a_unit[i, f_3, 0], a_unit[i, f_3, 1] = _pair_ratio((a_3, 0.0), factor)
+            _pair_put(a_unit, (i, f_3,), _pair_ratio((a_3, 0.0), factor))
             p_3 = positive[i, f_3]
-            p_unit[i, f_3, 0], p_unit[i, f_3, 1] = _pair_ratio((p_3, 0.0), factor_2)
+            _pair_put(p_unit, (i, f_3,), _pair_ratio((p_3, 0.0), factor_2))
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -828,8 +873,8 @@ def value(anchor, positive, scale, sample_weights, value_out):
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_3 = _pair_multiply_number((sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1]), scale)
-                max_sum_a_unit_row[j_8, 0], max_sum_a_unit_row[j_8, 1] = factor_3
+                factor_3 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
+                _pair_put(max_sum_a_unit_row, (j_8,), factor_3)
             max_sum_a_unit_first = _largest(max_sum_a_unit_row[:, 0], n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_first, max_sum_a_unit_row[:, 0], n)
             max_sum_a_unit = (max_sum_a_unit_first, max_sum_a_unit_row[:, 1][argmax_sum_a_unit])
@@ -838,14 +883,14 @@ def value(anchor, positive, scale, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit = _pair_exp_difference(_pair_multiply_number((sum_a_unit[row, j_99, 0], sum_a_unit[row, j_99, 1]), scale), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit
+                    exp_sum_a_unit = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    _pair_put(strips, (0, place), exp_sum_a_unit)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit = _pair_add(rest_sum_a_unit, _pair_block_sum(strips[0], length))
-            loss = _pair_add(_pair_add(max_sum_a_unit, _pair_negative(_pair_multiply_number((sum_a_unit[row, i, 0], sum_a_unit[row, i, 1]), scale))), _pair_log1p(rest_sum_a_unit))
-            factor_4 = _pair_multiply(loss, (sample_weight[i, 0], sample_weight[i, 1]))
+            loss = _pair_add(_pair_add(max_sum_a_unit, _pair_negative(_pair_multiply_number(_pair_at(sum_a_unit, (row, i,)), scale))), _pair_log1p(rest_sum_a_unit))
+            factor_4 = _pair_multiply(loss, _pair_at(sample_weight, (i,)))
             total = _pair_add(total, factor_4)
             if wanted:
                 value_out[i] = _pair_rounded(factor_4)
@@ -882,9 +927,9 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     sum_p_unit = np.empty((n, d, 2))
     for i in range(n):
         sample_weight_now = (sample_weights[i] if weighted else 1.0)
-        sample_weight[i, 0], sample_weight[i, 1] = (sample_weight_now, 0.0)
+        _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
         seed_now = _pair_of_product(loss_scale, sample_weight_now)
-        seed[i, 0], seed[i, 1] = seed_now
+        _pair_put(seed, (i,), seed_now)
         peak_anchor_now = (-np.inf, 0.0)
         peak_positive_now = (-np.inf, 0.0)
         for f_4 in range(d):
@@ -894,8 +939,8 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             p = positive[i, f_4]
             magnitude_value_2 = _pair_magnitude((p, 0.0))
             peak_positive_now = _pair_larger(peak_positive_now, magnitude_value_2)
-        peak_anchor[i, 0], peak_anchor[i, 1] = peak_anchor_now
-        peak_positive[i, 0], peak_positive[i, 1] = peak_positive_now
+        _pair_put(peak_anchor, (i,), peak_anchor_now)
+        _pair_put(peak_positive, (i,), peak_positive_now)
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -905,24 +950,24 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 a_2 = anchor[i, f_97]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_97]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
-        scaled_anchor[i, 0], scaled_anchor[i, 1] = scaled_anchor_now
-        scaled_positive[i, 0], scaled_positive[i, 1] = scaled_positive_now
+        _pair_put(scaled_anchor, (i,), scaled_anchor_now)
+        _pair_put(scaled_positive, (i,), scaled_positive_now)
         factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
         factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
             a_unit_now = _pair_ratio((a_3, 0.0), factor)
-            a_unit[i, f_3, 0], a_unit[i, f_3, 1] = a_unit_now
+            _pair_put(a_unit, (i, f_3,), a_unit_now)
             p_3 = positive[i, f_3]
             p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
-            p_unit[i, f_3, 0], p_unit[i, f_3, 1] = p_unit_now
+            _pair_put(p_unit, (i, f_3,), p_unit_now)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     total = (0.0, 0.0)
     for start in range(0, n, block):
@@ -931,8 +976,8 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_3 = _pair_multiply_number((sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1]), scale)
-                max_sum_a_unit_row[j_8, 0], max_sum_a_unit_row[j_8, 1] = factor_3
+                factor_3 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
+                _pair_put(max_sum_a_unit_row, (j_8,), factor_3)
             max_sum_a_unit_first = _largest(max_sum_a_unit_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_first, max_sum_a_unit_row[:, 0], n)
             max_sum_a_unit = (max_sum_a_unit_first, max_sum_a_unit_row[:, 1][argmax_sum_a_unit_now])
@@ -942,69 +987,69 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit[row, j_99, 0], sum_a_unit[row, j_99, 1]), scale), max_sum_a_unit)
-                    exp_sum_a_unit[j_99, 0], exp_sum_a_unit[j_99, 1] = exp_sum_a_unit_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_now
-                    sum_a_unit_2_left[row, j_99, 0], sum_a_unit_2_left[row, j_99, 1] = (exp_sum_a_unit_now if i != j_99 else (0.0, 0.0))
+                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), max_sum_a_unit)
+                    _pair_put(exp_sum_a_unit, (j_99,), exp_sum_a_unit_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    _pair_put(sum_a_unit_2_left, (row, j_99,), (exp_sum_a_unit_now if i != j_99 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1] = rest_sum_a_unit_now
-            exp_sum_a_unit_own_now = (exp_sum_a_unit[i, 0], exp_sum_a_unit[i, 1])
-            exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1] = exp_sum_a_unit_own_now
-            loss = _pair_add(_pair_add(max_sum_a_unit, _pair_negative(_pair_multiply_number((sum_a_unit[row, i, 0], sum_a_unit[row, i, 1]), scale))), _pair_log1p(rest_sum_a_unit_now))
-            sample_weight_2 = (sample_weight[i, 0], sample_weight[i, 1])
+            _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
+            exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (i,))
+            _pair_put(exp_sum_a_unit_own, (i,), exp_sum_a_unit_own_now)
+            loss = _pair_add(_pair_add(max_sum_a_unit, _pair_negative(_pair_multiply_number(_pair_at(sum_a_unit, (row, i,)), scale))), _pair_log1p(rest_sum_a_unit_now))
+            sample_weight_2 = _pair_at(sample_weight, (i,))
             factor_4 = _pair_multiply(loss, sample_weight_2)
             total = _pair_add(total, factor_4)
             if wanted:
                 value_out[i] = _pair_rounded(factor_4)
-            seed_2 = (seed[i, 0], seed[i, 1])
+            seed_2 = _pair_at(seed, (i,))
             factor_5 = _pair_divide(seed_2, _pair_add_number(rest_sum_a_unit_now, 1.0))
             for f_6 in range(d):
-                sum_p_unit_right[row, f_6, 0], sum_p_unit_right[row, f_6, 1] = _pair_multiply(factor_5, (a_unit[i, f_6, 0], a_unit[i, f_6, 1]))
+                _pair_put(sum_p_unit_right, (row, f_6,), _pair_multiply(factor_5, _pair_at(a_unit, (i, f_6,))))
         _pair_matrices(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor = (0.0, 0.0)
-            rest_sum_a_unit_2 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_2 = _pair_at(rest_sum_a_unit, (i,))
             term = _pair_add_number(rest_sum_a_unit_2, 1.0)
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
-            case = (rest_sum_a_unit_2 if i == argmax_sum_a_unit_2 else _pair_add(_pair_add_number(rest_sum_a_unit_2, 1.0), _pair_negative((exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1]))))
+            case = (rest_sum_a_unit_2 if i == argmax_sum_a_unit_2 else _pair_add(_pair_add_number(rest_sum_a_unit_2, 1.0), _pair_negative(_pair_at(exp_sum_a_unit_own, (i,)))))
             factor_6 = _pair_negative(_pair_divide(case, term))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            seed_3 = _pair_at(seed, (i,))
             factor_7 = _pair_multiply_number(seed_3, scale)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = _pair_divide((sum_a_unit_2_product[row, f_3, 0], sum_a_unit_2_product[row, f_3, 1]), term)
-                    sum_a_unit_2[f_3, 0], sum_a_unit_2[f_3, 1] = sum_a_unit_2_now
-                    factor_8 = _pair_multiply(_pair_multiply(factor_7, (a_unit[i, f_3, 0], a_unit[i, f_3, 1])), _pair_add(sum_a_unit_2_now, _pair_multiply(factor_6, (p_unit[i, f_3, 0], p_unit[i, f_3, 1]))))
-                    strips[0, place, 0], strips[0, place, 1] = factor_8
+                    sum_a_unit_2_now = _pair_divide(_pair_at(sum_a_unit_2_product, (row, f_3,)), term)
+                    _pair_put(sum_a_unit_2, (f_3,), sum_a_unit_2_now)
+                    factor_8 = _pair_multiply(_pair_multiply(factor_7, _pair_at(a_unit, (i, f_3,))), _pair_add(sum_a_unit_2_now, _pair_multiply(factor_6, _pair_at(p_unit, (i, f_3,)))))
+                    _pair_put(strips, (0, place), factor_8)
                 sum_norm_anchor = _pair_add(sum_norm_anchor, _pair_block_sum(strips[0], length))
-            peak_anchor_2 = (peak_anchor[i, 0], peak_anchor[i, 1])
-            factor_9 = _pair_multiply(_pair_root((scaled_anchor[i, 0], scaled_anchor[i, 1])), _pair_positive_part(peak_anchor_2))
+            peak_anchor_2 = _pair_at(peak_anchor, (i,))
+            factor_9 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
             ratio_value_3 = _pair_ratio((1.0, 0.0), factor_9)
             for d_9 in range(d):
-                gradient_anchor[i, d_9] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_7, _pair_add((sum_a_unit_2[d_9, 0], sum_a_unit_2[d_9, 1]), _pair_multiply(factor_6, (p_unit[i, d_9, 0], p_unit[i, d_9, 1])))), _pair_negative(_pair_multiply(sum_norm_anchor, (a_unit[i, d_9, 0], a_unit[i, d_9, 1])))), ratio_value_3))
+                gradient_anchor[i, d_9] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_7, _pair_add(_pair_at(sum_a_unit_2, (d_9,)), _pair_multiply(factor_6, _pair_at(p_unit, (i, d_9,))))), _pair_negative(_pair_multiply(sum_norm_anchor, _pair_at(a_unit, (i, d_9,))))), ratio_value_3))
         _pair_matrices(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_5 in range(n):
         sum_norm_positive = (0.0, 0.0)
-        seed_4 = (seed[j_5, 0], seed[j_5, 1])
-        rest_sum_a_unit_3 = (rest_sum_a_unit[j_5, 0], rest_sum_a_unit[j_5, 1])
-        case_2 = (rest_sum_a_unit_3 if j_5 == argmax_sum_a_unit[j_5] else _pair_add(_pair_add_number(rest_sum_a_unit_3, 1.0), _pair_negative((exp_sum_a_unit_own[j_5, 0], exp_sum_a_unit_own[j_5, 1]))))
+        seed_4 = _pair_at(seed, (j_5,))
+        rest_sum_a_unit_3 = _pair_at(rest_sum_a_unit, (j_5,))
+        case_2 = (rest_sum_a_unit_3 if j_5 == argmax_sum_a_unit[j_5] else _pair_add(_pair_add_number(rest_sum_a_unit_3, 1.0), _pair_negative(_pair_at(exp_sum_a_unit_own, (j_5,)))))
         factor_10 = _pair_negative(_pair_divide(_pair_multiply(seed_4, case_2), _pair_add_number(rest_sum_a_unit_3, 1.0)))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_39 = strip + place
-                factor_11 = _pair_multiply(_pair_multiply_number((p_unit[j_5, f_39, 0], p_unit[j_5, f_39, 1]), scale), _pair_add((sum_p_unit[j_5, f_39, 0], sum_p_unit[j_5, f_39, 1]), _pair_multiply(factor_10, (a_unit[j_5, f_39, 0], a_unit[j_5, f_39, 1]))))
-                strips[0, place, 0], strips[0, place, 1] = factor_11
+                factor_11 = _pair_multiply(_pair_multiply_number(_pair_at(p_unit, (j_5, f_39,)), scale), _pair_add(_pair_at(sum_p_unit, (j_5, f_39,)), _pair_multiply(factor_10, _pair_at(a_unit, (j_5, f_39,)))))
+                _pair_put(strips, (0, place), factor_11)
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[0], length))
-        ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_positive[j_5, 0], scaled_positive[j_5, 1])), _pair_positive_part((peak_positive[j_5, 0], peak_positive[j_5, 1]))))
+        ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_5,))), _pair_positive_part(_pair_at(peak_positive, (j_5,)))))
         for d_10 in range(d):
-            gradient_positive[j_5, d_10] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply_number(_pair_add((sum_p_unit[j_5, d_10, 0], sum_p_unit[j_5, d_10, 1]), _pair_multiply(factor_10, (a_unit[j_5, d_10, 0], a_unit[j_5, d_10, 1]))), scale), _pair_negative(_pair_multiply(sum_norm_positive, (p_unit[j_5, d_10, 0], p_unit[j_5, d_10, 1])))), ratio_value_4))
+            gradient_positive[j_5, d_10] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply_number(_pair_add(_pair_at(sum_p_unit, (j_5, d_10,)), _pair_multiply(factor_10, _pair_at(a_unit, (j_5, d_10,)))), scale), _pair_negative(_pair_multiply(sum_norm_positive, _pair_at(p_unit, (j_5, d_10,))))), ratio_value_4))
     return _pair_rounded(total)
 
 
@@ -1049,7 +1094,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
-        seed[i, 0], seed[i, 1] = seed_now
+        _pair_put(seed, (i,), seed_now)
         peak_anchor_now = (-np.inf, 0.0)
         peak_positive_now = (-np.inf, 0.0)
         for f_4 in range(d):
@@ -1059,8 +1104,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             p = positive[i, f_4]
             magnitude_value_2 = _pair_magnitude((p, 0.0))
             peak_positive_now = _pair_larger(peak_positive_now, magnitude_value_2)
-        peak_anchor[i, 0], peak_anchor[i, 1] = peak_anchor_now
-        peak_positive[i, 0], peak_positive[i, 1] = peak_positive_now
+        _pair_put(peak_anchor, (i,), peak_anchor_now)
+        _pair_put(peak_positive, (i,), peak_positive_now)
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -1070,15 +1115,15 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 a_2 = anchor[i, f_97]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_97]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
-        scaled_anchor[i, 0], scaled_anchor[i, 1] = scaled_anchor_now
-        scaled_positive[i, 0], scaled_positive[i, 1] = scaled_positive_now
+        _pair_put(scaled_anchor, (i,), scaled_anchor_now)
+        _pair_put(scaled_positive, (i,), scaled_positive_now)
         sum_norm_anchor_sensitivity_now = (0.0, 0.0)
         factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
         factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
@@ -1088,14 +1133,14 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 f_3 = strip + place
                 a_3 = anchor[i, f_3]
                 a_unit_now = _pair_ratio((a_3, 0.0), factor)
-                a_unit[i, f_3, 0], a_unit[i, f_3, 1] = a_unit_now
+                _pair_put(a_unit, (i, f_3,), a_unit_now)
                 p_3 = positive[i, f_3]
                 p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
-                p_unit[i, f_3, 0], p_unit[i, f_3, 1] = p_unit_now
+                _pair_put(p_unit, (i, f_3,), p_unit_now)
                 factor_3 = _pair_multiply(a_unit_now, p_unit_now)
-                strips[0, place, 0], strips[0, place, 1] = factor_3
+                _pair_put(strips, (0, place), factor_3)
             sum_norm_anchor_sensitivity_now = _pair_add(sum_norm_anchor_sensitivity_now, _pair_block_sum(strips[0], length))
-        sum_norm_anchor_sensitivity[i, 0], sum_norm_anchor_sensitivity[i, 1] = sum_norm_anchor_sensitivity_now
+        _pair_put(sum_norm_anchor_sensitivity, (i,), sum_norm_anchor_sensitivity_now)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     sum_norm_positive_sensitivity[:, :, 0], sum_norm_positive_sensitivity[:, :, 1] = (0.0, 0.0)
     sum_p_unit_sensitivity_own[:, :, 0], sum_p_unit_sensitivity_own[:, :, 1] = (0.0, 0.0)
@@ -1105,117 +1150,117 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            sum_a_unit_3 = (sum_a_unit[i, i, 0], sum_a_unit[i, i, 1])
-            sum_a_unit_entry_1[i, 0], sum_a_unit_entry_1[i, 1] = sum_a_unit_3
+            sum_a_unit_3 = _pair_at(sum_a_unit, (i, i,))
+            _pair_put(sum_a_unit_entry_1, (i,), sum_a_unit_3)
             for j_8 in range(n):
-                factor_4 = _pair_multiply_number((sum_a_unit[i, j_8, 0], sum_a_unit[i, j_8, 1]), scale)
-                max_sum_a_unit_now_row[j_8, 0], max_sum_a_unit_now_row[j_8, 1] = factor_4
+                factor_4 = _pair_multiply_number(_pair_at(sum_a_unit, (i, j_8,)), scale)
+                _pair_put(max_sum_a_unit_now_row, (j_8,), factor_4)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit_now])
-            max_sum_a_unit[i, 0], max_sum_a_unit[i, 1] = max_sum_a_unit_now
+            _pair_put(max_sum_a_unit, (i,), max_sum_a_unit_now)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit[i, j_99, 0], sum_a_unit[i, j_99, 1]), scale), max_sum_a_unit_now)
-                    exp_sum_a_unit[j_99, 0], exp_sum_a_unit[j_99, 1] = exp_sum_a_unit_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_now
-                    sum_a_unit_2_left[row, j_99, 0], sum_a_unit_2_left[row, j_99, 1] = (exp_sum_a_unit_now if i != j_99 else (0.0, 0.0))
+                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (i, j_99,)), scale), max_sum_a_unit_now)
+                    _pair_put(exp_sum_a_unit, (j_99,), exp_sum_a_unit_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    _pair_put(sum_a_unit_2_left, (row, j_99,), (exp_sum_a_unit_now if i != j_99 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1] = rest_sum_a_unit_now
-            exp_sum_a_unit_own_now = (exp_sum_a_unit[i, 0], exp_sum_a_unit[i, 1])
-            exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1] = exp_sum_a_unit_own_now
-            seed_2 = (seed[i, 0], seed[i, 1])
+            _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
+            exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (i,))
+            _pair_put(exp_sum_a_unit_own, (i,), exp_sum_a_unit_own_now)
+            seed_2 = _pair_at(seed, (i,))
             term = _pair_add_number(rest_sum_a_unit_now, 1.0)
             factor_5 = _pair_divide(seed_2, term)
             sum_a_unit_4 = (sum_a_unit[i, argmax_sum_a_unit_now, 0], sum_a_unit[i, argmax_sum_a_unit_now, 1])
             factor_6 = _pair_multiply(_pair_root((scaled_positive[argmax_sum_a_unit_now, 0], scaled_positive[argmax_sum_a_unit_now, 1])), _pair_positive_part((peak_positive[argmax_sum_a_unit_now, 0], peak_positive[argmax_sum_a_unit_now, 1])))
-            sum_norm_anchor_sensitivity_4 = (sum_norm_anchor_sensitivity[i, 0], sum_norm_anchor_sensitivity[i, 1])
-            peak_anchor_2 = (peak_anchor[i, 0], peak_anchor[i, 1])
-            factor_7 = _pair_multiply(_pair_root((scaled_anchor[i, 0], scaled_anchor[i, 1])), _pair_positive_part(peak_anchor_2))
+            sum_norm_anchor_sensitivity_4 = _pair_at(sum_norm_anchor_sensitivity, (i,))
+            peak_anchor_2 = _pair_at(peak_anchor, (i,))
+            factor_7 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
             ratio_value_3 = _pair_ratio((1.0, 0.0), factor_7)
             factor_8 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_a_unit_own_now, seed_2), sum_norm_anchor_sensitivity_4), square_3), ratio_value_3), term)
             for f_6 in range(d):
-                a_unit_2 = (a_unit[i, f_6, 0], a_unit[i, f_6, 1])
-                sum_p_unit_right[row, f_6, 0], sum_p_unit_right[row, f_6, 1] = _pair_multiply(factor_5, a_unit_2)
+                a_unit_2 = _pair_at(a_unit, (i, f_6,))
+                _pair_put(sum_p_unit_right, (row, f_6,), _pair_multiply(factor_5, a_unit_2))
                 p_4 = positive[argmax_sum_a_unit_now, f_6]
-                sum_norm_anchor_change[i, f_6, 0], sum_norm_anchor_change[i, f_6, 1] = _pair_multiply(factor_8, _pair_add(_pair_add(_pair_add((p_unit[i, f_6, 0], p_unit[i, f_6, 1]), _pair_multiply(a_unit_2, sum_a_unit_4)), _pair_negative(_pair_ratio((p_4, 0.0), factor_6))), _pair_negative(_pair_multiply(a_unit_2, sum_a_unit_3))))
+                _pair_put(sum_norm_anchor_change, (i, f_6,), _pair_multiply(factor_8, _pair_add(_pair_add(_pair_add(_pair_at(p_unit, (i, f_6,)), _pair_multiply(a_unit_2, sum_a_unit_4)), _pair_negative(_pair_ratio((p_4, 0.0), factor_6))), _pair_negative(_pair_multiply(a_unit_2, sum_a_unit_3)))))
             logsumexp_sum_a_unit_centred[i, :, 0], logsumexp_sum_a_unit_centred[i, :, 1] = (0.0, 0.0)
             sum_norm_anchor_sensitivity_3[i, :, 0], sum_norm_anchor_sensitivity_3[i, :, 1] = (0.0, 0.0)
             sum_a_unit_2_sensitivity_own[i, :, 0], sum_a_unit_2_sensitivity_own[i, :, 1] = (0.0, 0.0)
             factor_9 = _pair_divide(_pair_multiply_number(ratio_value_3, scale), term)
             factor_12 = _pair_divide(seed_2, _pair_multiply(term, term))
             for j_52 in range(n):
-                sum_a_unit_5 = (sum_a_unit[i, j_52, 0], sum_a_unit[i, j_52, 1])
-                exp_sum_a_unit_2 = (exp_sum_a_unit[j_52, 0], exp_sum_a_unit[j_52, 1])
+                sum_a_unit_5 = _pair_at(sum_a_unit, (i, j_52,))
+                exp_sum_a_unit_2 = _pair_at(exp_sum_a_unit, (j_52,))
                 factor_10 = _pair_multiply(factor_9, exp_sum_a_unit_2)
                 factor_11 = _pair_multiply(_pair_multiply(factor_9, exp_sum_a_unit_2), sum_a_unit_5)
                 case = (rest_sum_a_unit_now if j_52 == argmax_sum_a_unit_now else _pair_add(_pair_add_number(rest_sum_a_unit_now, 1.0), _pair_negative(exp_sum_a_unit_2)))
-                ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_positive[j_52, 0], scaled_positive[j_52, 1])), _pair_positive_part((peak_positive[j_52, 0], peak_positive[j_52, 1]))))
+                ratio_value_4 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_52,))), _pair_positive_part(_pair_at(peak_positive, (j_52,)))))
                 factor_13 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_12, exp_sum_a_unit_2), sum_a_unit_5), case), ratio_value_4)
                 factor_14 = _pair_multiply(_pair_multiply(_pair_multiply(factor_12, exp_sum_a_unit_2), case), ratio_value_4)
                 for d_48 in range(d):
-                    p_unit_2 = (p_unit[j_52, d_48, 0], p_unit[j_52, d_48, 1])
-                    a_unit_3 = (a_unit[i, d_48, 0], a_unit[i, d_48, 1])
+                    p_unit_2 = _pair_at(p_unit, (j_52, d_48,))
+                    a_unit_3 = _pair_at(a_unit, (i, d_48,))
                     p_5 = positive[argmax_sum_a_unit_now, d_48]
                     term_2 = _pair_add(_pair_add(_pair_add(p_unit_2, _pair_multiply(a_unit_3, sum_a_unit_4)), _pair_negative(_pair_ratio((p_5, 0.0), factor_6))), _pair_negative(_pair_multiply(a_unit_3, sum_a_unit_5)))
                     if j_52 != argmax_sum_a_unit_now:
-                        logsumexp_sum_a_unit_centred[i, d_48, 0], logsumexp_sum_a_unit_centred[i, d_48, 1] = _pair_add((logsumexp_sum_a_unit_centred[i, d_48, 0], logsumexp_sum_a_unit_centred[i, d_48, 1]), _pair_multiply(factor_10, term_2))
+                        _pair_put(logsumexp_sum_a_unit_centred, (i, d_48,), _pair_add(_pair_at(logsumexp_sum_a_unit_centred, (i, d_48,)), _pair_multiply(factor_10, term_2)))
                     if (i != j_52 and j_52 != argmax_sum_a_unit_now):
-                        sum_norm_anchor_sensitivity_3[i, d_48, 0], sum_norm_anchor_sensitivity_3[i, d_48, 1] = _pair_add((sum_norm_anchor_sensitivity_3[i, d_48, 0], sum_norm_anchor_sensitivity_3[i, d_48, 1]), _pair_multiply(factor_11, term_2))
+                        _pair_put(sum_norm_anchor_sensitivity_3, (i, d_48,), _pair_add(_pair_at(sum_norm_anchor_sensitivity_3, (i, d_48,)), _pair_multiply(factor_11, term_2)))
                     if (i != j_52 and j_52 != argmax_sum_a_unit_now):
-                        sum_a_unit_2_sensitivity_own[i, d_48, 0], sum_a_unit_2_sensitivity_own[i, d_48, 1] = _pair_add((sum_a_unit_2_sensitivity_own[i, d_48, 0], sum_a_unit_2_sensitivity_own[i, d_48, 1]), _pair_multiply(_pair_multiply(factor_10, p_unit_2), term_2))
+                        _pair_put(sum_a_unit_2_sensitivity_own, (i, d_48,), _pair_add(_pair_at(sum_a_unit_2_sensitivity_own, (i, d_48,)), _pair_multiply(_pair_multiply(factor_10, p_unit_2), term_2)))
                     term_3 = _pair_add(a_unit_3, _pair_negative(_pair_multiply(p_unit_2, sum_a_unit_5)))
                     if i != j_52:
-                        sum_norm_positive_sensitivity[j_52, d_48, 0], sum_norm_positive_sensitivity[j_52, d_48, 1] = _pair_add((sum_norm_positive_sensitivity[j_52, d_48, 0], sum_norm_positive_sensitivity[j_52, d_48, 1]), _pair_multiply(factor_13, term_3))
+                        _pair_put(sum_norm_positive_sensitivity, (j_52, d_48,), _pair_add(_pair_at(sum_norm_positive_sensitivity, (j_52, d_48,)), _pair_multiply(factor_13, term_3)))
                     if i != j_52:
-                        sum_p_unit_sensitivity_own[j_52, d_48, 0], sum_p_unit_sensitivity_own[j_52, d_48, 1] = _pair_add((sum_p_unit_sensitivity_own[j_52, d_48, 0], sum_p_unit_sensitivity_own[j_52, d_48, 1]), _pair_multiply(_pair_multiply(factor_14, a_unit_3), term_3))
+                        _pair_put(sum_p_unit_sensitivity_own, (j_52, d_48,), _pair_add(_pair_at(sum_p_unit_sensitivity_own, (j_52, d_48,)), _pair_multiply(_pair_multiply(factor_14, a_unit_3), term_3)))
         _pair_matrices(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = (0.0, 0.0)
             sum_norm_anchor_sensitivity_2_now = (0.0, 0.0)
-            rest_sum_a_unit_2 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_2 = _pair_at(rest_sum_a_unit, (i,))
             term_4 = _pair_add_number(rest_sum_a_unit_2, 1.0)
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
-            exp_sum_a_unit_own_2 = (exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1])
+            exp_sum_a_unit_own_2 = _pair_at(exp_sum_a_unit_own, (i,))
             case_2 = (rest_sum_a_unit_2 if i == argmax_sum_a_unit_2 else _pair_add(_pair_add_number(rest_sum_a_unit_2, 1.0), _pair_negative(exp_sum_a_unit_own_2)))
             factor_15 = _pair_negative(_pair_divide(case_2, term_4))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            seed_3 = _pair_at(seed, (i,))
             factor_16 = _pair_multiply_number(seed_3, scale)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = _pair_divide((sum_a_unit_2_product[row, f_3, 0], sum_a_unit_2_product[row, f_3, 1]), term_4)
-                    sum_a_unit_2[i, f_3, 0], sum_a_unit_2[i, f_3, 1] = sum_a_unit_2_now
-                    a_unit_4 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
-                    p_unit_3 = (p_unit[i, f_3, 0], p_unit[i, f_3, 1])
+                    sum_a_unit_2_now = _pair_divide(_pair_at(sum_a_unit_2_product, (row, f_3,)), term_4)
+                    _pair_put(sum_a_unit_2, (i, f_3,), sum_a_unit_2_now)
+                    a_unit_4 = _pair_at(a_unit, (i, f_3,))
+                    p_unit_3 = _pair_at(p_unit, (i, f_3,))
                     factor_17 = _pair_multiply(_pair_multiply(factor_16, a_unit_4), _pair_add(sum_a_unit_2_now, _pair_multiply(factor_15, p_unit_3)))
-                    strips[0, place, 0], strips[0, place, 1] = factor_17
+                    _pair_put(strips, (0, place), factor_17)
                     factor_18 = _pair_multiply(a_unit_4, sum_a_unit_2_now)
-                    strips[1, place, 0], strips[1, place, 1] = factor_18
+                    _pair_put(strips, (1, place), factor_18)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
                 sum_norm_anchor_sensitivity_2_now = _pair_add(sum_norm_anchor_sensitivity_2_now, _pair_block_sum(strips[1], length))
-            sum_norm_anchor[i, 0], sum_norm_anchor[i, 1] = sum_norm_anchor_now
-            sum_norm_anchor_sensitivity_2[i, 0], sum_norm_anchor_sensitivity_2[i, 1] = sum_norm_anchor_sensitivity_2_now
-            peak_anchor_3 = (peak_anchor[i, 0], peak_anchor[i, 1])
-            factor_19 = _pair_multiply(_pair_root((scaled_anchor[i, 0], scaled_anchor[i, 1])), _pair_positive_part(peak_anchor_3))
+            _pair_put(sum_norm_anchor, (i,), sum_norm_anchor_now)
+            _pair_put(sum_norm_anchor_sensitivity_2, (i,), sum_norm_anchor_sensitivity_2_now)
+            peak_anchor_3 = _pair_at(peak_anchor, (i,))
+            factor_19 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_3))
             ratio_value_5 = _pair_ratio((1.0, 0.0), factor_19)
-            sum_norm_anchor_sensitivity_5 = (sum_norm_anchor_sensitivity[i, 0], sum_norm_anchor_sensitivity[i, 1])
+            sum_norm_anchor_sensitivity_5 = _pair_at(sum_norm_anchor_sensitivity, (i,))
             factor_20 = _pair_divide(_pair_multiply(case_2, ratio_value_5), term_4)
             factor_21 = _pair_negative(_pair_divide(exp_sum_a_unit_own_2, term_4))
             for d_48 in range(d):
-                logsumexp_sum_a_unit_centred_2 = (logsumexp_sum_a_unit_centred[i, d_48, 0], logsumexp_sum_a_unit_centred[i, d_48, 1])
-                a_unit_5 = (a_unit[i, d_48, 0], a_unit[i, d_48, 1])
-                term_5 = _pair_add((sum_a_unit_2[i, d_48, 0], sum_a_unit_2[i, d_48, 1]), _pair_multiply(factor_15, (p_unit[i, d_48, 0], p_unit[i, d_48, 1])))
-                sum_norm_anchor_change_2[i, d_48, 0], sum_norm_anchor_change_2[i, d_48, 1] = _pair_multiply(factor_16, _pair_add(_pair_add(_pair_add((sum_norm_anchor_sensitivity_3[i, d_48, 0], sum_norm_anchor_sensitivity_3[i, d_48, 1]), _pair_multiply(sum_norm_anchor_sensitivity_2_now, _pair_add(_pair_negative(logsumexp_sum_a_unit_centred_2), _pair_negative(_pair_multiply(a_unit_5, ratio_value_5))))), _pair_multiply(sum_norm_anchor_sensitivity_5, _pair_add(_pair_multiply(factor_20, a_unit_5), _pair_multiply(factor_21, logsumexp_sum_a_unit_centred_2)))), _pair_multiply(term_5, ratio_value_5)))
+                logsumexp_sum_a_unit_centred_2 = _pair_at(logsumexp_sum_a_unit_centred, (i, d_48,))
+                a_unit_5 = _pair_at(a_unit, (i, d_48,))
+                term_5 = _pair_add(_pair_at(sum_a_unit_2, (i, d_48,)), _pair_multiply(factor_15, _pair_at(p_unit, (i, d_48,))))
+                _pair_put(sum_norm_anchor_change_2, (i, d_48,), _pair_multiply(factor_16, _pair_add(_pair_add(_pair_add(_pair_at(sum_norm_anchor_sensitivity_3, (i, d_48,)), _pair_multiply(sum_norm_anchor_sensitivity_2_now, _pair_add(_pair_negative(logsumexp_sum_a_unit_centred_2), _pair_negative(_pair_multiply(a_unit_5, ratio_value_5))))), _pair_multiply(sum_norm_anchor_sensitivity_5, _pair_add(_pair_multiply(factor_20, a_unit_5), _pair_multiply(factor_21, logsumexp_sum_a_unit_centred_2)))), _pair_multiply(term_5, ratio_value_5))))
                 gradient_anchor[i, d_48] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_16, term_5), _pair_negative(_pair_multiply(sum_norm_anchor_now, a_unit_5))), ratio_value_5))
         _pair_matrices(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     factor_27 = _pair_of_product(loss_scale, scale)
@@ -1223,11 +1268,11 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     for j_5 in range(n):
         sum_norm_positive = (0.0, 0.0)
         sum_norm_positive_sensitivity_2 = (0.0, 0.0)
-        seed_4 = (seed[j_5, 0], seed[j_5, 1])
-        rest_sum_a_unit_3 = (rest_sum_a_unit[j_5, 0], rest_sum_a_unit[j_5, 1])
+        seed_4 = _pair_at(seed, (j_5,))
+        rest_sum_a_unit_3 = _pair_at(rest_sum_a_unit, (j_5,))
         term_6 = _pair_add_number(rest_sum_a_unit_3, 1.0)
         argmax_sum_a_unit_3 = argmax_sum_a_unit[j_5]
-        exp_sum_a_unit_own_3 = (exp_sum_a_unit_own[j_5, 0], exp_sum_a_unit_own[j_5, 1])
+        exp_sum_a_unit_own_3 = _pair_at(exp_sum_a_unit_own, (j_5,))
         case_3 = (rest_sum_a_unit_3 if j_5 == argmax_sum_a_unit_3 else _pair_add(_pair_add_number(rest_sum_a_unit_3, 1.0), _pair_negative(exp_sum_a_unit_own_3)))
         factor_22 = _pair_negative(_pair_divide(_pair_multiply(seed_4, case_3), term_6))
         factor_25 = _pair_multiply(_pair_root((scaled_anchor[argmax_sum_a_unit_3, 0], scaled_anchor[argmax_sum_a_unit_3, 1])), _pair_positive_part((peak_anchor[argmax_sum_a_unit_3, 0], peak_anchor[argmax_sum_a_unit_3, 1])))
@@ -1248,8 +1293,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_34 = _pair_negative(_pair_divide(exp_difference_value, _pair_add_number(rest_sum_a_unit_4, 1.0)))
         factor_36 = _pair_multiply(_pair_multiply_number(factor_35, case_4), ratio_value_7)
         factor_37 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_35, case_4), exp_difference_value), ratio_value_7), _pair_add_number(rest_sum_a_unit_4, 1.0))
-        sum_norm_anchor_3 = (sum_norm_anchor[j_5, 0], sum_norm_anchor[j_5, 1])
-        ratio_value_9 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_anchor[j_5, 0], scaled_anchor[j_5, 1])), _pair_positive_part((peak_anchor[j_5, 0], peak_anchor[j_5, 1]))))
+        sum_norm_anchor_3 = _pair_at(sum_norm_anchor, (j_5,))
+        ratio_value_9 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_anchor, (j_5,))), _pair_positive_part(_pair_at(peak_anchor, (j_5,)))))
         square_5 = _pair_multiply(ratio_value_9, ratio_value_9)
         factor_38 = _pair_multiply(sum_norm_anchor_3, square_5)
         factor_39 = _pair_multiply(_pair_multiply_number(seed_4, scale), ratio_value_9)
@@ -1262,13 +1307,13 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_39 = strip + place
-                p_unit_4 = (p_unit[j_5, f_39, 0], p_unit[j_5, f_39, 1])
-                sum_p_unit_2 = (sum_p_unit[j_5, f_39, 0], sum_p_unit[j_5, f_39, 1])
-                a_unit_6 = (a_unit[j_5, f_39, 0], a_unit[j_5, f_39, 1])
+                p_unit_4 = _pair_at(p_unit, (j_5, f_39,))
+                sum_p_unit_2 = _pair_at(sum_p_unit, (j_5, f_39,))
+                a_unit_6 = _pair_at(a_unit, (j_5, f_39,))
                 factor_23 = _pair_multiply(_pair_multiply_number(p_unit_4, scale), _pair_add(sum_p_unit_2, _pair_multiply(factor_22, a_unit_6)))
-                strips[0, place, 0], strips[0, place, 1] = factor_23
+                _pair_put(strips, (0, place), factor_23)
                 factor_24 = _pair_multiply(p_unit_4, sum_p_unit_2)
-                strips[1, place, 0], strips[1, place, 1] = factor_24
+                _pair_put(strips, (1, place), factor_24)
                 a_4 = anchor[argmax_sum_a_unit_3, f_39]
                 ratio_value_6 = _pair_ratio((a_4, 0.0), factor_25)
                 logsumexp_sum_a_unit_centred_3 = (logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39, 0], logsumexp_sum_a_unit_centred[argmax_sum_a_unit_3, f_39, 1])
@@ -1276,15 +1321,15 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 p_6 = positive[argmax_sum_a_unit_3, f_39]
                 ratio_value_8 = _pair_ratio((p_6, 0.0), factor_30)
                 term_7 = _pair_add(sum_a_unit_2_2, _pair_multiply(factor_31, ratio_value_8))
-                logsumexp_sum_a_unit_centred_4 = (logsumexp_sum_a_unit_centred[j_5, f_39, 0], logsumexp_sum_a_unit_centred[j_5, f_39, 1])
-                sum_a_unit_2_3 = (sum_a_unit_2[j_5, f_39, 0], sum_a_unit_2[j_5, f_39, 1])
-                hessian_anchor[j_5, f_39] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_26, _pair_multiply(ratio_value_6, ratio_value_6)), _pair_multiply(factor_28, _pair_add((sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39, 0], sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_3, sum_a_unit_2_2))))), factor_29), _pair_negative(_pair_multiply(_pair_multiply(square_4, _pair_add(_pair_multiply(factor_32, term_7), _pair_negative(_pair_multiply(sum_norm_anchor_2, ratio_value_6)))), ratio_value_6))), _pair_multiply(_pair_multiply(factor_36, _pair_add(_pair_add(_pair_add((sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39, 0], sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39, 1]), _pair_multiply((sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3, 0], sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3, 1]), _pair_add(_pair_negative(logsumexp_sum_a_unit_centred_3), _pair_negative(_pair_multiply(ratio_value_7, ratio_value_6))))), _pair_multiply((sum_norm_anchor_sensitivity[argmax_sum_a_unit_3, 0], sum_norm_anchor_sensitivity[argmax_sum_a_unit_3, 1]), _pair_add(_pair_multiply(factor_33, ratio_value_6), _pair_multiply(factor_34, logsumexp_sum_a_unit_centred_3)))), _pair_multiply(term_7, ratio_value_7))), ratio_value_6)), _pair_multiply(_pair_multiply(factor_37, logsumexp_sum_a_unit_centred_3), ratio_value_8)) if j_5 == argmax_sum_a_unit_3 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_38, _pair_multiply(a_unit_6, a_unit_6)), _pair_multiply(factor_39, _pair_add((sum_a_unit_2_sensitivity_own[j_5, f_39, 0], sum_a_unit_2_sensitivity_own[j_5, f_39, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_4, sum_a_unit_2_3))))), _pair_multiply(_pair_multiply(factor_40, p_unit_4), _pair_add(_pair_add(_pair_add(p_unit_4, _pair_multiply(a_unit_6, (sum_a_unit[j_5, argmax_sum_a_unit_3, 0], sum_a_unit[j_5, argmax_sum_a_unit_3, 1]))), _pair_negative(ratio_value_8)), _pair_negative(_pair_multiply(a_unit_6, (sum_a_unit[j_5, j_5, 0], sum_a_unit[j_5, j_5, 1])))))), factor_41), _pair_negative(_pair_multiply(_pair_multiply(a_unit_6, square_5), _pair_add(_pair_multiply(factor_43, _pair_add(sum_a_unit_2_3, _pair_multiply(factor_42, p_unit_4))), _pair_negative(_pair_multiply(sum_norm_anchor_3, a_unit_6)))))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_6, (sum_norm_anchor_change[j_5, f_39, 0], sum_norm_anchor_change[j_5, f_39, 1])), ratio_value_9))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_6, (sum_norm_anchor_change_2[j_5, f_39, 0], sum_norm_anchor_change_2[j_5, f_39, 1])), ratio_value_9))), _pair_multiply(_pair_multiply(factor_44, logsumexp_sum_a_unit_centred_4), p_unit_4))))
+                logsumexp_sum_a_unit_centred_4 = _pair_at(logsumexp_sum_a_unit_centred, (j_5, f_39,))
+                sum_a_unit_2_3 = _pair_at(sum_a_unit_2, (j_5, f_39,))
+                hessian_anchor[j_5, f_39] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_26, _pair_multiply(ratio_value_6, ratio_value_6)), _pair_multiply(factor_28, _pair_add((sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39, 0], sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_3, sum_a_unit_2_2))))), factor_29), _pair_negative(_pair_multiply(_pair_multiply(square_4, _pair_add(_pair_multiply(factor_32, term_7), _pair_negative(_pair_multiply(sum_norm_anchor_2, ratio_value_6)))), ratio_value_6))), _pair_multiply(_pair_multiply(factor_36, _pair_add(_pair_add(_pair_add((sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39, 0], sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39, 1]), _pair_multiply((sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3, 0], sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3, 1]), _pair_add(_pair_negative(logsumexp_sum_a_unit_centred_3), _pair_negative(_pair_multiply(ratio_value_7, ratio_value_6))))), _pair_multiply((sum_norm_anchor_sensitivity[argmax_sum_a_unit_3, 0], sum_norm_anchor_sensitivity[argmax_sum_a_unit_3, 1]), _pair_add(_pair_multiply(factor_33, ratio_value_6), _pair_multiply(factor_34, logsumexp_sum_a_unit_centred_3)))), _pair_multiply(term_7, ratio_value_7))), ratio_value_6)), _pair_multiply(_pair_multiply(factor_37, logsumexp_sum_a_unit_centred_3), ratio_value_8)) if j_5 == argmax_sum_a_unit_3 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_38, _pair_multiply(a_unit_6, a_unit_6)), _pair_multiply(factor_39, _pair_add(_pair_at(sum_a_unit_2_sensitivity_own, (j_5, f_39,)), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_4, sum_a_unit_2_3))))), _pair_multiply(_pair_multiply(factor_40, p_unit_4), _pair_add(_pair_add(_pair_add(p_unit_4, _pair_multiply(a_unit_6, (sum_a_unit[j_5, argmax_sum_a_unit_3, 0], sum_a_unit[j_5, argmax_sum_a_unit_3, 1]))), _pair_negative(ratio_value_8)), _pair_negative(_pair_multiply(a_unit_6, _pair_at(sum_a_unit, (j_5, j_5,))))))), factor_41), _pair_negative(_pair_multiply(_pair_multiply(a_unit_6, square_5), _pair_add(_pair_multiply(factor_43, _pair_add(sum_a_unit_2_3, _pair_multiply(factor_42, p_unit_4))), _pair_negative(_pair_multiply(sum_norm_anchor_3, a_unit_6)))))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_6, _pair_at(sum_norm_anchor_change, (j_5, f_39,))), ratio_value_9))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_6, _pair_at(sum_norm_anchor_change_2, (j_5, f_39,))), ratio_value_9))), _pair_multiply(_pair_multiply(factor_44, logsumexp_sum_a_unit_centred_4), p_unit_4))))
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[0], length))
             sum_norm_positive_sensitivity_2 = _pair_add(sum_norm_positive_sensitivity_2, _pair_block_sum(strips[1], length))
-        ratio_value_10 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_positive[j_5, 0], scaled_positive[j_5, 1])), _pair_positive_part((peak_positive[j_5, 0], peak_positive[j_5, 1]))))
+        ratio_value_10 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_5,))), _pair_positive_part(_pair_at(peak_positive, (j_5,)))))
         factor_45 = _pair_multiply_number(ratio_value_10, scale)
         factor_46 = _pair_divide(_pair_multiply(exp_sum_a_unit_own_3, square_3), term_6)
-        factor_47 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed_4, (sum_norm_anchor_sensitivity[j_5, 0], sum_norm_anchor_sensitivity[j_5, 1])), case_3), ratio_value_10), term_6)
+        factor_47 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed_4, _pair_at(sum_norm_anchor_sensitivity, (j_5,))), case_3), ratio_value_10), term_6)
         factor_48 = _pair_negative(_pair_multiply(_pair_multiply_number(sum_norm_positive_sensitivity_2, scale), ratio_value_10))
         square_6 = _pair_multiply(ratio_value_10, ratio_value_10)
         factor_49 = _pair_multiply(sum_norm_positive, square_6)
@@ -1292,14 +1337,14 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_51 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_a_unit_own_3, seed_4), square_3), square_6), case_3), _pair_multiply(term_6, term_6))
         factor_52 = _pair_negative(_pair_multiply(sum_norm_positive, square_6))
         for d_64 in range(d):
-            a_unit_7 = (a_unit[j_5, d_64, 0], a_unit[j_5, d_64, 1])
-            term_8 = _pair_add((sum_p_unit[j_5, d_64, 0], sum_p_unit[j_5, d_64, 1]), _pair_multiply(factor_22, a_unit_7))
-            p_unit_5 = (p_unit[j_5, d_64, 0], p_unit[j_5, d_64, 1])
-            term_9 = _pair_add(a_unit_7, _pair_negative(_pair_multiply((sum_a_unit_entry_1[j_5, 0], sum_a_unit_entry_1[j_5, 1]), p_unit_5)))
-            sum_norm_positive_change = _pair_add(_pair_add(_pair_add(_pair_multiply((sum_norm_positive_sensitivity[j_5, d_64, 0], sum_norm_positive_sensitivity[j_5, d_64, 1]), square_3), _pair_multiply(factor_45, term_8)), _pair_multiply(factor_47, _pair_add(_pair_multiply_number(p_unit_5, scale), _pair_multiply(factor_46, term_9)))), _pair_multiply(factor_48, p_unit_5))  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale)*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))/(rest_sum_a_unit + 1)
+            a_unit_7 = _pair_at(a_unit, (j_5, d_64,))
+            term_8 = _pair_add(_pair_at(sum_p_unit, (j_5, d_64,)), _pair_multiply(factor_22, a_unit_7))
+            p_unit_5 = _pair_at(p_unit, (j_5, d_64,))
+            term_9 = _pair_add(a_unit_7, _pair_negative(_pair_multiply(_pair_at(sum_a_unit_entry_1, (j_5,)), p_unit_5)))
+            sum_norm_positive_change = _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(sum_norm_positive_sensitivity, (j_5, d_64,)), square_3), _pair_multiply(factor_45, term_8)), _pair_multiply(factor_47, _pair_add(_pair_multiply_number(p_unit_5, scale), _pair_multiply(factor_46, term_9)))), _pair_multiply(factor_48, p_unit_5))  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale)*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))/(rest_sum_a_unit + 1)
             term_10 = _pair_add(_pair_multiply_number(term_8, scale), _pair_negative(_pair_multiply(sum_norm_positive, p_unit_5)))
             gradient_positive[j_5, d_64] = _pair_rounded(_pair_multiply(term_10, ratio_value_10))
-            hessian_positive[j_5, d_64] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_49, _pair_multiply(p_unit_5, p_unit_5)), _pair_multiply(factor_50, (sum_p_unit_sensitivity_own[j_5, d_64, 0], sum_p_unit_sensitivity_own[j_5, d_64, 1]))), _pair_multiply(_pair_multiply(factor_51, a_unit_7), term_9)), factor_52), _pair_negative(_pair_multiply(_pair_multiply(sum_norm_positive_change, p_unit_5), ratio_value_10))), _pair_negative(_pair_multiply(_pair_multiply(p_unit_5, square_6), term_10))))
+            hessian_positive[j_5, d_64] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_49, _pair_multiply(p_unit_5, p_unit_5)), _pair_multiply(factor_50, _pair_at(sum_p_unit_sensitivity_own, (j_5, d_64,)))), _pair_multiply(_pair_multiply(factor_51, a_unit_7), term_9)), factor_52), _pair_negative(_pair_multiply(_pair_multiply(sum_norm_positive_change, p_unit_5), ratio_value_10))), _pair_negative(_pair_multiply(_pair_multiply(p_unit_5, square_6), term_10))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1319,7 +1364,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
-        seed[i, 0], seed[i, 1] = seed_now
+        _pair_put(seed, (i,), seed_now)
         peak_anchor = (-np.inf, 0.0)
         peak_positive = (-np.inf, 0.0)
         for f_4 in range(d):
@@ -1338,20 +1383,20 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 a_2 = anchor[i, f_97]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_97]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_anchor = _pair_add(scaled_anchor, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         factor = _pair_multiply(_pair_root(scaled_anchor), _pair_positive_part(peak_anchor))
         factor_2 = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            a_unit[i, f_3, 0], a_unit[i, f_3, 1] = _pair_ratio((a_3, 0.0), factor)
+            _pair_put(a_unit, (i, f_3,), _pair_ratio((a_3, 0.0), factor))
             p_3 = positive[i, f_3]
-            p_unit[i, f_3, 0], p_unit[i, f_3, 1] = _pair_ratio((p_3, 0.0), factor_2)
+            _pair_put(p_unit, (i, f_3,), _pair_ratio((p_3, 0.0), factor_2))
     sum_scale = (0.0, 0.0)
     sum_scale_2 = (0.0, 0.0)
     sum_scale_2_sensitivity = (0.0, 0.0)
@@ -1362,8 +1407,8 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_3 = _pair_multiply_number((sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1]), scale)
-                max_sum_a_unit_row[j_8, 0], max_sum_a_unit_row[j_8, 1] = factor_3
+                factor_3 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
+                _pair_put(max_sum_a_unit_row, (j_8,), factor_3)
             max_sum_a_unit_first = _largest(max_sum_a_unit_row[:, 0], n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_first, max_sum_a_unit_row[:, 0], n)
             max_sum_a_unit = (max_sum_a_unit_first, max_sum_a_unit_row[:, 1][argmax_sum_a_unit])
@@ -1372,15 +1417,15 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit[row, j_99, 0], sum_a_unit[row, j_99, 1]), scale), max_sum_a_unit)
-                    exp_sum_a_unit[j_99, 0], exp_sum_a_unit[j_99, 1] = exp_sum_a_unit_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_now
+                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), max_sum_a_unit)
+                    _pair_put(exp_sum_a_unit, (j_99,), exp_sum_a_unit_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit = _pair_add(rest_sum_a_unit, _pair_block_sum(strips[0], length))
-            seed_2 = (seed[i, 0], seed[i, 1])
-            factor_4 = _pair_multiply(seed_2, (sum_a_unit[row, i, 0], sum_a_unit[row, i, 1]))
+            seed_2 = _pair_at(seed, (i,))
+            factor_4 = _pair_multiply(seed_2, _pair_at(sum_a_unit, (row, i,)))
             sum_scale = _pair_add(sum_scale, factor_4)
             logsumexp_sum_a_unit_centred_2 = (0.0, 0.0)
             factor_5 = _pair_divide(seed_2, _pair_add_number(rest_sum_a_unit, 1.0))
@@ -1389,15 +1434,15 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_20 = strip + place
-                    exp_sum_a_unit_2 = (exp_sum_a_unit[j_20, 0], exp_sum_a_unit[j_20, 1])
-                    sum_a_unit_2 = (sum_a_unit[row, j_20, 0], sum_a_unit[row, j_20, 1])
+                    exp_sum_a_unit_2 = _pair_at(exp_sum_a_unit, (j_20,))
+                    sum_a_unit_2 = _pair_at(sum_a_unit, (row, j_20,))
                     factor_6 = _pair_multiply(_pair_multiply(factor_5, exp_sum_a_unit_2), sum_a_unit_2)
-                    strips[0, place, 0], strips[0, place, 1] = factor_6
+                    _pair_put(strips, (0, place), factor_6)
                     term_2 = _pair_add(sum_a_unit_2, _pair_negative((sum_a_unit[row, argmax_sum_a_unit, 0], sum_a_unit[row, argmax_sum_a_unit, 1])))
                     factor_7 = _pair_divide(_pair_multiply(exp_sum_a_unit_2, term_2), term)
-                    strips[1, place, 0], strips[1, place, 1] = factor_7
+                    _pair_put(strips, (1, place), factor_7)
                     factor_8 = _pair_multiply(_pair_multiply(_pair_multiply(factor_5, exp_sum_a_unit_2), sum_a_unit_2), term_2)
-                    strips[2, place, 0], strips[2, place, 1] = factor_8
+                    _pair_put(strips, (2, place), factor_8)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
@@ -1412,8 +1457,8 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_85 = strip + place
-                    factor_10 = _pair_multiply(_pair_multiply(factor_9, (exp_sum_a_unit[j_85, 0], exp_sum_a_unit[j_85, 1])), (sum_a_unit[row, j_85, 0], sum_a_unit[row, j_85, 1]))
-                    strips[0, place, 0], strips[0, place, 1] = factor_10
+                    factor_10 = _pair_multiply(_pair_multiply(factor_9, _pair_at(exp_sum_a_unit, (j_85,))), _pair_at(sum_a_unit, (row, j_85,)))
+                    _pair_put(strips, (0, place), factor_10)
                 sum_scale_2_sensitivity_2 = _pair_add(sum_scale_2_sensitivity_2, _pair_block_sum(strips[0], length))
     parameter_gradient[0] += _pair_rounded(_pair_add(sum_scale_2, _pair_negative(sum_scale)))
     parameter_hessian[0] += _pair_rounded(_pair_add(sum_scale_2_sensitivity, _pair_negative(sum_scale_2_sensitivity_2)))
@@ -1463,7 +1508,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
-        seed[i, 0], seed[i, 1] = seed_now
+        _pair_put(seed, (i,), seed_now)
         peak_anchor_now = (-np.inf, 0.0)
         peak_positive_now = (-np.inf, 0.0)
         for f_4 in range(d):
@@ -1473,8 +1518,8 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             p = positive[i, f_4]
             magnitude_value_2 = _pair_magnitude((p, 0.0))
             peak_positive_now = _pair_larger(peak_positive_now, magnitude_value_2)
-        peak_anchor[i, 0], peak_anchor[i, 1] = peak_anchor_now
-        peak_positive[i, 0], peak_positive[i, 1] = peak_positive_now
+        _pair_put(peak_anchor, (i,), peak_anchor_now)
+        _pair_put(peak_positive, (i,), peak_positive_now)
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
@@ -1484,15 +1529,15 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 a_2 = anchor[i, f_97]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_97]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
-        scaled_anchor[i, 0], scaled_anchor[i, 1] = scaled_anchor_now
-        scaled_positive[i, 0], scaled_positive[i, 1] = scaled_positive_now
+        _pair_put(scaled_anchor, (i,), scaled_anchor_now)
+        _pair_put(scaled_positive, (i,), scaled_positive_now)
         norm_anchor_tangent_now = (0.0, 0.0)
         norm_positive_tangent_now = (0.0, 0.0)
         factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
@@ -1503,31 +1548,31 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 f_3 = strip + place
                 a_3 = anchor[i, f_3]
                 a_unit_now = _pair_ratio((a_3, 0.0), factor)
-                a_unit[i, f_3, 0], a_unit[i, f_3, 1] = a_unit_now
+                _pair_put(a_unit, (i, f_3,), a_unit_now)
                 p_3 = positive[i, f_3]
                 p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
-                p_unit[i, f_3, 0], p_unit[i, f_3, 1] = p_unit_now
+                _pair_put(p_unit, (i, f_3,), p_unit_now)
                 v_a = direction_anchor[i, f_3]
                 factor_3 = _pair_multiply_number(a_unit_now, v_a)
-                strips[0, place, 0], strips[0, place, 1] = factor_3
+                _pair_put(strips, (0, place), factor_3)
                 v_p = direction_positive[i, f_3]
                 factor_4 = _pair_multiply_number(p_unit_now, v_p)
-                strips[1, place, 0], strips[1, place, 1] = factor_4
+                _pair_put(strips, (1, place), factor_4)
             norm_anchor_tangent_now = _pair_add(norm_anchor_tangent_now, _pair_block_sum(strips[0], length))
             norm_positive_tangent_now = _pair_add(norm_positive_tangent_now, _pair_block_sum(strips[1], length))
-        norm_anchor_tangent[i, 0], norm_anchor_tangent[i, 1] = norm_anchor_tangent_now
-        norm_positive_tangent[i, 0], norm_positive_tangent[i, 1] = norm_positive_tangent_now
+        _pair_put(norm_anchor_tangent, (i,), norm_anchor_tangent_now)
+        _pair_put(norm_positive_tangent, (i,), norm_positive_tangent_now)
         ratio_value_3 = _pair_ratio((1.0, 0.0), factor)
         ratio_value_4 = _pair_ratio((1.0, 0.0), factor_2)
         for f_3 in range(d):
             v_a_2 = direction_anchor[i, f_3]
-            a_unit_2 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
+            a_unit_2 = _pair_at(a_unit, (i, f_3,))
             a_unit_tangent_now = _pair_multiply(ratio_value_3, _pair_add_number(_pair_negative(_pair_multiply(norm_anchor_tangent_now, a_unit_2)), v_a_2))
-            a_unit_tangent[i, f_3, 0], a_unit_tangent[i, f_3, 1] = a_unit_tangent_now
+            _pair_put(a_unit_tangent, (i, f_3,), a_unit_tangent_now)
             v_p_2 = direction_positive[i, f_3]
-            p_unit_2 = (p_unit[i, f_3, 0], p_unit[i, f_3, 1])
+            p_unit_2 = _pair_at(p_unit, (i, f_3,))
             p_unit_tangent_now = _pair_multiply(ratio_value_4, _pair_add_number(_pair_negative(_pair_multiply(norm_positive_tangent_now, p_unit_2)), v_p_2))
-            p_unit_tangent[i, f_3, 0], p_unit_tangent[i, f_3, 1] = p_unit_tangent_now
+            _pair_put(p_unit_tangent, (i, f_3,), p_unit_tangent_now)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     sum_scale_tangent = (0.0, 0.0)
     sum_scale_2_tangent = (0.0, 0.0)
@@ -1538,9 +1583,9 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                sum_a_unit_3 = (sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1])
+                sum_a_unit_3 = _pair_at(sum_a_unit, (row, j_8,))
                 factor_5 = _pair_multiply_number(sum_a_unit_3, scale)
-                max_sum_a_unit_row[j_8, 0], max_sum_a_unit_row[j_8, 1] = factor_5
+                _pair_put(max_sum_a_unit_row, (j_8,), factor_5)
             max_sum_a_unit_first = _largest(max_sum_a_unit_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_first, max_sum_a_unit_row[:, 0], n)
             max_sum_a_unit = (max_sum_a_unit_first, max_sum_a_unit_row[:, 1][argmax_sum_a_unit_now])
@@ -1550,55 +1595,55 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit[row, j_99, 0], sum_a_unit[row, j_99, 1]), scale), max_sum_a_unit)
-                    exp_sum_a_unit[row, j_99, 0], exp_sum_a_unit[row, j_99, 1] = exp_sum_a_unit_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_now
-                    sum_a_unit_2_left[row, j_99, 0], sum_a_unit_2_left[row, j_99, 1] = (exp_sum_a_unit_now if i != j_99 else (0.0, 0.0))
+                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_99,)), scale), max_sum_a_unit)
+                    _pair_put(exp_sum_a_unit, (row, j_99,), exp_sum_a_unit_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    _pair_put(sum_a_unit_2_left, (row, j_99,), (exp_sum_a_unit_now if i != j_99 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1] = rest_sum_a_unit_now
-            exp_sum_a_unit_own_now = (exp_sum_a_unit[row, i, 0], exp_sum_a_unit[row, i, 1])
-            exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1] = exp_sum_a_unit_own_now
-            seed_2 = (seed[i, 0], seed[i, 1])
+            _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
+            exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (row, i,))
+            _pair_put(exp_sum_a_unit_own, (i,), exp_sum_a_unit_own_now)
+            seed_2 = _pair_at(seed, (i,))
             factor_6 = _pair_divide(seed_2, _pair_add_number(rest_sum_a_unit_now, 1.0))
             for f_6 in range(d):
-                a_unit_3 = (a_unit[i, f_6, 0], a_unit[i, f_6, 1])
-                sum_p_unit_right[row, f_6, 0], sum_p_unit_right[row, f_6, 1] = _pair_multiply(factor_6, a_unit_3)
+                a_unit_3 = _pair_at(a_unit, (i, f_6,))
+                _pair_put(sum_p_unit_right, (row, f_6,), _pair_multiply(factor_6, a_unit_3))
         _pair_matrices(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = (0.0, 0.0)
-            rest_sum_a_unit_2 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_2 = _pair_at(rest_sum_a_unit, (i,))
             term = _pair_add_number(rest_sum_a_unit_2, 1.0)
             argmax_sum_a_unit_2 = argmax_sum_a_unit[i]
-            case = (rest_sum_a_unit_2 if i == argmax_sum_a_unit_2 else _pair_add(_pair_add_number(rest_sum_a_unit_2, 1.0), _pair_negative((exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1]))))
+            case = (rest_sum_a_unit_2 if i == argmax_sum_a_unit_2 else _pair_add(_pair_add_number(rest_sum_a_unit_2, 1.0), _pair_negative(_pair_at(exp_sum_a_unit_own, (i,)))))
             factor_7 = _pair_negative(_pair_divide(case, term))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            seed_3 = _pair_at(seed, (i,))
             factor_8 = _pair_multiply_number(seed_3, scale)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = _pair_divide((sum_a_unit_2_product[row, f_3, 0], sum_a_unit_2_product[row, f_3, 1]), term)
-                    sum_a_unit_2[row, f_3, 0], sum_a_unit_2[row, f_3, 1] = sum_a_unit_2_now
-                    a_unit_4 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
-                    p_unit_3 = (p_unit[i, f_3, 0], p_unit[i, f_3, 1])
+                    sum_a_unit_2_now = _pair_divide(_pair_at(sum_a_unit_2_product, (row, f_3,)), term)
+                    _pair_put(sum_a_unit_2, (row, f_3,), sum_a_unit_2_now)
+                    a_unit_4 = _pair_at(a_unit, (i, f_3,))
+                    p_unit_3 = _pair_at(p_unit, (i, f_3,))
                     term_2 = _pair_add(sum_a_unit_2_now, _pair_multiply(factor_7, p_unit_3))
                     factor_9 = _pair_multiply(_pair_multiply(factor_8, a_unit_4), term_2)
-                    strips[0, place, 0], strips[0, place, 1] = factor_9
+                    _pair_put(strips, (0, place), factor_9)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
-            sum_norm_anchor[row, 0], sum_norm_anchor[row, 1] = sum_norm_anchor_now
+            _pair_put(sum_norm_anchor, (row,), sum_norm_anchor_now)
         _pair_matrices(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
         _pair_matrices(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
         _pair_matrices(a_unit_tangent[start:stop], False, p_unit, True, sum_a_unit_tangent_part2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_a_unit_tangent[j, 0], sum_a_unit_tangent[j, 1] = _pair_add((sum_a_unit_tangent_part1[row, j, 0], sum_a_unit_tangent_part1[row, j, 1]), (sum_a_unit_tangent_part2[row, j, 0], sum_a_unit_tangent_part2[row, j, 1]))
+                _pair_put(sum_a_unit_tangent, (j,), _pair_add(_pair_at(sum_a_unit_tangent_part1, (row, j,)), _pair_at(sum_a_unit_tangent_part2, (row, j,))))
             logsumexp_sum_a_unit_tangent = (0.0, 0.0)
-            rest_sum_a_unit_3 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_3 = _pair_at(rest_sum_a_unit, (i,))
             term_3 = _pair_add_number(rest_sum_a_unit_3, 1.0)
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             term_4 = _pair_add(_pair_multiply_number((sum_a_unit_tangent[argmax_sum_a_unit_3, 0], sum_a_unit_tangent[argmax_sum_a_unit_3, 1]), scale), _pair_multiply_number((sum_a_unit[row, argmax_sum_a_unit_3, 0], sum_a_unit[row, argmax_sum_a_unit_3, 1]), direction_parameters[0]))
@@ -1606,109 +1651,109 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_89 = strip + place
-                    factor_10 = _pair_divide(_pair_multiply((exp_sum_a_unit[row, j_89, 0], exp_sum_a_unit[row, j_89, 1]), _pair_add(_pair_add(_pair_multiply_number((sum_a_unit_tangent[j_89, 0], sum_a_unit_tangent[j_89, 1]), scale), _pair_multiply_number((sum_a_unit[row, j_89, 0], sum_a_unit[row, j_89, 1]), direction_parameters[0])), _pair_negative(term_4))), term_3)
-                    strips[0, place, 0], strips[0, place, 1] = factor_10
+                    factor_10 = _pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit, (row, j_89,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_tangent, (j_89,)), scale), _pair_multiply_number(_pair_at(sum_a_unit, (row, j_89,)), direction_parameters[0])), _pair_negative(term_4))), term_3)
+                    _pair_put(strips, (0, place), factor_10)
                 logsumexp_sum_a_unit_tangent = _pair_add(logsumexp_sum_a_unit_tangent, _pair_block_sum(strips[0], length))
-            seed_4 = (seed[i, 0], seed[i, 1])
-            factor_11 = _pair_multiply(seed_4, (sum_a_unit_tangent[i, 0], sum_a_unit_tangent[i, 1]))
+            seed_4 = _pair_at(seed, (i,))
+            factor_11 = _pair_multiply(seed_4, _pair_at(sum_a_unit_tangent, (i,)))
             sum_scale_tangent = _pair_add(sum_scale_tangent, factor_11)
             for j_8 in range(n):
-                exp_sum_a_unit_2 = (exp_sum_a_unit[row, j_8, 0], exp_sum_a_unit[row, j_8, 1])
-                sum_a_unit_tangent_2 = (sum_a_unit_tangent[j_8, 0], sum_a_unit_tangent[j_8, 1])
-                sum_a_unit_4 = (sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1])
+                exp_sum_a_unit_2 = _pair_at(exp_sum_a_unit, (row, j_8,))
+                sum_a_unit_tangent_2 = _pair_at(sum_a_unit_tangent, (j_8,))
+                sum_a_unit_4 = _pair_at(sum_a_unit, (row, j_8,))
                 softmax_sum_a_unit_tangent_now = _pair_divide(_pair_multiply(exp_sum_a_unit_2, _pair_add(_pair_negative(logsumexp_sum_a_unit_tangent), _pair_add(_pair_add(_pair_multiply_number(sum_a_unit_tangent_2, scale), _pair_multiply_number(sum_a_unit_4, direction_parameters[0])), _pair_negative(term_4)))), term_3)
-                softmax_sum_a_unit_tangent[j_8, 0], softmax_sum_a_unit_tangent[j_8, 1] = softmax_sum_a_unit_tangent_now
+                _pair_put(softmax_sum_a_unit_tangent, (j_8,), softmax_sum_a_unit_tangent_now)
                 factor_12 = _pair_multiply(seed_4, _pair_add(_pair_multiply(softmax_sum_a_unit_tangent_now, sum_a_unit_4), _pair_divide(_pair_multiply(sum_a_unit_tangent_2, exp_sum_a_unit_2), term_3)))
                 sum_scale_2_tangent = _pair_add(sum_scale_2_tangent, factor_12)
-                sum_a_unit_2_tangent_part1_left[row, j_8, 0], sum_a_unit_2_tangent_part1_left[row, j_8, 1] = (softmax_sum_a_unit_tangent_now if i != j_8 else (0.0, 0.0))
+                _pair_put(sum_a_unit_2_tangent_part1_left, (row, j_8,), (softmax_sum_a_unit_tangent_now if i != j_8 else (0.0, 0.0)))
                 factor_13 = _pair_divide(exp_sum_a_unit_2, term_3)
                 for f_6 in range(d):
-                    a_unit_5 = (a_unit[i, f_6, 0], a_unit[i, f_6, 1])
+                    a_unit_5 = _pair_at(a_unit, (i, f_6,))
                     if i != j_8:
-                        sum_p_unit_tangent[j_8, f_6, 0], sum_p_unit_tangent[j_8, f_6, 1] = _pair_add((sum_p_unit_tangent[j_8, f_6, 0], sum_p_unit_tangent[j_8, f_6, 1]), _pair_multiply(seed_4, _pair_add(_pair_multiply(softmax_sum_a_unit_tangent_now, a_unit_5), _pair_multiply(factor_13, (a_unit_tangent[i, f_6, 0], a_unit_tangent[i, f_6, 1])))))
-            softmax_sum_a_unit_tangent_own_now = (softmax_sum_a_unit_tangent[i, 0], softmax_sum_a_unit_tangent[i, 1])
-            softmax_sum_a_unit_tangent_own[i, 0], softmax_sum_a_unit_tangent_own[i, 1] = softmax_sum_a_unit_tangent_own_now
+                        _pair_put(sum_p_unit_tangent, (j_8, f_6,), _pair_add(_pair_at(sum_p_unit_tangent, (j_8, f_6,)), _pair_multiply(seed_4, _pair_add(_pair_multiply(softmax_sum_a_unit_tangent_now, a_unit_5), _pair_multiply(factor_13, _pair_at(a_unit_tangent, (i, f_6,)))))))
+            softmax_sum_a_unit_tangent_own_now = _pair_at(softmax_sum_a_unit_tangent, (i,))
+            _pair_put(softmax_sum_a_unit_tangent_own, (i,), softmax_sum_a_unit_tangent_own_now)
         _pair_matrices(sum_a_unit_2_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_2_tangent_part1[: stop - start], False)
         _pair_matrices(sum_a_unit_2_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_2_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent = (0.0, 0.0)
-            rest_sum_a_unit_4 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_4 = _pair_at(rest_sum_a_unit, (i,))
             term_5 = _pair_add_number(rest_sum_a_unit_4, 1.0)
-            seed_5 = (seed[i, 0], seed[i, 1])
+            seed_5 = _pair_at(seed, (i,))
             argmax_sum_a_unit_4 = argmax_sum_a_unit[i]
-            case_2 = (rest_sum_a_unit_4 if i == argmax_sum_a_unit_4 else _pair_add(_pair_add_number(rest_sum_a_unit_4, 1.0), _pair_negative((exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1]))))
+            case_2 = (rest_sum_a_unit_4 if i == argmax_sum_a_unit_4 else _pair_add(_pair_add_number(rest_sum_a_unit_4, 1.0), _pair_negative(_pair_at(exp_sum_a_unit_own, (i,)))))
             factor_14 = _pair_negative(_pair_divide(case_2, term_5))
-            softmax_sum_a_unit_tangent_own_2 = (softmax_sum_a_unit_tangent_own[i, 0], softmax_sum_a_unit_tangent_own[i, 1])
+            softmax_sum_a_unit_tangent_own_2 = _pair_at(softmax_sum_a_unit_tangent_own, (i,))
             factor_15 = _pair_multiply_number(softmax_sum_a_unit_tangent_own_2, scale)
             factor_16 = _pair_negative(_pair_divide(_pair_multiply_number(case_2, scale), term_5))
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_tangent_part2 = _pair_divide((sum_a_unit_2_tangent_part2_product[row, f_3, 0], sum_a_unit_2_tangent_part2_product[row, f_3, 1]), term_5)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
-                    sum_a_unit_2_tangent_now = _pair_add(sum_a_unit_2_tangent_part2, (sum_a_unit_2_tangent_part1[row, f_3, 0], sum_a_unit_2_tangent_part1[row, f_3, 1]))
-                    sum_a_unit_2_tangent[f_3, 0], sum_a_unit_2_tangent[f_3, 1] = sum_a_unit_2_tangent_now
-                    p_unit_4 = (p_unit[i, f_3, 0], p_unit[i, f_3, 1])
-                    term_6 = _pair_add((sum_a_unit_2[row, f_3, 0], sum_a_unit_2[row, f_3, 1]), _pair_multiply(factor_14, p_unit_4))
-                    a_unit_6 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
-                    factor_17 = _pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number((a_unit_tangent[i, f_3, 0], a_unit_tangent[i, f_3, 1]), scale), term_6), _pair_multiply(_pair_multiply_number(sum_a_unit_2_tangent_now, scale), a_unit_6)), _pair_multiply(_pair_multiply_number(a_unit_6, direction_parameters[0]), term_6)), _pair_multiply(_pair_multiply(factor_15, a_unit_6), p_unit_4)), _pair_multiply(_pair_multiply(factor_16, a_unit_6), (p_unit_tangent[i, f_3, 0], p_unit_tangent[i, f_3, 1]))))
-                    strips[0, place, 0], strips[0, place, 1] = factor_17
+                    sum_a_unit_2_tangent_part2 = _pair_divide(_pair_at(sum_a_unit_2_tangent_part2_product, (row, f_3,)), term_5)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_2_tangent_now = _pair_add(sum_a_unit_2_tangent_part2, _pair_at(sum_a_unit_2_tangent_part1, (row, f_3,)))
+                    _pair_put(sum_a_unit_2_tangent, (f_3,), sum_a_unit_2_tangent_now)
+                    p_unit_4 = _pair_at(p_unit, (i, f_3,))
+                    term_6 = _pair_add(_pair_at(sum_a_unit_2, (row, f_3,)), _pair_multiply(factor_14, p_unit_4))
+                    a_unit_6 = _pair_at(a_unit, (i, f_3,))
+                    factor_17 = _pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_at(a_unit_tangent, (i, f_3,)), scale), term_6), _pair_multiply(_pair_multiply_number(sum_a_unit_2_tangent_now, scale), a_unit_6)), _pair_multiply(_pair_multiply_number(a_unit_6, direction_parameters[0]), term_6)), _pair_multiply(_pair_multiply(factor_15, a_unit_6), p_unit_4)), _pair_multiply(_pair_multiply(factor_16, a_unit_6), _pair_at(p_unit_tangent, (i, f_3,)))))
+                    _pair_put(strips, (0, place), factor_17)
                 sum_norm_anchor_tangent = _pair_add(sum_norm_anchor_tangent, _pair_block_sum(strips[0], length))
-            peak_anchor_2 = (peak_anchor[i, 0], peak_anchor[i, 1])
-            factor_18 = _pair_multiply(_pair_root((scaled_anchor[i, 0], scaled_anchor[i, 1])), _pair_positive_part(peak_anchor_2))
+            peak_anchor_2 = _pair_at(peak_anchor, (i,))
+            factor_18 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
             ratio_value_5 = _pair_ratio((1.0, 0.0), factor_18)
             factor_19 = _pair_multiply(_pair_multiply_number(seed_5, scale), ratio_value_5)
             factor_20 = _pair_multiply(_pair_multiply_number(seed_5, direction_parameters[0]), ratio_value_5)
             factor_21 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, scale), softmax_sum_a_unit_tangent_own_2), ratio_value_5)
             factor_22 = _pair_negative(_pair_multiply(sum_norm_anchor_tangent, ratio_value_5))
             factor_23 = _pair_multiply_number(seed_5, scale)
-            sum_norm_anchor_2 = (sum_norm_anchor[row, 0], sum_norm_anchor[row, 1])
-            norm_anchor_tangent_2 = (norm_anchor_tangent[i, 0], norm_anchor_tangent[i, 1])
+            sum_norm_anchor_2 = _pair_at(sum_norm_anchor, (row,))
+            norm_anchor_tangent_2 = _pair_at(norm_anchor_tangent, (i,))
             factor_24 = _pair_negative(_pair_multiply(norm_anchor_tangent_2, _pair_multiply(ratio_value_5, ratio_value_5)))
             factor_25 = _pair_negative(_pair_multiply(sum_norm_anchor_2, ratio_value_5))
             factor_26 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_5, scale), case_2), ratio_value_5), term_5))
             for d_9 in range(d):
-                p_unit_5 = (p_unit[i, d_9, 0], p_unit[i, d_9, 1])
-                term_7 = _pair_add((sum_a_unit_2[row, d_9, 0], sum_a_unit_2[row, d_9, 1]), _pair_multiply(factor_14, p_unit_5))
-                a_unit_7 = (a_unit[i, d_9, 0], a_unit[i, d_9, 1])
-                product_anchor[i, d_9] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_19, (sum_a_unit_2_tangent[d_9, 0], sum_a_unit_2_tangent[d_9, 1])), _pair_multiply(factor_20, term_7)), _pair_multiply(factor_21, p_unit_5)), _pair_multiply(factor_22, a_unit_7)), _pair_multiply(factor_24, _pair_add(_pair_multiply(factor_23, term_7), _pair_negative(_pair_multiply(sum_norm_anchor_2, a_unit_7))))), _pair_multiply(factor_25, (a_unit_tangent[i, d_9, 0], a_unit_tangent[i, d_9, 1]))), _pair_multiply(factor_26, (p_unit_tangent[i, d_9, 0], p_unit_tangent[i, d_9, 1]))))
+                p_unit_5 = _pair_at(p_unit, (i, d_9,))
+                term_7 = _pair_add(_pair_at(sum_a_unit_2, (row, d_9,)), _pair_multiply(factor_14, p_unit_5))
+                a_unit_7 = _pair_at(a_unit, (i, d_9,))
+                product_anchor[i, d_9] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_19, _pair_at(sum_a_unit_2_tangent, (d_9,))), _pair_multiply(factor_20, term_7)), _pair_multiply(factor_21, p_unit_5)), _pair_multiply(factor_22, a_unit_7)), _pair_multiply(factor_24, _pair_add(_pair_multiply(factor_23, term_7), _pair_negative(_pair_multiply(sum_norm_anchor_2, a_unit_7))))), _pair_multiply(factor_25, _pair_at(a_unit_tangent, (i, d_9,)))), _pair_multiply(factor_26, _pair_at(p_unit_tangent, (i, d_9,)))))
     for j_5 in range(n):
         sum_norm_positive = (0.0, 0.0)
         sum_norm_positive_tangent = (0.0, 0.0)
-        seed_6 = (seed[j_5, 0], seed[j_5, 1])
-        rest_sum_a_unit_5 = (rest_sum_a_unit[j_5, 0], rest_sum_a_unit[j_5, 1])
-        case_3 = (rest_sum_a_unit_5 if j_5 == argmax_sum_a_unit[j_5] else _pair_add(_pair_add_number(rest_sum_a_unit_5, 1.0), _pair_negative((exp_sum_a_unit_own[j_5, 0], exp_sum_a_unit_own[j_5, 1]))))
+        seed_6 = _pair_at(seed, (j_5,))
+        rest_sum_a_unit_5 = _pair_at(rest_sum_a_unit, (j_5,))
+        case_3 = (rest_sum_a_unit_5 if j_5 == argmax_sum_a_unit[j_5] else _pair_add(_pair_add_number(rest_sum_a_unit_5, 1.0), _pair_negative(_pair_at(exp_sum_a_unit_own, (j_5,)))))
         factor_27 = _pair_negative(_pair_divide(_pair_multiply(seed_6, case_3), _pair_add_number(rest_sum_a_unit_5, 1.0)))
-        softmax_sum_a_unit_tangent_own_3 = (softmax_sum_a_unit_tangent_own[j_5, 0], softmax_sum_a_unit_tangent_own[j_5, 1])
+        softmax_sum_a_unit_tangent_own_3 = _pair_at(softmax_sum_a_unit_tangent_own, (j_5,))
         factor_29 = _pair_multiply(_pair_multiply_number(seed_6, scale), softmax_sum_a_unit_tangent_own_3)
         factor_30 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply_number(seed_6, scale), case_3), _pair_add_number(rest_sum_a_unit_5, 1.0)))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_39 = strip + place
-                p_unit_6 = (p_unit[j_5, f_39, 0], p_unit[j_5, f_39, 1])
-                a_unit_8 = (a_unit[j_5, f_39, 0], a_unit[j_5, f_39, 1])
-                term_8 = _pair_add((sum_p_unit[j_5, f_39, 0], sum_p_unit[j_5, f_39, 1]), _pair_multiply(factor_27, a_unit_8))
+                p_unit_6 = _pair_at(p_unit, (j_5, f_39,))
+                a_unit_8 = _pair_at(a_unit, (j_5, f_39,))
+                term_8 = _pair_add(_pair_at(sum_p_unit, (j_5, f_39,)), _pair_multiply(factor_27, a_unit_8))
                 factor_28 = _pair_multiply(_pair_multiply_number(p_unit_6, scale), term_8)
-                strips[0, place, 0], strips[0, place, 1] = factor_28
-                term_9 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number((p_unit_tangent[j_5, f_39, 0], p_unit_tangent[j_5, f_39, 1]), scale), term_8), _pair_multiply(_pair_multiply_number(p_unit_6, scale), (sum_p_unit_tangent[j_5, f_39, 0], sum_p_unit_tangent[j_5, f_39, 1]))), _pair_multiply(_pair_multiply_number(p_unit_6, direction_parameters[0]), term_8)), _pair_multiply(_pair_multiply(factor_29, a_unit_8), p_unit_6)), _pair_multiply(_pair_multiply(factor_30, (a_unit_tangent[j_5, f_39, 0], a_unit_tangent[j_5, f_39, 1])), p_unit_6))
-                strips[1, place, 0], strips[1, place, 1] = term_9
+                _pair_put(strips, (0, place), factor_28)
+                term_9 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_at(p_unit_tangent, (j_5, f_39,)), scale), term_8), _pair_multiply(_pair_multiply_number(p_unit_6, scale), _pair_at(sum_p_unit_tangent, (j_5, f_39,)))), _pair_multiply(_pair_multiply_number(p_unit_6, direction_parameters[0]), term_8)), _pair_multiply(_pair_multiply(factor_29, a_unit_8), p_unit_6)), _pair_multiply(_pair_multiply(factor_30, _pair_at(a_unit_tangent, (j_5, f_39,))), p_unit_6))
+                _pair_put(strips, (1, place), term_9)
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[0], length))
             sum_norm_positive_tangent = _pair_add(sum_norm_positive_tangent, _pair_block_sum(strips[1], length))
-        ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_positive[j_5, 0], scaled_positive[j_5, 1])), _pair_positive_part((peak_positive[j_5, 0], peak_positive[j_5, 1]))))
+        ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_5,))), _pair_positive_part(_pair_at(peak_positive, (j_5,)))))
         factor_31 = _pair_multiply_number(ratio_value_6, scale)
         factor_32 = _pair_multiply_number(ratio_value_6, direction_parameters[0])
         factor_33 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, scale), softmax_sum_a_unit_tangent_own_3), ratio_value_6)
         factor_34 = _pair_negative(_pair_multiply(sum_norm_positive, ratio_value_6))
         factor_35 = _pair_negative(_pair_multiply(sum_norm_positive_tangent, ratio_value_6))
-        factor_36 = _pair_negative(_pair_multiply((norm_positive_tangent[j_5, 0], norm_positive_tangent[j_5, 1]), _pair_multiply(ratio_value_6, ratio_value_6)))
+        factor_36 = _pair_negative(_pair_multiply(_pair_at(norm_positive_tangent, (j_5,)), _pair_multiply(ratio_value_6, ratio_value_6)))
         factor_37 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, scale), case_3), ratio_value_6), _pair_add_number(rest_sum_a_unit_5, 1.0)))
         for d_10 in range(d):
-            a_unit_9 = (a_unit[j_5, d_10, 0], a_unit[j_5, d_10, 1])
-            term_10 = _pair_add((sum_p_unit[j_5, d_10, 0], sum_p_unit[j_5, d_10, 1]), _pair_multiply(factor_27, a_unit_9))
-            p_unit_7 = (p_unit[j_5, d_10, 0], p_unit[j_5, d_10, 1])
-            product_positive[j_5, d_10] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_31, (sum_p_unit_tangent[j_5, d_10, 0], sum_p_unit_tangent[j_5, d_10, 1])), _pair_multiply(factor_32, term_10)), _pair_multiply(factor_33, a_unit_9)), _pair_multiply(factor_34, (p_unit_tangent[j_5, d_10, 0], p_unit_tangent[j_5, d_10, 1]))), _pair_multiply(factor_35, p_unit_7)), _pair_multiply(factor_36, _pair_add(_pair_multiply_number(term_10, scale), _pair_negative(_pair_multiply(sum_norm_positive, p_unit_7))))), _pair_multiply(factor_37, (a_unit_tangent[j_5, d_10, 0], a_unit_tangent[j_5, d_10, 1]))))
+            a_unit_9 = _pair_at(a_unit, (j_5, d_10,))
+            term_10 = _pair_add(_pair_at(sum_p_unit, (j_5, d_10,)), _pair_multiply(factor_27, a_unit_9))
+            p_unit_7 = _pair_at(p_unit, (j_5, d_10,))
+            product_positive[j_5, d_10] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_31, _pair_at(sum_p_unit_tangent, (j_5, d_10,))), _pair_multiply(factor_32, term_10)), _pair_multiply(factor_33, a_unit_9)), _pair_multiply(factor_34, _pair_at(p_unit_tangent, (j_5, d_10,)))), _pair_multiply(factor_35, p_unit_7)), _pair_multiply(factor_36, _pair_add(_pair_multiply_number(term_10, scale), _pair_negative(_pair_multiply(sum_norm_positive, p_unit_7))))), _pair_multiply(factor_37, _pair_at(a_unit_tangent, (j_5, d_10,)))))
     parameter_product[0] += _pair_rounded(_pair_add(sum_scale_2_tangent, _pair_negative(sum_scale_tangent)))
 
 
@@ -1730,13 +1775,13 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
         for i in range(start, stop):
             row = i - start
             sample_weight_now = (sample_weights[i] if weighted else 1.0)
-            sample_weight[row, 0], sample_weight[row, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = _pair_multiply_number((sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1]), scale)
-                max_sum_anchor_row[j_2, 0], max_sum_anchor_row[j_2, 1] = factor
+                factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
+                _pair_put(max_sum_anchor_row, (j_2,), factor)
             max_sum_anchor_first = _largest(max_sum_anchor_row[:, 0], n)
             argmax_sum_anchor = _place_of(max_sum_anchor_first, max_sum_anchor_row[:, 0], n)
             max_sum_anchor = (max_sum_anchor_first, max_sum_anchor_row[:, 1][argmax_sum_anchor])
@@ -1745,14 +1790,14 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor = _pair_exp_difference(_pair_multiply_number((sum_anchor[row, j_58, 0], sum_anchor[row, j_58, 1]), scale), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor
+                    exp_sum_anchor = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    _pair_put(strips, (0, place), exp_sum_anchor)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor = _pair_add(rest_sum_anchor, _pair_block_sum(strips[0], length))
-            loss = _pair_add(_pair_add(max_sum_anchor, _pair_negative(_pair_multiply_number((sum_anchor[row, i, 0], sum_anchor[row, i, 1]), scale))), _pair_log1p(rest_sum_anchor))
-            factor_2 = _pair_multiply(loss, (sample_weight[row, 0], sample_weight[row, 1]))
+            loss = _pair_add(_pair_add(max_sum_anchor, _pair_negative(_pair_multiply_number(_pair_at(sum_anchor, (row, i,)), scale))), _pair_log1p(rest_sum_anchor))
+            factor_2 = _pair_multiply(loss, _pair_at(sample_weight, (row,)))
             total = _pair_add(total, factor_2)
             if wanted:
                 value_out[i] = _pair_rounded(factor_2)
@@ -1787,15 +1832,15 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
         for i in range(start, stop):
             row = i - start
             sample_weight_now = (sample_weights[i] if weighted else 1.0)
-            sample_weight[row, 0], sample_weight[row, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
-            seed[i, 0], seed[i, 1] = seed_now
+            _pair_put(seed, (i,), seed_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = _pair_multiply_number((sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1]), scale)
-                max_sum_anchor_row[j_2, 0], max_sum_anchor_row[j_2, 1] = factor
+                factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
+                _pair_put(max_sum_anchor_row, (j_2,), factor)
             max_sum_anchor_first = _largest(max_sum_anchor_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_first, max_sum_anchor_row[:, 0], n)
             max_sum_anchor = (max_sum_anchor_first, max_sum_anchor_row[:, 1][argmax_sum_anchor_now])
@@ -1805,52 +1850,52 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number((sum_anchor[row, j_58, 0], sum_anchor[row, j_58, 1]), scale), max_sum_anchor)
-                    exp_sum_anchor[j_58, 0], exp_sum_anchor[j_58, 1] = exp_sum_anchor_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_now
-                    sum_anchor_2_left[row, j_58, 0], sum_anchor_2_left[row, j_58, 1] = (exp_sum_anchor_now if i != j_58 else (0.0, 0.0))
+                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), max_sum_anchor)
+                    _pair_put(exp_sum_anchor, (j_58,), exp_sum_anchor_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    _pair_put(sum_anchor_2_left, (row, j_58,), (exp_sum_anchor_now if i != j_58 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor[i, 0], rest_sum_anchor[i, 1] = rest_sum_anchor_now
-            exp_sum_anchor_own_now = (exp_sum_anchor[i, 0], exp_sum_anchor[i, 1])
-            exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1] = exp_sum_anchor_own_now
-            loss = _pair_add(_pair_add(max_sum_anchor, _pair_negative(_pair_multiply_number((sum_anchor[row, i, 0], sum_anchor[row, i, 1]), scale))), _pair_log1p(rest_sum_anchor_now))
-            sample_weight_2 = (sample_weight[row, 0], sample_weight[row, 1])
+            _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
+            exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (i,))
+            _pair_put(exp_sum_anchor_own, (i,), exp_sum_anchor_own_now)
+            loss = _pair_add(_pair_add(max_sum_anchor, _pair_negative(_pair_multiply_number(_pair_at(sum_anchor, (row, i,)), scale))), _pair_log1p(rest_sum_anchor_now))
+            sample_weight_2 = _pair_at(sample_weight, (row,))
             factor_2 = _pair_multiply(loss, sample_weight_2)
             total = _pair_add(total, factor_2)
             if wanted:
                 value_out[i] = _pair_rounded(factor_2)
-            seed_2 = (seed[i, 0], seed[i, 1])
+            seed_2 = _pair_at(seed, (i,))
             factor_3 = _pair_divide(seed_2, _pair_add_number(rest_sum_anchor_now, 1.0))
             for d_4 in range(d):
                 a = anchor[i, d_4]
-                sum_positive_right[row, d_4, 0], sum_positive_right[row, d_4, 1] = _pair_multiply_number(factor_3, a)
+                _pair_put(sum_positive_right, (row, d_4,), _pair_multiply_number(factor_3, a))
         _pair_matrices(sum_anchor_2_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_2 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_2 = _pair_at(rest_sum_anchor, (i,))
             term = _pair_add_number(rest_sum_anchor_2, 1.0)
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
-            case = (rest_sum_anchor_2 if i == argmax_sum_anchor_2 else _pair_add(_pair_add_number(rest_sum_anchor_2, 1.0), _pair_negative((exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1]))))
+            case = (rest_sum_anchor_2 if i == argmax_sum_anchor_2 else _pair_add(_pair_add_number(rest_sum_anchor_2, 1.0), _pair_negative(_pair_at(exp_sum_anchor_own, (i,)))))
             factor_4 = _pair_negative(_pair_divide(case, term))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            seed_3 = _pair_at(seed, (i,))
             factor_5 = _pair_multiply_number(seed_3, scale)
             for d_3 in range(d):
-                sum_anchor_2 = _pair_divide((sum_anchor_2_product[row, d_3, 0], sum_anchor_2_product[row, d_3, 1]), term)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                sum_anchor_2 = _pair_divide(_pair_at(sum_anchor_2_product, (row, d_3,)), term)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = positive[i, d_3]
                 gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_5, _pair_add(sum_anchor_2, _pair_multiply_number(factor_4, p))))
         _pair_matrices(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
     for i in range(n):
-        seed_4 = (seed[i, 0], seed[i, 1])
-        rest_sum_anchor_3 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+        seed_4 = _pair_at(seed, (i,))
+        rest_sum_anchor_3 = _pair_at(rest_sum_anchor, (i,))
         argmax_sum_anchor_3 = argmax_sum_anchor[i]
-        case_2 = (rest_sum_anchor_3 if i == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_3, 1.0), _pair_negative((exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1]))))
+        case_2 = (rest_sum_anchor_3 if i == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_3, 1.0), _pair_negative(_pair_at(exp_sum_anchor_own, (i,)))))
         factor_6 = _pair_negative(_pair_divide(_pair_multiply(seed_4, case_2), _pair_add_number(rest_sum_anchor_3, 1.0)))
         for d_4 in range(d):
             a_2 = anchor[i, d_4]
-            gradient_positive[i, d_4] = _pair_rounded(_pair_multiply_number(_pair_add((sum_positive[i, d_4, 0], sum_positive[i, d_4, 1]), _pair_multiply_number(factor_6, a_2)), scale))
+            gradient_positive[i, d_4] = _pair_rounded(_pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_4,)), _pair_multiply_number(factor_6, a_2)), scale))
     return _pair_rounded(total)
 
 
@@ -1887,72 +1932,72 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
         for i in range(start, stop):
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[i, 0], seed[i, 1] = seed_now
+            _pair_put(seed, (i,), seed_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = _pair_multiply_number((sum_anchor[i, j_2, 0], sum_anchor[i, j_2, 1]), scale)
-                max_sum_anchor_now_row[j_2, 0], max_sum_anchor_now_row[j_2, 1] = factor
+                factor = _pair_multiply_number(_pair_at(sum_anchor, (i, j_2,)), scale)
+                _pair_put(max_sum_anchor_now_row, (j_2,), factor)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor_now])
-            max_sum_anchor[i, 0], max_sum_anchor[i, 1] = max_sum_anchor_now
+            _pair_put(max_sum_anchor, (i,), max_sum_anchor_now)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number((sum_anchor[i, j_58, 0], sum_anchor[i, j_58, 1]), scale), max_sum_anchor_now)
-                    exp_sum_anchor[j_58, 0], exp_sum_anchor[j_58, 1] = exp_sum_anchor_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_now
-                    sum_anchor_2_left[row, j_58, 0], sum_anchor_2_left[row, j_58, 1] = (exp_sum_anchor_now if i != j_58 else (0.0, 0.0))
+                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (i, j_58,)), scale), max_sum_anchor_now)
+                    _pair_put(exp_sum_anchor, (j_58,), exp_sum_anchor_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    _pair_put(sum_anchor_2_left, (row, j_58,), (exp_sum_anchor_now if i != j_58 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor[i, 0], rest_sum_anchor[i, 1] = rest_sum_anchor_now
-            exp_sum_anchor_own_now = (exp_sum_anchor[i, 0], exp_sum_anchor[i, 1])
-            exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1] = exp_sum_anchor_own_now
-            seed_2 = (seed[i, 0], seed[i, 1])
+            _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
+            exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (i,))
+            _pair_put(exp_sum_anchor_own, (i,), exp_sum_anchor_own_now)
+            seed_2 = _pair_at(seed, (i,))
             term = _pair_add_number(rest_sum_anchor_now, 1.0)
             factor_2 = _pair_divide(seed_2, term)
             factor_3 = _pair_divide(seed_2, _pair_multiply(term, term))
             for d_4 in range(d):
                 a = anchor[i, d_4]
-                sum_positive_right[row, d_4, 0], sum_positive_right[row, d_4, 1] = _pair_multiply_number(factor_2, a)
+                _pair_put(sum_positive_right, (row, d_4,), _pair_multiply_number(factor_2, a))
                 square = _pair_of_product(a, a)
-                sum_positive_sensitivity_own_right[row, d_4, 0], sum_positive_sensitivity_own_right[row, d_4, 1] = _pair_multiply(factor_3, square)
+                _pair_put(sum_positive_sensitivity_own_right, (row, d_4,), _pair_multiply(factor_3, square))
             logsumexp_sum_anchor_centred[i, :, 0], logsumexp_sum_anchor_centred[i, :, 1] = (0.0, 0.0)
             sum_anchor_2_sensitivity_own[i, :, 0], sum_anchor_2_sensitivity_own[i, :, 1] = (0.0, 0.0)
             factor_4 = _pair_divide((scale, 0.0), term)
             for j_33 in range(n):
-                exp_sum_anchor_2 = (exp_sum_anchor[j_33, 0], exp_sum_anchor[j_33, 1])
+                exp_sum_anchor_2 = _pair_at(exp_sum_anchor, (j_33,))
                 factor_5 = _pair_multiply(factor_4, exp_sum_anchor_2)
                 for d_30 in range(d):
                     p = positive[j_33, d_30]
                     p_2 = positive[argmax_sum_anchor_now, d_30]
                     term_2 = _pair_of_sum(p, -p_2)
                     if j_33 != argmax_sum_anchor_now:
-                        logsumexp_sum_anchor_centred[i, d_30, 0], logsumexp_sum_anchor_centred[i, d_30, 1] = _pair_add((logsumexp_sum_anchor_centred[i, d_30, 0], logsumexp_sum_anchor_centred[i, d_30, 1]), _pair_multiply(factor_5, term_2))
+                        _pair_put(logsumexp_sum_anchor_centred, (i, d_30,), _pair_add(_pair_at(logsumexp_sum_anchor_centred, (i, d_30,)), _pair_multiply(factor_5, term_2)))
                     if (i != j_33 and j_33 != argmax_sum_anchor_now):
-                        sum_anchor_2_sensitivity_own[i, d_30, 0], sum_anchor_2_sensitivity_own[i, d_30, 1] = _pair_add((sum_anchor_2_sensitivity_own[i, d_30, 0], sum_anchor_2_sensitivity_own[i, d_30, 1]), _pair_multiply(_pair_multiply_number(factor_5, p), term_2))
-                sum_positive_sensitivity_own_left[row, j_33, 0], sum_positive_sensitivity_own_left[row, j_33, 1] = (_pair_multiply(exp_sum_anchor_2, (rest_sum_anchor_now if j_33 == argmax_sum_anchor_now else _pair_add(_pair_add_number(rest_sum_anchor_now, 1.0), _pair_negative(exp_sum_anchor_2)))) if i != j_33 else (0.0, 0.0))
+                        _pair_put(sum_anchor_2_sensitivity_own, (i, d_30,), _pair_add(_pair_at(sum_anchor_2_sensitivity_own, (i, d_30,)), _pair_multiply(_pair_multiply_number(factor_5, p), term_2)))
+                _pair_put(sum_positive_sensitivity_own_left, (row, j_33,), (_pair_multiply(exp_sum_anchor_2, (rest_sum_anchor_now if j_33 == argmax_sum_anchor_now else _pair_add(_pair_add_number(rest_sum_anchor_now, 1.0), _pair_negative(exp_sum_anchor_2)))) if i != j_33 else (0.0, 0.0)))
         _pair_matrices(sum_anchor_2_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_2 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_2 = _pair_at(rest_sum_anchor, (i,))
             term_3 = _pair_add_number(rest_sum_anchor_2, 1.0)
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
-            exp_sum_anchor_own_2 = (exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1])
+            exp_sum_anchor_own_2 = _pair_at(exp_sum_anchor_own, (i,))
             case = (rest_sum_anchor_2 if i == argmax_sum_anchor_2 else _pair_add(_pair_add_number(rest_sum_anchor_2, 1.0), _pair_negative(exp_sum_anchor_own_2)))
             factor_6 = _pair_negative(_pair_divide(case, term_3))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            seed_3 = _pair_at(seed, (i,))
             factor_7 = _pair_multiply_number(seed_3, scale)
             for d_3 in range(d):
-                sum_anchor_2_now = _pair_divide((sum_anchor_2_product[row, d_3, 0], sum_anchor_2_product[row, d_3, 1]), term_3)
-                sum_anchor_2[i, d_3, 0], sum_anchor_2[i, d_3, 1] = sum_anchor_2_now
+                sum_anchor_2_now = _pair_divide(_pair_at(sum_anchor_2_product, (row, d_3,)), term_3)
+                _pair_put(sum_anchor_2, (i, d_3,), sum_anchor_2_now)
                 p_3 = positive[i, d_3]
                 gradient_anchor[i, d_3] = _pair_rounded(_pair_multiply(factor_7, _pair_add(sum_anchor_2_now, _pair_multiply_number(factor_6, p_3))))
         _pair_matrices(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
@@ -1960,11 +2005,11 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     factor_10 = _pair_of_product(loss_scale, scale)
     square_2 = _pair_of_product(scale, scale)
     for i in range(n):
-        seed_4 = (seed[i, 0], seed[i, 1])
-        rest_sum_anchor_3 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+        seed_4 = _pair_at(seed, (i,))
+        rest_sum_anchor_3 = _pair_at(rest_sum_anchor, (i,))
         term_4 = _pair_add_number(rest_sum_anchor_3, 1.0)
         argmax_sum_anchor_3 = argmax_sum_anchor[i]
-        exp_sum_anchor_own_3 = (exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1])
+        exp_sum_anchor_own_3 = _pair_at(exp_sum_anchor_own, (i,))
         case_2 = (rest_sum_anchor_3 if i == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_3, 1.0), _pair_negative(exp_sum_anchor_own_3)))
         factor_8 = _pair_negative(_pair_divide(_pair_multiply(seed_4, case_2), term_4))
         factor_9 = _pair_negative(_pair_divide(_pair_exp_difference(_pair_multiply_number((sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3, 0], sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3, 1]), scale), (max_sum_anchor[argmax_sum_anchor_3, 0], max_sum_anchor[argmax_sum_anchor_3, 1])), _pair_add_number((rest_sum_anchor[argmax_sum_anchor_3, 0], rest_sum_anchor[argmax_sum_anchor_3, 1]), 1.0)))
@@ -1974,14 +2019,14 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
         factor_14 = _pair_divide(_pair_multiply(_pair_multiply(exp_sum_anchor_own_3, seed_4), case_2), _pair_multiply(term_4, term_4))
         for d_4 in range(d):
             a_2 = anchor[i, d_4]
-            gradient_positive[i, d_4] = _pair_rounded(_pair_multiply_number(_pair_add((sum_positive[i, d_4, 0], sum_positive[i, d_4, 1]), _pair_multiply_number(factor_8, a_2)), scale))
+            gradient_positive[i, d_4] = _pair_rounded(_pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_4,)), _pair_multiply_number(factor_8, a_2)), scale))
             logsumexp_sum_anchor_centred_2 = (logsumexp_sum_anchor_centred[argmax_sum_anchor_3, d_4, 0], logsumexp_sum_anchor_centred[argmax_sum_anchor_3, d_4, 1])
             p_4 = positive[argmax_sum_anchor_3, d_4]
-            logsumexp_sum_anchor_centred_3 = (logsumexp_sum_anchor_centred[i, d_4, 0], logsumexp_sum_anchor_centred[i, d_4, 1])
+            logsumexp_sum_anchor_centred_3 = _pair_at(logsumexp_sum_anchor_centred, (i, d_4,))
             p_5 = positive[i, d_4]
-            hessian_anchor[i, d_4] = _pair_rounded((_pair_multiply(factor_11, _pair_add(_pair_add((sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_4, 0], sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_4, 1]), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_2, (sum_anchor_2[argmax_sum_anchor_3, d_4, 0], sum_anchor_2[argmax_sum_anchor_3, d_4, 1])))), _pair_multiply_number(_pair_multiply(factor_9, logsumexp_sum_anchor_centred_2), p_4))) if i == argmax_sum_anchor_3 else _pair_multiply(seed_4, _pair_add(_pair_add(_pair_multiply_number(_pair_add((sum_anchor_2_sensitivity_own[i, d_4, 0], sum_anchor_2_sensitivity_own[i, d_4, 1]), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_3, (sum_anchor_2[i, d_4, 0], sum_anchor_2[i, d_4, 1])))), scale), _pair_multiply(_pair_multiply_number(factor_12, p_5), _pair_of_sum(p_5, -p_4))), _pair_multiply_number(_pair_multiply(factor_13, logsumexp_sum_anchor_centred_3), p_5)))))
+            hessian_anchor[i, d_4] = _pair_rounded((_pair_multiply(factor_11, _pair_add(_pair_add((sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_4, 0], sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_4, 1]), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_2, (sum_anchor_2[argmax_sum_anchor_3, d_4, 0], sum_anchor_2[argmax_sum_anchor_3, d_4, 1])))), _pair_multiply_number(_pair_multiply(factor_9, logsumexp_sum_anchor_centred_2), p_4))) if i == argmax_sum_anchor_3 else _pair_multiply(seed_4, _pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_at(sum_anchor_2_sensitivity_own, (i, d_4,)), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_3, _pair_at(sum_anchor_2, (i, d_4,))))), scale), _pair_multiply(_pair_multiply_number(factor_12, p_5), _pair_of_sum(p_5, -p_4))), _pair_multiply_number(_pair_multiply(factor_13, logsumexp_sum_anchor_centred_3), p_5)))))
             square_3 = _pair_of_product(a_2, a_2)
-            hessian_positive[i, d_4] = _pair_rounded(_pair_multiply(square_2, _pair_add((sum_positive_sensitivity_own[i, d_4, 0], sum_positive_sensitivity_own[i, d_4, 1]), _pair_multiply(factor_14, square_3))))
+            hessian_positive[i, d_4] = _pair_rounded(_pair_multiply(square_2, _pair_add(_pair_at(sum_positive_sensitivity_own, (i, d_4,)), _pair_multiply(factor_14, square_3))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2006,13 +2051,13 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
             row = i - start
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[row, 0], seed[row, 1] = seed_now
+            _pair_put(seed, (row,), seed_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = _pair_multiply_number((sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1]), scale)
-                max_sum_anchor_row[j_2, 0], max_sum_anchor_row[j_2, 1] = factor
+                factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
+                _pair_put(max_sum_anchor_row, (j_2,), factor)
             max_sum_anchor_first = _largest(max_sum_anchor_row[:, 0], n)
             argmax_sum_anchor = _place_of(max_sum_anchor_first, max_sum_anchor_row[:, 0], n)
             max_sum_anchor = (max_sum_anchor_first, max_sum_anchor_row[:, 1][argmax_sum_anchor])
@@ -2021,15 +2066,15 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number((sum_anchor[row, j_58, 0], sum_anchor[row, j_58, 1]), scale), max_sum_anchor)
-                    exp_sum_anchor[j_58, 0], exp_sum_anchor[j_58, 1] = exp_sum_anchor_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_now
+                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), max_sum_anchor)
+                    _pair_put(exp_sum_anchor, (j_58,), exp_sum_anchor_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_now)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor = _pair_add(rest_sum_anchor, _pair_block_sum(strips[0], length))
-            seed_2 = (seed[row, 0], seed[row, 1])
-            factor_2 = _pair_multiply(seed_2, (sum_anchor[row, i, 0], sum_anchor[row, i, 1]))
+            seed_2 = _pair_at(seed, (row,))
+            factor_2 = _pair_multiply(seed_2, _pair_at(sum_anchor, (row, i,)))
             sum_scale = _pair_add(sum_scale, factor_2)
             logsumexp_sum_anchor_centred_2 = (0.0, 0.0)
             factor_3 = _pair_divide(seed_2, _pair_add_number(rest_sum_anchor, 1.0))
@@ -2038,15 +2083,15 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_14 = strip + place
-                    exp_sum_anchor_2 = (exp_sum_anchor[j_14, 0], exp_sum_anchor[j_14, 1])
-                    sum_anchor_2 = (sum_anchor[row, j_14, 0], sum_anchor[row, j_14, 1])
+                    exp_sum_anchor_2 = _pair_at(exp_sum_anchor, (j_14,))
+                    sum_anchor_2 = _pair_at(sum_anchor, (row, j_14,))
                     factor_4 = _pair_multiply(_pair_multiply(factor_3, exp_sum_anchor_2), sum_anchor_2)
-                    strips[0, place, 0], strips[0, place, 1] = factor_4
+                    _pair_put(strips, (0, place), factor_4)
                     term_2 = _pair_add(sum_anchor_2, _pair_negative((sum_anchor[row, argmax_sum_anchor, 0], sum_anchor[row, argmax_sum_anchor, 1])))
                     factor_5 = _pair_divide(_pair_multiply(exp_sum_anchor_2, term_2), term)
-                    strips[1, place, 0], strips[1, place, 1] = factor_5
+                    _pair_put(strips, (1, place), factor_5)
                     factor_6 = _pair_multiply(_pair_multiply(_pair_multiply(factor_3, exp_sum_anchor_2), sum_anchor_2), term_2)
-                    strips[2, place, 0], strips[2, place, 1] = factor_6
+                    _pair_put(strips, (2, place), factor_6)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
@@ -2061,8 +2106,8 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_50 = strip + place
-                    factor_8 = _pair_multiply(_pair_multiply(factor_7, (exp_sum_anchor[j_50, 0], exp_sum_anchor[j_50, 1])), (sum_anchor[row, j_50, 0], sum_anchor[row, j_50, 1]))
-                    strips[0, place, 0], strips[0, place, 1] = factor_8
+                    factor_8 = _pair_multiply(_pair_multiply(factor_7, _pair_at(exp_sum_anchor, (j_50,))), _pair_at(sum_anchor, (row, j_50,)))
+                    _pair_put(strips, (0, place), factor_8)
                 sum_scale_2_sensitivity_2 = _pair_add(sum_scale_2_sensitivity_2, _pair_block_sum(strips[0], length))
     parameter_gradient[0] += _pair_rounded(_pair_add(sum_scale_2, _pair_negative(sum_scale)))
     parameter_hessian[0] += _pair_rounded(_pair_add(sum_scale_2_sensitivity, _pair_negative(sum_scale_2_sensitivity_2)))
@@ -2106,14 +2151,14 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
         for i in range(start, stop):
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[i, 0], seed[i, 1] = seed_now
+            _pair_put(seed, (i,), seed_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                sum_anchor_3 = (sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1])
+                sum_anchor_3 = _pair_at(sum_anchor, (row, j_2,))
                 factor = _pair_multiply_number(sum_anchor_3, scale)
-                max_sum_anchor_row[j_2, 0], max_sum_anchor_row[j_2, 1] = factor
+                _pair_put(max_sum_anchor_row, (j_2,), factor)
             max_sum_anchor_first = _largest(max_sum_anchor_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_first, max_sum_anchor_row[:, 0], n)
             max_sum_anchor = (max_sum_anchor_first, max_sum_anchor_row[:, 1][argmax_sum_anchor_now])
@@ -2123,39 +2168,39 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number((sum_anchor[row, j_58, 0], sum_anchor[row, j_58, 1]), scale), max_sum_anchor)
-                    exp_sum_anchor[row, j_58, 0], exp_sum_anchor[row, j_58, 1] = exp_sum_anchor_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_now
-                    sum_anchor_2_left[row, j_58, 0], sum_anchor_2_left[row, j_58, 1] = (exp_sum_anchor_now if i != j_58 else (0.0, 0.0))
+                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_58,)), scale), max_sum_anchor)
+                    _pair_put(exp_sum_anchor, (row, j_58,), exp_sum_anchor_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    _pair_put(sum_anchor_2_left, (row, j_58,), (exp_sum_anchor_now if i != j_58 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor[i, 0], rest_sum_anchor[i, 1] = rest_sum_anchor_now
-            exp_sum_anchor_own_now = (exp_sum_anchor[row, i, 0], exp_sum_anchor[row, i, 1])
-            exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1] = exp_sum_anchor_own_now
-            seed_2 = (seed[i, 0], seed[i, 1])
+            _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
+            exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (row, i,))
+            _pair_put(exp_sum_anchor_own, (i,), exp_sum_anchor_own_now)
+            seed_2 = _pair_at(seed, (i,))
             factor_2 = _pair_divide(seed_2, _pair_add_number(rest_sum_anchor_now, 1.0))
             for d_4 in range(d):
                 a = anchor[i, d_4]
-                sum_positive_right[row, d_4, 0], sum_positive_right[row, d_4, 1] = _pair_multiply_number(factor_2, a)
+                _pair_put(sum_positive_right, (row, d_4,), _pair_multiply_number(factor_2, a))
         _pair_matrices(sum_anchor_2_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_2 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_2 = _pair_at(rest_sum_anchor, (i,))
             term = _pair_add_number(rest_sum_anchor_2, 1.0)
             for d_3 in range(d):
-                sum_anchor_2_now = _pair_divide((sum_anchor_2_product[row, d_3, 0], sum_anchor_2_product[row, d_3, 1]), term)
-                sum_anchor_2[row, d_3, 0], sum_anchor_2[row, d_3, 1] = sum_anchor_2_now
+                sum_anchor_2_now = _pair_divide(_pair_at(sum_anchor_2_product, (row, d_3,)), term)
+                _pair_put(sum_anchor_2, (row, d_3,), sum_anchor_2_now)
         _pair_matrices(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, direction_positive.reshape((n, d, 1)), True, sum_anchor_tangent_part1[: stop - start], False)
         _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor_tangent_part2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_anchor_tangent[j, 0], sum_anchor_tangent[j, 1] = _pair_add((sum_anchor_tangent_part1[row, j, 0], sum_anchor_tangent_part1[row, j, 1]), (sum_anchor_tangent_part2[row, j, 0], sum_anchor_tangent_part2[row, j, 1]))
+                _pair_put(sum_anchor_tangent, (j,), _pair_add(_pair_at(sum_anchor_tangent_part1, (row, j,)), _pair_at(sum_anchor_tangent_part2, (row, j,))))
             logsumexp_sum_anchor_tangent = (0.0, 0.0)
-            rest_sum_anchor_3 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_3 = _pair_at(rest_sum_anchor, (i,))
             term_2 = _pair_add_number(rest_sum_anchor_3, 1.0)
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
             term_3 = _pair_add(_pair_multiply_number((sum_anchor_tangent[argmax_sum_anchor_2, 0], sum_anchor_tangent[argmax_sum_anchor_2, 1]), scale), _pair_multiply_number((sum_anchor[row, argmax_sum_anchor_2, 0], sum_anchor[row, argmax_sum_anchor_2, 1]), direction_parameters[0]))
@@ -2163,61 +2208,61 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_52 = strip + place
-                    factor_3 = _pair_divide(_pair_multiply((exp_sum_anchor[row, j_52, 0], exp_sum_anchor[row, j_52, 1]), _pair_add(_pair_add(_pair_multiply_number((sum_anchor_tangent[j_52, 0], sum_anchor_tangent[j_52, 1]), scale), _pair_multiply_number((sum_anchor[row, j_52, 0], sum_anchor[row, j_52, 1]), direction_parameters[0])), _pair_negative(term_3))), term_2)
-                    strips[0, place, 0], strips[0, place, 1] = factor_3
+                    factor_3 = _pair_divide(_pair_multiply(_pair_at(exp_sum_anchor, (row, j_52,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_tangent, (j_52,)), scale), _pair_multiply_number(_pair_at(sum_anchor, (row, j_52,)), direction_parameters[0])), _pair_negative(term_3))), term_2)
+                    _pair_put(strips, (0, place), factor_3)
                 logsumexp_sum_anchor_tangent = _pair_add(logsumexp_sum_anchor_tangent, _pair_block_sum(strips[0], length))
-            seed_3 = (seed[i, 0], seed[i, 1])
-            factor_4 = _pair_multiply(seed_3, (sum_anchor_tangent[i, 0], sum_anchor_tangent[i, 1]))
+            seed_3 = _pair_at(seed, (i,))
+            factor_4 = _pair_multiply(seed_3, _pair_at(sum_anchor_tangent, (i,)))
             sum_scale_tangent = _pair_add(sum_scale_tangent, factor_4)
             for j_2 in range(n):
-                exp_sum_anchor_2 = (exp_sum_anchor[row, j_2, 0], exp_sum_anchor[row, j_2, 1])
-                sum_anchor_tangent_2 = (sum_anchor_tangent[j_2, 0], sum_anchor_tangent[j_2, 1])
-                sum_anchor_4 = (sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1])
+                exp_sum_anchor_2 = _pair_at(exp_sum_anchor, (row, j_2,))
+                sum_anchor_tangent_2 = _pair_at(sum_anchor_tangent, (j_2,))
+                sum_anchor_4 = _pair_at(sum_anchor, (row, j_2,))
                 softmax_sum_anchor_tangent_now = _pair_divide(_pair_multiply(exp_sum_anchor_2, _pair_add(_pair_negative(logsumexp_sum_anchor_tangent), _pair_add(_pair_add(_pair_multiply_number(sum_anchor_tangent_2, scale), _pair_multiply_number(sum_anchor_4, direction_parameters[0])), _pair_negative(term_3)))), term_2)
-                softmax_sum_anchor_tangent[j_2, 0], softmax_sum_anchor_tangent[j_2, 1] = softmax_sum_anchor_tangent_now
+                _pair_put(softmax_sum_anchor_tangent, (j_2,), softmax_sum_anchor_tangent_now)
                 factor_5 = _pair_multiply(seed_3, _pair_add(_pair_multiply(softmax_sum_anchor_tangent_now, sum_anchor_4), _pair_divide(_pair_multiply(sum_anchor_tangent_2, exp_sum_anchor_2), term_2)))
                 sum_scale_2_tangent = _pair_add(sum_scale_2_tangent, factor_5)
-                sum_anchor_2_tangent_part1_left[row, j_2, 0], sum_anchor_2_tangent_part1_left[row, j_2, 1] = (softmax_sum_anchor_tangent_now if i != j_2 else (0.0, 0.0))
+                _pair_put(sum_anchor_2_tangent_part1_left, (row, j_2,), (softmax_sum_anchor_tangent_now if i != j_2 else (0.0, 0.0)))
                 factor_6 = _pair_divide(exp_sum_anchor_2, term_2)
                 for d_4 in range(d):
                     a_2 = anchor[i, d_4]
                     v_a = direction_anchor[i, d_4]
                     if i != j_2:
-                        sum_positive_tangent[j_2, d_4, 0], sum_positive_tangent[j_2, d_4, 1] = _pair_add((sum_positive_tangent[j_2, d_4, 0], sum_positive_tangent[j_2, d_4, 1]), _pair_multiply(seed_3, _pair_add(_pair_multiply_number(softmax_sum_anchor_tangent_now, a_2), _pair_multiply_number(factor_6, v_a))))
-            softmax_sum_anchor_tangent_own_now = (softmax_sum_anchor_tangent[i, 0], softmax_sum_anchor_tangent[i, 1])
-            softmax_sum_anchor_tangent_own[i, 0], softmax_sum_anchor_tangent_own[i, 1] = softmax_sum_anchor_tangent_own_now
+                        _pair_put(sum_positive_tangent, (j_2, d_4,), _pair_add(_pair_at(sum_positive_tangent, (j_2, d_4,)), _pair_multiply(seed_3, _pair_add(_pair_multiply_number(softmax_sum_anchor_tangent_now, a_2), _pair_multiply_number(factor_6, v_a)))))
+            softmax_sum_anchor_tangent_own_now = _pair_at(softmax_sum_anchor_tangent, (i,))
+            _pair_put(softmax_sum_anchor_tangent_own, (i,), softmax_sum_anchor_tangent_own_now)
         _pair_matrices(sum_anchor_2_tangent_part1_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_2_tangent_part1[: stop - start], False)
         _pair_matrices(sum_anchor_2_left[: stop - start], False, direction_positive.reshape((n, d, 1)), False, sum_anchor_2_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_4 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_4 = _pair_at(rest_sum_anchor, (i,))
             term_4 = _pair_add_number(rest_sum_anchor_4, 1.0)
-            seed_4 = (seed[i, 0], seed[i, 1])
+            seed_4 = _pair_at(seed, (i,))
             argmax_sum_anchor_3 = argmax_sum_anchor[i]
-            case = (rest_sum_anchor_4 if i == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_4, 1.0), _pair_negative((exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1]))))
+            case = (rest_sum_anchor_4 if i == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_4, 1.0), _pair_negative(_pair_at(exp_sum_anchor_own, (i,)))))
             factor_7 = _pair_negative(_pair_divide(case, term_4))
-            softmax_sum_anchor_tangent_own_2 = (softmax_sum_anchor_tangent_own[i, 0], softmax_sum_anchor_tangent_own[i, 1])
+            softmax_sum_anchor_tangent_own_2 = _pair_at(softmax_sum_anchor_tangent_own, (i,))
             factor_8 = _pair_multiply_number(softmax_sum_anchor_tangent_own_2, scale)
             factor_9 = _pair_negative(_pair_divide(_pair_multiply_number(case, scale), term_4))
             for d_3 in range(d):
-                sum_anchor_2_tangent_part2 = _pair_divide((sum_anchor_2_tangent_part2_product[row, d_3, 0], sum_anchor_2_tangent_part2_product[row, d_3, 1]), term_4)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
-                sum_anchor_2_tangent = _pair_add(sum_anchor_2_tangent_part2, (sum_anchor_2_tangent_part1[row, d_3, 0], sum_anchor_2_tangent_part1[row, d_3, 1]))  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_2_tangent_part2 = _pair_divide(_pair_at(sum_anchor_2_tangent_part2_product, (row, d_3,)), term_4)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_2_tangent = _pair_add(sum_anchor_2_tangent_part2, _pair_at(sum_anchor_2_tangent_part1, (row, d_3,)))  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p = positive[i, d_3]
                 v_p = direction_positive[i, d_3]
-                product_anchor[i, d_3] = _pair_rounded(_pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_multiply_number(sum_anchor_2_tangent, scale), _pair_multiply_number(_pair_add((sum_anchor_2[row, d_3, 0], sum_anchor_2[row, d_3, 1]), _pair_multiply_number(factor_7, p)), direction_parameters[0])), _pair_multiply_number(factor_8, p)), _pair_multiply_number(factor_9, v_p))))
+                product_anchor[i, d_3] = _pair_rounded(_pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_multiply_number(sum_anchor_2_tangent, scale), _pair_multiply_number(_pair_add(_pair_at(sum_anchor_2, (row, d_3,)), _pair_multiply_number(factor_7, p)), direction_parameters[0])), _pair_multiply_number(factor_8, p)), _pair_multiply_number(factor_9, v_p))))
     for i in range(n):
-        seed_5 = (seed[i, 0], seed[i, 1])
-        rest_sum_anchor_5 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+        seed_5 = _pair_at(seed, (i,))
+        rest_sum_anchor_5 = _pair_at(rest_sum_anchor, (i,))
         argmax_sum_anchor_4 = argmax_sum_anchor[i]
-        case_2 = (rest_sum_anchor_5 if i == argmax_sum_anchor_4 else _pair_add(_pair_add_number(rest_sum_anchor_5, 1.0), _pair_negative((exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1]))))
+        case_2 = (rest_sum_anchor_5 if i == argmax_sum_anchor_4 else _pair_add(_pair_add_number(rest_sum_anchor_5, 1.0), _pair_negative(_pair_at(exp_sum_anchor_own, (i,)))))
         factor_10 = _pair_negative(_pair_divide(_pair_multiply(seed_5, case_2), _pair_add_number(rest_sum_anchor_5, 1.0)))
-        softmax_sum_anchor_tangent_own_3 = (softmax_sum_anchor_tangent_own[i, 0], softmax_sum_anchor_tangent_own[i, 1])
+        softmax_sum_anchor_tangent_own_3 = _pair_at(softmax_sum_anchor_tangent_own, (i,))
         factor_11 = _pair_multiply(_pair_multiply_number(seed_5, scale), softmax_sum_anchor_tangent_own_3)
         factor_12 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply_number(seed_5, scale), case_2), _pair_add_number(rest_sum_anchor_5, 1.0)))
         for d_4 in range(d):
             a_3 = anchor[i, d_4]
             v_a_2 = direction_anchor[i, d_4]
-            product_positive[i, d_4] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_multiply_number((sum_positive_tangent[i, d_4, 0], sum_positive_tangent[i, d_4, 1]), scale), _pair_multiply_number(_pair_add((sum_positive[i, d_4, 0], sum_positive[i, d_4, 1]), _pair_multiply_number(factor_10, a_3)), direction_parameters[0])), _pair_multiply_number(factor_11, a_3)), _pair_multiply_number(factor_12, v_a_2)))
+            product_positive[i, d_4] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_positive_tangent, (i, d_4,)), scale), _pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_4,)), _pair_multiply_number(factor_10, a_3)), direction_parameters[0])), _pair_multiply_number(factor_11, a_3)), _pair_multiply_number(factor_12, v_a_2)))
     parameter_product[0] += _pair_rounded(_pair_add(sum_scale_2_tangent, _pair_negative(sum_scale_tangent)))
 
 
@@ -2242,7 +2287,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     sum_a_unit_2 = np.empty((block, n, 2))
     for i in range(n):
         sample_weight_now = (sample_weights[i] if weighted else 1.0)
-        sample_weight[i, 0], sample_weight[i, 1] = (sample_weight_now, 0.0)
+        _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
         peak_anchor = (-np.inf, 0.0)
         peak_positive = (-np.inf, 0.0)
         peak_negative = (-np.inf, 0.0)
@@ -2266,15 +2311,15 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 a_2 = anchor[i, f_205]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_205]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 h_2 = negative[i, f_205]
                 ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_anchor = _pair_add(scaled_anchor, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[2], length))
@@ -2283,11 +2328,11 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         factor_3 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            a_unit[i, f_3, 0], a_unit[i, f_3, 1] = _pair_ratio((a_3, 0.0), factor)
+            _pair_put(a_unit, (i, f_3,), _pair_ratio((a_3, 0.0), factor))
             p_3 = positive[i, f_3]
-            p_unit[i, f_3, 0], p_unit[i, f_3, 1] = _pair_ratio((p_3, 0.0), factor_2)
+            _pair_put(p_unit, (i, f_3,), _pair_ratio((p_3, 0.0), factor_2))
             h_3 = negative[i, f_3]
-            h_unit[i, f_3, 0], h_unit[i, f_3, 1] = _pair_ratio((h_3, 0.0), factor_3)
+            _pair_put(h_unit, (i, f_3,), _pair_ratio((h_3, 0.0), factor_3))
     total = (0.0, 0.0)
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -2295,30 +2340,30 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_4 = _pair_multiply_number((sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1]), scale)
-                max_sum_a_unit_now_row[j_8, 0], max_sum_a_unit_now_row[j_8, 1] = factor_4
+                factor_4 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
+                _pair_put(max_sum_a_unit_now_row, (j_8,), factor_4)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit])
-            max_sum_a_unit[row, 0], max_sum_a_unit[row, 1] = max_sum_a_unit_now
+            _pair_put(max_sum_a_unit, (row,), max_sum_a_unit_now)
             rest_sum_a_unit_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit = _pair_exp_difference(_pair_multiply_number((sum_a_unit[row, j_207, 0], sum_a_unit[row, j_207, 1]), scale), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit
+                    exp_sum_a_unit = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    _pair_put(strips, (0, place), exp_sum_a_unit)
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit[row, 0], rest_sum_a_unit[row, 1] = rest_sum_a_unit_now
+            _pair_put(rest_sum_a_unit, (row,), rest_sum_a_unit_now)
         _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                factor_5 = _pair_multiply_number((sum_a_unit_2[row, j_24, 0], sum_a_unit_2[row, j_24, 1]), scale)
-                max_sum_a_unit_2_row[j_24, 0], max_sum_a_unit_2_row[j_24, 1] = factor_5
+                factor_5 = _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_24,)), scale)
+                _pair_put(max_sum_a_unit_2_row, (j_24,), factor_5)
             max_sum_a_unit_2_first = _largest(max_sum_a_unit_2_row[:, 0], n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_first, max_sum_a_unit_2_row[:, 0], n)
             max_sum_a_unit_2 = (max_sum_a_unit_2_first, max_sum_a_unit_2_row[:, 1][argmax_sum_a_unit_2])
@@ -2327,17 +2372,17 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2 = _pair_exp_difference(_pair_multiply_number((sum_a_unit_2[row, j_210, 0], sum_a_unit_2[row, j_210, 1]), scale), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_2
+                    exp_sum_a_unit_2 = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_2)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_2 = _pair_add(rest_sum_a_unit_2, _pair_block_sum(strips[0], length))
-            max_sum_a_unit_3 = (max_sum_a_unit[row, 0], max_sum_a_unit[row, 1])
-            log1p_value = _pair_log1p((rest_sum_a_unit[row, 0], rest_sum_a_unit[row, 1]))
+            max_sum_a_unit_3 = _pair_at(max_sum_a_unit, (row,))
+            log1p_value = _pair_log1p(_pair_at(rest_sum_a_unit, (row,)))
             log1p_value_2 = _pair_log1p(rest_sum_a_unit_2)
-            loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(_pair_multiply_number((sum_a_unit[row, i, 0], sum_a_unit[row, i, 1]), scale))), log1p_value), _pair_log1p(_pair_scaled(_pair_raised_decay(_pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(max_sum_a_unit_2)), log1p_value), _pair_negative(log1p_value_2))), 5.421010862427522e-20))), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))))
-            factor_6 = _pair_multiply(loss, (sample_weight[i, 0], sample_weight[i, 1]))
+            loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(_pair_multiply_number(_pair_at(sum_a_unit, (row, i,)), scale))), log1p_value), _pair_log1p(_pair_scaled(_pair_raised_decay(_pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(max_sum_a_unit_2)), log1p_value), _pair_negative(log1p_value_2))), 5.421010862427522e-20))), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))))
+            factor_6 = _pair_multiply(loss, _pair_at(sample_weight, (i,)))
             total = _pair_add(total, factor_6)
             if wanted:
                 value_out[i] = _pair_rounded(factor_6)
@@ -2386,9 +2431,9 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     sum_p_unit = np.empty((n, d, 2))
     for i in range(n):
         sample_weight_now = (sample_weights[i] if weighted else 1.0)
-        sample_weight[i, 0], sample_weight[i, 1] = (sample_weight_now, 0.0)
+        _pair_put(sample_weight, (i,), (sample_weight_now, 0.0))
         seed_now = _pair_of_product(loss_scale, sample_weight_now)
-        seed[i, 0], seed[i, 1] = seed_now
+        _pair_put(seed, (i,), seed_now)
         peak_anchor_now = (-np.inf, 0.0)
         peak_positive_now = (-np.inf, 0.0)
         peak_negative_now = (-np.inf, 0.0)
@@ -2402,9 +2447,9 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             h = negative[i, f_4]
             magnitude_value_3 = _pair_magnitude((h, 0.0))
             peak_negative_now = _pair_larger(peak_negative_now, magnitude_value_3)
-        peak_anchor[i, 0], peak_anchor[i, 1] = peak_anchor_now
-        peak_positive[i, 0], peak_positive[i, 1] = peak_positive_now
-        peak_negative[i, 0], peak_negative[i, 1] = peak_negative_now
+        _pair_put(peak_anchor, (i,), peak_anchor_now)
+        _pair_put(peak_positive, (i,), peak_positive_now)
+        _pair_put(peak_negative, (i,), peak_negative_now)
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
         scaled_negative_now = (0.0, 0.0)
@@ -2415,33 +2460,33 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 a_2 = anchor[i, f_205]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_205]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 h_2 = negative[i, f_205]
                 ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative_now)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
             scaled_negative_now = _pair_add(scaled_negative_now, _pair_block_sum(strips[2], length))
-        scaled_anchor[i, 0], scaled_anchor[i, 1] = scaled_anchor_now
-        scaled_positive[i, 0], scaled_positive[i, 1] = scaled_positive_now
-        scaled_negative[i, 0], scaled_negative[i, 1] = scaled_negative_now
+        _pair_put(scaled_anchor, (i,), scaled_anchor_now)
+        _pair_put(scaled_positive, (i,), scaled_positive_now)
+        _pair_put(scaled_negative, (i,), scaled_negative_now)
         factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
         factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
         factor_3 = _pair_multiply(_pair_root(scaled_negative_now), _pair_positive_part(peak_negative_now))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
             a_unit_now = _pair_ratio((a_3, 0.0), factor)
-            a_unit[i, f_3, 0], a_unit[i, f_3, 1] = a_unit_now
+            _pair_put(a_unit, (i, f_3,), a_unit_now)
             p_3 = positive[i, f_3]
             p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
-            p_unit[i, f_3, 0], p_unit[i, f_3, 1] = p_unit_now
+            _pair_put(p_unit, (i, f_3,), p_unit_now)
             h_3 = negative[i, f_3]
-            h_unit[i, f_3, 0], h_unit[i, f_3, 1] = _pair_ratio((h_3, 0.0), factor_3)
+            _pair_put(h_unit, (i, f_3,), _pair_ratio((h_3, 0.0), factor_3))
     sum_h_unit[:, :, 0], sum_h_unit[:, :, 1] = (0.0, 0.0)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     total = (0.0, 0.0)
@@ -2451,69 +2496,69 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_4 = _pair_multiply_number((sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1]), scale)
-                max_sum_a_unit_now_row[j_8, 0], max_sum_a_unit_now_row[j_8, 1] = factor_4
+                factor_4 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
+                _pair_put(max_sum_a_unit_now_row, (j_8,), factor_4)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit])
-            max_sum_a_unit[i, 0], max_sum_a_unit[i, 1] = max_sum_a_unit_now
+            _pair_put(max_sum_a_unit, (i,), max_sum_a_unit_now)
             rest_sum_a_unit_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit[row, j_207, 0], sum_a_unit[row, j_207, 1]), scale), max_sum_a_unit_now)
-                    exp_sum_a_unit[j_207, 0], exp_sum_a_unit[j_207, 1] = exp_sum_a_unit_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_now
-                    sum_a_unit_4_left[row, j_207, 0], sum_a_unit_4_left[row, j_207, 1] = (exp_sum_a_unit_now if i != j_207 else (0.0, 0.0))
+                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), max_sum_a_unit_now)
+                    _pair_put(exp_sum_a_unit, (j_207,), exp_sum_a_unit_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    _pair_put(sum_a_unit_4_left, (row, j_207,), (exp_sum_a_unit_now if i != j_207 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1] = rest_sum_a_unit_now
-            exp_sum_a_unit_own_now = (exp_sum_a_unit[i, 0], exp_sum_a_unit[i, 1])
-            exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1] = exp_sum_a_unit_own_now
+            _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
+            exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (i,))
+            _pair_put(exp_sum_a_unit_own, (i,), exp_sum_a_unit_own_now)
         _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                factor_5 = _pair_multiply_number((sum_a_unit_2[row, j_24, 0], sum_a_unit_2[row, j_24, 1]), scale)
-                max_sum_a_unit_2_now_row[j_24, 0], max_sum_a_unit_2_now_row[j_24, 1] = factor_5
+                factor_5 = _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_24,)), scale)
+                _pair_put(max_sum_a_unit_2_now_row, (j_24,), factor_5)
             max_sum_a_unit_2_now_first = _largest(max_sum_a_unit_2_now_row[:, 0], n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 0], n)
             max_sum_a_unit_2_now = (max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 1][argmax_sum_a_unit_2])
-            max_sum_a_unit_2[i, 0], max_sum_a_unit_2[i, 1] = max_sum_a_unit_2_now
+            _pair_put(max_sum_a_unit_2, (i,), max_sum_a_unit_2_now)
             rest_sum_a_unit_2_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit_2[row, j_210, 0], sum_a_unit_2[row, j_210, 1]), scale), max_sum_a_unit_2_now)
-                    exp_sum_a_unit_2[row, j_210, 0], exp_sum_a_unit_2[row, j_210, 1] = exp_sum_a_unit_2_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_2_now
+                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2_now)
+                    _pair_put(exp_sum_a_unit_2, (row, j_210,), exp_sum_a_unit_2_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_2_now)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_2_now = _pair_add(rest_sum_a_unit_2_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1] = rest_sum_a_unit_2_now
-            seed_2 = (seed[i, 0], seed[i, 1])
-            max_sum_a_unit_3 = (max_sum_a_unit[i, 0], max_sum_a_unit[i, 1])
-            rest_sum_a_unit_3 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            _pair_put(rest_sum_a_unit_2, (i,), rest_sum_a_unit_2_now)
+            seed_2 = _pair_at(seed, (i,))
+            max_sum_a_unit_3 = _pair_at(max_sum_a_unit, (i,))
+            rest_sum_a_unit_3 = _pair_at(rest_sum_a_unit, (i,))
             log1p_value = _pair_log1p(rest_sum_a_unit_3)
             log1p_value_2 = _pair_log1p(rest_sum_a_unit_2_now)
             term = _pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(max_sum_a_unit_2_now)), log1p_value), _pair_negative(log1p_value_2))
             decay = _pair_scaled(_pair_raised_decay(term), 5.421010862427522e-20)
             factor_6 = _pair_divide(decay, _pair_add_number(decay, 1.0))
-            sigmoid_minus = (factor_6 if _pair_add_number(term, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus = (factor_6 if term[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_7 = _pair_divide(_pair_multiply(seed_2, sigmoid_minus), _pair_add_number(rest_sum_a_unit_2_now, 1.0))
-            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add_number(term, -0.0)[0] >= 0.0 else (factor_6 if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] >= 0.0 else (factor_6 if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_8 = _pair_divide(_pair_multiply(seed_2, sigmoid_plus), _pair_add_number(rest_sum_a_unit_3, 1.0))
             for f_30 in range(d):
-                a_unit_2 = (a_unit[i, f_30, 0], a_unit[i, f_30, 1])
-                sum_h_unit_right[row, f_30, 0], sum_h_unit_right[row, f_30, 1] = _pair_multiply(factor_7, a_unit_2)
-                sum_p_unit_right[row, f_30, 0], sum_p_unit_right[row, f_30, 1] = _pair_multiply(factor_8, a_unit_2)
-            loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(_pair_multiply_number((sum_a_unit[row, i, 0], sum_a_unit[row, i, 1]), scale))), log1p_value), _pair_log1p(decay)), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_a_unit_2_now, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))))
-            sample_weight_2 = (sample_weight[i, 0], sample_weight[i, 1])
+                a_unit_2 = _pair_at(a_unit, (i, f_30,))
+                _pair_put(sum_h_unit_right, (row, f_30,), _pair_multiply(factor_7, a_unit_2))
+                _pair_put(sum_p_unit_right, (row, f_30,), _pair_multiply(factor_8, a_unit_2))
+            loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(_pair_multiply_number(_pair_at(sum_a_unit, (row, i,)), scale))), log1p_value), _pair_log1p(decay)), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_a_unit_2_now, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))))
+            sample_weight_2 = _pair_at(sample_weight, (i,))
             factor_9 = _pair_multiply(loss, sample_weight_2)
             total = _pair_add(total, factor_9)
             if wanted:
@@ -2521,70 +2566,70 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         _pair_matrices(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_a_unit_2_2 = (rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1])
+            rest_sum_a_unit_2_2 = _pair_at(rest_sum_a_unit_2, (i,))
             term_2 = _pair_add_number(rest_sum_a_unit_2_2, 1.0)
             for f_3 in range(d):
-                sum_a_unit_3_now = _pair_divide((sum_a_unit_3_product[row, f_3, 0], sum_a_unit_3_product[row, f_3, 1]), term_2)
-                sum_a_unit_3[row, f_3, 0], sum_a_unit_3[row, f_3, 1] = sum_a_unit_3_now
+                sum_a_unit_3_now = _pair_divide(_pair_at(sum_a_unit_3_product, (row, f_3,)), term_2)
+                _pair_put(sum_a_unit_3, (row, f_3,), sum_a_unit_3_now)
         _pair_matrices(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _pair_matrices(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor = (0.0, 0.0)
-            rest_sum_a_unit_4 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_4 = _pair_at(rest_sum_a_unit, (i,))
             term_3 = _pair_add_number(rest_sum_a_unit_4, 1.0)
-            max_sum_a_unit_4 = (max_sum_a_unit[i, 0], max_sum_a_unit[i, 1])
-            max_sum_a_unit_2_2 = (max_sum_a_unit_2[i, 0], max_sum_a_unit_2[i, 1])
+            max_sum_a_unit_4 = _pair_at(max_sum_a_unit, (i,))
+            max_sum_a_unit_2_2 = _pair_at(max_sum_a_unit_2, (i,))
             log1p_value_3 = _pair_log1p(rest_sum_a_unit_4)
-            rest_sum_a_unit_2_3 = (rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1])
+            rest_sum_a_unit_2_3 = _pair_at(rest_sum_a_unit_2, (i,))
             log1p_value_4 = _pair_log1p(rest_sum_a_unit_2_3)
             term_4 = _pair_add(_pair_add(_pair_add(max_sum_a_unit_4, _pair_negative(max_sum_a_unit_2_2)), log1p_value_3), _pair_negative(log1p_value_4))
             decay_2 = _pair_scaled(_pair_raised_decay(term_4), 5.421010862427522e-20)
             factor_10 = _pair_divide(decay_2, _pair_add_number(decay_2, 1.0))
-            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (factor_10 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
-            term_5 = _pair_add_number(_pair_divide(_pair_multiply((exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1]), sigmoid_plus_2), term_3), -1.0)
-            sigmoid_minus_2 = (factor_10 if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] >= 0.0 else (factor_10 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            term_5 = _pair_add_number(_pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit_own, (i,)), sigmoid_plus_2), term_3), -1.0)
+            sigmoid_minus_2 = (factor_10 if term_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            seed_3 = _pair_at(seed, (i,))
             factor_11 = _pair_multiply_number(seed_3, scale)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = _pair_divide((sum_a_unit_4_product[row, f_3, 0], sum_a_unit_4_product[row, f_3, 1]), term_3)
-                    sum_a_unit_4[f_3, 0], sum_a_unit_4[f_3, 1] = sum_a_unit_4_now
-                    factor_12 = _pair_multiply(_pair_multiply(factor_11, (a_unit[i, f_3, 0], a_unit[i, f_3, 1])), _pair_add(_pair_add(_pair_multiply((p_unit[i, f_3, 0], p_unit[i, f_3, 1]), term_5), _pair_multiply(sum_a_unit_4_now, sigmoid_plus_2)), _pair_multiply((sum_a_unit_3[row, f_3, 0], sum_a_unit_3[row, f_3, 1]), sigmoid_minus_2)))
-                    strips[0, place, 0], strips[0, place, 1] = factor_12
+                    sum_a_unit_4_now = _pair_divide(_pair_at(sum_a_unit_4_product, (row, f_3,)), term_3)
+                    _pair_put(sum_a_unit_4, (f_3,), sum_a_unit_4_now)
+                    factor_12 = _pair_multiply(_pair_multiply(factor_11, _pair_at(a_unit, (i, f_3,))), _pair_add(_pair_add(_pair_multiply(_pair_at(p_unit, (i, f_3,)), term_5), _pair_multiply(sum_a_unit_4_now, sigmoid_plus_2)), _pair_multiply(_pair_at(sum_a_unit_3, (row, f_3,)), sigmoid_minus_2)))
+                    _pair_put(strips, (0, place), factor_12)
                 sum_norm_anchor = _pair_add(sum_norm_anchor, _pair_block_sum(strips[0], length))
-            peak_anchor_2 = (peak_anchor[i, 0], peak_anchor[i, 1])
-            factor_13 = _pair_multiply(_pair_root((scaled_anchor[i, 0], scaled_anchor[i, 1])), _pair_positive_part(peak_anchor_2))
+            peak_anchor_2 = _pair_at(peak_anchor, (i,))
+            factor_13 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
             ratio_value_4 = _pair_ratio((1.0, 0.0), factor_13)
             for d_32 in range(d):
-                gradient_anchor[i, d_32] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_multiply((p_unit[i, d_32, 0], p_unit[i, d_32, 1]), term_5), _pair_multiply((sum_a_unit_4[d_32, 0], sum_a_unit_4[d_32, 1]), sigmoid_plus_2)), _pair_multiply((sum_a_unit_3[row, d_32, 0], sum_a_unit_3[row, d_32, 1]), sigmoid_minus_2))), _pair_negative(_pair_multiply(sum_norm_anchor, (a_unit[i, d_32, 0], a_unit[i, d_32, 1])))), ratio_value_4))
+                gradient_anchor[i, d_32] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_11, _pair_add(_pair_add(_pair_multiply(_pair_at(p_unit, (i, d_32,)), term_5), _pair_multiply(_pair_at(sum_a_unit_4, (d_32,)), sigmoid_plus_2)), _pair_multiply(_pair_at(sum_a_unit_3, (row, d_32,)), sigmoid_minus_2))), _pair_negative(_pair_multiply(sum_norm_anchor, _pair_at(a_unit, (i, d_32,))))), ratio_value_4))
         _pair_matrices(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_29 in range(n):
         sum_norm_negative = (0.0, 0.0)
         sum_norm_positive = (0.0, 0.0)
-        seed_4 = (seed[j_29, 0], seed[j_29, 1])
-        rest_sum_a_unit_5 = (rest_sum_a_unit[j_29, 0], rest_sum_a_unit[j_29, 1])
-        term_6 = _pair_add(_pair_add(_pair_add((max_sum_a_unit[j_29, 0], max_sum_a_unit[j_29, 1]), _pair_negative((max_sum_a_unit_2[j_29, 0], max_sum_a_unit_2[j_29, 1]))), _pair_log1p(rest_sum_a_unit_5)), _pair_negative(_pair_log1p((rest_sum_a_unit_2[j_29, 0], rest_sum_a_unit_2[j_29, 1]))))
+        seed_4 = _pair_at(seed, (j_29,))
+        rest_sum_a_unit_5 = _pair_at(rest_sum_a_unit, (j_29,))
+        term_6 = _pair_add(_pair_add(_pair_add(_pair_at(max_sum_a_unit, (j_29,)), _pair_negative(_pair_at(max_sum_a_unit_2, (j_29,)))), _pair_log1p(rest_sum_a_unit_5)), _pair_negative(_pair_log1p(_pair_at(rest_sum_a_unit_2, (j_29,)))))
         decay_3 = _pair_scaled(_pair_raised_decay(term_6), 5.421010862427522e-20)
-        term_7 = _pair_add_number(_pair_divide(_pair_multiply((exp_sum_a_unit_own[j_29, 0], exp_sum_a_unit_own[j_29, 1]), (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if _pair_add_number(term_6, -0.0)[0] >= 0.0 else (_pair_divide(decay_3, _pair_add_number(decay_3, 1.0)) if term_6[0] == term_6[0] else (np.nan, 0.0)))), _pair_add_number(rest_sum_a_unit_5, 1.0)), -1.0)
+        term_7 = _pair_add_number(_pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit_own, (j_29,)), (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_6[0] >= 0.0 else (_pair_divide(decay_3, _pair_add_number(decay_3, 1.0)) if term_6[0] == term_6[0] else (np.nan, 0.0)))), _pair_add_number(rest_sum_a_unit_5, 1.0)), -1.0)
         factor_15 = _pair_multiply(seed_4, term_7)
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_58 = strip + place
-                factor_14 = _pair_multiply((h_unit[j_29, f_58, 0], h_unit[j_29, f_58, 1]), (sum_h_unit[j_29, f_58, 0], sum_h_unit[j_29, f_58, 1]))
-                strips[0, place, 0], strips[0, place, 1] = factor_14
-                factor_16 = _pair_multiply(_pair_multiply_number((p_unit[j_29, f_58, 0], p_unit[j_29, f_58, 1]), scale), _pair_add((sum_p_unit[j_29, f_58, 0], sum_p_unit[j_29, f_58, 1]), _pair_multiply(factor_15, (a_unit[j_29, f_58, 0], a_unit[j_29, f_58, 1]))))
-                strips[1, place, 0], strips[1, place, 1] = factor_16
+                factor_14 = _pair_multiply(_pair_at(h_unit, (j_29, f_58,)), _pair_at(sum_h_unit, (j_29, f_58,)))
+                _pair_put(strips, (0, place), factor_14)
+                factor_16 = _pair_multiply(_pair_multiply_number(_pair_at(p_unit, (j_29, f_58,)), scale), _pair_add(_pair_at(sum_p_unit, (j_29, f_58,)), _pair_multiply(factor_15, _pair_at(a_unit, (j_29, f_58,)))))
+                _pair_put(strips, (1, place), factor_16)
             sum_norm_negative = _pair_add(sum_norm_negative, _pair_block_sum(strips[0], length))
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[1], length))
-        ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_positive[j_29, 0], scaled_positive[j_29, 1])), _pair_positive_part((peak_positive[j_29, 0], peak_positive[j_29, 1]))))
-        factor_17 = _pair_multiply_number(_pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_negative[j_29, 0], scaled_negative[j_29, 1])), _pair_positive_part((peak_negative[j_29, 0], peak_negative[j_29, 1])))), scale)
+        ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_29,))), _pair_positive_part(_pair_at(peak_positive, (j_29,)))))
+        factor_17 = _pair_multiply_number(_pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_negative, (j_29,))), _pair_positive_part(_pair_at(peak_negative, (j_29,))))), scale)
         for d_33 in range(d):
-            gradient_positive[j_29, d_33] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply_number(_pair_add((sum_p_unit[j_29, d_33, 0], sum_p_unit[j_29, d_33, 1]), _pair_multiply(factor_15, (a_unit[j_29, d_33, 0], a_unit[j_29, d_33, 1]))), scale), _pair_negative(_pair_multiply(sum_norm_positive, (p_unit[j_29, d_33, 0], p_unit[j_29, d_33, 1])))), ratio_value_5))
-            gradient_negative[j_29, d_33] = _pair_rounded(_pair_multiply(factor_17, _pair_add((sum_h_unit[j_29, d_33, 0], sum_h_unit[j_29, d_33, 1]), _pair_negative(_pair_multiply(sum_norm_negative, (h_unit[j_29, d_33, 0], h_unit[j_29, d_33, 1]))))))
+            gradient_positive[j_29, d_33] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply_number(_pair_add(_pair_at(sum_p_unit, (j_29, d_33,)), _pair_multiply(factor_15, _pair_at(a_unit, (j_29, d_33,)))), scale), _pair_negative(_pair_multiply(sum_norm_positive, _pair_at(p_unit, (j_29, d_33,))))), ratio_value_5))
+            gradient_negative[j_29, d_33] = _pair_rounded(_pair_multiply(factor_17, _pair_add(_pair_at(sum_h_unit, (j_29, d_33,)), _pair_negative(_pair_multiply(sum_norm_negative, _pair_at(h_unit, (j_29, d_33,)))))))
     return _pair_rounded(total)
 
 
@@ -2653,7 +2698,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
-        seed[i, 0], seed[i, 1] = seed_now
+        _pair_put(seed, (i,), seed_now)
         peak_anchor_now = (-np.inf, 0.0)
         peak_positive_now = (-np.inf, 0.0)
         peak_negative_now = (-np.inf, 0.0)
@@ -2667,9 +2712,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             h = negative[i, f_4]
             magnitude_value_3 = _pair_magnitude((h, 0.0))
             peak_negative_now = _pair_larger(peak_negative_now, magnitude_value_3)
-        peak_anchor[i, 0], peak_anchor[i, 1] = peak_anchor_now
-        peak_positive[i, 0], peak_positive[i, 1] = peak_positive_now
-        peak_negative[i, 0], peak_negative[i, 1] = peak_negative_now
+        _pair_put(peak_anchor, (i,), peak_anchor_now)
+        _pair_put(peak_positive, (i,), peak_positive_now)
+        _pair_put(peak_negative, (i,), peak_negative_now)
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
         scaled_negative_now = (0.0, 0.0)
@@ -2680,21 +2725,21 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 a_2 = anchor[i, f_205]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_205]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 h_2 = negative[i, f_205]
                 ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative_now)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
             scaled_negative_now = _pair_add(scaled_negative_now, _pair_block_sum(strips[2], length))
-        scaled_anchor[i, 0], scaled_anchor[i, 1] = scaled_anchor_now
-        scaled_positive[i, 0], scaled_positive[i, 1] = scaled_positive_now
-        scaled_negative[i, 0], scaled_negative[i, 1] = scaled_negative_now
+        _pair_put(scaled_anchor, (i,), scaled_anchor_now)
+        _pair_put(scaled_positive, (i,), scaled_positive_now)
+        _pair_put(scaled_negative, (i,), scaled_negative_now)
         sum_norm_anchor_sensitivity_now = (0.0, 0.0)
         factor = _pair_multiply(_pair_root(scaled_anchor_now), _pair_positive_part(peak_anchor_now))
         factor_2 = _pair_multiply(_pair_root(scaled_positive_now), _pair_positive_part(peak_positive_now))
@@ -2705,16 +2750,16 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 f_3 = strip + place
                 a_3 = anchor[i, f_3]
                 a_unit_now = _pair_ratio((a_3, 0.0), factor)
-                a_unit[i, f_3, 0], a_unit[i, f_3, 1] = a_unit_now
+                _pair_put(a_unit, (i, f_3,), a_unit_now)
                 p_3 = positive[i, f_3]
                 p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
-                p_unit[i, f_3, 0], p_unit[i, f_3, 1] = p_unit_now
+                _pair_put(p_unit, (i, f_3,), p_unit_now)
                 h_3 = negative[i, f_3]
-                h_unit[i, f_3, 0], h_unit[i, f_3, 1] = _pair_ratio((h_3, 0.0), factor_3)
+                _pair_put(h_unit, (i, f_3,), _pair_ratio((h_3, 0.0), factor_3))
                 factor_4 = _pair_multiply(a_unit_now, p_unit_now)
-                strips[0, place, 0], strips[0, place, 1] = factor_4
+                _pair_put(strips, (0, place), factor_4)
             sum_norm_anchor_sensitivity_now = _pair_add(sum_norm_anchor_sensitivity_now, _pair_block_sum(strips[0], length))
-        sum_norm_anchor_sensitivity[i, 0], sum_norm_anchor_sensitivity[i, 1] = sum_norm_anchor_sensitivity_now
+        _pair_put(sum_norm_anchor_sensitivity, (i,), sum_norm_anchor_sensitivity_now)
     sum_h_unit[:, :, 0], sum_h_unit[:, :, 1] = (0.0, 0.0)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     sum_norm_positive_sensitivity[:, :, 0], sum_norm_positive_sensitivity[:, :, 1] = (0.0, 0.0)
@@ -2729,114 +2774,114 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         _pair_matrices(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            sum_a_unit_5 = (sum_a_unit[i, i, 0], sum_a_unit[i, i, 1])
-            sum_a_unit_entry_1[i, 0], sum_a_unit_entry_1[i, 1] = sum_a_unit_5
+            sum_a_unit_5 = _pair_at(sum_a_unit, (i, i,))
+            _pair_put(sum_a_unit_entry_1, (i,), sum_a_unit_5)
             for j_8 in range(n):
-                factor_5 = _pair_multiply_number((sum_a_unit[i, j_8, 0], sum_a_unit[i, j_8, 1]), scale)
-                max_sum_a_unit_now_row[j_8, 0], max_sum_a_unit_now_row[j_8, 1] = factor_5
+                factor_5 = _pair_multiply_number(_pair_at(sum_a_unit, (i, j_8,)), scale)
+                _pair_put(max_sum_a_unit_now_row, (j_8,), factor_5)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit_now])
-            max_sum_a_unit[i, 0], max_sum_a_unit[i, 1] = max_sum_a_unit_now
+            _pair_put(max_sum_a_unit, (i,), max_sum_a_unit_now)
             argmax_sum_a_unit[i] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit[i, j_207, 0], sum_a_unit[i, j_207, 1]), scale), max_sum_a_unit_now)
-                    exp_sum_a_unit[row, j_207, 0], exp_sum_a_unit[row, j_207, 1] = exp_sum_a_unit_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_now
-                    sum_a_unit_4_left[row, j_207, 0], sum_a_unit_4_left[row, j_207, 1] = (exp_sum_a_unit_now if i != j_207 else (0.0, 0.0))
+                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (i, j_207,)), scale), max_sum_a_unit_now)
+                    _pair_put(exp_sum_a_unit, (row, j_207,), exp_sum_a_unit_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    _pair_put(sum_a_unit_4_left, (row, j_207,), (exp_sum_a_unit_now if i != j_207 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1] = rest_sum_a_unit_now
-            exp_sum_a_unit_own_now = (exp_sum_a_unit[row, i, 0], exp_sum_a_unit[row, i, 1])
-            exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1] = exp_sum_a_unit_own_now
+            _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
+            exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (row, i,))
+            _pair_put(exp_sum_a_unit_own, (i,), exp_sum_a_unit_own_now)
             logsumexp_sum_a_unit_sensitivity[i, :, 0], logsumexp_sum_a_unit_sensitivity[i, :, 1] = (0.0, 0.0)
             logsumexp_sum_a_unit_centred[i, :, 0], logsumexp_sum_a_unit_centred[i, :, 1] = (0.0, 0.0)
             sum_norm_anchor_sensitivity_6[i, :, 0], sum_norm_anchor_sensitivity_6[i, :, 1] = (0.0, 0.0)
             sum_a_unit_4_sensitivity_own[i, :, 0], sum_a_unit_4_sensitivity_own[i, :, 1] = (0.0, 0.0)
             term = _pair_add_number(rest_sum_a_unit_now, 1.0)
-            peak_anchor_2 = (peak_anchor[i, 0], peak_anchor[i, 1])
-            factor_7 = _pair_multiply(_pair_root((scaled_anchor[i, 0], scaled_anchor[i, 1])), _pair_positive_part(peak_anchor_2))
+            peak_anchor_2 = _pair_at(peak_anchor, (i,))
+            factor_7 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
             ratio_value_4 = _pair_ratio((1.0, 0.0), factor_7)
             factor_8 = _pair_divide(ratio_value_4, term)
             sum_a_unit_7 = (sum_a_unit[i, argmax_sum_a_unit_now, 0], sum_a_unit[i, argmax_sum_a_unit_now, 1])
             factor_10 = _pair_multiply(_pair_root((scaled_positive[argmax_sum_a_unit_now, 0], scaled_positive[argmax_sum_a_unit_now, 1])), _pair_positive_part((peak_positive[argmax_sum_a_unit_now, 0], peak_positive[argmax_sum_a_unit_now, 1])))
             factor_11 = _pair_divide(_pair_multiply_number(ratio_value_4, scale), term)
             for j_96 in range(n):
-                sum_a_unit_6 = (sum_a_unit[i, j_96, 0], sum_a_unit[i, j_96, 1])
-                exp_sum_a_unit_3 = (exp_sum_a_unit[row, j_96, 0], exp_sum_a_unit[row, j_96, 1])
+                sum_a_unit_6 = _pair_at(sum_a_unit, (i, j_96,))
+                exp_sum_a_unit_3 = _pair_at(exp_sum_a_unit, (row, j_96,))
                 factor_9 = _pair_multiply(factor_8, exp_sum_a_unit_3)
                 factor_12 = _pair_multiply(factor_11, exp_sum_a_unit_3)
                 factor_13 = _pair_multiply(_pair_multiply(factor_11, exp_sum_a_unit_3), sum_a_unit_6)
                 for d_94 in range(d):
-                    p_unit_2 = (p_unit[j_96, d_94, 0], p_unit[j_96, d_94, 1])
-                    a_unit_2 = (a_unit[i, d_94, 0], a_unit[i, d_94, 1])
+                    p_unit_2 = _pair_at(p_unit, (j_96, d_94,))
+                    a_unit_2 = _pair_at(a_unit, (i, d_94,))
                     factor_6 = _pair_negative(_pair_multiply(a_unit_2, sum_a_unit_6))
-                    logsumexp_sum_a_unit_sensitivity[i, d_94, 0], logsumexp_sum_a_unit_sensitivity[i, d_94, 1] = _pair_add((logsumexp_sum_a_unit_sensitivity[i, d_94, 0], logsumexp_sum_a_unit_sensitivity[i, d_94, 1]), _pair_multiply(factor_9, _pair_add(p_unit_2, factor_6)))
+                    _pair_put(logsumexp_sum_a_unit_sensitivity, (i, d_94,), _pair_add(_pair_at(logsumexp_sum_a_unit_sensitivity, (i, d_94,)), _pair_multiply(factor_9, _pair_add(p_unit_2, factor_6))))
                     p_4 = positive[argmax_sum_a_unit_now, d_94]
                     term_2 = _pair_add(_pair_add(_pair_add(p_unit_2, _pair_multiply(a_unit_2, sum_a_unit_7)), _pair_negative(_pair_ratio((p_4, 0.0), factor_10))), factor_6)
                     if j_96 != argmax_sum_a_unit_now:
-                        logsumexp_sum_a_unit_centred[i, d_94, 0], logsumexp_sum_a_unit_centred[i, d_94, 1] = _pair_add((logsumexp_sum_a_unit_centred[i, d_94, 0], logsumexp_sum_a_unit_centred[i, d_94, 1]), _pair_multiply(factor_12, term_2))
+                        _pair_put(logsumexp_sum_a_unit_centred, (i, d_94,), _pair_add(_pair_at(logsumexp_sum_a_unit_centred, (i, d_94,)), _pair_multiply(factor_12, term_2)))
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
-                        sum_norm_anchor_sensitivity_6[i, d_94, 0], sum_norm_anchor_sensitivity_6[i, d_94, 1] = _pair_add((sum_norm_anchor_sensitivity_6[i, d_94, 0], sum_norm_anchor_sensitivity_6[i, d_94, 1]), _pair_multiply(factor_13, term_2))
+                        _pair_put(sum_norm_anchor_sensitivity_6, (i, d_94,), _pair_add(_pair_at(sum_norm_anchor_sensitivity_6, (i, d_94,)), _pair_multiply(factor_13, term_2)))
                     if (i != j_96 and j_96 != argmax_sum_a_unit_now):
-                        sum_a_unit_4_sensitivity_own[i, d_94, 0], sum_a_unit_4_sensitivity_own[i, d_94, 1] = _pair_add((sum_a_unit_4_sensitivity_own[i, d_94, 0], sum_a_unit_4_sensitivity_own[i, d_94, 1]), _pair_multiply(_pair_multiply(factor_12, p_unit_2), term_2))
+                        _pair_put(sum_a_unit_4_sensitivity_own, (i, d_94,), _pair_add(_pair_at(sum_a_unit_4_sensitivity_own, (i, d_94,)), _pair_multiply(_pair_multiply(factor_12, p_unit_2), term_2)))
         _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                factor_14 = _pair_multiply_number((sum_a_unit_2[row, j_24, 0], sum_a_unit_2[row, j_24, 1]), scale)
-                max_sum_a_unit_2_now_row[j_24, 0], max_sum_a_unit_2_now_row[j_24, 1] = factor_14
+                factor_14 = _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_24,)), scale)
+                _pair_put(max_sum_a_unit_2_now_row, (j_24,), factor_14)
             max_sum_a_unit_2_now_first = _largest(max_sum_a_unit_2_now_row[:, 0], n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 0], n)
             max_sum_a_unit_2_now = (max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 1][argmax_sum_a_unit_2])
-            max_sum_a_unit_2[i, 0], max_sum_a_unit_2[i, 1] = max_sum_a_unit_2_now
+            _pair_put(max_sum_a_unit_2, (i,), max_sum_a_unit_2_now)
             rest_sum_a_unit_2_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit_2[row, j_210, 0], sum_a_unit_2[row, j_210, 1]), scale), max_sum_a_unit_2_now)
-                    exp_sum_a_unit_2[row, j_210, 0], exp_sum_a_unit_2[row, j_210, 1] = exp_sum_a_unit_2_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_2_now
+                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2_now)
+                    _pair_put(exp_sum_a_unit_2, (row, j_210,), exp_sum_a_unit_2_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_2_now)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_2_now = _pair_add(rest_sum_a_unit_2_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1] = rest_sum_a_unit_2_now
-            seed_2 = (seed[i, 0], seed[i, 1])
+            _pair_put(rest_sum_a_unit_2, (i,), rest_sum_a_unit_2_now)
+            seed_2 = _pair_at(seed, (i,))
             term_3 = _pair_add_number(rest_sum_a_unit_2_now, 1.0)
-            max_sum_a_unit_3 = (max_sum_a_unit[i, 0], max_sum_a_unit[i, 1])
-            rest_sum_a_unit_3 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            max_sum_a_unit_3 = _pair_at(max_sum_a_unit, (i,))
+            rest_sum_a_unit_3 = _pair_at(rest_sum_a_unit, (i,))
             term_4 = _pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(max_sum_a_unit_2_now)), _pair_log1p(rest_sum_a_unit_3)), _pair_negative(_pair_log1p(rest_sum_a_unit_2_now)))
             decay = _pair_scaled(_pair_raised_decay(term_4), 5.421010862427522e-20)
             factor_15 = _pair_divide(decay, _pair_add_number(decay, 1.0))
-            sigmoid_minus = (factor_15 if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus = (factor_15 if term_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_16 = _pair_divide(_pair_multiply(seed_2, sigmoid_minus), term_3)
             term_5 = _pair_add_number(rest_sum_a_unit_3, 1.0)
-            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (factor_15 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_4[0] >= 0.0 else (factor_15 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_17 = _pair_divide(_pair_multiply(seed_2, sigmoid_plus), term_5)
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
             sum_a_unit_8 = (sum_a_unit[i, argmax_sum_a_unit_3, 0], sum_a_unit[i, argmax_sum_a_unit_3, 1])
             factor_18 = _pair_multiply(_pair_root((scaled_positive[argmax_sum_a_unit_3, 0], scaled_positive[argmax_sum_a_unit_3, 1])), _pair_positive_part((peak_positive[argmax_sum_a_unit_3, 0], peak_positive[argmax_sum_a_unit_3, 1])))
-            sum_a_unit_9 = (sum_a_unit[i, i, 0], sum_a_unit[i, i, 1])
-            exp_sum_a_unit_own_2 = (exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1])
-            sum_norm_anchor_sensitivity_7 = (sum_norm_anchor_sensitivity[i, 0], sum_norm_anchor_sensitivity[i, 1])
-            peak_anchor_3 = (peak_anchor[i, 0], peak_anchor[i, 1])
-            factor_19 = _pair_multiply(_pair_root((scaled_anchor[i, 0], scaled_anchor[i, 1])), _pair_positive_part(peak_anchor_3))
+            sum_a_unit_9 = _pair_at(sum_a_unit, (i, i,))
+            exp_sum_a_unit_own_2 = _pair_at(exp_sum_a_unit_own, (i,))
+            sum_norm_anchor_sensitivity_7 = _pair_at(sum_norm_anchor_sensitivity, (i,))
+            peak_anchor_3 = _pair_at(peak_anchor, (i,))
+            factor_19 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_3))
             ratio_value_5 = _pair_ratio((1.0, 0.0), factor_19)
             factor_20 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_a_unit_own_2, seed_2), sum_norm_anchor_sensitivity_7), square_4), sigmoid_plus), ratio_value_5), term_5)
             for f_30 in range(d):
-                a_unit_3 = (a_unit[i, f_30, 0], a_unit[i, f_30, 1])
-                sum_h_unit_right[row, f_30, 0], sum_h_unit_right[row, f_30, 1] = _pair_multiply(factor_16, a_unit_3)
-                sum_p_unit_right[row, f_30, 0], sum_p_unit_right[row, f_30, 1] = _pair_multiply(factor_17, a_unit_3)
+                a_unit_3 = _pair_at(a_unit, (i, f_30,))
+                _pair_put(sum_h_unit_right, (row, f_30,), _pair_multiply(factor_16, a_unit_3))
+                _pair_put(sum_p_unit_right, (row, f_30,), _pair_multiply(factor_17, a_unit_3))
                 p_5 = positive[argmax_sum_a_unit_3, f_30]
-                sum_norm_anchor_change[i, f_30, 0], sum_norm_anchor_change[i, f_30, 1] = _pair_multiply(factor_20, _pair_add(_pair_add(_pair_add((p_unit[i, f_30, 0], p_unit[i, f_30, 1]), _pair_multiply(a_unit_3, sum_a_unit_8)), _pair_negative(_pair_ratio((p_5, 0.0), factor_18))), _pair_negative(_pair_multiply(a_unit_3, sum_a_unit_9))))
+                _pair_put(sum_norm_anchor_change, (i, f_30,), _pair_multiply(factor_20, _pair_add(_pair_add(_pair_add(_pair_at(p_unit, (i, f_30,)), _pair_multiply(a_unit_3, sum_a_unit_8)), _pair_negative(_pair_ratio((p_5, 0.0), factor_18))), _pair_negative(_pair_multiply(a_unit_3, sum_a_unit_9)))))
             logsumexp_sum_a_unit_2_sensitivity[i, :, 0], logsumexp_sum_a_unit_2_sensitivity[i, :, 1] = (0.0, 0.0)
             logsumexp_sum_a_unit_2_centred[i, :, 0], logsumexp_sum_a_unit_2_centred[i, :, 1] = (0.0, 0.0)
             sum_norm_anchor_sensitivity_4[i, :, 0], sum_norm_anchor_sensitivity_4[i, :, 1] = (0.0, 0.0)
@@ -2853,66 +2898,66 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_39 = _pair_divide(sigmoid_plus, _pair_multiply(term_3, term_3))
             factor_40 = _pair_multiply(seed_2, sigmoid_minus)
             for j_98 in range(n):
-                sum_a_unit_2_2 = (sum_a_unit_2[row, j_98, 0], sum_a_unit_2[row, j_98, 1])
-                exp_sum_a_unit_2_2 = (exp_sum_a_unit_2[row, j_98, 0], exp_sum_a_unit_2[row, j_98, 1])
+                sum_a_unit_2_2 = _pair_at(sum_a_unit_2, (row, j_98,))
+                exp_sum_a_unit_2_2 = _pair_at(exp_sum_a_unit_2, (row, j_98,))
                 factor_23 = _pair_multiply(factor_22, exp_sum_a_unit_2_2)
                 factor_26 = _pair_multiply(factor_25, exp_sum_a_unit_2_2)
                 factor_27 = _pair_multiply(_pair_multiply(factor_25, exp_sum_a_unit_2_2), sum_a_unit_2_2)
-                sum_a_unit_10 = (sum_a_unit[i, j_98, 0], sum_a_unit[i, j_98, 1])
-                exp_sum_a_unit_4 = (exp_sum_a_unit[row, j_98, 0], exp_sum_a_unit[row, j_98, 1])
+                sum_a_unit_10 = _pair_at(sum_a_unit, (i, j_98,))
+                exp_sum_a_unit_4 = _pair_at(exp_sum_a_unit, (row, j_98,))
                 case = (rest_sum_a_unit_3 if j_98 == argmax_sum_a_unit_3 else _pair_add(_pair_add_number(rest_sum_a_unit_3, 1.0), _pair_negative(exp_sum_a_unit_4)))
-                ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_positive[j_98, 0], scaled_positive[j_98, 1])), _pair_positive_part((peak_positive[j_98, 0], peak_positive[j_98, 1]))))
+                ratio_value_6 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_98,))), _pair_positive_part(_pair_at(peak_positive, (j_98,)))))
                 factor_29 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_28, exp_sum_a_unit_4), sum_a_unit_10), case), ratio_value_6)
                 square_5 = _pair_multiply(exp_sum_a_unit_4, exp_sum_a_unit_4)
                 factor_31 = _pair_multiply(_pair_multiply(_pair_multiply(factor_30, sum_a_unit_10), square_5), ratio_value_6)
                 factor_34 = _pair_multiply(_pair_multiply(factor_33, _pair_add(_pair_multiply(factor_32, square_5), _pair_divide(_pair_multiply(exp_sum_a_unit_4, case), _pair_multiply(term_5, term_5)))), ratio_value_6)
                 case_2 = (rest_sum_a_unit_2_now if j_98 == argmax_sum_a_unit_2 else _pair_add(_pair_add_number(rest_sum_a_unit_2_now, 1.0), _pair_negative(exp_sum_a_unit_2_2)))
-                ratio_value_7 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_negative[j_98, 0], scaled_negative[j_98, 1])), _pair_positive_part((peak_negative[j_98, 0], peak_negative[j_98, 1]))))
+                ratio_value_7 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_negative, (j_98,))), _pair_positive_part(_pair_at(peak_negative, (j_98,)))))
                 factor_36 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(factor_35, exp_sum_a_unit_2_2), sum_a_unit_2_2), case_2), ratio_value_7)
                 square_6 = _pair_multiply(exp_sum_a_unit_2_2, exp_sum_a_unit_2_2)
                 factor_38 = _pair_multiply(_pair_multiply(_pair_multiply(factor_37, sum_a_unit_2_2), square_6), ratio_value_7)
                 factor_41 = _pair_multiply(_pair_multiply(factor_40, _pair_add(_pair_multiply(factor_39, square_6), _pair_divide(_pair_multiply(exp_sum_a_unit_2_2, case_2), _pair_multiply(term_3, term_3)))), ratio_value_7)
                 for d_94 in range(d):
-                    h_unit_2 = (h_unit[j_98, d_94, 0], h_unit[j_98, d_94, 1])
-                    a_unit_4 = (a_unit[i, d_94, 0], a_unit[i, d_94, 1])
+                    h_unit_2 = _pair_at(h_unit, (j_98, d_94,))
+                    a_unit_4 = _pair_at(a_unit, (i, d_94,))
                     factor_21 = _pair_negative(_pair_multiply(a_unit_4, sum_a_unit_2_2))
-                    logsumexp_sum_a_unit_2_sensitivity[i, d_94, 0], logsumexp_sum_a_unit_2_sensitivity[i, d_94, 1] = _pair_add((logsumexp_sum_a_unit_2_sensitivity[i, d_94, 0], logsumexp_sum_a_unit_2_sensitivity[i, d_94, 1]), _pair_multiply(factor_23, _pair_add(h_unit_2, factor_21)))
+                    _pair_put(logsumexp_sum_a_unit_2_sensitivity, (i, d_94,), _pair_add(_pair_at(logsumexp_sum_a_unit_2_sensitivity, (i, d_94,)), _pair_multiply(factor_23, _pair_add(h_unit_2, factor_21))))
                     h_4 = negative[argmax_sum_a_unit_2, d_94]
                     term_6 = _pair_add(_pair_add(_pair_add(h_unit_2, _pair_multiply(a_unit_4, (sum_a_unit_2[row, argmax_sum_a_unit_2, 0], sum_a_unit_2[row, argmax_sum_a_unit_2, 1]))), _pair_negative(_pair_ratio((h_4, 0.0), factor_24))), factor_21)
                     if j_98 != argmax_sum_a_unit_2:
-                        logsumexp_sum_a_unit_2_centred[i, d_94, 0], logsumexp_sum_a_unit_2_centred[i, d_94, 1] = _pair_add((logsumexp_sum_a_unit_2_centred[i, d_94, 0], logsumexp_sum_a_unit_2_centred[i, d_94, 1]), _pair_multiply(factor_26, term_6))
+                        _pair_put(logsumexp_sum_a_unit_2_centred, (i, d_94,), _pair_add(_pair_at(logsumexp_sum_a_unit_2_centred, (i, d_94,)), _pair_multiply(factor_26, term_6)))
                     if j_98 != argmax_sum_a_unit_2:
-                        sum_norm_anchor_sensitivity_4[i, d_94, 0], sum_norm_anchor_sensitivity_4[i, d_94, 1] = _pair_add((sum_norm_anchor_sensitivity_4[i, d_94, 0], sum_norm_anchor_sensitivity_4[i, d_94, 1]), _pair_multiply(factor_27, term_6))
+                        _pair_put(sum_norm_anchor_sensitivity_4, (i, d_94,), _pair_add(_pair_at(sum_norm_anchor_sensitivity_4, (i, d_94,)), _pair_multiply(factor_27, term_6)))
                     if j_98 != argmax_sum_a_unit_2:
-                        sum_a_unit_3_sensitivity_own[i, d_94, 0], sum_a_unit_3_sensitivity_own[i, d_94, 1] = _pair_add((sum_a_unit_3_sensitivity_own[i, d_94, 0], sum_a_unit_3_sensitivity_own[i, d_94, 1]), _pair_multiply(_pair_multiply(factor_26, h_unit_2), term_6))
-                    term_7 = _pair_add(a_unit_4, _pair_negative(_pair_multiply((p_unit[j_98, d_94, 0], p_unit[j_98, d_94, 1]), sum_a_unit_10)))
+                        _pair_put(sum_a_unit_3_sensitivity_own, (i, d_94,), _pair_add(_pair_at(sum_a_unit_3_sensitivity_own, (i, d_94,)), _pair_multiply(_pair_multiply(factor_26, h_unit_2), term_6)))
+                    term_7 = _pair_add(a_unit_4, _pair_negative(_pair_multiply(_pair_at(p_unit, (j_98, d_94,)), sum_a_unit_10)))
                     if i != j_98:
-                        sum_norm_positive_sensitivity[j_98, d_94, 0], sum_norm_positive_sensitivity[j_98, d_94, 1] = _pair_add((sum_norm_positive_sensitivity[j_98, d_94, 0], sum_norm_positive_sensitivity[j_98, d_94, 1]), _pair_multiply(factor_29, term_7))
+                        _pair_put(sum_norm_positive_sensitivity, (j_98, d_94,), _pair_add(_pair_at(sum_norm_positive_sensitivity, (j_98, d_94,)), _pair_multiply(factor_29, term_7)))
                     if i != j_98:
-                        sum_norm_positive_sensitivity_4_own[j_98, d_94, 0], sum_norm_positive_sensitivity_4_own[j_98, d_94, 1] = _pair_add((sum_norm_positive_sensitivity_4_own[j_98, d_94, 0], sum_norm_positive_sensitivity_4_own[j_98, d_94, 1]), _pair_multiply(factor_31, term_7))
+                        _pair_put(sum_norm_positive_sensitivity_4_own, (j_98, d_94,), _pair_add(_pair_at(sum_norm_positive_sensitivity_4_own, (j_98, d_94,)), _pair_multiply(factor_31, term_7)))
                     if i != j_98:
-                        sum_p_unit_sensitivity_3_own_joint[j_98, d_94, 0], sum_p_unit_sensitivity_3_own_joint[j_98, d_94, 1] = _pair_add((sum_p_unit_sensitivity_3_own_joint[j_98, d_94, 0], sum_p_unit_sensitivity_3_own_joint[j_98, d_94, 1]), _pair_multiply(_pair_multiply(factor_34, a_unit_4), term_7))
+                        _pair_put(sum_p_unit_sensitivity_3_own_joint, (j_98, d_94,), _pair_add(_pair_at(sum_p_unit_sensitivity_3_own_joint, (j_98, d_94,)), _pair_multiply(_pair_multiply(factor_34, a_unit_4), term_7)))
                     term_8 = _pair_add(a_unit_4, _pair_negative(_pair_multiply(h_unit_2, sum_a_unit_2_2)))
-                    sum_norm_negative_sensitivity[j_98, d_94, 0], sum_norm_negative_sensitivity[j_98, d_94, 1] = _pair_add((sum_norm_negative_sensitivity[j_98, d_94, 0], sum_norm_negative_sensitivity[j_98, d_94, 1]), _pair_multiply(factor_36, term_8))
-                    sum_norm_negative_sensitivity_3_own[j_98, d_94, 0], sum_norm_negative_sensitivity_3_own[j_98, d_94, 1] = _pair_add((sum_norm_negative_sensitivity_3_own[j_98, d_94, 0], sum_norm_negative_sensitivity_3_own[j_98, d_94, 1]), _pair_multiply(factor_38, term_8))
-                    sum_h_unit_sensitivity_3_own_joint[j_98, d_94, 0], sum_h_unit_sensitivity_3_own_joint[j_98, d_94, 1] = _pair_add((sum_h_unit_sensitivity_3_own_joint[j_98, d_94, 0], sum_h_unit_sensitivity_3_own_joint[j_98, d_94, 1]), _pair_multiply(_pair_multiply(factor_41, a_unit_4), term_8))
+                    _pair_put(sum_norm_negative_sensitivity, (j_98, d_94,), _pair_add(_pair_at(sum_norm_negative_sensitivity, (j_98, d_94,)), _pair_multiply(factor_36, term_8)))
+                    _pair_put(sum_norm_negative_sensitivity_3_own, (j_98, d_94,), _pair_add(_pair_at(sum_norm_negative_sensitivity_3_own, (j_98, d_94,)), _pair_multiply(factor_38, term_8)))
+                    _pair_put(sum_h_unit_sensitivity_3_own_joint, (j_98, d_94,), _pair_add(_pair_at(sum_h_unit_sensitivity_3_own_joint, (j_98, d_94,)), _pair_multiply(_pair_multiply(factor_41, a_unit_4), term_8)))
         _pair_matrices(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_sensitivity_3_now = (0.0, 0.0)
-            rest_sum_a_unit_2_2 = (rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1])
+            rest_sum_a_unit_2_2 = _pair_at(rest_sum_a_unit_2, (i,))
             term_9 = _pair_add_number(rest_sum_a_unit_2_2, 1.0)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_3_now = _pair_divide((sum_a_unit_3_product[row, f_3, 0], sum_a_unit_3_product[row, f_3, 1]), term_9)
-                    sum_a_unit_3[i, f_3, 0], sum_a_unit_3[i, f_3, 1] = sum_a_unit_3_now
-                    a_unit_5 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
+                    sum_a_unit_3_now = _pair_divide(_pair_at(sum_a_unit_3_product, (row, f_3,)), term_9)
+                    _pair_put(sum_a_unit_3, (i, f_3,), sum_a_unit_3_now)
+                    a_unit_5 = _pair_at(a_unit, (i, f_3,))
                     factor_42 = _pair_multiply(a_unit_5, sum_a_unit_3_now)
-                    strips[0, place, 0], strips[0, place, 1] = factor_42
+                    _pair_put(strips, (0, place), factor_42)
                 sum_norm_anchor_sensitivity_3_now = _pair_add(sum_norm_anchor_sensitivity_3_now, _pair_block_sum(strips[0], length))
-            sum_norm_anchor_sensitivity_3[i, 0], sum_norm_anchor_sensitivity_3[i, 1] = sum_norm_anchor_sensitivity_3_now
+            _pair_put(sum_norm_anchor_sensitivity_3, (i,), sum_norm_anchor_sensitivity_3_now)
         _pair_matrices(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _pair_matrices(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
@@ -2920,65 +2965,65 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sum_norm_anchor_now = (0.0, 0.0)
             sum_norm_anchor_sensitivity_2_now = (0.0, 0.0)
             sum_norm_anchor_sensitivity_5_now = (0.0, 0.0)
-            rest_sum_a_unit_4 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_4 = _pair_at(rest_sum_a_unit, (i,))
             term_10 = _pair_add_number(rest_sum_a_unit_4, 1.0)
-            exp_sum_a_unit_own_3 = (exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1])
-            max_sum_a_unit_4 = (max_sum_a_unit[i, 0], max_sum_a_unit[i, 1])
-            max_sum_a_unit_2_2 = (max_sum_a_unit_2[i, 0], max_sum_a_unit_2[i, 1])
-            rest_sum_a_unit_2_3 = (rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1])
+            exp_sum_a_unit_own_3 = _pair_at(exp_sum_a_unit_own, (i,))
+            max_sum_a_unit_4 = _pair_at(max_sum_a_unit, (i,))
+            max_sum_a_unit_2_2 = _pair_at(max_sum_a_unit_2, (i,))
+            rest_sum_a_unit_2_3 = _pair_at(rest_sum_a_unit_2, (i,))
             term_11 = _pair_add(_pair_add(_pair_add(max_sum_a_unit_4, _pair_negative(max_sum_a_unit_2_2)), _pair_log1p(rest_sum_a_unit_4)), _pair_negative(_pair_log1p(rest_sum_a_unit_2_3)))
             decay_2 = _pair_scaled(_pair_raised_decay(term_11), 5.421010862427522e-20)
             factor_43 = _pair_divide(decay_2, _pair_add_number(decay_2, 1.0))
-            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if _pair_add_number(term_11, -0.0)[0] >= 0.0 else (factor_43 if term_11[0] == term_11[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_11[0] >= 0.0 else (factor_43 if term_11[0] == term_11[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_12 = _pair_add_number(_pair_divide(_pair_multiply(exp_sum_a_unit_own_3, sigmoid_plus_2), term_10), -1.0)
-            sigmoid_minus_2 = (factor_43 if _pair_add_number(term_11, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_11[0] == term_11[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            sigmoid_minus_2 = (factor_43 if term_11[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_11[0] == term_11[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            seed_3 = _pair_at(seed, (i,))
             factor_44 = _pair_multiply_number(seed_3, scale)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = _pair_divide((sum_a_unit_4_product[row, f_3, 0], sum_a_unit_4_product[row, f_3, 1]), term_10)
-                    sum_a_unit_4[i, f_3, 0], sum_a_unit_4[i, f_3, 1] = sum_a_unit_4_now
-                    a_unit_6 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
-                    p_unit_3 = (p_unit[i, f_3, 0], p_unit[i, f_3, 1])
-                    sum_a_unit_3_2 = (sum_a_unit_3[i, f_3, 0], sum_a_unit_3[i, f_3, 1])
+                    sum_a_unit_4_now = _pair_divide(_pair_at(sum_a_unit_4_product, (row, f_3,)), term_10)
+                    _pair_put(sum_a_unit_4, (i, f_3,), sum_a_unit_4_now)
+                    a_unit_6 = _pair_at(a_unit, (i, f_3,))
+                    p_unit_3 = _pair_at(p_unit, (i, f_3,))
+                    sum_a_unit_3_2 = _pair_at(sum_a_unit_3, (i, f_3,))
                     term_13 = _pair_add(_pair_add(_pair_multiply(p_unit_3, term_12), _pair_multiply(sum_a_unit_3_2, sigmoid_minus_2)), _pair_multiply(sum_a_unit_4_now, sigmoid_plus_2))
                     factor_45 = _pair_multiply(_pair_multiply(factor_44, a_unit_6), term_13)
-                    strips[0, place, 0], strips[0, place, 1] = factor_45
+                    _pair_put(strips, (0, place), factor_45)
                     a_unit_slope_now = _pair_multiply(factor_44, term_13)
-                    a_unit_slope[f_3, 0], a_unit_slope[f_3, 1] = a_unit_slope_now
+                    _pair_put(a_unit_slope, (f_3,), a_unit_slope_now)
                     factor_46 = _pair_multiply(a_unit_slope_now, a_unit_6)
-                    strips[1, place, 0], strips[1, place, 1] = factor_46
+                    _pair_put(strips, (1, place), factor_46)
                     factor_47 = _pair_multiply(a_unit_6, sum_a_unit_4_now)
-                    strips[2, place, 0], strips[2, place, 1] = factor_47
+                    _pair_put(strips, (2, place), factor_47)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
                 sum_norm_anchor_sensitivity_2_now = _pair_add(sum_norm_anchor_sensitivity_2_now, _pair_block_sum(strips[1], length))
                 sum_norm_anchor_sensitivity_5_now = _pair_add(sum_norm_anchor_sensitivity_5_now, _pair_block_sum(strips[2], length))
-            sum_norm_anchor[i, 0], sum_norm_anchor[i, 1] = sum_norm_anchor_now
-            sum_norm_anchor_sensitivity_2[i, 0], sum_norm_anchor_sensitivity_2[i, 1] = sum_norm_anchor_sensitivity_2_now
-            sum_norm_anchor_sensitivity_5[i, 0], sum_norm_anchor_sensitivity_5[i, 1] = sum_norm_anchor_sensitivity_5_now
-            peak_anchor_4 = (peak_anchor[i, 0], peak_anchor[i, 1])
-            factor_48 = _pair_multiply(_pair_root((scaled_anchor[i, 0], scaled_anchor[i, 1])), _pair_positive_part(peak_anchor_4))
+            _pair_put(sum_norm_anchor, (i,), sum_norm_anchor_now)
+            _pair_put(sum_norm_anchor_sensitivity_2, (i,), sum_norm_anchor_sensitivity_2_now)
+            _pair_put(sum_norm_anchor_sensitivity_5, (i,), sum_norm_anchor_sensitivity_5_now)
+            peak_anchor_4 = _pair_at(peak_anchor, (i,))
+            factor_48 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_4))
             ratio_value_8 = _pair_ratio((1.0, 0.0), factor_48)
             factor_49 = _pair_multiply(_pair_multiply_number(seed_3, scale), sigmoid_minus_2)
             factor_50 = _pair_multiply(_pair_multiply_number(seed_3, scale), sigmoid_plus_2)
             factor_51 = _pair_multiply(square_4, sigmoid_plus_2)
             factor_52 = _pair_negative(_pair_multiply(square_4, sigmoid_plus_2))
-            factor_53 = _pair_multiply(_pair_multiply(seed_3, (sum_norm_anchor_sensitivity_3[i, 0], sum_norm_anchor_sensitivity_3[i, 1])), sigmoid_minus_2)
+            factor_53 = _pair_multiply(_pair_multiply(seed_3, _pair_at(sum_norm_anchor_sensitivity_3, (i,))), sigmoid_minus_2)
             factor_54 = _pair_multiply(square_4, sigmoid_minus_2)
             factor_55 = _pair_negative(_pair_multiply(square_4, sigmoid_minus_2))
             factor_56 = _pair_multiply(_pair_multiply(seed_3, sum_norm_anchor_sensitivity_5_now), sigmoid_plus_2)
-            sum_norm_anchor_sensitivity_8 = (sum_norm_anchor_sensitivity[i, 0], sum_norm_anchor_sensitivity[i, 1])
+            sum_norm_anchor_sensitivity_8 = _pair_at(sum_norm_anchor_sensitivity, (i,))
             factor_57 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_a_unit_own_3, seed_3), sum_norm_anchor_sensitivity_8), sigmoid_plus_2), term_10)
             factor_58 = _pair_negative(_pair_multiply(sum_norm_anchor_sensitivity_2_now, ratio_value_8))
             for d_94 in range(d):
-                logsumexp_sum_a_unit_2_sensitivity_2 = (logsumexp_sum_a_unit_2_sensitivity[i, d_94, 0], logsumexp_sum_a_unit_2_sensitivity[i, d_94, 1])
-                logsumexp_sum_a_unit_sensitivity_2 = (logsumexp_sum_a_unit_sensitivity[i, d_94, 0], logsumexp_sum_a_unit_sensitivity[i, d_94, 1])
-                term_14 = _pair_add(_pair_add(_pair_multiply(factor_54, logsumexp_sum_a_unit_sensitivity_2), _pair_negative(_pair_multiply_number((logsumexp_sum_a_unit_centred[i, d_94, 0], logsumexp_sum_a_unit_centred[i, d_94, 1]), scale))), _pair_multiply(factor_55, logsumexp_sum_a_unit_2_sensitivity_2))
-                a_unit_7 = (a_unit[i, d_94, 0], a_unit[i, d_94, 1])
-                sum_norm_anchor_change_2[i, d_94, 0], sum_norm_anchor_change_2[i, d_94, 1] = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply((a_unit_slope[d_94, 0], a_unit_slope[d_94, 1]), ratio_value_8), _pair_multiply(factor_49, (sum_norm_anchor_sensitivity_4[i, d_94, 0], sum_norm_anchor_sensitivity_4[i, d_94, 1]))), _pair_multiply(factor_50, (sum_norm_anchor_sensitivity_6[i, d_94, 0], sum_norm_anchor_sensitivity_6[i, d_94, 1]))), _pair_multiply(factor_53, _pair_add(_pair_add(_pair_multiply(factor_51, logsumexp_sum_a_unit_2_sensitivity_2), _pair_negative(_pair_multiply_number((logsumexp_sum_a_unit_2_centred[i, d_94, 0], logsumexp_sum_a_unit_2_centred[i, d_94, 1]), scale))), _pair_multiply(factor_52, logsumexp_sum_a_unit_sensitivity_2)))), _pair_multiply(factor_56, term_14)), _pair_multiply(factor_57, term_14)), _pair_multiply(factor_58, a_unit_7))
-                gradient_anchor[i, d_94] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_44, _pair_add(_pair_add(_pair_multiply((p_unit[i, d_94, 0], p_unit[i, d_94, 1]), term_12), _pair_multiply((sum_a_unit_3[i, d_94, 0], sum_a_unit_3[i, d_94, 1]), sigmoid_minus_2)), _pair_multiply((sum_a_unit_4[i, d_94, 0], sum_a_unit_4[i, d_94, 1]), sigmoid_plus_2))), _pair_negative(_pair_multiply(sum_norm_anchor_now, a_unit_7))), ratio_value_8))
+                logsumexp_sum_a_unit_2_sensitivity_2 = _pair_at(logsumexp_sum_a_unit_2_sensitivity, (i, d_94,))
+                logsumexp_sum_a_unit_sensitivity_2 = _pair_at(logsumexp_sum_a_unit_sensitivity, (i, d_94,))
+                term_14 = _pair_add(_pair_add(_pair_multiply(factor_54, logsumexp_sum_a_unit_sensitivity_2), _pair_negative(_pair_multiply_number(_pair_at(logsumexp_sum_a_unit_centred, (i, d_94,)), scale))), _pair_multiply(factor_55, logsumexp_sum_a_unit_2_sensitivity_2))
+                a_unit_7 = _pair_at(a_unit, (i, d_94,))
+                _pair_put(sum_norm_anchor_change_2, (i, d_94,), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(a_unit_slope, (d_94,)), ratio_value_8), _pair_multiply(factor_49, _pair_at(sum_norm_anchor_sensitivity_4, (i, d_94,)))), _pair_multiply(factor_50, _pair_at(sum_norm_anchor_sensitivity_6, (i, d_94,)))), _pair_multiply(factor_53, _pair_add(_pair_add(_pair_multiply(factor_51, logsumexp_sum_a_unit_2_sensitivity_2), _pair_negative(_pair_multiply_number(_pair_at(logsumexp_sum_a_unit_2_centred, (i, d_94,)), scale))), _pair_multiply(factor_52, logsumexp_sum_a_unit_sensitivity_2)))), _pair_multiply(factor_56, term_14)), _pair_multiply(factor_57, term_14)), _pair_multiply(factor_58, a_unit_7)))
+                gradient_anchor[i, d_94] = _pair_rounded(_pair_multiply(_pair_add(_pair_multiply(factor_44, _pair_add(_pair_add(_pair_multiply(_pair_at(p_unit, (i, d_94,)), term_12), _pair_multiply(_pair_at(sum_a_unit_3, (i, d_94,)), sigmoid_minus_2)), _pair_multiply(_pair_at(sum_a_unit_4, (i, d_94,)), sigmoid_plus_2))), _pair_negative(_pair_multiply(sum_norm_anchor_now, a_unit_7))), ratio_value_8))
         _pair_matrices(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     factor_67 = _pair_of_product(loss_scale, scale)
     factor_72 = _pair_multiply_number(square_4, loss_scale)
@@ -2987,14 +3032,14 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         sum_norm_negative = (0.0, 0.0)
         sum_norm_positive = (0.0, 0.0)
         sum_norm_positive_sensitivity_2 = (0.0, 0.0)
-        seed_4 = (seed[j_29, 0], seed[j_29, 1])
-        exp_sum_a_unit_own_4 = (exp_sum_a_unit_own[j_29, 0], exp_sum_a_unit_own[j_29, 1])
-        rest_sum_a_unit_5 = (rest_sum_a_unit[j_29, 0], rest_sum_a_unit[j_29, 1])
+        seed_4 = _pair_at(seed, (j_29,))
+        exp_sum_a_unit_own_4 = _pair_at(exp_sum_a_unit_own, (j_29,))
+        rest_sum_a_unit_5 = _pair_at(rest_sum_a_unit, (j_29,))
         term_15 = _pair_add_number(rest_sum_a_unit_5, 1.0)
-        term_16 = _pair_add(_pair_add(_pair_add((max_sum_a_unit[j_29, 0], max_sum_a_unit[j_29, 1]), _pair_negative((max_sum_a_unit_2[j_29, 0], max_sum_a_unit_2[j_29, 1]))), _pair_log1p(rest_sum_a_unit_5)), _pair_negative(_pair_log1p((rest_sum_a_unit_2[j_29, 0], rest_sum_a_unit_2[j_29, 1]))))
+        term_16 = _pair_add(_pair_add(_pair_add(_pair_at(max_sum_a_unit, (j_29,)), _pair_negative(_pair_at(max_sum_a_unit_2, (j_29,)))), _pair_log1p(rest_sum_a_unit_5)), _pair_negative(_pair_log1p(_pair_at(rest_sum_a_unit_2, (j_29,)))))
         decay_3 = _pair_scaled(_pair_raised_decay(term_16), 5.421010862427522e-20)
         factor_60 = _pair_divide(decay_3, _pair_add_number(decay_3, 1.0))
-        case_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if _pair_add_number(term_16, -0.0)[0] >= 0.0 else (factor_60 if term_16[0] == term_16[0] else (np.nan, 0.0)))
+        case_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_16[0] >= 0.0 else (factor_60 if term_16[0] == term_16[0] else (np.nan, 0.0)))
         term_17 = _pair_add_number(_pair_divide(_pair_multiply(exp_sum_a_unit_own_4, case_3), term_15), -1.0)
         factor_61 = _pair_multiply(seed_4, term_17)
         argmax_sum_a_unit_4 = argmax_sum_a_unit[j_29]
@@ -3008,10 +3053,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         term_18 = _pair_add(_pair_add(_pair_add(max_sum_a_unit_5, _pair_negative((max_sum_a_unit_2[argmax_sum_a_unit_4, 0], max_sum_a_unit_2[argmax_sum_a_unit_4, 1]))), _pair_log1p(rest_sum_a_unit_6)), _pair_negative(_pair_log1p((rest_sum_a_unit_2[argmax_sum_a_unit_4, 0], rest_sum_a_unit_2[argmax_sum_a_unit_4, 1]))))
         decay_4 = _pair_scaled(_pair_raised_decay(term_18), 5.421010862427522e-20)
         factor_66 = _pair_divide(decay_4, _pair_add_number(decay_4, 1.0))
-        case_4 = (factor_66 if _pair_add_number(term_18, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_18[0] == term_18[0] else (np.nan, 0.0)))
+        case_4 = (factor_66 if term_18[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_18[0] == term_18[0] else (np.nan, 0.0)))
         case_5 = (sample_weights[argmax_sum_a_unit_4] if weighted else 1.0)
         factor_68 = _pair_multiply(_pair_multiply_number(_pair_multiply(factor_67, case_4), case_5), ratio_value_10)
-        case_6 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if _pair_add_number(term_18, -0.0)[0] >= 0.0 else (factor_66 if term_18[0] == term_18[0] else (np.nan, 0.0)))
+        case_6 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_18[0] >= 0.0 else (factor_66 if term_18[0] == term_18[0] else (np.nan, 0.0)))
         factor_69 = _pair_multiply(_pair_multiply_number(_pair_multiply(factor_67, case_6), case_5), ratio_value_10)
         factor_70 = _pair_multiply(_pair_root((scaled_positive[argmax_sum_a_unit_4, 0], scaled_positive[argmax_sum_a_unit_4, 1])), _pair_positive_part((peak_positive[argmax_sum_a_unit_4, 0], peak_positive[argmax_sum_a_unit_4, 1])))
         exp_difference_value = _pair_exp_difference(_pair_multiply_number((sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4, 0], sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4, 1]), scale), max_sum_a_unit_5)
@@ -3033,11 +3078,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_86 = _pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_norm_anchor_sensitivity[argmax_sum_a_unit_4, 0], sum_norm_anchor_sensitivity[argmax_sum_a_unit_4, 1]), loss_scale), case_6), case_5), exp_difference_value), _pair_add_number(rest_sum_a_unit_6, 1.0))
         factor_87 = _pair_negative(_pair_multiply((sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_4, 0], sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_4, 1]), ratio_value_10))
         factor_89 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(factor_88, case_6), case_5), exp_difference_value), ratio_value_10), _pair_add_number(rest_sum_a_unit_6, 1.0))
-        sum_norm_anchor_3 = (sum_norm_anchor[j_29, 0], sum_norm_anchor[j_29, 1])
-        ratio_value_12 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_anchor[j_29, 0], scaled_anchor[j_29, 1])), _pair_positive_part((peak_anchor[j_29, 0], peak_anchor[j_29, 1]))))
+        sum_norm_anchor_3 = _pair_at(sum_norm_anchor, (j_29,))
+        ratio_value_12 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_anchor, (j_29,))), _pair_positive_part(_pair_at(peak_anchor, (j_29,)))))
         square_8 = _pair_multiply(ratio_value_12, ratio_value_12)
         factor_90 = _pair_multiply(sum_norm_anchor_3, square_8)
-        case_7 = (factor_60 if _pair_add_number(term_16, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_16[0] == term_16[0] else (np.nan, 0.0)))
+        case_7 = (factor_60 if term_16[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_16[0] == term_16[0] else (np.nan, 0.0)))
         factor_91 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, scale), case_7), ratio_value_12)
         factor_92 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_4, scale), case_3), ratio_value_12)
         factor_93 = _pair_divide(exp_sum_a_unit_own_4, term_15)
@@ -3051,15 +3096,15 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_58 = strip + place
-                factor_59 = _pair_multiply((h_unit[j_29, f_58, 0], h_unit[j_29, f_58, 1]), (sum_h_unit[j_29, f_58, 0], sum_h_unit[j_29, f_58, 1]))
-                strips[0, place, 0], strips[0, place, 1] = factor_59
-                p_unit_4 = (p_unit[j_29, f_58, 0], p_unit[j_29, f_58, 1])
-                sum_p_unit_2 = (sum_p_unit[j_29, f_58, 0], sum_p_unit[j_29, f_58, 1])
-                a_unit_8 = (a_unit[j_29, f_58, 0], a_unit[j_29, f_58, 1])
+                factor_59 = _pair_multiply(_pair_at(h_unit, (j_29, f_58,)), _pair_at(sum_h_unit, (j_29, f_58,)))
+                _pair_put(strips, (0, place), factor_59)
+                p_unit_4 = _pair_at(p_unit, (j_29, f_58,))
+                sum_p_unit_2 = _pair_at(sum_p_unit, (j_29, f_58,))
+                a_unit_8 = _pair_at(a_unit, (j_29, f_58,))
                 factor_62 = _pair_multiply(_pair_multiply_number(p_unit_4, scale), _pair_add(sum_p_unit_2, _pair_multiply(factor_61, a_unit_8)))
-                strips[1, place, 0], strips[1, place, 1] = factor_62
+                _pair_put(strips, (1, place), factor_62)
                 factor_63 = _pair_multiply(p_unit_4, sum_p_unit_2)
-                strips[2, place, 0], strips[2, place, 1] = factor_63
+                _pair_put(strips, (2, place), factor_63)
                 a_4 = anchor[argmax_sum_a_unit_4, f_58]
                 ratio_value_9 = _pair_ratio((a_4, 0.0), factor_64)
                 logsumexp_sum_a_unit_2_centred_2 = (logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58, 0], logsumexp_sum_a_unit_2_centred[argmax_sum_a_unit_4, f_58, 1])
@@ -3072,22 +3117,22 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 logsumexp_sum_a_unit_2_sensitivity_3 = (logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58, 0], logsumexp_sum_a_unit_2_sensitivity[argmax_sum_a_unit_4, f_58, 1])
                 term_20 = _pair_add(_pair_add(_pair_multiply(ratio_value_11, term_19), _pair_multiply(sum_a_unit_3_3, case_4)), _pair_multiply(sum_a_unit_4_2, case_6))
                 term_21 = _pair_add(_pair_add(_pair_multiply(factor_83, logsumexp_sum_a_unit_sensitivity_3), _pair_negative(_pair_multiply_number(logsumexp_sum_a_unit_centred_2, scale))), _pair_multiply(factor_84, logsumexp_sum_a_unit_2_sensitivity_3))
-                sum_a_unit_3_4 = (sum_a_unit_3[j_29, f_58, 0], sum_a_unit_3[j_29, f_58, 1])
-                logsumexp_sum_a_unit_centred_3 = (logsumexp_sum_a_unit_centred[j_29, f_58, 0], logsumexp_sum_a_unit_centred[j_29, f_58, 1])
-                sum_a_unit_4_3 = (sum_a_unit_4[j_29, f_58, 0], sum_a_unit_4[j_29, f_58, 1])
-                hessian_anchor[j_29, f_58] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_65, _pair_multiply(ratio_value_9, ratio_value_9)), _pair_multiply(factor_68, _pair_add((sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58, 0], sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_2_centred_2, sum_a_unit_3_3))))), _pair_multiply(factor_69, _pair_add((sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58, 0], sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_2, sum_a_unit_4_2))))), _pair_multiply(_pair_multiply(factor_73, logsumexp_sum_a_unit_sensitivity_3), _pair_add(_pair_add(sum_a_unit_4_2, _pair_negative(sum_a_unit_3_3)), _pair_multiply(factor_71, ratio_value_11)))), _pair_multiply(_pair_multiply(factor_73, logsumexp_sum_a_unit_2_sensitivity_3), _pair_add(_pair_add(sum_a_unit_3_3, _pair_negative(sum_a_unit_4_2)), _pair_multiply(factor_74, ratio_value_11)))), factor_75), _pair_negative(_pair_multiply(_pair_multiply(square_7, _pair_add(_pair_multiply(factor_76, term_20), _pair_negative(_pair_multiply(sum_norm_anchor_2, ratio_value_9)))), ratio_value_9))), _pair_negative(_pair_multiply(_pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_77, term_20), _pair_multiply(factor_78, (sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58, 0], sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58, 1]))), _pair_multiply(factor_79, (sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58, 0], sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58, 1]))), _pair_multiply(factor_82, _pair_add(_pair_add(_pair_multiply(factor_80, logsumexp_sum_a_unit_2_sensitivity_3), _pair_negative(_pair_multiply_number(logsumexp_sum_a_unit_2_centred_2, scale))), _pair_multiply(factor_81, logsumexp_sum_a_unit_sensitivity_3)))), _pair_multiply(factor_85, term_21)), _pair_multiply(factor_86, term_21)), _pair_multiply(factor_87, ratio_value_9)), ratio_value_10), ratio_value_9))), _pair_multiply(_pair_multiply(factor_89, logsumexp_sum_a_unit_centred_2), ratio_value_11)) if j_29 == argmax_sum_a_unit_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_90, _pair_multiply(a_unit_8, a_unit_8)), _pair_multiply(factor_91, _pair_add((sum_a_unit_3_sensitivity_own[j_29, f_58, 0], sum_a_unit_3_sensitivity_own[j_29, f_58, 1]), _pair_negative(_pair_multiply((logsumexp_sum_a_unit_2_centred[j_29, f_58, 0], logsumexp_sum_a_unit_2_centred[j_29, f_58, 1]), sum_a_unit_3_4))))), _pair_multiply(factor_92, _pair_add((sum_a_unit_4_sensitivity_own[j_29, f_58, 0], sum_a_unit_4_sensitivity_own[j_29, f_58, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_3, sum_a_unit_4_3))))), _pair_multiply(_pair_multiply(factor_94, (logsumexp_sum_a_unit_sensitivity[j_29, f_58, 0], logsumexp_sum_a_unit_sensitivity[j_29, f_58, 1])), _pair_add(_pair_add(sum_a_unit_4_3, _pair_negative(sum_a_unit_3_4)), _pair_multiply(factor_93, p_unit_4)))), _pair_multiply(_pair_multiply(factor_94, (logsumexp_sum_a_unit_2_sensitivity[j_29, f_58, 0], logsumexp_sum_a_unit_2_sensitivity[j_29, f_58, 1])), _pair_add(_pair_add(sum_a_unit_3_4, _pair_negative(sum_a_unit_4_3)), _pair_multiply(factor_95, p_unit_4)))), _pair_multiply(_pair_multiply(factor_96, p_unit_4), _pair_add(_pair_add(_pair_add(p_unit_4, _pair_multiply(a_unit_8, (sum_a_unit[j_29, argmax_sum_a_unit_4, 0], sum_a_unit[j_29, argmax_sum_a_unit_4, 1]))), _pair_negative(ratio_value_11)), _pair_negative(_pair_multiply(a_unit_8, (sum_a_unit[j_29, j_29, 0], sum_a_unit[j_29, j_29, 1])))))), factor_97), _pair_negative(_pair_multiply(_pair_multiply(a_unit_8, square_8), _pair_add(_pair_multiply(factor_98, _pair_add(_pair_add(_pair_multiply(p_unit_4, term_17), _pair_multiply(sum_a_unit_3_4, case_7)), _pair_multiply(sum_a_unit_4_3, case_3))), _pair_negative(_pair_multiply(sum_norm_anchor_3, a_unit_8)))))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_8, (sum_norm_anchor_change[j_29, f_58, 0], sum_norm_anchor_change[j_29, f_58, 1])), ratio_value_12))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_8, (sum_norm_anchor_change_2[j_29, f_58, 0], sum_norm_anchor_change_2[j_29, f_58, 1])), ratio_value_12))), _pair_multiply(_pair_multiply(factor_99, logsumexp_sum_a_unit_centred_3), p_unit_4))))
+                sum_a_unit_3_4 = _pair_at(sum_a_unit_3, (j_29, f_58,))
+                logsumexp_sum_a_unit_centred_3 = _pair_at(logsumexp_sum_a_unit_centred, (j_29, f_58,))
+                sum_a_unit_4_3 = _pair_at(sum_a_unit_4, (j_29, f_58,))
+                hessian_anchor[j_29, f_58] = _pair_rounded((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_65, _pair_multiply(ratio_value_9, ratio_value_9)), _pair_multiply(factor_68, _pair_add((sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58, 0], sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_2_centred_2, sum_a_unit_3_3))))), _pair_multiply(factor_69, _pair_add((sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58, 0], sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58, 1]), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_2, sum_a_unit_4_2))))), _pair_multiply(_pair_multiply(factor_73, logsumexp_sum_a_unit_sensitivity_3), _pair_add(_pair_add(sum_a_unit_4_2, _pair_negative(sum_a_unit_3_3)), _pair_multiply(factor_71, ratio_value_11)))), _pair_multiply(_pair_multiply(factor_73, logsumexp_sum_a_unit_2_sensitivity_3), _pair_add(_pair_add(sum_a_unit_3_3, _pair_negative(sum_a_unit_4_2)), _pair_multiply(factor_74, ratio_value_11)))), factor_75), _pair_negative(_pair_multiply(_pair_multiply(square_7, _pair_add(_pair_multiply(factor_76, term_20), _pair_negative(_pair_multiply(sum_norm_anchor_2, ratio_value_9)))), ratio_value_9))), _pair_negative(_pair_multiply(_pair_multiply(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_77, term_20), _pair_multiply(factor_78, (sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58, 0], sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58, 1]))), _pair_multiply(factor_79, (sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58, 0], sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58, 1]))), _pair_multiply(factor_82, _pair_add(_pair_add(_pair_multiply(factor_80, logsumexp_sum_a_unit_2_sensitivity_3), _pair_negative(_pair_multiply_number(logsumexp_sum_a_unit_2_centred_2, scale))), _pair_multiply(factor_81, logsumexp_sum_a_unit_sensitivity_3)))), _pair_multiply(factor_85, term_21)), _pair_multiply(factor_86, term_21)), _pair_multiply(factor_87, ratio_value_9)), ratio_value_10), ratio_value_9))), _pair_multiply(_pair_multiply(factor_89, logsumexp_sum_a_unit_centred_2), ratio_value_11)) if j_29 == argmax_sum_a_unit_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_90, _pair_multiply(a_unit_8, a_unit_8)), _pair_multiply(factor_91, _pair_add(_pair_at(sum_a_unit_3_sensitivity_own, (j_29, f_58,)), _pair_negative(_pair_multiply(_pair_at(logsumexp_sum_a_unit_2_centred, (j_29, f_58,)), sum_a_unit_3_4))))), _pair_multiply(factor_92, _pair_add(_pair_at(sum_a_unit_4_sensitivity_own, (j_29, f_58,)), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_centred_3, sum_a_unit_4_3))))), _pair_multiply(_pair_multiply(factor_94, _pair_at(logsumexp_sum_a_unit_sensitivity, (j_29, f_58,))), _pair_add(_pair_add(sum_a_unit_4_3, _pair_negative(sum_a_unit_3_4)), _pair_multiply(factor_93, p_unit_4)))), _pair_multiply(_pair_multiply(factor_94, _pair_at(logsumexp_sum_a_unit_2_sensitivity, (j_29, f_58,))), _pair_add(_pair_add(sum_a_unit_3_4, _pair_negative(sum_a_unit_4_3)), _pair_multiply(factor_95, p_unit_4)))), _pair_multiply(_pair_multiply(factor_96, p_unit_4), _pair_add(_pair_add(_pair_add(p_unit_4, _pair_multiply(a_unit_8, (sum_a_unit[j_29, argmax_sum_a_unit_4, 0], sum_a_unit[j_29, argmax_sum_a_unit_4, 1]))), _pair_negative(ratio_value_11)), _pair_negative(_pair_multiply(a_unit_8, _pair_at(sum_a_unit, (j_29, j_29,))))))), factor_97), _pair_negative(_pair_multiply(_pair_multiply(a_unit_8, square_8), _pair_add(_pair_multiply(factor_98, _pair_add(_pair_add(_pair_multiply(p_unit_4, term_17), _pair_multiply(sum_a_unit_3_4, case_7)), _pair_multiply(sum_a_unit_4_3, case_3))), _pair_negative(_pair_multiply(sum_norm_anchor_3, a_unit_8)))))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_8, _pair_at(sum_norm_anchor_change, (j_29, f_58,))), ratio_value_12))), _pair_negative(_pair_multiply(_pair_multiply(a_unit_8, _pair_at(sum_norm_anchor_change_2, (j_29, f_58,))), ratio_value_12))), _pair_multiply(_pair_multiply(factor_99, logsumexp_sum_a_unit_centred_3), p_unit_4))))
             sum_norm_negative = _pair_add(sum_norm_negative, _pair_block_sum(strips[0], length))
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[1], length))
             sum_norm_positive_sensitivity_2 = _pair_add(sum_norm_positive_sensitivity_2, _pair_block_sum(strips[2], length))
-        ratio_value_13 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_positive[j_29, 0], scaled_positive[j_29, 1])), _pair_positive_part((peak_positive[j_29, 0], peak_positive[j_29, 1]))))
+        ratio_value_13 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_29,))), _pair_positive_part(_pair_at(peak_positive, (j_29,)))))
         factor_100 = _pair_multiply_number(ratio_value_13, scale)
         case_8 = (rest_sum_a_unit_5 if j_29 == argmax_sum_a_unit_4 else _pair_add(_pair_add_number(rest_sum_a_unit_5, 1.0), _pair_negative(exp_sum_a_unit_own_4)))
         factor_101 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_a_unit_own_4, square_4), case_3), case_8), _pair_multiply(term_15, term_15))
         factor_102 = _pair_negative(_pair_multiply_number(term_17, scale))
-        sum_norm_anchor_sensitivity_9 = (sum_norm_anchor_sensitivity[j_29, 0], sum_norm_anchor_sensitivity[j_29, 1])
+        sum_norm_anchor_sensitivity_9 = _pair_at(sum_norm_anchor_sensitivity, (j_29,))
         factor_103 = _pair_multiply(_pair_multiply(seed_4, sum_norm_anchor_sensitivity_9), ratio_value_13)
         factor_104 = _pair_negative(_pair_multiply(_pair_multiply_number(sum_norm_positive_sensitivity_2, scale), ratio_value_13))
-        ratio_value_14 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_negative[j_29, 0], scaled_negative[j_29, 1])), _pair_positive_part((peak_negative[j_29, 0], peak_negative[j_29, 1]))))
+        ratio_value_14 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_negative, (j_29,))), _pair_positive_part(_pair_at(peak_negative, (j_29,)))))
         factor_105 = _pair_multiply_number(ratio_value_14, scale)
         square_9 = _pair_multiply(ratio_value_13, ratio_value_13)
         factor_106 = _pair_multiply(sum_norm_positive, square_9)
@@ -3107,19 +3152,19 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_118 = _pair_negative(_pair_multiply_number(ratio_value_14, scale))
         factor_119 = _pair_negative(_pair_multiply(square_4, ratio_value_14))
         for d_123 in range(d):
-            a_unit_9 = (a_unit[j_29, d_123, 0], a_unit[j_29, d_123, 1])
-            term_22 = _pair_add((sum_p_unit[j_29, d_123, 0], sum_p_unit[j_29, d_123, 1]), _pair_multiply(factor_61, a_unit_9))
-            p_unit_5 = (p_unit[j_29, d_123, 0], p_unit[j_29, d_123, 1])
-            term_23 = _pair_add(a_unit_9, _pair_negative(_pair_multiply((sum_a_unit_entry_1[j_29, 0], sum_a_unit_entry_1[j_29, 1]), p_unit_5)))
-            sum_norm_positive_change = _pair_add(_pair_add(_pair_add(_pair_multiply((sum_norm_positive_sensitivity[j_29, d_123, 0], sum_norm_positive_sensitivity[j_29, d_123, 1]), square_4), _pair_multiply(factor_100, term_22)), _pair_multiply(factor_103, _pair_add(_pair_multiply(factor_101, term_23), _pair_multiply(factor_102, p_unit_5)))), _pair_multiply(factor_104, p_unit_5))  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1)**2 - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
+            a_unit_9 = _pair_at(a_unit, (j_29, d_123,))
+            term_22 = _pair_add(_pair_at(sum_p_unit, (j_29, d_123,)), _pair_multiply(factor_61, a_unit_9))
+            p_unit_5 = _pair_at(p_unit, (j_29, d_123,))
+            term_23 = _pair_add(a_unit_9, _pair_negative(_pair_multiply(_pair_at(sum_a_unit_entry_1, (j_29,)), p_unit_5)))
+            sum_norm_positive_change = _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(sum_norm_positive_sensitivity, (j_29, d_123,)), square_4), _pair_multiply(factor_100, term_22)), _pair_multiply(factor_103, _pair_add(_pair_multiply(factor_101, term_23), _pair_multiply(factor_102, p_unit_5)))), _pair_multiply(factor_104, p_unit_5))  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1)**2 - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
             term_24 = _pair_add(_pair_multiply_number(term_22, scale), _pair_negative(_pair_multiply(sum_norm_positive, p_unit_5)))
             gradient_positive[j_29, d_123] = _pair_rounded(_pair_multiply(term_24, ratio_value_13))
-            sum_h_unit_2 = (sum_h_unit[j_29, d_123, 0], sum_h_unit[j_29, d_123, 1])
-            h_unit_3 = (h_unit[j_29, d_123, 0], h_unit[j_29, d_123, 1])
+            sum_h_unit_2 = _pair_at(sum_h_unit, (j_29, d_123,))
+            h_unit_3 = _pair_at(h_unit, (j_29, d_123,))
             term_25 = _pair_add(sum_h_unit_2, _pair_negative(_pair_multiply(sum_norm_negative, h_unit_3)))
             gradient_negative[j_29, d_123] = _pair_rounded(_pair_multiply(factor_105, term_25))
-            hessian_positive[j_29, d_123] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_106, _pair_multiply(p_unit_5, p_unit_5)), _pair_multiply(factor_107, (sum_p_unit_sensitivity_3_own_joint[j_29, d_123, 0], sum_p_unit_sensitivity_3_own_joint[j_29, d_123, 1]))), _pair_multiply(_pair_multiply(factor_108, a_unit_9), term_23)), _pair_multiply(_pair_multiply(factor_109, a_unit_9), term_23)), factor_110), _pair_negative(_pair_multiply(_pair_multiply(sum_norm_positive_change, p_unit_5), ratio_value_13))), _pair_negative(_pair_multiply(_pair_multiply(p_unit_5, square_9), term_24))), _pair_multiply(_pair_multiply(factor_112, p_unit_5), _pair_add((sum_norm_positive_sensitivity_4_own[j_29, d_123, 0], sum_norm_positive_sensitivity_4_own[j_29, d_123, 1]), _pair_multiply(factor_111, term_23)))))
-            hessian_negative[j_29, d_123] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_113, (sum_h_unit_sensitivity_3_own_joint[j_29, d_123, 0], sum_h_unit_sensitivity_3_own_joint[j_29, d_123, 1])), _pair_multiply(factor_114, _pair_multiply(h_unit_3, h_unit_3))), factor_115), _pair_multiply(_pair_multiply(factor_116, h_unit_3), term_25)), _pair_multiply(_pair_multiply(factor_118, h_unit_3), _pair_add(_pair_add(_pair_multiply_number((sum_norm_negative_sensitivity[j_29, d_123, 0], sum_norm_negative_sensitivity[j_29, d_123, 1]), scale), _pair_multiply(sum_h_unit_2, ratio_value_14)), _pair_multiply(factor_117, h_unit_3)))), _pair_multiply(_pair_multiply(factor_119, h_unit_3), (sum_norm_negative_sensitivity_3_own[j_29, d_123, 0], sum_norm_negative_sensitivity_3_own[j_29, d_123, 1]))))
+            hessian_positive[j_29, d_123] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_106, _pair_multiply(p_unit_5, p_unit_5)), _pair_multiply(factor_107, _pair_at(sum_p_unit_sensitivity_3_own_joint, (j_29, d_123,)))), _pair_multiply(_pair_multiply(factor_108, a_unit_9), term_23)), _pair_multiply(_pair_multiply(factor_109, a_unit_9), term_23)), factor_110), _pair_negative(_pair_multiply(_pair_multiply(sum_norm_positive_change, p_unit_5), ratio_value_13))), _pair_negative(_pair_multiply(_pair_multiply(p_unit_5, square_9), term_24))), _pair_multiply(_pair_multiply(factor_112, p_unit_5), _pair_add(_pair_at(sum_norm_positive_sensitivity_4_own, (j_29, d_123,)), _pair_multiply(factor_111, term_23)))))
+            hessian_negative[j_29, d_123] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_113, _pair_at(sum_h_unit_sensitivity_3_own_joint, (j_29, d_123,))), _pair_multiply(factor_114, _pair_multiply(h_unit_3, h_unit_3))), factor_115), _pair_multiply(_pair_multiply(factor_116, h_unit_3), term_25)), _pair_multiply(_pair_multiply(factor_118, h_unit_3), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_norm_negative_sensitivity, (j_29, d_123,)), scale), _pair_multiply(sum_h_unit_2, ratio_value_14)), _pair_multiply(factor_117, h_unit_3)))), _pair_multiply(_pair_multiply(factor_119, h_unit_3), _pair_at(sum_norm_negative_sensitivity_3_own, (j_29, d_123,)))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -3148,7 +3193,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
-        seed[i, 0], seed[i, 1] = seed_now
+        _pair_put(seed, (i,), seed_now)
         peak_anchor = (-np.inf, 0.0)
         peak_positive = (-np.inf, 0.0)
         peak_negative = (-np.inf, 0.0)
@@ -3172,15 +3217,15 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 a_2 = anchor[i, f_205]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_205]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 h_2 = negative[i, f_205]
                 ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_anchor = _pair_add(scaled_anchor, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[2], length))
@@ -3189,11 +3234,11 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         factor_3 = _pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))
         for f_3 in range(d):
             a_3 = anchor[i, f_3]
-            a_unit[i, f_3, 0], a_unit[i, f_3, 1] = _pair_ratio((a_3, 0.0), factor)
+            _pair_put(a_unit, (i, f_3,), _pair_ratio((a_3, 0.0), factor))
             p_3 = positive[i, f_3]
-            p_unit[i, f_3, 0], p_unit[i, f_3, 1] = _pair_ratio((p_3, 0.0), factor_2)
+            _pair_put(p_unit, (i, f_3,), _pair_ratio((p_3, 0.0), factor_2))
             h_3 = negative[i, f_3]
-            h_unit[i, f_3, 0], h_unit[i, f_3, 1] = _pair_ratio((h_3, 0.0), factor_3)
+            _pair_put(h_unit, (i, f_3,), _pair_ratio((h_3, 0.0), factor_3))
     sum_scale = (0.0, 0.0)
     sum_scale_2 = (0.0, 0.0)
     sum_scale_3 = (0.0, 0.0)
@@ -3207,28 +3252,28 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_4 = _pair_multiply_number((sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1]), scale)
-                max_sum_a_unit_now_row[j_8, 0], max_sum_a_unit_now_row[j_8, 1] = factor_4
+                factor_4 = _pair_multiply_number(_pair_at(sum_a_unit, (row, j_8,)), scale)
+                _pair_put(max_sum_a_unit_now_row, (j_8,), factor_4)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit_now])
-            max_sum_a_unit[row, 0], max_sum_a_unit[row, 1] = max_sum_a_unit_now
+            _pair_put(max_sum_a_unit, (row,), max_sum_a_unit_now)
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             rest_sum_a_unit_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit[row, j_207, 0], sum_a_unit[row, j_207, 1]), scale), max_sum_a_unit_now)
-                    exp_sum_a_unit[row, j_207, 0], exp_sum_a_unit[row, j_207, 1] = exp_sum_a_unit_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_now
+                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), max_sum_a_unit_now)
+                    _pair_put(exp_sum_a_unit, (row, j_207,), exp_sum_a_unit_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit[row, 0], rest_sum_a_unit[row, 1] = rest_sum_a_unit_now
-            seed_2 = (seed[i, 0], seed[i, 1])
-            factor_5 = _pair_multiply(seed_2, (sum_a_unit[row, i, 0], sum_a_unit[row, i, 1]))
+            _pair_put(rest_sum_a_unit, (row,), rest_sum_a_unit_now)
+            seed_2 = _pair_at(seed, (i,))
+            factor_5 = _pair_multiply(seed_2, _pair_at(sum_a_unit, (row, i,)))
             sum_scale = _pair_add(sum_scale, factor_5)
             logsumexp_sum_a_unit_sensitivity_2_now = (0.0, 0.0)
             logsumexp_sum_a_unit_centred_2_now = (0.0, 0.0)
@@ -3237,25 +3282,25 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_169 = strip + place
-                    exp_sum_a_unit_3 = (exp_sum_a_unit[row, j_169, 0], exp_sum_a_unit[row, j_169, 1])
-                    sum_a_unit_3 = (sum_a_unit[row, j_169, 0], sum_a_unit[row, j_169, 1])
+                    exp_sum_a_unit_3 = _pair_at(exp_sum_a_unit, (row, j_169,))
+                    sum_a_unit_3 = _pair_at(sum_a_unit, (row, j_169,))
                     factor_6 = _pair_divide(_pair_multiply(exp_sum_a_unit_3, sum_a_unit_3), term)
-                    strips[0, place, 0], strips[0, place, 1] = factor_6
+                    _pair_put(strips, (0, place), factor_6)
                     factor_7 = _pair_divide(_pair_multiply(exp_sum_a_unit_3, _pair_add(sum_a_unit_3, _pair_negative((sum_a_unit[row, argmax_sum_a_unit_now, 0], sum_a_unit[row, argmax_sum_a_unit_now, 1])))), term)
-                    strips[1, place, 0], strips[1, place, 1] = factor_7
+                    _pair_put(strips, (1, place), factor_7)
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
                 logsumexp_sum_a_unit_sensitivity_2_now = _pair_add(logsumexp_sum_a_unit_sensitivity_2_now, _pair_block_sum(strips[0], length))
                 logsumexp_sum_a_unit_centred_2_now = _pair_add(logsumexp_sum_a_unit_centred_2_now, _pair_block_sum(strips[1], length))
-            logsumexp_sum_a_unit_sensitivity_2[row, 0], logsumexp_sum_a_unit_sensitivity_2[row, 1] = logsumexp_sum_a_unit_sensitivity_2_now
-            logsumexp_sum_a_unit_centred_2[row, 0], logsumexp_sum_a_unit_centred_2[row, 1] = logsumexp_sum_a_unit_centred_2_now
+            _pair_put(logsumexp_sum_a_unit_sensitivity_2, (row,), logsumexp_sum_a_unit_sensitivity_2_now)
+            _pair_put(logsumexp_sum_a_unit_centred_2, (row,), logsumexp_sum_a_unit_centred_2_now)
         _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                factor_8 = _pair_multiply_number((sum_a_unit_2[row, j_24, 0], sum_a_unit_2[row, j_24, 1]), scale)
-                max_sum_a_unit_2_row[j_24, 0], max_sum_a_unit_2_row[j_24, 1] = factor_8
+                factor_8 = _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_24,)), scale)
+                _pair_put(max_sum_a_unit_2_row, (j_24,), factor_8)
             max_sum_a_unit_2_first = _largest(max_sum_a_unit_2_row[:, 0], n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_first, max_sum_a_unit_2_row[:, 0], n)
             max_sum_a_unit_2 = (max_sum_a_unit_2_first, max_sum_a_unit_2_row[:, 1][argmax_sum_a_unit_2])
@@ -3264,25 +3309,25 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit_2[row, j_210, 0], sum_a_unit_2[row, j_210, 1]), scale), max_sum_a_unit_2)
-                    exp_sum_a_unit_2[j_210, 0], exp_sum_a_unit_2[j_210, 1] = exp_sum_a_unit_2_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_2_now
+                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2)
+                    _pair_put(exp_sum_a_unit_2, (j_210,), exp_sum_a_unit_2_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_2_now)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_2 = _pair_add(rest_sum_a_unit_2, _pair_block_sum(strips[0], length))
             logsumexp_sum_a_unit_2_sensitivity_2 = (0.0, 0.0)
             logsumexp_sum_a_unit_2_centred_2 = (0.0, 0.0)
-            seed_3 = (seed[i, 0], seed[i, 1])
-            max_sum_a_unit_3 = (max_sum_a_unit[row, 0], max_sum_a_unit[row, 1])
-            rest_sum_a_unit_3 = (rest_sum_a_unit[row, 0], rest_sum_a_unit[row, 1])
+            seed_3 = _pair_at(seed, (i,))
+            max_sum_a_unit_3 = _pair_at(max_sum_a_unit, (row,))
+            rest_sum_a_unit_3 = _pair_at(rest_sum_a_unit, (row,))
             log1p_value = _pair_log1p(rest_sum_a_unit_3)
             log1p_value_2 = _pair_log1p(rest_sum_a_unit_2)
             decay = _pair_scaled(_pair_raised_decay(_pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(max_sum_a_unit_2)), log1p_value), _pair_negative(log1p_value_2))), 5.421010862427522e-20)
             factor_9 = _pair_divide(decay, _pair_add_number(decay, 1.0))
-            case = (factor_9 if _pair_add_number(_pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value)), -0.0)[0] <= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] == _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] else (np.nan, 0.0)))
+            case = (factor_9 if _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] <= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] == _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] else (np.nan, 0.0)))
             factor_10 = _pair_divide(_pair_multiply(seed_3, case), _pair_add_number(rest_sum_a_unit_2, 1.0))
-            case_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add_number(_pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value)), -0.0)[0] <= 0.0 else (factor_9 if _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] == _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] else (np.nan, 0.0)))
+            case_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] <= 0.0 else (factor_9 if _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] == _pair_add(_pair_add(_pair_add(max_sum_a_unit_2, _pair_negative(max_sum_a_unit_3)), log1p_value_2), _pair_negative(log1p_value))[0] else (np.nan, 0.0)))
             factor_12 = _pair_divide(_pair_multiply(seed_3, case_2), _pair_add_number(rest_sum_a_unit_3, 1.0))
             term_2 = _pair_add_number(rest_sum_a_unit_2, 1.0)
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
@@ -3290,23 +3335,23 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_45 = strip + place
-                    exp_sum_a_unit_2_2 = (exp_sum_a_unit_2[j_45, 0], exp_sum_a_unit_2[j_45, 1])
-                    sum_a_unit_2_2 = (sum_a_unit_2[row, j_45, 0], sum_a_unit_2[row, j_45, 1])
+                    exp_sum_a_unit_2_2 = _pair_at(exp_sum_a_unit_2, (j_45,))
+                    sum_a_unit_2_2 = _pair_at(sum_a_unit_2, (row, j_45,))
                     factor_11 = _pair_multiply(_pair_multiply(factor_10, exp_sum_a_unit_2_2), sum_a_unit_2_2)
-                    strips[0, place, 0], strips[0, place, 1] = factor_11
-                    exp_sum_a_unit_4 = (exp_sum_a_unit[row, j_45, 0], exp_sum_a_unit[row, j_45, 1])
-                    sum_a_unit_4 = (sum_a_unit[row, j_45, 0], sum_a_unit[row, j_45, 1])
+                    _pair_put(strips, (0, place), factor_11)
+                    exp_sum_a_unit_4 = _pair_at(exp_sum_a_unit, (row, j_45,))
+                    sum_a_unit_4 = _pair_at(sum_a_unit, (row, j_45,))
                     factor_13 = _pair_multiply(_pair_multiply(factor_12, exp_sum_a_unit_4), sum_a_unit_4)
-                    strips[1, place, 0], strips[1, place, 1] = factor_13
+                    _pair_put(strips, (1, place), factor_13)
                     factor_14 = _pair_divide(_pair_multiply(exp_sum_a_unit_2_2, sum_a_unit_2_2), term_2)
-                    strips[2, place, 0], strips[2, place, 1] = factor_14
+                    _pair_put(strips, (2, place), factor_14)
                     term_3 = _pair_add(sum_a_unit_2_2, _pair_negative((sum_a_unit_2[row, argmax_sum_a_unit_2, 0], sum_a_unit_2[row, argmax_sum_a_unit_2, 1])))
                     factor_15 = _pair_divide(_pair_multiply(exp_sum_a_unit_2_2, term_3), term_2)
-                    strips[3, place, 0], strips[3, place, 1] = factor_15
+                    _pair_put(strips, (3, place), factor_15)
                     factor_16 = _pair_multiply(_pair_multiply(_pair_multiply(factor_10, exp_sum_a_unit_2_2), sum_a_unit_2_2), term_3)
-                    strips[4, place, 0], strips[4, place, 1] = factor_16
+                    _pair_put(strips, (4, place), factor_16)
                     factor_17 = _pair_multiply(_pair_multiply(_pair_multiply(factor_12, exp_sum_a_unit_4), sum_a_unit_4), _pair_add(sum_a_unit_4, _pair_negative((sum_a_unit[row, argmax_sum_a_unit_3, 0], sum_a_unit[row, argmax_sum_a_unit_3, 1]))))
-                    strips[5, place, 0], strips[5, place, 1] = factor_17
+                    _pair_put(strips, (5, place), factor_17)
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
                     strips[3, apart, 0], strips[3, apart, 1] = 0.0, 0.0
@@ -3322,17 +3367,17 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 logsumexp_sum_a_unit_2_centred_2 = _pair_add(logsumexp_sum_a_unit_2_centred_2, _pair_block_sum(strips[3], length))
                 sum_scale_2_sensitivity = _pair_add(sum_scale_2_sensitivity, _pair_block_sum(strips[4], length))
                 sum_scale_3_sensitivity = _pair_add(sum_scale_3_sensitivity, _pair_block_sum(strips[5], length))
-            logsumexp_sum_a_unit_sensitivity_2_2 = (logsumexp_sum_a_unit_sensitivity_2[row, 0], logsumexp_sum_a_unit_sensitivity_2[row, 1])
+            logsumexp_sum_a_unit_sensitivity_2_2 = _pair_at(logsumexp_sum_a_unit_sensitivity_2, (row,))
             factor_18 = _pair_divide(_pair_multiply(_pair_multiply(seed_3, case), _pair_add(_pair_add(_pair_negative(logsumexp_sum_a_unit_2_centred_2), _pair_multiply(logsumexp_sum_a_unit_2_sensitivity_2, case_2)), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_sensitivity_2_2, case_2)))), term_2)
-            factor_20 = _pair_divide(_pair_multiply(_pair_multiply(seed_3, case_2), _pair_add(_pair_add(_pair_negative((logsumexp_sum_a_unit_centred_2[row, 0], logsumexp_sum_a_unit_centred_2[row, 1])), _pair_multiply(logsumexp_sum_a_unit_sensitivity_2_2, case)), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_2_sensitivity_2, case)))), _pair_add_number(rest_sum_a_unit_3, 1.0))
+            factor_20 = _pair_divide(_pair_multiply(_pair_multiply(seed_3, case_2), _pair_add(_pair_add(_pair_negative(_pair_at(logsumexp_sum_a_unit_centred_2, (row,))), _pair_multiply(logsumexp_sum_a_unit_sensitivity_2_2, case)), _pair_negative(_pair_multiply(logsumexp_sum_a_unit_2_sensitivity_2, case)))), _pair_add_number(rest_sum_a_unit_3, 1.0))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_176 = strip + place
-                    factor_19 = _pair_multiply(_pair_multiply(factor_18, (exp_sum_a_unit_2[j_176, 0], exp_sum_a_unit_2[j_176, 1])), (sum_a_unit_2[row, j_176, 0], sum_a_unit_2[row, j_176, 1]))
-                    strips[0, place, 0], strips[0, place, 1] = factor_19
-                    factor_21 = _pair_multiply(_pair_multiply(factor_20, (exp_sum_a_unit[row, j_176, 0], exp_sum_a_unit[row, j_176, 1])), (sum_a_unit[row, j_176, 0], sum_a_unit[row, j_176, 1]))
-                    strips[1, place, 0], strips[1, place, 1] = factor_21
+                    factor_19 = _pair_multiply(_pair_multiply(factor_18, _pair_at(exp_sum_a_unit_2, (j_176,))), _pair_at(sum_a_unit_2, (row, j_176,)))
+                    _pair_put(strips, (0, place), factor_19)
+                    factor_21 = _pair_multiply(_pair_multiply(factor_20, _pair_at(exp_sum_a_unit, (row, j_176,))), _pair_at(sum_a_unit, (row, j_176,)))
+                    _pair_put(strips, (1, place), factor_21)
                 sum_scale_2_sensitivity_2 = _pair_add(sum_scale_2_sensitivity_2, _pair_block_sum(strips[0], length))
                 sum_scale_3_sensitivity_2 = _pair_add(sum_scale_3_sensitivity_2, _pair_block_sum(strips[1], length))
     parameter_gradient[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2, sum_scale_3), _pair_negative(sum_scale)))
@@ -3412,7 +3457,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     for i in range(n):
         sample_weight = (sample_weights[i] if weighted else 1.0)
         seed_now = _pair_of_product(sample_weight, loss_scale)
-        seed[i, 0], seed[i, 1] = seed_now
+        _pair_put(seed, (i,), seed_now)
         peak_anchor_now = (-np.inf, 0.0)
         peak_positive_now = (-np.inf, 0.0)
         peak_negative_now = (-np.inf, 0.0)
@@ -3426,9 +3471,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             h = negative[i, f_4]
             magnitude_value_3 = _pair_magnitude((h, 0.0))
             peak_negative_now = _pair_larger(peak_negative_now, magnitude_value_3)
-        peak_anchor[i, 0], peak_anchor[i, 1] = peak_anchor_now
-        peak_positive[i, 0], peak_positive[i, 1] = peak_positive_now
-        peak_negative[i, 0], peak_negative[i, 1] = peak_negative_now
+        _pair_put(peak_anchor, (i,), peak_anchor_now)
+        _pair_put(peak_positive, (i,), peak_positive_now)
+        _pair_put(peak_negative, (i,), peak_negative_now)
         scaled_anchor_now = (0.0, 0.0)
         scaled_positive_now = (0.0, 0.0)
         scaled_negative_now = (0.0, 0.0)
@@ -3439,21 +3484,21 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 a_2 = anchor[i, f_205]
                 ratio_value = _pair_ratio((a_2, 0.0), peak_anchor_now)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_2 = positive[i, f_205]
                 ratio_value_2 = _pair_ratio((p_2, 0.0), peak_positive_now)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 h_2 = negative[i, f_205]
                 ratio_value_3 = _pair_ratio((h_2, 0.0), peak_negative_now)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_anchor_now = _pair_add(scaled_anchor_now, _pair_block_sum(strips[0], length))
             scaled_positive_now = _pair_add(scaled_positive_now, _pair_block_sum(strips[1], length))
             scaled_negative_now = _pair_add(scaled_negative_now, _pair_block_sum(strips[2], length))
-        scaled_anchor[i, 0], scaled_anchor[i, 1] = scaled_anchor_now
-        scaled_positive[i, 0], scaled_positive[i, 1] = scaled_positive_now
-        scaled_negative[i, 0], scaled_negative[i, 1] = scaled_negative_now
+        _pair_put(scaled_anchor, (i,), scaled_anchor_now)
+        _pair_put(scaled_positive, (i,), scaled_positive_now)
+        _pair_put(scaled_negative, (i,), scaled_negative_now)
         norm_anchor_tangent_now = (0.0, 0.0)
         norm_positive_tangent_now = (0.0, 0.0)
         norm_negative_tangent_now = (0.0, 0.0)
@@ -3466,43 +3511,43 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 f_3 = strip + place
                 a_3 = anchor[i, f_3]
                 a_unit_now = _pair_ratio((a_3, 0.0), factor)
-                a_unit[i, f_3, 0], a_unit[i, f_3, 1] = a_unit_now
+                _pair_put(a_unit, (i, f_3,), a_unit_now)
                 p_3 = positive[i, f_3]
                 p_unit_now = _pair_ratio((p_3, 0.0), factor_2)
-                p_unit[i, f_3, 0], p_unit[i, f_3, 1] = p_unit_now
+                _pair_put(p_unit, (i, f_3,), p_unit_now)
                 h_3 = negative[i, f_3]
                 h_unit_now = _pair_ratio((h_3, 0.0), factor_3)
-                h_unit[i, f_3, 0], h_unit[i, f_3, 1] = h_unit_now
+                _pair_put(h_unit, (i, f_3,), h_unit_now)
                 v_a = direction_anchor[i, f_3]
                 factor_4 = _pair_multiply_number(a_unit_now, v_a)
-                strips[0, place, 0], strips[0, place, 1] = factor_4
+                _pair_put(strips, (0, place), factor_4)
                 v_p = direction_positive[i, f_3]
                 factor_5 = _pair_multiply_number(p_unit_now, v_p)
-                strips[1, place, 0], strips[1, place, 1] = factor_5
+                _pair_put(strips, (1, place), factor_5)
                 v_h = direction_negative[i, f_3]
                 factor_6 = _pair_multiply_number(h_unit_now, v_h)
-                strips[2, place, 0], strips[2, place, 1] = factor_6
+                _pair_put(strips, (2, place), factor_6)
             norm_anchor_tangent_now = _pair_add(norm_anchor_tangent_now, _pair_block_sum(strips[0], length))
             norm_positive_tangent_now = _pair_add(norm_positive_tangent_now, _pair_block_sum(strips[1], length))
             norm_negative_tangent_now = _pair_add(norm_negative_tangent_now, _pair_block_sum(strips[2], length))
-        norm_anchor_tangent[i, 0], norm_anchor_tangent[i, 1] = norm_anchor_tangent_now
-        norm_positive_tangent[i, 0], norm_positive_tangent[i, 1] = norm_positive_tangent_now
-        norm_negative_tangent[i, 0], norm_negative_tangent[i, 1] = norm_negative_tangent_now
+        _pair_put(norm_anchor_tangent, (i,), norm_anchor_tangent_now)
+        _pair_put(norm_positive_tangent, (i,), norm_positive_tangent_now)
+        _pair_put(norm_negative_tangent, (i,), norm_negative_tangent_now)
         ratio_value_4 = _pair_ratio((1.0, 0.0), factor)
         ratio_value_5 = _pair_ratio((1.0, 0.0), factor_2)
         ratio_value_6 = _pair_ratio((1.0, 0.0), factor_3)
         for f_3 in range(d):
             v_a_2 = direction_anchor[i, f_3]
-            a_unit_2 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
+            a_unit_2 = _pair_at(a_unit, (i, f_3,))
             a_unit_tangent_now = _pair_multiply(ratio_value_4, _pair_add_number(_pair_negative(_pair_multiply(norm_anchor_tangent_now, a_unit_2)), v_a_2))
-            a_unit_tangent[i, f_3, 0], a_unit_tangent[i, f_3, 1] = a_unit_tangent_now
+            _pair_put(a_unit_tangent, (i, f_3,), a_unit_tangent_now)
             v_p_2 = direction_positive[i, f_3]
-            p_unit_2 = (p_unit[i, f_3, 0], p_unit[i, f_3, 1])
+            p_unit_2 = _pair_at(p_unit, (i, f_3,))
             p_unit_tangent_now = _pair_multiply(ratio_value_5, _pair_add_number(_pair_negative(_pair_multiply(norm_positive_tangent_now, p_unit_2)), v_p_2))
-            p_unit_tangent[i, f_3, 0], p_unit_tangent[i, f_3, 1] = p_unit_tangent_now
+            _pair_put(p_unit_tangent, (i, f_3,), p_unit_tangent_now)
             v_h_2 = direction_negative[i, f_3]
-            h_unit_2 = (h_unit[i, f_3, 0], h_unit[i, f_3, 1])
-            h_unit_tangent[i, f_3, 0], h_unit_tangent[i, f_3, 1] = _pair_multiply(ratio_value_6, _pair_add_number(_pair_negative(_pair_multiply(norm_negative_tangent_now, h_unit_2)), v_h_2))
+            h_unit_2 = _pair_at(h_unit, (i, f_3,))
+            _pair_put(h_unit_tangent, (i, f_3,), _pair_multiply(ratio_value_6, _pair_add_number(_pair_negative(_pair_multiply(norm_negative_tangent_now, h_unit_2)), v_h_2)))
     sum_h_unit[:, :, 0], sum_h_unit[:, :, 1] = (0.0, 0.0)
     sum_p_unit[:, :, 0], sum_p_unit[:, :, 1] = (0.0, 0.0)
     sum_scale_tangent = (0.0, 0.0)
@@ -3516,129 +3561,129 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                sum_a_unit_5 = (sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1])
+                sum_a_unit_5 = _pair_at(sum_a_unit, (row, j_8,))
                 factor_7 = _pair_multiply_number(sum_a_unit_5, scale)
-                max_sum_a_unit_now_row[j_8, 0], max_sum_a_unit_now_row[j_8, 1] = factor_7
+                _pair_put(max_sum_a_unit_now_row, (j_8,), factor_7)
             max_sum_a_unit_now_first = _largest(max_sum_a_unit_now_row[:, 0], n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 0], n)
             max_sum_a_unit_now = (max_sum_a_unit_now_first, max_sum_a_unit_now_row[:, 1][argmax_sum_a_unit_now])
-            max_sum_a_unit[i, 0], max_sum_a_unit[i, 1] = max_sum_a_unit_now
+            _pair_put(max_sum_a_unit, (i,), max_sum_a_unit_now)
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
             sum_a_unit_6 = (sum_a_unit[row, argmax_sum_a_unit_now, 0], sum_a_unit[row, argmax_sum_a_unit_now, 1])
-            sum_a_unit_entry_2[i, 0], sum_a_unit_entry_2[i, 1] = sum_a_unit_6
+            _pair_put(sum_a_unit_entry_2, (i,), sum_a_unit_6)
             rest_sum_a_unit_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit[row, j_207, 0], sum_a_unit[row, j_207, 1]), scale), max_sum_a_unit_now)
-                    exp_sum_a_unit[row, j_207, 0], exp_sum_a_unit[row, j_207, 1] = exp_sum_a_unit_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_now
-                    sum_a_unit_4_left[row, j_207, 0], sum_a_unit_4_left[row, j_207, 1] = (exp_sum_a_unit_now if i != j_207 else (0.0, 0.0))
+                    exp_sum_a_unit_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit, (row, j_207,)), scale), max_sum_a_unit_now)
+                    _pair_put(exp_sum_a_unit, (row, j_207,), exp_sum_a_unit_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_now)
+                    _pair_put(sum_a_unit_4_left, (row, j_207,), (exp_sum_a_unit_now if i != j_207 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_now = _pair_add(rest_sum_a_unit_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1] = rest_sum_a_unit_now
-            exp_sum_a_unit_own_now = (exp_sum_a_unit[row, i, 0], exp_sum_a_unit[row, i, 1])
-            exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1] = exp_sum_a_unit_own_now
+            _pair_put(rest_sum_a_unit, (i,), rest_sum_a_unit_now)
+            exp_sum_a_unit_own_now = _pair_at(exp_sum_a_unit, (row, i,))
+            _pair_put(exp_sum_a_unit_own, (i,), exp_sum_a_unit_own_now)
         _pair_matrices(a_unit[start:stop], False, h_unit, True, sum_a_unit_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                sum_a_unit_2_2 = (sum_a_unit_2[row, j_24, 0], sum_a_unit_2[row, j_24, 1])
+                sum_a_unit_2_2 = _pair_at(sum_a_unit_2, (row, j_24,))
                 factor_8 = _pair_multiply_number(sum_a_unit_2_2, scale)
-                max_sum_a_unit_2_now_row[j_24, 0], max_sum_a_unit_2_now_row[j_24, 1] = factor_8
+                _pair_put(max_sum_a_unit_2_now_row, (j_24,), factor_8)
             max_sum_a_unit_2_now_first = _largest(max_sum_a_unit_2_now_row[:, 0], n)
             argmax_sum_a_unit_2_now = _place_of(max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 0], n)
             max_sum_a_unit_2_now = (max_sum_a_unit_2_now_first, max_sum_a_unit_2_now_row[:, 1][argmax_sum_a_unit_2_now])
-            max_sum_a_unit_2[i, 0], max_sum_a_unit_2[i, 1] = max_sum_a_unit_2_now
+            _pair_put(max_sum_a_unit_2, (i,), max_sum_a_unit_2_now)
             argmax_sum_a_unit_2[row] = argmax_sum_a_unit_2_now
             sum_a_unit_2_3 = (sum_a_unit_2[row, argmax_sum_a_unit_2_now, 0], sum_a_unit_2[row, argmax_sum_a_unit_2_now, 1])
-            sum_a_unit_2_entry_4[i, 0], sum_a_unit_2_entry_4[i, 1] = sum_a_unit_2_3
+            _pair_put(sum_a_unit_2_entry_4, (i,), sum_a_unit_2_3)
             rest_sum_a_unit_2_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number((sum_a_unit_2[row, j_210, 0], sum_a_unit_2[row, j_210, 1]), scale), max_sum_a_unit_2_now)
-                    exp_sum_a_unit_2[row, j_210, 0], exp_sum_a_unit_2[row, j_210, 1] = exp_sum_a_unit_2_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_a_unit_2_now
+                    exp_sum_a_unit_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_210,)), scale), max_sum_a_unit_2_now)
+                    _pair_put(exp_sum_a_unit_2, (row, j_210,), exp_sum_a_unit_2_now)
+                    _pair_put(strips, (0, place), exp_sum_a_unit_2_now)
                 apart = np.uint64(argmax_sum_a_unit_2_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_a_unit_2_now = _pair_add(rest_sum_a_unit_2_now, _pair_block_sum(strips[0], length))
-            rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1] = rest_sum_a_unit_2_now
-            seed_2 = (seed[i, 0], seed[i, 1])
-            max_sum_a_unit_3 = (max_sum_a_unit[i, 0], max_sum_a_unit[i, 1])
-            rest_sum_a_unit_3 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            _pair_put(rest_sum_a_unit_2, (i,), rest_sum_a_unit_2_now)
+            seed_2 = _pair_at(seed, (i,))
+            max_sum_a_unit_3 = _pair_at(max_sum_a_unit, (i,))
+            rest_sum_a_unit_3 = _pair_at(rest_sum_a_unit, (i,))
             term = _pair_add(_pair_add(_pair_add(max_sum_a_unit_3, _pair_negative(max_sum_a_unit_2_now)), _pair_log1p(rest_sum_a_unit_3)), _pair_negative(_pair_log1p(rest_sum_a_unit_2_now)))
             decay = _pair_scaled(_pair_raised_decay(term), 5.421010862427522e-20)
             factor_9 = _pair_divide(decay, _pair_add_number(decay, 1.0))
-            sigmoid_minus = (factor_9 if _pair_add_number(term, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus = (factor_9 if term[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_10 = _pair_divide(_pair_multiply(seed_2, sigmoid_minus), _pair_add_number(rest_sum_a_unit_2_now, 1.0))
-            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add_number(term, -0.0)[0] >= 0.0 else (factor_9 if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] >= 0.0 else (factor_9 if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_11 = _pair_divide(_pair_multiply(seed_2, sigmoid_plus), _pair_add_number(rest_sum_a_unit_3, 1.0))
             for f_30 in range(d):
-                a_unit_3 = (a_unit[i, f_30, 0], a_unit[i, f_30, 1])
-                sum_h_unit_right[row, f_30, 0], sum_h_unit_right[row, f_30, 1] = _pair_multiply(factor_10, a_unit_3)
-                sum_p_unit_right[row, f_30, 0], sum_p_unit_right[row, f_30, 1] = _pair_multiply(factor_11, a_unit_3)
+                a_unit_3 = _pair_at(a_unit, (i, f_30,))
+                _pair_put(sum_h_unit_right, (row, f_30,), _pair_multiply(factor_10, a_unit_3))
+                _pair_put(sum_p_unit_right, (row, f_30,), _pair_multiply(factor_11, a_unit_3))
         _pair_matrices(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_a_unit_2_2 = (rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1])
+            rest_sum_a_unit_2_2 = _pair_at(rest_sum_a_unit_2, (i,))
             term_2 = _pair_add_number(rest_sum_a_unit_2_2, 1.0)
             for f_3 in range(d):
-                sum_a_unit_3_now = _pair_divide((sum_a_unit_3_product[row, f_3, 0], sum_a_unit_3_product[row, f_3, 1]), term_2)
-                sum_a_unit_3[row, f_3, 0], sum_a_unit_3[row, f_3, 1] = sum_a_unit_3_now
+                sum_a_unit_3_now = _pair_divide(_pair_at(sum_a_unit_3_product, (row, f_3,)), term_2)
+                _pair_put(sum_a_unit_3, (row, f_3,), sum_a_unit_3_now)
         _pair_matrices(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _pair_matrices(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_now = (0.0, 0.0)
-            rest_sum_a_unit_4 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_4 = _pair_at(rest_sum_a_unit, (i,))
             term_3 = _pair_add_number(rest_sum_a_unit_4, 1.0)
-            exp_sum_a_unit_own_2 = (exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1])
-            max_sum_a_unit_4 = (max_sum_a_unit[i, 0], max_sum_a_unit[i, 1])
-            max_sum_a_unit_2_2 = (max_sum_a_unit_2[i, 0], max_sum_a_unit_2[i, 1])
-            rest_sum_a_unit_2_3 = (rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1])
+            exp_sum_a_unit_own_2 = _pair_at(exp_sum_a_unit_own, (i,))
+            max_sum_a_unit_4 = _pair_at(max_sum_a_unit, (i,))
+            max_sum_a_unit_2_2 = _pair_at(max_sum_a_unit_2, (i,))
+            rest_sum_a_unit_2_3 = _pair_at(rest_sum_a_unit_2, (i,))
             term_4 = _pair_add(_pair_add(_pair_add(max_sum_a_unit_4, _pair_negative(max_sum_a_unit_2_2)), _pair_log1p(rest_sum_a_unit_4)), _pair_negative(_pair_log1p(rest_sum_a_unit_2_3)))
             decay_2 = _pair_scaled(_pair_raised_decay(term_4), 5.421010862427522e-20)
             factor_12 = _pair_divide(decay_2, _pair_add_number(decay_2, 1.0))
-            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (factor_12 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] >= 0.0 else (factor_12 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_5 = _pair_add_number(_pair_divide(_pair_multiply(exp_sum_a_unit_own_2, sigmoid_plus_2), term_3), -1.0)
-            sigmoid_minus_2 = (factor_12 if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            sigmoid_minus_2 = (factor_12 if term_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            seed_3 = _pair_at(seed, (i,))
             factor_13 = _pair_multiply_number(seed_3, scale)
             for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = _pair_divide((sum_a_unit_4_product[row, f_3, 0], sum_a_unit_4_product[row, f_3, 1]), term_3)
-                    sum_a_unit_4[row, f_3, 0], sum_a_unit_4[row, f_3, 1] = sum_a_unit_4_now
-                    a_unit_4 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
-                    p_unit_3 = (p_unit[i, f_3, 0], p_unit[i, f_3, 1])
-                    sum_a_unit_3_2 = (sum_a_unit_3[row, f_3, 0], sum_a_unit_3[row, f_3, 1])
+                    sum_a_unit_4_now = _pair_divide(_pair_at(sum_a_unit_4_product, (row, f_3,)), term_3)
+                    _pair_put(sum_a_unit_4, (row, f_3,), sum_a_unit_4_now)
+                    a_unit_4 = _pair_at(a_unit, (i, f_3,))
+                    p_unit_3 = _pair_at(p_unit, (i, f_3,))
+                    sum_a_unit_3_2 = _pair_at(sum_a_unit_3, (row, f_3,))
                     term_6 = _pair_add(_pair_add(_pair_multiply(p_unit_3, term_5), _pair_multiply(sum_a_unit_3_2, sigmoid_minus_2)), _pair_multiply(sum_a_unit_4_now, sigmoid_plus_2))
                     factor_14 = _pair_multiply(_pair_multiply(factor_13, a_unit_4), term_6)
-                    strips[0, place, 0], strips[0, place, 1] = factor_14
+                    _pair_put(strips, (0, place), factor_14)
                 sum_norm_anchor_now = _pair_add(sum_norm_anchor_now, _pair_block_sum(strips[0], length))
-            sum_norm_anchor[row, 0], sum_norm_anchor[row, 1] = sum_norm_anchor_now
+            _pair_put(sum_norm_anchor, (row,), sum_norm_anchor_now)
         _pair_matrices(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
         _pair_matrices(a_unit[start:stop], False, p_unit_tangent, True, sum_a_unit_tangent_part1[: stop - start], False)
         _pair_matrices(a_unit_tangent[start:stop], False, p_unit, True, sum_a_unit_tangent_part2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_a_unit_tangent[row, j, 0], sum_a_unit_tangent[row, j, 1] = _pair_add((sum_a_unit_tangent_part1[row, j, 0], sum_a_unit_tangent_part1[row, j, 1]), (sum_a_unit_tangent_part2[row, j, 0], sum_a_unit_tangent_part2[row, j, 1]))
+                _pair_put(sum_a_unit_tangent, (row, j,), _pair_add(_pair_at(sum_a_unit_tangent_part1, (row, j,)), _pair_at(sum_a_unit_tangent_part2, (row, j,))))
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_2 = (sum_a_unit_tangent[row, argmax_sum_a_unit_3, 0], sum_a_unit_tangent[row, argmax_sum_a_unit_3, 1])
-            sum_a_unit_tangent_entry_1[i, 0], sum_a_unit_tangent_entry_1[i, 1] = sum_a_unit_tangent_2
-            seed_4 = (seed[i, 0], seed[i, 1])
-            factor_15 = _pair_multiply(seed_4, (sum_a_unit_tangent[row, i, 0], sum_a_unit_tangent[row, i, 1]))
+            _pair_put(sum_a_unit_tangent_entry_1, (i,), sum_a_unit_tangent_2)
+            seed_4 = _pair_at(seed, (i,))
+            factor_15 = _pair_multiply(seed_4, _pair_at(sum_a_unit_tangent, (row, i,)))
             sum_scale_tangent = _pair_add(sum_scale_tangent, factor_15)
             logsumexp_sum_a_unit_tangent_now = (0.0, 0.0)
-            rest_sum_a_unit_5 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_5 = _pair_at(rest_sum_a_unit, (i,))
             term_7 = _pair_add_number(rest_sum_a_unit_5, 1.0)
             factor_16 = _pair_multiply_number(sum_a_unit_tangent_2, scale)
             sum_a_unit_7 = (sum_a_unit[row, argmax_sum_a_unit_3, 0], sum_a_unit[row, argmax_sum_a_unit_3, 1])
@@ -3648,29 +3693,29 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_186 = strip + place
-                    factor_18 = _pair_divide(_pair_multiply((exp_sum_a_unit[row, j_186, 0], exp_sum_a_unit[row, j_186, 1]), _pair_add(_pair_add(_pair_multiply_number((sum_a_unit_tangent[row, j_186, 0], sum_a_unit_tangent[row, j_186, 1]), scale), _pair_multiply_number((sum_a_unit[row, j_186, 0], sum_a_unit[row, j_186, 1]), direction_parameters[0])), _pair_negative(term_8))), term_7)
-                    strips[0, place, 0], strips[0, place, 1] = factor_18
+                    factor_18 = _pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit, (row, j_186,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_tangent, (row, j_186,)), scale), _pair_multiply_number(_pair_at(sum_a_unit, (row, j_186,)), direction_parameters[0])), _pair_negative(term_8))), term_7)
+                    _pair_put(strips, (0, place), factor_18)
                 logsumexp_sum_a_unit_tangent_now = _pair_add(logsumexp_sum_a_unit_tangent_now, _pair_block_sum(strips[0], length))
-            logsumexp_sum_a_unit_tangent[i, 0], logsumexp_sum_a_unit_tangent[i, 1] = logsumexp_sum_a_unit_tangent_now
+            _pair_put(logsumexp_sum_a_unit_tangent, (i,), logsumexp_sum_a_unit_tangent_now)
             for j_8 in range(n):
-                sum_a_unit_8 = (sum_a_unit[row, j_8, 0], sum_a_unit[row, j_8, 1])
-                softmax_sum_a_unit_tangent_now = _pair_divide(_pair_multiply((exp_sum_a_unit[row, j_8, 0], exp_sum_a_unit[row, j_8, 1]), _pair_add(_pair_negative(logsumexp_sum_a_unit_tangent_now), _pair_add(_pair_add(_pair_multiply_number((sum_a_unit_tangent[row, j_8, 0], sum_a_unit_tangent[row, j_8, 1]), scale), _pair_multiply_number(sum_a_unit_8, direction_parameters[0])), _pair_negative(term_8)))), term_7)
-                softmax_sum_a_unit_tangent[row, j_8, 0], softmax_sum_a_unit_tangent[row, j_8, 1] = softmax_sum_a_unit_tangent_now
-                sum_a_unit_4_tangent_part1_left[row, j_8, 0], sum_a_unit_4_tangent_part1_left[row, j_8, 1] = (softmax_sum_a_unit_tangent_now if i != j_8 else (0.0, 0.0))
-            softmax_sum_a_unit_tangent_own_now = (softmax_sum_a_unit_tangent[row, i, 0], softmax_sum_a_unit_tangent[row, i, 1])
-            softmax_sum_a_unit_tangent_own[i, 0], softmax_sum_a_unit_tangent_own[i, 1] = softmax_sum_a_unit_tangent_own_now
+                sum_a_unit_8 = _pair_at(sum_a_unit, (row, j_8,))
+                softmax_sum_a_unit_tangent_now = _pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit, (row, j_8,)), _pair_add(_pair_negative(logsumexp_sum_a_unit_tangent_now), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_tangent, (row, j_8,)), scale), _pair_multiply_number(sum_a_unit_8, direction_parameters[0])), _pair_negative(term_8)))), term_7)
+                _pair_put(softmax_sum_a_unit_tangent, (row, j_8,), softmax_sum_a_unit_tangent_now)
+                _pair_put(sum_a_unit_4_tangent_part1_left, (row, j_8,), (softmax_sum_a_unit_tangent_now if i != j_8 else (0.0, 0.0)))
+            softmax_sum_a_unit_tangent_own_now = _pair_at(softmax_sum_a_unit_tangent, (row, i,))
+            _pair_put(softmax_sum_a_unit_tangent_own, (i,), softmax_sum_a_unit_tangent_own_now)
         _pair_matrices(a_unit[start:stop], False, h_unit_tangent, True, sum_a_unit_2_tangent_part1[: stop - start], False)
         _pair_matrices(a_unit_tangent[start:stop], False, h_unit, True, sum_a_unit_2_tangent_part2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                sum_a_unit_2_tangent_now = _pair_add((sum_a_unit_2_tangent_part1[row, j_24, 0], sum_a_unit_2_tangent_part1[row, j_24, 1]), (sum_a_unit_2_tangent_part2[row, j_24, 0], sum_a_unit_2_tangent_part2[row, j_24, 1]))
-                sum_a_unit_2_tangent[row, j_24, 0], sum_a_unit_2_tangent[row, j_24, 1] = sum_a_unit_2_tangent_now
+                sum_a_unit_2_tangent_now = _pair_add(_pair_at(sum_a_unit_2_tangent_part1, (row, j_24,)), _pair_at(sum_a_unit_2_tangent_part2, (row, j_24,)))
+                _pair_put(sum_a_unit_2_tangent, (row, j_24,), sum_a_unit_2_tangent_now)
             argmax_sum_a_unit_2_2 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_2 = (sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_2, 0], sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_2, 1])
-            sum_a_unit_2_tangent_entry_3[i, 0], sum_a_unit_2_tangent_entry_3[i, 1] = sum_a_unit_2_tangent_2
+            _pair_put(sum_a_unit_2_tangent_entry_3, (i,), sum_a_unit_2_tangent_2)
             logsumexp_sum_a_unit_2_tangent_now = (0.0, 0.0)
-            rest_sum_a_unit_2_4 = (rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1])
+            rest_sum_a_unit_2_4 = _pair_at(rest_sum_a_unit_2, (i,))
             term_9 = _pair_add_number(rest_sum_a_unit_2_4, 1.0)
             factor_19 = _pair_multiply_number(sum_a_unit_2_tangent_2, scale)
             sum_a_unit_2_4 = (sum_a_unit_2[row, argmax_sum_a_unit_2_2, 0], sum_a_unit_2[row, argmax_sum_a_unit_2_2, 1])
@@ -3680,12 +3725,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_189 = strip + place
-                    factor_21 = _pair_divide(_pair_multiply((exp_sum_a_unit_2[row, j_189, 0], exp_sum_a_unit_2[row, j_189, 1]), _pair_add(_pair_add(_pair_multiply_number((sum_a_unit_2_tangent[row, j_189, 0], sum_a_unit_2_tangent[row, j_189, 1]), scale), _pair_multiply_number((sum_a_unit_2[row, j_189, 0], sum_a_unit_2[row, j_189, 1]), direction_parameters[0])), _pair_negative(term_10))), term_9)
-                    strips[0, place, 0], strips[0, place, 1] = factor_21
+                    factor_21 = _pair_divide(_pair_multiply(_pair_at(exp_sum_a_unit_2, (row, j_189,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_2_tangent, (row, j_189,)), scale), _pair_multiply_number(_pair_at(sum_a_unit_2, (row, j_189,)), direction_parameters[0])), _pair_negative(term_10))), term_9)
+                    _pair_put(strips, (0, place), factor_21)
                 logsumexp_sum_a_unit_2_tangent_now = _pair_add(logsumexp_sum_a_unit_2_tangent_now, _pair_block_sum(strips[0], length))
-            logsumexp_sum_a_unit_2_tangent[i, 0], logsumexp_sum_a_unit_2_tangent[i, 1] = logsumexp_sum_a_unit_2_tangent_now
+            _pair_put(logsumexp_sum_a_unit_2_tangent, (i,), logsumexp_sum_a_unit_2_tangent_now)
             sum_a_unit_3_tangent[row, :, 0], sum_a_unit_3_tangent[row, :, 1] = (0.0, 0.0)
-            logsumexp_sum_a_unit_tangent_2 = (logsumexp_sum_a_unit_tangent[i, 0], logsumexp_sum_a_unit_tangent[i, 1])
+            logsumexp_sum_a_unit_tangent_2 = _pair_at(logsumexp_sum_a_unit_tangent, (i,))
             term_11 = _pair_add(_pair_add(logsumexp_sum_a_unit_2_tangent_now, factor_19), factor_20)
             argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_3 = (sum_a_unit_tangent[row, argmax_sum_a_unit_4, 0], sum_a_unit_tangent[row, argmax_sum_a_unit_4, 1])
@@ -3694,16 +3739,16 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_23 = _pair_multiply_number(sum_a_unit_9, direction_parameters[0])
             term_12 = _pair_add(factor_22, factor_23)
             term_13 = _pair_add(_pair_negative(logsumexp_sum_a_unit_tangent_2), _pair_add(term_11, _pair_negative(term_12)))
-            max_sum_a_unit_5 = (max_sum_a_unit[i, 0], max_sum_a_unit[i, 1])
-            max_sum_a_unit_2_3 = (max_sum_a_unit_2[i, 0], max_sum_a_unit_2[i, 1])
-            rest_sum_a_unit_6 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            max_sum_a_unit_5 = _pair_at(max_sum_a_unit, (i,))
+            max_sum_a_unit_2_3 = _pair_at(max_sum_a_unit_2, (i,))
+            rest_sum_a_unit_6 = _pair_at(rest_sum_a_unit, (i,))
             term_14 = _pair_add(_pair_add(_pair_add(max_sum_a_unit_5, _pair_negative(max_sum_a_unit_2_3)), _pair_log1p(rest_sum_a_unit_6)), _pair_negative(_pair_log1p(rest_sum_a_unit_2_4)))
             decay_3 = _pair_scaled(_pair_raised_decay(term_14), 5.421010862427522e-20)
             factor_24 = _pair_divide(decay_3, _pair_add_number(decay_3, 1.0))
-            sigmoid_plus_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if _pair_add_number(term_14, -0.0)[0] >= 0.0 else (factor_24 if term_14[0] == term_14[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_14[0] >= 0.0 else (factor_24 if term_14[0] == term_14[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_25 = _pair_divide(_pair_multiply(term_13, sigmoid_plus_3), term_9)
-            seed_5 = (seed[i, 0], seed[i, 1])
-            sigmoid_minus_3 = (factor_24 if _pair_add_number(term_14, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_14[0] == term_14[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            seed_5 = _pair_at(seed, (i,))
+            sigmoid_minus_3 = (factor_24 if term_14[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_14[0] == term_14[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_26 = _pair_multiply(seed_5, sigmoid_minus_3)
             term_15 = _pair_add_number(rest_sum_a_unit_6, 1.0)
             term_16 = _pair_add(_pair_add(logsumexp_sum_a_unit_tangent_2, factor_22), factor_23)
@@ -3712,16 +3757,16 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_29 = _pair_multiply(seed_5, sigmoid_plus_3)
             factor_31 = _pair_multiply(_pair_root((scaled_negative[argmax_sum_a_unit_2_2, 0], scaled_negative[argmax_sum_a_unit_2_2, 1])), _pair_positive_part((peak_negative[argmax_sum_a_unit_2_2, 0], peak_negative[argmax_sum_a_unit_2_2, 1])))
             for j_24 in range(n):
-                exp_sum_a_unit_2_2 = (exp_sum_a_unit_2[row, j_24, 0], exp_sum_a_unit_2[row, j_24, 1])
-                sum_a_unit_2_tangent_3 = (sum_a_unit_2_tangent[row, j_24, 0], sum_a_unit_2_tangent[row, j_24, 1])
-                sum_a_unit_2_5 = (sum_a_unit_2[row, j_24, 0], sum_a_unit_2[row, j_24, 1])
+                exp_sum_a_unit_2_2 = _pair_at(exp_sum_a_unit_2, (row, j_24,))
+                sum_a_unit_2_tangent_3 = _pair_at(sum_a_unit_2_tangent, (row, j_24,))
+                sum_a_unit_2_5 = _pair_at(sum_a_unit_2, (row, j_24,))
                 softmax_sum_a_unit_2_tangent = _pair_divide(_pair_multiply(exp_sum_a_unit_2_2, _pair_add(_pair_negative(logsumexp_sum_a_unit_2_tangent_now), _pair_add(_pair_add(_pair_multiply_number(sum_a_unit_2_tangent_3, scale), _pair_multiply_number(sum_a_unit_2_5, direction_parameters[0])), _pair_negative(term_10)))), term_9)  # -exp_sum_a_unit_2*logsumexp_sum_a_unit_2_tangent/(rest_sum_a_unit_2 + 1)
                 factor_27 = _pair_multiply(factor_26, _pair_add(_pair_add(_pair_multiply(softmax_sum_a_unit_2_tangent, sum_a_unit_2_5), _pair_divide(_pair_multiply(exp_sum_a_unit_2_2, sum_a_unit_2_tangent_3), term_9)), _pair_multiply(_pair_multiply(factor_25, exp_sum_a_unit_2_2), sum_a_unit_2_5)))
                 sum_scale_2_tangent = _pair_add(sum_scale_2_tangent, factor_27)
-                softmax_sum_a_unit_tangent_2 = (softmax_sum_a_unit_tangent[row, j_24, 0], softmax_sum_a_unit_tangent[row, j_24, 1])
-                sum_a_unit_10 = (sum_a_unit[row, j_24, 0], sum_a_unit[row, j_24, 1])
-                exp_sum_a_unit_3 = (exp_sum_a_unit[row, j_24, 0], exp_sum_a_unit[row, j_24, 1])
-                factor_30 = _pair_multiply(factor_29, _pair_add(_pair_add(_pair_multiply(softmax_sum_a_unit_tangent_2, sum_a_unit_10), _pair_divide(_pair_multiply(exp_sum_a_unit_3, (sum_a_unit_tangent[row, j_24, 0], sum_a_unit_tangent[row, j_24, 1])), term_15)), _pair_multiply(_pair_multiply(factor_28, exp_sum_a_unit_3), sum_a_unit_10)))
+                softmax_sum_a_unit_tangent_2 = _pair_at(softmax_sum_a_unit_tangent, (row, j_24,))
+                sum_a_unit_10 = _pair_at(sum_a_unit, (row, j_24,))
+                exp_sum_a_unit_3 = _pair_at(exp_sum_a_unit, (row, j_24,))
+                factor_30 = _pair_multiply(factor_29, _pair_add(_pair_add(_pair_multiply(softmax_sum_a_unit_tangent_2, sum_a_unit_10), _pair_divide(_pair_multiply(exp_sum_a_unit_3, _pair_at(sum_a_unit_tangent, (row, j_24,))), term_15)), _pair_multiply(_pair_multiply(factor_28, exp_sum_a_unit_3), sum_a_unit_10)))
                 sum_scale_3_tangent = _pair_add(sum_scale_3_tangent, factor_30)
                 factor_32 = _pair_divide(exp_sum_a_unit_2_2, term_9)
                 factor_33 = _pair_multiply(factor_25, exp_sum_a_unit_2_2)
@@ -3730,45 +3775,45 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 for f_3 in range(d):
                     h_4 = negative[argmax_sum_a_unit_2_2, f_3]
                     if j_24 != argmax_sum_a_unit_2_2:
-                        sum_a_unit_3_tangent[row, f_3, 0], sum_a_unit_3_tangent[row, f_3, 1] = _pair_add((sum_a_unit_3_tangent[row, f_3, 0], sum_a_unit_3_tangent[row, f_3, 1]), _pair_multiply(softmax_sum_a_unit_2_tangent, _pair_add((h_unit[j_24, f_3, 0], h_unit[j_24, f_3, 1]), _pair_negative(_pair_ratio((h_4, 0.0), factor_31)))))
-                    a_unit_5 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
-                    a_unit_tangent_2 = (a_unit_tangent[i, f_3, 0], a_unit_tangent[i, f_3, 1])
-                    sum_h_unit_tangent[j_24, f_3, 0], sum_h_unit_tangent[j_24, f_3, 1] = _pair_add((sum_h_unit_tangent[j_24, f_3, 0], sum_h_unit_tangent[j_24, f_3, 1]), _pair_multiply(factor_26, _pair_add(_pair_add(_pair_multiply(softmax_sum_a_unit_2_tangent, a_unit_5), _pair_multiply(factor_32, a_unit_tangent_2)), _pair_multiply(factor_33, a_unit_5))))
+                        _pair_put(sum_a_unit_3_tangent, (row, f_3,), _pair_add(_pair_at(sum_a_unit_3_tangent, (row, f_3,)), _pair_multiply(softmax_sum_a_unit_2_tangent, _pair_add(_pair_at(h_unit, (j_24, f_3,)), _pair_negative(_pair_ratio((h_4, 0.0), factor_31))))))
+                    a_unit_5 = _pair_at(a_unit, (i, f_3,))
+                    a_unit_tangent_2 = _pair_at(a_unit_tangent, (i, f_3,))
+                    _pair_put(sum_h_unit_tangent, (j_24, f_3,), _pair_add(_pair_at(sum_h_unit_tangent, (j_24, f_3,)), _pair_multiply(factor_26, _pair_add(_pair_add(_pair_multiply(softmax_sum_a_unit_2_tangent, a_unit_5), _pair_multiply(factor_32, a_unit_tangent_2)), _pair_multiply(factor_33, a_unit_5)))))
                     if i != j_24:
-                        sum_p_unit_tangent[j_24, f_3, 0], sum_p_unit_tangent[j_24, f_3, 1] = _pair_add((sum_p_unit_tangent[j_24, f_3, 0], sum_p_unit_tangent[j_24, f_3, 1]), _pair_multiply(factor_29, _pair_add(_pair_add(_pair_multiply(a_unit_5, softmax_sum_a_unit_tangent_2), _pair_multiply(factor_34, a_unit_tangent_2)), _pair_multiply(factor_35, a_unit_5))))
+                        _pair_put(sum_p_unit_tangent, (j_24, f_3,), _pair_add(_pair_at(sum_p_unit_tangent, (j_24, f_3,)), _pair_multiply(factor_29, _pair_add(_pair_add(_pair_multiply(a_unit_5, softmax_sum_a_unit_tangent_2), _pair_multiply(factor_34, a_unit_tangent_2)), _pair_multiply(factor_35, a_unit_5)))))
         _pair_matrices(exp_sum_a_unit_2[: stop - start], False, h_unit_tangent, False, sum_a_unit_3_tangent_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_a_unit_2_5 = (rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1])
+            rest_sum_a_unit_2_5 = _pair_at(rest_sum_a_unit_2, (i,))
             term_18 = _pair_add_number(rest_sum_a_unit_2_5, 1.0)
             for f_3 in range(d):
-                sum_a_unit_3_tangent_2_now = _pair_divide((sum_a_unit_3_tangent_2_product[row, f_3, 0], sum_a_unit_3_tangent_2_product[row, f_3, 1]), term_18)
-                sum_a_unit_3_tangent_2[row, f_3, 0], sum_a_unit_3_tangent_2[row, f_3, 1] = sum_a_unit_3_tangent_2_now
+                sum_a_unit_3_tangent_2_now = _pair_divide(_pair_at(sum_a_unit_3_tangent_2_product, (row, f_3,)), term_18)
+                _pair_put(sum_a_unit_3_tangent_2, (row, f_3,), sum_a_unit_3_tangent_2_now)
         _pair_matrices(sum_a_unit_4_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_4_tangent_part1[: stop - start], False)
         _pair_matrices(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             sum_norm_anchor_tangent = (0.0, 0.0)
-            rest_sum_a_unit_7 = (rest_sum_a_unit[i, 0], rest_sum_a_unit[i, 1])
+            rest_sum_a_unit_7 = _pair_at(rest_sum_a_unit, (i,))
             term_19 = _pair_add_number(rest_sum_a_unit_7, 1.0)
-            seed_6 = (seed[i, 0], seed[i, 1])
-            exp_sum_a_unit_own_3 = (exp_sum_a_unit_own[i, 0], exp_sum_a_unit_own[i, 1])
-            max_sum_a_unit_6 = (max_sum_a_unit[i, 0], max_sum_a_unit[i, 1])
-            max_sum_a_unit_2_4 = (max_sum_a_unit_2[i, 0], max_sum_a_unit_2[i, 1])
-            rest_sum_a_unit_2_6 = (rest_sum_a_unit_2[i, 0], rest_sum_a_unit_2[i, 1])
+            seed_6 = _pair_at(seed, (i,))
+            exp_sum_a_unit_own_3 = _pair_at(exp_sum_a_unit_own, (i,))
+            max_sum_a_unit_6 = _pair_at(max_sum_a_unit, (i,))
+            max_sum_a_unit_2_4 = _pair_at(max_sum_a_unit_2, (i,))
+            rest_sum_a_unit_2_6 = _pair_at(rest_sum_a_unit_2, (i,))
             term_20 = _pair_add(_pair_add(_pair_add(max_sum_a_unit_6, _pair_negative(max_sum_a_unit_2_4)), _pair_log1p(rest_sum_a_unit_7)), _pair_negative(_pair_log1p(rest_sum_a_unit_2_6)))
             decay_4 = _pair_scaled(_pair_raised_decay(term_20), 5.421010862427522e-20)
             factor_36 = _pair_divide(decay_4, _pair_add_number(decay_4, 1.0))
-            sigmoid_plus_4 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if _pair_add_number(term_20, -0.0)[0] >= 0.0 else (factor_36 if term_20[0] == term_20[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
+            sigmoid_plus_4 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_20[0] >= 0.0 else (factor_36 if term_20[0] == term_20[0] else (np.nan, 0.0)))  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             term_21 = _pair_add_number(_pair_divide(_pair_multiply(exp_sum_a_unit_own_3, sigmoid_plus_4), term_19), -1.0)
-            sigmoid_minus_4 = (factor_36 if _pair_add_number(term_20, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_20[0] == term_20[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
+            sigmoid_minus_4 = (factor_36 if term_20[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_20[0] == term_20[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_a_unit + max_sum_a_unit_2 - log1p(rest_sum_a_unit) + log1p(rest_sum_a_unit_2))
             factor_37 = _pair_multiply_number(term_21, scale)
             factor_38 = _pair_multiply_number(sigmoid_minus_4, scale)
             factor_39 = _pair_multiply_number(sigmoid_plus_4, scale)
-            softmax_sum_a_unit_tangent_own_2 = (softmax_sum_a_unit_tangent_own[i, 0], softmax_sum_a_unit_tangent_own[i, 1])
+            softmax_sum_a_unit_tangent_own_2 = _pair_at(softmax_sum_a_unit_tangent_own, (i,))
             factor_40 = _pair_multiply(_pair_multiply_number(softmax_sum_a_unit_tangent_own_2, scale), sigmoid_plus_4)
             factor_41 = _pair_divide(exp_sum_a_unit_own_3, term_19)
-            logsumexp_sum_a_unit_tangent_3 = (logsumexp_sum_a_unit_tangent[i, 0], logsumexp_sum_a_unit_tangent[i, 1])
+            logsumexp_sum_a_unit_tangent_3 = _pair_at(logsumexp_sum_a_unit_tangent, (i,))
             argmax_sum_a_unit_5 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_4 = (sum_a_unit_tangent[row, argmax_sum_a_unit_5, 0], sum_a_unit_tangent[row, argmax_sum_a_unit_5, 1])
             factor_42 = _pair_multiply_number(sum_a_unit_tangent_4, scale)
@@ -3777,7 +3822,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             term_23 = _pair_add(_pair_add(logsumexp_sum_a_unit_tangent_3, factor_42), factor_43)
             factor_44 = _pair_multiply(_pair_multiply(_pair_multiply_number(term_23, scale), sigmoid_plus_4), sigmoid_minus_4)
             factor_45 = _pair_negative(_pair_divide(exp_sum_a_unit_own_3, term_19))
-            logsumexp_sum_a_unit_2_tangent_2 = (logsumexp_sum_a_unit_2_tangent[i, 0], logsumexp_sum_a_unit_2_tangent[i, 1])
+            logsumexp_sum_a_unit_2_tangent_2 = _pair_at(logsumexp_sum_a_unit_2_tangent, (i,))
             argmax_sum_a_unit_2_3 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_4 = (sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_3, 0], sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_3, 1])
             factor_46 = _pair_multiply_number(sum_a_unit_2_tangent_4, scale)
@@ -3789,20 +3834,20 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_tangent_part2 = _pair_divide((sum_a_unit_4_tangent_part2_product[row, f_3, 0], sum_a_unit_4_tangent_part2_product[row, f_3, 1]), term_19)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
-                    sum_a_unit_4_tangent_now = _pair_add(sum_a_unit_4_tangent_part2, (sum_a_unit_4_tangent_part1[row, f_3, 0], sum_a_unit_4_tangent_part1[row, f_3, 1]))
-                    sum_a_unit_4_tangent[f_3, 0], sum_a_unit_4_tangent[f_3, 1] = sum_a_unit_4_tangent_now
-                    a_unit_tangent_3 = (a_unit_tangent[i, f_3, 0], a_unit_tangent[i, f_3, 1])
-                    p_unit_4 = (p_unit[i, f_3, 0], p_unit[i, f_3, 1])
-                    sum_a_unit_3_3 = (sum_a_unit_3[row, f_3, 0], sum_a_unit_3[row, f_3, 1])
-                    sum_a_unit_4_2 = (sum_a_unit_4[row, f_3, 0], sum_a_unit_4[row, f_3, 1])
+                    sum_a_unit_4_tangent_part2 = _pair_divide(_pair_at(sum_a_unit_4_tangent_part2_product, (row, f_3,)), term_19)  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_4_tangent_now = _pair_add(sum_a_unit_4_tangent_part2, _pair_at(sum_a_unit_4_tangent_part1, (row, f_3,)))
+                    _pair_put(sum_a_unit_4_tangent, (f_3,), sum_a_unit_4_tangent_now)
+                    a_unit_tangent_3 = _pair_at(a_unit_tangent, (i, f_3,))
+                    p_unit_4 = _pair_at(p_unit, (i, f_3,))
+                    sum_a_unit_3_3 = _pair_at(sum_a_unit_3, (row, f_3,))
+                    sum_a_unit_4_2 = _pair_at(sum_a_unit_4, (row, f_3,))
                     term_22 = _pair_add(_pair_add(_pair_multiply(p_unit_4, term_21), _pair_multiply(sum_a_unit_3_3, sigmoid_minus_4)), _pair_multiply(sum_a_unit_4_2, sigmoid_plus_4))
-                    a_unit_6 = (a_unit[i, f_3, 0], a_unit[i, f_3, 1])
-                    factor_49 = _pair_multiply(seed_6, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(a_unit_tangent_3, scale), term_22), _pair_multiply(_pair_multiply_number(a_unit_6, direction_parameters[0]), term_22)), _pair_multiply(_pair_multiply(factor_37, a_unit_6), (p_unit_tangent[i, f_3, 0], p_unit_tangent[i, f_3, 1]))), _pair_multiply(_pair_multiply(factor_38, a_unit_6), _pair_add((sum_a_unit_3_tangent[row, f_3, 0], sum_a_unit_3_tangent[row, f_3, 1]), (sum_a_unit_3_tangent_2[row, f_3, 0], sum_a_unit_3_tangent_2[row, f_3, 1])))), _pair_multiply(_pair_multiply(factor_39, sum_a_unit_4_tangent_now), a_unit_6)), _pair_multiply(_pair_multiply(factor_40, a_unit_6), p_unit_4)), _pair_multiply(_pair_multiply(factor_44, a_unit_6), _pair_add(_pair_add(sum_a_unit_4_2, _pair_negative(sum_a_unit_3_3)), _pair_multiply(factor_41, p_unit_4)))), _pair_multiply(_pair_multiply(factor_48, a_unit_6), _pair_add(_pair_add(sum_a_unit_3_3, _pair_negative(sum_a_unit_4_2)), _pair_multiply(factor_45, p_unit_4)))))
-                    strips[0, place, 0], strips[0, place, 1] = factor_49
+                    a_unit_6 = _pair_at(a_unit, (i, f_3,))
+                    factor_49 = _pair_multiply(seed_6, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(a_unit_tangent_3, scale), term_22), _pair_multiply(_pair_multiply_number(a_unit_6, direction_parameters[0]), term_22)), _pair_multiply(_pair_multiply(factor_37, a_unit_6), _pair_at(p_unit_tangent, (i, f_3,)))), _pair_multiply(_pair_multiply(factor_38, a_unit_6), _pair_add(_pair_at(sum_a_unit_3_tangent, (row, f_3,)), _pair_at(sum_a_unit_3_tangent_2, (row, f_3,))))), _pair_multiply(_pair_multiply(factor_39, sum_a_unit_4_tangent_now), a_unit_6)), _pair_multiply(_pair_multiply(factor_40, a_unit_6), p_unit_4)), _pair_multiply(_pair_multiply(factor_44, a_unit_6), _pair_add(_pair_add(sum_a_unit_4_2, _pair_negative(sum_a_unit_3_3)), _pair_multiply(factor_41, p_unit_4)))), _pair_multiply(_pair_multiply(factor_48, a_unit_6), _pair_add(_pair_add(sum_a_unit_3_3, _pair_negative(sum_a_unit_4_2)), _pair_multiply(factor_45, p_unit_4)))))
+                    _pair_put(strips, (0, place), factor_49)
                 sum_norm_anchor_tangent = _pair_add(sum_norm_anchor_tangent, _pair_block_sum(strips[0], length))
-            peak_anchor_2 = (peak_anchor[i, 0], peak_anchor[i, 1])
-            factor_50 = _pair_multiply(_pair_root((scaled_anchor[i, 0], scaled_anchor[i, 1])), _pair_positive_part(peak_anchor_2))
+            peak_anchor_2 = _pair_at(peak_anchor, (i,))
+            factor_50 = _pair_multiply(_pair_root(_pair_at(scaled_anchor, (i,))), _pair_positive_part(peak_anchor_2))
             ratio_value_7 = _pair_ratio((1.0, 0.0), factor_50)
             factor_51 = _pair_multiply(_pair_multiply_number(seed_6, direction_parameters[0]), ratio_value_7)
             factor_52 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, scale), ratio_value_7), term_21)
@@ -3813,59 +3858,59 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_57 = _pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, scale), term_24), sigmoid_plus_4), sigmoid_minus_4), ratio_value_7)
             factor_58 = _pair_negative(_pair_multiply(sum_norm_anchor_tangent, ratio_value_7))
             factor_59 = _pair_multiply_number(seed_6, scale)
-            sum_norm_anchor_2 = (sum_norm_anchor[row, 0], sum_norm_anchor[row, 1])
-            norm_anchor_tangent_2 = (norm_anchor_tangent[i, 0], norm_anchor_tangent[i, 1])
+            sum_norm_anchor_2 = _pair_at(sum_norm_anchor, (row,))
+            norm_anchor_tangent_2 = _pair_at(norm_anchor_tangent, (i,))
             factor_60 = _pair_negative(_pair_multiply(norm_anchor_tangent_2, _pair_multiply(ratio_value_7, ratio_value_7)))
             factor_61 = _pair_negative(_pair_multiply(sum_norm_anchor_2, ratio_value_7))
             for d_32 in range(d):
-                p_unit_5 = (p_unit[i, d_32, 0], p_unit[i, d_32, 1])
-                sum_a_unit_3_4 = (sum_a_unit_3[row, d_32, 0], sum_a_unit_3[row, d_32, 1])
-                sum_a_unit_4_3 = (sum_a_unit_4[row, d_32, 0], sum_a_unit_4[row, d_32, 1])
+                p_unit_5 = _pair_at(p_unit, (i, d_32,))
+                sum_a_unit_3_4 = _pair_at(sum_a_unit_3, (row, d_32,))
+                sum_a_unit_4_3 = _pair_at(sum_a_unit_4, (row, d_32,))
                 term_25 = _pair_add(_pair_add(_pair_multiply(p_unit_5, term_21), _pair_multiply(sum_a_unit_3_4, sigmoid_minus_4)), _pair_multiply(sum_a_unit_4_3, sigmoid_plus_4))
-                a_unit_7 = (a_unit[i, d_32, 0], a_unit[i, d_32, 1])
-                product_anchor[i, d_32] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_51, term_25), _pair_multiply(factor_52, (p_unit_tangent[i, d_32, 0], p_unit_tangent[i, d_32, 1]))), _pair_multiply(factor_53, _pair_add((sum_a_unit_3_tangent[row, d_32, 0], sum_a_unit_3_tangent[row, d_32, 1]), (sum_a_unit_3_tangent_2[row, d_32, 0], sum_a_unit_3_tangent_2[row, d_32, 1])))), _pair_multiply(factor_54, (sum_a_unit_4_tangent[d_32, 0], sum_a_unit_4_tangent[d_32, 1]))), _pair_multiply(factor_55, p_unit_5)), _pair_multiply(factor_56, _pair_add(_pair_add(sum_a_unit_4_3, _pair_negative(sum_a_unit_3_4)), _pair_multiply(factor_41, p_unit_5)))), _pair_multiply(factor_57, _pair_add(_pair_add(sum_a_unit_3_4, _pair_negative(sum_a_unit_4_3)), _pair_multiply(factor_45, p_unit_5)))), _pair_multiply(factor_58, a_unit_7)), _pair_multiply(factor_60, _pair_add(_pair_multiply(factor_59, term_25), _pair_negative(_pair_multiply(sum_norm_anchor_2, a_unit_7))))), _pair_multiply(factor_61, (a_unit_tangent[i, d_32, 0], a_unit_tangent[i, d_32, 1]))))
+                a_unit_7 = _pair_at(a_unit, (i, d_32,))
+                product_anchor[i, d_32] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_51, term_25), _pair_multiply(factor_52, _pair_at(p_unit_tangent, (i, d_32,)))), _pair_multiply(factor_53, _pair_add(_pair_at(sum_a_unit_3_tangent, (row, d_32,)), _pair_at(sum_a_unit_3_tangent_2, (row, d_32,))))), _pair_multiply(factor_54, _pair_at(sum_a_unit_4_tangent, (d_32,)))), _pair_multiply(factor_55, p_unit_5)), _pair_multiply(factor_56, _pair_add(_pair_add(sum_a_unit_4_3, _pair_negative(sum_a_unit_3_4)), _pair_multiply(factor_41, p_unit_5)))), _pair_multiply(factor_57, _pair_add(_pair_add(sum_a_unit_3_4, _pair_negative(sum_a_unit_4_3)), _pair_multiply(factor_45, p_unit_5)))), _pair_multiply(factor_58, a_unit_7)), _pair_multiply(factor_60, _pair_add(_pair_multiply(factor_59, term_25), _pair_negative(_pair_multiply(sum_norm_anchor_2, a_unit_7))))), _pair_multiply(factor_61, _pair_at(a_unit_tangent, (i, d_32,)))))
     for j_29 in range(n):
         sum_norm_negative = (0.0, 0.0)
         sum_norm_positive = (0.0, 0.0)
         sum_norm_negative_tangent = (0.0, 0.0)
         sum_norm_positive_tangent = (0.0, 0.0)
-        seed_7 = (seed[j_29, 0], seed[j_29, 1])
-        exp_sum_a_unit_own_4 = (exp_sum_a_unit_own[j_29, 0], exp_sum_a_unit_own[j_29, 1])
-        rest_sum_a_unit_8 = (rest_sum_a_unit[j_29, 0], rest_sum_a_unit[j_29, 1])
-        term_26 = _pair_add(_pair_add(_pair_add((max_sum_a_unit[j_29, 0], max_sum_a_unit[j_29, 1]), _pair_negative((max_sum_a_unit_2[j_29, 0], max_sum_a_unit_2[j_29, 1]))), _pair_log1p(rest_sum_a_unit_8)), _pair_negative(_pair_log1p((rest_sum_a_unit_2[j_29, 0], rest_sum_a_unit_2[j_29, 1]))))
+        seed_7 = _pair_at(seed, (j_29,))
+        exp_sum_a_unit_own_4 = _pair_at(exp_sum_a_unit_own, (j_29,))
+        rest_sum_a_unit_8 = _pair_at(rest_sum_a_unit, (j_29,))
+        term_26 = _pair_add(_pair_add(_pair_add(_pair_at(max_sum_a_unit, (j_29,)), _pair_negative(_pair_at(max_sum_a_unit_2, (j_29,)))), _pair_log1p(rest_sum_a_unit_8)), _pair_negative(_pair_log1p(_pair_at(rest_sum_a_unit_2, (j_29,)))))
         decay_5 = _pair_scaled(_pair_raised_decay(term_26), 5.421010862427522e-20)
         factor_63 = _pair_divide(decay_5, _pair_add_number(decay_5, 1.0))
-        case = (_pair_divide((1.0, 0.0), _pair_add_number(decay_5, 1.0)) if _pair_add_number(term_26, -0.0)[0] >= 0.0 else (factor_63 if term_26[0] == term_26[0] else (np.nan, 0.0)))
+        case = (_pair_divide((1.0, 0.0), _pair_add_number(decay_5, 1.0)) if term_26[0] >= 0.0 else (factor_63 if term_26[0] == term_26[0] else (np.nan, 0.0)))
         term_27 = _pair_add_number(_pair_divide(_pair_multiply(exp_sum_a_unit_own_4, case), _pair_add_number(rest_sum_a_unit_8, 1.0)), -1.0)
         factor_64 = _pair_multiply(seed_7, term_27)
         factor_66 = _pair_multiply(_pair_multiply_number(seed_7, scale), term_27)
-        softmax_sum_a_unit_tangent_own_3 = (softmax_sum_a_unit_tangent_own[j_29, 0], softmax_sum_a_unit_tangent_own[j_29, 1])
+        softmax_sum_a_unit_tangent_own_3 = _pair_at(softmax_sum_a_unit_tangent_own, (j_29,))
         factor_67 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_7, scale), softmax_sum_a_unit_tangent_own_3), case)
-        term_30 = _pair_add(_pair_negative((logsumexp_sum_a_unit_2_tangent[j_29, 0], logsumexp_sum_a_unit_2_tangent[j_29, 1])), _pair_add(_pair_add(_pair_add((logsumexp_sum_a_unit_tangent[j_29, 0], logsumexp_sum_a_unit_tangent[j_29, 1]), _pair_multiply_number((sum_a_unit_tangent_entry_1[j_29, 0], sum_a_unit_tangent_entry_1[j_29, 1]), scale)), _pair_multiply_number((sum_a_unit_entry_2[j_29, 0], sum_a_unit_entry_2[j_29, 1]), direction_parameters[0])), _pair_negative(_pair_add(_pair_multiply_number((sum_a_unit_2_tangent_entry_3[j_29, 0], sum_a_unit_2_tangent_entry_3[j_29, 1]), scale), _pair_multiply_number((sum_a_unit_2_entry_4[j_29, 0], sum_a_unit_2_entry_4[j_29, 1]), direction_parameters[0])))))
-        case_2 = (factor_63 if _pair_add_number(term_26, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_5, 1.0)) if term_26[0] == term_26[0] else (np.nan, 0.0)))
+        term_30 = _pair_add(_pair_negative(_pair_at(logsumexp_sum_a_unit_2_tangent, (j_29,))), _pair_add(_pair_add(_pair_add(_pair_at(logsumexp_sum_a_unit_tangent, (j_29,)), _pair_multiply_number(_pair_at(sum_a_unit_tangent_entry_1, (j_29,)), scale)), _pair_multiply_number(_pair_at(sum_a_unit_entry_2, (j_29,)), direction_parameters[0])), _pair_negative(_pair_add(_pair_multiply_number(_pair_at(sum_a_unit_2_tangent_entry_3, (j_29,)), scale), _pair_multiply_number(_pair_at(sum_a_unit_2_entry_4, (j_29,)), direction_parameters[0])))))
+        case_2 = (factor_63 if term_26[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_5, 1.0)) if term_26[0] == term_26[0] else (np.nan, 0.0)))
         factor_68 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(exp_sum_a_unit_own_4, scale), seed_7), term_30), case), case_2), _pair_add_number(rest_sum_a_unit_8, 1.0))
         for strip in range(np.uint64(0), np.uint64(d), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_58 = strip + place
-                h_unit_3 = (h_unit[j_29, f_58, 0], h_unit[j_29, f_58, 1])
-                sum_h_unit_2 = (sum_h_unit[j_29, f_58, 0], sum_h_unit[j_29, f_58, 1])
+                h_unit_3 = _pair_at(h_unit, (j_29, f_58,))
+                sum_h_unit_2 = _pair_at(sum_h_unit, (j_29, f_58,))
                 factor_62 = _pair_multiply(h_unit_3, sum_h_unit_2)
-                strips[0, place, 0], strips[0, place, 1] = factor_62
-                p_unit_6 = (p_unit[j_29, f_58, 0], p_unit[j_29, f_58, 1])
-                a_unit_8 = (a_unit[j_29, f_58, 0], a_unit[j_29, f_58, 1])
-                term_28 = _pair_add((sum_p_unit[j_29, f_58, 0], sum_p_unit[j_29, f_58, 1]), _pair_multiply(factor_64, a_unit_8))
+                _pair_put(strips, (0, place), factor_62)
+                p_unit_6 = _pair_at(p_unit, (j_29, f_58,))
+                a_unit_8 = _pair_at(a_unit, (j_29, f_58,))
+                term_28 = _pair_add(_pair_at(sum_p_unit, (j_29, f_58,)), _pair_multiply(factor_64, a_unit_8))
                 factor_65 = _pair_multiply(_pair_multiply_number(p_unit_6, scale), term_28)
-                strips[1, place, 0], strips[1, place, 1] = factor_65
-                term_29 = _pair_add(_pair_multiply(h_unit_3, (sum_h_unit_tangent[j_29, f_58, 0], sum_h_unit_tangent[j_29, f_58, 1])), _pair_multiply((h_unit_tangent[j_29, f_58, 0], h_unit_tangent[j_29, f_58, 1]), sum_h_unit_2))
-                strips[2, place, 0], strips[2, place, 1] = term_29
-                term_31 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number((p_unit_tangent[j_29, f_58, 0], p_unit_tangent[j_29, f_58, 1]), scale), term_28), _pair_multiply(_pair_multiply_number(p_unit_6, scale), (sum_p_unit_tangent[j_29, f_58, 0], sum_p_unit_tangent[j_29, f_58, 1]))), _pair_multiply(_pair_multiply_number(p_unit_6, direction_parameters[0]), term_28)), _pair_multiply(_pair_multiply(factor_66, (a_unit_tangent[j_29, f_58, 0], a_unit_tangent[j_29, f_58, 1])), p_unit_6)), _pair_multiply(_pair_multiply(factor_67, a_unit_8), p_unit_6)), _pair_multiply(_pair_multiply(factor_68, a_unit_8), p_unit_6))
-                strips[3, place, 0], strips[3, place, 1] = term_31
+                _pair_put(strips, (1, place), factor_65)
+                term_29 = _pair_add(_pair_multiply(h_unit_3, _pair_at(sum_h_unit_tangent, (j_29, f_58,))), _pair_multiply(_pair_at(h_unit_tangent, (j_29, f_58,)), sum_h_unit_2))
+                _pair_put(strips, (2, place), term_29)
+                term_31 = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_at(p_unit_tangent, (j_29, f_58,)), scale), term_28), _pair_multiply(_pair_multiply_number(p_unit_6, scale), _pair_at(sum_p_unit_tangent, (j_29, f_58,)))), _pair_multiply(_pair_multiply_number(p_unit_6, direction_parameters[0]), term_28)), _pair_multiply(_pair_multiply(factor_66, _pair_at(a_unit_tangent, (j_29, f_58,))), p_unit_6)), _pair_multiply(_pair_multiply(factor_67, a_unit_8), p_unit_6)), _pair_multiply(_pair_multiply(factor_68, a_unit_8), p_unit_6))
+                _pair_put(strips, (3, place), term_31)
             sum_norm_negative = _pair_add(sum_norm_negative, _pair_block_sum(strips[0], length))
             sum_norm_positive = _pair_add(sum_norm_positive, _pair_block_sum(strips[1], length))
             sum_norm_negative_tangent = _pair_add(sum_norm_negative_tangent, _pair_block_sum(strips[2], length))
             sum_norm_positive_tangent = _pair_add(sum_norm_positive_tangent, _pair_block_sum(strips[3], length))
-        ratio_value_8 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_positive[j_29, 0], scaled_positive[j_29, 1])), _pair_positive_part((peak_positive[j_29, 0], peak_positive[j_29, 1]))))
+        ratio_value_8 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_positive, (j_29,))), _pair_positive_part(_pair_at(peak_positive, (j_29,)))))
         factor_69 = _pair_multiply_number(ratio_value_8, scale)
         factor_70 = _pair_multiply_number(ratio_value_8, direction_parameters[0])
         factor_71 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_7, scale), ratio_value_8), term_27)
@@ -3873,21 +3918,21 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         factor_73 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(exp_sum_a_unit_own_4, scale), seed_7), term_30), case), case_2), ratio_value_8), _pair_add_number(rest_sum_a_unit_8, 1.0))
         factor_74 = _pair_negative(_pair_multiply(sum_norm_positive, ratio_value_8))
         factor_75 = _pair_negative(_pair_multiply(sum_norm_positive_tangent, ratio_value_8))
-        factor_76 = _pair_negative(_pair_multiply((norm_positive_tangent[j_29, 0], norm_positive_tangent[j_29, 1]), _pair_multiply(ratio_value_8, ratio_value_8)))
-        ratio_value_9 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root((scaled_negative[j_29, 0], scaled_negative[j_29, 1])), _pair_positive_part((peak_negative[j_29, 0], peak_negative[j_29, 1]))))
+        factor_76 = _pair_negative(_pair_multiply(_pair_at(norm_positive_tangent, (j_29,)), _pair_multiply(ratio_value_8, ratio_value_8)))
+        ratio_value_9 = _pair_ratio((1.0, 0.0), _pair_multiply(_pair_root(_pair_at(scaled_negative, (j_29,))), _pair_positive_part(_pair_at(peak_negative, (j_29,)))))
         factor_77 = _pair_multiply_number(ratio_value_9, scale)
         factor_78 = _pair_multiply_number(ratio_value_9, direction_parameters[0])
         factor_79 = _pair_negative(_pair_multiply(_pair_multiply_number(sum_norm_negative, scale), ratio_value_9))
         factor_80 = _pair_negative(_pair_multiply(_pair_multiply_number(sum_norm_negative_tangent, scale), ratio_value_9))
-        factor_81 = _pair_negative(_pair_multiply(_pair_multiply_number((norm_negative_tangent[j_29, 0], norm_negative_tangent[j_29, 1]), scale), _pair_multiply(ratio_value_9, ratio_value_9)))
+        factor_81 = _pair_negative(_pair_multiply(_pair_multiply_number(_pair_at(norm_negative_tangent, (j_29,)), scale), _pair_multiply(ratio_value_9, ratio_value_9)))
         for d_33 in range(d):
-            a_unit_9 = (a_unit[j_29, d_33, 0], a_unit[j_29, d_33, 1])
-            term_32 = _pair_add((sum_p_unit[j_29, d_33, 0], sum_p_unit[j_29, d_33, 1]), _pair_multiply(factor_64, a_unit_9))
-            p_unit_7 = (p_unit[j_29, d_33, 0], p_unit[j_29, d_33, 1])
-            product_positive[j_29, d_33] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_69, (sum_p_unit_tangent[j_29, d_33, 0], sum_p_unit_tangent[j_29, d_33, 1])), _pair_multiply(factor_70, term_32)), _pair_multiply(factor_71, (a_unit_tangent[j_29, d_33, 0], a_unit_tangent[j_29, d_33, 1]))), _pair_multiply(factor_72, a_unit_9)), _pair_multiply(factor_73, a_unit_9)), _pair_multiply(factor_74, (p_unit_tangent[j_29, d_33, 0], p_unit_tangent[j_29, d_33, 1]))), _pair_multiply(factor_75, p_unit_7)), _pair_multiply(factor_76, _pair_add(_pair_multiply_number(term_32, scale), _pair_negative(_pair_multiply(sum_norm_positive, p_unit_7))))))
-            h_unit_4 = (h_unit[j_29, d_33, 0], h_unit[j_29, d_33, 1])
-            term_33 = _pair_add((sum_h_unit[j_29, d_33, 0], sum_h_unit[j_29, d_33, 1]), _pair_negative(_pair_multiply(sum_norm_negative, h_unit_4)))
-            product_negative[j_29, d_33] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_77, (sum_h_unit_tangent[j_29, d_33, 0], sum_h_unit_tangent[j_29, d_33, 1])), _pair_multiply(factor_78, term_33)), _pair_multiply(factor_79, (h_unit_tangent[j_29, d_33, 0], h_unit_tangent[j_29, d_33, 1]))), _pair_multiply(factor_80, h_unit_4)), _pair_multiply(factor_81, term_33)))
+            a_unit_9 = _pair_at(a_unit, (j_29, d_33,))
+            term_32 = _pair_add(_pair_at(sum_p_unit, (j_29, d_33,)), _pair_multiply(factor_64, a_unit_9))
+            p_unit_7 = _pair_at(p_unit, (j_29, d_33,))
+            product_positive[j_29, d_33] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_69, _pair_at(sum_p_unit_tangent, (j_29, d_33,))), _pair_multiply(factor_70, term_32)), _pair_multiply(factor_71, _pair_at(a_unit_tangent, (j_29, d_33,)))), _pair_multiply(factor_72, a_unit_9)), _pair_multiply(factor_73, a_unit_9)), _pair_multiply(factor_74, _pair_at(p_unit_tangent, (j_29, d_33,)))), _pair_multiply(factor_75, p_unit_7)), _pair_multiply(factor_76, _pair_add(_pair_multiply_number(term_32, scale), _pair_negative(_pair_multiply(sum_norm_positive, p_unit_7))))))
+            h_unit_4 = _pair_at(h_unit, (j_29, d_33,))
+            term_33 = _pair_add(_pair_at(sum_h_unit, (j_29, d_33,)), _pair_negative(_pair_multiply(sum_norm_negative, h_unit_4)))
+            product_negative[j_29, d_33] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_77, _pair_at(sum_h_unit_tangent, (j_29, d_33,))), _pair_multiply(factor_78, term_33)), _pair_multiply(factor_79, _pair_at(h_unit_tangent, (j_29, d_33,)))), _pair_multiply(factor_80, h_unit_4)), _pair_multiply(factor_81, term_33)))
     parameter_product[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2_tangent, sum_scale_3_tangent), _pair_negative(sum_scale_tangent)))
 
 
@@ -3913,35 +3958,35 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             sample_weight_now = (sample_weights[i] if weighted else 1.0)
-            sample_weight[row, 0], sample_weight[row, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = _pair_multiply_number((sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1]), scale)
-                max_sum_anchor_now_row[j_2, 0], max_sum_anchor_now_row[j_2, 1] = factor
+                factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
+                _pair_put(max_sum_anchor_now_row, (j_2,), factor)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor])
-            max_sum_anchor[row, 0], max_sum_anchor[row, 1] = max_sum_anchor_now
+            _pair_put(max_sum_anchor, (row,), max_sum_anchor_now)
             rest_sum_anchor_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor = _pair_exp_difference(_pair_multiply_number((sum_anchor[row, j_114, 0], sum_anchor[row, j_114, 1]), scale), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor
+                    exp_sum_anchor = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    _pair_put(strips, (0, place), exp_sum_anchor)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor[row, 0], rest_sum_anchor[row, 1] = rest_sum_anchor_now
+            _pair_put(rest_sum_anchor, (row,), rest_sum_anchor_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                factor_2 = _pair_multiply_number((sum_anchor_2[row, j_6, 0], sum_anchor_2[row, j_6, 1]), scale)
-                max_sum_anchor_2_row[j_6, 0], max_sum_anchor_2_row[j_6, 1] = factor_2
+                factor_2 = _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_6,)), scale)
+                _pair_put(max_sum_anchor_2_row, (j_6,), factor_2)
             max_sum_anchor_2_first = _largest(max_sum_anchor_2_row[:, 0], n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_first, max_sum_anchor_2_row[:, 0], n)
             max_sum_anchor_2 = (max_sum_anchor_2_first, max_sum_anchor_2_row[:, 1][argmax_sum_anchor_2])
@@ -3950,17 +3995,17 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2 = _pair_exp_difference(_pair_multiply_number((sum_anchor_2[row, j_116, 0], sum_anchor_2[row, j_116, 1]), scale), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_2
+                    exp_sum_anchor_2 = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
+                    _pair_put(strips, (0, place), exp_sum_anchor_2)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_2 = _pair_add(rest_sum_anchor_2, _pair_block_sum(strips[0], length))
-            max_sum_anchor_3 = (max_sum_anchor[row, 0], max_sum_anchor[row, 1])
-            log1p_value = _pair_log1p((rest_sum_anchor[row, 0], rest_sum_anchor[row, 1]))
+            max_sum_anchor_3 = _pair_at(max_sum_anchor, (row,))
+            log1p_value = _pair_log1p(_pair_at(rest_sum_anchor, (row,)))
             log1p_value_2 = _pair_log1p(rest_sum_anchor_2)
-            loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(_pair_multiply_number((sum_anchor[row, i, 0], sum_anchor[row, i, 1]), scale))), log1p_value), _pair_log1p(_pair_scaled(_pair_raised_decay(_pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(max_sum_anchor_2)), log1p_value), _pair_negative(log1p_value_2))), 5.421010862427522e-20))), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))))
-            factor_3 = _pair_multiply(loss, (sample_weight[row, 0], sample_weight[row, 1]))
+            loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(_pair_multiply_number(_pair_at(sum_anchor, (row, i,)), scale))), log1p_value), _pair_log1p(_pair_scaled(_pair_raised_decay(_pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(max_sum_anchor_2)), log1p_value), _pair_negative(log1p_value_2))), 5.421010862427522e-20))), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))))
+            factor_3 = _pair_multiply(loss, _pair_at(sample_weight, (row,)))
             total = _pair_add(total, factor_3)
             if wanted:
                 value_out[i] = _pair_rounded(factor_3)
@@ -4005,76 +4050,76 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
         for i in range(start, stop):
             row = i - start
             sample_weight_now = (sample_weights[i] if weighted else 1.0)
-            sample_weight[row, 0], sample_weight[row, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (row,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
-            seed[i, 0], seed[i, 1] = seed_now
+            _pair_put(seed, (i,), seed_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = _pair_multiply_number((sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1]), scale)
-                max_sum_anchor_now_row[j_2, 0], max_sum_anchor_now_row[j_2, 1] = factor
+                factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
+                _pair_put(max_sum_anchor_now_row, (j_2,), factor)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor])
-            max_sum_anchor[i, 0], max_sum_anchor[i, 1] = max_sum_anchor_now
+            _pair_put(max_sum_anchor, (i,), max_sum_anchor_now)
             rest_sum_anchor_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number((sum_anchor[row, j_114, 0], sum_anchor[row, j_114, 1]), scale), max_sum_anchor_now)
-                    exp_sum_anchor[j_114, 0], exp_sum_anchor[j_114, 1] = exp_sum_anchor_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_now
-                    sum_anchor_4_left[row, j_114, 0], sum_anchor_4_left[row, j_114, 1] = (exp_sum_anchor_now if i != j_114 else (0.0, 0.0))
+                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), max_sum_anchor_now)
+                    _pair_put(exp_sum_anchor, (j_114,), exp_sum_anchor_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    _pair_put(sum_anchor_4_left, (row, j_114,), (exp_sum_anchor_now if i != j_114 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor[i, 0], rest_sum_anchor[i, 1] = rest_sum_anchor_now
-            exp_sum_anchor_own_now = (exp_sum_anchor[i, 0], exp_sum_anchor[i, 1])
-            exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1] = exp_sum_anchor_own_now
+            _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
+            exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (i,))
+            _pair_put(exp_sum_anchor_own, (i,), exp_sum_anchor_own_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                factor_2 = _pair_multiply_number((sum_anchor_2[row, j_6, 0], sum_anchor_2[row, j_6, 1]), scale)
-                max_sum_anchor_2_now_row[j_6, 0], max_sum_anchor_2_now_row[j_6, 1] = factor_2
+                factor_2 = _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_6,)), scale)
+                _pair_put(max_sum_anchor_2_now_row, (j_6,), factor_2)
             max_sum_anchor_2_now_first = _largest(max_sum_anchor_2_now_row[:, 0], n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 0], n)
             max_sum_anchor_2_now = (max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 1][argmax_sum_anchor_2])
-            max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1] = max_sum_anchor_2_now
+            _pair_put(max_sum_anchor_2, (i,), max_sum_anchor_2_now)
             rest_sum_anchor_2_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number((sum_anchor_2[row, j_116, 0], sum_anchor_2[row, j_116, 1]), scale), max_sum_anchor_2_now)
-                    exp_sum_anchor_2[row, j_116, 0], exp_sum_anchor_2[row, j_116, 1] = exp_sum_anchor_2_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_2_now
+                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2_now)
+                    _pair_put(exp_sum_anchor_2, (row, j_116,), exp_sum_anchor_2_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_2_now)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_2_now = _pair_add(rest_sum_anchor_2_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1] = rest_sum_anchor_2_now
-            seed_2 = (seed[i, 0], seed[i, 1])
-            max_sum_anchor_3 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-            rest_sum_anchor_3 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            _pair_put(rest_sum_anchor_2, (i,), rest_sum_anchor_2_now)
+            seed_2 = _pair_at(seed, (i,))
+            max_sum_anchor_3 = _pair_at(max_sum_anchor, (i,))
+            rest_sum_anchor_3 = _pair_at(rest_sum_anchor, (i,))
             log1p_value = _pair_log1p(rest_sum_anchor_3)
             log1p_value_2 = _pair_log1p(rest_sum_anchor_2_now)
             term = _pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(max_sum_anchor_2_now)), log1p_value), _pair_negative(log1p_value_2))
             decay = _pair_scaled(_pair_raised_decay(term), 5.421010862427522e-20)
             factor_3 = _pair_divide(decay, _pair_add_number(decay, 1.0))
-            sigmoid_minus = (factor_3 if _pair_add_number(term, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus = (factor_3 if term[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = _pair_divide(_pair_multiply(seed_2, sigmoid_minus), _pair_add_number(rest_sum_anchor_2_now, 1.0))
-            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add_number(term, -0.0)[0] >= 0.0 else (factor_3 if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] >= 0.0 else (factor_3 if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = _pair_divide(_pair_multiply(seed_2, sigmoid_plus), _pair_add_number(rest_sum_anchor_3, 1.0))
             for d_10 in range(d):
                 a = anchor[i, d_10]
-                sum_negative_right[row, d_10, 0], sum_negative_right[row, d_10, 1] = _pair_multiply_number(factor_4, a)
-                sum_positive_right[row, d_10, 0], sum_positive_right[row, d_10, 1] = _pair_multiply_number(factor_5, a)
-            loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(_pair_multiply_number((sum_anchor[row, i, 0], sum_anchor[row, i, 1]), scale))), log1p_value), _pair_log1p(decay)), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_anchor_2_now, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))))
-            sample_weight_2 = (sample_weight[row, 0], sample_weight[row, 1])
+                _pair_put(sum_negative_right, (row, d_10,), _pair_multiply_number(factor_4, a))
+                _pair_put(sum_positive_right, (row, d_10,), _pair_multiply_number(factor_5, a))
+            loss = _pair_add(_pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(_pair_multiply_number(_pair_at(sum_anchor, (row, i,)), scale))), log1p_value), _pair_log1p(decay)), _pair_positive_part(_pair_add(_pair_add(_pair_add(max_sum_anchor_2_now, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))))
+            sample_weight_2 = _pair_at(sample_weight, (row,))
             factor_6 = _pair_multiply(loss, sample_weight_2)
             total = _pair_add(total, factor_6)
             if wanted:
@@ -4082,53 +4127,53 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
         _pair_matrices(exp_sum_anchor_2[: stop - start], False, negative.reshape((n, d, 1)), False, sum_anchor_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_2_2 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+            rest_sum_anchor_2_2 = _pair_at(rest_sum_anchor_2, (i,))
             term_2 = _pair_add_number(rest_sum_anchor_2_2, 1.0)
             for d_8 in range(d):
-                sum_anchor_3_now = _pair_divide((sum_anchor_3_product[row, d_8, 0], sum_anchor_3_product[row, d_8, 1]), term_2)
-                sum_anchor_3[row, d_8, 0], sum_anchor_3[row, d_8, 1] = sum_anchor_3_now
+                sum_anchor_3_now = _pair_divide(_pair_at(sum_anchor_3_product, (row, d_8,)), term_2)
+                _pair_put(sum_anchor_3, (row, d_8,), sum_anchor_3_now)
         _pair_matrices(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
         _pair_matrices(sum_anchor_4_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_4 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_4 = _pair_at(rest_sum_anchor, (i,))
             term_3 = _pair_add_number(rest_sum_anchor_4, 1.0)
-            max_sum_anchor_4 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-            max_sum_anchor_2_2 = (max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1])
+            max_sum_anchor_4 = _pair_at(max_sum_anchor, (i,))
+            max_sum_anchor_2_2 = _pair_at(max_sum_anchor_2, (i,))
             log1p_value_3 = _pair_log1p(rest_sum_anchor_4)
-            rest_sum_anchor_2_3 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+            rest_sum_anchor_2_3 = _pair_at(rest_sum_anchor_2, (i,))
             log1p_value_4 = _pair_log1p(rest_sum_anchor_2_3)
             term_4 = _pair_add(_pair_add(_pair_add(max_sum_anchor_4, _pair_negative(max_sum_anchor_2_2)), log1p_value_3), _pair_negative(log1p_value_4))
             decay_2 = _pair_scaled(_pair_raised_decay(term_4), 5.421010862427522e-20)
             factor_7 = _pair_divide(decay_2, _pair_add_number(decay_2, 1.0))
-            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (factor_7 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            term_5 = _pair_add_number(_pair_divide(_pair_multiply((exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1]), sigmoid_plus_2), term_3), -1.0)
-            sigmoid_minus_2 = (factor_7 if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] >= 0.0 else (factor_7 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_5 = _pair_add_number(_pair_divide(_pair_multiply(_pair_at(exp_sum_anchor_own, (i,)), sigmoid_plus_2), term_3), -1.0)
+            sigmoid_minus_2 = (factor_7 if term_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            seed_3 = _pair_at(seed, (i,))
             factor_8 = _pair_multiply_number(seed_3, scale)
             for d_8 in range(d):
-                sum_anchor_4 = _pair_divide((sum_anchor_4_product[row, d_8, 0], sum_anchor_4_product[row, d_8, 1]), term_3)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                sum_anchor_4 = _pair_divide(_pair_at(sum_anchor_4_product, (row, d_8,)), term_3)  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
                 p = positive[i, d_8]
-                gradient_anchor[i, d_8] = _pair_rounded(_pair_multiply(factor_8, _pair_add(_pair_add(_pair_multiply(sum_anchor_4, sigmoid_plus_2), _pair_multiply_number(term_5, p)), _pair_multiply((sum_anchor_3[row, d_8, 0], sum_anchor_3[row, d_8, 1]), sigmoid_minus_2))))
+                gradient_anchor[i, d_8] = _pair_rounded(_pair_multiply(factor_8, _pair_add(_pair_add(_pair_multiply(sum_anchor_4, sigmoid_plus_2), _pair_multiply_number(term_5, p)), _pair_multiply(_pair_at(sum_anchor_3, (row, d_8,)), sigmoid_minus_2))))
         _pair_matrices(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
     for i in range(n):
-        seed_4 = (seed[i, 0], seed[i, 1])
-        rest_sum_anchor_5 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
-        max_sum_anchor_5 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-        max_sum_anchor_2_3 = (max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1])
+        seed_4 = _pair_at(seed, (i,))
+        rest_sum_anchor_5 = _pair_at(rest_sum_anchor, (i,))
+        max_sum_anchor_5 = _pair_at(max_sum_anchor, (i,))
+        max_sum_anchor_2_3 = _pair_at(max_sum_anchor_2, (i,))
         log1p_value_5 = _pair_log1p(rest_sum_anchor_5)
-        rest_sum_anchor_2_4 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+        rest_sum_anchor_2_4 = _pair_at(rest_sum_anchor_2, (i,))
         log1p_value_6 = _pair_log1p(rest_sum_anchor_2_4)
         term_6 = _pair_add(_pair_add(_pair_add(max_sum_anchor_5, _pair_negative(max_sum_anchor_2_3)), log1p_value_5), _pair_negative(log1p_value_6))
         decay_3 = _pair_scaled(_pair_raised_decay(term_6), 5.421010862427522e-20)
         factor_9 = _pair_divide(decay_3, _pair_add_number(decay_3, 1.0))
-        sigmoid_plus_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if _pair_add_number(term_6, -0.0)[0] >= 0.0 else (factor_9 if term_6[0] == term_6[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        term_7 = _pair_add_number(_pair_divide(_pair_multiply((exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1]), sigmoid_plus_3), _pair_add_number(rest_sum_anchor_5, 1.0)), -1.0)
+        sigmoid_plus_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_6[0] >= 0.0 else (factor_9 if term_6[0] == term_6[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        term_7 = _pair_add_number(_pair_divide(_pair_multiply(_pair_at(exp_sum_anchor_own, (i,)), sigmoid_plus_3), _pair_add_number(rest_sum_anchor_5, 1.0)), -1.0)
         factor_10 = _pair_multiply(seed_4, term_7)
         for d_9 in range(d):
             a_2 = anchor[i, d_9]
-            gradient_positive[i, d_9] = _pair_rounded(_pair_multiply_number(_pair_add((sum_positive[i, d_9, 0], sum_positive[i, d_9, 1]), _pair_multiply_number(factor_10, a_2)), scale))
-            gradient_negative[i, d_9] = _pair_rounded(_pair_multiply_number((sum_negative[i, d_9, 0], sum_negative[i, d_9, 1]), scale))
+            gradient_positive[i, d_9] = _pair_rounded(_pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_9,)), _pair_multiply_number(factor_10, a_2)), scale))
+            gradient_negative[i, d_9] = _pair_rounded(_pair_multiply_number(_pair_at(sum_negative, (i, d_9,)), scale))
     return _pair_rounded(total)
 
 
@@ -4183,93 +4228,93 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         for i in range(start, stop):
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[i, 0], seed[i, 1] = seed_now
+            _pair_put(seed, (i,), seed_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = _pair_multiply_number((sum_anchor[i, j_2, 0], sum_anchor[i, j_2, 1]), scale)
-                max_sum_anchor_now_row[j_2, 0], max_sum_anchor_now_row[j_2, 1] = factor
+                factor = _pair_multiply_number(_pair_at(sum_anchor, (i, j_2,)), scale)
+                _pair_put(max_sum_anchor_now_row, (j_2,), factor)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor_now])
-            max_sum_anchor[i, 0], max_sum_anchor[i, 1] = max_sum_anchor_now
+            _pair_put(max_sum_anchor, (i,), max_sum_anchor_now)
             argmax_sum_anchor[i] = argmax_sum_anchor_now
             rest_sum_anchor_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number((sum_anchor[i, j_114, 0], sum_anchor[i, j_114, 1]), scale), max_sum_anchor_now)
-                    exp_sum_anchor[row, j_114, 0], exp_sum_anchor[row, j_114, 1] = exp_sum_anchor_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_now
-                    sum_anchor_4_left[row, j_114, 0], sum_anchor_4_left[row, j_114, 1] = (exp_sum_anchor_now if i != j_114 else (0.0, 0.0))
+                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (i, j_114,)), scale), max_sum_anchor_now)
+                    _pair_put(exp_sum_anchor, (row, j_114,), exp_sum_anchor_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    _pair_put(sum_anchor_4_left, (row, j_114,), (exp_sum_anchor_now if i != j_114 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor[i, 0], rest_sum_anchor[i, 1] = rest_sum_anchor_now
-            exp_sum_anchor_own_now = (exp_sum_anchor[row, i, 0], exp_sum_anchor[row, i, 1])
-            exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1] = exp_sum_anchor_own_now
+            _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
+            exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (row, i,))
+            _pair_put(exp_sum_anchor_own, (i,), exp_sum_anchor_own_now)
             logsumexp_sum_anchor_centred[i, :, 0], logsumexp_sum_anchor_centred[i, :, 1] = (0.0, 0.0)
             sum_anchor_4_sensitivity_own[i, :, 0], sum_anchor_4_sensitivity_own[i, :, 1] = (0.0, 0.0)
             term_2 = _pair_add_number(rest_sum_anchor_now, 1.0)
             factor_2 = _pair_divide((scale, 0.0), term_2)
             for j_59 in range(n):
-                exp_sum_anchor_3 = (exp_sum_anchor[row, j_59, 0], exp_sum_anchor[row, j_59, 1])
+                exp_sum_anchor_3 = _pair_at(exp_sum_anchor, (row, j_59,))
                 factor_3 = _pair_multiply(factor_2, exp_sum_anchor_3)
                 for d_51 in range(d):
                     p = positive[j_59, d_51]
                     p_2 = positive[argmax_sum_anchor_now, d_51]
                     term = _pair_of_sum(p, -p_2)
                     if j_59 != argmax_sum_anchor_now:
-                        logsumexp_sum_anchor_centred[i, d_51, 0], logsumexp_sum_anchor_centred[i, d_51, 1] = _pair_add((logsumexp_sum_anchor_centred[i, d_51, 0], logsumexp_sum_anchor_centred[i, d_51, 1]), _pair_multiply(factor_3, term))
+                        _pair_put(logsumexp_sum_anchor_centred, (i, d_51,), _pair_add(_pair_at(logsumexp_sum_anchor_centred, (i, d_51,)), _pair_multiply(factor_3, term)))
                     if (i != j_59 and j_59 != argmax_sum_anchor_now):
-                        sum_anchor_4_sensitivity_own[i, d_51, 0], sum_anchor_4_sensitivity_own[i, d_51, 1] = _pair_add((sum_anchor_4_sensitivity_own[i, d_51, 0], sum_anchor_4_sensitivity_own[i, d_51, 1]), _pair_multiply(_pair_multiply_number(factor_3, p), term))
+                        _pair_put(sum_anchor_4_sensitivity_own, (i, d_51,), _pair_add(_pair_at(sum_anchor_4_sensitivity_own, (i, d_51,)), _pair_multiply(_pair_multiply_number(factor_3, p), term)))
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                factor_4 = _pair_multiply_number((sum_anchor_2[row, j_6, 0], sum_anchor_2[row, j_6, 1]), scale)
-                max_sum_anchor_2_now_row[j_6, 0], max_sum_anchor_2_now_row[j_6, 1] = factor_4
+                factor_4 = _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_6,)), scale)
+                _pair_put(max_sum_anchor_2_now_row, (j_6,), factor_4)
             max_sum_anchor_2_now_first = _largest(max_sum_anchor_2_now_row[:, 0], n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 0], n)
             max_sum_anchor_2_now = (max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 1][argmax_sum_anchor_2])
-            max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1] = max_sum_anchor_2_now
+            _pair_put(max_sum_anchor_2, (i,), max_sum_anchor_2_now)
             rest_sum_anchor_2_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number((sum_anchor_2[row, j_116, 0], sum_anchor_2[row, j_116, 1]), scale), max_sum_anchor_2_now)
-                    exp_sum_anchor_2[row, j_116, 0], exp_sum_anchor_2[row, j_116, 1] = exp_sum_anchor_2_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_2_now
+                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2_now)
+                    _pair_put(exp_sum_anchor_2, (row, j_116,), exp_sum_anchor_2_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_2_now)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_2_now = _pair_add(rest_sum_anchor_2_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1] = rest_sum_anchor_2_now
-            seed_2 = (seed[i, 0], seed[i, 1])
+            _pair_put(rest_sum_anchor_2, (i,), rest_sum_anchor_2_now)
+            seed_2 = _pair_at(seed, (i,))
             term_3 = _pair_add_number(rest_sum_anchor_2_now, 1.0)
-            max_sum_anchor_3 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-            rest_sum_anchor_3 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            max_sum_anchor_3 = _pair_at(max_sum_anchor, (i,))
+            rest_sum_anchor_3 = _pair_at(rest_sum_anchor, (i,))
             term_4 = _pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(max_sum_anchor_2_now)), _pair_log1p(rest_sum_anchor_3)), _pair_negative(_pair_log1p(rest_sum_anchor_2_now)))
             decay = _pair_scaled(_pair_raised_decay(term_4), 5.421010862427522e-20)
             factor_5 = _pair_divide(decay, _pair_add_number(decay, 1.0))
-            sigmoid_minus = (factor_5 if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus = (factor_5 if term_4[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_6 = _pair_divide(_pair_multiply(seed_2, sigmoid_minus), term_3)
             term_5 = _pair_add_number(rest_sum_anchor_3, 1.0)
-            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add_number(term_4, -0.0)[0] >= 0.0 else (factor_5 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term_4[0] >= 0.0 else (factor_5 if term_4[0] == term_4[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_7 = _pair_divide(_pair_multiply(seed_2, sigmoid_plus), term_5)
             factor_8 = _pair_multiply(seed_2, sigmoid_plus)
             factor_9 = _pair_multiply(seed_2, sigmoid_minus)
             for d_10 in range(d):
                 a = anchor[i, d_10]
-                sum_negative_right[row, d_10, 0], sum_negative_right[row, d_10, 1] = _pair_multiply_number(factor_6, a)
-                sum_positive_right[row, d_10, 0], sum_positive_right[row, d_10, 1] = _pair_multiply_number(factor_7, a)
+                _pair_put(sum_negative_right, (row, d_10,), _pair_multiply_number(factor_6, a))
+                _pair_put(sum_positive_right, (row, d_10,), _pair_multiply_number(factor_7, a))
                 square = _pair_of_product(a, a)
-                sum_positive_sensitivity_3_own_joint_right[row, d_10, 0], sum_positive_sensitivity_3_own_joint_right[row, d_10, 1] = _pair_multiply(factor_8, square)
-                sum_negative_sensitivity_3_own_joint_right[row, d_10, 0], sum_negative_sensitivity_3_own_joint_right[row, d_10, 1] = _pair_multiply(factor_9, square)
+                _pair_put(sum_positive_sensitivity_3_own_joint_right, (row, d_10,), _pair_multiply(factor_8, square))
+                _pair_put(sum_negative_sensitivity_3_own_joint_right, (row, d_10,), _pair_multiply(factor_9, square))
             logsumexp_sum_anchor_2_centred[i, :, 0], logsumexp_sum_anchor_2_centred[i, :, 1] = (0.0, 0.0)
             sum_anchor_3_sensitivity_own[i, :, 0], sum_anchor_3_sensitivity_own[i, :, 1] = (0.0, 0.0)
             factor_10 = _pair_divide((scale, 0.0), term_3)
@@ -4277,73 +4322,73 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             argmax_sum_anchor_3 = argmax_sum_anchor[i]
             factor_13 = _pair_divide(sigmoid_plus, _pair_multiply(term_3, term_3))
             for j_55 in range(n):
-                exp_sum_anchor_2_2 = (exp_sum_anchor_2[row, j_55, 0], exp_sum_anchor_2[row, j_55, 1])
+                exp_sum_anchor_2_2 = _pair_at(exp_sum_anchor_2, (row, j_55,))
                 factor_11 = _pair_multiply(factor_10, exp_sum_anchor_2_2)
                 for d_51 in range(d):
                     h = negative[j_55, d_51]
                     h_2 = negative[argmax_sum_anchor_2, d_51]
                     term_6 = _pair_of_sum(h, -h_2)
                     if j_55 != argmax_sum_anchor_2:
-                        logsumexp_sum_anchor_2_centred[i, d_51, 0], logsumexp_sum_anchor_2_centred[i, d_51, 1] = _pair_add((logsumexp_sum_anchor_2_centred[i, d_51, 0], logsumexp_sum_anchor_2_centred[i, d_51, 1]), _pair_multiply(factor_11, term_6))
+                        _pair_put(logsumexp_sum_anchor_2_centred, (i, d_51,), _pair_add(_pair_at(logsumexp_sum_anchor_2_centred, (i, d_51,)), _pair_multiply(factor_11, term_6)))
                     if j_55 != argmax_sum_anchor_2:
-                        sum_anchor_3_sensitivity_own[i, d_51, 0], sum_anchor_3_sensitivity_own[i, d_51, 1] = _pair_add((sum_anchor_3_sensitivity_own[i, d_51, 0], sum_anchor_3_sensitivity_own[i, d_51, 1]), _pair_multiply(_pair_multiply_number(factor_11, h), term_6))
-                exp_sum_anchor_4 = (exp_sum_anchor[row, j_55, 0], exp_sum_anchor[row, j_55, 1])
-                sum_positive_sensitivity_3_own_joint_left[row, j_55, 0], sum_positive_sensitivity_3_own_joint_left[row, j_55, 1] = (_pair_add(_pair_multiply(factor_12, _pair_multiply(exp_sum_anchor_4, exp_sum_anchor_4)), _pair_divide(_pair_multiply(exp_sum_anchor_4, (rest_sum_anchor_3 if j_55 == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_3, 1.0), _pair_negative(exp_sum_anchor_4)))), _pair_multiply(term_5, term_5))) if i != j_55 else (0.0, 0.0))
-                sum_negative_sensitivity_3_own_joint_left[row, j_55, 0], sum_negative_sensitivity_3_own_joint_left[row, j_55, 1] = _pair_add(_pair_multiply(factor_13, _pair_multiply(exp_sum_anchor_2_2, exp_sum_anchor_2_2)), _pair_divide(_pair_multiply(exp_sum_anchor_2_2, (rest_sum_anchor_2_now if j_55 == argmax_sum_anchor_2 else _pair_add(_pair_add_number(rest_sum_anchor_2_now, 1.0), _pair_negative(exp_sum_anchor_2_2)))), _pair_multiply(term_3, term_3)))
+                        _pair_put(sum_anchor_3_sensitivity_own, (i, d_51,), _pair_add(_pair_at(sum_anchor_3_sensitivity_own, (i, d_51,)), _pair_multiply(_pair_multiply_number(factor_11, h), term_6)))
+                exp_sum_anchor_4 = _pair_at(exp_sum_anchor, (row, j_55,))
+                _pair_put(sum_positive_sensitivity_3_own_joint_left, (row, j_55,), (_pair_add(_pair_multiply(factor_12, _pair_multiply(exp_sum_anchor_4, exp_sum_anchor_4)), _pair_divide(_pair_multiply(exp_sum_anchor_4, (rest_sum_anchor_3 if j_55 == argmax_sum_anchor_3 else _pair_add(_pair_add_number(rest_sum_anchor_3, 1.0), _pair_negative(exp_sum_anchor_4)))), _pair_multiply(term_5, term_5))) if i != j_55 else (0.0, 0.0)))
+                _pair_put(sum_negative_sensitivity_3_own_joint_left, (row, j_55,), _pair_add(_pair_multiply(factor_13, _pair_multiply(exp_sum_anchor_2_2, exp_sum_anchor_2_2)), _pair_divide(_pair_multiply(exp_sum_anchor_2_2, (rest_sum_anchor_2_now if j_55 == argmax_sum_anchor_2 else _pair_add(_pair_add_number(rest_sum_anchor_2_now, 1.0), _pair_negative(exp_sum_anchor_2_2)))), _pair_multiply(term_3, term_3))))
         _pair_matrices(exp_sum_anchor_2[: stop - start], False, negative.reshape((n, d, 1)), False, sum_anchor_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_2_2 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+            rest_sum_anchor_2_2 = _pair_at(rest_sum_anchor_2, (i,))
             term_7 = _pair_add_number(rest_sum_anchor_2_2, 1.0)
             for d_8 in range(d):
-                sum_anchor_3_now = _pair_divide((sum_anchor_3_product[row, d_8, 0], sum_anchor_3_product[row, d_8, 1]), term_7)
-                sum_anchor_3[i, d_8, 0], sum_anchor_3[i, d_8, 1] = sum_anchor_3_now
+                sum_anchor_3_now = _pair_divide(_pair_at(sum_anchor_3_product, (row, d_8,)), term_7)
+                _pair_put(sum_anchor_3, (i, d_8,), sum_anchor_3_now)
         _pair_matrices(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
         _pair_matrices(sum_anchor_4_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_4 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_4 = _pair_at(rest_sum_anchor, (i,))
             term_8 = _pair_add_number(rest_sum_anchor_4, 1.0)
-            exp_sum_anchor_own_2 = (exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1])
-            max_sum_anchor_4 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-            max_sum_anchor_2_2 = (max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1])
-            rest_sum_anchor_2_3 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+            exp_sum_anchor_own_2 = _pair_at(exp_sum_anchor_own, (i,))
+            max_sum_anchor_4 = _pair_at(max_sum_anchor, (i,))
+            max_sum_anchor_2_2 = _pair_at(max_sum_anchor_2, (i,))
+            rest_sum_anchor_2_3 = _pair_at(rest_sum_anchor_2, (i,))
             term_9 = _pair_add(_pair_add(_pair_add(max_sum_anchor_4, _pair_negative(max_sum_anchor_2_2)), _pair_log1p(rest_sum_anchor_4)), _pair_negative(_pair_log1p(rest_sum_anchor_2_3)))
             decay_2 = _pair_scaled(_pair_raised_decay(term_9), 5.421010862427522e-20)
             factor_14 = _pair_divide(decay_2, _pair_add_number(decay_2, 1.0))
-            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if _pair_add_number(term_9, -0.0)[0] >= 0.0 else (factor_14 if term_9[0] == term_9[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_9[0] >= 0.0 else (factor_14 if term_9[0] == term_9[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_10 = _pair_add_number(_pair_divide(_pair_multiply(exp_sum_anchor_own_2, sigmoid_plus_2), term_8), -1.0)
-            sigmoid_minus_2 = (factor_14 if _pair_add_number(term_9, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_9[0] == term_9[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            seed_3 = (seed[i, 0], seed[i, 1])
+            sigmoid_minus_2 = (factor_14 if term_9[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_9[0] == term_9[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            seed_3 = _pair_at(seed, (i,))
             factor_15 = _pair_multiply_number(seed_3, scale)
             for d_8 in range(d):
-                sum_anchor_4_now = _pair_divide((sum_anchor_4_product[row, d_8, 0], sum_anchor_4_product[row, d_8, 1]), term_8)
-                sum_anchor_4[i, d_8, 0], sum_anchor_4[i, d_8, 1] = sum_anchor_4_now
+                sum_anchor_4_now = _pair_divide(_pair_at(sum_anchor_4_product, (row, d_8,)), term_8)
+                _pair_put(sum_anchor_4, (i, d_8,), sum_anchor_4_now)
                 p_3 = positive[i, d_8]
-                gradient_anchor[i, d_8] = _pair_rounded(_pair_multiply(factor_15, _pair_add(_pair_add(_pair_multiply_number(term_10, p_3), _pair_multiply((sum_anchor_3[i, d_8, 0], sum_anchor_3[i, d_8, 1]), sigmoid_minus_2)), _pair_multiply(sum_anchor_4_now, sigmoid_plus_2))))
+                gradient_anchor[i, d_8] = _pair_rounded(_pair_multiply(factor_15, _pair_add(_pair_add(_pair_multiply_number(term_10, p_3), _pair_multiply(_pair_at(sum_anchor_3, (i, d_8,)), sigmoid_minus_2)), _pair_multiply(sum_anchor_4_now, sigmoid_plus_2))))
         _pair_matrices(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
         _pair_matrices(exp_sum_anchor[: stop - start], False, positive.reshape((n, d, 1)), False, logsumexp_sum_anchor_sensitivity_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_5 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_5 = _pair_at(rest_sum_anchor, (i,))
             term_11 = _pair_add_number(rest_sum_anchor_5, 1.0)
             for d_51 in range(d):
-                logsumexp_sum_anchor_sensitivity[i, d_51, 0], logsumexp_sum_anchor_sensitivity[i, d_51, 1] = _pair_divide((logsumexp_sum_anchor_sensitivity_product[row, d_51, 0], logsumexp_sum_anchor_sensitivity_product[row, d_51, 1]), term_11)
+                _pair_put(logsumexp_sum_anchor_sensitivity, (i, d_51,), _pair_divide(_pair_at(logsumexp_sum_anchor_sensitivity_product, (row, d_51,)), term_11))
         _pair_matrices(sum_positive_sensitivity_3_own_joint_left[: stop - start], True, sum_positive_sensitivity_3_own_joint_right[: stop - start], False, sum_positive_sensitivity_3_own_joint, True)
         _pair_matrices(sum_negative_sensitivity_3_own_joint_left[: stop - start], True, sum_negative_sensitivity_3_own_joint_right[: stop - start], False, sum_negative_sensitivity_3_own_joint, True)
     square_2 = _pair_of_product(scale, scale)
     for i in range(n):
-        seed_4 = (seed[i, 0], seed[i, 1])
-        exp_sum_anchor_own_3 = (exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1])
-        rest_sum_anchor_6 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+        seed_4 = _pair_at(seed, (i,))
+        exp_sum_anchor_own_3 = _pair_at(exp_sum_anchor_own, (i,))
+        rest_sum_anchor_6 = _pair_at(rest_sum_anchor, (i,))
         term_12 = _pair_add_number(rest_sum_anchor_6, 1.0)
-        max_sum_anchor_5 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-        max_sum_anchor_2_3 = (max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1])
-        rest_sum_anchor_2_4 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+        max_sum_anchor_5 = _pair_at(max_sum_anchor, (i,))
+        max_sum_anchor_2_3 = _pair_at(max_sum_anchor_2, (i,))
+        rest_sum_anchor_2_4 = _pair_at(rest_sum_anchor_2, (i,))
         term_13 = _pair_add(_pair_add(_pair_add(max_sum_anchor_5, _pair_negative(max_sum_anchor_2_3)), _pair_log1p(rest_sum_anchor_6)), _pair_negative(_pair_log1p(rest_sum_anchor_2_4)))
         decay_3 = _pair_scaled(_pair_raised_decay(term_13), 5.421010862427522e-20)
         factor_16 = _pair_divide(decay_3, _pair_add_number(decay_3, 1.0))
-        sigmoid_plus_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if _pair_add_number(term_13, -0.0)[0] >= 0.0 else (factor_16 if term_13[0] == term_13[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        sigmoid_plus_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_13[0] >= 0.0 else (factor_16 if term_13[0] == term_13[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_14 = _pair_add_number(_pair_divide(_pair_multiply(exp_sum_anchor_own_3, sigmoid_plus_3), term_12), -1.0)
         factor_17 = _pair_multiply(seed_4, term_14)
         argmax_sum_anchor_4 = argmax_sum_anchor[i]
@@ -4352,9 +4397,9 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         term_15 = _pair_add(_pair_add(_pair_add(max_sum_anchor_6, _pair_negative((max_sum_anchor_2[argmax_sum_anchor_4, 0], max_sum_anchor_2[argmax_sum_anchor_4, 1]))), _pair_log1p(rest_sum_anchor_7)), _pair_negative(_pair_log1p((rest_sum_anchor_2[argmax_sum_anchor_4, 0], rest_sum_anchor_2[argmax_sum_anchor_4, 1]))))
         decay_4 = _pair_scaled(_pair_raised_decay(term_15), 5.421010862427522e-20)
         factor_18 = _pair_divide(decay_4, _pair_add_number(decay_4, 1.0))
-        sigmoid_minus_3 = (factor_18 if _pair_add_number(term_15, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_15[0] == term_15[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        sigmoid_minus_3 = (factor_18 if term_15[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_15[0] == term_15[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_19 = _pair_multiply_number(sigmoid_minus_3, scale)
-        sigmoid_plus_4 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if _pair_add_number(term_15, -0.0)[0] >= 0.0 else (factor_18 if term_15[0] == term_15[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        sigmoid_plus_4 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_15[0] >= 0.0 else (factor_18 if term_15[0] == term_15[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         factor_20 = _pair_multiply_number(sigmoid_plus_4, scale)
         exp_difference_value = _pair_exp_difference(_pair_multiply_number((sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4, 0], sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4, 1]), scale), max_sum_anchor_6)
         factor_21 = _pair_divide(exp_difference_value, _pair_add_number(rest_sum_anchor_7, 1.0))
@@ -4362,7 +4407,7 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         factor_23 = _pair_negative(_pair_divide(exp_difference_value, _pair_add_number(rest_sum_anchor_7, 1.0)))
         factor_24 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply_number(sigmoid_plus_4, scale), exp_difference_value), _pair_add_number(rest_sum_anchor_7, 1.0)))
         factor_25 = _pair_of_product(loss_scale, (sample_weights[argmax_sum_anchor_4] if weighted else 1.0))
-        sigmoid_minus_4 = (factor_16 if _pair_add_number(term_13, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_13[0] == term_13[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        sigmoid_minus_4 = (factor_16 if term_13[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_13[0] == term_13[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
         factor_26 = _pair_multiply_number(sigmoid_minus_4, scale)
         factor_27 = _pair_multiply_number(sigmoid_plus_3, scale)
         factor_28 = _pair_divide(exp_sum_anchor_own_3, term_12)
@@ -4374,20 +4419,20 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
         factor_34 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(exp_sum_anchor_own_3, seed_4), sigmoid_plus_3), (rest_sum_anchor_6 if i == argmax_sum_anchor_4 else _pair_add(_pair_add_number(rest_sum_anchor_6, 1.0), _pair_negative(exp_sum_anchor_own_3)))), _pair_multiply(term_12, term_12))
         for d_9 in range(d):
             a_2 = anchor[i, d_9]
-            gradient_positive[i, d_9] = _pair_rounded(_pair_multiply_number(_pair_add((sum_positive[i, d_9, 0], sum_positive[i, d_9, 1]), _pair_multiply_number(factor_17, a_2)), scale))
-            gradient_negative[i, d_9] = _pair_rounded(_pair_multiply_number((sum_negative[i, d_9, 0], sum_negative[i, d_9, 1]), scale))
+            gradient_positive[i, d_9] = _pair_rounded(_pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_9,)), _pair_multiply_number(factor_17, a_2)), scale))
+            gradient_negative[i, d_9] = _pair_rounded(_pair_multiply_number(_pair_at(sum_negative, (i, d_9,)), scale))
             sum_anchor_3_2 = (sum_anchor_3[argmax_sum_anchor_4, d_9, 0], sum_anchor_3[argmax_sum_anchor_4, d_9, 1])
             logsumexp_sum_anchor_centred_2 = (logsumexp_sum_anchor_centred[argmax_sum_anchor_4, d_9, 0], logsumexp_sum_anchor_centred[argmax_sum_anchor_4, d_9, 1])
             sum_anchor_4_2 = (sum_anchor_4[argmax_sum_anchor_4, d_9, 0], sum_anchor_4[argmax_sum_anchor_4, d_9, 1])
             p_4 = positive[argmax_sum_anchor_4, d_9]
-            sum_anchor_3_3 = (sum_anchor_3[i, d_9, 0], sum_anchor_3[i, d_9, 1])
-            logsumexp_sum_anchor_centred_3 = (logsumexp_sum_anchor_centred[i, d_9, 0], logsumexp_sum_anchor_centred[i, d_9, 1])
-            sum_anchor_4_3 = (sum_anchor_4[i, d_9, 0], sum_anchor_4[i, d_9, 1])
+            sum_anchor_3_3 = _pair_at(sum_anchor_3, (i, d_9,))
+            logsumexp_sum_anchor_centred_3 = _pair_at(logsumexp_sum_anchor_centred, (i, d_9,))
+            sum_anchor_4_3 = _pair_at(sum_anchor_4, (i, d_9,))
             p_5 = positive[i, d_9]
-            hessian_anchor[i, d_9] = _pair_rounded((_pair_multiply(factor_25, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_19, _pair_add((sum_anchor_3_sensitivity_own[argmax_sum_anchor_4, d_9, 0], sum_anchor_3_sensitivity_own[argmax_sum_anchor_4, d_9, 1]), _pair_negative(_pair_multiply((logsumexp_sum_anchor_2_centred[argmax_sum_anchor_4, d_9, 0], logsumexp_sum_anchor_2_centred[argmax_sum_anchor_4, d_9, 1]), sum_anchor_3_2)))), _pair_multiply(factor_20, _pair_add((sum_anchor_4_sensitivity_own[argmax_sum_anchor_4, d_9, 0], sum_anchor_4_sensitivity_own[argmax_sum_anchor_4, d_9, 1]), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_2, sum_anchor_4_2))))), _pair_multiply(_pair_multiply(factor_22, (logsumexp_sum_anchor_sensitivity[argmax_sum_anchor_4, d_9, 0], logsumexp_sum_anchor_sensitivity[argmax_sum_anchor_4, d_9, 1])), _pair_add(_pair_add(sum_anchor_4_2, _pair_negative(sum_anchor_3_2)), _pair_multiply_number(factor_21, p_4)))), _pair_multiply(_pair_multiply(factor_22, sum_anchor_3_2), _pair_add(_pair_add(sum_anchor_3_2, _pair_negative(sum_anchor_4_2)), _pair_multiply_number(factor_23, p_4)))), _pair_multiply_number(_pair_multiply(factor_24, logsumexp_sum_anchor_centred_2), p_4))) if i == argmax_sum_anchor_4 else _pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_26, _pair_add((sum_anchor_3_sensitivity_own[i, d_9, 0], sum_anchor_3_sensitivity_own[i, d_9, 1]), _pair_negative(_pair_multiply((logsumexp_sum_anchor_2_centred[i, d_9, 0], logsumexp_sum_anchor_2_centred[i, d_9, 1]), sum_anchor_3_3)))), _pair_multiply(factor_27, _pair_add((sum_anchor_4_sensitivity_own[i, d_9, 0], sum_anchor_4_sensitivity_own[i, d_9, 1]), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_3, sum_anchor_4_3))))), _pair_multiply(_pair_multiply(factor_29, (logsumexp_sum_anchor_sensitivity[i, d_9, 0], logsumexp_sum_anchor_sensitivity[i, d_9, 1])), _pair_add(_pair_add(sum_anchor_4_3, _pair_negative(sum_anchor_3_3)), _pair_multiply_number(factor_28, p_5)))), _pair_multiply(_pair_multiply(factor_29, sum_anchor_3_3), _pair_add(_pair_add(sum_anchor_3_3, _pair_negative(sum_anchor_4_3)), _pair_multiply_number(factor_30, p_5)))), _pair_multiply(_pair_multiply_number(factor_31, p_5), _pair_of_sum(p_5, -p_4))), _pair_multiply_number(_pair_multiply(factor_32, logsumexp_sum_anchor_centred_3), p_5)))))
+            hessian_anchor[i, d_9] = _pair_rounded((_pair_multiply(factor_25, _pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_19, _pair_add((sum_anchor_3_sensitivity_own[argmax_sum_anchor_4, d_9, 0], sum_anchor_3_sensitivity_own[argmax_sum_anchor_4, d_9, 1]), _pair_negative(_pair_multiply((logsumexp_sum_anchor_2_centred[argmax_sum_anchor_4, d_9, 0], logsumexp_sum_anchor_2_centred[argmax_sum_anchor_4, d_9, 1]), sum_anchor_3_2)))), _pair_multiply(factor_20, _pair_add((sum_anchor_4_sensitivity_own[argmax_sum_anchor_4, d_9, 0], sum_anchor_4_sensitivity_own[argmax_sum_anchor_4, d_9, 1]), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_2, sum_anchor_4_2))))), _pair_multiply(_pair_multiply(factor_22, (logsumexp_sum_anchor_sensitivity[argmax_sum_anchor_4, d_9, 0], logsumexp_sum_anchor_sensitivity[argmax_sum_anchor_4, d_9, 1])), _pair_add(_pair_add(sum_anchor_4_2, _pair_negative(sum_anchor_3_2)), _pair_multiply_number(factor_21, p_4)))), _pair_multiply(_pair_multiply(factor_22, sum_anchor_3_2), _pair_add(_pair_add(sum_anchor_3_2, _pair_negative(sum_anchor_4_2)), _pair_multiply_number(factor_23, p_4)))), _pair_multiply_number(_pair_multiply(factor_24, logsumexp_sum_anchor_centred_2), p_4))) if i == argmax_sum_anchor_4 else _pair_multiply(seed_4, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(factor_26, _pair_add(_pair_at(sum_anchor_3_sensitivity_own, (i, d_9,)), _pair_negative(_pair_multiply(_pair_at(logsumexp_sum_anchor_2_centred, (i, d_9,)), sum_anchor_3_3)))), _pair_multiply(factor_27, _pair_add(_pair_at(sum_anchor_4_sensitivity_own, (i, d_9,)), _pair_negative(_pair_multiply(logsumexp_sum_anchor_centred_3, sum_anchor_4_3))))), _pair_multiply(_pair_multiply(factor_29, _pair_at(logsumexp_sum_anchor_sensitivity, (i, d_9,))), _pair_add(_pair_add(sum_anchor_4_3, _pair_negative(sum_anchor_3_3)), _pair_multiply_number(factor_28, p_5)))), _pair_multiply(_pair_multiply(factor_29, sum_anchor_3_3), _pair_add(_pair_add(sum_anchor_3_3, _pair_negative(sum_anchor_4_3)), _pair_multiply_number(factor_30, p_5)))), _pair_multiply(_pair_multiply_number(factor_31, p_5), _pair_of_sum(p_5, -p_4))), _pair_multiply_number(_pair_multiply(factor_32, logsumexp_sum_anchor_centred_3), p_5)))))
             square_3 = _pair_of_product(a_2, a_2)
-            hessian_positive[i, d_9] = _pair_rounded(_pair_multiply(square_2, _pair_add(_pair_add((sum_positive_sensitivity_3_own_joint[i, d_9, 0], sum_positive_sensitivity_3_own_joint[i, d_9, 1]), _pair_multiply(factor_33, square_3)), _pair_multiply(factor_34, square_3))))
-            hessian_negative[i, d_9] = _pair_rounded(_pair_multiply((sum_negative_sensitivity_3_own_joint[i, d_9, 0], sum_negative_sensitivity_3_own_joint[i, d_9, 1]), square_2))
+            hessian_positive[i, d_9] = _pair_rounded(_pair_multiply(square_2, _pair_add(_pair_add(_pair_at(sum_positive_sensitivity_3_own_joint, (i, d_9,)), _pair_multiply(factor_33, square_3)), _pair_multiply(factor_34, square_3))))
+            hessian_negative[i, d_9] = _pair_rounded(_pair_multiply(_pair_at(sum_negative_sensitivity_3_own_joint, (i, d_9,)), square_2))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -4423,33 +4468,33 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             row = i - start
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[row, 0], seed[row, 1] = seed_now
+            _pair_put(seed, (row,), seed_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = _pair_multiply_number((sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1]), scale)
-                max_sum_anchor_now_row[j_2, 0], max_sum_anchor_now_row[j_2, 1] = factor
+                factor = _pair_multiply_number(_pair_at(sum_anchor, (row, j_2,)), scale)
+                _pair_put(max_sum_anchor_now_row, (j_2,), factor)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor_now])
-            max_sum_anchor[row, 0], max_sum_anchor[row, 1] = max_sum_anchor_now
+            _pair_put(max_sum_anchor, (row,), max_sum_anchor_now)
             argmax_sum_anchor[row] = argmax_sum_anchor_now
             rest_sum_anchor_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number((sum_anchor[row, j_114, 0], sum_anchor[row, j_114, 1]), scale), max_sum_anchor_now)
-                    exp_sum_anchor[row, j_114, 0], exp_sum_anchor[row, j_114, 1] = exp_sum_anchor_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_now
+                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), max_sum_anchor_now)
+                    _pair_put(exp_sum_anchor, (row, j_114,), exp_sum_anchor_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_now)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor[row, 0], rest_sum_anchor[row, 1] = rest_sum_anchor_now
-            seed_2 = (seed[row, 0], seed[row, 1])
-            factor_2 = _pair_multiply(seed_2, (sum_anchor[row, i, 0], sum_anchor[row, i, 1]))
+            _pair_put(rest_sum_anchor, (row,), rest_sum_anchor_now)
+            seed_2 = _pair_at(seed, (row,))
+            factor_2 = _pair_multiply(seed_2, _pair_at(sum_anchor, (row, i,)))
             sum_scale = _pair_add(sum_scale, factor_2)
             logsumexp_sum_anchor_sensitivity_2_now = (0.0, 0.0)
             logsumexp_sum_anchor_centred_2_now = (0.0, 0.0)
@@ -4458,25 +4503,25 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_84 = strip + place
-                    exp_sum_anchor_3 = (exp_sum_anchor[row, j_84, 0], exp_sum_anchor[row, j_84, 1])
-                    sum_anchor_3 = (sum_anchor[row, j_84, 0], sum_anchor[row, j_84, 1])
+                    exp_sum_anchor_3 = _pair_at(exp_sum_anchor, (row, j_84,))
+                    sum_anchor_3 = _pair_at(sum_anchor, (row, j_84,))
                     factor_3 = _pair_divide(_pair_multiply(exp_sum_anchor_3, sum_anchor_3), term)
-                    strips[0, place, 0], strips[0, place, 1] = factor_3
+                    _pair_put(strips, (0, place), factor_3)
                     factor_4 = _pair_divide(_pair_multiply(exp_sum_anchor_3, _pair_add(sum_anchor_3, _pair_negative((sum_anchor[row, argmax_sum_anchor_now, 0], sum_anchor[row, argmax_sum_anchor_now, 1])))), term)
-                    strips[1, place, 0], strips[1, place, 1] = factor_4
+                    _pair_put(strips, (1, place), factor_4)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
                 logsumexp_sum_anchor_sensitivity_2_now = _pair_add(logsumexp_sum_anchor_sensitivity_2_now, _pair_block_sum(strips[0], length))
                 logsumexp_sum_anchor_centred_2_now = _pair_add(logsumexp_sum_anchor_centred_2_now, _pair_block_sum(strips[1], length))
-            logsumexp_sum_anchor_sensitivity_2[row, 0], logsumexp_sum_anchor_sensitivity_2[row, 1] = logsumexp_sum_anchor_sensitivity_2_now
-            logsumexp_sum_anchor_centred_2[row, 0], logsumexp_sum_anchor_centred_2[row, 1] = logsumexp_sum_anchor_centred_2_now
+            _pair_put(logsumexp_sum_anchor_sensitivity_2, (row,), logsumexp_sum_anchor_sensitivity_2_now)
+            _pair_put(logsumexp_sum_anchor_centred_2, (row,), logsumexp_sum_anchor_centred_2_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                factor_5 = _pair_multiply_number((sum_anchor_2[row, j_6, 0], sum_anchor_2[row, j_6, 1]), scale)
-                max_sum_anchor_2_row[j_6, 0], max_sum_anchor_2_row[j_6, 1] = factor_5
+                factor_5 = _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_6,)), scale)
+                _pair_put(max_sum_anchor_2_row, (j_6,), factor_5)
             max_sum_anchor_2_first = _largest(max_sum_anchor_2_row[:, 0], n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_first, max_sum_anchor_2_row[:, 0], n)
             max_sum_anchor_2 = (max_sum_anchor_2_first, max_sum_anchor_2_row[:, 1][argmax_sum_anchor_2])
@@ -4485,25 +4530,25 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number((sum_anchor_2[row, j_116, 0], sum_anchor_2[row, j_116, 1]), scale), max_sum_anchor_2)
-                    exp_sum_anchor_2[j_116, 0], exp_sum_anchor_2[j_116, 1] = exp_sum_anchor_2_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_2_now
+                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2)
+                    _pair_put(exp_sum_anchor_2, (j_116,), exp_sum_anchor_2_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_2_now)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_2 = _pair_add(rest_sum_anchor_2, _pair_block_sum(strips[0], length))
             logsumexp_sum_anchor_2_sensitivity = (0.0, 0.0)
             logsumexp_sum_anchor_2_centred_2 = (0.0, 0.0)
-            seed_3 = (seed[row, 0], seed[row, 1])
-            max_sum_anchor_3 = (max_sum_anchor[row, 0], max_sum_anchor[row, 1])
-            rest_sum_anchor_3 = (rest_sum_anchor[row, 0], rest_sum_anchor[row, 1])
+            seed_3 = _pair_at(seed, (row,))
+            max_sum_anchor_3 = _pair_at(max_sum_anchor, (row,))
+            rest_sum_anchor_3 = _pair_at(rest_sum_anchor, (row,))
             log1p_value = _pair_log1p(rest_sum_anchor_3)
             log1p_value_2 = _pair_log1p(rest_sum_anchor_2)
             decay = _pair_scaled(_pair_raised_decay(_pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(max_sum_anchor_2)), log1p_value), _pair_negative(log1p_value_2))), 5.421010862427522e-20)
             factor_6 = _pair_divide(decay, _pair_add_number(decay, 1.0))
-            case = (factor_6 if _pair_add_number(_pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value)), -0.0)[0] <= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] == _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] else (np.nan, 0.0)))
+            case = (factor_6 if _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] <= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] == _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] else (np.nan, 0.0)))
             factor_7 = _pair_divide(_pair_multiply(seed_3, case), _pair_add_number(rest_sum_anchor_2, 1.0))
-            case_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add_number(_pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value)), -0.0)[0] <= 0.0 else (factor_6 if _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] == _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] else (np.nan, 0.0)))
+            case_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] <= 0.0 else (factor_6 if _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] == _pair_add(_pair_add(_pair_add(max_sum_anchor_2, _pair_negative(max_sum_anchor_3)), log1p_value_2), _pair_negative(log1p_value))[0] else (np.nan, 0.0)))
             factor_9 = _pair_divide(_pair_multiply(seed_3, case_2), _pair_add_number(rest_sum_anchor_3, 1.0))
             term_2 = _pair_add_number(rest_sum_anchor_2, 1.0)
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
@@ -4511,23 +4556,23 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_21 = strip + place
-                    exp_sum_anchor_2_2 = (exp_sum_anchor_2[j_21, 0], exp_sum_anchor_2[j_21, 1])
-                    sum_anchor_2_2 = (sum_anchor_2[row, j_21, 0], sum_anchor_2[row, j_21, 1])
+                    exp_sum_anchor_2_2 = _pair_at(exp_sum_anchor_2, (j_21,))
+                    sum_anchor_2_2 = _pair_at(sum_anchor_2, (row, j_21,))
                     factor_8 = _pair_multiply(_pair_multiply(factor_7, exp_sum_anchor_2_2), sum_anchor_2_2)
-                    strips[0, place, 0], strips[0, place, 1] = factor_8
-                    exp_sum_anchor_4 = (exp_sum_anchor[row, j_21, 0], exp_sum_anchor[row, j_21, 1])
-                    sum_anchor_4 = (sum_anchor[row, j_21, 0], sum_anchor[row, j_21, 1])
+                    _pair_put(strips, (0, place), factor_8)
+                    exp_sum_anchor_4 = _pair_at(exp_sum_anchor, (row, j_21,))
+                    sum_anchor_4 = _pair_at(sum_anchor, (row, j_21,))
                     factor_10 = _pair_multiply(_pair_multiply(factor_9, exp_sum_anchor_4), sum_anchor_4)
-                    strips[1, place, 0], strips[1, place, 1] = factor_10
+                    _pair_put(strips, (1, place), factor_10)
                     factor_11 = _pair_divide(_pair_multiply(exp_sum_anchor_2_2, sum_anchor_2_2), term_2)
-                    strips[2, place, 0], strips[2, place, 1] = factor_11
+                    _pair_put(strips, (2, place), factor_11)
                     term_3 = _pair_add(sum_anchor_2_2, _pair_negative((sum_anchor_2[row, argmax_sum_anchor_2, 0], sum_anchor_2[row, argmax_sum_anchor_2, 1])))
                     factor_12 = _pair_divide(_pair_multiply(exp_sum_anchor_2_2, term_3), term_2)
-                    strips[3, place, 0], strips[3, place, 1] = factor_12
+                    _pair_put(strips, (3, place), factor_12)
                     factor_13 = _pair_multiply(_pair_multiply(_pair_multiply(factor_7, exp_sum_anchor_2_2), sum_anchor_2_2), term_3)
-                    strips[4, place, 0], strips[4, place, 1] = factor_13
+                    _pair_put(strips, (4, place), factor_13)
                     factor_14 = _pair_multiply(_pair_multiply(_pair_multiply(factor_9, exp_sum_anchor_4), sum_anchor_4), _pair_add(sum_anchor_4, _pair_negative((sum_anchor[row, argmax_sum_anchor_3, 0], sum_anchor[row, argmax_sum_anchor_3, 1]))))
-                    strips[5, place, 0], strips[5, place, 1] = factor_14
+                    _pair_put(strips, (5, place), factor_14)
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
                     strips[3, apart, 0], strips[3, apart, 1] = 0.0, 0.0
@@ -4543,17 +4588,17 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 logsumexp_sum_anchor_2_centred_2 = _pair_add(logsumexp_sum_anchor_2_centred_2, _pair_block_sum(strips[3], length))
                 sum_scale_2_sensitivity = _pair_add(sum_scale_2_sensitivity, _pair_block_sum(strips[4], length))
                 sum_scale_3_sensitivity = _pair_add(sum_scale_3_sensitivity, _pair_block_sum(strips[5], length))
-            logsumexp_sum_anchor_sensitivity_2_2 = (logsumexp_sum_anchor_sensitivity_2[row, 0], logsumexp_sum_anchor_sensitivity_2[row, 1])
+            logsumexp_sum_anchor_sensitivity_2_2 = _pair_at(logsumexp_sum_anchor_sensitivity_2, (row,))
             factor_15 = _pair_divide(_pair_multiply(_pair_multiply(seed_3, case), _pair_add(_pair_add(_pair_negative(logsumexp_sum_anchor_2_centred_2), _pair_multiply(logsumexp_sum_anchor_2_sensitivity, case_2)), _pair_negative(_pair_multiply(logsumexp_sum_anchor_sensitivity_2_2, case_2)))), term_2)
-            factor_17 = _pair_divide(_pair_multiply(_pair_multiply(seed_3, case_2), _pair_add(_pair_add(_pair_negative((logsumexp_sum_anchor_centred_2[row, 0], logsumexp_sum_anchor_centred_2[row, 1])), _pair_multiply(logsumexp_sum_anchor_sensitivity_2_2, case)), _pair_negative(_pair_multiply(logsumexp_sum_anchor_2_sensitivity, case)))), _pair_add_number(rest_sum_anchor_3, 1.0))
+            factor_17 = _pair_divide(_pair_multiply(_pair_multiply(seed_3, case_2), _pair_add(_pair_add(_pair_negative(_pair_at(logsumexp_sum_anchor_centred_2, (row,))), _pair_multiply(logsumexp_sum_anchor_sensitivity_2_2, case)), _pair_negative(_pair_multiply(logsumexp_sum_anchor_2_sensitivity, case)))), _pair_add_number(rest_sum_anchor_3, 1.0))
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_91 = strip + place
-                    factor_16 = _pair_multiply(_pair_multiply(factor_15, (exp_sum_anchor_2[j_91, 0], exp_sum_anchor_2[j_91, 1])), (sum_anchor_2[row, j_91, 0], sum_anchor_2[row, j_91, 1]))
-                    strips[0, place, 0], strips[0, place, 1] = factor_16
-                    factor_18 = _pair_multiply(_pair_multiply(factor_17, (exp_sum_anchor[row, j_91, 0], exp_sum_anchor[row, j_91, 1])), (sum_anchor[row, j_91, 0], sum_anchor[row, j_91, 1]))
-                    strips[1, place, 0], strips[1, place, 1] = factor_18
+                    factor_16 = _pair_multiply(_pair_multiply(factor_15, _pair_at(exp_sum_anchor_2, (j_91,))), _pair_at(sum_anchor_2, (row, j_91,)))
+                    _pair_put(strips, (0, place), factor_16)
+                    factor_18 = _pair_multiply(_pair_multiply(factor_17, _pair_at(exp_sum_anchor, (row, j_91,))), _pair_at(sum_anchor, (row, j_91,)))
+                    _pair_put(strips, (1, place), factor_18)
                 sum_scale_2_sensitivity_2 = _pair_add(sum_scale_2_sensitivity_2, _pair_block_sum(strips[0], length))
                 sum_scale_3_sensitivity_2 = _pair_add(sum_scale_3_sensitivity_2, _pair_block_sum(strips[1], length))
     parameter_gradient[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2, sum_scale_3), _pair_negative(sum_scale)))
@@ -4625,110 +4670,110 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
         for i in range(start, stop):
             sample_weight = (sample_weights[i] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[i, 0], seed[i, 1] = seed_now
+            _pair_put(seed, (i,), seed_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                sum_anchor_5 = (sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1])
+                sum_anchor_5 = _pair_at(sum_anchor, (row, j_2,))
                 factor = _pair_multiply_number(sum_anchor_5, scale)
-                max_sum_anchor_now_row[j_2, 0], max_sum_anchor_now_row[j_2, 1] = factor
+                _pair_put(max_sum_anchor_now_row, (j_2,), factor)
             max_sum_anchor_now_first = _largest(max_sum_anchor_now_row[:, 0], n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now_first, max_sum_anchor_now_row[:, 0], n)
             max_sum_anchor_now = (max_sum_anchor_now_first, max_sum_anchor_now_row[:, 1][argmax_sum_anchor_now])
-            max_sum_anchor[i, 0], max_sum_anchor[i, 1] = max_sum_anchor_now
+            _pair_put(max_sum_anchor, (i,), max_sum_anchor_now)
             argmax_sum_anchor[row] = argmax_sum_anchor_now
             sum_anchor_6 = (sum_anchor[row, argmax_sum_anchor_now, 0], sum_anchor[row, argmax_sum_anchor_now, 1])
-            sum_anchor_entry_2[i, 0], sum_anchor_entry_2[i, 1] = sum_anchor_6
+            _pair_put(sum_anchor_entry_2, (i,), sum_anchor_6)
             rest_sum_anchor_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number((sum_anchor[row, j_114, 0], sum_anchor[row, j_114, 1]), scale), max_sum_anchor_now)
-                    exp_sum_anchor[row, j_114, 0], exp_sum_anchor[row, j_114, 1] = exp_sum_anchor_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_now
-                    sum_anchor_4_left[row, j_114, 0], sum_anchor_4_left[row, j_114, 1] = (exp_sum_anchor_now if i != j_114 else (0.0, 0.0))
+                    exp_sum_anchor_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor, (row, j_114,)), scale), max_sum_anchor_now)
+                    _pair_put(exp_sum_anchor, (row, j_114,), exp_sum_anchor_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_now)
+                    _pair_put(sum_anchor_4_left, (row, j_114,), (exp_sum_anchor_now if i != j_114 else (0.0, 0.0)))
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_now = _pair_add(rest_sum_anchor_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor[i, 0], rest_sum_anchor[i, 1] = rest_sum_anchor_now
-            exp_sum_anchor_own_now = (exp_sum_anchor[row, i, 0], exp_sum_anchor[row, i, 1])
-            exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1] = exp_sum_anchor_own_now
+            _pair_put(rest_sum_anchor, (i,), rest_sum_anchor_now)
+            exp_sum_anchor_own_now = _pair_at(exp_sum_anchor, (row, i,))
+            _pair_put(exp_sum_anchor_own, (i,), exp_sum_anchor_own_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                sum_anchor_2_2 = (sum_anchor_2[row, j_6, 0], sum_anchor_2[row, j_6, 1])
+                sum_anchor_2_2 = _pair_at(sum_anchor_2, (row, j_6,))
                 factor_2 = _pair_multiply_number(sum_anchor_2_2, scale)
-                max_sum_anchor_2_now_row[j_6, 0], max_sum_anchor_2_now_row[j_6, 1] = factor_2
+                _pair_put(max_sum_anchor_2_now_row, (j_6,), factor_2)
             max_sum_anchor_2_now_first = _largest(max_sum_anchor_2_now_row[:, 0], n)
             argmax_sum_anchor_2_now = _place_of(max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 0], n)
             max_sum_anchor_2_now = (max_sum_anchor_2_now_first, max_sum_anchor_2_now_row[:, 1][argmax_sum_anchor_2_now])
-            max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1] = max_sum_anchor_2_now
+            _pair_put(max_sum_anchor_2, (i,), max_sum_anchor_2_now)
             argmax_sum_anchor_2[row] = argmax_sum_anchor_2_now
             sum_anchor_2_3 = (sum_anchor_2[row, argmax_sum_anchor_2_now, 0], sum_anchor_2[row, argmax_sum_anchor_2_now, 1])
-            sum_anchor_2_entry_4[i, 0], sum_anchor_2_entry_4[i, 1] = sum_anchor_2_3
+            _pair_put(sum_anchor_2_entry_4, (i,), sum_anchor_2_3)
             rest_sum_anchor_2_now = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number((sum_anchor_2[row, j_116, 0], sum_anchor_2[row, j_116, 1]), scale), max_sum_anchor_2_now)
-                    exp_sum_anchor_2[row, j_116, 0], exp_sum_anchor_2[row, j_116, 1] = exp_sum_anchor_2_now
-                    strips[0, place, 0], strips[0, place, 1] = exp_sum_anchor_2_now
+                    exp_sum_anchor_2_now = _pair_exp_difference(_pair_multiply_number(_pair_at(sum_anchor_2, (row, j_116,)), scale), max_sum_anchor_2_now)
+                    _pair_put(exp_sum_anchor_2, (row, j_116,), exp_sum_anchor_2_now)
+                    _pair_put(strips, (0, place), exp_sum_anchor_2_now)
                 apart = np.uint64(argmax_sum_anchor_2_now) - strip
                 if apart < length:
                     strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
                 rest_sum_anchor_2_now = _pair_add(rest_sum_anchor_2_now, _pair_block_sum(strips[0], length))
-            rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1] = rest_sum_anchor_2_now
-            seed_2 = (seed[i, 0], seed[i, 1])
-            max_sum_anchor_3 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-            rest_sum_anchor_3 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            _pair_put(rest_sum_anchor_2, (i,), rest_sum_anchor_2_now)
+            seed_2 = _pair_at(seed, (i,))
+            max_sum_anchor_3 = _pair_at(max_sum_anchor, (i,))
+            rest_sum_anchor_3 = _pair_at(rest_sum_anchor, (i,))
             term = _pair_add(_pair_add(_pair_add(max_sum_anchor_3, _pair_negative(max_sum_anchor_2_now)), _pair_log1p(rest_sum_anchor_3)), _pair_negative(_pair_log1p(rest_sum_anchor_2_now)))
             decay = _pair_scaled(_pair_raised_decay(term), 5.421010862427522e-20)
             factor_3 = _pair_divide(decay, _pair_add_number(decay, 1.0))
-            sigmoid_minus = (factor_3 if _pair_add_number(term, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus = (factor_3 if term[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_4 = _pair_divide(_pair_multiply(seed_2, sigmoid_minus), _pair_add_number(rest_sum_anchor_2_now, 1.0))
-            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if _pair_add_number(term, -0.0)[0] >= 0.0 else (factor_3 if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus = (_pair_divide((1.0, 0.0), _pair_add_number(decay, 1.0)) if term[0] >= 0.0 else (factor_3 if term[0] == term[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = _pair_divide(_pair_multiply(seed_2, sigmoid_plus), _pair_add_number(rest_sum_anchor_3, 1.0))
             for d_10 in range(d):
                 a = anchor[i, d_10]
-                sum_negative_right[row, d_10, 0], sum_negative_right[row, d_10, 1] = _pair_multiply_number(factor_4, a)
-                sum_positive_right[row, d_10, 0], sum_positive_right[row, d_10, 1] = _pair_multiply_number(factor_5, a)
+                _pair_put(sum_negative_right, (row, d_10,), _pair_multiply_number(factor_4, a))
+                _pair_put(sum_positive_right, (row, d_10,), _pair_multiply_number(factor_5, a))
         _pair_matrices(exp_sum_anchor_2[: stop - start], False, negative.reshape((n, d, 1)), False, sum_anchor_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_2_2 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+            rest_sum_anchor_2_2 = _pair_at(rest_sum_anchor_2, (i,))
             term_2 = _pair_add_number(rest_sum_anchor_2_2, 1.0)
             for d_8 in range(d):
-                sum_anchor_3_now = _pair_divide((sum_anchor_3_product[row, d_8, 0], sum_anchor_3_product[row, d_8, 1]), term_2)
-                sum_anchor_3[row, d_8, 0], sum_anchor_3[row, d_8, 1] = sum_anchor_3_now
+                sum_anchor_3_now = _pair_divide(_pair_at(sum_anchor_3_product, (row, d_8,)), term_2)
+                _pair_put(sum_anchor_3, (row, d_8,), sum_anchor_3_now)
         _pair_matrices(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
         _pair_matrices(sum_anchor_4_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_4 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_4 = _pair_at(rest_sum_anchor, (i,))
             term_3 = _pair_add_number(rest_sum_anchor_4, 1.0)
             for d_8 in range(d):
-                sum_anchor_4_now = _pair_divide((sum_anchor_4_product[row, d_8, 0], sum_anchor_4_product[row, d_8, 1]), term_3)
-                sum_anchor_4[row, d_8, 0], sum_anchor_4[row, d_8, 1] = sum_anchor_4_now
+                sum_anchor_4_now = _pair_divide(_pair_at(sum_anchor_4_product, (row, d_8,)), term_3)
+                _pair_put(sum_anchor_4, (row, d_8,), sum_anchor_4_now)
         _pair_matrices(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, direction_positive.reshape((n, d, 1)), True, sum_anchor_tangent_part1[: stop - start], False)
         _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), False, positive.reshape((n, d, 1)), True, sum_anchor_tangent_part2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_anchor_tangent[row, j, 0], sum_anchor_tangent[row, j, 1] = _pair_add((sum_anchor_tangent_part1[row, j, 0], sum_anchor_tangent_part1[row, j, 1]), (sum_anchor_tangent_part2[row, j, 0], sum_anchor_tangent_part2[row, j, 1]))
+                _pair_put(sum_anchor_tangent, (row, j,), _pair_add(_pair_at(sum_anchor_tangent_part1, (row, j,)), _pair_at(sum_anchor_tangent_part2, (row, j,))))
             argmax_sum_anchor_3 = argmax_sum_anchor[row]
             sum_anchor_tangent_2 = (sum_anchor_tangent[row, argmax_sum_anchor_3, 0], sum_anchor_tangent[row, argmax_sum_anchor_3, 1])
-            sum_anchor_tangent_entry_1[i, 0], sum_anchor_tangent_entry_1[i, 1] = sum_anchor_tangent_2
-            seed_3 = (seed[i, 0], seed[i, 1])
-            factor_6 = _pair_multiply(seed_3, (sum_anchor_tangent[row, i, 0], sum_anchor_tangent[row, i, 1]))
+            _pair_put(sum_anchor_tangent_entry_1, (i,), sum_anchor_tangent_2)
+            seed_3 = _pair_at(seed, (i,))
+            factor_6 = _pair_multiply(seed_3, _pair_at(sum_anchor_tangent, (row, i,)))
             sum_scale_tangent = _pair_add(sum_scale_tangent, factor_6)
             logsumexp_sum_anchor_tangent_now = (0.0, 0.0)
-            rest_sum_anchor_5 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_5 = _pair_at(rest_sum_anchor, (i,))
             term_4 = _pair_add_number(rest_sum_anchor_5, 1.0)
             factor_7 = _pair_multiply_number(sum_anchor_tangent_2, scale)
             sum_anchor_7 = (sum_anchor[row, argmax_sum_anchor_3, 0], sum_anchor[row, argmax_sum_anchor_3, 1])
@@ -4738,29 +4783,29 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    factor_9 = _pair_divide(_pair_multiply((exp_sum_anchor[row, j_99, 0], exp_sum_anchor[row, j_99, 1]), _pair_add(_pair_add(_pair_multiply_number((sum_anchor_tangent[row, j_99, 0], sum_anchor_tangent[row, j_99, 1]), scale), _pair_multiply_number((sum_anchor[row, j_99, 0], sum_anchor[row, j_99, 1]), direction_parameters[0])), _pair_negative(term_5))), term_4)
-                    strips[0, place, 0], strips[0, place, 1] = factor_9
+                    factor_9 = _pair_divide(_pair_multiply(_pair_at(exp_sum_anchor, (row, j_99,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_tangent, (row, j_99,)), scale), _pair_multiply_number(_pair_at(sum_anchor, (row, j_99,)), direction_parameters[0])), _pair_negative(term_5))), term_4)
+                    _pair_put(strips, (0, place), factor_9)
                 logsumexp_sum_anchor_tangent_now = _pair_add(logsumexp_sum_anchor_tangent_now, _pair_block_sum(strips[0], length))
-            logsumexp_sum_anchor_tangent[i, 0], logsumexp_sum_anchor_tangent[i, 1] = logsumexp_sum_anchor_tangent_now
+            _pair_put(logsumexp_sum_anchor_tangent, (i,), logsumexp_sum_anchor_tangent_now)
             for j_2 in range(n):
-                sum_anchor_8 = (sum_anchor[row, j_2, 0], sum_anchor[row, j_2, 1])
-                softmax_sum_anchor_tangent_now = _pair_divide(_pair_multiply((exp_sum_anchor[row, j_2, 0], exp_sum_anchor[row, j_2, 1]), _pair_add(_pair_negative(logsumexp_sum_anchor_tangent_now), _pair_add(_pair_add(_pair_multiply_number((sum_anchor_tangent[row, j_2, 0], sum_anchor_tangent[row, j_2, 1]), scale), _pair_multiply_number(sum_anchor_8, direction_parameters[0])), _pair_negative(term_5)))), term_4)
-                softmax_sum_anchor_tangent[row, j_2, 0], softmax_sum_anchor_tangent[row, j_2, 1] = softmax_sum_anchor_tangent_now
-                sum_anchor_4_tangent_part1_left[row, j_2, 0], sum_anchor_4_tangent_part1_left[row, j_2, 1] = (softmax_sum_anchor_tangent_now if i != j_2 else (0.0, 0.0))
-            softmax_sum_anchor_tangent_own_now = (softmax_sum_anchor_tangent[row, i, 0], softmax_sum_anchor_tangent[row, i, 1])
-            softmax_sum_anchor_tangent_own[i, 0], softmax_sum_anchor_tangent_own[i, 1] = softmax_sum_anchor_tangent_own_now
+                sum_anchor_8 = _pair_at(sum_anchor, (row, j_2,))
+                softmax_sum_anchor_tangent_now = _pair_divide(_pair_multiply(_pair_at(exp_sum_anchor, (row, j_2,)), _pair_add(_pair_negative(logsumexp_sum_anchor_tangent_now), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_tangent, (row, j_2,)), scale), _pair_multiply_number(sum_anchor_8, direction_parameters[0])), _pair_negative(term_5)))), term_4)
+                _pair_put(softmax_sum_anchor_tangent, (row, j_2,), softmax_sum_anchor_tangent_now)
+                _pair_put(sum_anchor_4_tangent_part1_left, (row, j_2,), (softmax_sum_anchor_tangent_now if i != j_2 else (0.0, 0.0)))
+            softmax_sum_anchor_tangent_own_now = _pair_at(softmax_sum_anchor_tangent, (row, i,))
+            _pair_put(softmax_sum_anchor_tangent_own, (i,), softmax_sum_anchor_tangent_own_now)
         _pair_matrices(anchor[start:stop].reshape(((stop - start), d, 1)), False, direction_negative.reshape((n, d, 1)), True, sum_anchor_2_tangent_part1[: stop - start], False)
         _pair_matrices(direction_anchor[start:stop].reshape(((stop - start), d, 1)), False, negative.reshape((n, d, 1)), True, sum_anchor_2_tangent_part2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                sum_anchor_2_tangent_now = _pair_add((sum_anchor_2_tangent_part1[row, j_6, 0], sum_anchor_2_tangent_part1[row, j_6, 1]), (sum_anchor_2_tangent_part2[row, j_6, 0], sum_anchor_2_tangent_part2[row, j_6, 1]))
-                sum_anchor_2_tangent[row, j_6, 0], sum_anchor_2_tangent[row, j_6, 1] = sum_anchor_2_tangent_now
+                sum_anchor_2_tangent_now = _pair_add(_pair_at(sum_anchor_2_tangent_part1, (row, j_6,)), _pair_at(sum_anchor_2_tangent_part2, (row, j_6,)))
+                _pair_put(sum_anchor_2_tangent, (row, j_6,), sum_anchor_2_tangent_now)
             argmax_sum_anchor_2_2 = argmax_sum_anchor_2[row]
             sum_anchor_2_tangent_2 = (sum_anchor_2_tangent[row, argmax_sum_anchor_2_2, 0], sum_anchor_2_tangent[row, argmax_sum_anchor_2_2, 1])
-            sum_anchor_2_tangent_entry_3[i, 0], sum_anchor_2_tangent_entry_3[i, 1] = sum_anchor_2_tangent_2
+            _pair_put(sum_anchor_2_tangent_entry_3, (i,), sum_anchor_2_tangent_2)
             logsumexp_sum_anchor_2_tangent_now = (0.0, 0.0)
-            rest_sum_anchor_2_3 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+            rest_sum_anchor_2_3 = _pair_at(rest_sum_anchor_2, (i,))
             term_6 = _pair_add_number(rest_sum_anchor_2_3, 1.0)
             factor_10 = _pair_multiply_number(sum_anchor_2_tangent_2, scale)
             sum_anchor_2_4 = (sum_anchor_2[row, argmax_sum_anchor_2_2, 0], sum_anchor_2[row, argmax_sum_anchor_2_2, 1])
@@ -4770,12 +4815,12 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_101 = strip + place
-                    factor_12 = _pair_divide(_pair_multiply((exp_sum_anchor_2[row, j_101, 0], exp_sum_anchor_2[row, j_101, 1]), _pair_add(_pair_add(_pair_multiply_number((sum_anchor_2_tangent[row, j_101, 0], sum_anchor_2_tangent[row, j_101, 1]), scale), _pair_multiply_number((sum_anchor_2[row, j_101, 0], sum_anchor_2[row, j_101, 1]), direction_parameters[0])), _pair_negative(term_7))), term_6)
-                    strips[0, place, 0], strips[0, place, 1] = factor_12
+                    factor_12 = _pair_divide(_pair_multiply(_pair_at(exp_sum_anchor_2, (row, j_101,)), _pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_2_tangent, (row, j_101,)), scale), _pair_multiply_number(_pair_at(sum_anchor_2, (row, j_101,)), direction_parameters[0])), _pair_negative(term_7))), term_6)
+                    _pair_put(strips, (0, place), factor_12)
                 logsumexp_sum_anchor_2_tangent_now = _pair_add(logsumexp_sum_anchor_2_tangent_now, _pair_block_sum(strips[0], length))
-            logsumexp_sum_anchor_2_tangent[i, 0], logsumexp_sum_anchor_2_tangent[i, 1] = logsumexp_sum_anchor_2_tangent_now
+            _pair_put(logsumexp_sum_anchor_2_tangent, (i,), logsumexp_sum_anchor_2_tangent_now)
             sum_anchor_3_tangent[row, :, 0], sum_anchor_3_tangent[row, :, 1] = (0.0, 0.0)
-            logsumexp_sum_anchor_tangent_2 = (logsumexp_sum_anchor_tangent[i, 0], logsumexp_sum_anchor_tangent[i, 1])
+            logsumexp_sum_anchor_tangent_2 = _pair_at(logsumexp_sum_anchor_tangent, (i,))
             term_8 = _pair_add(_pair_add(logsumexp_sum_anchor_2_tangent_now, factor_10), factor_11)
             argmax_sum_anchor_4 = argmax_sum_anchor[row]
             sum_anchor_tangent_3 = (sum_anchor_tangent[row, argmax_sum_anchor_4, 0], sum_anchor_tangent[row, argmax_sum_anchor_4, 1])
@@ -4784,16 +4829,16 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             factor_14 = _pair_multiply_number(sum_anchor_9, direction_parameters[0])
             term_9 = _pair_add(factor_13, factor_14)
             term_10 = _pair_add(_pair_negative(logsumexp_sum_anchor_tangent_2), _pair_add(term_8, _pair_negative(term_9)))
-            max_sum_anchor_4 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-            max_sum_anchor_2_2 = (max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1])
-            rest_sum_anchor_6 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            max_sum_anchor_4 = _pair_at(max_sum_anchor, (i,))
+            max_sum_anchor_2_2 = _pair_at(max_sum_anchor_2, (i,))
+            rest_sum_anchor_6 = _pair_at(rest_sum_anchor, (i,))
             term_11 = _pair_add(_pair_add(_pair_add(max_sum_anchor_4, _pair_negative(max_sum_anchor_2_2)), _pair_log1p(rest_sum_anchor_6)), _pair_negative(_pair_log1p(rest_sum_anchor_2_3)))
             decay_2 = _pair_scaled(_pair_raised_decay(term_11), 5.421010862427522e-20)
             factor_15 = _pair_divide(decay_2, _pair_add_number(decay_2, 1.0))
-            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if _pair_add_number(term_11, -0.0)[0] >= 0.0 else (factor_15 if term_11[0] == term_11[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus_2 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_11[0] >= 0.0 else (factor_15 if term_11[0] == term_11[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_16 = _pair_divide(_pair_multiply(term_10, sigmoid_plus_2), term_6)
-            seed_4 = (seed[i, 0], seed[i, 1])
-            sigmoid_minus_2 = (factor_15 if _pair_add_number(term_11, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_11[0] == term_11[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            seed_4 = _pair_at(seed, (i,))
+            sigmoid_minus_2 = (factor_15 if term_11[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_2, 1.0)) if term_11[0] == term_11[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_17 = _pair_multiply(seed_4, sigmoid_minus_2)
             term_12 = _pair_add_number(rest_sum_anchor_6, 1.0)
             term_13 = _pair_add(_pair_add(logsumexp_sum_anchor_tangent_2, factor_13), factor_14)
@@ -4801,16 +4846,16 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             factor_19 = _pair_divide(_pair_multiply(term_14, sigmoid_minus_2), term_12)
             factor_20 = _pair_multiply(seed_4, sigmoid_plus_2)
             for j_6 in range(n):
-                exp_sum_anchor_2_2 = (exp_sum_anchor_2[row, j_6, 0], exp_sum_anchor_2[row, j_6, 1])
-                sum_anchor_2_tangent_3 = (sum_anchor_2_tangent[row, j_6, 0], sum_anchor_2_tangent[row, j_6, 1])
-                sum_anchor_2_5 = (sum_anchor_2[row, j_6, 0], sum_anchor_2[row, j_6, 1])
+                exp_sum_anchor_2_2 = _pair_at(exp_sum_anchor_2, (row, j_6,))
+                sum_anchor_2_tangent_3 = _pair_at(sum_anchor_2_tangent, (row, j_6,))
+                sum_anchor_2_5 = _pair_at(sum_anchor_2, (row, j_6,))
                 softmax_sum_anchor_2_tangent = _pair_divide(_pair_multiply(exp_sum_anchor_2_2, _pair_add(_pair_negative(logsumexp_sum_anchor_2_tangent_now), _pair_add(_pair_add(_pair_multiply_number(sum_anchor_2_tangent_3, scale), _pair_multiply_number(sum_anchor_2_5, direction_parameters[0])), _pair_negative(term_7)))), term_6)  # -exp_sum_anchor_2*logsumexp_sum_anchor_2_tangent/(rest_sum_anchor_2 + 1)
                 factor_18 = _pair_multiply(factor_17, _pair_add(_pair_add(_pair_multiply(softmax_sum_anchor_2_tangent, sum_anchor_2_5), _pair_divide(_pair_multiply(exp_sum_anchor_2_2, sum_anchor_2_tangent_3), term_6)), _pair_multiply(_pair_multiply(factor_16, exp_sum_anchor_2_2), sum_anchor_2_5)))
                 sum_scale_2_tangent = _pair_add(sum_scale_2_tangent, factor_18)
-                softmax_sum_anchor_tangent_2 = (softmax_sum_anchor_tangent[row, j_6, 0], softmax_sum_anchor_tangent[row, j_6, 1])
-                sum_anchor_10 = (sum_anchor[row, j_6, 0], sum_anchor[row, j_6, 1])
-                exp_sum_anchor_3 = (exp_sum_anchor[row, j_6, 0], exp_sum_anchor[row, j_6, 1])
-                factor_21 = _pair_multiply(factor_20, _pair_add(_pair_add(_pair_multiply(softmax_sum_anchor_tangent_2, sum_anchor_10), _pair_divide(_pair_multiply(exp_sum_anchor_3, (sum_anchor_tangent[row, j_6, 0], sum_anchor_tangent[row, j_6, 1])), term_12)), _pair_multiply(_pair_multiply(factor_19, exp_sum_anchor_3), sum_anchor_10)))
+                softmax_sum_anchor_tangent_2 = _pair_at(softmax_sum_anchor_tangent, (row, j_6,))
+                sum_anchor_10 = _pair_at(sum_anchor, (row, j_6,))
+                exp_sum_anchor_3 = _pair_at(exp_sum_anchor, (row, j_6,))
+                factor_21 = _pair_multiply(factor_20, _pair_add(_pair_add(_pair_multiply(softmax_sum_anchor_tangent_2, sum_anchor_10), _pair_divide(_pair_multiply(exp_sum_anchor_3, _pair_at(sum_anchor_tangent, (row, j_6,))), term_12)), _pair_multiply(_pair_multiply(factor_19, exp_sum_anchor_3), sum_anchor_10)))
                 sum_scale_3_tangent = _pair_add(sum_scale_3_tangent, factor_21)
                 factor_22 = _pair_divide(exp_sum_anchor_2_2, term_6)
                 factor_23 = _pair_multiply(factor_16, exp_sum_anchor_2_2)
@@ -4820,44 +4865,44 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                     h = negative[j_6, d_8]
                     h_2 = negative[argmax_sum_anchor_2_2, d_8]
                     if j_6 != argmax_sum_anchor_2_2:
-                        sum_anchor_3_tangent[row, d_8, 0], sum_anchor_3_tangent[row, d_8, 1] = _pair_add((sum_anchor_3_tangent[row, d_8, 0], sum_anchor_3_tangent[row, d_8, 1]), _pair_multiply(softmax_sum_anchor_2_tangent, _pair_of_sum(h, -h_2)))
+                        _pair_put(sum_anchor_3_tangent, (row, d_8,), _pair_add(_pair_at(sum_anchor_3_tangent, (row, d_8,)), _pair_multiply(softmax_sum_anchor_2_tangent, _pair_of_sum(h, -h_2))))
                     a_2 = anchor[i, d_8]
                     v_a = direction_anchor[i, d_8]
-                    sum_negative_tangent[j_6, d_8, 0], sum_negative_tangent[j_6, d_8, 1] = _pair_add((sum_negative_tangent[j_6, d_8, 0], sum_negative_tangent[j_6, d_8, 1]), _pair_multiply(factor_17, _pair_add(_pair_add(_pair_multiply_number(softmax_sum_anchor_2_tangent, a_2), _pair_multiply_number(factor_22, v_a)), _pair_multiply_number(factor_23, a_2))))
+                    _pair_put(sum_negative_tangent, (j_6, d_8,), _pair_add(_pair_at(sum_negative_tangent, (j_6, d_8,)), _pair_multiply(factor_17, _pair_add(_pair_add(_pair_multiply_number(softmax_sum_anchor_2_tangent, a_2), _pair_multiply_number(factor_22, v_a)), _pair_multiply_number(factor_23, a_2)))))
                     if i != j_6:
-                        sum_positive_tangent[j_6, d_8, 0], sum_positive_tangent[j_6, d_8, 1] = _pair_add((sum_positive_tangent[j_6, d_8, 0], sum_positive_tangent[j_6, d_8, 1]), _pair_multiply(factor_20, _pair_add(_pair_add(_pair_multiply_number(softmax_sum_anchor_tangent_2, a_2), _pair_multiply_number(factor_24, v_a)), _pair_multiply_number(factor_25, a_2))))
+                        _pair_put(sum_positive_tangent, (j_6, d_8,), _pair_add(_pair_at(sum_positive_tangent, (j_6, d_8,)), _pair_multiply(factor_20, _pair_add(_pair_add(_pair_multiply_number(softmax_sum_anchor_tangent_2, a_2), _pair_multiply_number(factor_24, v_a)), _pair_multiply_number(factor_25, a_2)))))
         _pair_matrices(exp_sum_anchor_2[: stop - start], False, direction_negative.reshape((n, d, 1)), False, sum_anchor_3_tangent_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_2_4 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+            rest_sum_anchor_2_4 = _pair_at(rest_sum_anchor_2, (i,))
             term_15 = _pair_add_number(rest_sum_anchor_2_4, 1.0)
             for d_8 in range(d):
-                sum_anchor_3_tangent_2_now = _pair_divide((sum_anchor_3_tangent_2_product[row, d_8, 0], sum_anchor_3_tangent_2_product[row, d_8, 1]), term_15)
-                sum_anchor_3_tangent_2[row, d_8, 0], sum_anchor_3_tangent_2[row, d_8, 1] = sum_anchor_3_tangent_2_now
+                sum_anchor_3_tangent_2_now = _pair_divide(_pair_at(sum_anchor_3_tangent_2_product, (row, d_8,)), term_15)
+                _pair_put(sum_anchor_3_tangent_2, (row, d_8,), sum_anchor_3_tangent_2_now)
         _pair_matrices(sum_anchor_4_tangent_part1_left[: stop - start], False, positive.reshape((n, d, 1)), False, sum_anchor_4_tangent_part1[: stop - start], False)
         _pair_matrices(sum_anchor_4_left[: stop - start], False, direction_positive.reshape((n, d, 1)), False, sum_anchor_4_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_7 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
+            rest_sum_anchor_7 = _pair_at(rest_sum_anchor, (i,))
             term_16 = _pair_add_number(rest_sum_anchor_7, 1.0)
-            seed_5 = (seed[i, 0], seed[i, 1])
-            exp_sum_anchor_own_2 = (exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1])
-            max_sum_anchor_5 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-            max_sum_anchor_2_3 = (max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1])
-            rest_sum_anchor_2_5 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+            seed_5 = _pair_at(seed, (i,))
+            exp_sum_anchor_own_2 = _pair_at(exp_sum_anchor_own, (i,))
+            max_sum_anchor_5 = _pair_at(max_sum_anchor, (i,))
+            max_sum_anchor_2_3 = _pair_at(max_sum_anchor_2, (i,))
+            rest_sum_anchor_2_5 = _pair_at(rest_sum_anchor_2, (i,))
             term_17 = _pair_add(_pair_add(_pair_add(max_sum_anchor_5, _pair_negative(max_sum_anchor_2_3)), _pair_log1p(rest_sum_anchor_7)), _pair_negative(_pair_log1p(rest_sum_anchor_2_5)))
             decay_3 = _pair_scaled(_pair_raised_decay(term_17), 5.421010862427522e-20)
             factor_26 = _pair_divide(decay_3, _pair_add_number(decay_3, 1.0))
-            sigmoid_plus_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if _pair_add_number(term_17, -0.0)[0] >= 0.0 else (factor_26 if term_17[0] == term_17[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            sigmoid_plus_3 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_17[0] >= 0.0 else (factor_26 if term_17[0] == term_17[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_18 = _pair_add_number(_pair_divide(_pair_multiply(exp_sum_anchor_own_2, sigmoid_plus_3), term_16), -1.0)
-            sigmoid_minus_3 = (factor_26 if _pair_add_number(term_17, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_17[0] == term_17[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_3 = (factor_26 if term_17[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_3, 1.0)) if term_17[0] == term_17[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_27 = _pair_multiply_number(sigmoid_plus_3, scale)
             factor_28 = _pair_multiply_number(term_18, scale)
             factor_29 = _pair_multiply_number(sigmoid_minus_3, scale)
-            softmax_sum_anchor_tangent_own_2 = (softmax_sum_anchor_tangent_own[i, 0], softmax_sum_anchor_tangent_own[i, 1])
+            softmax_sum_anchor_tangent_own_2 = _pair_at(softmax_sum_anchor_tangent_own, (i,))
             factor_30 = _pair_multiply(_pair_multiply_number(softmax_sum_anchor_tangent_own_2, scale), sigmoid_plus_3)
             factor_31 = _pair_divide(exp_sum_anchor_own_2, term_16)
-            logsumexp_sum_anchor_tangent_3 = (logsumexp_sum_anchor_tangent[i, 0], logsumexp_sum_anchor_tangent[i, 1])
+            logsumexp_sum_anchor_tangent_3 = _pair_at(logsumexp_sum_anchor_tangent, (i,))
             argmax_sum_anchor_5 = argmax_sum_anchor[row]
             sum_anchor_tangent_4 = (sum_anchor_tangent[row, argmax_sum_anchor_5, 0], sum_anchor_tangent[row, argmax_sum_anchor_5, 1])
             factor_32 = _pair_multiply_number(sum_anchor_tangent_4, scale)
@@ -4866,7 +4911,7 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_19 = _pair_add(_pair_add(logsumexp_sum_anchor_tangent_3, factor_32), factor_33)
             factor_34 = _pair_multiply(_pair_multiply(_pair_multiply_number(term_19, scale), sigmoid_plus_3), sigmoid_minus_3)
             factor_35 = _pair_negative(_pair_divide(exp_sum_anchor_own_2, term_16))
-            logsumexp_sum_anchor_2_tangent_2 = (logsumexp_sum_anchor_2_tangent[i, 0], logsumexp_sum_anchor_2_tangent[i, 1])
+            logsumexp_sum_anchor_2_tangent_2 = _pair_at(logsumexp_sum_anchor_2_tangent, (i,))
             argmax_sum_anchor_2_3 = argmax_sum_anchor_2[row]
             sum_anchor_2_tangent_4 = (sum_anchor_2_tangent[row, argmax_sum_anchor_2_3, 0], sum_anchor_2_tangent[row, argmax_sum_anchor_2_3, 1])
             factor_36 = _pair_multiply_number(sum_anchor_2_tangent_4, scale)
@@ -4875,36 +4920,36 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             term_20 = _pair_add(_pair_add(logsumexp_sum_anchor_2_tangent_2, factor_36), factor_37)
             factor_38 = _pair_multiply(_pair_multiply(_pair_multiply_number(term_20, scale), sigmoid_plus_3), sigmoid_minus_3)
             for d_8 in range(d):
-                sum_anchor_4_tangent_part2 = _pair_divide((sum_anchor_4_tangent_part2_product[row, d_8, 0], sum_anchor_4_tangent_part2_product[row, d_8, 1]), term_16)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
-                sum_anchor_4_tangent = _pair_add(sum_anchor_4_tangent_part2, (sum_anchor_4_tangent_part1[row, d_8, 0], sum_anchor_4_tangent_part1[row, d_8, 1]))  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_4_tangent_part2 = _pair_divide(_pair_at(sum_anchor_4_tangent_part2_product, (row, d_8,)), term_16)  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_4_tangent = _pair_add(sum_anchor_4_tangent_part2, _pair_at(sum_anchor_4_tangent_part1, (row, d_8,)))  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
                 p = positive[i, d_8]
-                sum_anchor_3_2 = (sum_anchor_3[row, d_8, 0], sum_anchor_3[row, d_8, 1])
-                sum_anchor_4_2 = (sum_anchor_4[row, d_8, 0], sum_anchor_4[row, d_8, 1])
+                sum_anchor_3_2 = _pair_at(sum_anchor_3, (row, d_8,))
+                sum_anchor_4_2 = _pair_at(sum_anchor_4, (row, d_8,))
                 v_p = direction_positive[i, d_8]
-                product_anchor[i, d_8] = _pair_rounded(_pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_add(_pair_multiply_number(term_18, p), _pair_multiply(sum_anchor_3_2, sigmoid_minus_3)), _pair_multiply(sum_anchor_4_2, sigmoid_plus_3)), direction_parameters[0]), _pair_multiply(factor_27, sum_anchor_4_tangent)), _pair_multiply_number(factor_28, v_p)), _pair_multiply(factor_29, _pair_add((sum_anchor_3_tangent[row, d_8, 0], sum_anchor_3_tangent[row, d_8, 1]), (sum_anchor_3_tangent_2[row, d_8, 0], sum_anchor_3_tangent_2[row, d_8, 1])))), _pair_multiply_number(factor_30, p)), _pair_multiply(factor_34, _pair_add(_pair_add(sum_anchor_4_2, _pair_negative(sum_anchor_3_2)), _pair_multiply_number(factor_31, p)))), _pair_multiply(factor_38, _pair_add(_pair_add(sum_anchor_3_2, _pair_negative(sum_anchor_4_2)), _pair_multiply_number(factor_35, p))))))
+                product_anchor[i, d_8] = _pair_rounded(_pair_multiply(seed_5, _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_add(_pair_add(_pair_multiply_number(term_18, p), _pair_multiply(sum_anchor_3_2, sigmoid_minus_3)), _pair_multiply(sum_anchor_4_2, sigmoid_plus_3)), direction_parameters[0]), _pair_multiply(factor_27, sum_anchor_4_tangent)), _pair_multiply_number(factor_28, v_p)), _pair_multiply(factor_29, _pair_add(_pair_at(sum_anchor_3_tangent, (row, d_8,)), _pair_at(sum_anchor_3_tangent_2, (row, d_8,))))), _pair_multiply_number(factor_30, p)), _pair_multiply(factor_34, _pair_add(_pair_add(sum_anchor_4_2, _pair_negative(sum_anchor_3_2)), _pair_multiply_number(factor_31, p)))), _pair_multiply(factor_38, _pair_add(_pair_add(sum_anchor_3_2, _pair_negative(sum_anchor_4_2)), _pair_multiply_number(factor_35, p))))))
     for i in range(n):
-        seed_6 = (seed[i, 0], seed[i, 1])
-        exp_sum_anchor_own_3 = (exp_sum_anchor_own[i, 0], exp_sum_anchor_own[i, 1])
-        rest_sum_anchor_8 = (rest_sum_anchor[i, 0], rest_sum_anchor[i, 1])
-        max_sum_anchor_6 = (max_sum_anchor[i, 0], max_sum_anchor[i, 1])
-        max_sum_anchor_2_4 = (max_sum_anchor_2[i, 0], max_sum_anchor_2[i, 1])
-        rest_sum_anchor_2_6 = (rest_sum_anchor_2[i, 0], rest_sum_anchor_2[i, 1])
+        seed_6 = _pair_at(seed, (i,))
+        exp_sum_anchor_own_3 = _pair_at(exp_sum_anchor_own, (i,))
+        rest_sum_anchor_8 = _pair_at(rest_sum_anchor, (i,))
+        max_sum_anchor_6 = _pair_at(max_sum_anchor, (i,))
+        max_sum_anchor_2_4 = _pair_at(max_sum_anchor_2, (i,))
+        rest_sum_anchor_2_6 = _pair_at(rest_sum_anchor_2, (i,))
         term_21 = _pair_add(_pair_add(_pair_add(max_sum_anchor_6, _pair_negative(max_sum_anchor_2_4)), _pair_log1p(rest_sum_anchor_8)), _pair_negative(_pair_log1p(rest_sum_anchor_2_6)))
         decay_4 = _pair_scaled(_pair_raised_decay(term_21), 5.421010862427522e-20)
         factor_39 = _pair_divide(decay_4, _pair_add_number(decay_4, 1.0))
-        sigmoid_plus_4 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if _pair_add_number(term_21, -0.0)[0] >= 0.0 else (factor_39 if term_21[0] == term_21[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        sigmoid_plus_4 = (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_21[0] >= 0.0 else (factor_39 if term_21[0] == term_21[0] else (np.nan, 0.0)))  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
         term_22 = _pair_add_number(_pair_divide(_pair_multiply(exp_sum_anchor_own_3, sigmoid_plus_4), _pair_add_number(rest_sum_anchor_8, 1.0)), -1.0)
         factor_40 = _pair_multiply(seed_6, term_22)
         factor_41 = _pair_multiply(_pair_multiply_number(seed_6, scale), term_22)
-        softmax_sum_anchor_tangent_own_3 = (softmax_sum_anchor_tangent_own[i, 0], softmax_sum_anchor_tangent_own[i, 1])
+        softmax_sum_anchor_tangent_own_3 = _pair_at(softmax_sum_anchor_tangent_own, (i,))
         factor_42 = _pair_multiply(_pair_multiply(_pair_multiply_number(seed_6, scale), softmax_sum_anchor_tangent_own_3), sigmoid_plus_4)
-        logsumexp_sum_anchor_2_tangent_3 = (logsumexp_sum_anchor_2_tangent[i, 0], logsumexp_sum_anchor_2_tangent[i, 1])
-        logsumexp_sum_anchor_tangent_4 = (logsumexp_sum_anchor_tangent[i, 0], logsumexp_sum_anchor_tangent[i, 1])
-        sigmoid_minus_4 = (factor_39 if _pair_add_number(term_21, -0.0)[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_21[0] == term_21[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_43 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(exp_sum_anchor_own_3, scale), seed_6), _pair_add(_pair_negative(logsumexp_sum_anchor_2_tangent_3), _pair_add(_pair_add(_pair_add(logsumexp_sum_anchor_tangent_4, _pair_multiply_number((sum_anchor_tangent_entry_1[i, 0], sum_anchor_tangent_entry_1[i, 1]), scale)), _pair_multiply_number((sum_anchor_entry_2[i, 0], sum_anchor_entry_2[i, 1]), direction_parameters[0])), _pair_negative(_pair_add(_pair_multiply_number((sum_anchor_2_tangent_entry_3[i, 0], sum_anchor_2_tangent_entry_3[i, 1]), scale), _pair_multiply_number((sum_anchor_2_entry_4[i, 0], sum_anchor_2_entry_4[i, 1]), direction_parameters[0])))))), sigmoid_plus_4), sigmoid_minus_4), _pair_add_number(rest_sum_anchor_8, 1.0))
+        logsumexp_sum_anchor_2_tangent_3 = _pair_at(logsumexp_sum_anchor_2_tangent, (i,))
+        logsumexp_sum_anchor_tangent_4 = _pair_at(logsumexp_sum_anchor_tangent, (i,))
+        sigmoid_minus_4 = (factor_39 if term_21[0] >= 0.0 else (_pair_divide((1.0, 0.0), _pair_add_number(decay_4, 1.0)) if term_21[0] == term_21[0] else (np.nan, 0.0)))  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_43 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply(_pair_multiply_number(exp_sum_anchor_own_3, scale), seed_6), _pair_add(_pair_negative(logsumexp_sum_anchor_2_tangent_3), _pair_add(_pair_add(_pair_add(logsumexp_sum_anchor_tangent_4, _pair_multiply_number(_pair_at(sum_anchor_tangent_entry_1, (i,)), scale)), _pair_multiply_number(_pair_at(sum_anchor_entry_2, (i,)), direction_parameters[0])), _pair_negative(_pair_add(_pair_multiply_number(_pair_at(sum_anchor_2_tangent_entry_3, (i,)), scale), _pair_multiply_number(_pair_at(sum_anchor_2_entry_4, (i,)), direction_parameters[0])))))), sigmoid_plus_4), sigmoid_minus_4), _pair_add_number(rest_sum_anchor_8, 1.0))
         for d_9 in range(d):
             a_3 = anchor[i, d_9]
             v_a_2 = direction_anchor[i, d_9]
-            product_positive[i, d_9] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number((sum_positive_tangent[i, d_9, 0], sum_positive_tangent[i, d_9, 1]), scale), _pair_multiply_number(_pair_add((sum_positive[i, d_9, 0], sum_positive[i, d_9, 1]), _pair_multiply_number(factor_40, a_3)), direction_parameters[0])), _pair_multiply_number(factor_41, v_a_2)), _pair_multiply_number(factor_42, a_3)), _pair_multiply_number(factor_43, a_3)))
-            product_negative[i, d_9] = _pair_rounded(_pair_add(_pair_multiply_number((sum_negative_tangent[i, d_9, 0], sum_negative_tangent[i, d_9, 1]), scale), _pair_multiply_number((sum_negative[i, d_9, 0], sum_negative[i, d_9, 1]), direction_parameters[0])))
+            product_positive[i, d_9] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_at(sum_positive_tangent, (i, d_9,)), scale), _pair_multiply_number(_pair_add(_pair_at(sum_positive, (i, d_9,)), _pair_multiply_number(factor_40, a_3)), direction_parameters[0])), _pair_multiply_number(factor_41, v_a_2)), _pair_multiply_number(factor_42, a_3)), _pair_multiply_number(factor_43, a_3)))
+            product_negative[i, d_9] = _pair_rounded(_pair_add(_pair_multiply_number(_pair_at(sum_negative_tangent, (i, d_9,)), scale), _pair_multiply_number(_pair_at(sum_negative, (i, d_9,)), direction_parameters[0])))
     parameter_product[0] += _pair_rounded(_pair_add(_pair_add(sum_scale_2_tangent, sum_scale_3_tangent), _pair_negative(sum_scale_tangent)))

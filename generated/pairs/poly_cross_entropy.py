@@ -194,6 +194,51 @@ def _traced(function):
     return function
 
 
+def _pair_at(array, slots):
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array, slots, value) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context):
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context):
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context, builder, kinds, arguments):
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context, builder, signature, arguments):
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context, builder, signature, arguments):
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
+
+
 @_traced
 def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
@@ -499,7 +544,7 @@ def value(logits, label, epsilon, sample_weights, value_out):
                 k_12 = strip + place
                 z_2 = logits[i, k_12]
                 exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                strips[0, place, 0], strips[0, place, 1] = exp_logits
+                _pair_put(strips, (0, place), exp_logits)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -536,8 +581,8 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
                 k_12 = strip + place
                 z_2 = logits[i, k_12]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_12, 0], exp_logits[k_12, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_12,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -555,7 +600,7 @@ def value_and_gradient(logits, label, epsilon, sample_weights, loss_scale, value
         factor_3 = _pair_divide(_pair_multiply(_pair_multiply(seed, case), (_pair_add_number(_pair_negative(_pair_divide(_pair_multiply_number(exp_difference_value, epsilon), _pair_add_number(rest_logits, 1.0))), -1.0) if _pair_add_number(_pair_divide(exp_difference_value, _pair_add_number(rest_logits, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_of_sum(-1.0, -epsilon), factor) if _pair_divide(exp_difference_value, _pair_add_number(rest_logits, 1.0))[0] == _pair_divide(exp_difference_value, _pair_add_number(rest_logits, 1.0))[0] else (np.nan, 0.0)))), _pair_add_number(rest_logits, 1.0))
         factor_4 = _pair_divide(_pair_multiply(seed, (_pair_add_number(_pair_divide(_pair_multiply_number(exp_difference_value, epsilon), _pair_add_number(rest_logits, 1.0)), 1.0) if _pair_add_number(_pair_divide(exp_difference_value, _pair_add_number(rest_logits, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_of_sum(1.0, epsilon), _pair_negative(_pair_divide(_pair_multiply_number(case, epsilon), _pair_add_number(rest_logits, 1.0)))) if _pair_divide(exp_difference_value, _pair_add_number(rest_logits, 1.0))[0] == _pair_divide(exp_difference_value, _pair_add_number(rest_logits, 1.0))[0] else (np.nan, 0.0)))), _pair_add_number(rest_logits, 1.0))
         for c_2 in range(c):
-            gradient_logits[i, c_2] = _pair_rounded(_pair_multiply(factor_4, (exp_logits[c_2, 0], exp_logits[c_2, 1])))
+            gradient_logits[i, c_2] = _pair_rounded(_pair_multiply(factor_4, _pair_at(exp_logits, (c_2,))))
         if y >= 0:
             gradient_logits[i, y] = _pair_rounded(factor_3)
     return _pair_rounded(total)
@@ -581,8 +626,8 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
                 k_12 = strip + place
                 z_2 = logits[i, k_12]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_12, 0], exp_logits[k_12, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_12,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -599,7 +644,7 @@ def gradient_and_hessian(logits, label, epsilon, sample_weights, loss_scale, gra
         factor_4 = _pair_divide(case_2, _pair_multiply(term, term))
         factor_5 = _pair_negative(_pair_divide(_pair_multiply_number(exp_difference_value, epsilon), _pair_multiply(_pair_multiply(term, term), term)))
         for c_2 in range(c):
-            exp_logits_2 = (exp_logits[c_2, 0], exp_logits[c_2, 1])
+            exp_logits_2 = _pair_at(exp_logits, (c_2,))
             gradient_logits[i, c_2] = _pair_rounded(_pair_multiply(factor_2, exp_logits_2))
             hessian_logits[i, c_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply(_pair_multiply(factor_4, exp_logits_2), (rest_logits if c_2 == argmax_logits else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_logits_2)))), _pair_multiply(factor_5, _pair_multiply(exp_logits_2, exp_logits_2)))))
         if y >= 0:
@@ -628,8 +673,8 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
                 k_12 = strip + place
                 z_2 = logits[i, k_12]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_12, 0], exp_logits[k_12, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_12,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -642,8 +687,8 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
             for place in range(length):
                 k_11 = strip + place
                 v_z = direction_logits[i, k_11]
-                factor = _pair_divide(_pair_multiply((exp_logits[k_11, 0], exp_logits[k_11, 1]), _pair_of_sum(v_z, -v_z_2)), term)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_11,)), _pair_of_sum(v_z, -v_z_2)), term)
+                _pair_put(strips, (0, place), factor)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -660,7 +705,7 @@ def hessian_product(logits, label, epsilon, sample_weights, loss_scale, directio
         factor_4 = _pair_divide(seed, term)
         for c_2 in range(c):
             v_z_3 = direction_logits[i, c_2]
-            product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_4, (exp_logits[c_2, 0], exp_logits[c_2, 1])), _pair_add(_pair_multiply((_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2))), case_3), factor_3)))
+            product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_4, _pair_at(exp_logits, (c_2,))), _pair_add(_pair_multiply((_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2))), case_3), factor_3)))
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_2)
 
@@ -685,7 +730,7 @@ def parameter_gradient_and_hessian(logits, label, epsilon, sample_weights, loss_
                 k_12 = strip + place
                 z_2 = logits[i, k_12]
                 exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                strips[0, place, 0], strips[0, place, 1] = exp_logits
+                _pair_put(strips, (0, place), exp_logits)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -719,8 +764,8 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
                 k_12 = strip + place
                 z_2 = logits[i, k_12]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_12, 0], exp_logits[k_12, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_12,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -734,9 +779,9 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
             for place in range(length):
                 k_8 = strip + place
                 v_z = direction_logits[i, k_8]
-                factor = _pair_divide(_pair_multiply((exp_logits[k_8, 0], exp_logits[k_8, 1]), _pair_of_sum(v_z, -v_z_2)), term)
-                strips[0, place, 0], strips[0, place, 1] = factor
-                strips[1, place, 0], strips[1, place, 1] = factor
+                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_8,)), _pair_of_sum(v_z, -v_z_2)), term)
+                _pair_put(strips, (0, place), factor)
+                _pair_put(strips, (1, place), factor)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
@@ -757,7 +802,7 @@ def full_hessian_product(logits, label, epsilon, sample_weights, loss_scale, dir
         factor_4 = _pair_divide(seed, term)
         for c_2 in range(c):
             v_z_3 = direction_logits[i, c_2]
-            product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_4, (exp_logits[c_2, 0], exp_logits[c_2, 1])), _pair_add(term_2, _pair_multiply((_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2))), case_3))))
+            product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_4, _pair_at(exp_logits, (c_2,))), _pair_add(term_2, _pair_multiply((_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2))), case_3))))
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_3)
     parameter_product[0] += _pair_rounded(_pair_negative(sum_epsilon_tangent))

@@ -274,6 +274,51 @@ def _traced(function):
     return function
 
 
+def _pair_at(array, slots):
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array, slots, value) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context):
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context):
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context, builder, kinds, arguments):
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context, builder, signature, arguments):
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context, builder, signature, arguments):
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
+
+
 @_traced
 def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
@@ -578,7 +623,7 @@ def value(logits, label, label_smoothing, class_weight, ignore_index, ignore_ind
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
                 exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                strips[0, place, 0], strips[0, place, 1] = exp_logits
+                _pair_put(strips, (0, place), exp_logits)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -621,8 +666,8 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_5, 0], exp_logits[k_5, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_5,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -637,7 +682,7 @@ def value_and_gradient(logits, label, label_smoothing, class_weight, ignore_inde
         factor_2 = _pair_negative(_pair_divide(_pair_multiply(_pair_multiply_number(seed, w_y), (rest_logits if argmax_logits == y else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(_pair_exp_difference((z_y, 0.0), (max_logits, 0.0)))))), _pair_add_number(rest_logits, 1.0)))
         factor_3 = _pair_divide(_pair_multiply_number(seed, w_y), _pair_add_number(rest_logits, 1.0))
         for c_2 in range(c):
-            gradient_logits[i, c_2] = _pair_rounded(_pair_multiply(factor_3, (exp_logits[c_2, 0], exp_logits[c_2, 1])))
+            gradient_logits[i, c_2] = _pair_rounded(_pair_multiply(factor_3, _pair_at(exp_logits, (c_2,))))
         if y >= 0:
             gradient_logits[i, y] = _pair_rounded(factor_2)
     return _pair_rounded(total)
@@ -668,8 +713,8 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_5, 0], exp_logits[k_5, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_5,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -684,7 +729,7 @@ def gradient_and_hessian(logits, label, label_smoothing, class_weight, ignore_in
         factor_3 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(seed, w_y), case), exp_difference_value), _pair_multiply(term, term))
         factor_4 = _pair_divide(_pair_multiply_number(seed, w_y), _pair_multiply(term, term))
         for c_2 in range(c):
-            exp_logits_2 = (exp_logits[c_2, 0], exp_logits[c_2, 1])
+            exp_logits_2 = _pair_at(exp_logits, (c_2,))
             gradient_logits[i, c_2] = _pair_rounded(_pair_multiply(factor_2, exp_logits_2))
             hessian_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_4, exp_logits_2), (rest_logits if c_2 == argmax_logits else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_logits_2)))))
         if y >= 0:
@@ -717,8 +762,8 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_5, 0], exp_logits[k_5, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_5,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -731,8 +776,8 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
             for place in range(length):
                 k_4 = strip + place
                 v_z = direction_logits[i, k_4]
-                factor = _pair_divide(_pair_multiply((exp_logits[k_4, 0], exp_logits[k_4, 1]), _pair_of_sum(v_z, -v_z_2)), term)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_4,)), _pair_of_sum(v_z, -v_z_2)), term)
+                _pair_put(strips, (0, place), factor)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -744,7 +789,7 @@ def hessian_product(logits, label, label_smoothing, class_weight, ignore_index, 
         factor_3 = _pair_divide(_pair_multiply_number(seed, w_y), term)
         for c_2 in range(c):
             v_z_3 = direction_logits[i, c_2]
-            product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_3, (exp_logits[c_2, 0], exp_logits[c_2, 1])), (_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))
+            product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_3, _pair_at(exp_logits, (c_2,))), (_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_2)
 
@@ -780,8 +825,8 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
                 k_5 = strip + place
                 z_2 = logits[i, k_5]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_5, 0], exp_logits[k_5, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_5,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -794,8 +839,8 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
             for place in range(length):
                 k_4 = strip + place
                 v_z = direction_logits[i, k_4]
-                factor = _pair_divide(_pair_multiply((exp_logits[k_4, 0], exp_logits[k_4, 1]), _pair_of_sum(v_z, -v_z_2)), term)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_4,)), _pair_of_sum(v_z, -v_z_2)), term)
+                _pair_put(strips, (0, place), factor)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -807,7 +852,7 @@ def full_hessian_product(logits, label, label_smoothing, class_weight, ignore_in
         factor_3 = _pair_divide(_pair_multiply_number(seed, w_y), term)
         for c_2 in range(c):
             v_z_3 = direction_logits[i, c_2]
-            product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_3, (exp_logits[c_2, 0], exp_logits[c_2, 1])), (_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))
+            product_logits[i, c_2] = _pair_rounded(_pair_multiply(_pair_multiply(factor_3, _pair_at(exp_logits, (c_2,))), (_pair_negative(logsumexp_logits_tangent_centred) if c_2 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_2)
     parameter_product[0] += 0.0
@@ -855,7 +900,7 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
                 exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                strips[0, place, 0], strips[0, place, 1] = exp_logits
+                _pair_put(strips, (0, place), exp_logits)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -869,7 +914,7 @@ def value_label_smoothing_general(logits, label, label_smoothing, class_weight, 
                 w = class_weight[k_2]
                 z_3 = logits[i, k_2]
                 factor = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits, -z_3), log1p_value), w)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
             sum_logits = _pair_add(sum_logits, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         z_y = logits[i, y]
@@ -896,7 +941,7 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place, 0], strips[0, place, 1] = (w, 0.0)
+            _pair_put(strips, (0, place), (w, 0.0))
         sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
     total = (0.0, 0.0)
     factor_2 = _pair_divide(_pair_multiply_number(sum_logsumexp_logits, label_smoothing), (np.float64(c), 0.0))
@@ -921,8 +966,8 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_19, 0], exp_logits[k_19, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_19,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -943,8 +988,8 @@ def value_and_gradient_label_smoothing_general(logits, label, label_smoothing, c
                 w_2 = class_weight[k_2]
                 z_3 = logits[i, k_2]
                 factor = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits, -z_3), log1p_value), w_2)
-                strips[0, place, 0], strips[0, place, 1] = factor
-                gradient_logits[i, k_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply(factor_6, (exp_logits[k_2, 0], exp_logits[k_2, 1])), _pair_multiply_number(factor_3, w_2))))
+                _pair_put(strips, (0, place), factor)
+                gradient_logits[i, k_2] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply(factor_6, _pair_at(exp_logits, (k_2,))), _pair_multiply_number(factor_3, w_2))))
             sum_logits = _pair_add(sum_logits, _pair_block_sum(strips[0], length))
         if y >= 0:
             gradient_logits[i, y] = _pair_rounded(factor_5)
@@ -970,7 +1015,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place, 0], strips[0, place, 1] = (w, 0.0)
+            _pair_put(strips, (0, place), (w, 0.0))
         sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
     factor = _pair_divide(_pair_multiply_number(sum_logsumexp_logits, label_smoothing), (np.float64(c), 0.0))
     factor_2 = _pair_negative(_pair_divide((label_smoothing, 0.0), (np.float64(c), 0.0)))
@@ -992,8 +1037,8 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_19, 0], exp_logits[k_19, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_19,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -1010,7 +1055,7 @@ def gradient_and_hessian_label_smoothing_general(logits, label, label_smoothing,
         factor_6 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply(seed, term_3), case), exp_difference_value), _pair_multiply(term, term))
         factor_7 = _pair_divide(_pair_multiply(seed, term_3), _pair_multiply(term, term))
         for c_3 in range(c):
-            exp_logits_2 = (exp_logits[c_3, 0], exp_logits[c_3, 1])
+            exp_logits_2 = _pair_at(exp_logits, (c_3,))
             w_2 = class_weight[c_3]
             gradient_logits[i, c_3] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply(factor_5, exp_logits_2), _pair_multiply_number(factor_2, w_2))))
             hessian_logits[i, c_3] = _pair_rounded(_pair_multiply(_pair_multiply(factor_7, exp_logits_2), (rest_logits if c_3 == argmax_logits else _pair_add(_pair_add_number(rest_logits, 1.0), _pair_negative(exp_logits_2)))))
@@ -1034,7 +1079,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place, 0], strips[0, place, 1] = (w, 0.0)
+            _pair_put(strips, (0, place), (w, 0.0))
         sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
     term_2 = _pair_of_sum(1.0, -label_smoothing)
     factor_2 = _pair_divide(_pair_multiply_number(sum_logsumexp_logits, label_smoothing), (np.float64(c), 0.0))
@@ -1054,8 +1099,8 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_19, 0], exp_logits[k_19, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_19,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -1068,8 +1113,8 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
             for place in range(length):
                 k_18 = strip + place
                 v_z = direction_logits[i, k_18]
-                factor = _pair_divide(_pair_multiply((exp_logits[k_18, 0], exp_logits[k_18, 1]), _pair_of_sum(v_z, -v_z_2)), term)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_18,)), _pair_of_sum(v_z, -v_z_2)), term)
+                _pair_put(strips, (0, place), factor)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -1082,7 +1127,7 @@ def hessian_product_label_smoothing_general(logits, label, label_smoothing, clas
         factor_4 = _pair_divide(_pair_multiply(seed, term_3), term)
         for c_3 in range(c):
             v_z_3 = direction_logits[i, c_3]
-            product_logits[i, c_3] = _pair_rounded(_pair_multiply(_pair_multiply(factor_4, (exp_logits[c_3, 0], exp_logits[c_3, 1])), (_pair_negative(logsumexp_logits_tangent_centred) if c_3 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))
+            product_logits[i, c_3] = _pair_rounded(_pair_multiply(_pair_multiply(factor_4, _pair_at(exp_logits, (c_3,))), (_pair_negative(logsumexp_logits_tangent_centred) if c_3 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), _pair_of_sum(v_z_3, -v_z_2)))))
         if y >= 0:
             product_logits[i, y] = _pair_rounded(factor_3)
 
@@ -1110,7 +1155,7 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
                 exp_logits = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))  # exp_difference(logits, max_logits)
-                strips[0, place, 0], strips[0, place, 1] = exp_logits
+                _pair_put(strips, (0, place), exp_logits)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -1124,7 +1169,7 @@ def parameter_gradient_and_hessian_label_smoothing_general(logits, label, label_
                 w = class_weight[k_2]
                 z_3 = logits[i, k_2]
                 factor = _pair_multiply_number(_pair_add(_pair_of_sum(max_logits, -z_3), log1p_value), w)
-                strips[0, place, 0], strips[0, place, 1] = factor
+                _pair_put(strips, (0, place), factor)
             sum_logits = _pair_add(sum_logits, _pair_block_sum(strips[0], length))
         w_y = class_weight[y]
         z_y = logits[i, y]
@@ -1148,7 +1193,7 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
         for place in range(length):
             k_13 = strip + place
             w = class_weight[k_13]
-            strips[0, place, 0], strips[0, place, 1] = (w, 0.0)
+            _pair_put(strips, (0, place), (w, 0.0))
         sum_logsumexp_logits = _pair_add(sum_logsumexp_logits, _pair_block_sum(strips[0], length))
     sum_label_smoothing_tangent = (0.0, 0.0)
     factor_3 = _pair_divide(sum_logsumexp_logits, (np.float64(c), 0.0))
@@ -1170,8 +1215,8 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 k_19 = strip + place
                 z_2 = logits[i, k_19]
                 exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits, 0.0))
-                exp_logits[k_19, 0], exp_logits[k_19, 1] = exp_logits_now
-                strips[0, place, 0], strips[0, place, 1] = exp_logits_now
+                _pair_put(exp_logits, (k_19,), exp_logits_now)
+                _pair_put(strips, (0, place), exp_logits_now)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[0, apart, 0], strips[0, apart, 1] = 0.0, 0.0
@@ -1185,9 +1230,9 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
             for place in range(length):
                 k_14 = strip + place
                 v_z = direction_logits[i, k_14]
-                factor = _pair_divide(_pair_multiply((exp_logits[k_14, 0], exp_logits[k_14, 1]), _pair_of_sum(v_z, -v_z_2)), term)
-                strips[0, place, 0], strips[0, place, 1] = factor
-                strips[1, place, 0], strips[1, place, 1] = factor
+                factor = _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_14,)), _pair_of_sum(v_z, -v_z_2)), term)
+                _pair_put(strips, (0, place), factor)
+                _pair_put(strips, (1, place), factor)
             apart = np.uint64(argmax_logits) - strip
             if apart < length:
                 strips[1, apart, 0], strips[1, apart, 1] = 0.0, 0.0
@@ -1213,8 +1258,8 @@ def full_hessian_product_label_smoothing_general(logits, label, label_smoothing,
                 v_z_3 = direction_logits[i, k_15]
                 difference_value = _pair_of_sum(v_z_3, -v_z_2)
                 factor_2 = _pair_multiply_number(_pair_add(_pair_negative(logsumexp_logits_tangent), difference_value), w_2)
-                strips[0, place, 0], strips[0, place, 1] = factor_2
-                exp_logits_2 = (exp_logits[k_15, 0], exp_logits[k_15, 1])
+                _pair_put(strips, (0, place), factor_2)
+                exp_logits_2 = _pair_at(exp_logits, (k_15,))
                 product_logits[i, k_15] = _pair_rounded(_pair_multiply(seed, _pair_add(_pair_multiply_number(_pair_add(_pair_multiply(factor_7, exp_logits_2), _pair_negative(_pair_divide((w_2, 0.0), (np.float64(c), 0.0)))), direction_parameters[0]), _pair_multiply(_pair_multiply(factor_8, exp_logits_2), (_pair_negative(logsumexp_logits_tangent_centred) if k_15 == argmax_logits else _pair_add(_pair_negative(logsumexp_logits_tangent_centred), difference_value))))))
             sum_logits_tangent = _pair_add(sum_logits_tangent, _pair_block_sum(strips[0], length))
         if y >= 0:

@@ -195,6 +195,51 @@ def _traced(function):
     return function
 
 
+def _pair_at(array, slots):
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array, slots, value) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context):
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context):
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context, builder, kinds, arguments):
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context, builder, signature, arguments):
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context, builder, signature, arguments):
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
+
+
 @_traced
 def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
@@ -424,16 +469,16 @@ def value(logits, label, smooth, sample_weights, value_out):
     for i in range(n):
         for k in range(c):
             sample_weight_now = (sample_weights[i, k] if weighted else 1.0)
-            sample_weight[k, 0], sample_weight[k, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (k,), (sample_weight_now, 0.0))
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             for a_2 in range(c):
                 z = logits[i, a_2, q_1]
-                max_logits_now_row[a_2, 0], max_logits_now_row[a_2, 1] = (z, 0.0)
+                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
             max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
             argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
             max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            max_logits[q_1, 0], max_logits[q_1, 1] = max_logits_now
+            _pair_put(max_logits, (q_1,), max_logits_now)
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
@@ -441,10 +486,10 @@ def value(logits, label, smooth, sample_weights, value_out):
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits[q_1, 0], max_logits[q_1, 1]))
-                exp_logits[a_75, q_1, 0], exp_logits[a_75, q_1, 1] = exp_logits_now
+                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1, 0], rest_logits[q_1, 1] = _pair_add((rest_logits[q_1, 0], rest_logits[q_1, 1]), exp_logits_now)
+                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
         for k in range(c):
             sum_logsumexp_logits_2_now = (0.0, 0.0)
             lack_logsumexp_logits_2_now = (0.0, 0.0)
@@ -452,27 +497,27 @@ def value(logits, label, smooth, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_4 = strip + place
-                    factor = _pair_divide((exp_logits[k, q_4, 0], exp_logits[k, q_4, 1]), _pair_add_number((rest_logits[q_4, 0], rest_logits[q_4, 1]), 1.0))
-                    strips[0, place, 0], strips[0, place, 1] = factor
+                    factor = _pair_divide(_pair_at(exp_logits, (k, q_4,)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
+                    _pair_put(strips, (0, place), factor)
                     y_2 = label[i, q_4]
-                    strips[1, place, 0], strips[1, place, 1] = (factor if y_2 != k else (0.0, 0.0))
+                    _pair_put(strips, (1, place), (factor if y_2 != k else (0.0, 0.0)))
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
                 lack_logsumexp_logits_2_now = _pair_add(lack_logsumexp_logits_2_now, _pair_block_sum(strips[1], length))
-            sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1] = sum_logsumexp_logits_2_now
-            lack_logsumexp_logits_2[k, 0], lack_logsumexp_logits_2[k, 1] = lack_logsumexp_logits_2_now
+            _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
+            _pair_put(lack_logsumexp_logits_2, (k,), lack_logsumexp_logits_2_now)
         lack_logsumexp_logits[:, 0], lack_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_72 in range(m):
             y_3 = label[i, q_72]
-            rest_logits_2 = (rest_logits[q_72, 0], rest_logits[q_72, 1])
+            rest_logits_2 = _pair_at(rest_logits, (q_72,))
             lack_logsumexp_logits[y_3, 0], lack_logsumexp_logits[y_3, 1] = _pair_add((lack_logsumexp_logits[y_3, 0], lack_logsumexp_logits[y_3, 1]), _pair_divide((rest_logits_2 if argmax_logits[q_72] == y_3 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative((exp_logits[y_3, q_72, 0], exp_logits[y_3, q_72, 1])))), _pair_add_number(rest_logits_2, 1.0)))
         for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
             length = min(np.uint64(512), np.uint64(c) - strip)
             for place in range(length):
                 k = strip + place
-                term = _pair_add(_pair_add_number((sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1]), smooth), (sum_mask[k, 0], sum_mask[k, 1]))
-                loss = ((1.0, 0.0) if _pair_add_number(term, -0.0)[0] == 0.0 else (_pair_ratio(_pair_add((lack_logsumexp_logits[k, 0], lack_logsumexp_logits[k, 1]), (lack_logsumexp_logits_2[k, 0], lack_logsumexp_logits_2[k, 1])), term) if term[0] == term[0] else (np.nan, 0.0)))
-                factor_2 = _pair_multiply(loss, (sample_weight[k, 0], sample_weight[k, 1]))
-                strips[0, place, 0], strips[0, place, 1] = factor_2
+                term = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
+                loss = ((1.0, 0.0) if term[0] == 0.0 else (_pair_ratio(_pair_add(_pair_at(lack_logsumexp_logits, (k,)), _pair_at(lack_logsumexp_logits_2, (k,))), term) if term[0] == term[0] else (np.nan, 0.0)))
+                factor_2 = _pair_multiply(loss, _pair_at(sample_weight, (k,)))
+                _pair_put(strips, (0, place), factor_2)
                 if wanted:
                     value_out[i, k] = _pair_rounded(factor_2)
             total = _pair_add(total, _pair_block_sum(strips[0], length))
@@ -507,18 +552,18 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
     for i in range(n):
         for k in range(c):
             sample_weight_now = (sample_weights[i, k] if weighted else 1.0)
-            sample_weight[k, 0], sample_weight[k, 1] = (sample_weight_now, 0.0)
+            _pair_put(sample_weight, (k,), (sample_weight_now, 0.0))
             seed_now = _pair_of_product(loss_scale, sample_weight_now)
-            seed[k, 0], seed[k, 1] = seed_now
+            _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             for a_2 in range(c):
                 z = logits[i, a_2, q_1]
-                max_logits_now_row[a_2, 0], max_logits_now_row[a_2, 1] = (z, 0.0)
+                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
             max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
             argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
             max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            max_logits[q_1, 0], max_logits[q_1, 1] = max_logits_now
+            _pair_put(max_logits, (q_1,), max_logits_now)
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
@@ -526,17 +571,17 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits[q_1, 0], max_logits[q_1, 1]))
-                exp_logits[a_75, q_1, 0], exp_logits[a_75, q_1, 1] = exp_logits_now
+                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 argmax_logits_2 = argmax_logits[q_1]
                 if a_75 != argmax_logits_2:
-                    rest_logits[q_1, 0], rest_logits[q_1, 1] = _pair_add((rest_logits[q_1, 0], rest_logits[q_1, 1]), exp_logits_now)
+                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         lack_logsumexp_logits[:, 0], lack_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
             exp_logits_y = (exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1])
-            rest_logits_2 = (rest_logits[q_1, 0], rest_logits[q_1, 1])
+            rest_logits_2 = _pair_at(rest_logits, (q_1,))
             sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide(exp_logits_y, _pair_add_number(rest_logits_2, 1.0)))
             argmax_logits_3 = argmax_logits[q_1]
             lack_logsumexp_logits[y_2, 0], lack_logsumexp_logits[y_2, 1] = _pair_add((lack_logsumexp_logits[y_2, 0], lack_logsumexp_logits[y_2, 1]), _pair_divide((rest_logits_2 if argmax_logits_3 == y_2 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_logits_y))), _pair_add_number(rest_logits_2, 1.0)))
@@ -547,18 +592,18 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_4 = strip + place
-                    factor = _pair_divide((exp_logits[k, q_4, 0], exp_logits[k, q_4, 1]), _pair_add_number((rest_logits[q_4, 0], rest_logits[q_4, 1]), 1.0))
-                    strips[0, place, 0], strips[0, place, 1] = factor
+                    factor = _pair_divide(_pair_at(exp_logits, (k, q_4,)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
+                    _pair_put(strips, (0, place), factor)
                     y_3 = label[i, q_4]
-                    strips[1, place, 0], strips[1, place, 1] = (factor if y_3 != k else (0.0, 0.0))
+                    _pair_put(strips, (1, place), (factor if y_3 != k else (0.0, 0.0)))
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
                 lack_logsumexp_logits_2 = _pair_add(lack_logsumexp_logits_2, _pair_block_sum(strips[1], length))
-            sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1] = sum_logsumexp_logits_2_now
-            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2_now, smooth), (sum_mask[k, 0], sum_mask[k, 1]))
-            sum_logsumexp_logits_3_weighed_now = _pair_multiply(_pair_multiply((seed[k, 0], seed[k, 1]), _pair_ratio((1.0, 0.0), term)), _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[k, 0], sum_logsumexp_logits[k, 1]), 2.0), smooth), term))
-            sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1] = sum_logsumexp_logits_3_weighed_now
-            loss = ((1.0, 0.0) if _pair_add_number(term, -0.0)[0] == 0.0 else (_pair_ratio(_pair_add(lack_logsumexp_logits_2, (lack_logsumexp_logits[k, 0], lack_logsumexp_logits[k, 1])), term) if term[0] == term[0] else (np.nan, 0.0)))
-            sample_weight_2 = (sample_weight[k, 0], sample_weight[k, 1])
+            _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
+            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2_now, smooth), _pair_at(sum_mask, (k,)))
+            sum_logsumexp_logits_3_weighed_now = _pair_multiply(_pair_multiply(_pair_at(seed, (k,)), _pair_ratio((1.0, 0.0), term)), _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term))
+            _pair_put(sum_logsumexp_logits_3_weighed, (k,), sum_logsumexp_logits_3_weighed_now)
+            loss = ((1.0, 0.0) if term[0] == 0.0 else (_pair_ratio(_pair_add(lack_logsumexp_logits_2, _pair_at(lack_logsumexp_logits, (k,))), term) if term[0] == term[0] else (np.nan, 0.0)))
+            sample_weight_2 = _pair_at(sample_weight, (k,))
             factor_2 = _pair_multiply(loss, sample_weight_2)
             total = _pair_add(total, factor_2)
             if wanted:
@@ -566,28 +611,28 @@ def value_and_gradient(logits, label, smooth, sample_weights, loss_scale, value_
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         for a_56 in range(c):
             for q_1 in range(m):
-                rest_logits_3 = (rest_logits[q_1, 0], rest_logits[q_1, 1])
+                rest_logits_3 = _pair_at(rest_logits, (q_1,))
                 argmax_logits_4 = argmax_logits[q_1]
                 if a_56 != argmax_logits_4:
-                    sum_logsumexp_logits_3_centred[q_1, 0], sum_logsumexp_logits_3_centred[q_1, 1] = _pair_add((sum_logsumexp_logits_3_centred[q_1, 0], sum_logsumexp_logits_3_centred[q_1, 1]), _pair_divide(_pair_multiply((exp_logits[a_56, q_1, 0], exp_logits[a_56, q_1, 1]), _pair_add((sum_logsumexp_logits_3_weighed[a_56, 0], sum_logsumexp_logits_3_weighed[a_56, 1]), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))), _pair_add_number(rest_logits_3, 1.0)))
+                    _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_56, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (a_56,)), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))), _pair_add_number(rest_logits_3, 1.0))))
         for m_5 in range(m):
-            rest_logits_4 = (rest_logits[m_5, 0], rest_logits[m_5, 1])
+            rest_logits_4 = _pair_at(rest_logits, (m_5,))
             y_4 = label[i, m_5]
             z_y = logits[i, y_4, m_5]
-            exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits[m_5, 0], max_logits[m_5, 1]))
+            exp_difference_value = _pair_exp_difference((z_y, 0.0), _pair_at(max_logits, (m_5,)))
             argmax_logits_5 = argmax_logits[m_5]
             case = (sample_weights[i, y_4] if weighted else 1.0)
             ratio_value = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_4, 0], sum_logsumexp_logits_2[y_4, 1]), smooth), (sum_mask[y_4, 0], sum_mask[y_4, 1])))
-            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_difference_value, _pair_add((_pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1])) if argmax_logits_5 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1])))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number((rest_logits_4 if argmax_logits_5 == y_4 else _pair_add(_pair_add_number(rest_logits_4, 1.0), _pair_negative(exp_difference_value))), loss_scale), case), ratio_value), _pair_add_number(rest_logits_4, 1.0)), 2.0)))), _pair_add_number(rest_logits_4, 1.0))
-            gradient_logits_part_1[m_5, 0], gradient_logits_part_1[m_5, 1] = gradient_logits_part_1_now
+            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_difference_value, _pair_add((_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_5 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1])))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number((rest_logits_4 if argmax_logits_5 == y_4 else _pair_add(_pair_add_number(rest_logits_4, 1.0), _pair_negative(exp_difference_value))), loss_scale), case), ratio_value), _pair_add_number(rest_logits_4, 1.0)), 2.0)))), _pair_add_number(rest_logits_4, 1.0))
+            _pair_put(gradient_logits_part_1, (m_5,), gradient_logits_part_1_now)
             gradient_logits_part_2_now = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value), _pair_add_number(rest_logits_4, 1.0)), 2.0)
-            gradient_logits_part_2[m_5, 0], gradient_logits_part_2[m_5, 1] = gradient_logits_part_2_now
+            _pair_put(gradient_logits_part_2, (m_5,), gradient_logits_part_2_now)
         for k in range(c):
             for m_5 in range(m):
                 y_5 = label[i, m_5]
-                rest_logits_5 = (rest_logits[m_5, 0], rest_logits[m_5, 1])
+                rest_logits_5 = _pair_at(rest_logits, (m_5,))
                 argmax_logits_6 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = _pair_rounded(((gradient_logits_part_1[m_5, 0], gradient_logits_part_1[m_5, 1]) if k == y_5 else _pair_divide(_pair_multiply((exp_logits[k, m_5, 0], exp_logits[k, m_5, 1]), _pair_add((gradient_logits_part_2[m_5, 0], gradient_logits_part_2[m_5, 1]), (_pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1])) if k == argmax_logits_6 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1]), _pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_6, 0], sum_logsumexp_logits_3_weighed[argmax_logits_6, 1])))))), _pair_add_number(rest_logits_5, 1.0))))
+                gradient_logits[i, k, m_5] = _pair_rounded((_pair_at(gradient_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_at(gradient_logits_part_2, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_6 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_6, 0], sum_logsumexp_logits_3_weighed[argmax_logits_6, 1])))))), _pair_add_number(rest_logits_5, 1.0))))
     return _pair_rounded(total)
 
 
@@ -625,16 +670,16 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
         for k in range(c):
             sample_weight = (sample_weights[i, k] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[k, 0], seed[k, 1] = seed_now
+            _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             for a_2 in range(c):
                 z = logits[i, a_2, q_1]
-                max_logits_now_row[a_2, 0], max_logits_now_row[a_2, 1] = (z, 0.0)
+                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
             max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
             argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
             max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            max_logits[q_1, 0], max_logits[q_1, 1] = max_logits_now
+            _pair_put(max_logits, (q_1,), max_logits_now)
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
@@ -642,14 +687,14 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits[q_1, 0], max_logits[q_1, 1]))
-                exp_logits[a_75, q_1, 0], exp_logits[a_75, q_1, 1] = exp_logits_now
+                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1, 0], rest_logits[q_1, 1] = _pair_add((rest_logits[q_1, 0], rest_logits[q_1, 1]), exp_logits_now)
+                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
-            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
         sum_logsumexp_logits_3[:, 0], sum_logsumexp_logits_3[:, 1] = (0.0, 0.0)
         for k in range(c):
             sum_logsumexp_logits_2_now = (0.0, 0.0)
@@ -657,41 +702,41 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_4 = strip + place
-                    factor = _pair_divide((exp_logits[k, q_4, 0], exp_logits[k, q_4, 1]), _pair_add_number((rest_logits[q_4, 0], rest_logits[q_4, 1]), 1.0))
-                    strips[0, place, 0], strips[0, place, 1] = factor
+                    factor = _pair_divide(_pair_at(exp_logits, (k, q_4,)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
+                    _pair_put(strips, (0, place), factor)
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
-            sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1] = sum_logsumexp_logits_2_now
-            seed_2 = (seed[k, 0], seed[k, 1])
-            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2_now, smooth), (sum_mask[k, 0], sum_mask[k, 1]))
+            _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
+            seed_2 = _pair_at(seed, (k,))
+            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2_now, smooth), _pair_at(sum_mask, (k,)))
             ratio_value = _pair_ratio((1.0, 0.0), term)
-            ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[k, 0], sum_logsumexp_logits[k, 1]), 2.0), smooth), term)
+            ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term)
             factor_2 = _pair_multiply(_pair_multiply(seed_2, ratio_value), ratio_value_2)
             factor_3 = _pair_multiply(_pair_multiply(seed_2, _pair_multiply(ratio_value, ratio_value)), ratio_value_2)
             for q_1 in range(m):
-                exp_logits_2 = (exp_logits[k, q_1, 0], exp_logits[k, q_1, 1])
-                sum_logsumexp_logits_3[q_1, 0], sum_logsumexp_logits_3[q_1, 1] = _pair_add((sum_logsumexp_logits_3[q_1, 0], sum_logsumexp_logits_3[q_1, 1]), _pair_divide(_pair_multiply(factor_2, exp_logits_2), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
-                factor_4 = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(factor_3, exp_logits_2), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)), 2.0))
-                sum_logsumexp_logits_2_slope[k, q_1, 0], sum_logsumexp_logits_2_slope[k, q_1, 1] = factor_4
-                sum_logsumexp_logits_2_slope_3[k, q_1, 0], sum_logsumexp_logits_2_slope_3[k, q_1, 1] = factor_4
-            sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1] = factor_2
+                exp_logits_2 = _pair_at(exp_logits, (k, q_1,))
+                _pair_put(sum_logsumexp_logits_3, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3, (q_1,)), _pair_divide(_pair_multiply(factor_2, exp_logits_2), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                factor_4 = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(factor_3, exp_logits_2), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)), 2.0))
+                _pair_put(sum_logsumexp_logits_2_slope, (k, q_1,), factor_4)
+                _pair_put(sum_logsumexp_logits_2_slope_3, (k, q_1,), factor_4)
+            _pair_put(sum_logsumexp_logits_3_weighed, (k,), factor_2)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         for k_30 in range(c):
             sum_logsumexp_logits_3_sensitivity[k_30, :, 0], sum_logsumexp_logits_3_sensitivity[k_30, :, 1] = (0.0, 0.0)
             sum_logsumexp_logits_3_sensitivity_2_own[k_30, :, 0], sum_logsumexp_logits_3_sensitivity_2_own[k_30, :, 1] = (0.0, 0.0)
             for a_32 in range(c):
-                term_2 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[a_32, 0], sum_logsumexp_logits_2[a_32, 1]), smooth), (sum_mask[a_32, 0], sum_mask[a_32, 1]))
-                factor_5 = _pair_multiply(_pair_multiply((seed[a_32, 0], seed[a_32, 1]), _pair_ratio((1.0, 0.0), term_2)), _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[a_32, 0], sum_logsumexp_logits[a_32, 1]), 2.0), smooth), term_2))
+                term_2 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (a_32,)), smooth), _pair_at(sum_mask, (a_32,)))
+                factor_5 = _pair_multiply(_pair_multiply(_pair_at(seed, (a_32,)), _pair_ratio((1.0, 0.0), term_2)), _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (a_32,)), 2.0), smooth), term_2))
                 for q_1 in range(m):
-                    exp_logits_3 = (exp_logits[a_32, q_1, 0], exp_logits[a_32, q_1, 1])
+                    exp_logits_3 = _pair_at(exp_logits, (a_32, q_1,))
                     if a_32 != k_30:
-                        sum_logsumexp_logits_3_sensitivity[k_30, q_1, 0], sum_logsumexp_logits_3_sensitivity[k_30, q_1, 1] = _pair_add((sum_logsumexp_logits_3_sensitivity[k_30, q_1, 0], sum_logsumexp_logits_3_sensitivity[k_30, q_1, 1]), _pair_divide(_pair_multiply(factor_5, exp_logits_3), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity, (k_30, q_1,)), _pair_divide(_pair_multiply(factor_5, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
                     if a_32 != k_30:
-                        sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1, 0], sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1, 1] = _pair_add((sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1, 0], sum_logsumexp_logits_3_sensitivity_2_own[k_30, q_1, 1]), _pair_divide(_pair_multiply(exp_logits_3, (sum_logsumexp_logits_2_slope[a_32, q_1, 0], sum_logsumexp_logits_2_slope[a_32, q_1, 1])), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k_30, q_1,)), _pair_divide(_pair_multiply(exp_logits_3, _pair_at(sum_logsumexp_logits_2_slope, (a_32, q_1,))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
             for q_1 in range(m):
                 if k_30 != argmax_logits[q_1]:
-                    sum_logsumexp_logits_3_centred[q_1, 0], sum_logsumexp_logits_3_centred[q_1, 1] = _pair_add((sum_logsumexp_logits_3_centred[q_1, 0], sum_logsumexp_logits_3_centred[q_1, 1]), _pair_divide(_pair_multiply((exp_logits[k_30, q_1, 0], exp_logits[k_30, q_1, 1]), _pair_add((sum_logsumexp_logits_3_weighed[k_30, 0], sum_logsumexp_logits_3_weighed[k_30, 1]), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 1])))), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+                    _pair_put(sum_logsumexp_logits_3_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (k_30, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k_30,)), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
         for m_5 in range(m):
-            rest_logits_2 = (rest_logits[m_5, 0], rest_logits[m_5, 1])
+            rest_logits_2 = _pair_at(rest_logits, (m_5,))
             term_3 = _pair_add_number(rest_logits_2, 1.0)
             y_3 = label[i, m_5]
             term_4 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1]))
@@ -699,43 +744,43 @@ def gradient_and_hessian(logits, label, smooth, sample_weights, loss_scale, grad
             square = _pair_multiply(ratio_value_3, ratio_value_3)
             case = (sample_weights[i, y_3] if weighted else 1.0)
             z_y = logits[i, y_3, m_5]
-            exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits[m_5, 0], max_logits[m_5, 1]))
+            exp_difference_value = _pair_exp_difference((z_y, 0.0), _pair_at(max_logits, (m_5,)))
             argmax_logits_2 = argmax_logits[m_5]
             term_5 = _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value))
             case_2 = (rest_logits_2 if argmax_logits_2 == y_3 else term_5)
             ratio_value_4 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[y_3, 0], sum_logsumexp_logits[y_3, 1]), 2.0), smooth), term_4)
             sum_logsumexp_logits_2_slope_2 = _pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number(square, loss_scale), case), exp_difference_value), _pair_add(_pair_scaled(_pair_divide(case_2, term_3), 2.0), _pair_negative(_pair_scaled(ratio_value_4, 2.0)))), term_3)  # exp_logits*seed*(-2*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))/(rest_logits + 1))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)**2/(rest_logits + 1)
             factor_6 = _pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), ratio_value_4)
-            softmax_logits_slope = (_pair_add(_pair_add(_pair_add(_pair_negative((sum_logsumexp_logits_3[m_5, 0], sum_logsumexp_logits_3[m_5, 1])), factor_6), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), term_3), 4.0)), _pair_negative(_pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value, term_3), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_negative((sum_logsumexp_logits_3[m_5, 0], sum_logsumexp_logits_3[m_5, 1])), _pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0)), factor_6), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_3), 4.0))) if _pair_divide(exp_difference_value, term_3)[0] == _pair_divide(exp_difference_value, term_3)[0] else (np.nan, 0.0)))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
+            softmax_logits_slope = (_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,))), factor_6), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), term_3), 4.0)), _pair_negative(_pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value, term_3), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,))), _pair_scaled(_pair_multiply(_pair_of_product(loss_scale, case), ratio_value_3), 2.0)), factor_6), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_3), 4.0))) if _pair_divide(exp_difference_value, term_3)[0] == _pair_divide(exp_difference_value, term_3)[0] else (np.nan, 0.0)))  # Piecewise((4*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3, exp_logits/(rest_logits + 1) <= 1/2), (seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) + 2*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask) - 4*seed*Piecewise((rest_logits, Eq(argmax_logits, label)), (-exp_logits + rest_logits + 1, True))*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) - sum_logsumexp_logits_3, True))
             factor_7 = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), term_3), 2.0)
-            softmax_logits_slope_2_part_1[m_5, 0], softmax_logits_slope_2_part_1[m_5, 1] = factor_7
-            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_difference_value, _pair_add((_pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1])) if argmax_logits_2 == y_3 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_3, 0], sum_logsumexp_logits_3_weighed[y_3, 1]), _pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_2, 0], sum_logsumexp_logits_3_weighed[argmax_logits_2, 1])))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_3), 2.0)))), term_3)
-            gradient_logits_part_1[m_5, 0], gradient_logits_part_1[m_5, 1] = gradient_logits_part_1_now
-            gradient_logits_part_2[m_5, 0], gradient_logits_part_2[m_5, 1] = factor_7
+            _pair_put(softmax_logits_slope_2_part_1, (m_5,), factor_7)
+            gradient_logits_part_1_now = _pair_divide(_pair_multiply(exp_difference_value, _pair_add((_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_2 == y_3 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_3, 0], sum_logsumexp_logits_3_weighed[y_3, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_2, 0], sum_logsumexp_logits_3_weighed[argmax_logits_2, 1])))), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_2, loss_scale), case), ratio_value_3), term_3), 2.0)))), term_3)
+            _pair_put(gradient_logits_part_1, (m_5,), gradient_logits_part_1_now)
+            _pair_put(gradient_logits_part_2, (m_5,), factor_7)
             square_2 = _pair_multiply(exp_difference_value, exp_difference_value)
             hessian_logits_part_1_now = _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity[y_3, m_5, 1]), square_2), _pair_multiply(term_3, term_3)), _pair_divide(_pair_multiply((sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 0], sum_logsumexp_logits_3_sensitivity_2_own[y_3, m_5, 1]), square_2), _pair_multiply(term_3, term_3))), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope, case_2), exp_difference_value), _pair_multiply(term_3, term_3))), _pair_divide(_pair_multiply(_pair_multiply(sum_logsumexp_logits_2_slope_2, case_2), exp_difference_value), _pair_multiply(term_3, term_3))), _pair_scaled(_pair_divide(_pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(square_2, loss_scale), square), (_pair_multiply(rest_logits_2, rest_logits_2) if argmax_logits_2 == y_3 else _pair_multiply(term_5, term_5))), case), _pair_multiply(_pair_multiply(_pair_multiply(term_3, term_3), term_3), term_3)), 2.0)), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply((sum_logsumexp_logits_2_slope[y_3, m_5, 0], sum_logsumexp_logits_2_slope[y_3, m_5, 1]), square_2), case_2), _pair_multiply(_pair_multiply(term_3, term_3), term_3)))), _pair_negative(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(square_2, loss_scale), case_2), case), ratio_value_3), ratio_value_4), _pair_multiply(_pair_multiply(term_3, term_3), term_3))))
-            hessian_logits_part_1[m_5, 0], hessian_logits_part_1[m_5, 1] = hessian_logits_part_1_now
+            _pair_put(hessian_logits_part_1, (m_5,), hessian_logits_part_1_now)
             hessian_logits_part_2_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_multiply(_pair_multiply(term_3, term_3), term_3)), 2.0))
-            hessian_logits_part_2[m_5, 0], hessian_logits_part_2[m_5, 1] = hessian_logits_part_2_now
+            _pair_put(hessian_logits_part_2, (m_5,), hessian_logits_part_2_now)
             hessian_logits_part_3_now = _pair_scaled(_pair_divide(_pair_multiply_number(_pair_multiply(_pair_multiply_number(square_2, loss_scale), square), case), _pair_multiply(_pair_multiply(_pair_multiply(term_3, term_3), term_3), term_3)), 4.0)
-            hessian_logits_part_3[m_5, 0], hessian_logits_part_3[m_5, 1] = hessian_logits_part_3_now
+            _pair_put(hessian_logits_part_3, (m_5,), hessian_logits_part_3_now)
         for k in range(c):
-            seed_3 = (seed[k, 0], seed[k, 1])
-            term_6 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1]), smooth), (sum_mask[k, 0], sum_mask[k, 1]))
+            seed_3 = _pair_at(seed, (k,))
+            term_6 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
             ratio_value_5 = _pair_ratio((1.0, 0.0), term_6)
-            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[k, 0], sum_logsumexp_logits[k, 1]), 2.0), smooth), term_6)
+            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_6)
             factor_8 = _pair_multiply(_pair_multiply(seed_3, ratio_value_5), ratio_value_6)
             for m_5 in range(m):
-                softmax_logits_slope_2 = _pair_add(_pair_add((softmax_logits_slope_2_part_1[m_5, 0], softmax_logits_slope_2_part_1[m_5, 1]), _pair_negative((sum_logsumexp_logits_3[m_5, 0], sum_logsumexp_logits_3[m_5, 1]))), factor_8)  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
+                softmax_logits_slope_2 = _pair_add(_pair_add(_pair_at(softmax_logits_slope_2_part_1, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3, (m_5,)))), factor_8)  # 2*exp_logits*seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)/(rest_logits + 1) + seed*ratio(1, smooth + sum_logsumexp_logits_2 + sum_mask)*ratio(smooth + 2*sum_logsumexp_logits, smooth + sum_logsumexp_logits_2 + sum_mask) - sum_logsumexp_logits_3
                 y_4 = label[i, m_5]
-                exp_logits_4 = (exp_logits[k, m_5, 0], exp_logits[k, m_5, 1])
-                rest_logits_3 = (rest_logits[m_5, 0], rest_logits[m_5, 1])
+                exp_logits_4 = _pair_at(exp_logits, (k, m_5,))
+                rest_logits_3 = _pair_at(rest_logits, (m_5,))
                 term_7 = _pair_add_number(rest_logits_3, 1.0)
                 argmax_logits_3 = argmax_logits[m_5]
-                gradient_logits[i, k, m_5] = _pair_rounded(((gradient_logits_part_1[m_5, 0], gradient_logits_part_1[m_5, 1]) if k == y_4 else _pair_divide(_pair_multiply(exp_logits_4, _pair_add((gradient_logits_part_2[m_5, 0], gradient_logits_part_2[m_5, 1]), (_pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1])) if k == argmax_logits_3 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1]), _pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))))), term_7)))
+                gradient_logits[i, k, m_5] = _pair_rounded((_pair_at(gradient_logits_part_1, (m_5,)) if k == y_4 else _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(gradient_logits_part_2, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_3 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))))), term_7)))
                 square_3 = _pair_multiply(exp_logits_4, exp_logits_4)
                 case_3 = (rest_logits_3 if k == argmax_logits_3 else _pair_add(_pair_add_number(rest_logits_3, 1.0), _pair_negative(exp_logits_4)))
-                hessian_logits[i, k, m_5] = _pair_rounded(((hessian_logits_part_1[m_5, 0], hessian_logits_part_1[m_5, 1]) if k == y_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply((hessian_logits_part_2[m_5, 0], hessian_logits_part_2[m_5, 1]), square_3), _pair_multiply((hessian_logits_part_3[m_5, 0], hessian_logits_part_3[m_5, 1]), square_3)), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope_2, exp_logits_4), case_3), _pair_multiply(term_7, term_7))), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_4, (sum_logsumexp_logits_2_slope_3[k, m_5, 0], sum_logsumexp_logits_2_slope_3[k, m_5, 1])), case_3), _pair_multiply(term_7, term_7))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative((sum_logsumexp_logits_3_sensitivity[k, m_5, 0], sum_logsumexp_logits_3_sensitivity[k, m_5, 1])), _pair_divide(_pair_multiply(factor_8, case_3), term_7))), _pair_multiply(term_7, term_7)))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative((sum_logsumexp_logits_3_sensitivity_2_own[k, m_5, 0], sum_logsumexp_logits_3_sensitivity_2_own[k, m_5, 1])), _pair_divide(_pair_multiply((sum_logsumexp_logits_2_slope[k, m_5, 0], sum_logsumexp_logits_2_slope[k, m_5, 1]), case_3), term_7))), _pair_multiply(term_7, term_7))))))
+                hessian_logits[i, k, m_5] = _pair_rounded((_pair_at(hessian_logits_part_1, (m_5,)) if k == y_4 else _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_multiply(_pair_at(hessian_logits_part_2, (m_5,)), square_3), _pair_multiply(_pair_at(hessian_logits_part_3, (m_5,)), square_3)), _pair_divide(_pair_multiply(_pair_multiply(softmax_logits_slope_2, exp_logits_4), case_3), _pair_multiply(term_7, term_7))), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_4, _pair_at(sum_logsumexp_logits_2_slope_3, (k, m_5,))), case_3), _pair_multiply(term_7, term_7))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity, (k, m_5,))), _pair_divide(_pair_multiply(factor_8, case_3), term_7))), _pair_multiply(term_7, term_7)))), _pair_negative(_pair_divide(_pair_multiply(square_3, _pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_sensitivity_2_own, (k, m_5,))), _pair_divide(_pair_multiply(_pair_at(sum_logsumexp_logits_2_slope, (k, m_5,)), case_3), term_7))), _pair_multiply(term_7, term_7))))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -774,16 +819,16 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         for k in range(c):
             sample_weight = (sample_weights[i, k] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[k, 0], seed[k, 1] = seed_now
+            _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             for a_2 in range(c):
                 z = logits[i, a_2, q_1]
-                max_logits_now_row[a_2, 0], max_logits_now_row[a_2, 1] = (z, 0.0)
+                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
             max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
             argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
             max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            max_logits[q_1, 0], max_logits[q_1, 1] = max_logits_now
+            _pair_put(max_logits, (q_1,), max_logits_now)
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
@@ -791,14 +836,14 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits[q_1, 0], max_logits[q_1, 1]))
-                exp_logits[a_75, q_1, 0], exp_logits[a_75, q_1, 1] = exp_logits_now
+                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1, 0], rest_logits[q_1, 1] = _pair_add((rest_logits[q_1, 0], rest_logits[q_1, 1]), exp_logits_now)
+                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
-            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
         logsumexp_logits_tangent[:, 0], logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         logsumexp_logits_tangent_centred[:, 0], logsumexp_logits_tangent_centred[:, 1] = (0.0, 0.0)
         for k in range(c):
@@ -807,23 +852,23 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_4 = strip + place
-                    exp_logits_2 = (exp_logits[k, q_4, 0], exp_logits[k, q_4, 1])
-                    factor = _pair_divide(exp_logits_2, _pair_add_number((rest_logits[q_4, 0], rest_logits[q_4, 1]), 1.0))
-                    strips[0, place, 0], strips[0, place, 1] = factor
+                    exp_logits_2 = _pair_at(exp_logits, (k, q_4,))
+                    factor = _pair_divide(exp_logits_2, _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
+                    _pair_put(strips, (0, place), factor)
                     v_z = direction_logits[i, k, q_4]
                     v_z_2 = direction_logits[i, argmax_logits[q_4], q_4]
-                    factor_2 = _pair_divide(_pair_multiply(exp_logits_2, _pair_of_sum(v_z, -v_z_2)), _pair_add_number((rest_logits[q_4, 0], rest_logits[q_4, 1]), 1.0))
-                    logsumexp_logits_tangent[q_4, 0], logsumexp_logits_tangent[q_4, 1] = _pair_add((logsumexp_logits_tangent[q_4, 0], logsumexp_logits_tangent[q_4, 1]), factor_2)
+                    factor_2 = _pair_divide(_pair_multiply(exp_logits_2, _pair_of_sum(v_z, -v_z_2)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
+                    _pair_put(logsumexp_logits_tangent, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent, (q_4,)), factor_2))
                     if k != argmax_logits[q_4]:
-                        logsumexp_logits_tangent_centred[q_4, 0], logsumexp_logits_tangent_centred[q_4, 1] = _pair_add((logsumexp_logits_tangent_centred[q_4, 0], logsumexp_logits_tangent_centred[q_4, 1]), factor_2)
+                        _pair_put(logsumexp_logits_tangent_centred, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent_centred, (q_4,)), factor_2))
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
-            sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1] = sum_logsumexp_logits_2_now
-            seed_2 = (seed[k, 0], seed[k, 1])
-            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2_now, smooth), (sum_mask[k, 0], sum_mask[k, 1]))
+            _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
+            seed_2 = _pair_at(seed, (k,))
+            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2_now, smooth), _pair_at(sum_mask, (k,)))
             ratio_value = _pair_ratio((1.0, 0.0), term)
-            ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[k, 0], sum_logsumexp_logits[k, 1]), 2.0), smooth), term)
+            ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term)
             sum_logsumexp_logits_3_weighed_now = _pair_multiply(_pair_multiply(seed_2, ratio_value), ratio_value_2)
-            sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1] = sum_logsumexp_logits_3_weighed_now
+            _pair_put(sum_logsumexp_logits_3_weighed, (k,), sum_logsumexp_logits_3_weighed_now)
         sum_logsumexp_logits_tangent[:, 0], sum_logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
@@ -831,55 +876,55 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             argmax_logits_2 = argmax_logits[q_41]
             v_z_3 = direction_logits[i, argmax_logits_2, q_41]
             difference_value = _pair_of_sum(v_z_y, -v_z_3)
-            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply((exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1]), _pair_add(_pair_negative((logsumexp_logits_tangent[q_41, 0], logsumexp_logits_tangent[q_41, 1])), difference_value)), _pair_add_number((rest_logits[q_41, 0], rest_logits[q_41, 1]), 1.0)))
+            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply((exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1]), _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
             case = (sample_weights[i, y_3] if weighted else 1.0)
             z_y = logits[i, y_3, q_41]
-            exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits[q_41, 0], max_logits[q_41, 1]))
+            exp_difference_value = _pair_exp_difference((z_y, 0.0), _pair_at(max_logits, (q_41,)))
             ratio_value_3 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1])))
-            product_logits_part_3[q_41, 0], product_logits_part_3[q_41, 1] = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_add_number((rest_logits[q_41, 0], rest_logits[q_41, 1]), 1.0)), 2.0)
-            product_logits_part_5[q_41, 0], product_logits_part_5[q_41, 1] = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number((_pair_negative((logsumexp_logits_tangent_centred[q_41, 0], logsumexp_logits_tangent_centred[q_41, 1])) if argmax_logits_2 == y_3 else _pair_add(_pair_negative((logsumexp_logits_tangent_centred[q_41, 0], logsumexp_logits_tangent_centred[q_41, 1])), difference_value)), loss_scale), case), exp_difference_value), ratio_value_3), _pair_add_number((rest_logits[q_41, 0], rest_logits[q_41, 1]), 1.0)), 2.0)
+            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            _pair_put(product_logits_part_5, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number((_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value)), loss_scale), case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
         sum_logsumexp_logits_3_tangent[:, 0], sum_logsumexp_logits_3_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_3_centred[:, 0], sum_logsumexp_logits_3_tangent_3_centred[:, 1] = (0.0, 0.0)
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = (0.0, 0.0)
-            sum_logsumexp_logits_3_weighed_2 = (sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1])
-            seed_3 = (seed[k, 0], seed[k, 1])
-            term_4 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1]), smooth), (sum_mask[k, 0], sum_mask[k, 1]))
+            sum_logsumexp_logits_3_weighed_2 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
+            seed_3 = _pair_at(seed, (k,))
+            term_4 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
             ratio_value_4 = _pair_ratio((1.0, 0.0), term_4)
             square = _pair_multiply(ratio_value_4, ratio_value_4)
-            factor_4 = _pair_multiply(_pair_multiply(seed_3, (sum_logsumexp_logits_tangent[k, 0], sum_logsumexp_logits_tangent[k, 1])), square)
+            factor_4 = _pair_multiply(_pair_multiply(seed_3, _pair_at(sum_logsumexp_logits_tangent, (k,))), square)
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_42 = strip + place
-                    exp_logits_3 = (exp_logits[k, q_42, 0], exp_logits[k, q_42, 1])
+                    exp_logits_3 = _pair_at(exp_logits, (k, q_42,))
                     v_z_4 = direction_logits[i, k, q_42]
                     argmax_logits_3 = argmax_logits[q_42]
                     v_z_5 = direction_logits[i, argmax_logits_3, q_42]
-                    term_2 = _pair_add(_pair_negative((logsumexp_logits_tangent[q_42, 0], logsumexp_logits_tangent[q_42, 1])), _pair_of_sum(v_z_4, -v_z_5))
-                    factor_3 = _pair_divide(_pair_multiply(exp_logits_3, term_2), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0))
-                    strips[0, place, 0], strips[0, place, 1] = factor_3
+                    term_2 = _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_42,))), _pair_of_sum(v_z_4, -v_z_5))
+                    factor_3 = _pair_divide(_pair_multiply(exp_logits_3, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
+                    _pair_put(strips, (0, place), factor_3)
                     term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))
                     if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent[q_42, 0], sum_logsumexp_logits_3_tangent[q_42, 1] = _pair_add((sum_logsumexp_logits_3_tangent[q_42, 0], sum_logsumexp_logits_3_tangent[q_42, 1]), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, term_2), term_3), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_3, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                     if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_centred[q_42, 0], sum_logsumexp_logits_3_centred[q_42, 1] = _pair_add((sum_logsumexp_logits_3_centred[q_42, 0], sum_logsumexp_logits_3_centred[q_42, 1]), _pair_divide(_pair_multiply(exp_logits_3, term_3), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_3, term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                     ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
                     if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent_3_centred[q_42, 0], sum_logsumexp_logits_3_tangent_3_centred[q_42, 1] = _pair_add((sum_logsumexp_logits_3_tangent_3_centred[q_42, 0], sum_logsumexp_logits_3_tangent_3_centred[q_42, 1]), _pair_divide(_pair_multiply(exp_logits_3, _pair_add(factor_4, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), _pair_multiply(ratio_value_5, ratio_value_5)), (sample_weights[i, argmax_logits_3] if weighted else 1.0))))), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_3, _pair_add(factor_4, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), _pair_multiply(ratio_value_5, ratio_value_5)), (sample_weights[i, argmax_logits_3] if weighted else 1.0))))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                 sum_logsumexp_logits_2_tangent_now = _pair_add(sum_logsumexp_logits_2_tangent_now, _pair_block_sum(strips[0], length))
-            sum_logsumexp_logits_2_tangent[k, 0], sum_logsumexp_logits_2_tangent[k, 1] = sum_logsumexp_logits_2_tangent_now
-            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[k, 0], sum_logsumexp_logits[k, 1]), 2.0), smooth), term_4)
+            _pair_put(sum_logsumexp_logits_2_tangent, (k,), sum_logsumexp_logits_2_tangent_now)
+            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
             sum_logsumexp_logits_3_tangent_5_weighed_now = _pair_multiply(_pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_2_tangent_now), square), ratio_value_6)
-            sum_logsumexp_logits_3_tangent_5_weighed[k, 0], sum_logsumexp_logits_3_tangent_5_weighed[k, 1] = sum_logsumexp_logits_3_tangent_5_weighed_now
+            _pair_put(sum_logsumexp_logits_3_tangent_5_weighed, (k,), sum_logsumexp_logits_3_tangent_5_weighed_now)
         sum_logsumexp_logits_3_tangent_5_centred[:, 0], sum_logsumexp_logits_3_tangent_5_centred[:, 1] = (0.0, 0.0)
         for a_66 in range(c):
             for q_1 in range(m):
                 if a_66 != argmax_logits[q_1]:
-                    sum_logsumexp_logits_3_tangent_5_centred[q_1, 0], sum_logsumexp_logits_3_tangent_5_centred[q_1, 1] = _pair_add((sum_logsumexp_logits_3_tangent_5_centred[q_1, 0], sum_logsumexp_logits_3_tangent_5_centred[q_1, 1]), _pair_divide(_pair_multiply((exp_logits[a_66, q_1, 0], exp_logits[a_66, q_1, 1]), _pair_add((sum_logsumexp_logits_3_tangent_5_weighed[a_66, 0], sum_logsumexp_logits_3_tangent_5_weighed[a_66, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+                    _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
         for m_5 in range(m):
-            rest_logits_2 = (rest_logits[m_5, 0], rest_logits[m_5, 1])
+            rest_logits_2 = _pair_at(rest_logits, (m_5,))
             argmax_logits_4 = argmax_logits[m_5]
             y_4 = label[i, m_5]
             ratio_value_7 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_4, 0], sum_logsumexp_logits_2[y_4, 1]), smooth), (sum_mask[y_4, 0], sum_mask[y_4, 1])))
@@ -887,35 +932,35 @@ def hessian_product(logits, label, smooth, sample_weights, loss_scale, direction
             case_2 = (sample_weights[i, y_4] if weighted else 1.0)
             ratio_value_8 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_4, 0], sum_logsumexp_logits_2[argmax_logits_4, 1]), smooth), (sum_mask[argmax_logits_4, 0], sum_mask[argmax_logits_4, 1])))
             factor_5 = _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_4, 0], sum_logsumexp_logits_tangent[argmax_logits_4, 1]), loss_scale), _pair_multiply(ratio_value_8, ratio_value_8)), (sample_weights[i, argmax_logits_4] if weighted else 1.0)))
-            factor_6 = _pair_scaled((_pair_negative((sum_logsumexp_logits_3_tangent_3_centred[m_5, 0], sum_logsumexp_logits_3_tangent_3_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_add(_pair_negative((sum_logsumexp_logits_3_tangent_3_centred[m_5, 0], sum_logsumexp_logits_3_tangent_3_centred[m_5, 1])), _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[y_4, 0], sum_logsumexp_logits_tangent[y_4, 1]), loss_scale), square_2), case_2)), factor_5)), 2.0)
+            factor_6 = _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))), _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[y_4, 0], sum_logsumexp_logits_tangent[y_4, 1]), loss_scale), square_2), case_2)), factor_5)), 2.0)
             v_z_y_2 = direction_logits[i, y_4, m_5]
             v_z_6 = direction_logits[i, argmax_logits_4, m_5]
-            case_3 = (_pair_negative((logsumexp_logits_tangent_centred[m_5, 0], logsumexp_logits_tangent_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_negative((logsumexp_logits_tangent_centred[m_5, 0], logsumexp_logits_tangent_centred[m_5, 1])), _pair_of_sum(v_z_y_2, -v_z_6)))
-            factor_7 = _pair_multiply(case_3, (_pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))))
+            case_3 = (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_y_2, -v_z_6)))
+            factor_7 = _pair_multiply(case_3, (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))))
             sum_logsumexp_logits_2_tangent_y = (sum_logsumexp_logits_2_tangent[y_4, 0], sum_logsumexp_logits_2_tangent[y_4, 1])
             z_y_2 = logits[i, y_4, m_5]
-            exp_difference_value_2 = _pair_exp_difference((z_y_2, 0.0), (max_logits[m_5, 0], max_logits[m_5, 1]))
+            exp_difference_value_2 = _pair_exp_difference((z_y_2, 0.0), _pair_at(max_logits, (m_5,)))
             factor_8 = _pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), 2.0)
-            factor_9 = _pair_negative(_pair_scaled((_pair_negative((sum_logsumexp_logits_3_tangent_5_centred[m_5, 0], sum_logsumexp_logits_3_tangent_5_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_5_centred[m_5, 0], sum_logsumexp_logits_3_tangent_5_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])))), 2.0))
-            product_logits_part_1_now = _pair_divide(_pair_multiply((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative((sum_logsumexp_logits_3_tangent[m_5, 0], sum_logsumexp_logits_3_tangent[m_5, 1])), factor_6), factor_7), _pair_divide(_pair_multiply(_pair_add(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 4.0), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), 2.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))), factor_8), factor_9), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative((sum_logsumexp_logits_3_tangent[m_5, 0], sum_logsumexp_logits_3_tangent[m_5, 1])), factor_6), factor_7), _pair_divide(_pair_multiply((rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value_2))), _pair_add(factor_8, _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 4.0)))), _pair_add_number(rest_logits_2, 1.0))), _pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 2.0)), factor_9) if _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))
-            product_logits_part_1[m_5, 0], product_logits_part_1[m_5, 1] = product_logits_part_1_now
-            product_logits_part_2[m_5, 0], product_logits_part_2[m_5, 1] = factor_5
+            factor_9 = _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])))), 2.0))
+            product_logits_part_1_now = _pair_divide(_pair_multiply((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_6), factor_7), _pair_divide(_pair_multiply(_pair_add(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 4.0), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), 2.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))), factor_8), factor_9), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_6), factor_7), _pair_divide(_pair_multiply((rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value_2))), _pair_add(factor_8, _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 4.0)))), _pair_add_number(rest_logits_2, 1.0))), _pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_3, loss_scale), case_2), ratio_value_7), 2.0)), factor_9) if _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))
+            _pair_put(product_logits_part_1, (m_5,), product_logits_part_1_now)
+            _pair_put(product_logits_part_2, (m_5,), factor_5)
             product_logits_part_4_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_2), case_2), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
-            product_logits_part_4[m_5, 0], product_logits_part_4[m_5, 1] = product_logits_part_4_now
+            _pair_put(product_logits_part_4, (m_5,), product_logits_part_4_now)
         for k in range(c):
-            seed_4 = (seed[k, 0], seed[k, 1])
-            term_5 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1]), smooth), (sum_mask[k, 0], sum_mask[k, 1]))
+            seed_4 = _pair_at(seed, (k,))
+            term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
             ratio_value_9 = _pair_ratio((1.0, 0.0), term_5)
             square_3 = _pair_multiply(ratio_value_9, ratio_value_9)
-            factor_10 = _pair_multiply(_pair_multiply(seed_4, (sum_logsumexp_logits_tangent[k, 0], sum_logsumexp_logits_tangent[k, 1])), square_3)
-            sum_logsumexp_logits_3_weighed_3 = (sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1])
+            factor_10 = _pair_multiply(_pair_multiply(seed_4, _pair_at(sum_logsumexp_logits_tangent, (k,))), square_3)
+            sum_logsumexp_logits_3_weighed_3 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
             for m_5 in range(m):
                 y_5 = label[i, m_5]
-                rest_logits_3 = (rest_logits[m_5, 0], rest_logits[m_5, 1])
+                rest_logits_3 = _pair_at(rest_logits, (m_5,))
                 argmax_logits_5 = argmax_logits[m_5]
                 v_z_7 = direction_logits[i, k, m_5]
                 v_z_8 = direction_logits[i, argmax_logits_5, m_5]
-                product_logits[i, k, m_5] = _pair_rounded(((product_logits_part_1[m_5, 0], product_logits_part_1[m_5, 1]) if k == y_5 else _pair_divide(_pair_multiply((exp_logits[k, m_5, 0], exp_logits[k, m_5, 1]), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add((product_logits_part_4[m_5, 0], product_logits_part_4[m_5, 1]), (product_logits_part_5[m_5, 0], product_logits_part_5[m_5, 1])), _pair_negative((sum_logsumexp_logits_3_tangent[m_5, 0], sum_logsumexp_logits_3_tangent[m_5, 1]))), _pair_scaled((_pair_negative((sum_logsumexp_logits_3_tangent_3_centred[m_5, 0], sum_logsumexp_logits_3_tangent_3_centred[m_5, 1])) if k == argmax_logits_5 else _pair_add(_pair_add((product_logits_part_2[m_5, 0], product_logits_part_2[m_5, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_3_centred[m_5, 0], sum_logsumexp_logits_3_tangent_3_centred[m_5, 1]))), factor_10)), 2.0)), _pair_multiply(_pair_add((product_logits_part_3[m_5, 0], product_logits_part_3[m_5, 1]), (_pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1])) if k == argmax_logits_5 else _pair_add(_pair_add(sum_logsumexp_logits_3_weighed_3, _pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1]))))), (_pair_negative((logsumexp_logits_tangent_centred[m_5, 0], logsumexp_logits_tangent_centred[m_5, 1])) if k == argmax_logits_5 else _pair_add(_pair_negative((logsumexp_logits_tangent_centred[m_5, 0], logsumexp_logits_tangent_centred[m_5, 1])), _pair_of_sum(v_z_7, -v_z_8))))), _pair_negative(_pair_scaled((_pair_negative((sum_logsumexp_logits_3_tangent_5_centred[m_5, 0], sum_logsumexp_logits_3_tangent_5_centred[m_5, 1])) if k == argmax_logits_5 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[k, 0], sum_logsumexp_logits_3_tangent_5_weighed[k, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_5_centred[m_5, 0], sum_logsumexp_logits_3_tangent_5_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])))), 2.0)))), _pair_add_number(rest_logits_3, 1.0))))
+                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_4, (m_5,)), _pair_at(product_logits_part_5, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(product_logits_part_2, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)))), factor_10)), 2.0)), _pair_multiply(_pair_add(_pair_at(product_logits_part_3, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(sum_logsumexp_logits_3_weighed_3, _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1]))))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])))), 2.0)))), _pair_add_number(rest_logits_3, 1.0))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -940,16 +985,16 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
         for k in range(c):
             sample_weight = (sample_weights[i, k] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[k, 0], seed[k, 1] = seed_now
+            _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             for a_2 in range(c):
                 z = logits[i, a_2, q_1]
-                max_logits_now_row[a_2, 0], max_logits_now_row[a_2, 1] = (z, 0.0)
+                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
             max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
             argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
             max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            max_logits[q_1, 0], max_logits[q_1, 1] = max_logits_now
+            _pair_put(max_logits, (q_1,), max_logits_now)
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
@@ -957,26 +1002,26 @@ def parameter_gradient_and_hessian(logits, label, smooth, sample_weights, loss_s
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits[q_1, 0], max_logits[q_1, 1]))
-                exp_logits[a_75, q_1, 0], exp_logits[a_75, q_1, 1] = exp_logits_now
+                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1, 0], rest_logits[q_1, 1] = _pair_add((rest_logits[q_1, 0], rest_logits[q_1, 1]), exp_logits_now)
+                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
-            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
         for k in range(c):
             sum_logsumexp_logits_2 = (0.0, 0.0)
             for strip in range(np.uint64(0), np.uint64(m), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_4 = strip + place
-                    factor = _pair_divide((exp_logits[k, q_4, 0], exp_logits[k, q_4, 1]), _pair_add_number((rest_logits[q_4, 0], rest_logits[q_4, 1]), 1.0))
-                    strips[0, place, 0], strips[0, place, 1] = factor
+                    factor = _pair_divide(_pair_at(exp_logits, (k, q_4,)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
+                    _pair_put(strips, (0, place), factor)
                 sum_logsumexp_logits_2 = _pair_add(sum_logsumexp_logits_2, _pair_block_sum(strips[0], length))
-            seed_2 = (seed[k, 0], seed[k, 1])
-            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2, smooth), (sum_mask[k, 0], sum_mask[k, 1]))
-            ratio_value = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[k, 0], sum_logsumexp_logits[k, 1]), 2.0), smooth), term)
+            seed_2 = _pair_at(seed, (k,))
+            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2, smooth), _pair_at(sum_mask, (k,)))
+            ratio_value = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term)
             ratio_value_2 = _pair_ratio((1.0, 0.0), term)
             factor_2 = _pair_multiply(_pair_multiply(seed_2, _pair_add_number(ratio_value, -1.0)), ratio_value_2)
             sum_smooth = _pair_add(sum_smooth, factor_2)
@@ -1030,16 +1075,16 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         for k in range(c):
             sample_weight = (sample_weights[i, k] if weighted else 1.0)
             seed_now = _pair_of_product(sample_weight, loss_scale)
-            seed[k, 0], seed[k, 1] = seed_now
+            _pair_put(seed, (k,), seed_now)
         sum_mask[:, 0], sum_mask[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             for a_2 in range(c):
                 z = logits[i, a_2, q_1]
-                max_logits_now_row[a_2, 0], max_logits_now_row[a_2, 1] = (z, 0.0)
+                _pair_put(max_logits_now_row, (a_2,), (z, 0.0))
             max_logits_now_first = _largest(max_logits_now_row[:, 0], c)
             argmax_logits_now = _place_of(max_logits_now_first, max_logits_now_row[:, 0], c)
             max_logits_now = (max_logits_now_first, max_logits_now_row[:, 1][argmax_logits_now])
-            max_logits[q_1, 0], max_logits[q_1, 1] = max_logits_now
+            _pair_put(max_logits, (q_1,), max_logits_now)
             argmax_logits[q_1] = argmax_logits_now
             y = label[i, q_1]
             sum_mask[y, 0], sum_mask[y, 1] = _pair_add((sum_mask[y, 0], sum_mask[y, 1]), (1.0, 0.0))
@@ -1047,14 +1092,14 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         for a_75 in range(c):
             for q_1 in range(m):
                 z_2 = logits[i, a_75, q_1]
-                exp_logits_now = _pair_exp_difference((z_2, 0.0), (max_logits[q_1, 0], max_logits[q_1, 1]))
-                exp_logits[a_75, q_1, 0], exp_logits[a_75, q_1, 1] = exp_logits_now
+                exp_logits_now = _pair_exp_difference((z_2, 0.0), _pair_at(max_logits, (q_1,)))
+                _pair_put(exp_logits, (a_75, q_1,), exp_logits_now)
                 if a_75 != argmax_logits[q_1]:
-                    rest_logits[q_1, 0], rest_logits[q_1, 1] = _pair_add((rest_logits[q_1, 0], rest_logits[q_1, 1]), exp_logits_now)
+                    _pair_put(rest_logits, (q_1,), _pair_add(_pair_at(rest_logits, (q_1,)), exp_logits_now))
         sum_logsumexp_logits[:, 0], sum_logsumexp_logits[:, 1] = (0.0, 0.0)
         for q_1 in range(m):
             y_2 = label[i, q_1]
-            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+            sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1] = _pair_add((sum_logsumexp_logits[y_2, 0], sum_logsumexp_logits[y_2, 1]), _pair_divide((exp_logits[y_2, q_1, 0], exp_logits[y_2, q_1, 1]), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0)))
         logsumexp_logits_tangent[:, 0], logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_2[:, 0], sum_logsumexp_logits_3_tangent_2[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_4[:, 0], sum_logsumexp_logits_3_tangent_4[:, 1] = (0.0, 0.0)
@@ -1065,32 +1110,32 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_4 = strip + place
-                    exp_logits_2 = (exp_logits[k, q_4, 0], exp_logits[k, q_4, 1])
-                    factor = _pair_divide(exp_logits_2, _pair_add_number((rest_logits[q_4, 0], rest_logits[q_4, 1]), 1.0))
-                    strips[0, place, 0], strips[0, place, 1] = factor
+                    exp_logits_2 = _pair_at(exp_logits, (k, q_4,))
+                    factor = _pair_divide(exp_logits_2, _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
+                    _pair_put(strips, (0, place), factor)
                     v_z = direction_logits[i, k, q_4]
                     v_z_2 = direction_logits[i, argmax_logits[q_4], q_4]
-                    factor_2 = _pair_divide(_pair_multiply(exp_logits_2, _pair_of_sum(v_z, -v_z_2)), _pair_add_number((rest_logits[q_4, 0], rest_logits[q_4, 1]), 1.0))
-                    logsumexp_logits_tangent[q_4, 0], logsumexp_logits_tangent[q_4, 1] = _pair_add((logsumexp_logits_tangent[q_4, 0], logsumexp_logits_tangent[q_4, 1]), factor_2)
+                    factor_2 = _pair_divide(_pair_multiply(exp_logits_2, _pair_of_sum(v_z, -v_z_2)), _pair_add_number(_pair_at(rest_logits, (q_4,)), 1.0))
+                    _pair_put(logsumexp_logits_tangent, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent, (q_4,)), factor_2))
                     if k != argmax_logits[q_4]:
-                        logsumexp_logits_tangent_centred[q_4, 0], logsumexp_logits_tangent_centred[q_4, 1] = _pair_add((logsumexp_logits_tangent_centred[q_4, 0], logsumexp_logits_tangent_centred[q_4, 1]), factor_2)
+                        _pair_put(logsumexp_logits_tangent_centred, (q_4,), _pair_add(_pair_at(logsumexp_logits_tangent_centred, (q_4,)), factor_2))
                 sum_logsumexp_logits_2_now = _pair_add(sum_logsumexp_logits_2_now, _pair_block_sum(strips[0], length))
-            sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1] = sum_logsumexp_logits_2_now
-            seed_2 = (seed[k, 0], seed[k, 1])
-            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2_now, smooth), (sum_mask[k, 0], sum_mask[k, 1]))
+            _pair_put(sum_logsumexp_logits_2, (k,), sum_logsumexp_logits_2_now)
+            seed_2 = _pair_at(seed, (k,))
+            term = _pair_add(_pair_add_number(sum_logsumexp_logits_2_now, smooth), _pair_at(sum_mask, (k,)))
             ratio_value = _pair_ratio((1.0, 0.0), term)
-            ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[k, 0], sum_logsumexp_logits[k, 1]), 2.0), smooth), term)
+            ratio_value_2 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term)
             sum_logsumexp_logits_3_weighed_now = _pair_multiply(_pair_multiply(seed_2, ratio_value), ratio_value_2)
-            sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1] = sum_logsumexp_logits_3_weighed_now
+            _pair_put(sum_logsumexp_logits_3_weighed, (k,), sum_logsumexp_logits_3_weighed_now)
             square = _pair_multiply(ratio_value, ratio_value)
             sum_logsumexp_logits_3_tangent_4_weighed_now = _pair_multiply(_pair_multiply(seed_2, square), ratio_value_2)
-            sum_logsumexp_logits_3_tangent_4_weighed[k, 0], sum_logsumexp_logits_3_tangent_4_weighed[k, 1] = sum_logsumexp_logits_3_tangent_4_weighed_now
+            _pair_put(sum_logsumexp_logits_3_tangent_4_weighed, (k,), sum_logsumexp_logits_3_tangent_4_weighed_now)
             factor_3 = _pair_multiply(seed_2, square)
             factor_4 = _pair_multiply(_pair_multiply(seed_2, square), ratio_value_2)
             for q_1 in range(m):
-                exp_logits_3 = (exp_logits[k, q_1, 0], exp_logits[k, q_1, 1])
-                sum_logsumexp_logits_3_tangent_2[q_1, 0], sum_logsumexp_logits_3_tangent_2[q_1, 1] = _pair_add((sum_logsumexp_logits_3_tangent_2[q_1, 0], sum_logsumexp_logits_3_tangent_2[q_1, 1]), _pair_divide(_pair_multiply(factor_3, exp_logits_3), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
-                sum_logsumexp_logits_3_tangent_4[q_1, 0], sum_logsumexp_logits_3_tangent_4[q_1, 1] = _pair_add((sum_logsumexp_logits_3_tangent_4[q_1, 0], sum_logsumexp_logits_3_tangent_4[q_1, 1]), _pair_divide(_pair_multiply(factor_4, exp_logits_3), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+                exp_logits_3 = _pair_at(exp_logits, (k, q_1,))
+                _pair_put(sum_logsumexp_logits_3_tangent_2, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2, (q_1,)), _pair_divide(_pair_multiply(factor_3, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
+                _pair_put(sum_logsumexp_logits_3_tangent_4, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4, (q_1,)), _pair_divide(_pair_multiply(factor_4, exp_logits_3), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
         sum_logsumexp_logits_tangent[:, 0], sum_logsumexp_logits_tangent[:, 1] = (0.0, 0.0)
         for q_41 in range(m):
             y_3 = label[i, q_41]
@@ -1098,14 +1143,14 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             argmax_logits_2 = argmax_logits[q_41]
             v_z_3 = direction_logits[i, argmax_logits_2, q_41]
             difference_value = _pair_of_sum(v_z_y, -v_z_3)
-            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply((exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1]), _pair_add(_pair_negative((logsumexp_logits_tangent[q_41, 0], logsumexp_logits_tangent[q_41, 1])), difference_value)), _pair_add_number((rest_logits[q_41, 0], rest_logits[q_41, 1]), 1.0)))
+            sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1] = _pair_add((sum_logsumexp_logits_tangent[y_3, 0], sum_logsumexp_logits_tangent[y_3, 1]), _pair_divide(_pair_multiply((exp_logits[y_3, q_41, 0], exp_logits[y_3, q_41, 1]), _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_41,))), difference_value)), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)))
             case = (sample_weights[i, y_3] if weighted else 1.0)
             z_y = logits[i, y_3, q_41]
-            exp_difference_value = _pair_exp_difference((z_y, 0.0), (max_logits[q_41, 0], max_logits[q_41, 1]))
+            exp_difference_value = _pair_exp_difference((z_y, 0.0), _pair_at(max_logits, (q_41,)))
             ratio_value_3 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_3, 0], sum_logsumexp_logits_2[y_3, 1]), smooth), (sum_mask[y_3, 0], sum_mask[y_3, 1])))
-            product_logits_part_3[q_41, 0], product_logits_part_3[q_41, 1] = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_add_number((rest_logits[q_41, 0], rest_logits[q_41, 1]), 1.0)), 2.0)
-            product_logits_part_4[q_41, 0], product_logits_part_4[q_41, 1] = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(_pair_multiply(ratio_value_3, ratio_value_3), loss_scale), case), exp_difference_value), _pair_add_number((rest_logits[q_41, 0], rest_logits[q_41, 1]), 1.0)), 2.0))
-            product_logits_part_6[q_41, 0], product_logits_part_6[q_41, 1] = _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number((_pair_negative((logsumexp_logits_tangent_centred[q_41, 0], logsumexp_logits_tangent_centred[q_41, 1])) if argmax_logits_2 == y_3 else _pair_add(_pair_negative((logsumexp_logits_tangent_centred[q_41, 0], logsumexp_logits_tangent_centred[q_41, 1])), difference_value)), loss_scale), case), exp_difference_value), ratio_value_3), _pair_add_number((rest_logits[q_41, 0], rest_logits[q_41, 1]), 1.0)), 2.0)
+            _pair_put(product_logits_part_3, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_of_product(loss_scale, case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
+            _pair_put(product_logits_part_4, (q_41,), _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply_number(_pair_multiply(ratio_value_3, ratio_value_3), loss_scale), case), exp_difference_value), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0)))
+            _pair_put(product_logits_part_6, (q_41,), _pair_scaled(_pair_divide(_pair_multiply(_pair_multiply(_pair_multiply_number(_pair_multiply_number((_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))) if argmax_logits_2 == y_3 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (q_41,))), difference_value)), loss_scale), case), exp_difference_value), ratio_value_3), _pair_add_number(_pair_at(rest_logits, (q_41,)), 1.0)), 2.0))
         sum_logsumexp_logits_3_tangent[:, 0], sum_logsumexp_logits_3_tangent[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_centred[:, 0], sum_logsumexp_logits_3_centred[:, 1] = (0.0, 0.0)
         sum_logsumexp_logits_3_tangent_3_centred[:, 0], sum_logsumexp_logits_3_tangent_3_centred[:, 1] = (0.0, 0.0)
@@ -1113,10 +1158,10 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
         sum_logsumexp_logits_3_tangent_4_centred[:, 0], sum_logsumexp_logits_3_tangent_4_centred[:, 1] = (0.0, 0.0)
         for k in range(c):
             sum_logsumexp_logits_2_tangent_now = (0.0, 0.0)
-            sum_logsumexp_logits_3_weighed_2 = (sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1])
-            seed_3 = (seed[k, 0], seed[k, 1])
-            sum_logsumexp_logits_tangent_2 = (sum_logsumexp_logits_tangent[k, 0], sum_logsumexp_logits_tangent[k, 1])
-            term_4 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1]), smooth), (sum_mask[k, 0], sum_mask[k, 1]))
+            sum_logsumexp_logits_3_weighed_2 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
+            seed_3 = _pair_at(seed, (k,))
+            sum_logsumexp_logits_tangent_2 = _pair_at(sum_logsumexp_logits_tangent, (k,))
+            term_4 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
             ratio_value_4 = _pair_ratio((1.0, 0.0), term_4)
             square_2 = _pair_multiply(ratio_value_4, ratio_value_4)
             factor_6 = _pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_tangent_2), square_2)
@@ -1125,42 +1170,42 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
                 length = min(np.uint64(512), np.uint64(m) - strip)
                 for place in range(length):
                     q_42 = strip + place
-                    exp_logits_4 = (exp_logits[k, q_42, 0], exp_logits[k, q_42, 1])
+                    exp_logits_4 = _pair_at(exp_logits, (k, q_42,))
                     v_z_4 = direction_logits[i, k, q_42]
                     argmax_logits_3 = argmax_logits[q_42]
                     v_z_5 = direction_logits[i, argmax_logits_3, q_42]
-                    term_2 = _pair_add(_pair_negative((logsumexp_logits_tangent[q_42, 0], logsumexp_logits_tangent[q_42, 1])), _pair_of_sum(v_z_4, -v_z_5))
-                    factor_5 = _pair_divide(_pair_multiply(exp_logits_4, term_2), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0))
-                    strips[0, place, 0], strips[0, place, 1] = factor_5
+                    term_2 = _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent, (q_42,))), _pair_of_sum(v_z_4, -v_z_5))
+                    factor_5 = _pair_divide(_pair_multiply(exp_logits_4, term_2), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))
+                    _pair_put(strips, (0, place), factor_5)
                     term_3 = _pair_add(sum_logsumexp_logits_3_weighed_2, _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_weighed[argmax_logits_3, 1])))
                     if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent[q_42, 0], sum_logsumexp_logits_3_tangent[q_42, 1] = _pair_add((sum_logsumexp_logits_3_tangent[q_42, 0], sum_logsumexp_logits_3_tangent[q_42, 1]), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_4, term_2), term_3), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_tangent, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent, (q_42,)), _pair_divide(_pair_multiply(_pair_multiply(exp_logits_4, term_2), term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                     if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_centred[q_42, 0], sum_logsumexp_logits_3_centred[q_42, 1] = _pair_add((sum_logsumexp_logits_3_centred[q_42, 0], sum_logsumexp_logits_3_centred[q_42, 1]), _pair_divide(_pair_multiply(exp_logits_4, term_3), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, term_3), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                     ratio_value_5 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[argmax_logits_3, 0], sum_logsumexp_logits_2[argmax_logits_3, 1]), smooth), (sum_mask[argmax_logits_3, 0], sum_mask[argmax_logits_3, 1])))
                     square_3 = _pair_multiply(ratio_value_5, ratio_value_5)
                     case_2 = (sample_weights[i, argmax_logits_3] if weighted else 1.0)
                     if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent_3_centred[q_42, 0], sum_logsumexp_logits_3_tangent_3_centred[q_42, 1] = _pair_add((sum_logsumexp_logits_3_tangent_3_centred[q_42, 0], sum_logsumexp_logits_3_tangent_3_centred[q_42, 1]), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_6, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), square_3), case_2)))), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_tangent_3_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_6, _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_3, 0], sum_logsumexp_logits_tangent[argmax_logits_3, 1]), loss_scale), square_3), case_2)))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                     if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent_2_centred[q_42, 0], sum_logsumexp_logits_3_tangent_2_centred[q_42, 1] = _pair_add((sum_logsumexp_logits_3_tangent_2_centred[q_42, 0], sum_logsumexp_logits_3_tangent_2_centred[q_42, 1]), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_7, _pair_negative(_pair_multiply_number(_pair_multiply_number(square_3, loss_scale), case_2)))), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_tangent_2_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(factor_7, _pair_negative(_pair_multiply_number(_pair_multiply_number(square_3, loss_scale), case_2)))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                     if k != argmax_logits_3:
-                        sum_logsumexp_logits_3_tangent_4_centred[q_42, 0], sum_logsumexp_logits_3_tangent_4_centred[q_42, 1] = _pair_add((sum_logsumexp_logits_3_tangent_4_centred[q_42, 0], sum_logsumexp_logits_3_tangent_4_centred[q_42, 1]), _pair_divide(_pair_multiply(exp_logits_4, _pair_add((sum_logsumexp_logits_3_tangent_4_weighed[k, 0], sum_logsumexp_logits_3_tangent_4_weighed[k, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 1])))), _pair_add_number((rest_logits[q_42, 0], rest_logits[q_42, 1]), 1.0)))
+                        _pair_put(sum_logsumexp_logits_3_tangent_4_centred, (q_42,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (q_42,)), _pair_divide(_pair_multiply(exp_logits_4, _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_4_weighed, (k,)), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_3, 1])))), _pair_add_number(_pair_at(rest_logits, (q_42,)), 1.0))))
                 sum_logsumexp_logits_2_tangent_now = _pair_add(sum_logsumexp_logits_2_tangent_now, _pair_block_sum(strips[0], length))
-            sum_logsumexp_logits_2_tangent[k, 0], sum_logsumexp_logits_2_tangent[k, 1] = sum_logsumexp_logits_2_tangent_now
-            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[k, 0], sum_logsumexp_logits[k, 1]), 2.0), smooth), term_4)
+            _pair_put(sum_logsumexp_logits_2_tangent, (k,), sum_logsumexp_logits_2_tangent_now)
+            ratio_value_6 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_4)
             factor_8 = _pair_negative(_pair_scaled(ratio_value_6, 2.0))
             factor_9 = _pair_multiply(_pair_multiply(seed_3, square_2), _pair_add(_pair_add(_pair_scaled(sum_logsumexp_logits_tangent_2, 2.0), _pair_multiply(sum_logsumexp_logits_2_tangent_now, _pair_add_number(factor_8, 1.0))), _pair_multiply_number(_pair_add_number(factor_8, 2.0), direction_parameters[0])))
             sum_smooth_tangent = _pair_add(sum_smooth_tangent, factor_9)
             sum_logsumexp_logits_3_tangent_5_weighed_now = _pair_multiply(_pair_multiply(_pair_multiply(seed_3, sum_logsumexp_logits_2_tangent_now), square_2), ratio_value_6)
-            sum_logsumexp_logits_3_tangent_5_weighed[k, 0], sum_logsumexp_logits_3_tangent_5_weighed[k, 1] = sum_logsumexp_logits_3_tangent_5_weighed_now
+            _pair_put(sum_logsumexp_logits_3_tangent_5_weighed, (k,), sum_logsumexp_logits_3_tangent_5_weighed_now)
         sum_logsumexp_logits_3_tangent_5_centred[:, 0], sum_logsumexp_logits_3_tangent_5_centred[:, 1] = (0.0, 0.0)
         for a_66 in range(c):
             for q_1 in range(m):
                 if a_66 != argmax_logits[q_1]:
-                    sum_logsumexp_logits_3_tangent_5_centred[q_1, 0], sum_logsumexp_logits_3_tangent_5_centred[q_1, 1] = _pair_add((sum_logsumexp_logits_3_tangent_5_centred[q_1, 0], sum_logsumexp_logits_3_tangent_5_centred[q_1, 1]), _pair_divide(_pair_multiply((exp_logits[a_66, q_1, 0], exp_logits[a_66, q_1, 1]), _pair_add((sum_logsumexp_logits_3_tangent_5_weighed[a_66, 0], sum_logsumexp_logits_3_tangent_5_weighed[a_66, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number((rest_logits[q_1, 0], rest_logits[q_1, 1]), 1.0)))
+                    _pair_put(sum_logsumexp_logits_3_tangent_5_centred, (q_1,), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (q_1,)), _pair_divide(_pair_multiply(_pair_at(exp_logits, (a_66, q_1,)), _pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (a_66,)), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits[q_1], 1])))), _pair_add_number(_pair_at(rest_logits, (q_1,)), 1.0))))
         for m_5 in range(m):
-            rest_logits_2 = (rest_logits[m_5, 0], rest_logits[m_5, 1])
+            rest_logits_2 = _pair_at(rest_logits, (m_5,))
             argmax_logits_4 = argmax_logits[m_5]
             y_4 = label[i, m_5]
             ratio_value_7 = _pair_ratio((1.0, 0.0), _pair_add(_pair_add_number((sum_logsumexp_logits_2[y_4, 0], sum_logsumexp_logits_2[y_4, 1]), smooth), (sum_mask[y_4, 0], sum_mask[y_4, 1])))
@@ -1170,39 +1215,39 @@ def full_hessian_product(logits, label, smooth, sample_weights, loss_scale, dire
             square_5 = _pair_multiply(ratio_value_8, ratio_value_8)
             case_4 = (sample_weights[i, argmax_logits_4] if weighted else 1.0)
             factor_10 = _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[argmax_logits_4, 0], sum_logsumexp_logits_tangent[argmax_logits_4, 1]), loss_scale), square_5), case_4))
-            factor_11 = _pair_scaled((_pair_negative((sum_logsumexp_logits_3_tangent_3_centred[m_5, 0], sum_logsumexp_logits_3_tangent_3_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_add(_pair_negative((sum_logsumexp_logits_3_tangent_3_centred[m_5, 0], sum_logsumexp_logits_3_tangent_3_centred[m_5, 1])), _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[y_4, 0], sum_logsumexp_logits_tangent[y_4, 1]), loss_scale), square_4), case_3)), factor_10)), 2.0)
-            factor_12 = _pair_multiply_number((_pair_negative((sum_logsumexp_logits_3_tangent_2_centred[m_5, 0], sum_logsumexp_logits_3_tangent_2_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_add(_pair_negative((sum_logsumexp_logits_3_tangent_2_centred[m_5, 0], sum_logsumexp_logits_3_tangent_2_centred[m_5, 1])), _pair_multiply_number(_pair_multiply_number(square_4, loss_scale), case_3)), _pair_negative(_pair_multiply_number(_pair_multiply_number(square_5, loss_scale), case_4)))), direction_parameters[0])
+            factor_11 = _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))), _pair_multiply_number(_pair_multiply(_pair_multiply_number((sum_logsumexp_logits_tangent[y_4, 0], sum_logsumexp_logits_tangent[y_4, 1]), loss_scale), square_4), case_3)), factor_10)), 2.0)
+            factor_12 = _pair_multiply_number((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_2_centred, (m_5,))), _pair_multiply_number(_pair_multiply_number(square_4, loss_scale), case_3)), _pair_negative(_pair_multiply_number(_pair_multiply_number(square_5, loss_scale), case_4)))), direction_parameters[0])
             v_z_y_2 = direction_logits[i, y_4, m_5]
             v_z_6 = direction_logits[i, argmax_logits_4, m_5]
-            case_5 = (_pair_negative((logsumexp_logits_tangent_centred[m_5, 0], logsumexp_logits_tangent_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_negative((logsumexp_logits_tangent_centred[m_5, 0], logsumexp_logits_tangent_centred[m_5, 1])), _pair_of_sum(v_z_y_2, -v_z_6)))
-            factor_13 = _pair_multiply(case_5, (_pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))))
+            case_5 = (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_y_2, -v_z_6)))
+            factor_13 = _pair_multiply(case_5, (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_weighed[y_4, 0], sum_logsumexp_logits_3_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_weighed[argmax_logits_4, 1])))))
             z_y_2 = logits[i, y_4, m_5]
-            exp_difference_value_2 = _pair_exp_difference((z_y_2, 0.0), (max_logits[m_5, 0], max_logits[m_5, 1]))
+            exp_difference_value_2 = _pair_exp_difference((z_y_2, 0.0), _pair_at(max_logits, (m_5,)))
             sum_logsumexp_logits_2_tangent_y = (sum_logsumexp_logits_2_tangent[y_4, 0], sum_logsumexp_logits_2_tangent[y_4, 1])
             factor_15 = _pair_scaled(_pair_multiply_number(_pair_multiply(factor_14, square_4), case_3), 2.0)
             factor_16 = _pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_4), case_3), 2.0)
-            factor_17 = _pair_negative(_pair_scaled((_pair_negative((sum_logsumexp_logits_3_tangent_5_centred[m_5, 0], sum_logsumexp_logits_3_tangent_5_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_5_centred[m_5, 0], sum_logsumexp_logits_3_tangent_5_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])))), 2.0))
-            factor_18 = _pair_negative(_pair_scaled(_pair_multiply_number((_pair_negative((sum_logsumexp_logits_3_tangent_4_centred[m_5, 0], sum_logsumexp_logits_3_tangent_4_centred[m_5, 1])) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_4_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[y_4, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_4_centred[m_5, 0], sum_logsumexp_logits_3_tangent_4_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 1])))), direction_parameters[0]), 2.0))
-            product_logits_part_1_now = _pair_divide(_pair_multiply((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative((sum_logsumexp_logits_3_tangent[m_5, 0], sum_logsumexp_logits_3_tangent[m_5, 1])), factor_11), factor_12), factor_13), _pair_divide(_pair_multiply(exp_difference_value_2, _pair_add(_pair_add(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 4.0), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(factor_14, square_4), case_3), 2.0))), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_4), case_3), 2.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_15), factor_16), factor_17), factor_18), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative((sum_logsumexp_logits_3_tangent[m_5, 0], sum_logsumexp_logits_3_tangent[m_5, 1])), factor_11), factor_12), factor_13), _pair_divide(_pair_multiply(_pair_add(_pair_add(factor_15, factor_16), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 4.0))), (rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value_2)))), _pair_add_number(rest_logits_2, 1.0))), _pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 2.0)), factor_17), factor_18) if _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))
-            product_logits_part_1[m_5, 0], product_logits_part_1[m_5, 1] = product_logits_part_1_now
-            product_logits_part_2[m_5, 0], product_logits_part_2[m_5, 1] = factor_10
+            factor_17 = _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_4, 1])))), 2.0))
+            factor_18 = _pair_negative(_pair_scaled(_pair_multiply_number((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (m_5,))) if argmax_logits_4 == y_4 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_4_weighed[y_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[y_4, 1]), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_4_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 0], sum_logsumexp_logits_3_tangent_4_weighed[argmax_logits_4, 1])))), direction_parameters[0]), 2.0))
+            product_logits_part_1_now = _pair_divide(_pair_multiply((_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_11), factor_12), factor_13), _pair_divide(_pair_multiply(exp_difference_value_2, _pair_add(_pair_add(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 4.0), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(factor_14, square_4), case_3), 2.0))), _pair_negative(_pair_scaled(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_4), case_3), 2.0)))), _pair_add_number(rest_logits_2, 1.0))), factor_15), factor_16), factor_17), factor_18), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 2.0))) if _pair_add_number(_pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0)), -0.5)[0] <= 0.0 else (_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,))), factor_11), factor_12), factor_13), _pair_divide(_pair_multiply(_pair_add(_pair_add(factor_15, factor_16), _pair_negative(_pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 4.0))), (rest_logits_2 if argmax_logits_4 == y_4 else _pair_add(_pair_add_number(rest_logits_2, 1.0), _pair_negative(exp_difference_value_2)))), _pair_add_number(rest_logits_2, 1.0))), _pair_scaled(_pair_multiply(_pair_multiply_number(_pair_multiply_number(case_5, loss_scale), case_3), ratio_value_7), 2.0)), factor_17), factor_18) if _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] == _pair_divide(exp_difference_value_2, _pair_add_number(rest_logits_2, 1.0))[0] else (np.nan, 0.0))), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0))
+            _pair_put(product_logits_part_1, (m_5,), product_logits_part_1_now)
+            _pair_put(product_logits_part_2, (m_5,), factor_10)
             product_logits_part_5_now = _pair_negative(_pair_scaled(_pair_divide(_pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(sum_logsumexp_logits_2_tangent_y, loss_scale), square_4), case_3), exp_difference_value_2), _pair_add_number(rest_logits_2, 1.0)), 2.0))
-            product_logits_part_5[m_5, 0], product_logits_part_5[m_5, 1] = product_logits_part_5_now
+            _pair_put(product_logits_part_5, (m_5,), product_logits_part_5_now)
         for k in range(c):
-            seed_4 = (seed[k, 0], seed[k, 1])
-            sum_logsumexp_logits_tangent_3 = (sum_logsumexp_logits_tangent[k, 0], sum_logsumexp_logits_tangent[k, 1])
-            term_5 = _pair_add(_pair_add_number((sum_logsumexp_logits_2[k, 0], sum_logsumexp_logits_2[k, 1]), smooth), (sum_mask[k, 0], sum_mask[k, 1]))
+            seed_4 = _pair_at(seed, (k,))
+            sum_logsumexp_logits_tangent_3 = _pair_at(sum_logsumexp_logits_tangent, (k,))
+            term_5 = _pair_add(_pair_add_number(_pair_at(sum_logsumexp_logits_2, (k,)), smooth), _pair_at(sum_mask, (k,)))
             ratio_value_9 = _pair_ratio((1.0, 0.0), term_5)
             square_6 = _pair_multiply(ratio_value_9, ratio_value_9)
             factor_19 = _pair_multiply(_pair_multiply(seed_4, sum_logsumexp_logits_tangent_3), square_6)
-            sum_logsumexp_logits_3_weighed_3 = (sum_logsumexp_logits_3_weighed[k, 0], sum_logsumexp_logits_3_weighed[k, 1])
-            ratio_value_10 = _pair_ratio(_pair_add_number(_pair_scaled((sum_logsumexp_logits[k, 0], sum_logsumexp_logits[k, 1]), 2.0), smooth), term_5)
+            sum_logsumexp_logits_3_weighed_3 = _pair_at(sum_logsumexp_logits_3_weighed, (k,))
+            ratio_value_10 = _pair_ratio(_pair_add_number(_pair_scaled(_pair_at(sum_logsumexp_logits, (k,)), 2.0), smooth), term_5)
             term_6 = _pair_add(_pair_multiply(_pair_multiply(seed_4, square_6), _pair_add_number(_pair_negative(ratio_value_10), 1.0)), _pair_negative(_pair_multiply(_pair_multiply(seed_4, square_6), ratio_value_10)))
             for m_5 in range(m):
                 y_5 = label[i, m_5]
-                rest_logits_3 = (rest_logits[m_5, 0], rest_logits[m_5, 1])
+                rest_logits_3 = _pair_at(rest_logits, (m_5,))
                 argmax_logits_5 = argmax_logits[m_5]
                 v_z_7 = direction_logits[i, k, m_5]
                 v_z_8 = direction_logits[i, argmax_logits_5, m_5]
-                product_logits[i, k, m_5] = _pair_rounded(((product_logits_part_1[m_5, 0], product_logits_part_1[m_5, 1]) if k == y_5 else _pair_divide(_pair_multiply((exp_logits[k, m_5, 0], exp_logits[k, m_5, 1]), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add((product_logits_part_5[m_5, 0], product_logits_part_5[m_5, 1]), (product_logits_part_6[m_5, 0], product_logits_part_6[m_5, 1])), _pair_negative((sum_logsumexp_logits_3_tangent[m_5, 0], sum_logsumexp_logits_3_tangent[m_5, 1]))), _pair_scaled((_pair_negative((sum_logsumexp_logits_3_tangent_3_centred[m_5, 0], sum_logsumexp_logits_3_tangent_3_centred[m_5, 1])) if k == argmax_logits_5 else _pair_add(_pair_add((product_logits_part_2[m_5, 0], product_logits_part_2[m_5, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_3_centred[m_5, 0], sum_logsumexp_logits_3_tangent_3_centred[m_5, 1]))), factor_19)), 2.0)), _pair_multiply(_pair_add((product_logits_part_3[m_5, 0], product_logits_part_3[m_5, 1]), (_pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1])) if k == argmax_logits_5 else _pair_add(_pair_add(sum_logsumexp_logits_3_weighed_3, _pair_negative((sum_logsumexp_logits_3_centred[m_5, 0], sum_logsumexp_logits_3_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1]))))), (_pair_negative((logsumexp_logits_tangent_centred[m_5, 0], logsumexp_logits_tangent_centred[m_5, 1])) if k == argmax_logits_5 else _pair_add(_pair_negative((logsumexp_logits_tangent_centred[m_5, 0], logsumexp_logits_tangent_centred[m_5, 1])), _pair_of_sum(v_z_7, -v_z_8))))), _pair_multiply_number(_pair_add(term_6, (product_logits_part_4[m_5, 0], product_logits_part_4[m_5, 1])), direction_parameters[0])), _pair_scaled(_pair_multiply_number((sum_logsumexp_logits_3_tangent_4[m_5, 0], sum_logsumexp_logits_3_tangent_4[m_5, 1]), direction_parameters[0]), 2.0)), _pair_negative(_pair_scaled((_pair_negative((sum_logsumexp_logits_3_tangent_5_centred[m_5, 0], sum_logsumexp_logits_3_tangent_5_centred[m_5, 1])) if k == argmax_logits_5 else _pair_add(_pair_add((sum_logsumexp_logits_3_tangent_5_weighed[k, 0], sum_logsumexp_logits_3_tangent_5_weighed[k, 1]), _pair_negative((sum_logsumexp_logits_3_tangent_5_centred[m_5, 0], sum_logsumexp_logits_3_tangent_5_centred[m_5, 1]))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])))), 2.0))), _pair_negative(_pair_multiply_number((sum_logsumexp_logits_3_tangent_2[m_5, 0], sum_logsumexp_logits_3_tangent_2[m_5, 1]), direction_parameters[0])))), _pair_add_number(rest_logits_3, 1.0))))
+                product_logits[i, k, m_5] = _pair_rounded((_pair_at(product_logits_part_1, (m_5,)) if k == y_5 else _pair_divide(_pair_multiply(_pair_at(exp_logits, (k, m_5,)), _pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_add(_pair_at(product_logits_part_5, (m_5,)), _pair_at(product_logits_part_6, (m_5,))), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent, (m_5,)))), _pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(product_logits_part_2, (m_5,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_3_centred, (m_5,)))), factor_19)), 2.0)), _pair_multiply(_pair_add(_pair_at(product_logits_part_3, (m_5,)), (_pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(sum_logsumexp_logits_3_weighed_3, _pair_negative(_pair_at(sum_logsumexp_logits_3_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_weighed[argmax_logits_5, 1]))))), (_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_negative(_pair_at(logsumexp_logits_tangent_centred, (m_5,))), _pair_of_sum(v_z_7, -v_z_8))))), _pair_multiply_number(_pair_add(term_6, _pair_at(product_logits_part_4, (m_5,))), direction_parameters[0])), _pair_scaled(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_4, (m_5,)), direction_parameters[0]), 2.0)), _pair_negative(_pair_scaled((_pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,))) if k == argmax_logits_5 else _pair_add(_pair_add(_pair_at(sum_logsumexp_logits_3_tangent_5_weighed, (k,)), _pair_negative(_pair_at(sum_logsumexp_logits_3_tangent_5_centred, (m_5,)))), _pair_negative((sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 0], sum_logsumexp_logits_3_tangent_5_weighed[argmax_logits_5, 1])))), 2.0))), _pair_negative(_pair_multiply_number(_pair_at(sum_logsumexp_logits_3_tangent_2, (m_5,)), direction_parameters[0])))), _pair_add_number(rest_logits_3, 1.0))))
     parameter_product[0] += _pair_rounded(sum_smooth_tangent)

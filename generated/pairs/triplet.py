@@ -576,6 +576,51 @@ def _traced(function):
     return function
 
 
+def _pair_at(array, slots):
+    """Return a pair that an array holds, at places of loops, which are never counted from the end."""
+    return array[(*slots, 0)], array[(*slots, 1)]
+
+
+def _pair_put(array, slots, value) -> None:
+    """Write a pair to such a place."""
+    array[(*slots, 0)], array[(*slots, 1)] = value
+
+
+@type_callable(_pair_at)
+def _typed_at(_context):
+    return lambda array, slots: PAIR(array, slots)
+
+
+@type_callable(_pair_put)
+def _typed_put(_context):
+    return lambda array, slots, value: types.void(array, slots, PAIR)
+
+
+def _places(context, builder, kinds, arguments):
+    """Return where the two numbers of a pair are: from the fields of the array alone, without a copy of it."""
+    model = context.data_model_manager[kinds[0]]
+    data, shape = (builder.extract_value(arguments[0], model.get_field_position(name)) for name in ("data", "shape"))
+    place = context.get_constant(types.intp, 0)
+    for k, kind in enumerate(kinds[1].types):
+        slot = context.cast(builder, builder.extract_value(arguments[1], k), kind, types.intp)
+        place = builder.add(builder.mul(place, builder.extract_value(shape, k)), slot) if k else slot
+    first = builder.gep(data, [builder.shl(place, place.type(1))])
+    return first, builder.gep(first, [place.type(1)])
+
+
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+def _instructions_at(context, builder, signature, arguments):
+    places = _places(context, builder, signature.args, arguments)
+    return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
+
+
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+def _instructions_put(context, builder, signature, arguments):
+    for k, place in enumerate(_places(context, builder, signature.args, arguments)):
+        builder.store(builder.extract_value(arguments[2], k), place)
+    return context.get_dummy_value()
+
+
 @_traced
 def _finite(x):
     """Return a rest, and none where it is infinite or NaN: of infinity nothing is left."""
@@ -871,11 +916,11 @@ def value(anchor, positive, negative, margin, p, sample_weights, value_out):
                 n_3 = negative[i, f_12]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_3 = positive[i, f_12]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         loss = _pair_positive_part(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive)), margin), _pair_negative(_pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative)))))
@@ -918,11 +963,11 @@ def value_and_gradient(anchor, positive, negative, margin, p, sample_weights, lo
                 n_3 = negative[i, f_12]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_3 = positive[i, f_12]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
@@ -980,11 +1025,11 @@ def gradient_and_hessian(anchor, positive, negative, margin, p, sample_weights, 
                 n_3 = negative[i, f_12]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_3 = positive[i, f_12]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         factor = _pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive))
@@ -1045,11 +1090,11 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
                 n_3 = negative[i, f_12]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_3 = positive[i, f_12]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         norm_negative_tangent = (0.0, 0.0)
@@ -1067,11 +1112,11 @@ def hessian_product(anchor, positive, negative, margin, p, sample_weights, loss_
                 a_3 = anchor[i, f_10]
                 n_4 = negative[i, f_10]
                 factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_ratio(_pair_of_sum(a_3, -n_4), factor))
-                strips[0, place, 0], strips[0, place, 1] = factor_2
+                _pair_put(strips, (0, place), factor_2)
                 v_p = direction_positive[i, f_10]
                 p_4 = positive[i, f_10]
                 factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_ratio(_pair_of_sum(a_3, -p_4), factor_3))
-                strips[1, place, 0], strips[1, place, 1] = factor_4
+                _pair_put(strips, (1, place), factor_4)
             norm_negative_tangent = _pair_add(norm_negative_tangent, _pair_block_sum(strips[0], length))
             norm_positive_tangent = _pair_add(norm_positive_tangent, _pair_block_sum(strips[1], length))
         ratio_value_3 = _pair_ratio((1.0, 0.0), factor_3)
@@ -1128,11 +1173,11 @@ def parameter_gradient_and_hessian(anchor, positive, negative, margin, p, sample
                 n_3 = negative[i, f_12]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_3 = positive[i, f_12]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         factor = _pair_multiply_number(seed, _step(_pair_add(_pair_add_number(_pair_multiply(_pair_root(scaled_positive), _pair_positive_part(peak_positive)), margin), _pair_negative(_pair_multiply(_pair_root(scaled_negative), _pair_positive_part(peak_negative))))[0]))
@@ -1173,11 +1218,11 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
                 n_3 = negative[i, f_12]
                 ratio_value = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 p_3 = positive[i, f_12]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[1], length))
         norm_negative_tangent = (0.0, 0.0)
@@ -1195,11 +1240,11 @@ def full_hessian_product(anchor, positive, negative, margin, p, sample_weights, 
                 a_3 = anchor[i, f_10]
                 n_4 = negative[i, f_10]
                 factor_2 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_ratio(_pair_of_sum(a_3, -n_4), factor))
-                strips[0, place, 0], strips[0, place, 1] = factor_2
+                _pair_put(strips, (0, place), factor_2)
                 v_p = direction_positive[i, f_10]
                 p_4 = positive[i, f_10]
                 factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_ratio(_pair_of_sum(a_3, -p_4), factor_3))
-                strips[1, place, 0], strips[1, place, 1] = factor_4
+                _pair_put(strips, (1, place), factor_4)
             norm_negative_tangent = _pair_add(norm_negative_tangent, _pair_block_sum(strips[0], length))
             norm_positive_tangent = _pair_add(norm_positive_tangent, _pair_block_sum(strips[1], length))
         ratio_value_3 = _pair_ratio((1.0, 0.0), factor_3)
@@ -1262,14 +1307,14 @@ def value_swap_true(anchor, positive, negative, margin, p, sample_weights, value
                 n_3 = negative[i, f_17]
                 ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 a_2 = anchor[i, f_17]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
@@ -1319,14 +1364,14 @@ def value_and_gradient_swap_true(anchor, positive, negative, margin, p, sample_w
                 n_3 = negative[i, f_17]
                 ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 a_2 = anchor[i, f_17]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
@@ -1390,14 +1435,14 @@ def gradient_and_hessian_swap_true(anchor, positive, negative, margin, p, sample
                 n_3 = negative[i, f_17]
                 ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 a_2 = anchor[i, f_17]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
@@ -1470,14 +1515,14 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
                 n_3 = negative[i, f_17]
                 ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 a_2 = anchor[i, f_17]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
@@ -1496,13 +1541,13 @@ def hessian_product_swap_true(anchor, positive, negative, margin, p, sample_weig
                 v_p = direction_positive[i, f_14]
                 v_n = direction_negative[i, f_14]
                 factor_2 = _pair_multiply(_pair_ratio(_pair_of_sum(p_4, -n_4), factor), _pair_of_sum(v_p, -v_n))
-                strips[0, place, 0], strips[0, place, 1] = factor_2
+                _pair_put(strips, (0, place), factor_2)
                 v_a = direction_anchor[i, f_14]
                 a_3 = anchor[i, f_14]
                 factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_ratio(_pair_of_sum(a_3, -n_4), factor_3))
-                strips[1, place, 0], strips[1, place, 1] = factor_4
+                _pair_put(strips, (1, place), factor_4)
                 factor_6 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_ratio(_pair_of_sum(a_3, -p_4), factor_5))
-                strips[2, place, 0], strips[2, place, 1] = factor_6
+                _pair_put(strips, (2, place), factor_6)
             norm_negative_tangent = _pair_add(norm_negative_tangent, _pair_block_sum(strips[0], length))
             norm_negative_2_tangent = _pair_add(norm_negative_2_tangent, _pair_block_sum(strips[1], length))
             norm_positive_tangent = _pair_add(norm_positive_tangent, _pair_block_sum(strips[2], length))
@@ -1576,14 +1621,14 @@ def parameter_gradient_and_hessian_swap_true(anchor, positive, negative, margin,
                 n_3 = negative[i, f_17]
                 ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 a_2 = anchor[i, f_17]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
@@ -1631,14 +1676,14 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
                 n_3 = negative[i, f_17]
                 ratio_value = _pair_ratio(_pair_of_sum(p_3, -n_3), peak_negative)
                 square = _pair_multiply(ratio_value, ratio_value)
-                strips[0, place, 0], strips[0, place, 1] = square
+                _pair_put(strips, (0, place), square)
                 a_2 = anchor[i, f_17]
                 ratio_value_2 = _pair_ratio(_pair_of_sum(a_2, -n_3), peak_negative_2)
                 square_2 = _pair_multiply(ratio_value_2, ratio_value_2)
-                strips[1, place, 0], strips[1, place, 1] = square_2
+                _pair_put(strips, (1, place), square_2)
                 ratio_value_3 = _pair_ratio(_pair_of_sum(a_2, -p_3), peak_positive)
                 square_3 = _pair_multiply(ratio_value_3, ratio_value_3)
-                strips[2, place, 0], strips[2, place, 1] = square_3
+                _pair_put(strips, (2, place), square_3)
             scaled_negative = _pair_add(scaled_negative, _pair_block_sum(strips[0], length))
             scaled_negative_2 = _pair_add(scaled_negative_2, _pair_block_sum(strips[1], length))
             scaled_positive = _pair_add(scaled_positive, _pair_block_sum(strips[2], length))
@@ -1657,13 +1702,13 @@ def full_hessian_product_swap_true(anchor, positive, negative, margin, p, sample
                 v_p = direction_positive[i, f_14]
                 v_n = direction_negative[i, f_14]
                 factor_2 = _pair_multiply(_pair_ratio(_pair_of_sum(p_4, -n_4), factor), _pair_of_sum(v_p, -v_n))
-                strips[0, place, 0], strips[0, place, 1] = factor_2
+                _pair_put(strips, (0, place), factor_2)
                 v_a = direction_anchor[i, f_14]
                 a_3 = anchor[i, f_14]
                 factor_4 = _pair_multiply(_pair_of_sum(v_a, -v_n), _pair_ratio(_pair_of_sum(a_3, -n_4), factor_3))
-                strips[1, place, 0], strips[1, place, 1] = factor_4
+                _pair_put(strips, (1, place), factor_4)
                 factor_6 = _pair_multiply(_pair_of_sum(v_a, -v_p), _pair_ratio(_pair_of_sum(a_3, -p_4), factor_5))
-                strips[2, place, 0], strips[2, place, 1] = factor_6
+                _pair_put(strips, (2, place), factor_6)
             norm_negative_tangent = _pair_add(norm_negative_tangent, _pair_block_sum(strips[0], length))
             norm_negative_2_tangent = _pair_add(norm_negative_2_tangent, _pair_block_sum(strips[1], length))
             norm_positive_tangent = _pair_add(norm_positive_tangent, _pair_block_sum(strips[2], length))
@@ -1724,10 +1769,10 @@ def value_p_1(anchor, positive, negative, margin, p, sample_weights, value_out):
                 a = anchor[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-                strips[0, place, 0], strips[0, place, 1] = magnitude_value
+                _pair_put(strips, (0, place), magnitude_value)
                 p_2 = positive[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                strips[1, place, 0], strips[1, place, 1] = magnitude_value_2
+                _pair_put(strips, (1, place), magnitude_value_2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         loss = _pair_positive_part(_pair_add(_pair_add_number(sum_positive, margin), _pair_negative(sum_negative)))
@@ -1759,10 +1804,10 @@ def value_and_gradient_p_1(anchor, positive, negative, margin, p, sample_weights
                 a = anchor[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-                strips[0, place, 0], strips[0, place, 1] = magnitude_value
+                _pair_put(strips, (0, place), magnitude_value)
                 p_2 = positive[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                strips[1, place, 0], strips[1, place, 1] = magnitude_value_2
+                _pair_put(strips, (1, place), magnitude_value_2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         term = _pair_add(_pair_add_number(sum_positive, margin), _pair_negative(sum_negative))
@@ -1805,10 +1850,10 @@ def gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sample_weigh
                 a = anchor[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-                strips[0, place, 0], strips[0, place, 1] = magnitude_value
+                _pair_put(strips, (0, place), magnitude_value)
                 p_2 = positive[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                strips[1, place, 0], strips[1, place, 1] = magnitude_value_2
+                _pair_put(strips, (1, place), magnitude_value_2)
                 hessian_anchor[i, f_1] = 0.0
                 hessian_positive[i, f_1] = 0.0
                 hessian_negative[i, f_1] = 0.0
@@ -1860,10 +1905,10 @@ def parameter_gradient_and_hessian_p_1(anchor, positive, negative, margin, p, sa
                 a = anchor[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(a, -n_2))
-                strips[0, place, 0], strips[0, place, 1] = magnitude_value
+                _pair_put(strips, (0, place), magnitude_value)
                 p_2 = positive[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                strips[1, place, 0], strips[1, place, 1] = magnitude_value_2
+                _pair_put(strips, (1, place), magnitude_value_2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         factor = _pair_multiply_number(seed, _step(_pair_add(_pair_add_number(sum_positive, margin), _pair_negative(sum_negative))[0]))
@@ -1909,12 +1954,12 @@ def value_p_1_swap_true(anchor, positive, negative, margin, p, sample_weights, v
                 p_2 = positive[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-                strips[0, place, 0], strips[0, place, 1] = magnitude_value
+                _pair_put(strips, (0, place), magnitude_value)
                 a = anchor[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-                strips[1, place, 0], strips[1, place, 1] = magnitude_value_2
+                _pair_put(strips, (1, place), magnitude_value_2)
                 magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                strips[2, place, 0], strips[2, place, 1] = magnitude_value_3
+                _pair_put(strips, (2, place), magnitude_value_3)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -1948,12 +1993,12 @@ def value_and_gradient_p_1_swap_true(anchor, positive, negative, margin, p, samp
                 p_2 = positive[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-                strips[0, place, 0], strips[0, place, 1] = magnitude_value
+                _pair_put(strips, (0, place), magnitude_value)
                 a = anchor[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-                strips[1, place, 0], strips[1, place, 1] = magnitude_value_2
+                _pair_put(strips, (1, place), magnitude_value_2)
                 magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                strips[2, place, 0], strips[2, place, 1] = magnitude_value_3
+                _pair_put(strips, (2, place), magnitude_value_3)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2000,12 +2045,12 @@ def gradient_and_hessian_p_1_swap_true(anchor, positive, negative, margin, p, sa
                 p_2 = positive[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-                strips[0, place, 0], strips[0, place, 1] = magnitude_value
+                _pair_put(strips, (0, place), magnitude_value)
                 a = anchor[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-                strips[1, place, 0], strips[1, place, 1] = magnitude_value_2
+                _pair_put(strips, (1, place), magnitude_value_2)
                 magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                strips[2, place, 0], strips[2, place, 1] = magnitude_value_3
+                _pair_put(strips, (2, place), magnitude_value_3)
                 hessian_anchor[i, f_1] = 0.0
                 hessian_positive[i, f_1] = 0.0
                 hessian_negative[i, f_1] = 0.0
@@ -2061,12 +2106,12 @@ def parameter_gradient_and_hessian_p_1_swap_true(anchor, positive, negative, mar
                 p_2 = positive[i, f_1]
                 n_2 = negative[i, f_1]
                 magnitude_value = _pair_magnitude(_pair_of_sum(p_2, -n_2))
-                strips[0, place, 0], strips[0, place, 1] = magnitude_value
+                _pair_put(strips, (0, place), magnitude_value)
                 a = anchor[i, f_1]
                 magnitude_value_2 = _pair_magnitude(_pair_of_sum(a, -n_2))
-                strips[1, place, 0], strips[1, place, 1] = magnitude_value_2
+                _pair_put(strips, (1, place), magnitude_value_2)
                 magnitude_value_3 = _pair_magnitude(_pair_of_sum(a, -p_2))
-                strips[2, place, 0], strips[2, place, 1] = magnitude_value_3
+                _pair_put(strips, (2, place), magnitude_value_3)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2122,10 +2167,10 @@ def value_p_general(anchor, positive, negative, margin, p, sample_weights, value
                 a_2 = anchor[i, f_1]
                 n_3 = negative[i, f_1]
                 power_value = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative), (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 p_3 = positive[i, f_1]
                 power_value_2 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive), (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         loss = _pair_positive_part(_pair_add(_pair_add_number(_pair_multiply(max_positive, _pair_power(sum_positive, _pair_divide((1.0, 0.0), (p, 0.0)))), margin), _pair_negative(_pair_multiply(max_negative, _pair_power(sum_negative, _pair_divide((1.0, 0.0), (p, 0.0)))))))
@@ -2169,10 +2214,10 @@ def value_and_gradient_p_general(anchor, positive, negative, margin, p, sample_w
                 a_2 = anchor[i, f_1]
                 n_3 = negative[i, f_1]
                 power_value = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative), (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 p_3 = positive[i, f_1]
                 power_value_2 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive), (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         term = _pair_add(_pair_add_number(_pair_multiply(max_positive, _pair_power(sum_positive, _pair_divide((1.0, 0.0), (p, 0.0)))), margin), _pair_negative(_pair_multiply(max_negative, _pair_power(sum_negative, _pair_divide((1.0, 0.0), (p, 0.0))))))
@@ -2252,20 +2297,20 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
                 term = _pair_of_sum(a_2, -n_3)
                 ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 p_3 = positive[i, f_1]
                 term_2 = _pair_of_sum(a_2, -p_3)
                 ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_positive)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 power_value_3 = _pair_power(ratio_value, term_3)
                 signum_value = _signum(term[0])
-                sum_negative_change[f_1, 0], sum_negative_change[f_1, 1] = _pair_multiply_number(_pair_multiply(factor, power_value_3), signum_value)
+                _pair_put(sum_negative_change, (f_1,), _pair_multiply_number(_pair_multiply(factor, power_value_3), signum_value))
                 power_value_4 = _pair_power(ratio_value_2, term_3)
                 signum_value_2 = _signum(term_2[0])
-                sum_positive_change[f_1, 0], sum_positive_change[f_1, 1] = _pair_multiply_number(_pair_multiply(factor_2, power_value_4), signum_value_2)
-                sum_positive_change_2[f_1, 0], sum_positive_change_2[f_1, 1] = _pair_multiply_number(_pair_multiply(factor_3, power_value_4), signum_value_2)
-                sum_negative_change_2[f_1, 0], sum_negative_change_2[f_1, 1] = _pair_multiply_number(_pair_multiply(factor_4, power_value_3), signum_value)
+                _pair_put(sum_positive_change, (f_1,), _pair_multiply_number(_pair_multiply(factor_2, power_value_4), signum_value_2))
+                _pair_put(sum_positive_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_3, power_value_4), signum_value_2))
+                _pair_put(sum_negative_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_4, power_value_3), signum_value))
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
         power_value_6 = _pair_power(sum_positive, term_5)
@@ -2309,9 +2354,9 @@ def gradient_and_hessian_p_general(anchor, positive, negative, margin, p, sample
             power_value_9 = _pair_power(ratio_value_5, term_7)
             square_3 = _pair_of_product(signum_value_4, signum_value_4)
             power_value_10 = _pair_power(ratio_value_6, term_7)
-            hessian_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_7, _pair_add(_pair_add(_pair_multiply(term_3, _pair_add(_pair_multiply(_pair_multiply(factor_10, square), power_value_9), _pair_multiply(_pair_multiply(factor_11, square_3), power_value_10))), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_12, (sum_positive_change[d_6, 0], sum_positive_change[d_6, 1])), power_value_5), signum_value_3)), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_13, (sum_negative_change[d_6, 0], sum_negative_change[d_6, 1])), power_value_7), signum_value_4))))
-            hessian_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_16, _pair_add(_pair_multiply(_pair_multiply(factor_14, square), power_value_9), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_15, (sum_positive_change_2[d_6, 0], sum_positive_change_2[d_6, 1])), power_value_5), signum_value_3))))
-            hessian_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_19, _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_17, (sum_negative_change_2[d_6, 0], sum_negative_change_2[d_6, 1])), power_value_7), signum_value_4), _pair_multiply(_pair_multiply(factor_18, square_3), power_value_10))))
+            hessian_anchor[i, d_6] = _pair_rounded(_pair_multiply(factor_7, _pair_add(_pair_add(_pair_multiply(term_3, _pair_add(_pair_multiply(_pair_multiply(factor_10, square), power_value_9), _pair_multiply(_pair_multiply(factor_11, square_3), power_value_10))), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_12, _pair_at(sum_positive_change, (d_6,))), power_value_5), signum_value_3)), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_13, _pair_at(sum_negative_change, (d_6,))), power_value_7), signum_value_4))))
+            hessian_positive[i, d_6] = _pair_rounded(_pair_multiply(factor_16, _pair_add(_pair_multiply(_pair_multiply(factor_14, square), power_value_9), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_15, _pair_at(sum_positive_change_2, (d_6,))), power_value_5), signum_value_3))))
+            hessian_negative[i, d_6] = _pair_rounded(_pair_multiply(factor_19, _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_17, _pair_at(sum_negative_change_2, (d_6,))), power_value_7), signum_value_4), _pair_multiply(_pair_multiply(factor_18, square_3), power_value_10))))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2357,23 +2402,23 @@ def hessian_product_p_general(anchor, positive, negative, margin, p, sample_weig
                 term = _pair_of_sum(a_2, -n_3)
                 ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 p_3 = positive[i, f_1]
                 term_2 = _pair_of_sum(a_2, -p_3)
                 ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_positive)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 v_a = direction_anchor[i, f_1]
                 power_value_3 = _pair_power(ratio_value, term_3)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
                 term_4 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_a), power_value_3), signum_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_3), signum_value))
-                strips[2, place, 0], strips[2, place, 1] = term_4
+                _pair_put(strips, (2, place), term_4)
                 power_value_4 = _pair_power(ratio_value_2, term_3)
                 signum_value_2 = _signum(term_2[0])
                 v_p = direction_positive[i, f_1]
                 term_5 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_4), signum_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_p), power_value_4), signum_value_2))
-                strips[3, place, 0], strips[3, place, 1] = term_5
+                _pair_put(strips, (3, place), term_5)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
             sum_negative_tangent = _pair_add(sum_negative_tangent, _pair_block_sum(strips[2], length))
@@ -2465,15 +2510,15 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 n_3 = negative[i, f_1]
                 ratio_value = _pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 p_3 = positive[i, f_1]
                 ratio_value_2 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 factor = _pair_multiply(_pair_log(ratio_value), power_value)
-                strips[2, place, 0], strips[2, place, 1] = factor
+                _pair_put(strips, (2, place), factor)
                 factor_2 = _pair_multiply(_pair_log(ratio_value_2), power_value_2)
-                strips[3, place, 0], strips[3, place, 1] = factor_2
+                _pair_put(strips, (3, place), factor_2)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
             sum_negative_sensitivity = _pair_add(sum_negative_sensitivity, _pair_block_sum(strips[2], length))
@@ -2510,17 +2555,17 @@ def parameter_gradient_and_hessian_p_general(anchor, positive, negative, margin,
                 log_value_3 = _pair_log(ratio_value_3)
                 power_value_7 = _pair_power(ratio_value_3, (p, 0.0))
                 factor_7 = _pair_multiply(_pair_multiply(factor_6, log_value_3), power_value_7)
-                strips[0, place, 0], strips[0, place, 1] = factor_7
+                _pair_put(strips, (0, place), factor_7)
                 n_4 = negative[i, f_22]
                 ratio_value_4 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_3, -n_4)), max_negative)
                 log_value_4 = _pair_log(ratio_value_4)
                 power_value_8 = _pair_power(ratio_value_4, (p, 0.0))
                 factor_9 = _pair_multiply(_pair_multiply(factor_8, log_value_4), power_value_8)
-                strips[1, place, 0], strips[1, place, 1] = factor_9
+                _pair_put(strips, (1, place), factor_9)
                 factor_13 = _pair_multiply(_pair_multiply(factor_12, _pair_add(_pair_add(_pair_multiply(_pair_multiply(log_value_3, log_value_3), power_value_6), _pair_multiply(factor_10, log_value_3)), _pair_multiply(factor_11, log_value_3))), power_value_7)
-                strips[2, place, 0], strips[2, place, 1] = factor_13
+                _pair_put(strips, (2, place), factor_13)
                 factor_17 = _pair_multiply(_pair_multiply(factor_16, _pair_add(_pair_add(_pair_multiply(_pair_multiply(log_value_4, log_value_4), power_value_5), _pair_multiply(factor_14, log_value_4)), _pair_multiply(factor_15, log_value_4))), power_value_8)
-                strips[3, place, 0], strips[3, place, 1] = factor_17
+                _pair_put(strips, (3, place), factor_17)
             sum_p_2 = _pair_add(sum_p_2, _pair_block_sum(strips[0], length))
             sum_p_3 = _pair_add(sum_p_3, _pair_block_sum(strips[1], length))
             sum_p_2_sensitivity = _pair_add(sum_p_2_sensitivity, _pair_block_sum(strips[2], length))
@@ -2579,23 +2624,23 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 term = _pair_of_sum(a_2, -n_3)
                 ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 p_3 = positive[i, f_1]
                 term_2 = _pair_of_sum(a_2, -p_3)
                 ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_positive)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 v_a = direction_anchor[i, f_1]
                 power_value_3 = _pair_power(ratio_value, term_3)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
                 term_4 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(ratio_value), direction_parameters[1]), power_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_a), power_value_3), signum_value)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_3), signum_value))
-                strips[2, place, 0], strips[2, place, 1] = term_4
+                _pair_put(strips, (2, place), term_4)
                 power_value_4 = _pair_power(ratio_value_2, term_3)
                 signum_value_2 = _signum(term_2[0])
                 v_p = direction_positive[i, f_1]
                 term_5 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(ratio_value_2), direction_parameters[1]), power_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_4), signum_value_2)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_p), power_value_4), signum_value_2))
-                strips[3, place, 0], strips[3, place, 1] = term_5
+                _pair_put(strips, (3, place), term_5)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[1], length))
             sum_negative_tangent = _pair_add(sum_negative_tangent, _pair_block_sum(strips[2], length))
@@ -2654,25 +2699,25 @@ def full_hessian_product_p_general(anchor, positive, negative, margin, p, sample
                 log_value = _pair_log(ratio_value_5)
                 power_value_5 = _pair_power(ratio_value_5, (p, 0.0))
                 factor_6 = _pair_multiply(_pair_multiply(factor_5, log_value), power_value_5)
-                strips[0, place, 0], strips[0, place, 1] = factor_6
+                _pair_put(strips, (0, place), factor_6)
                 n_4 = negative[i, f_22]
                 term_8 = _pair_of_sum(a_3, -n_4)
                 ratio_value_6 = _pair_ratio(_pair_magnitude(term_8), max_negative)
                 log_value_2 = _pair_log(ratio_value_6)
                 power_value_9 = _pair_power(ratio_value_6, (p, 0.0))
                 factor_8 = _pair_multiply(_pair_multiply(factor_7, log_value_2), power_value_9)
-                strips[1, place, 0], strips[1, place, 1] = factor_8
+                _pair_put(strips, (1, place), factor_8)
                 v_a_2 = direction_anchor[i, f_22]
                 power_value_12 = _pair_power(ratio_value_5, term_3)
                 signum_value_3 = _signum(term_6[0])
                 v_p_2 = direction_positive[i, f_22]
                 factor_14 = _pair_multiply(factor_13, _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_10, _pair_add(_pair_multiply(log_value, log_value), _pair_multiply(factor_9, log_value))), power_value_5), _pair_multiply(_pair_multiply(factor_11, log_value), power_value_5)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_12, v_a_2), _pair_add_number(_pair_multiply_number(log_value, p), 1.0)), power_value_12), signum_value_3)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_12, v_p_2), power_value_12), signum_value_3), _pair_add_number(_pair_negative(_pair_multiply_number(log_value, p)), -1.0))))
-                strips[2, place, 0], strips[2, place, 1] = factor_14
+                _pair_put(strips, (2, place), factor_14)
                 power_value_14 = _pair_power(ratio_value_6, term_3)
                 signum_value_4 = _signum(term_8[0])
                 v_n_2 = direction_negative[i, f_22]
                 factor_20 = _pair_multiply(factor_19, _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_16, _pair_add(_pair_multiply(log_value_2, log_value_2), _pair_multiply(factor_15, log_value_2))), power_value_9), _pair_multiply(_pair_multiply(factor_17, log_value_2), power_value_9)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_18, v_a_2), _pair_add_number(_pair_multiply_number(log_value_2, p), 1.0)), power_value_14), signum_value_4)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_18, v_n_2), power_value_14), signum_value_4), _pair_add_number(_pair_negative(_pair_multiply_number(log_value_2, p)), -1.0))))
-                strips[3, place, 0], strips[3, place, 1] = factor_20
+                _pair_put(strips, (3, place), factor_20)
                 square = _pair_of_product(signum_value_3, signum_value_3)
                 power_value_15 = _pair_power(ratio_value_5, term_10)
                 square_3 = _pair_of_product(signum_value_4, signum_value_4)
@@ -2724,12 +2769,12 @@ def value_p_general_swap_true(anchor, positive, negative, margin, p, sample_weig
                 p_3 = positive[i, f_1]
                 n_3 = negative[i, f_1]
                 power_value = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(p_3, -n_3)), max_negative), (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 a_2 = anchor[i, f_1]
                 power_value_2 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative_2), (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 power_value_3 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive), (p, 0.0))
-                strips[2, place, 0], strips[2, place, 1] = power_value_3
+                _pair_put(strips, (2, place), power_value_3)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2780,12 +2825,12 @@ def value_and_gradient_p_general_swap_true(anchor, positive, negative, margin, p
                 p_3 = positive[i, f_1]
                 n_3 = negative[i, f_1]
                 power_value = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(p_3, -n_3)), max_negative), (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 a_2 = anchor[i, f_1]
                 power_value_2 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative_2), (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 power_value_3 = _pair_power(_pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive), (p, 0.0))
-                strips[2, place, 0], strips[2, place, 1] = power_value_3
+                _pair_put(strips, (2, place), power_value_3)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2885,28 +2930,28 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
                 term = _pair_of_sum(p_3, -n_3)
                 ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 a_2 = anchor[i, f_1]
                 term_2 = _pair_of_sum(a_2, -n_3)
                 ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_negative_2)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 term_3 = _pair_of_sum(a_2, -p_3)
                 ratio_value_3 = _pair_ratio(_pair_magnitude(term_3), max_positive)
                 power_value_3 = _pair_power(ratio_value_3, (p, 0.0))
-                strips[2, place, 0], strips[2, place, 1] = power_value_3
+                _pair_put(strips, (2, place), power_value_3)
                 power_value_4 = _pair_power(ratio_value_2, term_4)
                 signum_value = _signum(term_2[0])
-                sum_negative_2_change[f_1, 0], sum_negative_2_change[f_1, 1] = _pair_multiply_number(_pair_multiply(factor, power_value_4), signum_value)
+                _pair_put(sum_negative_2_change, (f_1,), _pair_multiply_number(_pair_multiply(factor, power_value_4), signum_value))
                 power_value_5 = _pair_power(ratio_value_3, term_4)
                 signum_value_2 = _signum(term_3[0])
-                sum_positive_change[f_1, 0], sum_positive_change[f_1, 1] = _pair_multiply_number(_pair_multiply(factor_2, power_value_5), signum_value_2)
+                _pair_put(sum_positive_change, (f_1,), _pair_multiply_number(_pair_multiply(factor_2, power_value_5), signum_value_2))
                 power_value_6 = _pair_power(ratio_value, term_4)
                 signum_value_3 = _signum(term[0])
-                sum_negative_change[f_1, 0], sum_negative_change[f_1, 1] = _pair_multiply_number(_pair_multiply(factor_3, power_value_6), signum_value_3)
-                sum_positive_change_2[f_1, 0], sum_positive_change_2[f_1, 1] = _pair_multiply_number(_pair_multiply(factor_4, power_value_5), signum_value_2)
-                sum_negative_change_2[f_1, 0], sum_negative_change_2[f_1, 1] = _pair_multiply_number(_pair_multiply(factor_5, power_value_6), signum_value_3)
-                sum_negative_2_change_2[f_1, 0], sum_negative_2_change_2[f_1, 1] = _pair_multiply_number(_pair_multiply(factor_6, power_value_4), signum_value)
+                _pair_put(sum_negative_change, (f_1,), _pair_multiply_number(_pair_multiply(factor_3, power_value_6), signum_value_3))
+                _pair_put(sum_positive_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_4, power_value_5), signum_value_2))
+                _pair_put(sum_negative_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_5, power_value_6), signum_value_3))
+                _pair_put(sum_negative_2_change_2, (f_1,), _pair_multiply_number(_pair_multiply(factor_6, power_value_4), signum_value))
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -2937,10 +2982,10 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
         factor_25 = _pair_multiply(adjoint_sum_negative, square_4)
         factor_26 = _pair_multiply(adjoint_sum_negative_2, square_2)
         for d_50 in range(d):
-            adjoint_sum_negative_2_change = _pair_multiply(factor_10, (sum_negative_2_change[d_50, 0], sum_negative_2_change[d_50, 1]))  # -seed*sum_negative_2_change*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-            adjoint_sum_negative_change = _pair_multiply(factor_11, (sum_negative_change[d_50, 0], sum_negative_change[d_50, 1]))  # -seed*sum_negative_change*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-            adjoint_sum_negative_2_change_2 = _pair_multiply(factor_10, (sum_negative_2_change_2[d_50, 0], sum_negative_2_change_2[d_50, 1]))  # -seed*sum_negative_2_change_2*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
-            adjoint_sum_negative_change_2 = _pair_multiply(factor_11, (sum_negative_change_2[d_50, 0], sum_negative_change_2[d_50, 1]))  # -seed*sum_negative_change_2*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            adjoint_sum_negative_2_change = _pair_multiply(factor_10, _pair_at(sum_negative_2_change, (d_50,)))  # -seed*sum_negative_2_change*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            adjoint_sum_negative_change = _pair_multiply(factor_11, _pair_at(sum_negative_change, (d_50,)))  # -seed*sum_negative_change*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            adjoint_sum_negative_2_change_2 = _pair_multiply(factor_10, _pair_at(sum_negative_2_change_2, (d_50,)))  # -seed*sum_negative_2_change_2*Piecewise((0, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(-2 + 1/p)*(-1 + 1/p)*held(max_negative_2)/p, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
+            adjoint_sum_negative_change_2 = _pair_multiply(factor_11, _pair_at(sum_negative_change_2, (d_50,)))  # -seed*sum_negative_change_2*Piecewise((sum_negative**(-2 + 1/p)*(-1 + 1/p)*held(max_negative)/p, sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (0, True))*step(margin + sum_positive**(1/p)*held(max_positive) - Piecewise((sum_negative**(1/p)*held(max_negative), sum_negative**(1/p)*held(max_negative) < sum_negative_2**(1/p)*held(max_negative_2)), (sum_negative_2**(1/p)*held(max_negative_2), True)))
             a_3 = anchor[i, d_50]
             n_4 = negative[i, d_50]
             term_7 = _pair_of_sum(a_3, -n_4)
@@ -2962,10 +3007,10 @@ def gradient_and_hessian_p_general_swap_true(anchor, positive, negative, margin,
             square = _pair_of_product(signum_value_4, signum_value_4)
             power_value_11 = _pair_power(ratio_value_7, term_10)
             factor_21 = _pair_multiply(_pair_multiply(factor_20, _pair_of_product(signum_value_5, signum_value_5)), _pair_power(ratio_value_8, term_10))
-            hessian_anchor[i, d_50] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor, adjoint_sum_negative_2_change), power_value_7), signum_value_4), _pair_multiply(_pair_multiply(factor_19, square), power_value_11)), factor_21), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_22, (sum_positive_change[d_50, 0], sum_positive_change[d_50, 1])), power_value_8), signum_value_5)))
+            hessian_anchor[i, d_50] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor, adjoint_sum_negative_2_change), power_value_7), signum_value_4), _pair_multiply(_pair_multiply(factor_19, square), power_value_11)), factor_21), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_22, _pair_at(sum_positive_change, (d_50,))), power_value_8), signum_value_5)))
             square_3 = _pair_of_product(signum_value_6, signum_value_6)
             power_value_13 = _pair_power(ratio_value_9, term_10)
-            hessian_positive[i, d_50] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_3, adjoint_sum_negative_change), power_value_10), signum_value_6), _pair_multiply(_pair_multiply(factor_23, square_3), power_value_13)), factor_21), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_24, (sum_positive_change_2[d_50, 0], sum_positive_change_2[d_50, 1])), power_value_8), signum_value_5)))
+            hessian_positive[i, d_50] = _pair_rounded(_pair_add(_pair_add(_pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply(factor_3, adjoint_sum_negative_change), power_value_10), signum_value_6), _pair_multiply(_pair_multiply(factor_23, square_3), power_value_13)), factor_21), _pair_multiply_number(_pair_multiply(_pair_multiply(factor_24, _pair_at(sum_positive_change_2, (d_50,))), power_value_8), signum_value_5)))
             hessian_negative[i, d_50] = _pair_rounded(_pair_multiply_number(_pair_add(_pair_add(_pair_multiply(term_4, _pair_add(_pair_multiply(_pair_multiply(factor_25, square_3), power_value_13), _pair_multiply(_pair_multiply(factor_26, square), power_value_11))), _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply(adjoint_sum_negative_2_change_2, power_value_7), ratio_value_4), signum_value_4))), _pair_negative(_pair_multiply_number(_pair_multiply(_pair_multiply(adjoint_sum_negative_change_2, power_value_10), ratio_value_6), signum_value_6))), p))
 
 
@@ -3023,31 +3068,31 @@ def hessian_product_p_general_swap_true(anchor, positive, negative, margin, p, s
                 term = _pair_of_sum(p_3, -n_3)
                 ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 a_2 = anchor[i, f_1]
                 term_2 = _pair_of_sum(a_2, -n_3)
                 ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_negative_2)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 term_3 = _pair_of_sum(a_2, -p_3)
                 ratio_value_3 = _pair_ratio(_pair_magnitude(term_3), max_positive)
                 power_value_3 = _pair_power(ratio_value_3, (p, 0.0))
-                strips[2, place, 0], strips[2, place, 1] = power_value_3
+                _pair_put(strips, (2, place), power_value_3)
                 v_p = direction_positive[i, f_1]
                 power_value_4 = _pair_power(ratio_value, term_4)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
                 term_5 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_p), power_value_4), signum_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_4), signum_value))
-                strips[3, place, 0], strips[3, place, 1] = term_5
+                _pair_put(strips, (3, place), term_5)
                 v_a = direction_anchor[i, f_1]
                 power_value_5 = _pair_power(ratio_value_2, term_4)
                 signum_value_2 = _signum(term_2[0])
                 term_6 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_5), signum_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_n), power_value_5), signum_value_2))
-                strips[4, place, 0], strips[4, place, 1] = term_6
+                _pair_put(strips, (4, place), term_6)
                 power_value_6 = _pair_power(ratio_value_3, term_4)
                 signum_value_3 = _signum(term_3[0])
                 term_7 = _pair_add(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_5, v_a), power_value_6), signum_value_3), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_6, v_p), power_value_6), signum_value_3))
-                strips[5, place, 0], strips[5, place, 1] = term_7
+                _pair_put(strips, (5, place), term_7)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -3161,20 +3206,20 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 n_3 = negative[i, f_1]
                 ratio_value = _pair_ratio(_pair_magnitude(_pair_of_sum(p_3, -n_3)), max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 a_2 = anchor[i, f_1]
                 ratio_value_2 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -n_3)), max_negative_2)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 ratio_value_3 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_2, -p_3)), max_positive)
                 power_value_3 = _pair_power(ratio_value_3, (p, 0.0))
-                strips[2, place, 0], strips[2, place, 1] = power_value_3
+                _pair_put(strips, (2, place), power_value_3)
                 factor = _pair_multiply(_pair_log(ratio_value), power_value)
-                strips[3, place, 0], strips[3, place, 1] = factor
+                _pair_put(strips, (3, place), factor)
                 factor_2 = _pair_multiply(_pair_log(ratio_value_2), power_value_2)
-                strips[4, place, 0], strips[4, place, 1] = factor_2
+                _pair_put(strips, (4, place), factor_2)
                 factor_3 = _pair_multiply(_pair_log(ratio_value_3), power_value_3)
-                strips[5, place, 0], strips[5, place, 1] = factor_3
+                _pair_put(strips, (5, place), factor_3)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -3219,24 +3264,24 @@ def parameter_gradient_and_hessian_p_general_swap_true(anchor, positive, negativ
                 log_value_4 = _pair_log(ratio_value_4)
                 power_value_10 = _pair_power(ratio_value_4, (p, 0.0))
                 factor_12 = _pair_multiply(_pair_multiply(factor_11, log_value_4), power_value_10)
-                strips[0, place, 0], strips[0, place, 1] = factor_12
+                _pair_put(strips, (0, place), factor_12)
                 n_4 = negative[i, f_32]
                 ratio_value_5 = _pair_ratio(_pair_magnitude(_pair_of_sum(a_3, -n_4)), max_negative_2)
                 log_value_5 = _pair_log(ratio_value_5)
                 power_value_11 = _pair_power(ratio_value_5, (p, 0.0))
                 factor_13 = _pair_multiply(_pair_multiply(adjoint_sum_negative_2, log_value_5), power_value_11)
-                strips[1, place, 0], strips[1, place, 1] = factor_13
+                _pair_put(strips, (1, place), factor_13)
                 ratio_value_6 = _pair_ratio(_pair_magnitude(_pair_of_sum(p_4, -n_4)), max_negative)
                 log_value_6 = _pair_log(ratio_value_6)
                 power_value_12 = _pair_power(ratio_value_6, (p, 0.0))
                 factor_14 = _pair_multiply(_pair_multiply(adjoint_sum_negative, log_value_6), power_value_12)
-                strips[2, place, 0], strips[2, place, 1] = factor_14
+                _pair_put(strips, (2, place), factor_14)
                 factor_18 = _pair_multiply(_pair_multiply(factor_17, _pair_add(_pair_add(_pair_multiply(_pair_multiply(log_value_4, log_value_4), power_value_9), _pair_multiply(factor_15, log_value_4)), _pair_multiply(factor_16, log_value_4))), power_value_10)
-                strips[3, place, 0], strips[3, place, 1] = factor_18
+                _pair_put(strips, (3, place), factor_18)
                 factor_19 = _pair_multiply(_pair_add(_pair_multiply(adjoint_sum_negative_2, _pair_multiply(log_value_5, log_value_5)), _pair_multiply(adjoint_sum_negative_2_change_3, log_value_5)), power_value_11)
-                strips[4, place, 0], strips[4, place, 1] = factor_19
+                _pair_put(strips, (4, place), factor_19)
                 factor_20 = _pair_multiply(_pair_add(_pair_multiply(adjoint_sum_negative, _pair_multiply(log_value_6, log_value_6)), _pair_multiply(adjoint_sum_negative_change_3, log_value_6)), power_value_12)
-                strips[5, place, 0], strips[5, place, 1] = factor_20
+                _pair_put(strips, (5, place), factor_20)
             sum_p_2 = _pair_add(sum_p_2, _pair_block_sum(strips[0], length))
             sum_p_3 = _pair_add(sum_p_3, _pair_block_sum(strips[1], length))
             sum_p_4 = _pair_add(sum_p_4, _pair_block_sum(strips[2], length))
@@ -3309,31 +3354,31 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 term = _pair_of_sum(p_3, -n_3)
                 ratio_value = _pair_ratio(_pair_magnitude(term), max_negative)
                 power_value = _pair_power(ratio_value, (p, 0.0))
-                strips[0, place, 0], strips[0, place, 1] = power_value
+                _pair_put(strips, (0, place), power_value)
                 a_2 = anchor[i, f_1]
                 term_2 = _pair_of_sum(a_2, -n_3)
                 ratio_value_2 = _pair_ratio(_pair_magnitude(term_2), max_negative_2)
                 power_value_2 = _pair_power(ratio_value_2, (p, 0.0))
-                strips[1, place, 0], strips[1, place, 1] = power_value_2
+                _pair_put(strips, (1, place), power_value_2)
                 term_3 = _pair_of_sum(a_2, -p_3)
                 ratio_value_3 = _pair_ratio(_pair_magnitude(term_3), max_positive)
                 power_value_3 = _pair_power(ratio_value_3, (p, 0.0))
-                strips[2, place, 0], strips[2, place, 1] = power_value_3
+                _pair_put(strips, (2, place), power_value_3)
                 v_p = direction_positive[i, f_1]
                 power_value_4 = _pair_power(ratio_value, term_4)
                 signum_value = _signum(term[0])
                 v_n = direction_negative[i, f_1]
                 term_5 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(ratio_value), direction_parameters[1]), power_value), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor, v_p), power_value_4), signum_value)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_2, v_n), power_value_4), signum_value))
-                strips[3, place, 0], strips[3, place, 1] = term_5
+                _pair_put(strips, (3, place), term_5)
                 v_a = direction_anchor[i, f_1]
                 power_value_5 = _pair_power(ratio_value_2, term_4)
                 signum_value_2 = _signum(term_2[0])
                 term_6 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(ratio_value_2), direction_parameters[1]), power_value_2), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_3, v_a), power_value_5), signum_value_2)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_4, v_n), power_value_5), signum_value_2))
-                strips[4, place, 0], strips[4, place, 1] = term_6
+                _pair_put(strips, (4, place), term_6)
                 power_value_6 = _pair_power(ratio_value_3, term_4)
                 signum_value_3 = _signum(term_3[0])
                 term_7 = _pair_add(_pair_add(_pair_multiply(_pair_multiply_number(_pair_log(ratio_value_3), direction_parameters[1]), power_value_3), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_5, v_a), power_value_6), signum_value_3)), _pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_6, v_p), power_value_6), signum_value_3))
-                strips[5, place, 0], strips[5, place, 1] = term_7
+                _pair_put(strips, (5, place), term_7)
             sum_negative = _pair_add(sum_negative, _pair_block_sum(strips[0], length))
             sum_negative_2 = _pair_add(sum_negative_2, _pair_block_sum(strips[1], length))
             sum_positive = _pair_add(sum_positive, _pair_block_sum(strips[2], length))
@@ -3366,13 +3411,13 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 log_value = _pair_log(ratio_value_7)
                 power_value_7 = _pair_power(ratio_value_7, (p, 0.0))
                 factor_10 = _pair_multiply(_pair_multiply(factor_9, log_value), power_value_7)
-                strips[0, place, 0], strips[0, place, 1] = factor_10
+                _pair_put(strips, (0, place), factor_10)
                 v_a_2 = direction_anchor[i, f_32]
                 power_value_13 = _pair_power(ratio_value_7, term_4)
                 signum_value_4 = _signum(term_8[0])
                 v_p_2 = direction_positive[i, f_32]
                 factor_16 = _pair_multiply(factor_15, _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(factor_12, _pair_add(_pair_multiply(log_value, log_value), _pair_multiply(factor_11, log_value))), power_value_7), _pair_multiply(_pair_multiply(factor_13, log_value), power_value_7)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_14, v_a_2), _pair_add_number(_pair_multiply_number(log_value, p), 1.0)), power_value_13), signum_value_4)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_14, v_p_2), power_value_13), signum_value_4), _pair_add_number(_pair_negative(_pair_multiply_number(log_value, p)), -1.0))))
-                strips[1, place, 0], strips[1, place, 1] = factor_16
+                _pair_put(strips, (1, place), factor_16)
             sum_p_2 = _pair_add(sum_p_2, _pair_block_sum(strips[0], length))
             sum_p_2_tangent = _pair_add(sum_p_2_tangent, _pair_block_sum(strips[1], length))
         power_value_14 = _pair_power(sum_negative_2, term_9)
@@ -3431,7 +3476,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 signum_value_5 = _signum(term_11[0])
                 v_n_2 = direction_negative[i, f_72]
                 term_12 = _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(adjoint_sum_negative_2_tangent, log_value_5), power_value_16), _pair_multiply(_pair_multiply(factor_20, _pair_multiply(log_value_5, log_value_5)), power_value_16)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_21, v_a_3), _pair_add_number(_pair_multiply_number(log_value_5, p), 1.0)), power_value_17), signum_value_5)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_21, v_n_2), power_value_17), signum_value_5), _pair_add_number(_pair_negative(_pair_multiply_number(log_value_5, p)), -1.0)))
-                strips[0, place, 0], strips[0, place, 1] = term_12
+                _pair_put(strips, (0, place), term_12)
                 p_5 = positive[i, f_72]
                 term_13 = _pair_of_sum(p_5, -n_4)
                 ratio_value_9 = _pair_ratio(_pair_magnitude(term_13), max_negative)
@@ -3441,7 +3486,7 @@ def full_hessian_product_p_general_swap_true(anchor, positive, negative, margin,
                 power_value_19 = _pair_power(ratio_value_9, term_4)
                 signum_value_6 = _signum(term_13[0])
                 term_14 = _pair_add(_pair_add(_pair_add(_pair_multiply(_pair_multiply(adjoint_sum_negative_tangent, log_value_6), power_value_18), _pair_multiply(_pair_multiply(factor_22, _pair_multiply(log_value_6, log_value_6)), power_value_18)), _pair_multiply_number(_pair_multiply(_pair_multiply(_pair_multiply_number(factor_23, v_p_3), _pair_add_number(_pair_multiply_number(log_value_6, p), 1.0)), power_value_19), signum_value_6)), _pair_multiply(_pair_multiply_number(_pair_multiply(_pair_multiply_number(factor_23, v_n_2), power_value_19), signum_value_6), _pair_add_number(_pair_negative(_pair_multiply_number(log_value_6, p)), -1.0)))
-                strips[1, place, 0], strips[1, place, 1] = term_14
+                _pair_put(strips, (1, place), term_14)
                 term_15 = _pair_of_sum(a_4, -p_5)
                 ratio_value_10 = _pair_ratio(_pair_magnitude(term_15), max_positive)
                 log_value_7 = _pair_log(ratio_value_10)

@@ -188,13 +188,13 @@ def _places(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
     return first, builder.gep(first, [place.type(1)])
 
 
-@lower_builtin(_pair_at, types.Array, types.BaseTuple)
+@lower_builtin(_pair_at, types.Array, types.BaseTuple)  # type: ignore[no-untyped-call]
 def _instructions_at(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     places = _places(context, builder, signature.args, arguments)
     return context.make_tuple(builder, PAIR, [builder.load(place) for place in places])
 
 
-@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)
+@lower_builtin(_pair_put, types.Array, types.BaseTuple, types.Any)  # type: ignore[no-untyped-call]
 def _instructions_put(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     for k, place in enumerate(_places(context, builder, signature.args, arguments)):
         builder.store(builder.extract_value(arguments[2], k), place)
