@@ -26,6 +26,9 @@ from symloss.verification.mutation_symbolic import SAMPLED as SAMPLED_DERIVATIVE
 from symloss.verification.mutation_symbolic import mutate_derivatives
 from symloss.verification.peers import kept, measure
 
+SAMPLED_PAIRS = 20
+"""Mutants of kernels in pair arithmetic: their loops are those of the others."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -118,14 +121,17 @@ def _verify_one(
 
 
 def _mutants(name: str, definitions: Path | None, output: Path | None, full: bool) -> list[dict[str, Any]]:
-    """Return what became of mistakes in the module of one loss, and in its derivatives."""
+    """Return what became of mistakes in the modules of one loss, and in its derivatives."""
     (definition,) = select((name,), definitions)
-    text = ((output or OWN_OUTPUT) / f"{name}.py").read_text(encoding="utf-8")
-    found = (
-        mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else SAMPLED),
-        mutate_derivatives(derivatives(definition), SEED, None if full else SAMPLED_DERIVATIVES),
-    )
-    return [m.row(SEED) for m in found]
+    found = []
+    for folder, level, most in (("", "source", SAMPLED), ("pairs", "pairs", SAMPLED_PAIRS)):
+        path = (output or OWN_OUTPUT) / folder / f"{name}.py"
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else most)
+            found.append(mutants.row(SEED) | {"level": level})
+    derived = mutate_derivatives(derivatives(definition), SEED, None if full else SAMPLED_DERIVATIVES)
+    return [*found, derived.row(SEED)]
 
 
 def _climb(

@@ -12,10 +12,13 @@ import flint
 import numba
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
+import symloss
 from symloss.rendering import pair_arithmetic, pair_matrices
 from symloss.rendering.pair_arithmetic import TRACED
 from symloss.rendering.tracing import _traced
+from symloss.runtime.loader import load_module
 
 Pair = tuple[float, float]
 POINTS = 400
@@ -202,3 +205,39 @@ def test_the_functions_say_what_they_are() -> None:
     """Every function that modules carry along has a docstring, which ends up in them."""
     for function in (*TRACED, *pair_arithmetic.CALLED, *pair_matrices.ARRAYS):
         assert inspect.getdoc(function), function
+
+
+@pytest.mark.parametrize("name", [n for n in symloss.losses() if not symloss.load(n).plan.spec.elementwise])
+def test_every_array_loss_has_all_its_kernels_in_pairs(name: str) -> None:
+    """With the same arguments, and those for short rows left out; float64 arrays get them, float32 arrays do not."""
+    plain, pairs = load_module(name, None), load_module(name, None, "pairs")
+
+    def kernels(module: Any) -> dict[str, Any]:
+        found = {n: f for n, f in vars(module).items() if isinstance(f, Dispatcher) and not n.startswith("_")}
+        return {n: inspect.signature(f.py_func) for n, f in found.items() if "_few" not in n}
+
+    assert kernels(pairs) == kernels(plain)
+    plan = symloss.load(name).plan
+    assert plan.kernels["value"] is pairs.value
+    assert plan.narrow["value"] is plain.value
+    assert symloss.load(name, accuracy="fast").plan.kernels["value"] is plain.value
+
+
+def test_a_difference_of_nearly_equal_norms_is_rounded_once() -> None:
+    """In plain float64 it has lost nine digits."""
+    rng = np.random.default_rng(12)
+    anchor, away = rng.normal(size=(2, 1, 8))
+    positive, negative = anchor + away, anchor - away * (1 + 1e-9)
+    points = (anchor, negative, positive)
+    found, plain = (
+        float(symloss.load("triplet", accuracy=a).value(*points, margin=0.0, reduction="none")[0])
+        for a in ("exact", "fast")
+    )
+    with flint.ctx.workprec(300):
+        near, far = (
+            sum(((flint.arb(a) - flint.arb(b)) ** 2 for a, b in zip(anchor[0], other[0], strict=True)), flint.arb(0))
+            for other in (positive, negative)
+        )
+        truth = float((far.sqrt() - near.sqrt()).mid())
+    assert abs(found - truth) <= math.ulp(truth)
+    assert abs(plain - truth) > 1000 * math.ulp(truth)

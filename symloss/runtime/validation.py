@@ -20,7 +20,7 @@ from symloss.runtime.threads import GRAIN, run_all
 
 REDUCTIONS = ("none", "sum", "mean")
 
-CHECKED = 4 * GRAIN
+CHECKED = 16 * GRAIN
 """Numbers that one task compares with bounds."""
 _INTEGERS = np.iinfo(I64)
 

@@ -20,7 +20,10 @@ from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
 from symloss.verification.mutation_watch import UNSEEN, conditionals, flipped, holds
 
-SYMMETRIC = ("_dd_sum", "_dd_product", "_dd_add", "_dd_multiply", "_add_in_lanes", "_larger")
+SYMMETRIC = (
+    "_dd_sum", "_dd_product", "_dd_add", "_dd_multiply", "_add_in_lanes", "_larger", "_pair_of_sum", "_pair_of_product",
+    "_pair_add", "_pair_multiply",
+)  # fmt: skip
 FREE = (
     ("_dd_product", ("sign", "constant"), "t = 134217729.0 *", "any number of that size takes a factor apart exactly"),
     ("_dd_exp", ("constant", "comparison"), "if x[0] < -745.2", "what lies between rounds to 0 either way"),

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
@@ -197,6 +198,14 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], Any]] = {
 """What stands in for functions made of polynomials and for what LLVM is asked for by name."""
 
 
+TRACED = "_traced"
+"""A function that only modules in pair arithmetic have."""
+
+
+class _StandIn:
+    """What stands for a number while a kernel is compiled: nothing here is."""
+
+
 def plain(source: str, name: str) -> Plain:
     """Return a generated module, given as its text, as plain Python."""
     tree = ast.parse(source)
@@ -215,6 +224,9 @@ def plain(source: str, name: str) -> Plain:
     namespace: dict[str, Any] = {"np": _Numpy(), "math": _Math(), STEP: step, "min": _least, "max": _greatest}
     placeless = {n for n, f in functions.items() if any(_is_no_place(s) for s in ast.walk(f))}
     namespace[PLACELESS] = placeless | ({"<lambda>"} if placeless else set())
+    carried = {n for n in functions if n.startswith("_")} if TRACED in functions else set()
+    if carried:
+        namespace |= {"Fraction": Fraction, "_Noted": _StandIn}
     constants = [s for s in tree.body if isinstance(s, ast.Assign) and _is_constant(s)]
     exec(_compiled([*constants, *functions.values()]), namespace)
     for replaced in native:  # addresses given to BLAS: NumPy's product in its place, and not mutated
@@ -223,6 +235,8 @@ def plain(source: str, name: str) -> Plain:
     for name in functions.keys() & ELEMENTARY.keys():  # certified on their own: the library's in their place
         namespace[name] = _total(*ELEMENTARY[name])
         del functions[name]
+    for name_of in carried:  # pair arithmetic, which has tests of its own
+        functions.pop(name_of, None)
     module = ModuleType(name)
     module.__file__ = FILE
     for given in namespace:
