@@ -27,7 +27,7 @@ from symloss.verification.mutation_symbolic import mutate_derivatives
 from symloss.verification.peers import kept, measure
 
 SAMPLED_PAIRS = 20
-"""Mutants of kernels in pair arithmetic: their loops are those of the others."""
+"""Mutants of kernels in pair arithmetic, which take seconds each: their loops are those of the others."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,11 @@ def _mutants(name: str, definitions: Path | None, output: Path | None, full: boo
     """Return what became of mistakes in the modules of one loss, and in its derivatives."""
     (definition,) = select((name,), definitions)
     found = []
-    for folder, level, most in (("", "source", SAMPLED), ("pairs", "pairs", SAMPLED_PAIRS)):
+    for folder, level, most in (("", "source", None if full else SAMPLED), ("pairs", "pairs", SAMPLED_PAIRS)):
         path = (output or OWN_OUTPUT) / folder / f"{name}.py"
-        if path.is_file():
+        if path.is_file() and (full or level == "source"):
             text = path.read_text(encoding="utf-8")
-            mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, None if full else most)
+            mutants = mutate_source(definition, text, lambda m: Loss(make_plan(m)), SEED, most)
             found.append(mutants.row(SEED) | {"level": level})
     derived = mutate_derivatives(derivatives(definition), SEED, None if full else SAMPLED_DERIVATIVES)
     return [*found, derived.row(SEED)]

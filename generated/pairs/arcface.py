@@ -599,7 +599,7 @@ def _pair_log1p(x):
 @njit(nogil=True, error_model="numpy")
 def _pair_circle(x):
     """Return the cosine and the sine of an angle of a few turns."""
-    k = math.floor(x[0] * 0.6366197723675814 + 0.5)
+    k = (x[0] * 0.6366197723675814 + 6755399441055744.0) - 6755399441055744.0
     r = _pair_add(x, _pair_multiply_number((1.5707963267948966, 6.123233995736766e-17), -k))
     r = _pair_add_number(r, k * 1.4973849048591698e-33)
     square = _pair_multiply(r, r)
@@ -610,10 +610,10 @@ def _pair_circle(x):
         sine = _pair_divide(_pair_multiply(square, sine), (-2.0 * n * (2.0 * n + 1.0), 0.0))
         sine = _pair_add_number(sine, 1.0)
     sine = _pair_multiply(r, sine)
-    turn = int(k) % 4
-    if turn % 2 == 1:
-        cosine, sine = _pair_negative(sine), cosine
-    return (_pair_negative(cosine), _pair_negative(sine)) if turn > 1 else (cosine, sine)
+    turn = k - 4.0 * ((k * 0.25 + 6755399441055744.0) - 6755399441055744.0)  # quarters of a turn, from -2 to 2
+    if abs(turn) == 1.0:
+        cosine, sine = _pair_scaled(sine, -turn), _pair_scaled(cosine, turn)
+    return (_pair_negative(cosine), _pair_negative(sine)) if abs(turn) == 2.0 else (cosine, sine)
 
 
 @njit(nogil=True, error_model="numpy")
