@@ -148,7 +148,7 @@ class _Bench:
                     found = self.call(probe)
                 except Exception:  # whatever it is, a caller would notice
                     return self._mutant(site, "killed")
-            if not probe.accepts(found):
+            if not probe.accepts(found) and probe.accepts(probe.usual):
                 near.remove(probe)
                 near.insert(0, probe)  # what killed one mutant of a line is likely to kill the next
                 return self._mutant(site, "killed")

@@ -262,7 +262,8 @@ def _compiled(body: list[Any]) -> Any:
 def _entrance(kernel: str, namespace: dict[str, Any], state: dict[str, int]) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         state["steps"] = 0
-        return namespace[kernel](*map(_argument, arguments))
+        found = namespace[kernel](*map(_argument, arguments))
+        return float(found) if isinstance(found, np.floating) else found  # as compiled kernels return totals
 
     return call
 
