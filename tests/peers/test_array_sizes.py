@@ -124,7 +124,7 @@ def large_arrays(name: str) -> tuple[Any, ...]:
     makers: dict[str, Any] = {
         "ge2e_softmax": partial(ge2e, 64, 10, 256),
         "ge2e_contrast": partial(ge2e, 64, 10, 256),
-        "arcface": partial(faces, N, 5000, D),
+        "arcface": partial(faces, N // 8, 5000, D),
         "triplet": partial(vectors, N, D, 3, 1 / D**0.5),
         "info_nce": partial(vectors, N, D, 2),
         "nce": partial(densities, 4096, 64),
