@@ -201,12 +201,6 @@ def test_sums_of_blocks_keep_what_is_left() -> None:
     assert abs(off) <= Fraction(2) ** -85
 
 
-def test_the_functions_say_what_they_are() -> None:
-    """Every function that modules carry along has a docstring, which ends up in them."""
-    for function in (*TRACED, *pair_arithmetic.CALLED, *pair_matrices.ARRAYS):
-        assert inspect.getdoc(function), function
-
-
 @pytest.mark.parametrize("name", [n for n in symloss.losses() if not symloss.load(n).plan.spec.elementwise])
 def test_every_array_loss_has_all_its_kernels_in_pairs(name: str) -> None:
     """With the same arguments, and those for short rows left out; float64 arrays get them, float32 arrays do not."""

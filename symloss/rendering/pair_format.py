@@ -39,16 +39,14 @@ from symloss.lowering.nodes import (
 )
 from symloss.lowering.rows import STRIP
 from symloss.rendering.numba_format import NumbaPrinter, block_size, mentions
+from symloss.rendering.pair_arithmetic import CALLED, TRACED
 
 Found = tuple[str, bool]
 """An expression as source, and whether it is a pair."""
 
-_SAME = {
-    "exp": "exp", "log": "log", "log1p": "log1p", "log1p_unit": "log1p", "cos": "cos", "sin": "sin",
-    "magnitude": "magnitude", "positive_part": "positive_part", "raised_decay": "raised_decay",
-    "exp_difference": "exp_difference", "power": "power", "ratio": "ratio", "atan2": "atan2", "arctangent": "atan2",
-}  # fmt: skip
-"""Functions of pairs that are pairs."""
+_OWN = {"log1p_unit": "log1p", "arctangent": "atan2"}
+_OWN |= {f.__name__.removeprefix("_pair_"): f.__name__.removeprefix("_pair_") for f in (*TRACED, *CALLED)}
+"""Functions of pairs that are pairs, by the name of the atom."""
 _SIDES = {"step": "_step", "signum": "_signum"}
 """Functions of the sign, which are numbers."""
 
@@ -94,7 +92,7 @@ class _Pairs:
             case Access():
                 return self.entry(node)
             case sympy.Add():
-                return reduce(self.sum_of, self.terms(node))
+                return reduce(self.sum_of, map(self.of, node.args))
             case sympy.Mul():
                 return self.product(node)
             case sympy.Pow():
@@ -125,9 +123,6 @@ class _Pairs:
     def is_layered(self, name: str) -> bool:
         """Tell whether an array is a buffer of pairs."""
         return self.buffers.get(name) in ("float64", "like")
-
-    def terms(self, node: sympy.Add) -> list[Found]:
-        return [self.of(a) for a in node.args]
 
     def sum_of(self, a: Found, b: Found) -> Found:
         match a[1], b[1]:
@@ -197,10 +192,10 @@ class _Pairs:
         if name == "decay_of_sum":
             total = self.raised(reduce(self.sum_of, map(self.of, node.args)))
             return self.call("_pair_exp", self.call("_pair_negative", self.call("_pair_magnitude", total))), True
-        if name not in _SAME:
+        if name not in _OWN:
             message = f"{name} has no form in pair arithmetic"
             raise ValueError(message)
-        return self.call(f"_pair_{_SAME[name]}", *map(self.pair, node.args)), True
+        return self.call(f"_pair_{_OWN[name]}", *map(self.pair, node.args)), True
 
     def cases(self, node: sympy.Piecewise) -> Found:
         *cases, (last, _) = node.args
