@@ -43,7 +43,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[str, ...], float]] = {
     "_pair_of_sum": (lambda a, b: a + b, ("number", "number"), 0.0),
     "_pair_of_product": (lambda a, b: a * b, ("number", "number"), 0.0),
     "_pair_root": (lambda x: x.sqrt(), (POSITIVE,), 2.0**-100),
-    "_pair_exp": (lambda x: x.exp(), (EXPONENT,), 2.0**-88),
+    "_pair_exp": (lambda x: x.exp(), (EXPONENT,), 2.0**-93),
     "_pair_expm1": (lambda x: x.expm1(), (SMALL,), 2.0**-90),
     "_pair_log": (lambda x: x.log(), (POSITIVE,), 2.0**-85),
     "_pair_log1p": (lambda x: x.log1p(), (POSITIVE,), 2.0**-90),
@@ -94,7 +94,8 @@ def test_pairs_are_right_to_some_hundred_bits(name: str) -> None:
             size = 1.0 if name in ("_pair_cos", "_pair_sin") else abs(truth)
             if name == "_pair_log":  # beside 1 a logarithm has lost what 1 has more than it
                 size = size + 2.0**-5
-            assert abs(found - truth) <= bound * size, arguments
+            least = 0.0 if bound == 0.0 else flint.arb(2) ** -1072  # rests end with the format
+            assert abs(found - truth) <= bound * size + least, arguments
 
 
 def _exact_sum(numbers: Any) -> Fraction:
