@@ -148,7 +148,8 @@ class _Bench:
                     found = self.call(probe)
                 except Exception:  # whatever it is, a caller would notice
                     return self._mutant(site, "killed")
-            if not probe.accepts(found) and probe.accepts(probe.usual):  # what rejects the module itself tells nothing
+            if not probe.accepts(found):
+                _must_accept(probe)
                 near.remove(probe)
                 near.insert(0, probe)  # what killed one mutant of a line is likely to kill the next
                 return self._mutant(site, "killed")
@@ -211,11 +212,16 @@ def mutate_source(
     chosen = sample(every, seed, count)
     reached = {id(p): p for site in chosen for p in bench.reaching(site)}
     for probe in reached.values() if count is None else ():
-        if not probe.accepts(probe.usual):
-            message = f"{definition.name}: the module itself is rejected by {probe}"
-            raise RuntimeError(message)
+        _must_accept(probe)
     mutants = tuple(map(bench.judge, chosen))
     return Outcome("source", len(every), mutants, sum(p.masked for p in bench.probes))
+
+
+def _must_accept(probe: Probe | HelperProbe) -> None:
+    """Check that a probe accepts the module itself: what it rejects then tells nothing of a mutant."""
+    if not probe.accepts(probe.usual):
+        message = f"the module itself is rejected by {probe}"
+        raise RuntimeError(message)
 
 
 def _uncalled(definition: Definition) -> frozenset[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,11 @@ def _difference(a: float, b: float) -> float:
         return math.nan
     with mpmath.workdps(60):
         return float(mpmath.exp(mpmath.mpf(a) - mpmath.mpf(b)))
+
+
+def _decay_of_sum(terms: Iterable[float]) -> float:
+    with mpmath.workdps(60):
+        return float(mpmath.exp(-abs(mpmath.fsum(map(mpmath.mpf, terms)))))
 
 
 Points = list[tuple[Any, ...]]
@@ -109,7 +114,7 @@ CONTRACTS: dict[str, FloatContract | PairContract] = PAIRS | {
         _power, _times((0.0, 5e-324, 1e-300, 0.5, 1.0, 2.0), (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5)),
     ),
     "_decay_of_sum": FloatContract(
-        lambda terms: mpmath.exp(-abs(mpmath.fsum(map(mpmath.mpf, terms)))),
+        _decay_of_sum,
         [((0.3, -0.1),), ((600.1, 0.3, -1e-3),), ((-500.7, 1.1, 2.2),), ((3.3, -3.3),), ((700.0, 60.0, 1.0),)],
     ),
     "_exp_difference": FloatContract(_difference, DIFFERENCES),

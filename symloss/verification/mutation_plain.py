@@ -367,8 +367,8 @@ class _Before(IndexError):
 class Strict(np.ndarray):
     """An array in which no index counts from the end: none does in a kernel.
 
-    But a function in which -1 is the place of the largest of no numbers may read there, if it does not use it: it gets
-    what breaks all that does.
+    But a function in which -1 is the place of the largest of no numbers may read there, if it does not use it or
+    multiplies it by 0, as compiled code does with what it finds: it gets a number that nothing else would give.
     """
 
     def __getitem__(self, index: Any) -> Any:
@@ -380,7 +380,7 @@ class Strict(np.ndarray):
                 raise
             slots = index if type(index) is tuple else (index,)
             there = super().__getitem__(tuple(s if type(s) is slice else max(s, 0) for s in slots))
-            wrong = np.full_like(there, _wrong(self.dtype))
+            wrong = np.full_like(there, NOWHERE if self.dtype.kind == "f" else _wrong(self.dtype))
             return wrong if wrong.ndim else wrong[()]
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -393,6 +393,10 @@ def _checked(index: Any) -> Any:
             message = f"index {slot}"
             raise _Before(message)
     return index
+
+
+NOWHERE = 12345.678
+"""What is read where nothing is."""
 
 
 def _wrong(dtype: Any) -> Any:

@@ -8,7 +8,7 @@ being mutated does there, where that is more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -307,11 +307,21 @@ def probes(definition: Definition, seed: int) -> Iterator[Probe]:
         yield Probe(situation, "hessian_diagonal", ("hessian",), inputs, one)
         yield Probe(situation, "gradient_and_hessian", ("gradient", "hessian"), inputs, one)
         yield Probe(situation, "hessian_product", ("product",), inputs, one)
-        calm = _calm(situation)
-        for names in dict.fromkeys((situation.free, situation.parameters)):
+        for whole in dict.fromkeys((situation, _unfixed(definition, situation))):
+            names, calm = whole.free, _calm(whole)
             if names and calm is not None:
                 yield Probe(calm, "gradient_and_hessian", ("gradient", "hessian"), names, one)
                 yield Probe(calm, "hessian_product", ("full product",), inputs + names, one)
+
+
+def _unfixed(definition: Definition, situation: Situation) -> Situation:
+    """Return a situation in the variant that fixes no parameter, which is asked for derivatives in all of them."""
+    if situation.free == situation.parameters:
+        return situation
+    wanted = dict(situation.definition.choice) | dict.fromkeys(situation.parameters, GENERAL)
+    wanted = {name: value for name, value in wanted.items() if name in dict(situation.definition.choice)}
+    written = next((d for d in (definition, *definition.variants) if dict(d.choice) == wanted), situation.definition)
+    return replace(situation, definition=written, known={})
 
 
 def _situations(definition: Definition, seed: int) -> Iterator[Situation]:
