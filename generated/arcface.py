@@ -302,11 +302,11 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
     strips = np.empty((2, 512,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
-    w_unit = np.empty((c, d,), embedding.dtype)
+    w_unit = np.empty((c, d,))
     sample_weight = np.empty((block,))
-    x_unit = np.empty((block, d,), embedding.dtype)
+    x_unit = np.empty((block, d,))
     target = np.empty((block,))
-    sum_w_unit = np.empty((block, c,), embedding.dtype)
+    sum_w_unit = np.empty((block, c,))
     for k_4 in range(c):
         peak_weight_now = -np.inf
         for f_6 in range(d):
@@ -381,7 +381,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
-                    x_unit_2 = np.float64(x_unit[row, f_352])
+                    x_unit_2 = x_unit[row, f_352]
                     W_y_2 = np.float64(weight[y, f_352])
                     ratio_value_4 = _ratio(W_y_2, factor_3)
                     ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
@@ -405,7 +405,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
-                factor_6 = scale * ((target_2) if k_92 == y_2 else np.float64(sum_w_unit[row, k_92]))
+                factor_6 = scale * ((target_2) if k_92 == y_2 else sum_w_unit[row, k_92])
                 max_target_row[k_92] = factor_6
             max_target = _largest(max_target_row, c)
             argmax_target = _place_of(max_target, max_target_row, c)
@@ -415,7 +415,7 @@ def value(embedding, weight, label, scale, margin, easy_margin, sample_weights, 
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
                     strips[0, place] = exp_target
                 apart = np.uint64(argmax_target) - strip
                 if apart < length:
@@ -443,26 +443,26 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
     strips = np.empty((2, 512,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
-    w_unit = np.empty((c, d,), embedding.dtype)
+    w_unit = np.empty((c, d,))
     sample_weight = np.empty((block,))
     seed = np.empty((block,))
     peak_embedding = np.empty((block,))
     scaled_embedding = np.empty((block,))
-    x_unit = np.empty((block, d,), embedding.dtype)
+    x_unit = np.empty((block, d,))
     peak_label = np.empty((block,))
     scaled_label = np.empty((block,))
     peak_label_2 = np.empty((block,))
     scaled_label_2 = np.empty((block,))
     theta = np.empty((block,))
     target = np.empty((block,))
-    sum_w_unit = np.empty((block, c,), embedding.dtype)
+    sum_w_unit = np.empty((block, c,))
     max_target = np.empty((block,))
     argmax_target = np.empty((block,), np.int64)
     rest_target = np.empty((block,))
-    sum_w_unit_2_left = np.empty((block, c,), embedding.dtype)
-    sum_w_unit_2_right = np.empty((block, d,), embedding.dtype)
-    sum_w_unit_2 = np.empty((c, d,), embedding.dtype)
-    sum_x_unit_product = np.empty((block, d,), embedding.dtype)
+    sum_w_unit_2_left = np.empty((block, c,))
+    sum_w_unit_2_right = np.empty((block, d,))
+    sum_w_unit_2 = np.empty((c, d,))
+    sum_x_unit_product = np.empty((block, d,))
     sum_w_unit_3 = np.empty((c, d,))
     sum_w_unit_4 = np.empty((c, d,))
     adjoint_x_unit = np.empty((d,))
@@ -551,7 +551,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
-                    x_unit_2 = np.float64(x_unit[row, f_352])
+                    x_unit_2 = x_unit[row, f_352]
                     W_y_2 = np.float64(weight[y, f_352])
                     ratio_value_4 = _ratio(W_y_2, factor_3)
                     ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
@@ -583,7 +583,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
-                factor_8 = scale * ((target_2) if k_92 == y_2 else np.float64(sum_w_unit[row, k_92]))
+                factor_8 = scale * ((target_2) if k_92 == y_2 else sum_w_unit[row, k_92])
                 max_target_now_row[k_92] = factor_8
             max_target_now = _largest(max_target_now_row, c)
             argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
@@ -595,7 +595,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
+                    exp_target = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target_now)  # exp_difference(scale*Piecewise((target, Eq(k_354, label)), (sum_w_unit, True)), max_target)
                     strips[0, place] = exp_target
                     sum_w_unit_2_left[row, k_354] = ((exp_target) if k_354 != y_2 else 0.0)
                 apart = np.uint64(argmax_target_now) - strip
@@ -627,7 +627,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             ratio_value_9 = _ratio(factor_11, term_6)
             factor_16 = -scale * seed_2 * case * case_2 * ratio_value_9 / (1.0 + rest_target_now)
             for f_5 in range(d):
-                x_unit_3 = np.float64(x_unit[row, f_5])
+                x_unit_3 = x_unit[row, f_5]
                 sum_w_unit_2_right[row, f_5] = factor_9 * x_unit_3
                 W_y_3 = np.float64(weight[y_2, f_5])
                 ratio_value_7 = _ratio(W_y_3, factor_10)
@@ -677,8 +677,8 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit = np.float64(sum_x_unit_product[row, f_8]) / term_7  # exp_target*w_unit/(rest_target + 1)
-                    x_unit_4 = np.float64(x_unit[row, f_8])
+                    sum_x_unit = sum_x_unit_product[row, f_8] / term_7  # exp_target*w_unit/(rest_target + 1)
+                    x_unit_4 = x_unit[row, f_8]
                     W_y_4 = np.float64(weight[y_3, f_8])
                     ratio_value_10 = _ratio(W_y_4, factor_18)
                     term_8 = x_unit_4 + ratio_value_10
@@ -693,7 +693,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             factor_27 = math.sqrt(scaled_embedding[row]) * _positive_part(peak_embedding_2)
             ratio_value_13 = _ratio(1.0, factor_27)
             for d_185 in range(d):
-                gradient_embedding[i, d_185] = ratio_value_13 * (adjoint_x_unit[d_185] - sum_norm_embedding * np.float64(x_unit[row, d_185]))
+                gradient_embedding[i, d_185] = ratio_value_13 * (adjoint_x_unit[d_185] - sum_norm_embedding * x_unit[row, d_185])
     for k_4 in range(c):
         sum_norm_weight_sum = 0.0
         sum_norm_weight_lost = 0.0
@@ -701,7 +701,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_237 = strip + place
-                factor_28 = np.float64(w_unit[k_4, f_237]) * (scale * np.float64(sum_w_unit_2[k_4, f_237]) + (-2.0) * sum_w_unit_3[k_4, f_237] + (-2.0) * sum_w_unit_4[k_4, f_237])
+                factor_28 = w_unit[k_4, f_237] * (scale * sum_w_unit_2[k_4, f_237] + (-2.0) * sum_w_unit_3[k_4, f_237] + (-2.0) * sum_w_unit_4[k_4, f_237])
                 strips[0, place] = factor_28
             sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, _block_sum(strips[0], length))
         sum_norm_weight = _completed(sum_norm_weight_sum, sum_norm_weight_lost)
@@ -709,7 +709,7 @@ def value_and_gradient(embedding, weight, label, scale, margin, easy_margin, sam
         factor_29 = math.sqrt(scaled_weight[k_4]) * _positive_part(peak_weight_2)
         ratio_value_14 = _ratio(1.0, factor_29)
         for d_187 in range(d):
-            gradient_weight[k_4, d_187] = ratio_value_14 * (scale * np.float64(sum_w_unit_2[k_4, d_187]) + (-2.0) * sum_w_unit_3[k_4, d_187] + (-2.0) * sum_w_unit_4[k_4, d_187] - sum_norm_weight * np.float64(w_unit[k_4, d_187]))
+            gradient_weight[k_4, d_187] = ratio_value_14 * (scale * sum_w_unit_2[k_4, d_187] + (-2.0) * sum_w_unit_3[k_4, d_187] + (-2.0) * sum_w_unit_4[k_4, d_187] - sum_norm_weight * w_unit[k_4, d_187])
     return total
 
 
@@ -725,26 +725,26 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     strips = np.empty((4, 512,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
-    w_unit = np.empty((c, d,), embedding.dtype)
+    w_unit = np.empty((c, d,))
     seed = np.empty((block,))
     peak_embedding = np.empty((block,))
     scaled_embedding = np.empty((block,))
-    x_unit = np.empty((block, d,), embedding.dtype)
+    x_unit = np.empty((block, d,))
     peak_label = np.empty((block,))
     scaled_label = np.empty((block,))
     peak_label_2 = np.empty((block,))
     scaled_label_2 = np.empty((block,))
     theta = np.empty((block,))
     target = np.empty((block,))
-    sum_w_unit = np.empty((block, c,), embedding.dtype)
+    sum_w_unit = np.empty((block, c,))
     max_target = np.empty((block,))
     argmax_target = np.empty((block,), np.int64)
     exp_target = np.empty((c,))
     rest_target = np.empty((block,))
-    sum_w_unit_2_left = np.empty((block, c,), embedding.dtype)
-    sum_w_unit_2_right = np.empty((block, d,), embedding.dtype)
-    sum_w_unit_2 = np.empty((c, d,), embedding.dtype)
-    sum_x_unit_product = np.empty((block, d,), embedding.dtype)
+    sum_w_unit_2_left = np.empty((block, c,))
+    sum_w_unit_2_right = np.empty((block, d,))
+    sum_w_unit_2 = np.empty((c, d,))
+    sum_x_unit_product = np.empty((block, d,))
     sum_w_unit_3 = np.empty((c, d,))
     sum_w_unit_4 = np.empty((c, d,))
     adjoint_x_unit = np.empty((block, d,))
@@ -760,23 +760,23 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
     sum_norm_embedding_sensitivity_3 = np.empty((block,))
     sum_norm_embedding_change = np.empty((block, d,))
     sum_x_unit_sensitivity_own = np.empty((block, d,))
-    sum_x_unit_sensitivity_2_own_product = np.empty((block, d,), embedding.dtype)
+    sum_x_unit_sensitivity_2_own_product = np.empty((block, d,))
     norm_label_sensitivity_2 = np.empty((block,))
     norm_label_2_sensitivity_2 = np.empty((block,))
     theta_change_2 = np.empty((block, d,))
     target_change_2 = np.empty((block, d,))
-    softmax_target_slope = np.empty((block, d,), embedding.dtype)
+    softmax_target_slope = np.empty((block, d,))
     w_unit_slope = np.empty((block,))
-    softmax_target_slope_2 = np.empty((block, d,), embedding.dtype)
+    softmax_target_slope_2 = np.empty((block, d,))
     w_unit_slope_2 = np.empty((block,))
-    sum_norm_weight_sensitivity = np.empty((block, c,), embedding.dtype)
-    sum_norm_weight_sensitivity_3_left = np.empty((block, d,), embedding.dtype)
-    sum_norm_weight_sensitivity_3 = np.empty((block, c,), embedding.dtype)
-    sum_norm_weight_sensitivity_4_left = np.empty((block, d,), embedding.dtype)
-    sum_norm_weight_sensitivity_4 = np.empty((block, c,), embedding.dtype)
-    sum_norm_weight_sensitivity_6 = np.empty((block, c,), embedding.dtype)
-    sum_norm_weight_sensitivity_8_left = np.empty((block, d,), embedding.dtype)
-    sum_norm_weight_sensitivity_8 = np.empty((block, c,), embedding.dtype)
+    sum_norm_weight_sensitivity = np.empty((block, c,))
+    sum_norm_weight_sensitivity_3_left = np.empty((block, d,))
+    sum_norm_weight_sensitivity_3 = np.empty((block, c,))
+    sum_norm_weight_sensitivity_4_left = np.empty((block, d,))
+    sum_norm_weight_sensitivity_4 = np.empty((block, c,))
+    sum_norm_weight_sensitivity_6 = np.empty((block, c,))
+    sum_norm_weight_sensitivity_8_left = np.empty((block, d,))
+    sum_norm_weight_sensitivity_8 = np.empty((block, c,))
     sum_norm_weight_sensitivity_11 = np.empty((c, d,))
     sum_w_unit_3_sensitivity_3_own = np.empty((c,))
     sum_w_unit_4_sensitivity_3_own = np.empty((c,))
@@ -916,7 +916,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
-                    x_unit_2 = np.float64(x_unit[row, f_352])
+                    x_unit_2 = x_unit[row, f_352]
                     W_y_3 = np.float64(weight[y, f_352])
                     ratio_value_4 = _ratio(W_y_3, factor_2)
                     ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label_now)
@@ -963,7 +963,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_240 = strip + place
-                    x_unit_3 = np.float64(x_unit[row, f_240])
+                    x_unit_3 = x_unit[row, f_240]
                     W_y_4 = np.float64(weight[y, f_240])
                     ratio_value_7 = _ratio(W_y_4, factor_2)
                     ratio_value_8 = _ratio(x_unit_3 - ratio_value_7, factor_4)
@@ -995,7 +995,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             ratio_value_15 = _ratio(1.0, factor_3)
             ratio_value_16 = _ratio(1.0, factor_2)
             for d_239 in range(d):
-                x_unit_4 = np.float64(x_unit[row, d_239])
+                x_unit_4 = x_unit[row, d_239]
                 W_y_5 = np.float64(weight[y, d_239])
                 ratio_value_12 = _ratio(W_y_5, factor_2)
                 ratio_value_13 = _ratio(x_unit_4 - ratio_value_12, factor_4)
@@ -1015,7 +1015,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
-                factor_15 = scale * ((target_2) if k_92 == y_2 else np.float64(sum_w_unit[row, k_92]))
+                factor_15 = scale * ((target_2) if k_92 == y_2 else sum_w_unit[row, k_92])
                 max_target_now_row[k_92] = factor_15
             max_target_now = _largest(max_target_now_row, c)
             argmax_target_now = _place_of(max_target_now, max_target_now_row, c)
@@ -1027,7 +1027,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)
+                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target_now)
                     exp_target[k_354] = exp_target_now
                     strips[0, place] = exp_target_now
                     sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
@@ -1084,7 +1084,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             term_16 = 1.0 + (-2.0) * power_3 * positive_part_value_3 * ratio_value_21
             factor_30 = -scale * seed_2 * case_2 * case_3 * ratio_value_24 * ratio_value_22 * term_16 / term_8
             for f_5 in range(d):
-                x_unit_5 = np.float64(x_unit[row, f_5])
+                x_unit_5 = x_unit[row, f_5]
                 sum_w_unit_2_right[row, f_5] = factor_16 * x_unit_5
                 W_y_6 = np.float64(weight[y_2, f_5])
                 ratio_value_17 = _ratio(W_y_6, factor_17)
@@ -1093,8 +1093,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 ratio_value_20 = _ratio(x_unit_5 - ratio_value_17, factor_20)
                 sum_w_unit_4[y_2, f_5] += factor_22 * ratio_value_20
                 target_change_2_2 = target_change_2[row, f_5]
-                sum_w_unit_3_sensitivity_own_joint_part3[y_2, f_5] += factor_23 * np.float64(softmax_target_slope[row, f_5]) * target_change_2_2
-                sum_w_unit_3_sensitivity_own_joint_part4[y_2, f_5] += factor_23 * np.float64(softmax_target_slope_2[row, f_5]) * target_change_2_2
+                sum_w_unit_3_sensitivity_own_joint_part3[y_2, f_5] += factor_23 * softmax_target_slope[row, f_5] * target_change_2_2
+                sum_w_unit_3_sensitivity_own_joint_part4[y_2, f_5] += factor_23 * softmax_target_slope_2[row, f_5] * target_change_2_2
                 theta_change_2_2 = theta_change_2[row, f_5]
                 sum_w_unit_3_sensitivity_own_joint_part5[y_2, f_5] += factor_25 * theta_change_2_2 * ratio_value_18
                 sum_w_unit_3_sensitivity_own_joint_part6[y_2, f_5] += factor_26 * theta_change_2_2 * ratio_value_20
@@ -1113,7 +1113,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_32 = ratio_value_26 / term_8
             factor_35 = seed_2 / (term_8 * term_8)
             for k_243 in range(c):
-                sum_w_unit_5 = np.float64(sum_w_unit[row, k_243])
+                sum_w_unit_5 = sum_w_unit[row, k_243]
                 exp_target_2 = exp_target[k_243]
                 factor_33 = factor_32 * exp_target_2
                 factor_34 = factor_32 * exp_target_2 * sum_w_unit_5
@@ -1122,8 +1122,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 factor_36 = factor_35 * exp_target_2 * sum_w_unit_5 * case_5 * ratio_value_27
                 factor_37 = factor_35 * exp_target_2 * case_5 * ratio_value_27
                 for d_239 in range(d):
-                    w_unit_2 = np.float64(w_unit[k_243, d_239])
-                    x_unit_6 = np.float64(x_unit[row, d_239])
+                    w_unit_2 = w_unit[k_243, d_239]
+                    x_unit_6 = x_unit[row, d_239]
                     term_17 = w_unit_2 - sum_w_unit_5 * x_unit_6
                     if k_243 != y_2:
                         logsumexp_target_sensitivity[row, d_239] += factor_33 * term_17
@@ -1148,7 +1148,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             factor_38 = -exp_difference_value / term_8
             factor_39 = scale / term_8
             for k_251 in range(c):
-                factor_40 = factor_39 * exp_target[k_251] * np.float64(sum_w_unit[row, k_251])
+                factor_40 = factor_39 * exp_target[k_251] * sum_w_unit[row, k_251]
                 for d_239 in range(d):
                     target_change_3 = target_change[row, d_239]
                     if k_251 != y_2:
@@ -1201,8 +1201,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit = np.float64(sum_x_unit_product[row, f_8]) / term_19  # exp_target*w_unit/(rest_target + 1)
-                    x_unit_7 = np.float64(x_unit[row, f_8])
+                    sum_x_unit = sum_x_unit_product[row, f_8] / term_19  # exp_target*w_unit/(rest_target + 1)
+                    x_unit_7 = x_unit[row, f_8]
                     W_y_8 = np.float64(weight[y_3, f_8])
                     ratio_value_29 = _ratio(W_y_8, factor_43)
                     term_20 = x_unit_7 + ratio_value_29
@@ -1246,7 +1246,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
                 adjoint_x_unit_2 = adjoint_x_unit[row, d_239]
                 target_change_4 = target_change[row, d_239]
                 term_24 = -logsumexp_target_sensitivity[row, d_239] + factor_53 * target_change_4
-                x_unit_8 = np.float64(x_unit[row, d_239])
+                x_unit_8 = x_unit[row, d_239]
                 W_y_9 = np.float64(weight[y_3, d_239])
                 ratio_value_33 = _ratio(W_y_9, factor_43)
                 ratio_value_34 = _ratio(x_unit_8 + ratio_value_33, factor_44)
@@ -1321,8 +1321,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             term_32 = x_unit_slope_3 * square_9 - sum_norm_embedding_2 * square_9
             for d_185 in range(d):
                 target_change_5 = target_change[row, d_185]
-                sum_x_unit_sensitivity_2_own = factor_69 * np.float64(sum_x_unit_sensitivity_2_own_product[row, d_185]) * (-logsumexp_target_sensitivity[row, d_185] + factor_68 * target_change_5)  # exp_target*scale*w_unit*(-exp_target*target_change/(rest_target + 1) - logsumexp_target_sensitivity)/(rest_target + 1)
-                x_unit_9 = np.float64(x_unit[row, d_185])
+                sum_x_unit_sensitivity_2_own = factor_69 * sum_x_unit_sensitivity_2_own_product[row, d_185] * (-logsumexp_target_sensitivity[row, d_185] + factor_68 * target_change_5)  # exp_target*scale*w_unit*(-exp_target*target_change/(rest_target + 1) - logsumexp_target_sensitivity)/(rest_target + 1)
+                x_unit_9 = x_unit[row, d_185]
                 W_y_10 = np.float64(weight[y_4, d_185])
                 ratio_value_40 = _ratio(W_y_10, factor_72)
                 ratio_value_41 = _ratio(x_unit_9 + ratio_value_40, factor_73)
@@ -1339,7 +1339,7 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             y_5 = label[i]
             factor_89 = math.sqrt(scaled_weight[y_5]) * _positive_part(peak_weight[y_5])
             w_unit_slope_3 = w_unit_slope[row]
-            sum_norm_weight_sensitivity_4_y = np.float64(sum_norm_weight_sensitivity_4[row, y_5])
+            sum_norm_weight_sensitivity_4_y = sum_norm_weight_sensitivity_4[row, y_5]
             ratio_value_49 = _ratio(1.0, factor_89)
             factor_90 = w_unit_slope_3 * sum_norm_weight_sensitivity_4_y * ratio_value_49
             theta_5 = theta[row]
@@ -1379,8 +1379,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             max_target_4 = max_target[row]
             exp_difference_value_4 = _exp_difference(scale * target_5, max_target_4)
             case_14 = ((rest_target_4) if argmax_target_4 == y_5 else (1.0 + rest_target_4 - exp_difference_value_4) if argmax_target_4 == argmax_target_4 else np.nan)
-            factor_98 = scale * seed_5 * np.float64(sum_norm_weight_sensitivity_3[row, y_5]) * case_14 / term_39
-            factor_99 = scale * np.float64(sum_norm_weight_sensitivity[row, y_5]) * case_14 * exp_difference_value_4 / (term_39 * term_39)
+            factor_98 = scale * seed_5 * sum_norm_weight_sensitivity_3[row, y_5] * case_14 / term_39
+            factor_99 = scale * sum_norm_weight_sensitivity[row, y_5] * case_14 * exp_difference_value_4 / (term_39 * term_39)
             w_unit_slope_2_2 = w_unit_slope_2[row]
             factor_100 = w_unit_slope_2_2 * sum_norm_weight_sensitivity_4_y * ratio_value_49
             ratio_value_53 = _ratio(factor_96, term_34)
@@ -1390,14 +1390,14 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             ratio_value_54 = _ratio(1.0, factor_92)
             term_41 = 2.0 * power_9 * positive_part_value_9 * ratio_value_51 + ratio_value_54
             factor_103 = term_41 * case_13 * ratio_value_49 * ratio_value_53
-            factor_104 = scale * seed_5 * np.float64(sum_norm_weight_sensitivity_8[row, y_5]) * case_14 / term_39
-            factor_105 = scale * np.float64(sum_norm_weight_sensitivity_6[row, y_5]) * case_14 * exp_difference_value_4 / (term_39 * term_39)
+            factor_104 = scale * seed_5 * sum_norm_weight_sensitivity_8[row, y_5] * case_14 / term_39
+            factor_105 = scale * sum_norm_weight_sensitivity_6[row, y_5] * case_14 * exp_difference_value_4 / (term_39 * term_39)
             for d_187 in range(d):
                 W_y_11 = np.float64(weight[y_5, d_187])
                 ratio_value_48 = _ratio(W_y_11, factor_89)
                 sum_norm_weight_sensitivity_5_own_part1[y_5, d_187] += factor_90 * 2.0 * ratio_value_48
                 theta_change_2_3 = theta_change_2[row, d_187]
-                x_unit_10 = np.float64(x_unit[row, d_187])
+                x_unit_10 = x_unit[row, d_187]
                 term_35 = norm_label_sensitivity_2_3 * ratio_value_48 - _ratio(x_unit_10 - ratio_value_48, factor_92)
                 term_37 = _ratio(x_unit_10 + ratio_value_48, factor_96) - norm_label_2_sensitivity_2_3 * ratio_value_48
                 sum_norm_weight_sensitivity_5_own_part2[y_5, d_187] += factor_98 * (factor_93 * 2.0 * theta_change_2_3 + factor_95 * 2.0 * term_35 + factor_97 * (-2.0) * term_37)
@@ -1419,8 +1419,8 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_237 = strip + place
-                w_unit_3 = np.float64(w_unit[k_4, f_237])
-                sum_w_unit_2_2 = np.float64(sum_w_unit_2[k_4, f_237])
+                w_unit_3 = w_unit[k_4, f_237]
+                sum_w_unit_2_2 = sum_w_unit_2[k_4, f_237]
                 sum_w_unit_3_2 = sum_w_unit_3[k_4, f_237]
                 sum_w_unit_4_2 = sum_w_unit_4[k_4, f_237]
                 factor_106 = w_unit_3 * (scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3_2 + (-2.0) * sum_w_unit_4_2)
@@ -1455,10 +1455,10 @@ def gradient_and_hessian(embedding, weight, label, scale, margin, easy_margin, s
         sum_w_unit_4_sensitivity_3_own_2 = sum_w_unit_4_sensitivity_3_own[k_4]
         term_43 = -sum_norm_weight * square_10 + (-2.0) * sum_w_unit_3_sensitivity_3_own_2 * ratio_value_55 + (-2.0) * sum_w_unit_4_sensitivity_3_own_2 * ratio_value_55
         for d_261 in range(d):
-            factor_111 = scale * np.float64(sum_w_unit_2[k_4, d_261])
+            factor_111 = scale * sum_w_unit_2[k_4, d_261]
             factor_112 = (-2.0) * sum_w_unit_3[k_4, d_261]
             factor_113 = (-2.0) * sum_w_unit_4[k_4, d_261]
-            w_unit_4 = np.float64(w_unit[k_4, d_261])
+            w_unit_4 = w_unit[k_4, d_261]
             sum_norm_weight_change = sum_norm_weight_sensitivity_11[k_4, d_261] * square_7 + ratio_value_55 * (factor_111 + factor_112 + factor_113) + factor_114 * 2.0 * w_unit_4 + factor_115 * 2.0 * w_unit_4 + factor_116 * w_unit_4  # scale**2*sum_norm_weight_sensitivity_11 - scale*sum_norm_weight_sensitivity_14*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + 2*sum_norm_weight_sensitivity_12*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + 2*sum_norm_weight_sensitivity_13*w_unit*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight)) + (scale*sum_w_unit_2 - 2*sum_w_unit_3 - 2*sum_w_unit_4)*ratio(1, sqrt(scaled_weight)*positive_part(peak_weight))
             term_42 = factor_111 + factor_112 + factor_113 - sum_norm_weight * w_unit_4
             gradient_weight[k_4, d_261] = ratio_value_55 * term_42
@@ -1477,12 +1477,12 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
     strips = np.empty((2, 512,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
-    w_unit = np.empty((c, d,), embedding.dtype)
+    w_unit = np.empty((c, d,))
     seed = np.empty((block,))
-    x_unit = np.empty((block, d,), embedding.dtype)
+    x_unit = np.empty((block, d,))
     theta = np.empty((block,))
     target = np.empty((block,))
-    sum_w_unit = np.empty((block, c,), embedding.dtype)
+    sum_w_unit = np.empty((block, c,))
     exp_target = np.empty((c,))
     target_change_3 = np.empty((block,))
     for k_4 in range(c):
@@ -1578,7 +1578,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
-                    x_unit_2 = np.float64(x_unit[row, f_352])
+                    x_unit_2 = x_unit[row, f_352]
                     W_y_2 = np.float64(weight[y, f_352])
                     ratio_value_4 = _ratio(W_y_2, factor_3)
                     ratio_value_5 = _ratio(x_unit_2 - ratio_value_4, peak_label)
@@ -1609,7 +1609,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
-                factor_8 = scale * ((target_2) if k_92 == y_2 else np.float64(sum_w_unit[row, k_92]))
+                factor_8 = scale * ((target_2) if k_92 == y_2 else sum_w_unit[row, k_92])
                 max_target_row[k_92] = factor_8
             max_target = _largest(max_target_row, c)
             argmax_target = _place_of(max_target, max_target_row, c)
@@ -1619,7 +1619,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target)
+                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target)
                     exp_target[k_354] = exp_target_now
                     strips[0, place] = exp_target_now
                 apart = np.uint64(argmax_target) - strip
@@ -1651,7 +1651,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 for place in range(length):
                     k_202 = strip + place
                     exp_target_2 = exp_target[k_202]
-                    sum_w_unit_2 = np.float64(sum_w_unit[row, k_202])
+                    sum_w_unit_2 = sum_w_unit[row, k_202]
                     factor_15 = factor_14 * exp_target_2 * sum_w_unit_2
                     strips[0, place] = factor_15
                     factor_16 = exp_target_2 * sum_w_unit_2 / term_6
@@ -1672,7 +1672,7 @@ def parameter_gradient_and_hessian(embedding, weight, label, scale, margin, easy
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_329 = strip + place
-                    sum_w_unit_3 = np.float64(sum_w_unit[row, k_329])
+                    sum_w_unit_3 = sum_w_unit[row, k_329]
                     factor_18 = factor_14 * exp_target[k_329] * ((sum_w_unit_3 * sum_w_unit_3) + sum_w_unit_3 * term_7)
                     strips[0, place] = factor_18
                 apart = np.uint64(y_2) - strip
@@ -1704,47 +1704,47 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
     strips = np.empty((2, 512,))
     peak_weight = np.empty((c,))
     scaled_weight = np.empty((c,))
-    w_unit = np.empty((c, d,), embedding.dtype)
+    w_unit = np.empty((c, d,))
     norm_weight_tangent = np.empty((c,))
-    w_unit_tangent = np.empty((c, d,), embedding.dtype)
+    w_unit_tangent = np.empty((c, d,))
     seed = np.empty((block,))
     peak_embedding = np.empty((block,))
     scaled_embedding = np.empty((block,))
-    x_unit = np.empty((block, d,), embedding.dtype)
+    x_unit = np.empty((block, d,))
     peak_label = np.empty((block,))
     scaled_label = np.empty((block,))
     peak_label_2 = np.empty((block,))
     scaled_label_2 = np.empty((block,))
     theta = np.empty((block,))
     target = np.empty((block,))
-    sum_w_unit = np.empty((block, c,), embedding.dtype)
+    sum_w_unit = np.empty((block, c,))
     max_target = np.empty((block,))
     argmax_target = np.empty((block,), np.int64)
     exp_target = np.empty((block, c,))
     rest_target = np.empty((block,))
-    sum_w_unit_2_left = np.empty((block, c,), embedding.dtype)
-    sum_w_unit_2_right = np.empty((block, d,), embedding.dtype)
-    sum_w_unit_2 = np.empty((c, d,), embedding.dtype)
-    sum_x_unit_product = np.empty((block, d,), embedding.dtype)
+    sum_w_unit_2_left = np.empty((block, c,))
+    sum_w_unit_2_right = np.empty((block, d,))
+    sum_w_unit_2 = np.empty((c, d,))
+    sum_x_unit_product = np.empty((block, d,))
     sum_x_unit = np.empty((block, d,))
     sum_w_unit_3 = np.empty((c, d,))
     sum_w_unit_4 = np.empty((c, d,))
     adjoint_x_unit = np.empty((block, d,))
     sum_norm_embedding = np.empty((block,))
     norm_embedding_tangent = np.empty((block,))
-    x_unit_tangent = np.empty((block, d,), embedding.dtype)
+    x_unit_tangent = np.empty((block, d,))
     norm_label_tangent = np.empty((block,))
     norm_label_2_tangent = np.empty((block,))
     theta_tangent = np.empty((block,))
     target_tangent = np.empty((block,))
-    sum_w_unit_tangent_part1 = np.empty((block, c,), embedding.dtype)
-    sum_w_unit_tangent_part2 = np.empty((block, c,), embedding.dtype)
+    sum_w_unit_tangent_part1 = np.empty((block, c,))
+    sum_w_unit_tangent_part2 = np.empty((block, c,))
     sum_w_unit_tangent = np.empty((c,))
     softmax_target_tangent = np.empty((block, c,))
     sum_w_unit_2_tangent = np.empty((c, d,))
-    sum_x_unit_tangent_part1_left = np.empty((block, c,), embedding.dtype)
-    sum_x_unit_tangent_part1 = np.empty((block, d,), embedding.dtype)
-    sum_x_unit_tangent_part2_product = np.empty((block, d,), embedding.dtype)
+    sum_x_unit_tangent_part1_left = np.empty((block, c,))
+    sum_x_unit_tangent_part1 = np.empty((block, d,))
+    sum_x_unit_tangent_part2_product = np.empty((block, d,))
     sum_w_unit_3_tangent = np.empty((c, d,))
     sum_w_unit_4_tangent = np.empty((c, d,))
     adjoint_x_unit_tangent = np.empty((d,))
@@ -1787,7 +1787,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         ratio_value_2 = _ratio(1.0, factor)
         for f_5 in range(d):
             v_W_2 = np.float64(direction_weight[k_4, f_5])
-            w_unit_2 = np.float64(w_unit[k_4, f_5])
+            w_unit_2 = w_unit[k_4, f_5]
             w_unit_tangent[k_4, f_5] = ratio_value_2 * (v_W_2 - norm_weight_tangent_now * w_unit_2)
     sum_w_unit_2[:, :] = 0.0
     sum_w_unit_3[:, :] = 0.0
@@ -1877,7 +1877,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_352 = strip + place
-                    x_unit_2 = np.float64(x_unit[row, f_352])
+                    x_unit_2 = x_unit[row, f_352]
                     W_y_2 = np.float64(weight[y, f_352])
                     ratio_value_5 = _ratio(W_y_2, factor_4)
                     ratio_value_6 = _ratio(x_unit_2 - ratio_value_5, peak_label_now)
@@ -1917,10 +1917,10 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_335 = strip + place
-                    x_unit_3 = np.float64(x_unit[row, f_335])
+                    x_unit_3 = x_unit[row, f_335]
                     W_y_3 = np.float64(weight[y, f_335])
                     ratio_value_9 = _ratio(W_y_3, factor_4)
-                    x_unit_tangent_2 = np.float64(x_unit_tangent[row, f_335])
+                    x_unit_tangent_2 = x_unit_tangent[row, f_335]
                     v_W_y = np.float64(direction_weight[y, f_335])
                     term_5 = v_W_y - norm_weight_tangent_y * ratio_value_9
                     factor_10 = _ratio(x_unit_3 - ratio_value_9, factor_6) * (x_unit_tangent_2 - ratio_value_10 * term_5)
@@ -1951,7 +1951,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             target_2 = target[row]
             y_2 = label[i]
             for k_92 in range(c):
-                sum_w_unit_5 = np.float64(sum_w_unit[row, k_92])
+                sum_w_unit_5 = sum_w_unit[row, k_92]
                 case_3 = ((target_2) if k_92 == y_2 else sum_w_unit_5)
                 factor_14 = scale * case_3
                 max_target_now_row[k_92] = factor_14
@@ -1965,7 +1965,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_354 = strip + place
-                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else np.float64(sum_w_unit[row, k_354])), max_target_now)
+                    exp_target_now = _exp_difference(scale * ((target_2) if k_354 == y_2 else sum_w_unit[row, k_354]), max_target_now)
                     exp_target[row, k_354] = exp_target_now
                     strips[0, place] = exp_target_now
                     sum_w_unit_2_left[row, k_354] = ((exp_target_now) if k_354 != y_2 else 0.0)
@@ -2000,7 +2000,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             ratio_value_17 = _ratio(factor_17, term_9)
             factor_21 = -scale * seed_2 * case_4 * case_5 * ratio_value_17 / (1.0 + rest_target_now)
             for f_5 in range(d):
-                x_unit_4 = np.float64(x_unit[row, f_5])
+                x_unit_4 = x_unit[row, f_5]
                 sum_w_unit_2_right[row, f_5] = factor_15 * x_unit_4
                 W_y_4 = np.float64(weight[y_2, f_5])
                 ratio_value_13 = _ratio(W_y_4, factor_16)
@@ -2048,9 +2048,9 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit_now = np.float64(sum_x_unit_product[row, f_8]) / term_10
+                    sum_x_unit_now = sum_x_unit_product[row, f_8] / term_10
                     sum_x_unit[row, f_8] = sum_x_unit_now
-                    x_unit_5 = np.float64(x_unit[row, f_8])
+                    x_unit_5 = x_unit[row, f_8]
                     W_y_5 = np.float64(weight[y_3, f_8])
                     ratio_value_18 = _ratio(W_y_5, factor_22)
                     term_11 = x_unit_5 + ratio_value_18
@@ -2070,7 +2070,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         for i in range(start, stop):
             row = i - start
             for k_92 in range(c):
-                sum_w_unit_tangent_now = np.float64(sum_w_unit_tangent_part1[row, k_92]) + np.float64(sum_w_unit_tangent_part2[row, k_92])
+                sum_w_unit_tangent_now = sum_w_unit_tangent_part1[row, k_92] + sum_w_unit_tangent_part2[row, k_92]
                 sum_w_unit_tangent[k_92] = sum_w_unit_tangent_now
             logsumexp_target_tangent_sum = 0.0
             logsumexp_target_tangent_lost = 0.0
@@ -2081,19 +2081,19 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             target_tangent_2 = target_tangent[row]
             factor_30 = scale * target_tangent_2
             argmax_target_3 = argmax_target[row]
-            term_17 = direction_parameters[0] * ((target_4) if argmax_target_3 == y_4 else np.float64(sum_w_unit[row, argmax_target_3]) if argmax_target_3 == argmax_target_3 else np.nan) + scale * sum_w_unit_tangent[argmax_target_3] * ((0.0) if argmax_target_3 == y_4 else 1.0 if argmax_target_3 == argmax_target_3 else np.nan) + scale * target_tangent_2 * ((1.0) if argmax_target_3 == y_4 else 0.0 if argmax_target_3 == argmax_target_3 else np.nan)
+            term_17 = direction_parameters[0] * ((target_4) if argmax_target_3 == y_4 else sum_w_unit[row, argmax_target_3] if argmax_target_3 == argmax_target_3 else np.nan) + scale * sum_w_unit_tangent[argmax_target_3] * ((0.0) if argmax_target_3 == y_4 else 1.0 if argmax_target_3 == argmax_target_3 else np.nan) + scale * target_tangent_2 * ((1.0) if argmax_target_3 == y_4 else 0.0 if argmax_target_3 == argmax_target_3 else np.nan)
             for strip in range(np.uint64(0), np.uint64(c), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(c) - strip)
                 for place in range(length):
                     k_338 = strip + place
-                    factor_31 = exp_target[row, k_338] * (direction_parameters[0] * ((target_4) if k_338 == y_4 else np.float64(sum_w_unit[row, k_338])) + scale * sum_w_unit_tangent[k_338] * ((0.0) if k_338 == y_4 else 1.0) + factor_30 * ((1.0) if k_338 == y_4 else 0.0) - term_17) / term_16
+                    factor_31 = exp_target[row, k_338] * (direction_parameters[0] * ((target_4) if k_338 == y_4 else sum_w_unit[row, k_338]) + scale * sum_w_unit_tangent[k_338] * ((0.0) if k_338 == y_4 else 1.0) + factor_30 * ((1.0) if k_338 == y_4 else 0.0) - term_17) / term_16
                     strips[0, place] = factor_31
                 logsumexp_target_tangent_sum, logsumexp_target_tangent_lost = _plus(logsumexp_target_tangent_sum, logsumexp_target_tangent_lost, _block_sum(strips[0], length))
             logsumexp_target_tangent = _completed(logsumexp_target_tangent_sum, logsumexp_target_tangent_lost)
             seed_4 = seed[row]
             for k_92 in range(c):
                 exp_target_2 = exp_target[row, k_92]
-                sum_w_unit_6 = np.float64(sum_w_unit[row, k_92])
+                sum_w_unit_6 = sum_w_unit[row, k_92]
                 case_8 = ((target_4) if k_92 == y_4 else sum_w_unit_6)
                 sum_w_unit_tangent_2 = sum_w_unit_tangent[k_92]
                 softmax_target_tangent_now = exp_target_2 * (-logsumexp_target_tangent + (direction_parameters[0] * case_8 + scale * sum_w_unit_tangent_2 * ((0.0) if k_92 == y_4 else 1.0) + factor_30 * ((1.0) if k_92 == y_4 else 0.0) - term_17)) / term_16
@@ -2104,8 +2104,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 sum_x_unit_tangent_part1_left[row, k_92] = ((softmax_target_tangent_now) if k_92 != y_4 else 0.0)
                 factor_33 = exp_target_2 / term_16
                 for f_5 in range(d):
-                    x_unit_6 = np.float64(x_unit[row, f_5])
-                    x_unit_tangent_3 = np.float64(x_unit_tangent[row, f_5])
+                    x_unit_6 = x_unit[row, f_5]
+                    x_unit_tangent_3 = x_unit_tangent[row, f_5]
                     if k_92 != y_4:
                         sum_w_unit_2_tangent[k_92, f_5] += seed_4 * (softmax_target_tangent_now * x_unit_6 + factor_33 * x_unit_tangent_3)
             softmax_target_tangent_y = softmax_target_tangent[row, y_4]
@@ -2167,11 +2167,11 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             term_23 = 1.0 + (-2.0) * power_7 * positive_part_value_7 * ratio_value_30
             factor_57 = -scale * norm_label_2_tangent_2 * case_10 * case_12 * ratio_value_26 * term_23 / term_16
             for f_5 in range(d):
-                x_unit_7 = np.float64(x_unit[row, f_5])
+                x_unit_7 = x_unit[row, f_5]
                 W_y_6 = np.float64(weight[y_4, f_5])
                 ratio_value_23 = _ratio(W_y_6, factor_39)
                 ratio_value_24 = _ratio(x_unit_7 + ratio_value_23, factor_40)
-                x_unit_tangent_4 = np.float64(x_unit_tangent[row, f_5])
+                x_unit_tangent_4 = x_unit_tangent[row, f_5]
                 v_W_y_2 = np.float64(direction_weight[y_4, f_5])
                 term_22 = v_W_y_2 - norm_weight_tangent_y_2 * ratio_value_23
                 sum_w_unit_3_tangent[y_4, f_5] += seed_4 * (factor_42 * ratio_value_24 + factor_43 * ratio_value_24 + factor_44 * ratio_value_24 + factor_45 * ratio_value_24 + factor_46 * ratio_value_24 + factor_47 * x_unit_tangent_4 + factor_48 * ratio_value_24 + factor_49 * term_22)
@@ -2246,9 +2246,9 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_8 = strip + place
-                    sum_x_unit_tangent_part2 = np.float64(sum_x_unit_tangent_part2_product[row, f_8]) / term_24  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
-                    sum_x_unit_tangent = sum_x_unit_tangent_part2 + np.float64(sum_x_unit_tangent_part1[row, f_8])  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
-                    x_unit_8 = np.float64(x_unit[row, f_8])
+                    sum_x_unit_tangent_part2 = sum_x_unit_tangent_part2_product[row, f_8] / term_24  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
+                    sum_x_unit_tangent = sum_x_unit_tangent_part2 + sum_x_unit_tangent_part1[row, f_8]  # exp_target*w_unit_tangent/(rest_target + 1) + softmax_target_tangent*w_unit
+                    x_unit_8 = x_unit[row, f_8]
                     W_y_7 = np.float64(weight[y_5, f_8])
                     ratio_value_32 = _ratio(W_y_7, factor_58)
                     term_25 = x_unit_8 + ratio_value_32
@@ -2256,7 +2256,7 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
                     term_28 = x_unit_8 - ratio_value_32
                     ratio_value_35 = _ratio(term_28, factor_61)
                     term_29 = sum_x_unit[row, f_8] + factor_62 * 2.0 * ratio_value_33 + factor_63 * (-2.0) * ratio_value_35
-                    x_unit_tangent_5 = np.float64(x_unit_tangent[row, f_8])
+                    x_unit_tangent_5 = x_unit_tangent[row, f_8]
                     term_30 = 2.0 * ratio_value_34 * ratio_value_33 + (-2.0) * ratio_value_36 * ratio_value_35
                     v_W_y_3 = np.float64(direction_weight[y_5, f_8])
                     adjoint_x_unit_tangent_now = seed_5 * (sum_x_unit_tangent * scale + direction_parameters[0] * term_29 + factor_64 * (2.0 * ratio_value_36 * ratio_value_35 + (-2.0) * ratio_value_34 * ratio_value_33) + factor_66 * x_unit_tangent_5 + factor_69 * term_30 + factor_70 * term_30 + factor_74 * (factor_71 * (-2.0) * ratio_value_35 + factor_72 * (-2.0) * ratio_value_33 + factor_73 * (-4.0) * ratio_value_33) + factor_78 * (factor_75 * 2.0 * ratio_value_33 + factor_76 * 2.0 * ratio_value_35 + factor_77 * 4.0 * ratio_value_35) + factor_79 * (v_W_y_3 - norm_weight_tangent_y_3 * ratio_value_32))
@@ -2275,8 +2275,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             factor_82 = -norm_embedding_tangent_2 * (ratio_value_41 * ratio_value_41)
             factor_83 = -sum_norm_embedding_2 * ratio_value_41
             for d_185 in range(d):
-                x_unit_9 = np.float64(x_unit[row, d_185])
-                product_embedding[i, d_185] = adjoint_x_unit_tangent[d_185] * ratio_value_41 + factor_81 * x_unit_9 + factor_82 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) + factor_83 * np.float64(x_unit_tangent[row, d_185])
+                x_unit_9 = x_unit[row, d_185]
+                product_embedding[i, d_185] = adjoint_x_unit_tangent[d_185] * ratio_value_41 + factor_81 * x_unit_9 + factor_82 * (adjoint_x_unit[row, d_185] - sum_norm_embedding_2 * x_unit_9) + factor_83 * x_unit_tangent[row, d_185]
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
@@ -2290,12 +2290,12 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_237 = strip + place
-                w_unit_3 = np.float64(w_unit[k_4, f_237])
-                sum_w_unit_2_2 = np.float64(sum_w_unit_2[k_4, f_237])
+                w_unit_3 = w_unit[k_4, f_237]
+                sum_w_unit_2_2 = sum_w_unit_2[k_4, f_237]
                 term_34 = scale * sum_w_unit_2_2 + (-2.0) * sum_w_unit_3[k_4, f_237] + (-2.0) * sum_w_unit_4[k_4, f_237]
                 factor_84 = w_unit_3 * term_34
                 strips[0, place] = factor_84
-                term_35 = np.float64(w_unit_tangent[k_4, f_237]) * term_34 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + direction_parameters[0] * sum_w_unit_2_2 * w_unit_3 + (-2.0) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-2.0) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
+                term_35 = w_unit_tangent[k_4, f_237] * term_34 + scale * sum_w_unit_2_tangent[k_4, f_237] * w_unit_3 + direction_parameters[0] * sum_w_unit_2_2 * w_unit_3 + (-2.0) * sum_w_unit_3_tangent[k_4, f_237] * w_unit_3 + (-2.0) * sum_w_unit_4_tangent[k_4, f_237] * w_unit_3
                 strips[1, place] = term_35
             sum_norm_weight_sum, sum_norm_weight_lost = _plus(sum_norm_weight_sum, sum_norm_weight_lost, _block_sum(strips[0], length))
             sum_norm_weight_tangent_sum, sum_norm_weight_tangent_lost = _plus(sum_norm_weight_tangent_sum, sum_norm_weight_tangent_lost, _block_sum(strips[1], length))
@@ -2311,8 +2311,8 @@ def full_hessian_product(embedding, weight, label, scale, margin, easy_margin, s
         norm_weight_tangent_2 = norm_weight_tangent[k_4]
         factor_90 = -norm_weight_tangent_2 * (ratio_value_42 * ratio_value_42)
         for d_187 in range(d):
-            sum_w_unit_2_3 = np.float64(sum_w_unit_2[k_4, d_187])
-            w_unit_4 = np.float64(w_unit[k_4, d_187])
-            product_weight[k_4, d_187] = factor_86 * sum_w_unit_2_tangent[k_4, d_187] + factor_87 * sum_w_unit_2_3 + (-2.0) * sum_w_unit_3_tangent[k_4, d_187] * ratio_value_42 + (-2.0) * sum_w_unit_4_tangent[k_4, d_187] * ratio_value_42 + factor_88 * np.float64(w_unit_tangent[k_4, d_187]) + factor_89 * w_unit_4 + factor_90 * (scale * sum_w_unit_2_3 + (-2.0) * sum_w_unit_3[k_4, d_187] + (-2.0) * sum_w_unit_4[k_4, d_187] - sum_norm_weight * w_unit_4)
+            sum_w_unit_2_3 = sum_w_unit_2[k_4, d_187]
+            w_unit_4 = w_unit[k_4, d_187]
+            product_weight[k_4, d_187] = factor_86 * sum_w_unit_2_tangent[k_4, d_187] + factor_87 * sum_w_unit_2_3 + (-2.0) * sum_w_unit_3_tangent[k_4, d_187] * ratio_value_42 + (-2.0) * sum_w_unit_4_tangent[k_4, d_187] * ratio_value_42 + factor_88 * w_unit_tangent[k_4, d_187] + factor_89 * w_unit_4 + factor_90 * (scale * sum_w_unit_2_3 + (-2.0) * sum_w_unit_3[k_4, d_187] + (-2.0) * sum_w_unit_4[k_4, d_187] - sum_norm_weight * w_unit_4)
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent
     parameter_product[1] += sum_margin_tangent

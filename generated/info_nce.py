@@ -357,9 +357,9 @@ def value(query, key, temperature, sample_weights, value_out):
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((2, 512,))
     sample_weight = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((block, n,), query.dtype)
+    k_unit = np.empty((n, d,))
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((block, n,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
@@ -406,7 +406,7 @@ def value(query, key, temperature, sample_weights, value_out):
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_3 = np.float64(sum_k_unit[row, j_8]) / temperature
+                factor_3 = sum_k_unit[row, j_8] / temperature
                 max_sum_k_unit_row[j_8] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
@@ -416,14 +416,14 @@ def value(query, key, temperature, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    exp_sum_k_unit = _exp_difference(sum_k_unit[row, j_99] / temperature, max_sum_k_unit)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                     strips[0, place] = exp_sum_k_unit
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
                 rest_sum_k_unit_sum, rest_sum_k_unit_lost = _plus(rest_sum_k_unit_sum, rest_sum_k_unit_lost, _block_sum(strips[0], length))
             rest_sum_k_unit = _completed(rest_sum_k_unit_sum, rest_sum_k_unit_lost)
-            loss = (max_sum_k_unit - np.float64(sum_k_unit[row, i]) / temperature) + _log1p(rest_sum_k_unit)
+            loss = (max_sum_k_unit - sum_k_unit[row, i] / temperature) + _log1p(rest_sum_k_unit)
             factor_4 = loss * sample_weight[i]
             total += factor_4
             if wanted:
@@ -445,19 +445,19 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
+    k_unit = np.empty((n, d,))
     peak_query = np.empty((n,))
     scaled_query = np.empty((n,))
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((block, n,), query.dtype)
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((block, n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
-    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_2_right = np.empty((block, d,), query.dtype)
-    sum_k_unit_2 = np.empty((n, d,), query.dtype)
-    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_k_unit_2_left = np.empty((block, n,))
+    sum_k_unit_2_right = np.empty((block, d,))
+    sum_k_unit_2 = np.empty((n, d,))
+    sum_q_unit_product = np.empty((block, d,))
     sum_q_unit = np.empty((d,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
@@ -513,7 +513,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_3 = np.float64(sum_k_unit[row, j_8]) / temperature
+                factor_3 = sum_k_unit[row, j_8] / temperature
                 max_sum_k_unit_row[j_8] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
@@ -524,7 +524,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[row, j_99] / temperature, max_sum_k_unit)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
@@ -536,7 +536,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             rest_sum_k_unit[i] = rest_sum_k_unit_now
             exp_sum_k_unit_own_now = exp_sum_k_unit[i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
-            loss = (max_sum_k_unit - np.float64(sum_k_unit[row, i]) / temperature) + _log1p(rest_sum_k_unit_now)
+            loss = (max_sum_k_unit - sum_k_unit[row, i] / temperature) + _log1p(rest_sum_k_unit_now)
             sample_weight_2 = sample_weight[i]
             factor_4 = loss * sample_weight_2
             total += factor_4
@@ -545,7 +545,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             seed_2 = seed[i]
             factor_5 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for f_3 in range(d):
-                sum_k_unit_2_right[row, f_3] = factor_5 * np.float64(q_unit[i, f_3])
+                sum_k_unit_2_right[row, f_3] = factor_5 * q_unit[i, f_3]
         _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
@@ -563,9 +563,9 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_now = np.float64(sum_q_unit_product[row, f_6]) / term
+                    sum_q_unit_now = sum_q_unit_product[row, f_6] / term
                     sum_q_unit[f_6] = sum_q_unit_now
-                    factor_8 = factor_7 * np.float64(q_unit[i, f_6]) * (sum_q_unit_now + factor_6 * np.float64(k_unit[i, f_6]))
+                    factor_8 = factor_7 * q_unit[i, f_6] * (sum_q_unit_now + factor_6 * k_unit[i, f_6])
                     strips[0, place] = factor_8
                 sum_norm_query_sum, sum_norm_query_lost = _plus(sum_norm_query_sum, sum_norm_query_lost, _block_sum(strips[0], length))
             sum_norm_query = _completed(sum_norm_query_sum, sum_norm_query_lost)
@@ -573,7 +573,7 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             factor_9 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
             ratio_value_3 = _ratio(1.0, factor_9)
             for d_9 in range(d):
-                gradient_query[i, d_9] = ratio_value_3 * (factor_7 * (sum_q_unit[d_9] + factor_6 * np.float64(k_unit[i, d_9])) - sum_norm_query * np.float64(q_unit[i, d_9]))
+                gradient_query[i, d_9] = ratio_value_3 * (factor_7 * (sum_q_unit[d_9] + factor_6 * k_unit[i, d_9]) - sum_norm_query * q_unit[i, d_9])
     for j_2 in range(n):
         sum_norm_key_sum = 0.0
         sum_norm_key_lost = 0.0
@@ -585,13 +585,13 @@ def value_and_gradient(query, key, temperature, sample_weights, loss_scale, valu
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_46 = strip + place
-                factor_11 = np.float64(k_unit[j_2, f_46]) * (np.float64(sum_k_unit_2[j_2, f_46]) + factor_10 * np.float64(q_unit[j_2, f_46])) / temperature
+                factor_11 = k_unit[j_2, f_46] * (sum_k_unit_2[j_2, f_46] + factor_10 * q_unit[j_2, f_46]) / temperature
                 strips[0, place] = factor_11
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_2]) * _positive_part(peak_key[j_2]))
         for d_10 in range(d):
-            gradient_key[j_2, d_10] = ratio_value_4 * ((np.float64(sum_k_unit_2[j_2, d_10]) + factor_10 * np.float64(q_unit[j_2, d_10])) / temperature - sum_norm_key * np.float64(k_unit[j_2, d_10]))
+            gradient_key[j_2, d_10] = ratio_value_4 * ((sum_k_unit_2[j_2, d_10] + factor_10 * q_unit[j_2, d_10]) / temperature - sum_norm_key * k_unit[j_2, d_10])
     return total
 
 
@@ -607,21 +607,21 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
+    k_unit = np.empty((n, d,))
     peak_query = np.empty((n,))
     scaled_query = np.empty((n,))
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((n, n,), query.dtype)
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((n, n,))
     sum_k_unit_entry_1 = np.empty((n,))
     max_sum_k_unit = np.empty((n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
-    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_2_right = np.empty((block, d,), query.dtype)
-    sum_k_unit_2 = np.empty((n, d,), query.dtype)
-    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_k_unit_2_left = np.empty((block, n,))
+    sum_k_unit_2_right = np.empty((block, d,))
+    sum_k_unit_2 = np.empty((n, d,))
+    sum_q_unit_product = np.empty((block, d,))
     sum_q_unit = np.empty((n, d,))
     sum_norm_query = np.empty((n,))
     logsumexp_sum_k_unit_centred = np.empty((n, d,))
@@ -697,10 +697,10 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            sum_k_unit_3 = np.float64(sum_k_unit[i, i])
+            sum_k_unit_3 = sum_k_unit[i, i]
             sum_k_unit_entry_1[i] = sum_k_unit_3
             for j_8 in range(n):
-                factor_4 = np.float64(sum_k_unit[i, j_8]) / temperature
+                factor_4 = sum_k_unit[i, j_8] / temperature
                 max_sum_k_unit_now_row[j_8] = factor_4
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
@@ -712,7 +712,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_99]) / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[i, j_99] / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
@@ -727,7 +727,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             seed_2 = seed[i]
             term = 1.0 + rest_sum_k_unit_now
             factor_5 = seed_2 / term
-            sum_k_unit_4 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
+            sum_k_unit_4 = sum_k_unit[i, argmax_sum_k_unit_now]
             factor_6 = math.sqrt(scaled_key[argmax_sum_k_unit_now]) * _positive_part(peak_key[argmax_sum_k_unit_now])
             sum_norm_query_sensitivity_4 = sum_norm_query_sensitivity[i]
             peak_query_2 = peak_query[i]
@@ -735,9 +735,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             ratio_value_3 = _ratio(1.0, factor_7)
             factor_8 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_4 * ratio_value_3 / ((temperature * temperature) * term)
             for f_3 in range(d):
-                q_unit_2 = np.float64(q_unit[i, f_3])
+                q_unit_2 = q_unit[i, f_3]
                 sum_k_unit_2_right[row, f_3] = factor_5 * q_unit_2
-                k_unit_2 = np.float64(k_unit[i, f_3])
+                k_unit_2 = k_unit[i, f_3]
                 k_4 = np.float64(key[argmax_sum_k_unit_now, f_3])
                 sum_norm_query_change[i, f_3] = factor_8 * (k_unit_2 + q_unit_2 * sum_k_unit_4 - _ratio(k_4, factor_6) - q_unit_2 * sum_k_unit_3)
             logsumexp_sum_k_unit_centred[i, :] = 0.0
@@ -746,7 +746,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_9 = ratio_value_3 / (temperature * term)
             factor_12 = seed_2 / (term * term)
             for j_52 in range(n):
-                sum_k_unit_5 = np.float64(sum_k_unit[i, j_52])
+                sum_k_unit_5 = sum_k_unit[i, j_52]
                 exp_sum_k_unit_2 = exp_sum_k_unit[j_52]
                 factor_10 = factor_9 * exp_sum_k_unit_2
                 factor_11 = factor_9 * exp_sum_k_unit_2 * sum_k_unit_5
@@ -755,8 +755,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 factor_13 = factor_12 * exp_sum_k_unit_2 * sum_k_unit_5 * case * ratio_value_4
                 factor_14 = factor_12 * exp_sum_k_unit_2 * case * ratio_value_4
                 for d_48 in range(d):
-                    k_unit_3 = np.float64(k_unit[j_52, d_48])
-                    q_unit_3 = np.float64(q_unit[i, d_48])
+                    k_unit_3 = k_unit[j_52, d_48]
+                    q_unit_3 = q_unit[i, d_48]
                     k_5 = np.float64(key[argmax_sum_k_unit_now, d_48])
                     term_2 = k_unit_3 + q_unit_3 * sum_k_unit_4 - _ratio(k_5, factor_6) - q_unit_3 * sum_k_unit_5
                     if j_52 != argmax_sum_k_unit_now:
@@ -790,10 +790,10 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_now = np.float64(sum_q_unit_product[row, f_6]) / term_4
+                    sum_q_unit_now = sum_q_unit_product[row, f_6] / term_4
                     sum_q_unit[i, f_6] = sum_q_unit_now
-                    q_unit_4 = np.float64(q_unit[i, f_6])
-                    factor_17 = factor_16 * q_unit_4 * (sum_q_unit_now + factor_15 * np.float64(k_unit[i, f_6]))
+                    q_unit_4 = q_unit[i, f_6]
+                    factor_17 = factor_16 * q_unit_4 * (sum_q_unit_now + factor_15 * k_unit[i, f_6])
                     strips[0, place] = factor_17
                     factor_18 = q_unit_4 * sum_q_unit_now
                     strips[1, place] = factor_18
@@ -811,8 +811,8 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             factor_21 = -exp_sum_k_unit_own_2 / term_4
             for d_48 in range(d):
                 logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i, d_48]
-                q_unit_5 = np.float64(q_unit[i, d_48])
-                term_5 = sum_q_unit[i, d_48] + factor_15 * np.float64(k_unit[i, d_48])
+                q_unit_5 = q_unit[i, d_48]
+                term_5 = sum_q_unit[i, d_48] + factor_15 * k_unit[i, d_48]
                 sum_norm_query_change_2[i, d_48] = factor_16 * (sum_norm_query_sensitivity_3[i, d_48] + sum_norm_query_sensitivity_2_now * (-logsumexp_sum_k_unit_centred_2 - q_unit_5 * ratio_value_5) + sum_norm_query_sensitivity_5 * (factor_20 * q_unit_5 + factor_21 * logsumexp_sum_k_unit_centred_2) + term_5 * ratio_value_5)
                 gradient_query[i, d_48] = ratio_value_5 * (factor_16 * term_5 - sum_norm_query_now * q_unit_5)
     factor_27 = loss_scale / temperature
@@ -839,7 +839,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         factor_29 = -sum_norm_query_2 * square_3
         factor_30 = math.sqrt(scaled_key[argmax_sum_k_unit_3]) * _positive_part(peak_key[argmax_sum_k_unit_3])
         rest_sum_k_unit_4 = rest_sum_k_unit[argmax_sum_k_unit_3]
-        exp_difference_value = _exp_difference(np.float64(sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3]) / temperature, max_sum_k_unit[argmax_sum_k_unit_3])
+        exp_difference_value = _exp_difference(sum_k_unit[argmax_sum_k_unit_3, argmax_sum_k_unit_3] / temperature, max_sum_k_unit[argmax_sum_k_unit_3])
         case_5 = ((rest_sum_k_unit_4) if argmax_sum_k_unit_3 == argmax_sum_k_unit[argmax_sum_k_unit_3] else (1.0 + rest_sum_k_unit_4 - exp_difference_value) if argmax_sum_k_unit_3 == argmax_sum_k_unit_3 else np.nan)
         factor_31 = -case_5 / (1.0 + rest_sum_k_unit_4)
         factor_32 = factor_27 * case_4
@@ -861,9 +861,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_46 = strip + place
-                k_unit_4 = np.float64(k_unit[j_2, f_46])
-                sum_k_unit_2_2 = np.float64(sum_k_unit_2[j_2, f_46])
-                q_unit_6 = np.float64(q_unit[j_2, f_46])
+                k_unit_4 = k_unit[j_2, f_46]
+                sum_k_unit_2_2 = sum_k_unit_2[j_2, f_46]
+                q_unit_6 = q_unit[j_2, f_46]
                 factor_23 = k_unit_4 * (sum_k_unit_2_2 + factor_22 * q_unit_6) / temperature
                 strips[0, place] = factor_23
                 factor_24 = k_unit_4 * sum_k_unit_2_2
@@ -877,7 +877,7 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
                 term_7 = sum_q_unit_2 + factor_31 * ratio_value_8
                 logsumexp_sum_k_unit_centred_4 = logsumexp_sum_k_unit_centred[j_2, f_46]
                 sum_q_unit_3 = sum_q_unit[j_2, f_46]
-                hessian_query[j_2, f_46] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_29 - square_3 * (factor_32 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_38 * (q_unit_6 * q_unit_6) + factor_39 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_40 * k_unit_4 * (k_unit_4 + q_unit_6 * np.float64(sum_k_unit[j_2, argmax_sum_k_unit_3]) - ratio_value_8 - q_unit_6 * np.float64(sum_k_unit[j_2, j_2])) + factor_41 - q_unit_6 * square_4 * (factor_43 * (sum_q_unit_3 + factor_42 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_44 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
+                hessian_query[j_2, f_46] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_q_unit_sensitivity_own[argmax_sum_k_unit_3, f_46] - logsumexp_sum_k_unit_centred_3 * sum_q_unit_2) + factor_29 - square_3 * (factor_32 * term_7 - sum_norm_query_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_query_sensitivity_3[argmax_sum_k_unit_3, f_46] + sum_norm_query_sensitivity_2[argmax_sum_k_unit_3] * (-logsumexp_sum_k_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_query_sensitivity[argmax_sum_k_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_k_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_k_unit_centred_3 * ratio_value_8) if j_2 == argmax_sum_k_unit_3 else (factor_38 * (q_unit_6 * q_unit_6) + factor_39 * (sum_q_unit_sensitivity_own[j_2, f_46] - logsumexp_sum_k_unit_centred_4 * sum_q_unit_3) + factor_40 * k_unit_4 * (k_unit_4 + q_unit_6 * sum_k_unit[j_2, argmax_sum_k_unit_3] - ratio_value_8 - q_unit_6 * sum_k_unit[j_2, j_2]) + factor_41 - q_unit_6 * square_4 * (factor_43 * (sum_q_unit_3 + factor_42 * k_unit_4) - sum_norm_query_3 * q_unit_6) - q_unit_6 * sum_norm_query_change[j_2, f_46] * ratio_value_9 - q_unit_6 * sum_norm_query_change_2[j_2, f_46] * ratio_value_9 + factor_44 * k_unit_4 * logsumexp_sum_k_unit_centred_4))
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
             sum_norm_key_sensitivity_2_sum, sum_norm_key_sensitivity_2_lost = _plus(sum_norm_key_sensitivity_2_sum, sum_norm_key_sensitivity_2_lost, _block_sum(strips[1], length))
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
@@ -893,9 +893,9 @@ def gradient_and_hessian(query, key, temperature, sample_weights, loss_scale, gr
         factor_51 = exp_sum_k_unit_own_3 * seed_4 * square_5 * case_3 / ((temperature * temperature) * (term_6 * term_6))
         factor_52 = -sum_norm_key * square_5
         for d_64 in range(d):
-            q_unit_7 = np.float64(q_unit[j_2, d_64])
-            term_8 = np.float64(sum_k_unit_2[j_2, d_64]) + factor_22 * q_unit_7
-            k_unit_5 = np.float64(k_unit[j_2, d_64])
+            q_unit_7 = q_unit[j_2, d_64]
+            term_8 = sum_k_unit_2[j_2, d_64] + factor_22 * q_unit_7
+            k_unit_5 = k_unit[j_2, d_64]
             term_9 = q_unit_7 - sum_k_unit_entry_1[j_2] * k_unit_5
             sum_norm_key_change = sum_norm_key_sensitivity[j_2, d_64] / (temperature * temperature) + factor_45 * term_8 + factor_47 * (k_unit_5 / temperature + factor_46 * term_9) + factor_48 * k_unit_5  # -k_unit*sum_norm_key_sensitivity_2*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature + seed*sum_norm_query_sensitivity*(exp_sum_k_unit*(-k_unit*sum_k_unit + q_unit)/(temperature**2*(rest_sum_k_unit + 1)) + k_unit/temperature)*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/(rest_sum_k_unit + 1) + sum_norm_key_sensitivity/temperature**2 + (-q_unit*seed*Piecewise((rest_sum_k_unit, Eq(j_2, argmax_sum_k_unit)), (-exp_sum_k_unit + rest_sum_k_unit + 1, True))/(rest_sum_k_unit + 1) + sum_k_unit_2)*ratio(1, sqrt(scaled_key)*positive_part(peak_key))/temperature
             term_10 = term_8 / temperature - sum_norm_key * k_unit_5
@@ -913,9 +913,9 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((3, 512,))
     seed = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((block, n,), query.dtype)
+    k_unit = np.empty((n, d,))
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((block, n,))
     exp_sum_k_unit = np.empty((n,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -971,7 +971,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_3 = np.float64(sum_k_unit[row, j_8]) / temperature
+                factor_3 = sum_k_unit[row, j_8] / temperature
                 max_sum_k_unit_row[j_8] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
             argmax_sum_k_unit = _place_of(max_sum_k_unit, max_sum_k_unit_row, n)
@@ -981,7 +981,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[row, j_99] / temperature, max_sum_k_unit)
                     exp_sum_k_unit[j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 apart = np.uint64(argmax_sum_k_unit) - strip
@@ -990,7 +990,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 rest_sum_k_unit_sum, rest_sum_k_unit_lost = _plus(rest_sum_k_unit_sum, rest_sum_k_unit_lost, _block_sum(strips[0], length))
             rest_sum_k_unit = _completed(rest_sum_k_unit_sum, rest_sum_k_unit_lost)
             seed_2 = seed[i]
-            factor_4 = seed_2 * np.float64(sum_k_unit[row, i])
+            factor_4 = seed_2 * sum_k_unit[row, i]
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)
             logsumexp_sum_k_unit_centred_2_sum = 0.0
             logsumexp_sum_k_unit_centred_2_lost = 0.0
@@ -1002,10 +1002,10 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 for place in range(length):
                     j_20 = strip + place
                     exp_sum_k_unit_2 = exp_sum_k_unit[j_20]
-                    sum_k_unit_2 = np.float64(sum_k_unit[row, j_20])
+                    sum_k_unit_2 = sum_k_unit[row, j_20]
                     factor_6 = factor_5 * exp_sum_k_unit_2 * sum_k_unit_2
                     strips[0, place] = factor_6
-                    term = np.float64(sum_k_unit[row, argmax_sum_k_unit]) - sum_k_unit_2
+                    term = sum_k_unit[row, argmax_sum_k_unit] - sum_k_unit_2
                     factor_8 = factor_7 * exp_sum_k_unit_2 * term
                     strips[1, place] = factor_8
                     factor_10 = factor_9 * exp_sum_k_unit_2 * sum_k_unit_2 * term
@@ -1025,7 +1025,7 @@ def parameter_gradient_and_hessian(query, key, temperature, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_85 = strip + place
-                    factor_12 = factor_11 * exp_sum_k_unit[j_85] * np.float64(sum_k_unit[row, j_85])
+                    factor_12 = factor_11 * exp_sum_k_unit[j_85] * sum_k_unit[row, j_85]
                     strips[0, place] = factor_12
                 sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost = _plus(sum_temperature_2_sensitivity_2, sum_temperature_2_sensitivity_2_lost, _block_sum(strips[0], length))
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
@@ -1049,34 +1049,34 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
+    k_unit = np.empty((n, d,))
     peak_query = np.empty((n,))
     scaled_query = np.empty((n,))
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((block, n,), query.dtype)
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((block, n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((block, n,))
     exp_sum_k_unit_own = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
-    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_2_right = np.empty((block, d,), query.dtype)
-    sum_k_unit_2 = np.empty((n, d,), query.dtype)
-    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_k_unit_2_left = np.empty((block, n,))
+    sum_k_unit_2_right = np.empty((block, d,))
+    sum_k_unit_2 = np.empty((n, d,))
+    sum_q_unit_product = np.empty((block, d,))
     sum_q_unit = np.empty((block, d,))
     sum_norm_query = np.empty((block,))
     norm_key_tangent = np.empty((n,))
-    k_unit_tangent = np.empty((n, d,), query.dtype)
+    k_unit_tangent = np.empty((n, d,))
     norm_query_tangent = np.empty((n,))
-    q_unit_tangent = np.empty((n, d,), query.dtype)
-    sum_k_unit_tangent_part1 = np.empty((block, n,), query.dtype)
-    sum_k_unit_tangent_part2 = np.empty((block, n,), query.dtype)
+    q_unit_tangent = np.empty((n, d,))
+    sum_k_unit_tangent_part1 = np.empty((block, n,))
+    sum_k_unit_tangent_part2 = np.empty((block, n,))
     sum_k_unit_tangent = np.empty((n,))
     softmax_sum_k_unit_tangent = np.empty((n,))
     softmax_sum_k_unit_tangent_own = np.empty((n,))
     sum_k_unit_2_tangent = np.empty((n, d,))
-    sum_q_unit_tangent_part1_left = np.empty((block, n,), query.dtype)
-    sum_q_unit_tangent_part1 = np.empty((block, d,), query.dtype)
-    sum_q_unit_tangent_part2_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_tangent_part1_left = np.empty((block, n,))
+    sum_q_unit_tangent_part1 = np.empty((block, d,))
+    sum_q_unit_tangent_part2_product = np.empty((block, d,))
     sum_q_unit_tangent = np.empty((d,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1147,10 +1147,10 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         ratio_value_4 = _ratio(1.0, factor_2)
         for f_3 in range(d):
             v_k_2 = np.float64(direction_key[i, f_3])
-            k_unit_2 = np.float64(k_unit[i, f_3])
+            k_unit_2 = k_unit[i, f_3]
             k_unit_tangent[i, f_3] = ratio_value_3 * (v_k_2 - norm_key_tangent_now * k_unit_2)
             v_q_2 = np.float64(direction_query[i, f_3])
-            q_unit_2 = np.float64(q_unit[i, f_3])
+            q_unit_2 = q_unit[i, f_3]
             q_unit_tangent_now = ratio_value_4 * (v_q_2 - norm_query_tangent_now * q_unit_2)
             q_unit_tangent[i, f_3] = q_unit_tangent_now
     sum_temperature = 0.0
@@ -1170,7 +1170,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                sum_k_unit_3 = np.float64(sum_k_unit[row, j_8])
+                sum_k_unit_3 = sum_k_unit[row, j_8]
                 factor_5 = sum_k_unit_3 / temperature
                 max_sum_k_unit_row[j_8] = factor_5
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
@@ -1182,7 +1182,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_99]) / temperature, max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[row, j_99] / temperature, max_sum_k_unit)
                     exp_sum_k_unit[row, j_99] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                     sum_k_unit_2_left[row, j_99] = ((exp_sum_k_unit_now) if i != j_99 else 0.0)
@@ -1195,18 +1195,18 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             exp_sum_k_unit_own_now = exp_sum_k_unit[row, i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             seed_2 = seed[i]
-            factor_6 = seed_2 * np.float64(sum_k_unit[row, i])
+            factor_6 = seed_2 * sum_k_unit[row, i]
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
             factor_7 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_20 = strip + place
-                    factor_8 = factor_7 * exp_sum_k_unit[row, j_20] * np.float64(sum_k_unit[row, j_20])
+                    factor_8 = factor_7 * exp_sum_k_unit[row, j_20] * sum_k_unit[row, j_20]
                     strips[0, place] = factor_8
                 sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
             for f_3 in range(d):
-                q_unit_3 = np.float64(q_unit[i, f_3])
+                q_unit_3 = q_unit[i, f_3]
                 sum_k_unit_2_right[row, f_3] = factor_7 * q_unit_3
         _multiply(sum_k_unit_2_left[: stop - start], True, sum_k_unit_2_right[: stop - start], False, sum_k_unit_2, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
@@ -1225,10 +1225,10 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_now = np.float64(sum_q_unit_product[row, f_6]) / term
+                    sum_q_unit_now = sum_q_unit_product[row, f_6] / term
                     sum_q_unit[row, f_6] = sum_q_unit_now
-                    q_unit_4 = np.float64(q_unit[i, f_6])
-                    k_unit_3 = np.float64(k_unit[i, f_6])
+                    q_unit_4 = q_unit[i, f_6]
+                    k_unit_3 = k_unit[i, f_6]
                     term_2 = sum_q_unit_now + factor_9 * k_unit_3
                     factor_11 = factor_10 * q_unit_4 * term_2
                     strips[0, place] = factor_11
@@ -1240,18 +1240,18 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_k_unit_tangent[j] = np.float64(sum_k_unit_tangent_part1[row, j]) + np.float64(sum_k_unit_tangent_part2[row, j])
+                sum_k_unit_tangent[j] = sum_k_unit_tangent_part1[row, j] + sum_k_unit_tangent_part2[row, j]
             logsumexp_sum_k_unit_tangent_sum = 0.0
             logsumexp_sum_k_unit_tangent_lost = 0.0
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
             term_3 = 1.0 + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
-            term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_12 * np.float64(sum_k_unit[row, argmax_sum_k_unit_3])
+            term_4 = sum_k_unit_tangent[argmax_sum_k_unit_3] / temperature + factor_12 * sum_k_unit[row, argmax_sum_k_unit_3]
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_89 = strip + place
-                    factor_13 = exp_sum_k_unit[row, j_89] * (sum_k_unit_tangent[j_89] / temperature + factor_12 * np.float64(sum_k_unit[row, j_89]) - term_4) / term_3
+                    factor_13 = exp_sum_k_unit[row, j_89] * (sum_k_unit_tangent[j_89] / temperature + factor_12 * sum_k_unit[row, j_89] - term_4) / term_3
                     strips[0, place] = factor_13
                 logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, _block_sum(strips[0], length))
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost)
@@ -1261,7 +1261,7 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             for j_8 in range(n):
                 exp_sum_k_unit_2 = exp_sum_k_unit[row, j_8]
                 sum_k_unit_tangent_2 = sum_k_unit_tangent[j_8]
-                sum_k_unit_4 = np.float64(sum_k_unit[row, j_8])
+                sum_k_unit_4 = sum_k_unit[row, j_8]
                 softmax_sum_k_unit_tangent_now = exp_sum_k_unit_2 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_12 * sum_k_unit_4 - term_4)) / term_3
                 softmax_sum_k_unit_tangent[j_8] = softmax_sum_k_unit_tangent_now
                 factor_15 = seed_4 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + sum_k_unit_tangent_2 * exp_sum_k_unit_2 / term_3)
@@ -1269,9 +1269,9 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 sum_q_unit_tangent_part1_left[row, j_8] = ((softmax_sum_k_unit_tangent_now) if i != j_8 else 0.0)
                 factor_16 = exp_sum_k_unit_2 / term_3
                 for f_3 in range(d):
-                    q_unit_5 = np.float64(q_unit[i, f_3])
+                    q_unit_5 = q_unit[i, f_3]
                     if i != j_8:
-                        sum_k_unit_2_tangent[j_8, f_3] += seed_4 * (softmax_sum_k_unit_tangent_now * q_unit_5 + factor_16 * np.float64(q_unit_tangent[i, f_3]))
+                        sum_k_unit_2_tangent[j_8, f_3] += seed_4 * (softmax_sum_k_unit_tangent_now * q_unit_5 + factor_16 * q_unit_tangent[i, f_3])
             softmax_sum_k_unit_tangent_own_now = softmax_sum_k_unit_tangent[i]
             softmax_sum_k_unit_tangent_own[i] = softmax_sum_k_unit_tangent_own_now
         _multiply(sum_q_unit_tangent_part1_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part1[: stop - start], False)
@@ -1293,13 +1293,13 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_6 = strip + place
-                    sum_q_unit_tangent_part2 = np.float64(sum_q_unit_tangent_part2_product[row, f_6]) / term_5  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
-                    sum_q_unit_tangent_now = sum_q_unit_tangent_part2 + np.float64(sum_q_unit_tangent_part1[row, f_6])
+                    sum_q_unit_tangent_part2 = sum_q_unit_tangent_part2_product[row, f_6] / term_5  # exp_sum_k_unit*k_unit_tangent/(rest_sum_k_unit + 1) + k_unit*softmax_sum_k_unit_tangent
+                    sum_q_unit_tangent_now = sum_q_unit_tangent_part2 + sum_q_unit_tangent_part1[row, f_6]
                     sum_q_unit_tangent[f_6] = sum_q_unit_tangent_now
-                    k_unit_4 = np.float64(k_unit[i, f_6])
+                    k_unit_4 = k_unit[i, f_6]
                     term_6 = sum_q_unit[row, f_6] + factor_17 * k_unit_4
-                    q_unit_6 = np.float64(q_unit[i, f_6])
-                    factor_20 = seed_5 * (np.float64(q_unit_tangent[i, f_6]) * term_6 / temperature + sum_q_unit_tangent_now * q_unit_6 / temperature + factor_18 * k_unit_4 * q_unit_6 + factor_12 * q_unit_6 * term_6 + factor_19 * np.float64(k_unit_tangent[i, f_6]) * q_unit_6)
+                    q_unit_6 = q_unit[i, f_6]
+                    factor_20 = seed_5 * (q_unit_tangent[i, f_6] * term_6 / temperature + sum_q_unit_tangent_now * q_unit_6 / temperature + factor_18 * k_unit_4 * q_unit_6 + factor_12 * q_unit_6 * term_6 + factor_19 * k_unit_tangent[i, f_6] * q_unit_6)
                     strips[0, place] = factor_20
                 sum_norm_query_tangent_sum, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost, _block_sum(strips[0], length))
             sum_norm_query_tangent = _completed(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost)
@@ -1317,10 +1317,10 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             factor_28 = factor_12 * seed_5 * ratio_value_5
             factor_29 = -seed_5 * case_2 * ratio_value_5 / (temperature * term_5)
             for d_9 in range(d):
-                k_unit_5 = np.float64(k_unit[i, d_9])
-                q_unit_7 = np.float64(q_unit[i, d_9])
+                k_unit_5 = k_unit[i, d_9]
+                q_unit_7 = q_unit[i, d_9]
                 term_7 = sum_q_unit[row, d_9] + factor_17 * k_unit_5
-                product_query[i, d_9] = factor_22 * sum_q_unit_tangent[d_9] + factor_23 * k_unit_5 + factor_24 * q_unit_7 + factor_26 * (factor_25 * term_7 - sum_norm_query_2 * q_unit_7) + factor_27 * np.float64(q_unit_tangent[i, d_9]) + factor_28 * term_7 + factor_29 * np.float64(k_unit_tangent[i, d_9])
+                product_query[i, d_9] = factor_22 * sum_q_unit_tangent[d_9] + factor_23 * k_unit_5 + factor_24 * q_unit_7 + factor_26 * (factor_25 * term_7 - sum_norm_query_2 * q_unit_7) + factor_27 * q_unit_tangent[i, d_9] + factor_28 * term_7 + factor_29 * k_unit_tangent[i, d_9]
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
     sum_temperature_2 = _completed(sum_temperature_2, sum_temperature_2_lost)
     sum_temperature_tangent = _completed(sum_temperature_tangent, sum_temperature_tangent_lost)
@@ -1341,12 +1341,12 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_46 = strip + place
-                k_unit_6 = np.float64(k_unit[j_2, f_46])
-                q_unit_8 = np.float64(q_unit[j_2, f_46])
-                term_8 = np.float64(sum_k_unit_2[j_2, f_46]) + factor_30 * q_unit_8
+                k_unit_6 = k_unit[j_2, f_46]
+                q_unit_8 = q_unit[j_2, f_46]
+                term_8 = sum_k_unit_2[j_2, f_46] + factor_30 * q_unit_8
                 factor_31 = k_unit_6 * term_8 / temperature
                 strips[0, place] = factor_31
-                term_9 = np.float64(k_unit_tangent[j_2, f_46]) * term_8 / temperature + k_unit_6 * sum_k_unit_2_tangent[j_2, f_46] / temperature + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * np.float64(q_unit_tangent[j_2, f_46])
+                term_9 = k_unit_tangent[j_2, f_46] * term_8 / temperature + k_unit_6 * sum_k_unit_2_tangent[j_2, f_46] / temperature + factor_32 * k_unit_6 * q_unit_8 + factor_12 * k_unit_6 * term_8 + factor_33 * k_unit_6 * q_unit_tangent[j_2, f_46]
                 strips[1, place] = term_9
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
             sum_norm_key_tangent_sum, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost, _block_sum(strips[1], length))
@@ -1361,10 +1361,10 @@ def full_hessian_product(query, key, temperature, sample_weights, loss_scale, di
         factor_39 = factor_12 * ratio_value_6
         factor_40 = -seed_6 * case_3 * ratio_value_6 / (temperature * (1.0 + rest_sum_k_unit_5))
         for d_10 in range(d):
-            q_unit_9 = np.float64(q_unit[j_2, d_10])
-            k_unit_7 = np.float64(k_unit[j_2, d_10])
-            term_10 = np.float64(sum_k_unit_2[j_2, d_10]) + factor_30 * q_unit_9
-            product_key[j_2, d_10] = factor_34 * sum_k_unit_2_tangent[j_2, d_10] + factor_35 * q_unit_9 + factor_36 * np.float64(k_unit_tangent[j_2, d_10]) + factor_37 * k_unit_7 + factor_38 * (term_10 / temperature - sum_norm_key * k_unit_7) + factor_39 * term_10 + factor_40 * np.float64(q_unit_tangent[j_2, d_10])
+            q_unit_9 = q_unit[j_2, d_10]
+            k_unit_7 = k_unit[j_2, d_10]
+            term_10 = sum_k_unit_2[j_2, d_10] + factor_30 * q_unit_9
+            product_key[j_2, d_10] = factor_34 * sum_k_unit_2_tangent[j_2, d_10] + factor_35 * q_unit_9 + factor_36 * k_unit_tangent[j_2, d_10] + factor_37 * k_unit_7 + factor_38 * (term_10 / temperature - sum_norm_key * k_unit_7) + factor_39 * term_10 + factor_40 * q_unit_tangent[j_2, d_10]
     parameter_product[0] += sum_temperature_tangent / (temperature * temperature) - sum_temperature_2_tangent / (temperature * temperature) + (-2.0) * direction_parameters[0] * (sum_temperature - sum_temperature_2) / (temperature * temperature * temperature)
 
 
@@ -1379,9 +1379,9 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
     max_sum_k_unit_now_row = np.empty((n,))
     strips = np.empty((2, 512,))
     sample_weight = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((block, n,), query.dtype)
+    k_unit = np.empty((n, d,))
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((block, n,))
     sum_k_unit_entry_1 = np.empty((n,))
     max_sum_k_unit = np.empty((n,))
     rest_sum_k_unit = np.empty((n,))
@@ -1436,10 +1436,10 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_k_unit_entry_1_now = np.float64(sum_k_unit[row, i])
+            sum_k_unit_entry_1_now = sum_k_unit[row, i]
             sum_k_unit_entry_1[i] = sum_k_unit_entry_1_now
             for j_1 in range(n):
-                factor_3 = np.float64(sum_k_unit[row, j_1]) / temperature
+                factor_3 = sum_k_unit[row, j_1] / temperature
                 max_sum_k_unit_now_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
@@ -1451,7 +1451,7 @@ def value_symmetric_true(query, key, temperature, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit = _exp_difference(np.float64(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
+                    exp_sum_k_unit = _exp_difference(sum_k_unit[row, j_137] / temperature, max_sum_k_unit_now)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                     strips[0, place] = exp_sum_k_unit
                 apart = np.uint64(argmax_sum_k_unit) - strip
                 if apart < length:
@@ -1492,11 +1492,11 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
+    k_unit = np.empty((n, d,))
     peak_query = np.empty((n,))
     scaled_query = np.empty((n,))
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((block, n,), query.dtype)
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((block, n,))
     sum_k_unit_entry_1 = np.empty((n,))
     max_sum_k_unit = np.empty((n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
@@ -1507,13 +1507,13 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
     max_sum_k_unit_2 = np.empty((n,))
     argmax_sum_k_unit_2 = np.empty((n,), np.int64)
     rest_sum_k_unit_2 = np.empty((n,))
-    sum_k_unit_again = np.empty((block, n,), query.dtype)
+    sum_k_unit_again = np.empty((block, n,))
     exp_sum_k_unit_2 = np.empty((n,))
     exp_sum_k_unit_2_own = np.empty((n,))
-    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_2_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_left = np.empty((block, n,))
+    sum_k_unit_2_product = np.empty((n, d,))
     sum_k_unit_2 = np.empty((d,))
-    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_product = np.empty((block, d,))
     sum_q_unit = np.empty((d,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
@@ -1568,10 +1568,10 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            sum_k_unit_entry_1_now = np.float64(sum_k_unit[row, i])
+            sum_k_unit_entry_1_now = sum_k_unit[row, i]
             sum_k_unit_entry_1[i] = sum_k_unit_entry_1_now
             for j_1 in range(n):
-                factor_3 = np.float64(sum_k_unit[row, j_1]) / temperature
+                factor_3 = sum_k_unit[row, j_1] / temperature
                 max_sum_k_unit_now_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
@@ -1584,7 +1584,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[row, j_137]) / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[row, j_137] / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
@@ -1608,7 +1608,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
             factor_5 = seed_2 / (1.0 + rest_sum_k_unit_3)
             for i_in in range(n):
-                factor_4 = np.float64(sum_k_unit_again[row, i_in]) / temperature
+                factor_4 = sum_k_unit_again[row, i_in] / temperature
                 exp_sum_k_unit_2_now = _exp_difference(factor_4, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
                 exp_sum_k_unit_again = _exp_difference(factor_4, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
@@ -1639,9 +1639,9 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
+                    sum_q_unit_now = sum_q_unit_product[row, f_7] / temperature
                     sum_q_unit[f_7] = sum_q_unit_now
-                    factor_9 = np.float64(q_unit[i, f_7]) * (sum_q_unit_now + factor_8 * np.float64(k_unit[i, f_7]))
+                    factor_9 = q_unit[i, f_7] * (sum_q_unit_now + factor_8 * k_unit[i, f_7])
                     strips[0, place] = factor_9
                 sum_norm_query_sum, sum_norm_query_lost = _plus(sum_norm_query_sum, sum_norm_query_lost, _block_sum(strips[0], length))
             sum_norm_query = _completed(sum_norm_query_sum, sum_norm_query_lost)
@@ -1649,7 +1649,7 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             factor_10 = math.sqrt(scaled_query[i]) * _positive_part(peak_query_2)
             ratio_value_3 = _ratio(1.0, factor_10)
             for d_10 in range(d):
-                gradient_query[i, d_10] = (sum_q_unit[d_10] + factor_8 * np.float64(k_unit[i, d_10]) - sum_norm_query * np.float64(q_unit[i, d_10])) * ratio_value_3
+                gradient_query[i, d_10] = (sum_q_unit[d_10] + factor_8 * k_unit[i, d_10] - sum_norm_query * q_unit[i, d_10]) * ratio_value_3
     for j_3 in range(n):
         sum_norm_key_sum = 0.0
         sum_norm_key_lost = 0.0
@@ -1662,15 +1662,15 @@ def value_and_gradient_symmetric_true(query, key, temperature, sample_weights, l
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_4 = strip + place
-                sum_k_unit_2_now = np.float64(sum_k_unit_2_product[j_3, f_4]) / temperature
+                sum_k_unit_2_now = sum_k_unit_2_product[j_3, f_4] / temperature
                 sum_k_unit_2[f_4] = sum_k_unit_2_now
-                factor_12 = np.float64(k_unit[j_3, f_4]) * (sum_k_unit_2_now + factor_11 * np.float64(q_unit[j_3, f_4]))
+                factor_12 = k_unit[j_3, f_4] * (sum_k_unit_2_now + factor_11 * q_unit[j_3, f_4])
                 strips[0, place] = factor_12
             sum_norm_key_sum, sum_norm_key_lost = _plus(sum_norm_key_sum, sum_norm_key_lost, _block_sum(strips[0], length))
         sum_norm_key = _completed(sum_norm_key_sum, sum_norm_key_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
         for d_11 in range(d):
-            gradient_key[j_3, d_11] = (sum_k_unit_2[d_11] + factor_11 * np.float64(q_unit[j_3, d_11]) - sum_norm_key * np.float64(k_unit[j_3, d_11])) * ratio_value_4
+            gradient_key[j_3, d_11] = (sum_k_unit_2[d_11] + factor_11 * q_unit[j_3, d_11] - sum_norm_key * k_unit[j_3, d_11]) * ratio_value_4
     return total
 
 
@@ -1686,11 +1686,11 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
+    k_unit = np.empty((n, d,))
     peak_query = np.empty((n,))
     scaled_query = np.empty((n,))
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((n, n,), query.dtype)
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((n, n,))
     sum_k_unit_entry_1 = np.empty((n,))
     max_sum_k_unit = np.empty((n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
@@ -1702,13 +1702,13 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     max_sum_k_unit_2 = np.empty((n,))
     argmax_sum_k_unit_2 = np.empty((n,), np.int64)
     rest_sum_k_unit_2 = np.empty((n,))
-    sum_k_unit_again = np.empty((block, n,), query.dtype)
+    sum_k_unit_again = np.empty((block, n,))
     exp_sum_k_unit_2 = np.empty((n,))
     exp_sum_k_unit_2_own = np.empty((n,))
-    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_2_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_left = np.empty((block, n,))
+    sum_k_unit_2_product = np.empty((n, d,))
     sum_k_unit_2 = np.empty((n, d,))
-    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_product = np.empty((block, d,))
     sum_q_unit = np.empty((n, d,))
     sum_norm_query = np.empty((n,))
     sum_norm_key = np.empty((n,))
@@ -1723,7 +1723,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
     sum_q_unit_sensitivity_2_own = np.empty((n, d,))
     logsumexp_sum_k_unit_2_centred = np.empty((n, d,))
     sum_norm_key_sensitivity = np.empty((n, d,))
-    sum_k_unit_again_2 = np.empty((block, n,), query.dtype)
+    sum_k_unit_again_2 = np.empty((block, n,))
     sum_norm_key_sensitivity_2 = np.empty((n, d,))
     sum_norm_key_sensitivity_3 = np.empty((n,))
     sum_norm_key_change_2 = np.empty((n, d,))
@@ -1793,17 +1793,17 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            sum_k_unit_3 = np.float64(sum_k_unit[i, i])
+            sum_k_unit_3 = sum_k_unit[i, i]
             sum_k_unit_entry_1[i] = sum_k_unit_3
             for j_1 in range(n):
-                factor_4 = np.float64(sum_k_unit[i, j_1]) / temperature
+                factor_4 = sum_k_unit[i, j_1] / temperature
                 max_sum_k_unit_now_row[j_1] = factor_4
                 exponent_max_sum_k_unit_2[row, j_1] = factor_4
             max_sum_k_unit_now = _largest(max_sum_k_unit_now_row, n)
             argmax_sum_k_unit_now = _place_of(max_sum_k_unit_now, max_sum_k_unit_now_row, n)
             max_sum_k_unit[i] = max_sum_k_unit_now
             argmax_sum_k_unit[i] = argmax_sum_k_unit_now
-            sum_k_unit_4 = np.float64(sum_k_unit[i, argmax_sum_k_unit_now])
+            sum_k_unit_4 = sum_k_unit[i, argmax_sum_k_unit_now]
             sum_k_unit_entry_2[i] = sum_k_unit_4
             rest_sum_k_unit_now_sum = 0.0
             rest_sum_k_unit_now_lost = 0.0
@@ -1811,7 +1811,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[i, j_137] / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
@@ -1831,13 +1831,13 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             ratio_value_3 = _ratio(1.0, factor_8)
             factor_9 = ratio_value_3 / (temperature * (1.0 + rest_sum_k_unit_now))
             for j_60 in range(n):
-                sum_k_unit_5 = np.float64(sum_k_unit[i, j_60])
+                sum_k_unit_5 = sum_k_unit[i, j_60]
                 exp_sum_k_unit_3 = exp_sum_k_unit[j_60]
                 factor_10 = factor_9 * exp_sum_k_unit_3
                 factor_11 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_5
                 for d_56 in range(d):
-                    k_unit_2 = np.float64(k_unit[j_60, d_56])
-                    q_unit_2 = np.float64(q_unit[i, d_56])
+                    k_unit_2 = k_unit[j_60, d_56]
+                    q_unit_2 = q_unit[i, d_56]
                     factor_5 = q_unit_2 * sum_k_unit_4
                     k_4 = np.float64(key[argmax_sum_k_unit_now, d_56])
                     factor_7 = -_ratio(k_4, factor_6)
@@ -1852,8 +1852,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             sum_norm_query_sensitivity_5 = sum_norm_query_sensitivity[i]
             factor_14 = exp_sum_k_unit_own_now * seed_2 * sum_norm_query_sensitivity_5 * ratio_value_3 / ((temperature * temperature) * (1.0 + rest_sum_k_unit_now))
             for d_56 in range(d):
-                k_unit_3 = np.float64(k_unit[i, d_56])
-                q_unit_3 = np.float64(q_unit[i, d_56])
+                k_unit_3 = k_unit[i, d_56]
+                q_unit_3 = q_unit[i, d_56]
                 factor_12 = q_unit_3 * sum_k_unit_4
                 k_5 = np.float64(key[argmax_sum_k_unit_now, d_56])
                 factor_13 = -_ratio(k_5, factor_6)
@@ -1880,7 +1880,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_18 = ratio_value_4 / (temperature * temperature)
             factor_20 = seed_3 / (temperature * (1.0 + rest_sum_k_unit_3))
             for i_in in range(n):
-                sum_k_unit_again_3 = np.float64(sum_k_unit_again[row, i_in])
+                sum_k_unit_again_3 = sum_k_unit_again[row, i_in]
                 factor_15 = sum_k_unit_again_3 / temperature
                 exp_sum_k_unit_2_now = _exp_difference(factor_15, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i_in] = exp_sum_k_unit_2_now
@@ -1897,8 +1897,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 factor_23 = exp_sum_k_unit_2_now * ratio_value_5 / (temperature * term_2)
                 factor_24 = exp_sum_k_unit_2_now * sum_k_unit_again_3 * ratio_value_5 / (temperature * term_2)
                 for d_56 in range(d):
-                    k_unit_4 = np.float64(k_unit[i_in, d_56])
-                    q_unit_4 = np.float64(q_unit[i, d_56])
+                    k_unit_4 = k_unit[i_in, d_56]
+                    q_unit_4 = q_unit[i, d_56]
                     logsumexp_sum_k_unit_centred_2 = logsumexp_sum_k_unit_centred[i, d_56]
                     term_3 = factor_19 * 0.5 * (k_unit_4 - q_unit_4 * sum_k_unit_again_3) + factor_21 * (-0.5) * logsumexp_sum_k_unit_centred_2
                     if i != i_in:
@@ -1906,7 +1906,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                     if i != i_in:
                         sum_q_unit_sensitivity_2_own[i, d_56] += k_unit_4 * term_3
                     q_4 = np.float64(query[argmax_sum_k_unit_2_2, d_56])
-                    term_4 = q_unit_4 + k_unit_4 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in]) - _ratio(q_4, factor_22) - k_unit_4 * sum_k_unit_again_3
+                    term_4 = q_unit_4 + k_unit_4 * sum_k_unit[argmax_sum_k_unit_2_2, i_in] - _ratio(q_4, factor_22) - k_unit_4 * sum_k_unit_again_3
                     if i != argmax_sum_k_unit_2_2:
                         logsumexp_sum_k_unit_2_centred[i_in, d_56] += factor_23 * term_4
                     if (i != i_in and i != argmax_sum_k_unit_2_2):
@@ -1926,9 +1926,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             ratio_value_6 = _ratio(1.0, factor_26)
             factor_27 = exp_sum_k_unit_2_own_now * seed_3 * sum_norm_query_sensitivity_6 * ratio_value_6 / ((temperature * temperature) * term_5)
             for d_82 in range(d):
-                k_unit_5 = np.float64(k_unit[i, d_82])
+                k_unit_5 = k_unit[i, d_82]
                 q_5 = np.float64(query[argmax_sum_k_unit_2_3, d_82])
-                sum_norm_key_change_2[i, d_82] = factor_27 * 0.5 * (np.float64(q_unit[i, d_82]) + k_unit_5 * np.float64(sum_k_unit[argmax_sum_k_unit_2_3, i]) - _ratio(q_5, factor_25) - sum_k_unit_entry_1_2 * k_unit_5)
+                sum_norm_key_change_2[i, d_82] = factor_27 * 0.5 * (q_unit[i, d_82] + k_unit_5 * sum_k_unit[argmax_sum_k_unit_2_3, i] - _ratio(q_5, factor_25) - sum_k_unit_entry_1_2 * k_unit_5)
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
@@ -1952,10 +1952,10 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
+                    sum_q_unit_now = sum_q_unit_product[row, f_7] / temperature
                     sum_q_unit[i, f_7] = sum_q_unit_now
-                    q_unit_5 = np.float64(q_unit[i, f_7])
-                    factor_29 = q_unit_5 * (sum_q_unit_now + factor_28 * np.float64(k_unit[i, f_7]))
+                    q_unit_5 = q_unit[i, f_7]
+                    factor_29 = q_unit_5 * (sum_q_unit_now + factor_28 * k_unit[i, f_7])
                     strips[0, place] = factor_29
                     factor_30 = q_unit_5 * sum_q_unit_now
                     strips[1, place] = factor_30
@@ -1978,9 +1978,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             factor_38 = -sum_norm_query_sensitivity_4_now * ratio_value_7
             for d_56 in range(d):
                 sum_q_unit_2 = sum_q_unit[i, d_56]
-                k_unit_6 = np.float64(k_unit[i, d_56])
+                k_unit_6 = k_unit[i, d_56]
                 factor_31 = factor_28 * k_unit_6
-                q_unit_6 = np.float64(q_unit[i, d_56])
+                q_unit_6 = q_unit[i, d_56]
                 logsumexp_sum_k_unit_centred_3 = logsumexp_sum_k_unit_centred[i, d_56]
                 sum_norm_query_change_2[i, d_56] = sum_norm_query_sensitivity_3[i, d_56] + (sum_q_unit_2 + factor_31) * ratio_value_7 + factor_36 * (factor_33 * 0.5 * (k_unit_6 - sum_k_unit_entry_1_3 * q_unit_6) + factor_34 * q_unit_6 + factor_35 * (-0.5) * logsumexp_sum_k_unit_centred_3) + factor_37 * 0.5 * sum_norm_query_sensitivity_2[i, d_56] + factor_38 * q_unit_6
                 gradient_query[i, d_56] = (sum_q_unit_2 + factor_31 - sum_norm_query_now * q_unit_6) * ratio_value_7
@@ -2016,7 +2016,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             square_3 = (ratio_value_8 * ratio_value_8)
             factor_45 = sum_norm_query_2 * square_3
             factor_46 = math.sqrt(scaled_key[argmax_sum_k_unit_4]) * _positive_part(peak_key[argmax_sum_k_unit_4])
-            sum_k_unit_6 = np.float64(sum_k_unit[argmax_sum_k_unit_4, argmax_sum_k_unit_4])
+            sum_k_unit_6 = sum_k_unit[argmax_sum_k_unit_4, argmax_sum_k_unit_4]
             rest_sum_k_unit_2_6 = rest_sum_k_unit_2[argmax_sum_k_unit_4]
             term_12 = 1.0 + rest_sum_k_unit_2_6
             factor_47 = sum_k_unit_6 / temperature
@@ -2048,10 +2048,10 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
-                    sum_k_unit_2_now = np.float64(sum_k_unit_2_product[j_3, f_4]) / temperature
+                    sum_k_unit_2_now = sum_k_unit_2_product[j_3, f_4] / temperature
                     sum_k_unit_2[j_3, f_4] = sum_k_unit_2_now
-                    k_unit_7 = np.float64(k_unit[j_3, f_4])
-                    q_unit_7 = np.float64(q_unit[j_3, f_4])
+                    k_unit_7 = k_unit[j_3, f_4]
+                    q_unit_7 = q_unit[j_3, f_4]
                     factor_40 = k_unit_7 * (sum_k_unit_2_now + factor_39 * q_unit_7)
                     strips[0, place] = factor_40
                     factor_41 = k_unit_7 * sum_k_unit_2_now
@@ -2074,7 +2074,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             sum_norm_key_sensitivity_3[j_3] = sum_norm_key_sensitivity_3_now
             ratio_value_12 = _ratio(1.0, math.sqrt(scaled_key[j_3]) * _positive_part(peak_key[j_3]))
             for d_11 in range(d):
-                gradient_key[j_3, d_11] = (sum_k_unit_2[j_3, d_11] + factor_39 * np.float64(q_unit[j_3, d_11]) - sum_norm_key_now * np.float64(k_unit[j_3, d_11])) * ratio_value_12
+                gradient_key[j_3, d_11] = (sum_k_unit_2[j_3, d_11] + factor_39 * q_unit[j_3, d_11] - sum_norm_key_now * k_unit[j_3, d_11]) * ratio_value_12
         _multiply(q_unit[start:stop], False, k_unit, True, sum_k_unit_again_2[: stop - start], False)
         for j_3 in range(start, stop):
             row = j_3 - start
@@ -2084,7 +2084,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             term_14 = 1.0 + rest_sum_k_unit_7
             factor_68 = seed_7 / ((temperature * temperature) * (term_14 * term_14))
             for i in range(n):
-                sum_k_unit_again_2_2 = np.float64(sum_k_unit_again_2[row, i])
+                sum_k_unit_again_2_2 = sum_k_unit_again_2[row, i]
                 factor_66 = sum_k_unit_again_2_2 / temperature
                 exp_sum_k_unit_2_again_2 = _exp_difference(factor_66, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
                 exp_sum_k_unit_again_2 = _exp_difference(factor_66, max_sum_k_unit[j_3])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
@@ -2097,8 +2097,8 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
                 term_15 = 1.0 + rest_sum_k_unit_2_7
                 factor_70 = exp_sum_k_unit_2_again_2 * seed_8 / (temperature * term_15)
                 for d_82 in range(d):
-                    q_unit_8 = np.float64(q_unit[j_3, d_82])
-                    k_unit_8 = np.float64(k_unit[i, d_82])
+                    q_unit_8 = q_unit[j_3, d_82]
+                    k_unit_8 = k_unit[i, d_82]
                     term_16 = factor_69 * 0.5 * (q_unit_8 - k_unit_8 * sum_k_unit_again_2_2) + factor_70 * (-0.5) * logsumexp_sum_k_unit_2_centred[i, d_82]
                     if j_3 != i:
                         sum_norm_key_sensitivity_2[i, d_82] += sum_k_unit_again_2_2 * term_16
@@ -2134,7 +2134,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         square_5 = (ratio_value_15 * ratio_value_15)
         factor_82 = sum_norm_key_2 * square_5
         factor_83 = math.sqrt(scaled_query[argmax_sum_k_unit_2_6]) * _positive_part(peak_query[argmax_sum_k_unit_2_6])
-        sum_k_unit_7 = np.float64(sum_k_unit[argmax_sum_k_unit_2_6, argmax_sum_k_unit_2_6])
+        sum_k_unit_7 = sum_k_unit[argmax_sum_k_unit_2_6, argmax_sum_k_unit_2_6]
         rest_sum_k_unit_9 = rest_sum_k_unit[argmax_sum_k_unit_2_6]
         term_22 = 1.0 + rest_sum_k_unit_9
         factor_84 = sum_k_unit_7 / temperature
@@ -2161,9 +2161,9 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
         factor_99 = exp_sum_k_unit_2_own_4 * seed_9 * ratio_value_14 / (temperature * term_18)
         for d_82 in range(d):
             sum_k_unit_2_2 = sum_k_unit_2[j_3, d_82]
-            q_unit_9 = np.float64(q_unit[j_3, d_82])
+            q_unit_9 = q_unit[j_3, d_82]
             factor_72 = factor_71 * q_unit_9
-            k_unit_9 = np.float64(k_unit[j_3, d_82])
+            k_unit_9 = k_unit[j_3, d_82]
             factor_73 = -sum_k_unit_entry_1_5 * k_unit_9
             term_20 = q_unit_9 + factor_73
             logsumexp_sum_k_unit_2_centred_2 = logsumexp_sum_k_unit_2_centred[j_3, d_82]
@@ -2176,7 +2176,7 @@ def gradient_and_hessian_symmetric_true(query, key, temperature, sample_weights,
             sum_k_unit_2_3 = sum_k_unit_2[argmax_sum_k_unit_2_6, d_82]
             factor_88 = factor_87 * ratio_value_17
             logsumexp_sum_k_unit_2_centred_3 = logsumexp_sum_k_unit_2_centred[argmax_sum_k_unit_2_6, d_82]
-            hessian_key[j_3, d_82] = (((sum_k_unit_2_sensitivity_own[argmax_sum_k_unit_2_6, d_82] + factor_80 * 0.5 * sum_k_unit_2_sensitivity_3_own[argmax_sum_k_unit_2_6, d_82]) * ratio_value_15 + factor_82 * (ratio_value_16 * ratio_value_16) + factor_85 * 0.5 * ratio_value_17 * term_21 + factor_86 - square_5 * (sum_k_unit_2_3 + factor_88 - sum_norm_key_2 * ratio_value_16) * ratio_value_16 - (sum_norm_key_sensitivity_2[argmax_sum_k_unit_2_6, d_82] + (sum_k_unit_2_3 + factor_88) * ratio_value_15 + factor_92 * (factor_89 * 0.5 * term_21 + factor_90 * ratio_value_16 + factor_91 * (-0.5) * logsumexp_sum_k_unit_2_centred_3) + factor_80 * 0.5 * sum_norm_key_sensitivity[argmax_sum_k_unit_2_6, d_82] + factor_93 * ratio_value_16) * ratio_value_15 * ratio_value_16 + factor_94 * (-0.5) * logsumexp_sum_k_unit_2_centred_3 * ratio_value_17) if j_3 == argmax_sum_k_unit_2_6 else ((sum_k_unit_2_sensitivity_own[j_3, d_82] + factor_78 * 0.5 * sum_k_unit_2_sensitivity_3_own[j_3, d_82]) * ratio_value_14 + factor_95 * (k_unit_9 * k_unit_9) + factor_96 * 0.5 * q_unit_9 * (q_unit_9 + k_unit_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_6, j_3]) - ratio_value_17 + factor_73) + factor_97 * 0.5 * q_unit_9 * term_20 + factor_98 - sum_norm_key_change * k_unit_9 * ratio_value_14 - k_unit_9 * square_6 * (sum_k_unit_2_2 + factor_72 - sum_norm_key_3 * k_unit_9) - k_unit_9 * sum_norm_key_change_2[j_3, d_82] * ratio_value_14 + factor_99 * (-0.5) * logsumexp_sum_k_unit_2_centred_2 * q_unit_9))
+            hessian_key[j_3, d_82] = (((sum_k_unit_2_sensitivity_own[argmax_sum_k_unit_2_6, d_82] + factor_80 * 0.5 * sum_k_unit_2_sensitivity_3_own[argmax_sum_k_unit_2_6, d_82]) * ratio_value_15 + factor_82 * (ratio_value_16 * ratio_value_16) + factor_85 * 0.5 * ratio_value_17 * term_21 + factor_86 - square_5 * (sum_k_unit_2_3 + factor_88 - sum_norm_key_2 * ratio_value_16) * ratio_value_16 - (sum_norm_key_sensitivity_2[argmax_sum_k_unit_2_6, d_82] + (sum_k_unit_2_3 + factor_88) * ratio_value_15 + factor_92 * (factor_89 * 0.5 * term_21 + factor_90 * ratio_value_16 + factor_91 * (-0.5) * logsumexp_sum_k_unit_2_centred_3) + factor_80 * 0.5 * sum_norm_key_sensitivity[argmax_sum_k_unit_2_6, d_82] + factor_93 * ratio_value_16) * ratio_value_15 * ratio_value_16 + factor_94 * (-0.5) * logsumexp_sum_k_unit_2_centred_3 * ratio_value_17) if j_3 == argmax_sum_k_unit_2_6 else ((sum_k_unit_2_sensitivity_own[j_3, d_82] + factor_78 * 0.5 * sum_k_unit_2_sensitivity_3_own[j_3, d_82]) * ratio_value_14 + factor_95 * (k_unit_9 * k_unit_9) + factor_96 * 0.5 * q_unit_9 * (q_unit_9 + k_unit_9 * sum_k_unit[argmax_sum_k_unit_2_6, j_3] - ratio_value_17 + factor_73) + factor_97 * 0.5 * q_unit_9 * term_20 + factor_98 - sum_norm_key_change * k_unit_9 * ratio_value_14 - k_unit_9 * square_6 * (sum_k_unit_2_2 + factor_72 - sum_norm_key_3 * k_unit_9) - k_unit_9 * sum_norm_key_change_2[j_3, d_82] * ratio_value_14 + factor_99 * (-0.5) * logsumexp_sum_k_unit_2_centred_2 * q_unit_9))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -2189,15 +2189,15 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
     max_sum_k_unit_row = np.empty((n,))
     strips = np.empty((3, 512,))
     seed = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((n, n,), query.dtype)
+    k_unit = np.empty((n, d,))
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((n, n,))
     exp_sum_k_unit = np.empty((n,))
     exponent_max_sum_k_unit_2 = np.empty((block, n,))
     max_sum_k_unit_2 = np.empty((n,))
     argmax_sum_k_unit_2 = np.empty((n,), np.int64)
     rest_sum_k_unit_2 = np.empty((n,))
-    sum_k_unit_again = np.empty((block, n,), query.dtype)
+    sum_k_unit_again = np.empty((block, n,))
     exp_sum_k_unit_2 = np.empty((n, n,))
     logsumexp_sum_k_unit_2_centred_2 = np.empty((n,))
     for i in range(n):
@@ -2257,7 +2257,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         for i in range(start, stop):
             row = i - start
             for j_1 in range(n):
-                factor_3 = np.float64(sum_k_unit[i, j_1]) / temperature
+                factor_3 = sum_k_unit[i, j_1] / temperature
                 max_sum_k_unit_row[j_1] = factor_3
                 exponent_max_sum_k_unit_2[row, j_1] = factor_3
             max_sum_k_unit = _largest(max_sum_k_unit_row, n)
@@ -2268,7 +2268,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit)
+                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[i, j_137] / temperature, max_sum_k_unit)
                     exp_sum_k_unit[j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 apart = np.uint64(argmax_sum_k_unit) - strip
@@ -2277,7 +2277,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 rest_sum_k_unit_sum, rest_sum_k_unit_lost = _plus(rest_sum_k_unit_sum, rest_sum_k_unit_lost, _block_sum(strips[0], length))
             rest_sum_k_unit = _completed(rest_sum_k_unit_sum, rest_sum_k_unit_lost)
             seed_2 = seed[i]
-            factor_4 = seed_2 * np.float64(sum_k_unit[i, i])
+            factor_4 = seed_2 * sum_k_unit[i, i]
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_4)
             logsumexp_sum_k_unit_centred_2_sum = 0.0
             logsumexp_sum_k_unit_centred_2_lost = 0.0
@@ -2289,10 +2289,10 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 for place in range(length):
                     j_28 = strip + place
                     exp_sum_k_unit_3 = exp_sum_k_unit[j_28]
-                    sum_k_unit_2 = np.float64(sum_k_unit[i, j_28])
+                    sum_k_unit_2 = sum_k_unit[i, j_28]
                     factor_6 = factor_5 * exp_sum_k_unit_3 * sum_k_unit_2
                     strips[0, place] = factor_6
-                    term = np.float64(sum_k_unit[i, argmax_sum_k_unit]) - sum_k_unit_2
+                    term = sum_k_unit[i, argmax_sum_k_unit] - sum_k_unit_2
                     factor_8 = factor_7 * exp_sum_k_unit_3 * term
                     strips[1, place] = factor_8
                     factor_10 = factor_9 * exp_sum_k_unit_3 * sum_k_unit_2 * term
@@ -2312,7 +2312,7 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_120 = strip + place
-                    factor_12 = factor_11 * exp_sum_k_unit[j_120] * np.float64(sum_k_unit[i, j_120])
+                    factor_12 = factor_11 * exp_sum_k_unit[j_120] * sum_k_unit[i, j_120]
                     strips[0, place] = factor_12
                 sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost = _plus(sum_temperature_3_sensitivity_2, sum_temperature_3_sensitivity_2_lost, _block_sum(strips[0], length))
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
@@ -2327,11 +2327,11 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
         for i in range(start, stop):
             row = i - start
             for i_in in range(n):
-                sum_k_unit_again_2 = np.float64(sum_k_unit_again[row, i_in])
+                sum_k_unit_again_2 = sum_k_unit_again[row, i_in]
                 exp_sum_k_unit_2_now = _exp_difference(sum_k_unit_again_2 / temperature, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
                 if i != argmax_sum_k_unit_2[i_in]:
-                    logsumexp_sum_k_unit_2_centred_2[i_in] += exp_sum_k_unit_2_now * (np.float64(sum_k_unit[argmax_sum_k_unit_2[i_in], i_in]) - sum_k_unit_again_2) / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_in]))
+                    logsumexp_sum_k_unit_2_centred_2[i_in] += exp_sum_k_unit_2_now * (sum_k_unit[argmax_sum_k_unit_2[i_in], i_in] - sum_k_unit_again_2) / ((temperature * temperature) * (1.0 + rest_sum_k_unit_2[i_in]))
     sum_temperature_2 = 0.0
     sum_temperature_2_lost = 0.0
     sum_temperature_2_sensitivity = 0.0
@@ -2349,10 +2349,10 @@ def parameter_gradient_and_hessian_symmetric_true(query, key, temperature, sampl
             for place in range(length):
                 j_22 = strip + place
                 exp_sum_k_unit_2_2 = exp_sum_k_unit_2[j_22, i_21]
-                sum_k_unit_3 = np.float64(sum_k_unit[j_22, i_21])
+                sum_k_unit_3 = sum_k_unit[j_22, i_21]
                 factor_14 = factor_13 * exp_sum_k_unit_2_2 * sum_k_unit_3
                 strips[0, place] = factor_14
-                factor_16 = factor_15 * exp_sum_k_unit_2_2 * sum_k_unit_3 * (np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_21]) - sum_k_unit_3)
+                factor_16 = factor_15 * exp_sum_k_unit_2_2 * sum_k_unit_3 * (sum_k_unit[argmax_sum_k_unit_2_2, i_21] - sum_k_unit_3)
                 strips[1, place] = factor_16
                 factor_18 = factor_17 * exp_sum_k_unit_2_2 * sum_k_unit_3
                 strips[2, place] = factor_18
@@ -2382,11 +2382,11 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     seed = np.empty((n,))
     peak_key = np.empty((n,))
     scaled_key = np.empty((n,))
-    k_unit = np.empty((n, d,), query.dtype)
+    k_unit = np.empty((n, d,))
     peak_query = np.empty((n,))
     scaled_query = np.empty((n,))
-    q_unit = np.empty((n, d,), query.dtype)
-    sum_k_unit = np.empty((n, n,), query.dtype)
+    q_unit = np.empty((n, d,))
+    sum_k_unit = np.empty((n, n,))
     max_sum_k_unit = np.empty((n,))
     argmax_sum_k_unit = np.empty((n,), np.int64)
     exp_sum_k_unit = np.empty((block, n,))
@@ -2396,48 +2396,48 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
     max_sum_k_unit_2 = np.empty((n,))
     argmax_sum_k_unit_2 = np.empty((n,), np.int64)
     rest_sum_k_unit_2 = np.empty((n,))
-    sum_k_unit_again = np.empty((block, n,), query.dtype)
+    sum_k_unit_again = np.empty((block, n,))
     exp_sum_k_unit_2 = np.empty((n, n,))
     exp_sum_k_unit_2_own = np.empty((n,))
-    sum_k_unit_2_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_2_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_left = np.empty((block, n,))
+    sum_k_unit_2_product = np.empty((n, d,))
     sum_k_unit_2 = np.empty((n, d,))
-    sum_q_unit_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_product = np.empty((block, d,))
     sum_q_unit = np.empty((n, d,))
     sum_norm_query = np.empty((n,))
     sum_norm_key = np.empty((n,))
     norm_key_tangent = np.empty((n,))
-    k_unit_tangent = np.empty((n, d,), query.dtype)
+    k_unit_tangent = np.empty((n, d,))
     norm_query_tangent = np.empty((n,))
-    q_unit_tangent = np.empty((n, d,), query.dtype)
-    sum_k_unit_tangent_part1 = np.empty((n, n,), query.dtype)
-    sum_k_unit_tangent_part2 = np.empty((n, n,), query.dtype)
+    q_unit_tangent = np.empty((n, d,))
+    sum_k_unit_tangent_part1 = np.empty((n, n,))
+    sum_k_unit_tangent_part2 = np.empty((n, n,))
     sum_k_unit_tangent = np.empty((n, n,))
     logsumexp_sum_k_unit_2_tangent = np.empty((n,))
     sum_k_unit_tangent_again_2 = np.empty((block, n,))
-    sum_k_unit_again_2 = np.empty((block, n,), query.dtype)
+    sum_k_unit_again_2 = np.empty((block, n,))
     softmax_sum_k_unit_2_tangent = np.empty((n, n,))
     softmax_sum_k_unit_2_tangent_own = np.empty((n,))
     softmax_sum_k_unit_tangent = np.empty((n,))
     softmax_sum_k_unit_tangent_own = np.empty((n,))
-    sum_k_unit_2_tangent_part1_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_tangent_part1_product = np.empty((n, d,))
     sum_k_unit_2_tangent_part1 = np.empty((n, d,))
-    sum_k_unit_2_tangent_part2_left = np.empty((block, n,), query.dtype)
-    sum_k_unit_2_tangent_part2_right = np.empty((n, d,), query.dtype)
-    sum_k_unit_2_tangent_part2_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_tangent_part2_left = np.empty((block, n,))
+    sum_k_unit_2_tangent_part2_right = np.empty((n, d,))
+    sum_k_unit_2_tangent_part2_product = np.empty((n, d,))
     sum_k_unit_2_tangent_part2 = np.empty((n, d,))
-    sum_k_unit_2_tangent_part3_left = np.empty((n, n,), query.dtype)
-    sum_k_unit_2_tangent_part3_product = np.empty((n, d,), query.dtype)
-    sum_k_unit_2_tangent_part4_product = np.empty((n, d,), query.dtype)
+    sum_k_unit_2_tangent_part3_left = np.empty((n, n,))
+    sum_k_unit_2_tangent_part3_product = np.empty((n, d,))
+    sum_k_unit_2_tangent_part4_product = np.empty((n, d,))
     sum_k_unit_2_tangent_part4 = np.empty((n, d,))
     sum_k_unit_2_tangent = np.empty((d,))
-    sum_q_unit_tangent_part1_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_tangent_part1_product = np.empty((block, d,))
     sum_q_unit_tangent_part1 = np.empty((n, d,))
-    sum_q_unit_tangent_part2_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_tangent_part2_product = np.empty((block, d,))
     sum_q_unit_tangent_part2 = np.empty((n, d,))
-    sum_q_unit_tangent_part3_right = np.empty((d, n,), query.dtype)
-    sum_q_unit_tangent_part3_product = np.empty((block, d,), query.dtype)
-    sum_q_unit_tangent_part4_product = np.empty((block, d,), query.dtype)
+    sum_q_unit_tangent_part3_right = np.empty((d, n,))
+    sum_q_unit_tangent_part3_product = np.empty((block, d,))
+    sum_q_unit_tangent_part4_product = np.empty((block, d,))
     sum_q_unit_tangent_part4 = np.empty((n, d,))
     sum_q_unit_tangent = np.empty((d,))
     for i in range(n):
@@ -2510,10 +2510,10 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         ratio_value_4 = _ratio(1.0, factor_2)
         for f_4 in range(d):
             v_k_2 = np.float64(direction_key[i, f_4])
-            k_unit_2 = np.float64(k_unit[i, f_4])
+            k_unit_2 = k_unit[i, f_4]
             k_unit_tangent[i, f_4] = ratio_value_3 * (v_k_2 - norm_key_tangent_now * k_unit_2)
             v_q_2 = np.float64(direction_query[i, f_4])
-            q_unit_2 = np.float64(q_unit[i, f_4])
+            q_unit_2 = q_unit[i, f_4]
             q_unit_tangent[i, f_4] = ratio_value_4 * (v_q_2 - norm_query_tangent_now * q_unit_2)
     max_sum_k_unit_2[:] = 0.0
     argmax_sum_k_unit_2[:] = 0.0
@@ -2534,7 +2534,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         for i in range(start, stop):
             row = i - start
             for j_1 in range(n):
-                sum_k_unit_3 = np.float64(sum_k_unit[i, j_1])
+                sum_k_unit_3 = sum_k_unit[i, j_1]
                 factor_5 = sum_k_unit_3 / temperature
                 max_sum_k_unit_now_row[j_1] = factor_5
                 exponent_max_sum_k_unit_2[row, j_1] = factor_5
@@ -2548,7 +2548,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_137 = strip + place
-                    exp_sum_k_unit_now = _exp_difference(np.float64(sum_k_unit[i, j_137]) / temperature, max_sum_k_unit_now)
+                    exp_sum_k_unit_now = _exp_difference(sum_k_unit[i, j_137] / temperature, max_sum_k_unit_now)
                     exp_sum_k_unit[row, j_137] = exp_sum_k_unit_now
                     strips[0, place] = exp_sum_k_unit_now
                 apart = np.uint64(argmax_sum_k_unit_now) - strip
@@ -2560,14 +2560,14 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             exp_sum_k_unit_own_now = exp_sum_k_unit[row, i]
             exp_sum_k_unit_own[i] = exp_sum_k_unit_own_now
             seed_2 = seed[i]
-            factor_6 = seed_2 * np.float64(sum_k_unit[i, i])
+            factor_6 = seed_2 * sum_k_unit[i, i]
             sum_temperature, sum_temperature_lost = _plus(sum_temperature, sum_temperature_lost, factor_6)
             factor_7 = seed_2 / (1.0 + rest_sum_k_unit_now)
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_28 = strip + place
-                    factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * np.float64(sum_k_unit[i, j_28])
+                    factor_8 = factor_7 * exp_sum_k_unit[row, j_28] * sum_k_unit[i, j_28]
                     strips[0, place] = factor_8
                 sum_temperature_3, sum_temperature_3_lost = _plus(sum_temperature_3, sum_temperature_3_lost, _block_sum(strips[0], length))
         _update_columns(exponent_max_sum_k_unit_2[: stop - start], start, max_sum_k_unit_2, argmax_sum_k_unit_2, rest_sum_k_unit_2)
@@ -2576,19 +2576,19 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         for i in range(start, stop):
             row = i - start
             for j_1 in range(n):
-                sum_k_unit_tangent_now = np.float64(sum_k_unit_tangent_part1[i, j_1]) + np.float64(sum_k_unit_tangent_part2[i, j_1])
+                sum_k_unit_tangent_now = sum_k_unit_tangent_part1[i, j_1] + sum_k_unit_tangent_part2[i, j_1]
                 sum_k_unit_tangent[i, j_1] = sum_k_unit_tangent_now
             logsumexp_sum_k_unit_tangent_sum = 0.0
             logsumexp_sum_k_unit_tangent_lost = 0.0
             rest_sum_k_unit_3 = rest_sum_k_unit[i]
             term = 1.0 + rest_sum_k_unit_3
             argmax_sum_k_unit_3 = argmax_sum_k_unit[i]
-            term_2 = sum_k_unit_tangent[i, argmax_sum_k_unit_3] / temperature + factor_9 * np.float64(sum_k_unit[i, argmax_sum_k_unit_3])
+            term_2 = sum_k_unit_tangent[i, argmax_sum_k_unit_3] / temperature + factor_9 * sum_k_unit[i, argmax_sum_k_unit_3]
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_124 = strip + place
-                    factor_10 = exp_sum_k_unit[row, j_124] * (sum_k_unit_tangent[i, j_124] / temperature + factor_9 * np.float64(sum_k_unit[i, j_124]) - term_2) / term
+                    factor_10 = exp_sum_k_unit[row, j_124] * (sum_k_unit_tangent[i, j_124] / temperature + factor_9 * sum_k_unit[i, j_124] - term_2) / term
                     strips[0, place] = factor_10
                 logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost = _plus(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost, _block_sum(strips[0], length))
             logsumexp_sum_k_unit_tangent = _completed(logsumexp_sum_k_unit_tangent_sum, logsumexp_sum_k_unit_tangent_lost)
@@ -2601,7 +2601,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                     j_1 = strip + place
                     exp_sum_k_unit_3 = exp_sum_k_unit[row, j_1]
                     sum_k_unit_tangent_2 = sum_k_unit_tangent[i, j_1]
-                    sum_k_unit_4 = np.float64(sum_k_unit[i, j_1])
+                    sum_k_unit_4 = sum_k_unit[i, j_1]
                     softmax_sum_k_unit_tangent_now = exp_sum_k_unit_3 * (-logsumexp_sum_k_unit_tangent + (sum_k_unit_tangent_2 / temperature + factor_9 * sum_k_unit_4 - term_2)) / term
                     softmax_sum_k_unit_tangent[j_1] = softmax_sum_k_unit_tangent_now
                     factor_12 = seed_3 * (softmax_sum_k_unit_tangent_now * sum_k_unit_4 + exp_sum_k_unit_3 * sum_k_unit_tangent_2 / term)
@@ -2616,7 +2616,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             seed_4 = seed[i]
             factor_13 = seed_4 / temperature
             for f_7 in range(d):
-                sum_q_unit_tangent_part2[i, f_7] = factor_13 * 0.5 * np.float64(sum_q_unit_tangent_part2_product[row, f_7])
+                sum_q_unit_tangent_part2[i, f_7] = factor_13 * 0.5 * sum_q_unit_tangent_part2_product[row, f_7]
     sum_temperature = _completed(sum_temperature, sum_temperature_lost)
     sum_temperature_3 = _completed(sum_temperature_3, sum_temperature_3_lost)
     sum_temperature_tangent = _completed(sum_temperature_tangent, sum_temperature_tangent_lost)
@@ -2635,19 +2635,19 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             rest_sum_k_unit_4 = rest_sum_k_unit[i]
             factor_15 = seed_5 / (1.0 + rest_sum_k_unit_4)
             for i_in in range(n):
-                sum_k_unit_again_3 = np.float64(sum_k_unit_again[row, i_in])
+                sum_k_unit_again_3 = sum_k_unit_again[row, i_in]
                 factor_14 = sum_k_unit_again_3 / temperature
                 exp_sum_k_unit_2_now = _exp_difference(factor_14, max_sum_k_unit_2[i_in])
                 exp_sum_k_unit_2[i, i_in] = exp_sum_k_unit_2_now
                 exp_sum_k_unit_again = _exp_difference(factor_14, max_sum_k_unit_3)  # exp_difference(sum_k_unit/temperature, max_sum_k_unit)
                 sum_k_unit_2_left[row, i_in] = ((factor_15 * 0.5 * exp_sum_k_unit_again + 0.5 * seed[i_in] * exp_sum_k_unit_2_now / (1.0 + rest_sum_k_unit_2[i_in])) if i != i_in else 0.0)
-                sum_k_unit_tangent_again = np.float64(sum_k_unit_tangent_part1[i, i_in]) + np.float64(sum_k_unit_tangent_part2[i, i_in])  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
+                sum_k_unit_tangent_again = sum_k_unit_tangent_part1[i, i_in] + sum_k_unit_tangent_part2[i, i_in]  # k_unit*q_unit_tangent + k_unit_tangent*q_unit
                 argmax_sum_k_unit_2_2 = argmax_sum_k_unit_2[i_in]
-                logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (sum_k_unit_tangent_again / temperature + factor_9 * sum_k_unit_again_3 - (sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in] / temperature + factor_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_2, i_in]))) / (1.0 + rest_sum_k_unit_2[i_in])
+                logsumexp_sum_k_unit_2_tangent[i_in] += exp_sum_k_unit_2_now * (sum_k_unit_tangent_again / temperature + factor_9 * sum_k_unit_again_3 - (sum_k_unit_tangent[argmax_sum_k_unit_2_2, i_in] / temperature + factor_9 * sum_k_unit[argmax_sum_k_unit_2_2, i_in])) / (1.0 + rest_sum_k_unit_2[i_in])
             exp_sum_k_unit_2_own_now = exp_sum_k_unit_2[i, i]
             exp_sum_k_unit_2_own[i] = exp_sum_k_unit_2_own_now
             for f_4 in range(d):
-                sum_k_unit_2_tangent_part2[i, f_4] = 0.5 * np.float64(sum_k_unit_2_tangent_part2_product[i, f_4]) / temperature
+                sum_k_unit_2_tangent_part2[i, f_4] = 0.5 * sum_k_unit_2_tangent_part2_product[i, f_4] / temperature
         _multiply(sum_k_unit_2_left[: stop - start], True, q_unit[start:stop], False, sum_k_unit_2_product, True)
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_product[: stop - start], False)
         for i in range(start, stop):
@@ -2664,9 +2664,9 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_now = np.float64(sum_q_unit_product[row, f_7]) / temperature
+                    sum_q_unit_now = sum_q_unit_product[row, f_7] / temperature
                     sum_q_unit[i, f_7] = sum_q_unit_now
-                    factor_17 = np.float64(q_unit[i, f_7]) * (sum_q_unit_now + factor_16 * np.float64(k_unit[i, f_7]))
+                    factor_17 = q_unit[i, f_7] * (sum_q_unit_now + factor_16 * k_unit[i, f_7])
                     strips[0, place] = factor_17
                 sum_norm_query_now_sum, sum_norm_query_now_lost = _plus(sum_norm_query_now_sum, sum_norm_query_now_lost, _block_sum(strips[0], length))
             sum_norm_query_now = _completed(sum_norm_query_now_sum, sum_norm_query_now_lost)
@@ -2677,12 +2677,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         for i in range(start, stop):
             row = i - start
             for f_7 in range(d):
-                sum_q_unit_tangent_part1[i, f_7] = np.float64(sum_q_unit_tangent_part1_product[row, f_7]) / temperature
+                sum_q_unit_tangent_part1[i, f_7] = sum_q_unit_tangent_part1_product[row, f_7] / temperature
         _multiply(sum_k_unit_2_left[: stop - start], False, k_unit, False, sum_q_unit_tangent_part4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for f_7 in range(d):
-                sum_q_unit_tangent_part4[i, f_7] = factor_9 * np.float64(sum_q_unit_tangent_part4_product[row, f_7])
+                sum_q_unit_tangent_part4[i, f_7] = factor_9 * sum_q_unit_tangent_part4_product[row, f_7]
     sum_temperature_2 = 0.0
     sum_temperature_2_lost = 0.0
     sum_k_unit_2_tangent_part3_product[:, :] = 0.0
@@ -2697,9 +2697,9 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_22 = strip + place
-                    factor_19 = factor_18 * exp_sum_k_unit_2[j_22, i_21] * np.float64(sum_k_unit[j_22, i_21])
+                    factor_19 = factor_18 * exp_sum_k_unit_2[j_22, i_21] * sum_k_unit[j_22, i_21]
                     strips[0, place] = factor_19
-                    sum_k_unit_tangent_again_2[row, j_22] = np.float64(sum_k_unit_tangent_part1[i_21, j_22]) + np.float64(sum_k_unit_tangent_part2[i_21, j_22])
+                    sum_k_unit_tangent_again_2[row, j_22] = sum_k_unit_tangent_part1[i_21, j_22] + sum_k_unit_tangent_part2[i_21, j_22]
                 sum_temperature_2, sum_temperature_2_lost = _plus(sum_temperature_2, sum_temperature_2_lost, _block_sum(strips[0], length))
             sum_norm_key_now_sum = 0.0
             sum_norm_key_now_lost = 0.0
@@ -2709,12 +2709,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_4 = strip + place
-                    sum_k_unit_2_now = np.float64(sum_k_unit_2_product[i_21, f_4]) / temperature
+                    sum_k_unit_2_now = sum_k_unit_2_product[i_21, f_4] / temperature
                     sum_k_unit_2[i_21, f_4] = sum_k_unit_2_now
-                    factor_21 = np.float64(k_unit[i_21, f_4]) * (sum_k_unit_2_now + factor_20 * np.float64(q_unit[i_21, f_4]))
+                    factor_21 = k_unit[i_21, f_4] * (sum_k_unit_2_now + factor_20 * q_unit[i_21, f_4])
                     strips[0, place] = factor_21
-                    sum_k_unit_2_tangent_part1[i_21, f_4] = np.float64(sum_k_unit_2_tangent_part1_product[i_21, f_4]) / temperature
-                    sum_k_unit_2_tangent_part4[i_21, f_4] = factor_9 * np.float64(sum_k_unit_2_tangent_part4_product[i_21, f_4])
+                    sum_k_unit_2_tangent_part1[i_21, f_4] = sum_k_unit_2_tangent_part1_product[i_21, f_4] / temperature
+                    sum_k_unit_2_tangent_part4[i_21, f_4] = factor_9 * sum_k_unit_2_tangent_part4_product[i_21, f_4]
                 sum_norm_key_now_sum, sum_norm_key_now_lost = _plus(sum_norm_key_now_sum, sum_norm_key_now_lost, _block_sum(strips[0], length))
             sum_norm_key_now = _completed(sum_norm_key_now_sum, sum_norm_key_now_lost)
             sum_norm_key[i_21] = sum_norm_key_now
@@ -2722,11 +2722,11 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         for i_21 in range(start, stop):
             row = i_21 - start
             for i in range(n):
-                sum_k_unit_again_2_2 = np.float64(sum_k_unit_again_2[row, i])
+                sum_k_unit_again_2_2 = sum_k_unit_again_2[row, i]
                 exp_sum_k_unit_2_again_2 = _exp_difference(sum_k_unit_again_2_2 / temperature, max_sum_k_unit_2[i])  # exp_difference(sum_k_unit/temperature, max_sum_k_unit_2)
                 rest_sum_k_unit_2_4 = rest_sum_k_unit_2[i]
                 argmax_sum_k_unit_2_4 = argmax_sum_k_unit_2[i]
-                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (sum_k_unit_tangent_again_2[row, i] / temperature + factor_9 * sum_k_unit_again_2_2 - (sum_k_unit_tangent[argmax_sum_k_unit_2_4, i] / temperature + factor_9 * np.float64(sum_k_unit[argmax_sum_k_unit_2_4, i])))) / (1.0 + rest_sum_k_unit_2_4)
+                softmax_sum_k_unit_2_tangent_now = exp_sum_k_unit_2_again_2 * (-logsumexp_sum_k_unit_2_tangent[i] + (sum_k_unit_tangent_again_2[row, i] / temperature + factor_9 * sum_k_unit_again_2_2 - (sum_k_unit_tangent[argmax_sum_k_unit_2_4, i] / temperature + factor_9 * sum_k_unit[argmax_sum_k_unit_2_4, i]))) / (1.0 + rest_sum_k_unit_2_4)
                 softmax_sum_k_unit_2_tangent[i_21, i] = softmax_sum_k_unit_2_tangent_now
                 sum_k_unit_2_tangent_part3_left[i_21, i] = ((softmax_sum_k_unit_2_tangent_now) if i != i_21 else 0.0)
             softmax_sum_k_unit_2_tangent_own[i_21] = softmax_sum_k_unit_2_tangent[i_21, i_21]
@@ -2742,7 +2742,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             length = min(np.uint64(512), np.uint64(n) - strip)
             for place in range(length):
                 j_128 = strip + place
-                factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * np.float64(sum_k_unit[j_128, i_127]) + exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127] / term_3)
+                factor_22 = seed_8 * (softmax_sum_k_unit_2_tangent[j_128, i_127] * sum_k_unit[j_128, i_127] + exp_sum_k_unit_2[j_128, i_127] * sum_k_unit_tangent[j_128, i_127] / term_3)
                 strips[0, place] = factor_22
             sum_temperature_2_tangent, sum_temperature_2_tangent_lost = _plus(sum_temperature_2_tangent, sum_temperature_2_tangent_lost, _block_sum(strips[0], length))
         sum_norm_key_tangent_sum = 0.0
@@ -2760,12 +2760,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_4 = strip + place
-                sum_k_unit_2_tangent_part3 = factor_23 * 0.5 * np.float64(sum_k_unit_2_tangent_part3_product[i_127, f_4])  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+                sum_k_unit_2_tangent_part3 = factor_23 * 0.5 * sum_k_unit_2_tangent_part3_product[i_127, f_4]  # -direction_temperature*q_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + q_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + q_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + q_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
                 sum_k_unit_2_tangent_now = sum_k_unit_2_tangent_part3 + sum_k_unit_2_tangent_part1[i_127, f_4] + sum_k_unit_2_tangent_part2[i_127, f_4] + sum_k_unit_2_tangent_part4[i_127, f_4]
                 sum_k_unit_2_tangent[f_4] = sum_k_unit_2_tangent_now
-                q_unit_3 = np.float64(q_unit[i_127, f_4])
-                k_unit_3 = np.float64(k_unit[i_127, f_4])
-                term_5 = np.float64(k_unit_tangent[i_127, f_4]) * (sum_k_unit_2[i_127, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * np.float64(q_unit_tangent[i_127, f_4]) + factor_25 * 0.5 * k_unit_3 * q_unit_3 + factor_26 * 0.5 * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
+                q_unit_3 = q_unit[i_127, f_4]
+                k_unit_3 = k_unit[i_127, f_4]
+                term_5 = k_unit_tangent[i_127, f_4] * (sum_k_unit_2[i_127, f_4] + factor_24 * q_unit_3) + sum_k_unit_2_tangent_now * k_unit_3 + factor_24 * k_unit_3 * q_unit_tangent[i_127, f_4] + factor_25 * 0.5 * k_unit_3 * q_unit_3 + factor_26 * 0.5 * k_unit_3 * q_unit_3 + factor_27 * k_unit_3 * q_unit_3
                 strips[0, place] = term_5
             sum_norm_key_tangent_sum, sum_norm_key_tangent_lost = _plus(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost, _block_sum(strips[0], length))
         sum_norm_key_tangent = _completed(sum_norm_key_tangent_sum, sum_norm_key_tangent_lost)
@@ -2779,13 +2779,13 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
         factor_33 = -sum_norm_key_2 * ratio_value_5
         factor_34 = factor_9 * seed_8 * ratio_value_5 * term_4
         for d_11 in range(d):
-            q_unit_4 = np.float64(q_unit[i_127, d_11])
-            k_unit_4 = np.float64(k_unit[i_127, d_11])
-            product_key[i_127, d_11] = sum_k_unit_2_tangent[d_11] * ratio_value_5 + factor_28 * np.float64(q_unit_tangent[i_127, d_11]) + factor_29 * 0.5 * q_unit_4 + factor_30 * 0.5 * q_unit_4 + factor_31 * k_unit_4 + factor_32 * (sum_k_unit_2[i_127, d_11] + factor_24 * q_unit_4 - sum_norm_key_2 * k_unit_4) + factor_33 * np.float64(k_unit_tangent[i_127, d_11]) + factor_34 * q_unit_4
+            q_unit_4 = q_unit[i_127, d_11]
+            k_unit_4 = k_unit[i_127, d_11]
+            product_key[i_127, d_11] = sum_k_unit_2_tangent[d_11] * ratio_value_5 + factor_28 * q_unit_tangent[i_127, d_11] + factor_29 * 0.5 * q_unit_4 + factor_30 * 0.5 * q_unit_4 + factor_31 * k_unit_4 + factor_32 * (sum_k_unit_2[i_127, d_11] + factor_24 * q_unit_4 - sum_norm_key_2 * k_unit_4) + factor_33 * k_unit_tangent[i_127, d_11] + factor_34 * q_unit_4
     sum_temperature_2_tangent = _completed(sum_temperature_2_tangent, sum_temperature_2_tangent_lost)
     for f_7 in range(d):
         for j_132 in range(n):
-            sum_q_unit_tangent_part3_right[f_7, j_132] = seed[j_132] * np.float64(k_unit[j_132, f_7])
+            sum_q_unit_tangent_part3_right[f_7, j_132] = seed[j_132] * k_unit[j_132, f_7]
     for start in range(0, n, block):
         stop = min(start + block, n)
         _multiply(sum_k_unit_2_tangent_part3_left[start:stop], False, sum_q_unit_tangent_part3_right, True, sum_q_unit_tangent_part3_product[: stop - start], False)
@@ -2807,12 +2807,12 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_7 = strip + place
-                    sum_q_unit_tangent_part3 = 0.5 * np.float64(sum_q_unit_tangent_part3_product[row, f_7]) / temperature  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
+                    sum_q_unit_tangent_part3 = 0.5 * sum_q_unit_tangent_part3_product[row, f_7] / temperature  # -direction_temperature*k_unit*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature**2 + k_unit*seed*softmax_sum_k_unit_2_tangent/(2*temperature) + k_unit*seed*softmax_sum_k_unit_tangent/(2*temperature) + k_unit_tangent*(exp_sum_k_unit*seed/(2*(rest_sum_k_unit + 1)) + exp_sum_k_unit_2*seed/(2*(rest_sum_k_unit_2 + 1)))/temperature
                     sum_q_unit_tangent_now = sum_q_unit_tangent_part3 + sum_q_unit_tangent_part1[i_6, f_7] + sum_q_unit_tangent_part2[i_6, f_7] + sum_q_unit_tangent_part4[i_6, f_7]
                     sum_q_unit_tangent[f_7] = sum_q_unit_tangent_now
-                    k_unit_5 = np.float64(k_unit[i_6, f_7])
-                    q_unit_5 = np.float64(q_unit[i_6, f_7])
-                    term_7 = np.float64(q_unit_tangent[i_6, f_7]) * (sum_q_unit[i_6, f_7] + factor_35 * k_unit_5) + sum_q_unit_tangent_now * q_unit_5 + factor_35 * np.float64(k_unit_tangent[i_6, f_7]) * q_unit_5 + factor_36 * 0.5 * k_unit_5 * q_unit_5 + factor_37 * 0.5 * k_unit_5 * q_unit_5 + factor_38 * k_unit_5 * q_unit_5
+                    k_unit_5 = k_unit[i_6, f_7]
+                    q_unit_5 = q_unit[i_6, f_7]
+                    term_7 = q_unit_tangent[i_6, f_7] * (sum_q_unit[i_6, f_7] + factor_35 * k_unit_5) + sum_q_unit_tangent_now * q_unit_5 + factor_35 * k_unit_tangent[i_6, f_7] * q_unit_5 + factor_36 * 0.5 * k_unit_5 * q_unit_5 + factor_37 * 0.5 * k_unit_5 * q_unit_5 + factor_38 * k_unit_5 * q_unit_5
                     strips[0, place] = term_7
                 sum_norm_query_tangent_sum, sum_norm_query_tangent_lost = _plus(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost, _block_sum(strips[0], length))
             sum_norm_query_tangent = _completed(sum_norm_query_tangent_sum, sum_norm_query_tangent_lost)
@@ -2826,7 +2826,7 @@ def full_hessian_product_symmetric_true(query, key, temperature, sample_weights,
             factor_44 = -sum_norm_query_2 * ratio_value_6
             factor_45 = factor_9 * seed_9 * ratio_value_6 * term_6
             for d_10 in range(d):
-                k_unit_6 = np.float64(k_unit[i_6, d_10])
-                q_unit_6 = np.float64(q_unit[i_6, d_10])
-                product_query[i_6, d_10] = sum_q_unit_tangent[d_10] * ratio_value_6 + factor_39 * np.float64(k_unit_tangent[i_6, d_10]) + factor_40 * 0.5 * k_unit_6 + factor_41 * 0.5 * k_unit_6 + factor_42 * q_unit_6 + factor_43 * (sum_q_unit[i_6, d_10] + factor_35 * k_unit_6 - sum_norm_query_2 * q_unit_6) + factor_44 * np.float64(q_unit_tangent[i_6, d_10]) + factor_45 * k_unit_6
+                k_unit_6 = k_unit[i_6, d_10]
+                q_unit_6 = q_unit[i_6, d_10]
+                product_query[i_6, d_10] = sum_q_unit_tangent[d_10] * ratio_value_6 + factor_39 * k_unit_tangent[i_6, d_10] + factor_40 * 0.5 * k_unit_6 + factor_41 * 0.5 * k_unit_6 + factor_42 * q_unit_6 + factor_43 * (sum_q_unit[i_6, d_10] + factor_35 * k_unit_6 - sum_norm_query_2 * q_unit_6) + factor_44 * q_unit_tangent[i_6, d_10] + factor_45 * k_unit_6
     parameter_product[0] += sum_temperature_tangent / (temperature * temperature) + (-0.5) * sum_temperature_2_tangent / (temperature * temperature) + (-0.5) * sum_temperature_3_tangent / (temperature * temperature) + (-2.0) * direction_parameters[0] * (sum_temperature + (-0.5) * sum_temperature_2 + (-0.5) * sum_temperature_3) / (temperature * temperature * temperature)

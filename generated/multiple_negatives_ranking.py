@@ -500,9 +500,9 @@ def value(anchor, positive, scale, sample_weights, value_out):
     max_sum_a_unit_row = np.empty((n,))
     strips = np.empty((2, 512,))
     sample_weight = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((block, n,), anchor.dtype)
+    a_unit = np.empty((n, d,))
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((block, n,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
@@ -549,7 +549,7 @@ def value(anchor, positive, scale, sample_weights, value_out):
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_3 = scale * np.float64(sum_a_unit[row, j_8])
+                factor_3 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_row[j_8] = factor_3
             max_sum_a_unit = _largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
@@ -559,14 +559,14 @@ def value(anchor, positive, scale, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                     strips[0, place] = exp_sum_a_unit
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
                 rest_sum_a_unit_sum, rest_sum_a_unit_lost = _plus(rest_sum_a_unit_sum, rest_sum_a_unit_lost, _block_sum(strips[0], length))
             rest_sum_a_unit = _completed(rest_sum_a_unit_sum, rest_sum_a_unit_lost)
-            loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + _log1p(rest_sum_a_unit)
+            loss = (max_sum_a_unit - scale * sum_a_unit[row, i]) + _log1p(rest_sum_a_unit)
             factor_4 = loss * sample_weight[i]
             total += factor_4
             if wanted:
@@ -588,20 +588,20 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
+    a_unit = np.empty((n, d,))
     peak_positive = np.empty((n,))
     scaled_positive = np.empty((n,))
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((block, n,), anchor.dtype)
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((block, n,))
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
-    sum_a_unit_2_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_2_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_2_left = np.empty((block, n,))
+    sum_a_unit_2_product = np.empty((block, d,))
     sum_a_unit_2 = np.empty((d,))
-    sum_p_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_p_unit = np.empty((n, d,), anchor.dtype)
+    sum_p_unit_right = np.empty((block, d,))
+    sum_p_unit = np.empty((n, d,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
@@ -657,7 +657,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_3 = scale * np.float64(sum_a_unit[row, j_8])
+                factor_3 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_row[j_8] = factor_3
             max_sum_a_unit = _largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
@@ -668,7 +668,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
@@ -680,7 +680,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             rest_sum_a_unit[i] = rest_sum_a_unit_now
             exp_sum_a_unit_own_now = exp_sum_a_unit[i]
             exp_sum_a_unit_own[i] = exp_sum_a_unit_own_now
-            loss = (max_sum_a_unit - scale * np.float64(sum_a_unit[row, i])) + _log1p(rest_sum_a_unit_now)
+            loss = (max_sum_a_unit - scale * sum_a_unit[row, i]) + _log1p(rest_sum_a_unit_now)
             sample_weight_2 = sample_weight[i]
             factor_4 = loss * sample_weight_2
             total += factor_4
@@ -689,7 +689,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             seed_2 = seed[i]
             factor_5 = seed_2 / (1.0 + rest_sum_a_unit_now)
             for f_6 in range(d):
-                sum_p_unit_right[row, f_6] = factor_5 * np.float64(a_unit[i, f_6])
+                sum_p_unit_right[row, f_6] = factor_5 * a_unit[i, f_6]
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
@@ -706,9 +706,9 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term
+                    sum_a_unit_2_now = sum_a_unit_2_product[row, f_3] / term
                     sum_a_unit_2[f_3] = sum_a_unit_2_now
-                    factor_8 = factor_7 * np.float64(a_unit[i, f_3]) * (sum_a_unit_2_now + factor_6 * np.float64(p_unit[i, f_3]))
+                    factor_8 = factor_7 * a_unit[i, f_3] * (sum_a_unit_2_now + factor_6 * p_unit[i, f_3])
                     strips[0, place] = factor_8
                 sum_norm_anchor_sum, sum_norm_anchor_lost = _plus(sum_norm_anchor_sum, sum_norm_anchor_lost, _block_sum(strips[0], length))
             sum_norm_anchor = _completed(sum_norm_anchor_sum, sum_norm_anchor_lost)
@@ -716,7 +716,7 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             factor_9 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_3 = _ratio(1.0, factor_9)
             for d_9 in range(d):
-                gradient_anchor[i, d_9] = (factor_7 * (sum_a_unit_2[d_9] + factor_6 * np.float64(p_unit[i, d_9])) - sum_norm_anchor * np.float64(a_unit[i, d_9])) * ratio_value_3
+                gradient_anchor[i, d_9] = (factor_7 * (sum_a_unit_2[d_9] + factor_6 * p_unit[i, d_9]) - sum_norm_anchor * a_unit[i, d_9]) * ratio_value_3
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_5 in range(n):
         sum_norm_positive_sum = 0.0
@@ -729,13 +729,13 @@ def value_and_gradient(anchor, positive, scale, sample_weights, loss_scale, valu
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_39 = strip + place
-                factor_11 = scale * np.float64(p_unit[j_5, f_39]) * (np.float64(sum_p_unit[j_5, f_39]) + factor_10 * np.float64(a_unit[j_5, f_39]))
+                factor_11 = scale * p_unit[j_5, f_39] * (sum_p_unit[j_5, f_39] + factor_10 * a_unit[j_5, f_39])
                 strips[0, place] = factor_11
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[0], length))
         sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
         ratio_value_4 = _ratio(1.0, math.sqrt(scaled_positive[j_5]) * _positive_part(peak_positive[j_5]))
         for d_10 in range(d):
-            gradient_positive[j_5, d_10] = (scale * (np.float64(sum_p_unit[j_5, d_10]) + factor_10 * np.float64(a_unit[j_5, d_10])) - sum_norm_positive * np.float64(p_unit[j_5, d_10])) * ratio_value_4
+            gradient_positive[j_5, d_10] = (scale * (sum_p_unit[j_5, d_10] + factor_10 * a_unit[j_5, d_10]) - sum_norm_positive * p_unit[j_5, d_10]) * ratio_value_4
     return total
 
 
@@ -751,22 +751,22 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
+    a_unit = np.empty((n, d,))
     peak_positive = np.empty((n,))
     scaled_positive = np.empty((n,))
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((n, n,), anchor.dtype)
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((n, n,))
     sum_a_unit_entry_1 = np.empty((n,))
     max_sum_a_unit = np.empty((n,))
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
-    sum_a_unit_2_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_2_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_2_left = np.empty((block, n,))
+    sum_a_unit_2_product = np.empty((block, d,))
     sum_a_unit_2 = np.empty((n, d,))
-    sum_p_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_p_unit = np.empty((n, d,), anchor.dtype)
+    sum_p_unit_right = np.empty((block, d,))
+    sum_p_unit = np.empty((n, d,))
     sum_norm_anchor = np.empty((n,))
     logsumexp_sum_a_unit_centred = np.empty((n, d,))
     sum_norm_anchor_sensitivity = np.empty((n,))
@@ -842,10 +842,10 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            sum_a_unit_3 = np.float64(sum_a_unit[i, i])
+            sum_a_unit_3 = sum_a_unit[i, i]
             sum_a_unit_entry_1[i] = sum_a_unit_3
             for j_8 in range(n):
-                factor_4 = scale * np.float64(sum_a_unit[i, j_8])
+                factor_4 = scale * sum_a_unit[i, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_4
             max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
@@ -857,7 +857,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_99]), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[i, j_99], max_sum_a_unit_now)
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
@@ -872,7 +872,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             seed_2 = seed[i]
             term = 1.0 + rest_sum_a_unit_now
             factor_5 = seed_2 / term
-            sum_a_unit_4 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
+            sum_a_unit_4 = sum_a_unit[i, argmax_sum_a_unit_now]
             factor_6 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
             sum_norm_anchor_sensitivity_4 = sum_norm_anchor_sensitivity[i]
             peak_anchor_2 = peak_anchor[i]
@@ -880,17 +880,17 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             ratio_value_3 = _ratio(1.0, factor_7)
             factor_8 = exp_sum_a_unit_own_now * seed_2 * sum_norm_anchor_sensitivity_4 * square_3 * ratio_value_3 / term
             for f_6 in range(d):
-                a_unit_2 = np.float64(a_unit[i, f_6])
+                a_unit_2 = a_unit[i, f_6]
                 sum_p_unit_right[row, f_6] = factor_5 * a_unit_2
                 p_4 = np.float64(positive[argmax_sum_a_unit_now, f_6])
-                sum_norm_anchor_change[i, f_6] = factor_8 * (np.float64(p_unit[i, f_6]) + a_unit_2 * sum_a_unit_4 - _ratio(p_4, factor_6) - a_unit_2 * sum_a_unit_3)
+                sum_norm_anchor_change[i, f_6] = factor_8 * (p_unit[i, f_6] + a_unit_2 * sum_a_unit_4 - _ratio(p_4, factor_6) - a_unit_2 * sum_a_unit_3)
             logsumexp_sum_a_unit_centred[i, :] = 0.0
             sum_norm_anchor_sensitivity_3[i, :] = 0.0
             sum_a_unit_2_sensitivity_own[i, :] = 0.0
             factor_9 = scale * ratio_value_3 / term
             factor_12 = seed_2 / (term * term)
             for j_52 in range(n):
-                sum_a_unit_5 = np.float64(sum_a_unit[i, j_52])
+                sum_a_unit_5 = sum_a_unit[i, j_52]
                 exp_sum_a_unit_2 = exp_sum_a_unit[j_52]
                 factor_10 = factor_9 * exp_sum_a_unit_2
                 factor_11 = factor_9 * exp_sum_a_unit_2 * sum_a_unit_5
@@ -899,8 +899,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 factor_13 = factor_12 * exp_sum_a_unit_2 * sum_a_unit_5 * case * ratio_value_4
                 factor_14 = factor_12 * exp_sum_a_unit_2 * case * ratio_value_4
                 for d_48 in range(d):
-                    p_unit_2 = np.float64(p_unit[j_52, d_48])
-                    a_unit_3 = np.float64(a_unit[i, d_48])
+                    p_unit_2 = p_unit[j_52, d_48]
+                    a_unit_3 = a_unit[i, d_48]
                     p_5 = np.float64(positive[argmax_sum_a_unit_now, d_48])
                     term_2 = p_unit_2 + a_unit_3 * sum_a_unit_4 - _ratio(p_5, factor_6) - a_unit_3 * sum_a_unit_5
                     if j_52 != argmax_sum_a_unit_now:
@@ -933,10 +933,10 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term_4
+                    sum_a_unit_2_now = sum_a_unit_2_product[row, f_3] / term_4
                     sum_a_unit_2[i, f_3] = sum_a_unit_2_now
-                    a_unit_4 = np.float64(a_unit[i, f_3])
-                    p_unit_3 = np.float64(p_unit[i, f_3])
+                    a_unit_4 = a_unit[i, f_3]
+                    p_unit_3 = p_unit[i, f_3]
                     factor_17 = factor_16 * a_unit_4 * (sum_a_unit_2_now + factor_15 * p_unit_3)
                     strips[0, place] = factor_17
                     factor_18 = a_unit_4 * sum_a_unit_2_now
@@ -955,8 +955,8 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             factor_21 = -exp_sum_a_unit_own_2 / term_4
             for d_48 in range(d):
                 logsumexp_sum_a_unit_centred_2 = logsumexp_sum_a_unit_centred[i, d_48]
-                a_unit_5 = np.float64(a_unit[i, d_48])
-                term_5 = sum_a_unit_2[i, d_48] + factor_15 * np.float64(p_unit[i, d_48])
+                a_unit_5 = a_unit[i, d_48]
+                term_5 = sum_a_unit_2[i, d_48] + factor_15 * p_unit[i, d_48]
                 sum_norm_anchor_change_2[i, d_48] = factor_16 * (sum_norm_anchor_sensitivity_3[i, d_48] + sum_norm_anchor_sensitivity_2_now * (-logsumexp_sum_a_unit_centred_2 - a_unit_5 * ratio_value_5) + sum_norm_anchor_sensitivity_5 * (factor_20 * a_unit_5 + factor_21 * logsumexp_sum_a_unit_centred_2) + term_5 * ratio_value_5)
                 gradient_anchor[i, d_48] = (factor_16 * term_5 - sum_norm_anchor_now * a_unit_5) * ratio_value_5
         _multiply(sum_a_unit_2_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
@@ -984,7 +984,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_29 = -sum_norm_anchor_2 * square_4
         factor_30 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
         rest_sum_a_unit_4 = rest_sum_a_unit[argmax_sum_a_unit_3]
-        exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3]), max_sum_a_unit[argmax_sum_a_unit_3])
+        exp_difference_value = _exp_difference(scale * sum_a_unit[argmax_sum_a_unit_3, argmax_sum_a_unit_3], max_sum_a_unit[argmax_sum_a_unit_3])
         case_5 = ((rest_sum_a_unit_4) if argmax_sum_a_unit_3 == argmax_sum_a_unit[argmax_sum_a_unit_3] else (1.0 + rest_sum_a_unit_4 - exp_difference_value) if argmax_sum_a_unit_3 == argmax_sum_a_unit_3 else np.nan)
         factor_31 = -case_5 / (1.0 + rest_sum_a_unit_4)
         factor_32 = factor_27 * case_4
@@ -1006,9 +1006,9 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_39 = strip + place
-                p_unit_4 = np.float64(p_unit[j_5, f_39])
-                sum_p_unit_2 = np.float64(sum_p_unit[j_5, f_39])
-                a_unit_6 = np.float64(a_unit[j_5, f_39])
+                p_unit_4 = p_unit[j_5, f_39]
+                sum_p_unit_2 = sum_p_unit[j_5, f_39]
+                a_unit_6 = a_unit[j_5, f_39]
                 factor_23 = scale * p_unit_4 * (sum_p_unit_2 + factor_22 * a_unit_6)
                 strips[0, place] = factor_23
                 factor_24 = p_unit_4 * sum_p_unit_2
@@ -1022,7 +1022,7 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
                 term_7 = sum_a_unit_2_2 + factor_31 * ratio_value_8
                 logsumexp_sum_a_unit_centred_4 = logsumexp_sum_a_unit_centred[j_5, f_39]
                 sum_a_unit_2_3 = sum_a_unit_2[j_5, f_39]
-                hessian_anchor[j_5, f_39] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_29 - square_4 * (factor_32 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_38 * (a_unit_6 * a_unit_6) + factor_39 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_40 * p_unit_4 * (p_unit_4 + a_unit_6 * np.float64(sum_a_unit[j_5, argmax_sum_a_unit_3]) - ratio_value_8 - a_unit_6 * np.float64(sum_a_unit[j_5, j_5])) + factor_41 - a_unit_6 * square_5 * (factor_43 * (sum_a_unit_2_3 + factor_42 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_44 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
+                hessian_anchor[j_5, f_39] = ((factor_26 * (ratio_value_6 * ratio_value_6) + factor_28 * (sum_a_unit_2_sensitivity_own[argmax_sum_a_unit_3, f_39] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_2_2) + factor_29 - square_4 * (factor_32 * term_7 - sum_norm_anchor_2 * ratio_value_6) * ratio_value_6 + factor_36 * (sum_norm_anchor_sensitivity_3[argmax_sum_a_unit_3, f_39] + sum_norm_anchor_sensitivity_2[argmax_sum_a_unit_3] * (-logsumexp_sum_a_unit_centred_3 - ratio_value_7 * ratio_value_6) + sum_norm_anchor_sensitivity[argmax_sum_a_unit_3] * (factor_33 * ratio_value_6 + factor_34 * logsumexp_sum_a_unit_centred_3) + term_7 * ratio_value_7) * ratio_value_6 + factor_37 * logsumexp_sum_a_unit_centred_3 * ratio_value_8) if j_5 == argmax_sum_a_unit_3 else (factor_38 * (a_unit_6 * a_unit_6) + factor_39 * (sum_a_unit_2_sensitivity_own[j_5, f_39] - logsumexp_sum_a_unit_centred_4 * sum_a_unit_2_3) + factor_40 * p_unit_4 * (p_unit_4 + a_unit_6 * sum_a_unit[j_5, argmax_sum_a_unit_3] - ratio_value_8 - a_unit_6 * sum_a_unit[j_5, j_5]) + factor_41 - a_unit_6 * square_5 * (factor_43 * (sum_a_unit_2_3 + factor_42 * p_unit_4) - sum_norm_anchor_3 * a_unit_6) - a_unit_6 * sum_norm_anchor_change[j_5, f_39] * ratio_value_9 - a_unit_6 * sum_norm_anchor_change_2[j_5, f_39] * ratio_value_9 + factor_44 * logsumexp_sum_a_unit_centred_4 * p_unit_4))
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[0], length))
             sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost, _block_sum(strips[1], length))
         sum_norm_positive = _completed(sum_norm_positive_sum, sum_norm_positive_lost)
@@ -1038,9 +1038,9 @@ def gradient_and_hessian(anchor, positive, scale, sample_weights, loss_scale, gr
         factor_51 = exp_sum_a_unit_own_3 * seed_4 * square_3 * square_6 * case_3 / (term_6 * term_6)
         factor_52 = -sum_norm_positive * square_6
         for d_64 in range(d):
-            a_unit_7 = np.float64(a_unit[j_5, d_64])
-            term_8 = np.float64(sum_p_unit[j_5, d_64]) + factor_22 * a_unit_7
-            p_unit_5 = np.float64(p_unit[j_5, d_64])
+            a_unit_7 = a_unit[j_5, d_64]
+            term_8 = sum_p_unit[j_5, d_64] + factor_22 * a_unit_7
+            p_unit_5 = p_unit[j_5, d_64]
             term_9 = a_unit_7 - sum_a_unit_entry_1[j_5] * p_unit_5
             sum_norm_positive_change = sum_norm_positive_sensitivity[j_5, d_64] * square_3 + factor_45 * term_8 + factor_47 * (scale * p_unit_5 + factor_46 * term_9) + factor_48 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(-a_unit*seed*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))/(rest_sum_a_unit + 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)/(rest_sum_a_unit + 1) + p_unit*scale)*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))/(rest_sum_a_unit + 1)
             term_10 = scale * term_8 - sum_norm_positive * p_unit_5
@@ -1058,9 +1058,9 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
     max_sum_a_unit_row = np.empty((n,))
     strips = np.empty((3, 512,))
     seed = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((block, n,), anchor.dtype)
+    a_unit = np.empty((n, d,))
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((block, n,))
     exp_sum_a_unit = np.empty((n,))
     for i in range(n):
         sample_weight = ((sample_weights[i]) if weighted else 1.0)
@@ -1116,7 +1116,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_3 = scale * np.float64(sum_a_unit[row, j_8])
+                factor_3 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_row[j_8] = factor_3
             max_sum_a_unit = _largest(max_sum_a_unit_row, n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit, max_sum_a_unit_row, n)
@@ -1126,7 +1126,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)
                     exp_sum_a_unit[j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                 apart = np.uint64(argmax_sum_a_unit) - strip
@@ -1135,7 +1135,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 rest_sum_a_unit_sum, rest_sum_a_unit_lost = _plus(rest_sum_a_unit_sum, rest_sum_a_unit_lost, _block_sum(strips[0], length))
             rest_sum_a_unit = _completed(rest_sum_a_unit_sum, rest_sum_a_unit_lost)
             seed_2 = seed[i]
-            factor_4 = seed_2 * np.float64(sum_a_unit[row, i])
+            factor_4 = seed_2 * sum_a_unit[row, i]
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_4)
             logsumexp_sum_a_unit_centred_2_sum = 0.0
             logsumexp_sum_a_unit_centred_2_lost = 0.0
@@ -1146,10 +1146,10 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 for place in range(length):
                     j_20 = strip + place
                     exp_sum_a_unit_2 = exp_sum_a_unit[j_20]
-                    sum_a_unit_2 = np.float64(sum_a_unit[row, j_20])
+                    sum_a_unit_2 = sum_a_unit[row, j_20]
                     factor_6 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2
                     strips[0, place] = factor_6
-                    term_2 = sum_a_unit_2 - np.float64(sum_a_unit[row, argmax_sum_a_unit])
+                    term_2 = sum_a_unit_2 - sum_a_unit[row, argmax_sum_a_unit]
                     factor_7 = exp_sum_a_unit_2 * term_2 / term
                     strips[1, place] = factor_7
                     factor_8 = factor_5 * exp_sum_a_unit_2 * sum_a_unit_2 * term_2
@@ -1169,7 +1169,7 @@ def parameter_gradient_and_hessian(anchor, positive, scale, sample_weights, loss
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_85 = strip + place
-                    factor_10 = factor_9 * exp_sum_a_unit[j_85] * np.float64(sum_a_unit[row, j_85])
+                    factor_10 = factor_9 * exp_sum_a_unit[j_85] * sum_a_unit[row, j_85]
                     strips[0, place] = factor_10
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
     sum_scale = _completed(sum_scale, sum_scale_lost)
@@ -1192,33 +1192,33 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
+    a_unit = np.empty((n, d,))
     peak_positive = np.empty((n,))
     scaled_positive = np.empty((n,))
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((block, n,), anchor.dtype)
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((block, n,))
     argmax_sum_a_unit = np.empty((n,), np.int64)
     exp_sum_a_unit = np.empty((block, n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
-    sum_a_unit_2_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_2_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_2_left = np.empty((block, n,))
+    sum_a_unit_2_product = np.empty((block, d,))
     sum_a_unit_2 = np.empty((block, d,))
-    sum_p_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_p_unit = np.empty((n, d,), anchor.dtype)
+    sum_p_unit_right = np.empty((block, d,))
+    sum_p_unit = np.empty((n, d,))
     sum_norm_anchor = np.empty((block,))
     norm_anchor_tangent = np.empty((n,))
-    a_unit_tangent = np.empty((n, d,), anchor.dtype)
+    a_unit_tangent = np.empty((n, d,))
     norm_positive_tangent = np.empty((n,))
-    p_unit_tangent = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_tangent_part1 = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_tangent_part2 = np.empty((block, n,), anchor.dtype)
+    p_unit_tangent = np.empty((n, d,))
+    sum_a_unit_tangent_part1 = np.empty((block, n,))
+    sum_a_unit_tangent_part2 = np.empty((block, n,))
     sum_a_unit_tangent = np.empty((n,))
     softmax_sum_a_unit_tangent = np.empty((n,))
     softmax_sum_a_unit_tangent_own = np.empty((n,))
-    sum_a_unit_2_tangent_part1_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_2_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_a_unit_2_tangent_part2_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_2_tangent_part1_left = np.empty((block, n,))
+    sum_a_unit_2_tangent_part1 = np.empty((block, d,))
+    sum_a_unit_2_tangent_part2_product = np.empty((block, d,))
     sum_a_unit_2_tangent = np.empty((d,))
     sum_p_unit_tangent = np.empty((n, d,))
     for i in range(n):
@@ -1290,11 +1290,11 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         ratio_value_4 = _ratio(1.0, factor_2)
         for f_3 in range(d):
             v_a_2 = np.float64(direction_anchor[i, f_3])
-            a_unit_2 = np.float64(a_unit[i, f_3])
+            a_unit_2 = a_unit[i, f_3]
             a_unit_tangent_now = ratio_value_3 * (v_a_2 - norm_anchor_tangent_now * a_unit_2)
             a_unit_tangent[i, f_3] = a_unit_tangent_now
             v_p_2 = np.float64(direction_positive[i, f_3])
-            p_unit_2 = np.float64(p_unit[i, f_3])
+            p_unit_2 = p_unit[i, f_3]
             p_unit_tangent_now = ratio_value_4 * (v_p_2 - norm_positive_tangent_now * p_unit_2)
             p_unit_tangent[i, f_3] = p_unit_tangent_now
     sum_p_unit[:, :] = 0.0
@@ -1309,7 +1309,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                sum_a_unit_3 = np.float64(sum_a_unit[row, j_8])
+                sum_a_unit_3 = sum_a_unit[row, j_8]
                 factor_5 = scale * sum_a_unit_3
                 max_sum_a_unit_row[j_8] = factor_5
             max_sum_a_unit = _largest(max_sum_a_unit_row, n)
@@ -1321,7 +1321,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_99]), max_sum_a_unit)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_99], max_sum_a_unit)
                     exp_sum_a_unit[row, j_99] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_2_left[row, j_99] = ((exp_sum_a_unit_now) if i != j_99 else 0.0)
@@ -1336,7 +1336,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             seed_2 = seed[i]
             factor_6 = seed_2 / (1.0 + rest_sum_a_unit_now)
             for f_6 in range(d):
-                a_unit_3 = np.float64(a_unit[i, f_6])
+                a_unit_3 = a_unit[i, f_6]
                 sum_p_unit_right[row, f_6] = factor_6 * a_unit_3
         _multiply(sum_a_unit_2_left[: stop - start], False, p_unit, False, sum_a_unit_2_product[: stop - start], False)
         for i in range(start, stop):
@@ -1354,10 +1354,10 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_now = np.float64(sum_a_unit_2_product[row, f_3]) / term
+                    sum_a_unit_2_now = sum_a_unit_2_product[row, f_3] / term
                     sum_a_unit_2[row, f_3] = sum_a_unit_2_now
-                    a_unit_4 = np.float64(a_unit[i, f_3])
-                    p_unit_3 = np.float64(p_unit[i, f_3])
+                    a_unit_4 = a_unit[i, f_3]
+                    p_unit_3 = p_unit[i, f_3]
                     term_2 = sum_a_unit_2_now + factor_7 * p_unit_3
                     factor_9 = factor_8 * a_unit_4 * term_2
                     strips[0, place] = factor_9
@@ -1370,18 +1370,18 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_a_unit_tangent[j] = np.float64(sum_a_unit_tangent_part1[row, j]) + np.float64(sum_a_unit_tangent_part2[row, j])
+                sum_a_unit_tangent[j] = sum_a_unit_tangent_part1[row, j] + sum_a_unit_tangent_part2[row, j]
             logsumexp_sum_a_unit_tangent_sum = 0.0
             logsumexp_sum_a_unit_tangent_lost = 0.0
             rest_sum_a_unit_3 = rest_sum_a_unit[i]
             term_3 = 1.0 + rest_sum_a_unit_3
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
-            term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + direction_parameters[0] * np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
+            term_4 = scale * sum_a_unit_tangent[argmax_sum_a_unit_3] + direction_parameters[0] * sum_a_unit[row, argmax_sum_a_unit_3]
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_89 = strip + place
-                    factor_10 = exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * np.float64(sum_a_unit[row, j_89]) - term_4) / term_3
+                    factor_10 = exp_sum_a_unit[row, j_89] * (scale * sum_a_unit_tangent[j_89] + direction_parameters[0] * sum_a_unit[row, j_89] - term_4) / term_3
                     strips[0, place] = factor_10
                 logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost = _plus(logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost, _block_sum(strips[0], length))
             logsumexp_sum_a_unit_tangent = _completed(logsumexp_sum_a_unit_tangent_sum, logsumexp_sum_a_unit_tangent_lost)
@@ -1391,7 +1391,7 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             for j_8 in range(n):
                 exp_sum_a_unit_2 = exp_sum_a_unit[row, j_8]
                 sum_a_unit_tangent_2 = sum_a_unit_tangent[j_8]
-                sum_a_unit_4 = np.float64(sum_a_unit[row, j_8])
+                sum_a_unit_4 = sum_a_unit[row, j_8]
                 softmax_sum_a_unit_tangent_now = exp_sum_a_unit_2 * (-logsumexp_sum_a_unit_tangent + (scale * sum_a_unit_tangent_2 + direction_parameters[0] * sum_a_unit_4 - term_4)) / term_3
                 softmax_sum_a_unit_tangent[j_8] = softmax_sum_a_unit_tangent_now
                 factor_12 = seed_4 * (softmax_sum_a_unit_tangent_now * sum_a_unit_4 + sum_a_unit_tangent_2 * exp_sum_a_unit_2 / term_3)
@@ -1399,9 +1399,9 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 sum_a_unit_2_tangent_part1_left[row, j_8] = ((softmax_sum_a_unit_tangent_now) if i != j_8 else 0.0)
                 factor_13 = exp_sum_a_unit_2 / term_3
                 for f_6 in range(d):
-                    a_unit_5 = np.float64(a_unit[i, f_6])
+                    a_unit_5 = a_unit[i, f_6]
                     if i != j_8:
-                        sum_p_unit_tangent[j_8, f_6] += seed_4 * (softmax_sum_a_unit_tangent_now * a_unit_5 + factor_13 * np.float64(a_unit_tangent[i, f_6]))
+                        sum_p_unit_tangent[j_8, f_6] += seed_4 * (softmax_sum_a_unit_tangent_now * a_unit_5 + factor_13 * a_unit_tangent[i, f_6])
             softmax_sum_a_unit_tangent_own_now = softmax_sum_a_unit_tangent[i]
             softmax_sum_a_unit_tangent_own[i] = softmax_sum_a_unit_tangent_own_now
         _multiply(sum_a_unit_2_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_2_tangent_part1[: stop - start], False)
@@ -1423,13 +1423,13 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_2_tangent_part2 = np.float64(sum_a_unit_2_tangent_part2_product[row, f_3]) / term_5  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
-                    sum_a_unit_2_tangent_now = sum_a_unit_2_tangent_part2 + np.float64(sum_a_unit_2_tangent_part1[row, f_3])
+                    sum_a_unit_2_tangent_part2 = sum_a_unit_2_tangent_part2_product[row, f_3] / term_5  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_2_tangent_now = sum_a_unit_2_tangent_part2 + sum_a_unit_2_tangent_part1[row, f_3]
                     sum_a_unit_2_tangent[f_3] = sum_a_unit_2_tangent_now
-                    p_unit_4 = np.float64(p_unit[i, f_3])
+                    p_unit_4 = p_unit[i, f_3]
                     term_6 = sum_a_unit_2[row, f_3] + factor_14 * p_unit_4
-                    a_unit_6 = np.float64(a_unit[i, f_3])
-                    factor_17 = seed_5 * (scale * np.float64(a_unit_tangent[i, f_3]) * term_6 + scale * sum_a_unit_2_tangent_now * a_unit_6 + direction_parameters[0] * a_unit_6 * term_6 + factor_15 * a_unit_6 * p_unit_4 + factor_16 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]))
+                    a_unit_6 = a_unit[i, f_3]
+                    factor_17 = seed_5 * (scale * a_unit_tangent[i, f_3] * term_6 + scale * sum_a_unit_2_tangent_now * a_unit_6 + direction_parameters[0] * a_unit_6 * term_6 + factor_15 * a_unit_6 * p_unit_4 + factor_16 * a_unit_6 * p_unit_tangent[i, f_3])
                     strips[0, place] = factor_17
                 sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost, _block_sum(strips[0], length))
             sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost)
@@ -1447,10 +1447,10 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             factor_25 = -sum_norm_anchor_2 * ratio_value_5
             factor_26 = -scale * seed_5 * case_2 * ratio_value_5 / term_5
             for d_9 in range(d):
-                p_unit_5 = np.float64(p_unit[i, d_9])
+                p_unit_5 = p_unit[i, d_9]
                 term_7 = sum_a_unit_2[row, d_9] + factor_14 * p_unit_5
-                a_unit_7 = np.float64(a_unit[i, d_9])
-                product_anchor[i, d_9] = factor_19 * sum_a_unit_2_tangent[d_9] + factor_20 * term_7 + factor_21 * p_unit_5 + factor_22 * a_unit_7 + factor_24 * (factor_23 * term_7 - sum_norm_anchor_2 * a_unit_7) + factor_25 * np.float64(a_unit_tangent[i, d_9]) + factor_26 * np.float64(p_unit_tangent[i, d_9])
+                a_unit_7 = a_unit[i, d_9]
+                product_anchor[i, d_9] = factor_19 * sum_a_unit_2_tangent[d_9] + factor_20 * term_7 + factor_21 * p_unit_5 + factor_22 * a_unit_7 + factor_24 * (factor_23 * term_7 - sum_norm_anchor_2 * a_unit_7) + factor_25 * a_unit_tangent[i, d_9] + factor_26 * p_unit_tangent[i, d_9]
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     for j_5 in range(n):
@@ -1469,12 +1469,12 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_39 = strip + place
-                p_unit_6 = np.float64(p_unit[j_5, f_39])
-                a_unit_8 = np.float64(a_unit[j_5, f_39])
-                term_8 = np.float64(sum_p_unit[j_5, f_39]) + factor_27 * a_unit_8
+                p_unit_6 = p_unit[j_5, f_39]
+                a_unit_8 = a_unit[j_5, f_39]
+                term_8 = sum_p_unit[j_5, f_39] + factor_27 * a_unit_8
                 factor_28 = scale * p_unit_6 * term_8
                 strips[0, place] = factor_28
-                term_9 = scale * np.float64(p_unit_tangent[j_5, f_39]) * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + direction_parameters[0] * p_unit_6 * term_8 + factor_29 * a_unit_8 * p_unit_6 + factor_30 * np.float64(a_unit_tangent[j_5, f_39]) * p_unit_6
+                term_9 = scale * p_unit_tangent[j_5, f_39] * term_8 + scale * p_unit_6 * sum_p_unit_tangent[j_5, f_39] + direction_parameters[0] * p_unit_6 * term_8 + factor_29 * a_unit_8 * p_unit_6 + factor_30 * a_unit_tangent[j_5, f_39] * p_unit_6
                 strips[1, place] = term_9
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[0], length))
             sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost = _plus(sum_norm_positive_tangent_sum, sum_norm_positive_tangent_lost, _block_sum(strips[1], length))
@@ -1489,10 +1489,10 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
         factor_36 = -norm_positive_tangent[j_5] * (ratio_value_6 * ratio_value_6)
         factor_37 = -scale * seed_6 * case_3 * ratio_value_6 / (1.0 + rest_sum_a_unit_5)
         for d_10 in range(d):
-            a_unit_9 = np.float64(a_unit[j_5, d_10])
-            term_10 = np.float64(sum_p_unit[j_5, d_10]) + factor_27 * a_unit_9
-            p_unit_7 = np.float64(p_unit[j_5, d_10])
-            product_positive[j_5, d_10] = factor_31 * sum_p_unit_tangent[j_5, d_10] + factor_32 * term_10 + factor_33 * a_unit_9 + factor_34 * np.float64(p_unit_tangent[j_5, d_10]) + factor_35 * p_unit_7 + factor_36 * (scale * term_10 - sum_norm_positive * p_unit_7) + factor_37 * np.float64(a_unit_tangent[j_5, d_10])
+            a_unit_9 = a_unit[j_5, d_10]
+            term_10 = sum_p_unit[j_5, d_10] + factor_27 * a_unit_9
+            p_unit_7 = p_unit[j_5, d_10]
+            product_positive[j_5, d_10] = factor_31 * sum_p_unit_tangent[j_5, d_10] + factor_32 * term_10 + factor_33 * a_unit_9 + factor_34 * p_unit_tangent[j_5, d_10] + factor_35 * p_unit_7 + factor_36 * (scale * term_10 - sum_norm_positive * p_unit_7) + factor_37 * a_unit_tangent[j_5, d_10]
     parameter_product[0] += sum_scale_2_tangent - sum_scale_tangent
 
 
@@ -1500,25 +1500,32 @@ def full_hessian_product(anchor, positive, scale, sample_weights, loss_scale, di
 def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
     """The weighted total, and the value of each sample (negative = False, similarity = dot)."""
     n = anchor.shape[0]
+    d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
     strips = np.empty((1, 512,))
-    sample_weight = np.empty((block,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    sample_weight = np.empty((n,))
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((block, n,))
+    for i in range(n):
+        sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
+        sample_weight[i] = sample_weight_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
-            sample_weight[row] = sample_weight_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[row, j_2])
+                factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_row[j_2] = factor
             max_sum_anchor = _largest(max_sum_anchor_row, n)
             argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
@@ -1528,15 +1535,15 @@ def value_similarity_dot(anchor, positive, scale, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                     strips[0, place] = exp_sum_anchor
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
                 rest_sum_anchor_sum, rest_sum_anchor_lost = _plus(rest_sum_anchor_sum, rest_sum_anchor_lost, _block_sum(strips[0], length))
             rest_sum_anchor = _completed(rest_sum_anchor_sum, rest_sum_anchor_lost)
-            loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + _log1p(rest_sum_anchor)
-            factor_2 = loss * sample_weight[row]
+            loss = (max_sum_anchor - scale * sum_anchor[row, i]) + _log1p(rest_sum_anchor)
+            factor_2 = loss * sample_weight[i]
             total += factor_2
             if wanted:
                 value_out[i] = factor_2
@@ -1553,32 +1560,39 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
     strips = np.empty((1, 512,))
-    sample_weight = np.empty((block,))
+    sample_weight = np.empty((n,))
     seed = np.empty((n,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((block, n,))
     argmax_sum_anchor = np.empty((n,), np.int64)
     exp_sum_anchor = np.empty((n,))
     exp_sum_anchor_own = np.empty((n,))
     rest_sum_anchor = np.empty((n,))
-    sum_anchor_2_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_2_product = np.empty((block, d,), anchor.dtype)
-    sum_positive_right = np.empty((block, d,), anchor.dtype)
-    sum_positive = np.empty((n, d,), anchor.dtype)
+    sum_anchor_2_left = np.empty((n, n,))
+    sum_anchor_2_right = np.empty((d, n,))
+    sum_anchor_2_product = np.empty((block, d,))
+    sum_positive_right = np.empty((block, d,))
+    sum_positive = np.empty((n, d,))
+    for i in range(n):
+        sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
+        sample_weight[i] = sample_weight_now
+        seed_now = loss_scale * sample_weight_now
+        seed[i] = seed_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
     sum_positive[:, :] = 0.0
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
-            sample_weight[row] = sample_weight_now
-            seed_now = loss_scale * sample_weight_now
-            seed[i] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[row, j_2])
+                factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_row[j_2] = factor
             max_sum_anchor = _largest(max_sum_anchor_row, n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor, max_sum_anchor_row, n)
@@ -1589,10 +1603,10 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
-                    sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
+                    sum_anchor_2_left[i, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1601,8 +1615,8 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-            loss = (max_sum_anchor - scale * np.float64(sum_anchor[row, i])) + _log1p(rest_sum_anchor_now)
-            sample_weight_2 = sample_weight[row]
+            loss = (max_sum_anchor - scale * sum_anchor[row, i]) + _log1p(rest_sum_anchor_now)
+            sample_weight_2 = sample_weight[i]
             factor_2 = loss * sample_weight_2
             total += factor_2
             if wanted:
@@ -1610,9 +1624,16 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             seed_2 = seed[i]
             factor_3 = seed_2 / (1.0 + rest_sum_anchor_now)
             for d_4 in range(d):
-                a = np.float64(anchor[i, d_4])
-                sum_positive_right[row, d_4] = factor_3 * a
-        _multiply(sum_anchor_2_left[: stop - start], False, positive, False, sum_anchor_2_product[: stop - start], False)
+                a_2 = np.float64(anchor[i, d_4])
+                sum_positive_right[row, d_4] = factor_3 * a_2
+        _multiply(sum_anchor_2_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
+    for d_3 in range(d):
+        for j_24 in range(n):
+            p_2 = np.float64(positive[j_24, d_3])
+            sum_anchor_2_right[d_3, j_24] = p_2
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(sum_anchor_2_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = rest_sum_anchor[i]
@@ -1622,20 +1643,13 @@ def value_and_gradient_similarity_dot(anchor, positive, scale, sample_weights, l
             factor_4 = -case / term
             seed_3 = seed[i]
             factor_5 = scale * seed_3
+            factor_6 = -seed_3 * case / term
             for d_3 in range(d):
-                sum_anchor_2 = np.float64(sum_anchor_2_product[row, d_3]) / term  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
-                p = np.float64(positive[i, d_3])
-                gradient_anchor[i, d_3] = factor_5 * (sum_anchor_2 + factor_4 * p)
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-    for i in range(n):
-        seed_4 = seed[i]
-        rest_sum_anchor_3 = rest_sum_anchor[i]
-        argmax_sum_anchor_3 = argmax_sum_anchor[i]
-        case_2 = ((rest_sum_anchor_3) if i == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_3 - exp_sum_anchor_own[i]))
-        factor_6 = -seed_4 * case_2 / (1.0 + rest_sum_anchor_3)
-        for d_4 in range(d):
-            a_2 = np.float64(anchor[i, d_4])
-            gradient_positive[i, d_4] = scale * (np.float64(sum_positive[i, d_4]) + factor_6 * a_2)
+                sum_anchor_2 = sum_anchor_2_product[row, d_3] / term  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                p_3 = np.float64(positive[i, d_3])
+                gradient_anchor[i, d_3] = factor_5 * (sum_anchor_2 + factor_4 * p_3)
+                a_3 = np.float64(anchor[i, d_3])
+                gradient_positive[i, d_3] = scale * (sum_positive[i, d_3] + factor_6 * a_3)
     return total
 
 
@@ -1649,35 +1663,43 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
     max_sum_anchor_now_row = np.empty((n,))
     strips = np.empty((1, 512,))
     seed = np.empty((n,))
-    sum_anchor = np.empty((n, n,), anchor.dtype)
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((n, n,))
     max_sum_anchor = np.empty((n,))
     argmax_sum_anchor = np.empty((n,), np.int64)
     exp_sum_anchor = np.empty((n,))
     exp_sum_anchor_own = np.empty((n,))
     rest_sum_anchor = np.empty((n,))
-    sum_anchor_2_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_2_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_2_left = np.empty((n, n,))
+    sum_anchor_2_right = np.empty((d, n,))
+    sum_anchor_2_product = np.empty((block, d,))
     sum_anchor_2 = np.empty((n, d,))
-    sum_positive_right = np.empty((block, d,), anchor.dtype)
-    sum_positive = np.empty((n, d,), anchor.dtype)
+    sum_positive_right = np.empty((block, d,))
+    sum_positive = np.empty((n, d,))
     logsumexp_sum_anchor_centred = np.empty((n, d,))
     sum_anchor_2_sensitivity_own = np.empty((n, d,))
-    sum_positive_sensitivity_own_left = np.empty((block, n,), anchor.dtype)
-    sum_positive_sensitivity_own_right = np.empty((block, d,), anchor.dtype)
-    sum_positive_sensitivity_own = np.empty((n, d,), anchor.dtype)
+    sum_positive_sensitivity_own_left = np.empty((block, n,))
+    sum_positive_sensitivity_own_right = np.empty((block, d,))
+    sum_positive_sensitivity_own = np.empty((n, d,))
+    for i in range(n):
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed_now = sample_weight * loss_scale
+        seed[i] = seed_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
     sum_positive[:, :] = 0.0
     sum_positive_sensitivity_own[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        for i in range(start, stop):
-            sample_weight = ((sample_weights[i]) if weighted else 1.0)
-            seed_now = sample_weight * loss_scale
-            seed[i] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[i, j_2])
+                factor = scale * sum_anchor[i, j_2]
                 max_sum_anchor_now_row[j_2] = factor
             max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
@@ -1689,10 +1711,10 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_58]), max_sum_anchor_now)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_58], max_sum_anchor_now)
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
-                    sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
+                    sum_anchor_2_left[i, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1706,10 +1728,9 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             factor_2 = seed_2 / term
             factor_3 = seed_2 / (term * term)
             for d_4 in range(d):
-                a = np.float64(anchor[i, d_4])
-                sum_positive_right[row, d_4] = factor_2 * a
-                square = (a * a)
-                sum_positive_sensitivity_own_right[row, d_4] = factor_3 * square
+                a_2 = np.float64(anchor[i, d_4])
+                sum_positive_right[row, d_4] = factor_2 * a_2
+                sum_positive_sensitivity_own_right[row, d_4] = factor_3 * (a_2 * a_2)
             logsumexp_sum_anchor_centred[i, :] = 0.0
             sum_anchor_2_sensitivity_own[i, :] = 0.0
             factor_4 = scale / term
@@ -1717,15 +1738,24 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
                 exp_sum_anchor_2 = exp_sum_anchor[j_33]
                 factor_5 = factor_4 * exp_sum_anchor_2
                 for d_30 in range(d):
-                    p = np.float64(positive[j_33, d_30])
-                    p_2 = np.float64(positive[argmax_sum_anchor_now, d_30])
-                    term_2 = p - p_2
+                    p_2 = np.float64(positive[j_33, d_30])
+                    p_3 = np.float64(positive[argmax_sum_anchor_now, d_30])
+                    term_2 = p_2 - p_3
                     if j_33 != argmax_sum_anchor_now:
                         logsumexp_sum_anchor_centred[i, d_30] += factor_5 * term_2
                     if (i != j_33 and j_33 != argmax_sum_anchor_now):
-                        sum_anchor_2_sensitivity_own[i, d_30] += factor_5 * p * term_2
+                        sum_anchor_2_sensitivity_own[i, d_30] += factor_5 * p_2 * term_2
                 sum_positive_sensitivity_own_left[row, j_33] = ((exp_sum_anchor_2 * ((rest_sum_anchor_now) if j_33 == argmax_sum_anchor_now else (1.0 + rest_sum_anchor_now - exp_sum_anchor_2))) if i != j_33 else 0.0)
-        _multiply(sum_anchor_2_left[: stop - start], False, positive, False, sum_anchor_2_product[: stop - start], False)
+        _multiply(sum_anchor_2_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(sum_positive_sensitivity_own_left[: stop - start], True, sum_positive_sensitivity_own_right[: stop - start], False, sum_positive_sensitivity_own, True)
+    for d_3 in range(d):
+        for j_24 in range(n):
+            p_4 = np.float64(positive[j_24, d_3])
+            sum_anchor_2_right[d_3, j_24] = p_4
+    square = (scale * scale)
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(sum_anchor_2_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2 = rest_sum_anchor[i]
@@ -1736,51 +1766,59 @@ def gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights,
             factor_6 = -case / term_3
             seed_3 = seed[i]
             factor_7 = scale * seed_3
+            factor_8 = -seed_3 * case / term_3
+            factor_9 = exp_sum_anchor_own_2 * seed_3 * case / (term_3 * term_3)
             for d_3 in range(d):
-                sum_anchor_2_now = np.float64(sum_anchor_2_product[row, d_3]) / term_3
+                sum_anchor_2_now = sum_anchor_2_product[row, d_3] / term_3
                 sum_anchor_2[i, d_3] = sum_anchor_2_now
-                p_3 = np.float64(positive[i, d_3])
-                gradient_anchor[i, d_3] = factor_7 * (sum_anchor_2_now + factor_6 * p_3)
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(sum_positive_sensitivity_own_left[: stop - start], True, sum_positive_sensitivity_own_right[: stop - start], False, sum_positive_sensitivity_own, True)
-    factor_10 = loss_scale * scale
-    square_2 = (scale * scale)
+                p_5 = np.float64(positive[i, d_3])
+                gradient_anchor[i, d_3] = factor_7 * (sum_anchor_2_now + factor_6 * p_5)
+                a_3 = np.float64(anchor[i, d_3])
+                gradient_positive[i, d_3] = scale * (sum_positive[i, d_3] + factor_8 * a_3)
+                hessian_positive[i, d_3] = square * (sum_positive_sensitivity_own[i, d_3] + factor_9 * (a_3 * a_3))
+    factor_11 = loss_scale * scale
     for i in range(n):
+        argmax_sum_anchor_3 = argmax_sum_anchor[i]
+        factor_10 = -_exp_difference(scale * sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3], max_sum_anchor[argmax_sum_anchor_3]) / (1.0 + rest_sum_anchor[argmax_sum_anchor_3])
+        factor_12 = factor_11 * ((sample_weights[argmax_sum_anchor_3]) if weighted else 1.0)
         seed_4 = seed[i]
+        exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
         rest_sum_anchor_3 = rest_sum_anchor[i]
         term_4 = 1.0 + rest_sum_anchor_3
-        argmax_sum_anchor_3 = argmax_sum_anchor[i]
-        exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
-        case_2 = ((rest_sum_anchor_3) if i == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_3 - exp_sum_anchor_own_3))
-        factor_8 = -seed_4 * case_2 / term_4
-        factor_9 = -_exp_difference(scale * np.float64(sum_anchor[argmax_sum_anchor_3, argmax_sum_anchor_3]), max_sum_anchor[argmax_sum_anchor_3]) / (1.0 + rest_sum_anchor[argmax_sum_anchor_3])
-        factor_11 = factor_10 * ((sample_weights[argmax_sum_anchor_3]) if weighted else 1.0)
-        factor_12 = exp_sum_anchor_own_3 * square_2 / term_4
-        factor_13 = -scale * exp_sum_anchor_own_3 / term_4
-        factor_14 = exp_sum_anchor_own_3 * seed_4 * case_2 / (term_4 * term_4)
-        for d_4 in range(d):
-            a_2 = np.float64(anchor[i, d_4])
-            gradient_positive[i, d_4] = scale * (np.float64(sum_positive[i, d_4]) + factor_8 * a_2)
-            logsumexp_sum_anchor_centred_2 = logsumexp_sum_anchor_centred[argmax_sum_anchor_3, d_4]
-            p_4 = np.float64(positive[argmax_sum_anchor_3, d_4])
-            logsumexp_sum_anchor_centred_3 = logsumexp_sum_anchor_centred[i, d_4]
-            p_5 = np.float64(positive[i, d_4])
-            hessian_anchor[i, d_4] = ((factor_11 * (sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_4] - logsumexp_sum_anchor_centred_2 * sum_anchor_2[argmax_sum_anchor_3, d_4] + factor_9 * logsumexp_sum_anchor_centred_2 * p_4)) if i == argmax_sum_anchor_3 else (seed_4 * (scale * (sum_anchor_2_sensitivity_own[i, d_4] - logsumexp_sum_anchor_centred_3 * sum_anchor_2[i, d_4]) + factor_12 * p_5 * (p_5 - p_4) + factor_13 * logsumexp_sum_anchor_centred_3 * p_5)))
-            square_3 = (a_2 * a_2)
-            hessian_positive[i, d_4] = square_2 * (np.float64(sum_positive_sensitivity_own[i, d_4]) + factor_14 * square_3)
+        factor_13 = exp_sum_anchor_own_3 * square / term_4
+        factor_14 = -scale * exp_sum_anchor_own_3 / term_4
+        for d_3 in range(d):
+            logsumexp_sum_anchor_centred_2 = logsumexp_sum_anchor_centred[argmax_sum_anchor_3, d_3]
+            p_6 = np.float64(positive[argmax_sum_anchor_3, d_3])
+            logsumexp_sum_anchor_centred_3 = logsumexp_sum_anchor_centred[i, d_3]
+            sum_anchor_2_2 = sum_anchor_2[i, d_3]
+            p_7 = np.float64(positive[i, d_3])
+            hessian_anchor[i, d_3] = ((factor_12 * (sum_anchor_2_sensitivity_own[argmax_sum_anchor_3, d_3] - logsumexp_sum_anchor_centred_2 * sum_anchor_2[argmax_sum_anchor_3, d_3] + factor_10 * logsumexp_sum_anchor_centred_2 * p_6)) if i == argmax_sum_anchor_3 else (seed_4 * (scale * (sum_anchor_2_sensitivity_own[i, d_3] - logsumexp_sum_anchor_centred_3 * sum_anchor_2_2) + factor_13 * p_7 * (p_7 - p_6) + factor_14 * logsumexp_sum_anchor_centred_3 * p_7)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there (negative = False, similarity = dot)."""
     n = anchor.shape[0]
+    d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_row = np.empty((n,))
     strips = np.empty((3, 512,))
-    seed = np.empty((block,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    seed = np.empty((n,))
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((block, n,))
     exp_sum_anchor = np.empty((n,))
+    for i in range(n):
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed_now = sample_weight * loss_scale
+        seed[i] = seed_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
     sum_scale = 0.0
     sum_scale_lost = 0.0
     sum_scale_2 = 0.0
@@ -1791,16 +1829,11 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
     sum_scale_2_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            sample_weight = ((sample_weights[i]) if weighted else 1.0)
-            seed_now = sample_weight * loss_scale
-            seed[row] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[row, j_2])
+                factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_row[j_2] = factor
             max_sum_anchor = _largest(max_sum_anchor_row, n)
             argmax_sum_anchor = _place_of(max_sum_anchor, max_sum_anchor_row, n)
@@ -1810,7 +1843,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)
                     exp_sum_anchor[j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                 apart = np.uint64(argmax_sum_anchor) - strip
@@ -1818,8 +1851,8 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                     strips[0, apart] = 0.0
                 rest_sum_anchor_sum, rest_sum_anchor_lost = _plus(rest_sum_anchor_sum, rest_sum_anchor_lost, _block_sum(strips[0], length))
             rest_sum_anchor = _completed(rest_sum_anchor_sum, rest_sum_anchor_lost)
-            seed_2 = seed[row]
-            factor_2 = seed_2 * np.float64(sum_anchor[row, i])
+            seed_2 = seed[i]
+            factor_2 = seed_2 * sum_anchor[row, i]
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
             logsumexp_sum_anchor_centred_2_sum = 0.0
             logsumexp_sum_anchor_centred_2_lost = 0.0
@@ -1830,10 +1863,10 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 for place in range(length):
                     j_14 = strip + place
                     exp_sum_anchor_2 = exp_sum_anchor[j_14]
-                    sum_anchor_2 = np.float64(sum_anchor[row, j_14])
+                    sum_anchor_2 = sum_anchor[row, j_14]
                     factor_4 = factor_3 * exp_sum_anchor_2 * sum_anchor_2
                     strips[0, place] = factor_4
-                    term_2 = sum_anchor_2 - np.float64(sum_anchor[row, argmax_sum_anchor])
+                    term_2 = sum_anchor_2 - sum_anchor[row, argmax_sum_anchor]
                     factor_5 = exp_sum_anchor_2 * term_2 / term
                     strips[1, place] = factor_5
                     factor_6 = factor_3 * exp_sum_anchor_2 * sum_anchor_2 * term_2
@@ -1853,7 +1886,7 @@ def parameter_gradient_and_hessian_similarity_dot(anchor, positive, scale, sampl
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_50 = strip + place
-                    factor_8 = factor_7 * exp_sum_anchor[j_50] * np.float64(sum_anchor[row, j_50])
+                    factor_8 = factor_7 * exp_sum_anchor[j_50] * sum_anchor[row, j_50]
                     strips[0, place] = factor_8
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
     sum_scale = _completed(sum_scale, sum_scale_lost)
@@ -1874,25 +1907,44 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     max_sum_anchor_row = np.empty((n,))
     strips = np.empty((1, 512,))
     seed = np.empty((n,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((block, n,))
     argmax_sum_anchor = np.empty((n,), np.int64)
     exp_sum_anchor = np.empty((block, n,))
     exp_sum_anchor_own = np.empty((n,))
     rest_sum_anchor = np.empty((n,))
-    sum_anchor_2_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_2_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_2_left = np.empty((n, n,))
+    sum_anchor_2_right = np.empty((d, n,))
+    sum_anchor_2_product = np.empty((block, d,))
     sum_anchor_2 = np.empty((block, d,))
-    sum_positive_right = np.empty((block, d,), anchor.dtype)
-    sum_positive = np.empty((n, d,), anchor.dtype)
-    sum_anchor_tangent_part1 = np.empty((block, n,), anchor.dtype)
-    sum_anchor_tangent_part2 = np.empty((block, n,), anchor.dtype)
+    sum_positive_right = np.empty((block, d,))
+    sum_positive = np.empty((n, d,))
+    sum_anchor_tangent_part1_right = np.empty((n, d,))
+    sum_anchor_tangent_part1 = np.empty((block, n,))
+    sum_anchor_tangent_part2_left = np.empty((n, d,))
+    sum_anchor_tangent_part2 = np.empty((block, n,))
     sum_anchor_tangent = np.empty((n,))
     softmax_sum_anchor_tangent = np.empty((n,))
     softmax_sum_anchor_tangent_own = np.empty((n,))
-    sum_anchor_2_tangent_part1_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_2_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_anchor_2_tangent_part2_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_2_tangent_part1_left = np.empty((n, n,))
+    sum_anchor_2_tangent_part1 = np.empty((block, d,))
+    sum_anchor_2_tangent_part2_right = np.empty((d, n,))
+    sum_anchor_2_tangent_part2_product = np.empty((block, d,))
     sum_positive_tangent = np.empty((n, d,))
+    for i in range(n):
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed_now = sample_weight * loss_scale
+        seed[i] = seed_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
+            v_p = np.float64(direction_positive[i, f_1])
+            sum_anchor_tangent_part1_right[i, f_1] = v_p
+            v_a = np.float64(direction_anchor[i, f_1])
+            sum_anchor_tangent_part2_left[i, f_1] = v_a
     sum_positive[:, :] = 0.0
     sum_scale_tangent = 0.0
     sum_scale_tangent_lost = 0.0
@@ -1901,15 +1953,11 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
     sum_positive_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        for i in range(start, stop):
-            sample_weight = ((sample_weights[i]) if weighted else 1.0)
-            seed_now = sample_weight * loss_scale
-            seed[i] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                sum_anchor_3 = np.float64(sum_anchor[row, j_2])
+                sum_anchor_3 = sum_anchor[row, j_2]
                 factor = scale * sum_anchor_3
                 max_sum_anchor_row[j_2] = factor
             max_sum_anchor = _largest(max_sum_anchor_row, n)
@@ -1921,10 +1969,10 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_58 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_58]), max_sum_anchor)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_58], max_sum_anchor)
                     exp_sum_anchor[row, j_58] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
-                    sum_anchor_2_left[row, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
+                    sum_anchor_2_left[i, j_58] = ((exp_sum_anchor_now) if i != j_58 else 0.0)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -1936,34 +1984,26 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             seed_2 = seed[i]
             factor_2 = seed_2 / (1.0 + rest_sum_anchor_now)
             for d_4 in range(d):
-                a = np.float64(anchor[i, d_4])
-                sum_positive_right[row, d_4] = factor_2 * a
-        _multiply(sum_anchor_2_left[: stop - start], False, positive, False, sum_anchor_2_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            rest_sum_anchor_2 = rest_sum_anchor[i]
-            term = 1.0 + rest_sum_anchor_2
-            for d_3 in range(d):
-                sum_anchor_2_now = np.float64(sum_anchor_2_product[row, d_3]) / term
-                sum_anchor_2[row, d_3] = sum_anchor_2_now
-        _multiply(sum_anchor_2_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(anchor[start:stop], False, direction_positive, True, sum_anchor_tangent_part1[: stop - start], False)
-        _multiply(direction_anchor[start:stop], False, positive, True, sum_anchor_tangent_part2[: stop - start], False)
+                a_2 = np.float64(anchor[i, d_4])
+                sum_positive_right[row, d_4] = factor_2 * a_2
+        _multiply(sum_anchor_2_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_tangent_part1_right, True, sum_anchor_tangent_part1[: stop - start], False)
+        _multiply(sum_anchor_tangent_part2_left[start:stop], False, sum_anchor_right, True, sum_anchor_tangent_part2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_anchor_tangent[j] = np.float64(sum_anchor_tangent_part1[row, j]) + np.float64(sum_anchor_tangent_part2[row, j])
+                sum_anchor_tangent[j] = sum_anchor_tangent_part1[row, j] + sum_anchor_tangent_part2[row, j]
             logsumexp_sum_anchor_tangent_sum = 0.0
             logsumexp_sum_anchor_tangent_lost = 0.0
-            rest_sum_anchor_3 = rest_sum_anchor[i]
-            term_2 = 1.0 + rest_sum_anchor_3
+            rest_sum_anchor_2 = rest_sum_anchor[i]
+            term = 1.0 + rest_sum_anchor_2
             argmax_sum_anchor_2 = argmax_sum_anchor[i]
-            term_3 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + direction_parameters[0] * np.float64(sum_anchor[row, argmax_sum_anchor_2])
+            term_2 = scale * sum_anchor_tangent[argmax_sum_anchor_2] + direction_parameters[0] * sum_anchor[row, argmax_sum_anchor_2]
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_52 = strip + place
-                    factor_3 = exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * np.float64(sum_anchor[row, j_52]) - term_3) / term_2
+                    factor_3 = exp_sum_anchor[row, j_52] * (scale * sum_anchor_tangent[j_52] + direction_parameters[0] * sum_anchor[row, j_52] - term_2) / term
                     strips[0, place] = factor_3
                 logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost = _plus(logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost, _block_sum(strips[0], length))
             logsumexp_sum_anchor_tangent = _completed(logsumexp_sum_anchor_tangent_sum, logsumexp_sum_anchor_tangent_lost)
@@ -1973,54 +2013,67 @@ def full_hessian_product_similarity_dot(anchor, positive, scale, sample_weights,
             for j_2 in range(n):
                 exp_sum_anchor_2 = exp_sum_anchor[row, j_2]
                 sum_anchor_tangent_2 = sum_anchor_tangent[j_2]
-                sum_anchor_4 = np.float64(sum_anchor[row, j_2])
-                softmax_sum_anchor_tangent_now = exp_sum_anchor_2 * (-logsumexp_sum_anchor_tangent + (scale * sum_anchor_tangent_2 + direction_parameters[0] * sum_anchor_4 - term_3)) / term_2
+                sum_anchor_4 = sum_anchor[row, j_2]
+                softmax_sum_anchor_tangent_now = exp_sum_anchor_2 * (-logsumexp_sum_anchor_tangent + (scale * sum_anchor_tangent_2 + direction_parameters[0] * sum_anchor_4 - term_2)) / term
                 softmax_sum_anchor_tangent[j_2] = softmax_sum_anchor_tangent_now
-                factor_5 = seed_3 * (softmax_sum_anchor_tangent_now * sum_anchor_4 + sum_anchor_tangent_2 * exp_sum_anchor_2 / term_2)
+                factor_5 = seed_3 * (softmax_sum_anchor_tangent_now * sum_anchor_4 + sum_anchor_tangent_2 * exp_sum_anchor_2 / term)
                 sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_5)
-                sum_anchor_2_tangent_part1_left[row, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else 0.0)
-                factor_6 = exp_sum_anchor_2 / term_2
+                sum_anchor_2_tangent_part1_left[i, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else 0.0)
+                factor_6 = exp_sum_anchor_2 / term
                 for d_4 in range(d):
-                    a_2 = np.float64(anchor[i, d_4])
-                    v_a = np.float64(direction_anchor[i, d_4])
+                    a_3 = np.float64(anchor[i, d_4])
+                    v_a_2 = np.float64(direction_anchor[i, d_4])
                     if i != j_2:
-                        sum_positive_tangent[j_2, d_4] += seed_3 * (softmax_sum_anchor_tangent_now * a_2 + factor_6 * v_a)
+                        sum_positive_tangent[j_2, d_4] += seed_3 * (softmax_sum_anchor_tangent_now * a_3 + factor_6 * v_a_2)
             softmax_sum_anchor_tangent_own_now = softmax_sum_anchor_tangent[i]
             softmax_sum_anchor_tangent_own[i] = softmax_sum_anchor_tangent_own_now
-        _multiply(sum_anchor_2_tangent_part1_left[: stop - start], False, positive, False, sum_anchor_2_tangent_part1[: stop - start], False)
-        _multiply(sum_anchor_2_left[: stop - start], False, direction_positive, False, sum_anchor_2_tangent_part2_product[: stop - start], False)
+    sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
+    sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
+    for d_3 in range(d):
+        for j_24 in range(n):
+            p_2 = np.float64(positive[j_24, d_3])
+            sum_anchor_2_right[d_3, j_24] = p_2
+            v_p_2 = np.float64(direction_positive[j_24, d_3])
+            sum_anchor_2_tangent_part2_right[d_3, j_24] = v_p_2
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(sum_anchor_2_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_product[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            rest_sum_anchor_3 = rest_sum_anchor[i]
+            term_3 = 1.0 + rest_sum_anchor_3
+            seed_4 = seed[i]
+            argmax_sum_anchor_3 = argmax_sum_anchor[i]
+            case = ((rest_sum_anchor_3) if i == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_3 - exp_sum_anchor_own[i]))
+            factor_7 = -seed_4 * case / term_3
+            softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
+            factor_8 = scale * seed_4 * softmax_sum_anchor_tangent_own_2
+            factor_9 = -scale * seed_4 * case / term_3
+            for d_3 in range(d):
+                sum_anchor_2_now = sum_anchor_2_product[row, d_3] / term_3
+                sum_anchor_2[row, d_3] = sum_anchor_2_now
+                a_4 = np.float64(anchor[i, d_3])
+                v_a_3 = np.float64(direction_anchor[i, d_3])
+                product_positive[i, d_3] = scale * sum_positive_tangent[i, d_3] + direction_parameters[0] * (sum_positive[i, d_3] + factor_7 * a_4) + factor_8 * a_4 + factor_9 * v_a_3
+        _multiply(sum_anchor_2_tangent_part1_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_tangent_part1[: stop - start], False)
+        _multiply(sum_anchor_2_left[start:stop], False, sum_anchor_2_tangent_part2_right, True, sum_anchor_2_tangent_part2_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_4 = rest_sum_anchor[i]
             term_4 = 1.0 + rest_sum_anchor_4
-            seed_4 = seed[i]
-            argmax_sum_anchor_3 = argmax_sum_anchor[i]
-            case = ((rest_sum_anchor_4) if i == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_4 - exp_sum_anchor_own[i]))
-            factor_7 = -case / term_4
-            softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
-            factor_8 = scale * softmax_sum_anchor_tangent_own_2
-            factor_9 = -scale * case / term_4
+            seed_5 = seed[i]
+            argmax_sum_anchor_4 = argmax_sum_anchor[i]
+            case_2 = ((rest_sum_anchor_4) if i == argmax_sum_anchor_4 else (1.0 + rest_sum_anchor_4 - exp_sum_anchor_own[i]))
+            factor_10 = -case_2 / term_4
+            softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
+            factor_11 = scale * softmax_sum_anchor_tangent_own_3
+            factor_12 = -scale * case_2 / term_4
             for d_3 in range(d):
-                sum_anchor_2_tangent_part2 = np.float64(sum_anchor_2_tangent_part2_product[row, d_3]) / term_4  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
-                sum_anchor_2_tangent = sum_anchor_2_tangent_part2 + np.float64(sum_anchor_2_tangent_part1[row, d_3])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
-                p = np.float64(positive[i, d_3])
-                v_p = np.float64(direction_positive[i, d_3])
-                product_anchor[i, d_3] = seed_4 * (sum_anchor_2_tangent * scale + direction_parameters[0] * (sum_anchor_2[row, d_3] + factor_7 * p) + factor_8 * p + factor_9 * v_p)
-    sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
-    sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
-    for i in range(n):
-        seed_5 = seed[i]
-        rest_sum_anchor_5 = rest_sum_anchor[i]
-        argmax_sum_anchor_4 = argmax_sum_anchor[i]
-        case_2 = ((rest_sum_anchor_5) if i == argmax_sum_anchor_4 else (1.0 + rest_sum_anchor_5 - exp_sum_anchor_own[i]))
-        factor_10 = -seed_5 * case_2 / (1.0 + rest_sum_anchor_5)
-        softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
-        factor_11 = scale * seed_5 * softmax_sum_anchor_tangent_own_3
-        factor_12 = -scale * seed_5 * case_2 / (1.0 + rest_sum_anchor_5)
-        for d_4 in range(d):
-            a_3 = np.float64(anchor[i, d_4])
-            v_a_2 = np.float64(direction_anchor[i, d_4])
-            product_positive[i, d_4] = scale * sum_positive_tangent[i, d_4] + direction_parameters[0] * (np.float64(sum_positive[i, d_4]) + factor_10 * a_3) + factor_11 * a_3 + factor_12 * v_a_2
+                sum_anchor_2_tangent_part2 = sum_anchor_2_tangent_part2_product[row, d_3] / term_4  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_2_tangent = sum_anchor_2_tangent_part2 + sum_anchor_2_tangent_part1[row, d_3]  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                p_3 = np.float64(positive[i, d_3])
+                v_p_3 = np.float64(direction_positive[i, d_3])
+                product_anchor[i, d_3] = seed_5 * (sum_anchor_2_tangent * scale + direction_parameters[0] * (sum_anchor_2[row, d_3] + factor_10 * p_3) + factor_11 * p_3 + factor_12 * v_p_3)
     parameter_product[0] += sum_scale_2_tangent - sum_scale_tangent
 
 
@@ -2036,13 +2089,13 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
     max_sum_a_unit_2_row = np.empty((n,))
     strips = np.empty((3, 512,))
     sample_weight = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((block, n,), anchor.dtype)
+    a_unit = np.empty((n, d,))
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((block, n,))
     max_sum_a_unit = np.empty((block,))
     rest_sum_a_unit = np.empty((block,))
-    h_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
+    h_unit = np.empty((n, d,))
+    sum_a_unit_2 = np.empty((block, n,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
@@ -2104,7 +2157,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_4 = scale * np.float64(sum_a_unit[row, j_8])
+                factor_4 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_4
             max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
@@ -2115,7 +2168,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit = _exp_difference(scale * np.float64(sum_a_unit[row, j_207]), max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
+                    exp_sum_a_unit = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)  # exp_difference(scale*sum_a_unit, max_sum_a_unit)
                     strips[0, place] = exp_sum_a_unit
                 apart = np.uint64(argmax_sum_a_unit) - strip
                 if apart < length:
@@ -2127,7 +2180,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                factor_5 = scale * np.float64(sum_a_unit_2[row, j_24])
+                factor_5 = scale * sum_a_unit_2[row, j_24]
                 max_sum_a_unit_2_row[j_24] = factor_5
             max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
@@ -2137,7 +2190,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2 = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
+                    exp_sum_a_unit_2 = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2)  # exp_difference(scale*sum_a_unit_2, max_sum_a_unit_2)
                     strips[0, place] = exp_sum_a_unit_2
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
@@ -2147,7 +2200,7 @@ def value_negative_true(anchor, positive, negative, scale, sample_weights, value
             max_sum_a_unit_3 = max_sum_a_unit[row]
             log1p_value = _log1p(rest_sum_a_unit[row])
             log1p_value_2 = _log1p(rest_sum_a_unit_2)
-            loss = (max_sum_a_unit_3 - scale * np.float64(sum_a_unit[row, i])) + log1p_value + _log1p_unit((_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)) + _positive_part(max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_a_unit_3 - scale * sum_a_unit[row, i]) + log1p_value + _log1p_unit((_raised_decay(max_sum_a_unit_3 - max_sum_a_unit_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)) + _positive_part(max_sum_a_unit_2 - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
             factor_6 = loss * sample_weight[i]
             total += factor_6
             if wanted:
@@ -2170,31 +2223,31 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
+    a_unit = np.empty((n, d,))
     peak_positive = np.empty((n,))
     scaled_positive = np.empty((n,))
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((block, n,), anchor.dtype)
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((block, n,))
     max_sum_a_unit = np.empty((n,))
     exp_sum_a_unit = np.empty((n,))
     exp_sum_a_unit_own = np.empty((n,))
     rest_sum_a_unit = np.empty((n,))
     peak_negative = np.empty((n,))
     scaled_negative = np.empty((n,))
-    h_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
+    h_unit = np.empty((n, d,))
+    sum_a_unit_2 = np.empty((block, n,))
     max_sum_a_unit_2 = np.empty((n,))
-    exp_sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
+    exp_sum_a_unit_2 = np.empty((block, n,))
     rest_sum_a_unit_2 = np.empty((n,))
-    sum_a_unit_3_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_3_product = np.empty((block, d,))
     sum_a_unit_3 = np.empty((block, d,))
-    sum_h_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_h_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_4_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_4_product = np.empty((block, d,), anchor.dtype)
+    sum_h_unit_right = np.empty((block, d,))
+    sum_h_unit = np.empty((n, d,))
+    sum_a_unit_4_left = np.empty((block, n,))
+    sum_a_unit_4_product = np.empty((block, d,))
     sum_a_unit_4 = np.empty((d,))
-    sum_p_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_p_unit = np.empty((n, d,), anchor.dtype)
+    sum_p_unit_right = np.empty((block, d,))
+    sum_p_unit = np.empty((n, d,))
     for i in range(n):
         sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
         sample_weight[i] = sample_weight_now
@@ -2268,7 +2321,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_4 = scale * np.float64(sum_a_unit[row, j_8])
+                factor_4 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_4
             max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
             argmax_sum_a_unit = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
@@ -2279,7 +2332,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)
                     exp_sum_a_unit[j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
@@ -2295,7 +2348,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                factor_5 = scale * np.float64(sum_a_unit_2[row, j_24])
+                factor_5 = scale * sum_a_unit_2[row, j_24]
                 max_sum_a_unit_2_now_row[j_24] = factor_5
             max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
@@ -2306,7 +2359,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
@@ -2328,10 +2381,10 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_6 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_8 = seed_2 * sigmoid_plus / (1.0 + rest_sum_a_unit_3)
             for f_30 in range(d):
-                a_unit_2 = np.float64(a_unit[i, f_30])
+                a_unit_2 = a_unit[i, f_30]
                 sum_h_unit_right[row, f_30] = factor_7 * a_unit_2
                 sum_p_unit_right[row, f_30] = factor_8 * a_unit_2
-            loss = (max_sum_a_unit_3 - scale * np.float64(sum_a_unit[row, i])) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
+            loss = (max_sum_a_unit_3 - scale * sum_a_unit[row, i]) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_a_unit_2_now - max_sum_a_unit_3 + log1p_value_2 - log1p_value)
             sample_weight_2 = sample_weight[i]
             factor_9 = loss * sample_weight_2
             total += factor_9
@@ -2343,7 +2396,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_2 = 1.0 + rest_sum_a_unit_2_2
             for f_3 in range(d):
-                sum_a_unit_3_now = np.float64(sum_a_unit_3_product[row, f_3]) / term_2
+                sum_a_unit_3_now = sum_a_unit_3_product[row, f_3] / term_2
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
@@ -2370,9 +2423,9 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_3
+                    sum_a_unit_4_now = sum_a_unit_4_product[row, f_3] / term_3
                     sum_a_unit_4[f_3] = sum_a_unit_4_now
-                    factor_12 = factor_11 * np.float64(a_unit[i, f_3]) * (np.float64(p_unit[i, f_3]) * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
+                    factor_12 = factor_11 * a_unit[i, f_3] * (p_unit[i, f_3] * term_5 + sum_a_unit_4_now * sigmoid_plus_2 + sum_a_unit_3[row, f_3] * sigmoid_minus_2)
                     strips[0, place] = factor_12
                 sum_norm_anchor_sum, sum_norm_anchor_lost = _plus(sum_norm_anchor_sum, sum_norm_anchor_lost, _block_sum(strips[0], length))
             sum_norm_anchor = _completed(sum_norm_anchor_sum, sum_norm_anchor_lost)
@@ -2380,7 +2433,7 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             factor_13 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_4 = _ratio(1.0, factor_13)
             for d_32 in range(d):
-                gradient_anchor[i, d_32] = (factor_11 * (np.float64(p_unit[i, d_32]) * term_5 + sum_a_unit_4[d_32] * sigmoid_plus_2 + sum_a_unit_3[row, d_32] * sigmoid_minus_2) - sum_norm_anchor * np.float64(a_unit[i, d_32])) * ratio_value_4
+                gradient_anchor[i, d_32] = (factor_11 * (p_unit[i, d_32] * term_5 + sum_a_unit_4[d_32] * sigmoid_plus_2 + sum_a_unit_3[row, d_32] * sigmoid_minus_2) - sum_norm_anchor * a_unit[i, d_32]) * ratio_value_4
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     for j_29 in range(n):
         sum_norm_negative_sum = 0.0
@@ -2397,9 +2450,9 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_58 = strip + place
-                factor_14 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
+                factor_14 = h_unit[j_29, f_58] * sum_h_unit[j_29, f_58]
                 strips[0, place] = factor_14
-                factor_16 = scale * np.float64(p_unit[j_29, f_58]) * (np.float64(sum_p_unit[j_29, f_58]) + factor_15 * np.float64(a_unit[j_29, f_58]))
+                factor_16 = scale * p_unit[j_29, f_58] * (sum_p_unit[j_29, f_58] + factor_15 * a_unit[j_29, f_58])
                 strips[1, place] = factor_16
             sum_norm_negative_sum, sum_norm_negative_lost = _plus(sum_norm_negative_sum, sum_norm_negative_lost, _block_sum(strips[0], length))
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[1], length))
@@ -2408,8 +2461,8 @@ def value_and_gradient_negative_true(anchor, positive, negative, scale, sample_w
         ratio_value_5 = _ratio(1.0, math.sqrt(scaled_positive[j_29]) * _positive_part(peak_positive[j_29]))
         factor_17 = scale * _ratio(1.0, math.sqrt(scaled_negative[j_29]) * _positive_part(peak_negative[j_29]))
         for d_33 in range(d):
-            gradient_positive[j_29, d_33] = (scale * (np.float64(sum_p_unit[j_29, d_33]) + factor_15 * np.float64(a_unit[j_29, d_33])) - sum_norm_positive * np.float64(p_unit[j_29, d_33])) * ratio_value_5
-            gradient_negative[j_29, d_33] = factor_17 * (np.float64(sum_h_unit[j_29, d_33]) - sum_norm_negative * np.float64(h_unit[j_29, d_33]))
+            gradient_positive[j_29, d_33] = (scale * (sum_p_unit[j_29, d_33] + factor_15 * a_unit[j_29, d_33]) - sum_norm_positive * p_unit[j_29, d_33]) * ratio_value_5
+            gradient_negative[j_29, d_33] = factor_17 * (sum_h_unit[j_29, d_33] - sum_norm_negative * h_unit[j_29, d_33])
     return total
 
 
@@ -2426,11 +2479,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
+    a_unit = np.empty((n, d,))
     peak_positive = np.empty((n,))
     scaled_positive = np.empty((n,))
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((n, n,), anchor.dtype)
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((n, n,))
     sum_a_unit_entry_1 = np.empty((n,))
     max_sum_a_unit = np.empty((n,))
     argmax_sum_a_unit = np.empty((n,), np.int64)
@@ -2439,20 +2492,20 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
     rest_sum_a_unit = np.empty((n,))
     peak_negative = np.empty((n,))
     scaled_negative = np.empty((n,))
-    h_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
+    h_unit = np.empty((n, d,))
+    sum_a_unit_2 = np.empty((block, n,))
     max_sum_a_unit_2 = np.empty((n,))
-    exp_sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
+    exp_sum_a_unit_2 = np.empty((block, n,))
     rest_sum_a_unit_2 = np.empty((n,))
-    sum_a_unit_3_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_3_product = np.empty((block, d,))
     sum_a_unit_3 = np.empty((n, d,))
-    sum_h_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_h_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_4_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_4_product = np.empty((block, d,), anchor.dtype)
+    sum_h_unit_right = np.empty((block, d,))
+    sum_h_unit = np.empty((n, d,))
+    sum_a_unit_4_left = np.empty((block, n,))
+    sum_a_unit_4_product = np.empty((block, d,))
     sum_a_unit_4 = np.empty((n, d,))
-    sum_p_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_p_unit = np.empty((n, d,), anchor.dtype)
+    sum_p_unit_right = np.empty((block, d,))
+    sum_p_unit = np.empty((n, d,))
     sum_norm_anchor = np.empty((n,))
     logsumexp_sum_a_unit_sensitivity = np.empty((n, d,))
     logsumexp_sum_a_unit_2_sensitivity = np.empty((n, d,))
@@ -2562,10 +2615,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         _multiply(a_unit[start:stop], False, p_unit, True, sum_a_unit[start:stop], False)
         for i in range(start, stop):
             row = i - start
-            sum_a_unit_5 = np.float64(sum_a_unit[i, i])
+            sum_a_unit_5 = sum_a_unit[i, i]
             sum_a_unit_entry_1[i] = sum_a_unit_5
             for j_8 in range(n):
-                factor_5 = scale * np.float64(sum_a_unit[i, j_8])
+                factor_5 = scale * sum_a_unit[i, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_5
             max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
@@ -2577,7 +2630,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[i, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[i, j_207], max_sum_a_unit_now)
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
@@ -2598,18 +2651,18 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_7 = math.sqrt(scaled_anchor[i]) * _positive_part(peak_anchor_2)
             ratio_value_4 = _ratio(1.0, factor_7)
             factor_8 = ratio_value_4 / term
-            sum_a_unit_7 = np.float64(sum_a_unit[i, argmax_sum_a_unit_now])
+            sum_a_unit_7 = sum_a_unit[i, argmax_sum_a_unit_now]
             factor_10 = math.sqrt(scaled_positive[argmax_sum_a_unit_now]) * _positive_part(peak_positive[argmax_sum_a_unit_now])
             factor_11 = scale * ratio_value_4 / term
             for j_96 in range(n):
-                sum_a_unit_6 = np.float64(sum_a_unit[i, j_96])
+                sum_a_unit_6 = sum_a_unit[i, j_96]
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_96]
                 factor_9 = factor_8 * exp_sum_a_unit_3
                 factor_12 = factor_11 * exp_sum_a_unit_3
                 factor_13 = factor_11 * exp_sum_a_unit_3 * sum_a_unit_6
                 for d_94 in range(d):
-                    p_unit_2 = np.float64(p_unit[j_96, d_94])
-                    a_unit_2 = np.float64(a_unit[i, d_94])
+                    p_unit_2 = p_unit[j_96, d_94]
+                    a_unit_2 = a_unit[i, d_94]
                     factor_6 = -a_unit_2 * sum_a_unit_6
                     logsumexp_sum_a_unit_sensitivity[i, d_94] += factor_9 * (p_unit_2 + factor_6)
                     p_4 = np.float64(positive[argmax_sum_a_unit_now, d_94])
@@ -2624,7 +2677,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                factor_14 = scale * np.float64(sum_a_unit_2[row, j_24])
+                factor_14 = scale * sum_a_unit_2[row, j_24]
                 max_sum_a_unit_2_now_row[j_24] = factor_14
             max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
@@ -2635,7 +2688,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
@@ -2657,9 +2710,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             sigmoid_plus = (((1.0 / (1.0 + decay))) if term_4 >= 0 else factor_15 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_17 = seed_2 * sigmoid_plus / term_5
             argmax_sum_a_unit_3 = argmax_sum_a_unit[i]
-            sum_a_unit_8 = np.float64(sum_a_unit[i, argmax_sum_a_unit_3])
+            sum_a_unit_8 = sum_a_unit[i, argmax_sum_a_unit_3]
             factor_18 = math.sqrt(scaled_positive[argmax_sum_a_unit_3]) * _positive_part(peak_positive[argmax_sum_a_unit_3])
-            sum_a_unit_9 = np.float64(sum_a_unit[i, i])
+            sum_a_unit_9 = sum_a_unit[i, i]
             exp_sum_a_unit_own_2 = exp_sum_a_unit_own[i]
             sum_norm_anchor_sensitivity_7 = sum_norm_anchor_sensitivity[i]
             peak_anchor_3 = peak_anchor[i]
@@ -2667,11 +2720,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             ratio_value_5 = _ratio(1.0, factor_19)
             factor_20 = exp_sum_a_unit_own_2 * seed_2 * sum_norm_anchor_sensitivity_7 * square_4 * sigmoid_plus * ratio_value_5 / term_5
             for f_30 in range(d):
-                a_unit_3 = np.float64(a_unit[i, f_30])
+                a_unit_3 = a_unit[i, f_30]
                 sum_h_unit_right[row, f_30] = factor_16 * a_unit_3
                 sum_p_unit_right[row, f_30] = factor_17 * a_unit_3
                 p_5 = np.float64(positive[argmax_sum_a_unit_3, f_30])
-                sum_norm_anchor_change[i, f_30] = factor_20 * (np.float64(p_unit[i, f_30]) + a_unit_3 * sum_a_unit_8 - _ratio(p_5, factor_18) - a_unit_3 * sum_a_unit_9)
+                sum_norm_anchor_change[i, f_30] = factor_20 * (p_unit[i, f_30] + a_unit_3 * sum_a_unit_8 - _ratio(p_5, factor_18) - a_unit_3 * sum_a_unit_9)
             logsumexp_sum_a_unit_2_sensitivity[i, :] = 0.0
             logsumexp_sum_a_unit_2_centred[i, :] = 0.0
             sum_norm_anchor_sensitivity_4[i, :] = 0.0
@@ -2688,12 +2741,12 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             factor_39 = sigmoid_plus / (term_3 * term_3)
             factor_40 = seed_2 * sigmoid_minus
             for j_98 in range(n):
-                sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_98])
-                exp_sum_a_unit_2_2 = np.float64(exp_sum_a_unit_2[row, j_98])
+                sum_a_unit_2_2 = sum_a_unit_2[row, j_98]
+                exp_sum_a_unit_2_2 = exp_sum_a_unit_2[row, j_98]
                 factor_23 = factor_22 * exp_sum_a_unit_2_2
                 factor_26 = factor_25 * exp_sum_a_unit_2_2
                 factor_27 = factor_25 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
-                sum_a_unit_10 = np.float64(sum_a_unit[i, j_98])
+                sum_a_unit_10 = sum_a_unit[i, j_98]
                 exp_sum_a_unit_4 = exp_sum_a_unit[row, j_98]
                 case = ((rest_sum_a_unit_3) if j_98 == argmax_sum_a_unit_3 else (1.0 + rest_sum_a_unit_3 - exp_sum_a_unit_4))
                 ratio_value_6 = _ratio(1.0, math.sqrt(scaled_positive[j_98]) * _positive_part(peak_positive[j_98]))
@@ -2708,19 +2761,19 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 factor_38 = factor_37 * sum_a_unit_2_2 * square_6 * ratio_value_7
                 factor_41 = factor_40 * (factor_39 * square_6 + exp_sum_a_unit_2_2 * case_2 / (term_3 * term_3)) * ratio_value_7
                 for d_94 in range(d):
-                    h_unit_2 = np.float64(h_unit[j_98, d_94])
-                    a_unit_4 = np.float64(a_unit[i, d_94])
+                    h_unit_2 = h_unit[j_98, d_94]
+                    a_unit_4 = a_unit[i, d_94]
                     factor_21 = -a_unit_4 * sum_a_unit_2_2
                     logsumexp_sum_a_unit_2_sensitivity[i, d_94] += factor_23 * (h_unit_2 + factor_21)
                     h_4 = np.float64(negative[argmax_sum_a_unit_2, d_94])
-                    term_6 = h_unit_2 + a_unit_4 * np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2]) - _ratio(h_4, factor_24) + factor_21
+                    term_6 = h_unit_2 + a_unit_4 * sum_a_unit_2[row, argmax_sum_a_unit_2] - _ratio(h_4, factor_24) + factor_21
                     if j_98 != argmax_sum_a_unit_2:
                         logsumexp_sum_a_unit_2_centred[i, d_94] += factor_26 * term_6
                     if j_98 != argmax_sum_a_unit_2:
                         sum_norm_anchor_sensitivity_4[i, d_94] += factor_27 * term_6
                     if j_98 != argmax_sum_a_unit_2:
                         sum_a_unit_3_sensitivity_own[i, d_94] += factor_26 * h_unit_2 * term_6
-                    term_7 = a_unit_4 - np.float64(p_unit[j_98, d_94]) * sum_a_unit_10
+                    term_7 = a_unit_4 - p_unit[j_98, d_94] * sum_a_unit_10
                     if i != j_98:
                         sum_norm_positive_sensitivity[j_98, d_94] += factor_29 * term_7
                     if i != j_98:
@@ -2742,9 +2795,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_3_now = np.float64(sum_a_unit_3_product[row, f_3]) / term_9
+                    sum_a_unit_3_now = sum_a_unit_3_product[row, f_3] / term_9
                     sum_a_unit_3[i, f_3] = sum_a_unit_3_now
-                    a_unit_5 = np.float64(a_unit[i, f_3])
+                    a_unit_5 = a_unit[i, f_3]
                     factor_42 = a_unit_5 * sum_a_unit_3_now
                     strips[0, place] = factor_42
                 sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost = _plus(sum_norm_anchor_sensitivity_3_now_sum, sum_norm_anchor_sensitivity_3_now_lost, _block_sum(strips[0], length))
@@ -2778,10 +2831,10 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_10
+                    sum_a_unit_4_now = sum_a_unit_4_product[row, f_3] / term_10
                     sum_a_unit_4[i, f_3] = sum_a_unit_4_now
-                    a_unit_6 = np.float64(a_unit[i, f_3])
-                    p_unit_3 = np.float64(p_unit[i, f_3])
+                    a_unit_6 = a_unit[i, f_3]
+                    p_unit_3 = p_unit[i, f_3]
                     sum_a_unit_3_2 = sum_a_unit_3[i, f_3]
                     term_13 = p_unit_3 * term_12 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
                     factor_45 = factor_44 * a_unit_6 * term_13
@@ -2819,9 +2872,9 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 logsumexp_sum_a_unit_2_sensitivity_2 = logsumexp_sum_a_unit_2_sensitivity[i, d_94]
                 logsumexp_sum_a_unit_sensitivity_2 = logsumexp_sum_a_unit_sensitivity[i, d_94]
                 term_14 = factor_54 * logsumexp_sum_a_unit_sensitivity_2 - scale * logsumexp_sum_a_unit_centred[i, d_94] + factor_55 * logsumexp_sum_a_unit_2_sensitivity_2
-                a_unit_7 = np.float64(a_unit[i, d_94])
+                a_unit_7 = a_unit[i, d_94]
                 sum_norm_anchor_change_2[i, d_94] = a_unit_slope[d_94] * ratio_value_8 + factor_49 * sum_norm_anchor_sensitivity_4[i, d_94] + factor_50 * sum_norm_anchor_sensitivity_6[i, d_94] + factor_53 * (factor_51 * logsumexp_sum_a_unit_2_sensitivity_2 - scale * logsumexp_sum_a_unit_2_centred[i, d_94] + factor_52 * logsumexp_sum_a_unit_sensitivity_2) + factor_56 * term_14 + factor_57 * term_14 + factor_58 * a_unit_7
-                gradient_anchor[i, d_94] = (factor_44 * (np.float64(p_unit[i, d_94]) * term_12 + sum_a_unit_3[i, d_94] * sigmoid_minus_2 + sum_a_unit_4[i, d_94] * sigmoid_plus_2) - sum_norm_anchor_now * a_unit_7) * ratio_value_8
+                gradient_anchor[i, d_94] = (factor_44 * (p_unit[i, d_94] * term_12 + sum_a_unit_3[i, d_94] * sigmoid_minus_2 + sum_a_unit_4[i, d_94] * sigmoid_plus_2) - sum_norm_anchor_now * a_unit_7) * ratio_value_8
         _multiply(sum_a_unit_4_left[: stop - start], True, sum_p_unit_right[: stop - start], False, sum_p_unit, True)
     factor_67 = loss_scale * scale
     factor_72 = loss_scale * square_4
@@ -2860,7 +2913,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         case_6 = (((1.0 / (1.0 + decay_4))) if term_18 >= 0 else factor_66 if term_18 < 0.0 else np.nan)
         factor_69 = factor_67 * case_6 * case_5 * ratio_value_10
         factor_70 = math.sqrt(scaled_positive[argmax_sum_a_unit_4]) * _positive_part(peak_positive[argmax_sum_a_unit_4])
-        exp_difference_value = _exp_difference(scale * np.float64(sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4]), max_sum_a_unit_5)
+        exp_difference_value = _exp_difference(scale * sum_a_unit[argmax_sum_a_unit_4, argmax_sum_a_unit_4], max_sum_a_unit_5)
         factor_71 = exp_difference_value / (1.0 + rest_sum_a_unit_6)
         factor_73 = factor_72 * case_6 * case_4 * case_5 * ratio_value_10
         factor_74 = -exp_difference_value / (1.0 + rest_sum_a_unit_6)
@@ -2897,11 +2950,11 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_58 = strip + place
-                factor_59 = np.float64(h_unit[j_29, f_58]) * np.float64(sum_h_unit[j_29, f_58])
+                factor_59 = h_unit[j_29, f_58] * sum_h_unit[j_29, f_58]
                 strips[0, place] = factor_59
-                p_unit_4 = np.float64(p_unit[j_29, f_58])
-                sum_p_unit_2 = np.float64(sum_p_unit[j_29, f_58])
-                a_unit_8 = np.float64(a_unit[j_29, f_58])
+                p_unit_4 = p_unit[j_29, f_58]
+                sum_p_unit_2 = sum_p_unit[j_29, f_58]
+                a_unit_8 = a_unit[j_29, f_58]
                 factor_62 = scale * p_unit_4 * (sum_p_unit_2 + factor_61 * a_unit_8)
                 strips[1, place] = factor_62
                 factor_63 = p_unit_4 * sum_p_unit_2
@@ -2921,7 +2974,7 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
                 sum_a_unit_3_4 = sum_a_unit_3[j_29, f_58]
                 logsumexp_sum_a_unit_centred_3 = logsumexp_sum_a_unit_centred[j_29, f_58]
                 sum_a_unit_4_3 = sum_a_unit_4[j_29, f_58]
-                hessian_anchor[j_29, f_58] = ((factor_65 * (ratio_value_9 * ratio_value_9) + factor_68 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_69 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_73 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_71 * ratio_value_11) + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_74 * ratio_value_11) + factor_75 - square_7 * (factor_76 * term_20 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_77 * term_20 + factor_78 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_79 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_82 * (factor_80 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_81 * logsumexp_sum_a_unit_sensitivity_3) + factor_85 * term_21 + factor_86 * term_21 + factor_87 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_89 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_90 * (a_unit_8 * a_unit_8) + factor_91 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_92 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_94 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_93 * p_unit_4) + factor_94 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_95 * p_unit_4) + factor_96 * p_unit_4 * (p_unit_4 + a_unit_8 * np.float64(sum_a_unit[j_29, argmax_sum_a_unit_4]) - ratio_value_11 - a_unit_8 * np.float64(sum_a_unit[j_29, j_29])) + factor_97 - a_unit_8 * square_8 * (factor_98 * (p_unit_4 * term_17 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_99 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
+                hessian_anchor[j_29, f_58] = ((factor_65 * (ratio_value_9 * ratio_value_9) + factor_68 * (sum_a_unit_3_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_2_centred_2 * sum_a_unit_3_3) + factor_69 * (sum_a_unit_4_sensitivity_own[argmax_sum_a_unit_4, f_58] - logsumexp_sum_a_unit_centred_2 * sum_a_unit_4_2) + factor_73 * logsumexp_sum_a_unit_sensitivity_3 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_71 * ratio_value_11) + factor_73 * logsumexp_sum_a_unit_2_sensitivity_3 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_74 * ratio_value_11) + factor_75 - square_7 * (factor_76 * term_20 - sum_norm_anchor_2 * ratio_value_9) * ratio_value_9 - (factor_77 * term_20 + factor_78 * sum_norm_anchor_sensitivity_4[argmax_sum_a_unit_4, f_58] + factor_79 * sum_norm_anchor_sensitivity_6[argmax_sum_a_unit_4, f_58] + factor_82 * (factor_80 * logsumexp_sum_a_unit_2_sensitivity_3 - scale * logsumexp_sum_a_unit_2_centred_2 + factor_81 * logsumexp_sum_a_unit_sensitivity_3) + factor_85 * term_21 + factor_86 * term_21 + factor_87 * ratio_value_9) * ratio_value_10 * ratio_value_9 + factor_89 * logsumexp_sum_a_unit_centred_2 * ratio_value_11) if j_29 == argmax_sum_a_unit_4 else (factor_90 * (a_unit_8 * a_unit_8) + factor_91 * (sum_a_unit_3_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_2_centred[j_29, f_58] * sum_a_unit_3_4) + factor_92 * (sum_a_unit_4_sensitivity_own[j_29, f_58] - logsumexp_sum_a_unit_centred_3 * sum_a_unit_4_3) + factor_94 * logsumexp_sum_a_unit_sensitivity[j_29, f_58] * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_93 * p_unit_4) + factor_94 * logsumexp_sum_a_unit_2_sensitivity[j_29, f_58] * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_95 * p_unit_4) + factor_96 * p_unit_4 * (p_unit_4 + a_unit_8 * sum_a_unit[j_29, argmax_sum_a_unit_4] - ratio_value_11 - a_unit_8 * sum_a_unit[j_29, j_29]) + factor_97 - a_unit_8 * square_8 * (factor_98 * (p_unit_4 * term_17 + sum_a_unit_3_4 * case_7 + sum_a_unit_4_3 * case_3) - sum_norm_anchor_3 * a_unit_8) - a_unit_8 * sum_norm_anchor_change[j_29, f_58] * ratio_value_12 - a_unit_8 * sum_norm_anchor_change_2[j_29, f_58] * ratio_value_12 + factor_99 * logsumexp_sum_a_unit_centred_3 * p_unit_4))
             sum_norm_negative_sum, sum_norm_negative_lost = _plus(sum_norm_negative_sum, sum_norm_negative_lost, _block_sum(strips[0], length))
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[1], length))
             sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost = _plus(sum_norm_positive_sensitivity_2_sum, sum_norm_positive_sensitivity_2_lost, _block_sum(strips[2], length))
@@ -2956,15 +3009,15 @@ def gradient_and_hessian_negative_true(anchor, positive, negative, scale, sample
         factor_118 = -scale * ratio_value_14
         factor_119 = -square_4 * ratio_value_14
         for d_123 in range(d):
-            a_unit_9 = np.float64(a_unit[j_29, d_123])
-            term_22 = np.float64(sum_p_unit[j_29, d_123]) + factor_61 * a_unit_9
-            p_unit_5 = np.float64(p_unit[j_29, d_123])
+            a_unit_9 = a_unit[j_29, d_123]
+            term_22 = sum_p_unit[j_29, d_123] + factor_61 * a_unit_9
+            p_unit_5 = p_unit[j_29, d_123]
             term_23 = a_unit_9 - sum_a_unit_entry_1[j_29] * p_unit_5
             sum_norm_positive_change = sum_norm_positive_sensitivity[j_29, d_123] * square_4 + factor_100 * term_22 + factor_103 * (factor_101 * term_23 + factor_102 * p_unit_5) + factor_104 * p_unit_5  # -p_unit*scale*sum_norm_positive_sensitivity_2*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + scale**2*sum_norm_positive_sensitivity + scale*(a_unit*seed*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1) + sum_p_unit)*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive)) + seed*sum_norm_anchor_sensitivity*(exp_sum_a_unit*scale**2*(a_unit - p_unit*sum_a_unit)*Piecewise((rest_sum_a_unit, Eq(j_5, argmax_sum_a_unit)), (-exp_sum_a_unit + rest_sum_a_unit + 1, True))*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1)**2 - p_unit*scale*(exp_sum_a_unit*sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))/(rest_sum_a_unit + 1) - 1))*ratio(1, sqrt(scaled_positive)*positive_part(peak_positive))
             term_24 = scale * term_22 - sum_norm_positive * p_unit_5
             gradient_positive[j_29, d_123] = term_24 * ratio_value_13
-            sum_h_unit_2 = np.float64(sum_h_unit[j_29, d_123])
-            h_unit_3 = np.float64(h_unit[j_29, d_123])
+            sum_h_unit_2 = sum_h_unit[j_29, d_123]
+            h_unit_3 = h_unit[j_29, d_123]
             term_25 = sum_h_unit_2 - sum_norm_negative * h_unit_3
             gradient_negative[j_29, d_123] = factor_105 * term_25
             hessian_positive[j_29, d_123] = factor_106 * (p_unit_5 * p_unit_5) + factor_107 * sum_p_unit_sensitivity_3_own_joint[j_29, d_123] + factor_108 * a_unit_9 * term_23 + factor_109 * a_unit_9 * term_23 + factor_110 - sum_norm_positive_change * p_unit_5 * ratio_value_13 - p_unit_5 * square_9 * term_24 + factor_112 * p_unit_5 * (sum_norm_positive_sensitivity_4_own[j_29, d_123] + factor_111 * term_23)
@@ -2982,15 +3035,15 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
     max_sum_a_unit_2_row = np.empty((n,))
     strips = np.empty((6, 512,))
     seed = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((block, n,), anchor.dtype)
+    a_unit = np.empty((n, d,))
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((block, n,))
     max_sum_a_unit = np.empty((block,))
     argmax_sum_a_unit = np.empty((block,), np.int64)
     exp_sum_a_unit = np.empty((block, n,))
     rest_sum_a_unit = np.empty((block,))
-    h_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
+    h_unit = np.empty((n, d,))
+    sum_a_unit_2 = np.empty((block, n,))
     exp_sum_a_unit_2 = np.empty((n,))
     logsumexp_sum_a_unit_sensitivity_2 = np.empty((block,))
     logsumexp_sum_a_unit_centred_2 = np.empty((block,))
@@ -3069,7 +3122,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                factor_4 = scale * np.float64(sum_a_unit[row, j_8])
+                factor_4 = scale * sum_a_unit[row, j_8]
                 max_sum_a_unit_now_row[j_8] = factor_4
             max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
@@ -3081,7 +3134,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
@@ -3091,7 +3144,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
             rest_sum_a_unit_now = _completed(rest_sum_a_unit_now_sum, rest_sum_a_unit_now_lost)
             rest_sum_a_unit[row] = rest_sum_a_unit_now
             seed_2 = seed[i]
-            factor_5 = seed_2 * np.float64(sum_a_unit[row, i])
+            factor_5 = seed_2 * sum_a_unit[row, i]
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_5)
             logsumexp_sum_a_unit_sensitivity_2_now_sum = 0.0
             logsumexp_sum_a_unit_sensitivity_2_now_lost = 0.0
@@ -3103,10 +3156,10 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 for place in range(length):
                     j_169 = strip + place
                     exp_sum_a_unit_3 = exp_sum_a_unit[row, j_169]
-                    sum_a_unit_3 = np.float64(sum_a_unit[row, j_169])
+                    sum_a_unit_3 = sum_a_unit[row, j_169]
                     factor_6 = exp_sum_a_unit_3 * sum_a_unit_3 / term
                     strips[0, place] = factor_6
-                    factor_7 = exp_sum_a_unit_3 * (sum_a_unit_3 - np.float64(sum_a_unit[row, argmax_sum_a_unit_now])) / term
+                    factor_7 = exp_sum_a_unit_3 * (sum_a_unit_3 - sum_a_unit[row, argmax_sum_a_unit_now]) / term
                     strips[1, place] = factor_7
                 apart = np.uint64(argmax_sum_a_unit_now) - strip
                 if apart < length:
@@ -3121,7 +3174,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                factor_8 = scale * np.float64(sum_a_unit_2[row, j_24])
+                factor_8 = scale * sum_a_unit_2[row, j_24]
                 max_sum_a_unit_2_row[j_24] = factor_8
             max_sum_a_unit_2 = _largest(max_sum_a_unit_2_row, n)
             argmax_sum_a_unit_2 = _place_of(max_sum_a_unit_2, max_sum_a_unit_2_row, n)
@@ -3131,7 +3184,7 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2)
+                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2)
                     exp_sum_a_unit_2[j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
@@ -3161,21 +3214,21 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 for place in range(length):
                     j_45 = strip + place
                     exp_sum_a_unit_2_2 = exp_sum_a_unit_2[j_45]
-                    sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_45])
+                    sum_a_unit_2_2 = sum_a_unit_2[row, j_45]
                     factor_11 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2
                     strips[0, place] = factor_11
                     exp_sum_a_unit_4 = exp_sum_a_unit[row, j_45]
-                    sum_a_unit_4 = np.float64(sum_a_unit[row, j_45])
+                    sum_a_unit_4 = sum_a_unit[row, j_45]
                     factor_13 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4
                     strips[1, place] = factor_13
                     factor_14 = exp_sum_a_unit_2_2 * sum_a_unit_2_2 / term_2
                     strips[2, place] = factor_14
-                    term_3 = sum_a_unit_2_2 - np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2])
+                    term_3 = sum_a_unit_2_2 - sum_a_unit_2[row, argmax_sum_a_unit_2]
                     factor_15 = exp_sum_a_unit_2_2 * term_3 / term_2
                     strips[3, place] = factor_15
                     factor_16 = factor_10 * exp_sum_a_unit_2_2 * sum_a_unit_2_2 * term_3
                     strips[4, place] = factor_16
-                    factor_17 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4 * (sum_a_unit_4 - np.float64(sum_a_unit[row, argmax_sum_a_unit_3]))
+                    factor_17 = factor_12 * exp_sum_a_unit_4 * sum_a_unit_4 * (sum_a_unit_4 - sum_a_unit[row, argmax_sum_a_unit_3])
                     strips[5, place] = factor_17
                 apart = np.uint64(argmax_sum_a_unit_2) - strip
                 if apart < length:
@@ -3201,9 +3254,9 @@ def parameter_gradient_and_hessian_negative_true(anchor, positive, negative, sca
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_176 = strip + place
-                    factor_19 = factor_18 * exp_sum_a_unit_2[j_176] * np.float64(sum_a_unit_2[row, j_176])
+                    factor_19 = factor_18 * exp_sum_a_unit_2[j_176] * sum_a_unit_2[row, j_176]
                     strips[0, place] = factor_19
-                    factor_21 = factor_20 * exp_sum_a_unit[row, j_176] * np.float64(sum_a_unit[row, j_176])
+                    factor_21 = factor_20 * exp_sum_a_unit[row, j_176] * sum_a_unit[row, j_176]
                     strips[1, place] = factor_21
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
                 sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(strips[1], length))
@@ -3231,11 +3284,11 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     seed = np.empty((n,))
     peak_anchor = np.empty((n,))
     scaled_anchor = np.empty((n,))
-    a_unit = np.empty((n, d,), anchor.dtype)
+    a_unit = np.empty((n, d,))
     peak_positive = np.empty((n,))
     scaled_positive = np.empty((n,))
-    p_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit = np.empty((block, n,), anchor.dtype)
+    p_unit = np.empty((n, d,))
+    sum_a_unit = np.empty((block, n,))
     max_sum_a_unit = np.empty((n,))
     argmax_sum_a_unit = np.empty((block,), np.int64)
     sum_a_unit_entry_2 = np.empty((n,))
@@ -3244,48 +3297,48 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
     rest_sum_a_unit = np.empty((n,))
     peak_negative = np.empty((n,))
     scaled_negative = np.empty((n,))
-    h_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
+    h_unit = np.empty((n, d,))
+    sum_a_unit_2 = np.empty((block, n,))
     max_sum_a_unit_2 = np.empty((n,))
     argmax_sum_a_unit_2 = np.empty((block,), np.int64)
     sum_a_unit_2_entry_4 = np.empty((n,))
-    exp_sum_a_unit_2 = np.empty((block, n,), anchor.dtype)
+    exp_sum_a_unit_2 = np.empty((block, n,))
     rest_sum_a_unit_2 = np.empty((n,))
-    sum_a_unit_3_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_3_product = np.empty((block, d,))
     sum_a_unit_3 = np.empty((block, d,))
-    sum_h_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_h_unit = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_4_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_4_product = np.empty((block, d,), anchor.dtype)
+    sum_h_unit_right = np.empty((block, d,))
+    sum_h_unit = np.empty((n, d,))
+    sum_a_unit_4_left = np.empty((block, n,))
+    sum_a_unit_4_product = np.empty((block, d,))
     sum_a_unit_4 = np.empty((block, d,))
-    sum_p_unit_right = np.empty((block, d,), anchor.dtype)
-    sum_p_unit = np.empty((n, d,), anchor.dtype)
+    sum_p_unit_right = np.empty((block, d,))
+    sum_p_unit = np.empty((n, d,))
     sum_norm_anchor = np.empty((block,))
     norm_anchor_tangent = np.empty((n,))
-    a_unit_tangent = np.empty((n, d,), anchor.dtype)
+    a_unit_tangent = np.empty((n, d,))
     norm_positive_tangent = np.empty((n,))
-    p_unit_tangent = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_tangent_part1 = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_tangent_part2 = np.empty((block, n,), anchor.dtype)
+    p_unit_tangent = np.empty((n, d,))
+    sum_a_unit_tangent_part1 = np.empty((block, n,))
+    sum_a_unit_tangent_part2 = np.empty((block, n,))
     sum_a_unit_tangent = np.empty((block, n,))
     sum_a_unit_tangent_entry_1 = np.empty((n,))
     logsumexp_sum_a_unit_tangent = np.empty((n,))
     norm_negative_tangent = np.empty((n,))
-    h_unit_tangent = np.empty((n, d,), anchor.dtype)
-    sum_a_unit_2_tangent_part1 = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_2_tangent_part2 = np.empty((block, n,), anchor.dtype)
+    h_unit_tangent = np.empty((n, d,))
+    sum_a_unit_2_tangent_part1 = np.empty((block, n,))
+    sum_a_unit_2_tangent_part2 = np.empty((block, n,))
     sum_a_unit_2_tangent = np.empty((block, n,))
     sum_a_unit_2_tangent_entry_3 = np.empty((n,))
     logsumexp_sum_a_unit_2_tangent = np.empty((n,))
     sum_a_unit_3_tangent = np.empty((block, d,))
-    sum_a_unit_3_tangent_2_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_3_tangent_2_product = np.empty((block, d,))
     sum_a_unit_3_tangent_2 = np.empty((block, d,))
     sum_h_unit_tangent = np.empty((n, d,))
     softmax_sum_a_unit_tangent = np.empty((block, n,))
     softmax_sum_a_unit_tangent_own = np.empty((n,))
-    sum_a_unit_4_tangent_part1_left = np.empty((block, n,), anchor.dtype)
-    sum_a_unit_4_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_a_unit_4_tangent_part2_product = np.empty((block, d,), anchor.dtype)
+    sum_a_unit_4_tangent_part1_left = np.empty((block, n,))
+    sum_a_unit_4_tangent_part1 = np.empty((block, d,))
+    sum_a_unit_4_tangent_part2_product = np.empty((block, d,))
     sum_a_unit_4_tangent = np.empty((d,))
     sum_p_unit_tangent = np.empty((n, d,))
     for i in range(n):
@@ -3384,15 +3437,15 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         ratio_value_6 = _ratio(1.0, factor_3)
         for f_3 in range(d):
             v_a_2 = np.float64(direction_anchor[i, f_3])
-            a_unit_2 = np.float64(a_unit[i, f_3])
+            a_unit_2 = a_unit[i, f_3]
             a_unit_tangent_now = ratio_value_4 * (v_a_2 - norm_anchor_tangent_now * a_unit_2)
             a_unit_tangent[i, f_3] = a_unit_tangent_now
             v_p_2 = np.float64(direction_positive[i, f_3])
-            p_unit_2 = np.float64(p_unit[i, f_3])
+            p_unit_2 = p_unit[i, f_3]
             p_unit_tangent_now = ratio_value_5 * (v_p_2 - norm_positive_tangent_now * p_unit_2)
             p_unit_tangent[i, f_3] = p_unit_tangent_now
             v_h_2 = np.float64(direction_negative[i, f_3])
-            h_unit_2 = np.float64(h_unit[i, f_3])
+            h_unit_2 = h_unit[i, f_3]
             h_unit_tangent[i, f_3] = ratio_value_6 * (v_h_2 - norm_negative_tangent_now * h_unit_2)
     sum_h_unit[:, :] = 0.0
     sum_p_unit[:, :] = 0.0
@@ -3410,14 +3463,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             for j_8 in range(n):
-                sum_a_unit_5 = np.float64(sum_a_unit[row, j_8])
+                sum_a_unit_5 = sum_a_unit[row, j_8]
                 factor_7 = scale * sum_a_unit_5
                 max_sum_a_unit_now_row[j_8] = factor_7
             max_sum_a_unit_now = _largest(max_sum_a_unit_now_row, n)
             argmax_sum_a_unit_now = _place_of(max_sum_a_unit_now, max_sum_a_unit_now_row, n)
             max_sum_a_unit[i] = max_sum_a_unit_now
             argmax_sum_a_unit[row] = argmax_sum_a_unit_now
-            sum_a_unit_6 = np.float64(sum_a_unit[row, argmax_sum_a_unit_now])
+            sum_a_unit_6 = sum_a_unit[row, argmax_sum_a_unit_now]
             sum_a_unit_entry_2[i] = sum_a_unit_6
             rest_sum_a_unit_now_sum = 0.0
             rest_sum_a_unit_now_lost = 0.0
@@ -3425,7 +3478,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_207 = strip + place
-                    exp_sum_a_unit_now = _exp_difference(scale * np.float64(sum_a_unit[row, j_207]), max_sum_a_unit_now)
+                    exp_sum_a_unit_now = _exp_difference(scale * sum_a_unit[row, j_207], max_sum_a_unit_now)
                     exp_sum_a_unit[row, j_207] = exp_sum_a_unit_now
                     strips[0, place] = exp_sum_a_unit_now
                     sum_a_unit_4_left[row, j_207] = ((exp_sum_a_unit_now) if i != j_207 else 0.0)
@@ -3441,14 +3494,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                sum_a_unit_2_2 = np.float64(sum_a_unit_2[row, j_24])
+                sum_a_unit_2_2 = sum_a_unit_2[row, j_24]
                 factor_8 = scale * sum_a_unit_2_2
                 max_sum_a_unit_2_now_row[j_24] = factor_8
             max_sum_a_unit_2_now = _largest(max_sum_a_unit_2_now_row, n)
             argmax_sum_a_unit_2_now = _place_of(max_sum_a_unit_2_now, max_sum_a_unit_2_now_row, n)
             max_sum_a_unit_2[i] = max_sum_a_unit_2_now
             argmax_sum_a_unit_2[row] = argmax_sum_a_unit_2_now
-            sum_a_unit_2_3 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_now])
+            sum_a_unit_2_3 = sum_a_unit_2[row, argmax_sum_a_unit_2_now]
             sum_a_unit_2_entry_4[i] = sum_a_unit_2_3
             rest_sum_a_unit_2_now_sum = 0.0
             rest_sum_a_unit_2_now_lost = 0.0
@@ -3456,7 +3509,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_210 = strip + place
-                    exp_sum_a_unit_2_now = _exp_difference(scale * np.float64(sum_a_unit_2[row, j_210]), max_sum_a_unit_2_now)
+                    exp_sum_a_unit_2_now = _exp_difference(scale * sum_a_unit_2[row, j_210], max_sum_a_unit_2_now)
                     exp_sum_a_unit_2[row, j_210] = exp_sum_a_unit_2_now
                     strips[0, place] = exp_sum_a_unit_2_now
                 apart = np.uint64(argmax_sum_a_unit_2_now) - strip
@@ -3476,7 +3529,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_9 if term < 0.0 else np.nan)  # sigmoid(max_sum_a_unit - max_sum_a_unit_2 + log1p(rest_sum_a_unit) - log1p(rest_sum_a_unit_2))
             factor_11 = seed_2 * sigmoid_plus / (1.0 + rest_sum_a_unit_3)
             for f_30 in range(d):
-                a_unit_3 = np.float64(a_unit[i, f_30])
+                a_unit_3 = a_unit[i, f_30]
                 sum_h_unit_right[row, f_30] = factor_10 * a_unit_3
                 sum_p_unit_right[row, f_30] = factor_11 * a_unit_3
         _multiply(exp_sum_a_unit_2[: stop - start], False, h_unit, False, sum_a_unit_3_product[: stop - start], False)
@@ -3485,7 +3538,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_2 = rest_sum_a_unit_2[i]
             term_2 = 1.0 + rest_sum_a_unit_2_2
             for f_3 in range(d):
-                sum_a_unit_3_now = np.float64(sum_a_unit_3_product[row, f_3]) / term_2
+                sum_a_unit_3_now = sum_a_unit_3_product[row, f_3] / term_2
                 sum_a_unit_3[row, f_3] = sum_a_unit_3_now
         _multiply(exp_sum_a_unit_2[: stop - start], True, sum_h_unit_right[: stop - start], False, sum_h_unit, True)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit, False, sum_a_unit_4_product[: stop - start], False)
@@ -3511,10 +3564,10 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_now = np.float64(sum_a_unit_4_product[row, f_3]) / term_3
+                    sum_a_unit_4_now = sum_a_unit_4_product[row, f_3] / term_3
                     sum_a_unit_4[row, f_3] = sum_a_unit_4_now
-                    a_unit_4 = np.float64(a_unit[i, f_3])
-                    p_unit_3 = np.float64(p_unit[i, f_3])
+                    a_unit_4 = a_unit[i, f_3]
+                    p_unit_3 = p_unit[i, f_3]
                     sum_a_unit_3_2 = sum_a_unit_3[row, f_3]
                     term_6 = p_unit_3 * term_5 + sum_a_unit_3_2 * sigmoid_minus_2 + sum_a_unit_4_now * sigmoid_plus_2
                     factor_14 = factor_13 * a_unit_4 * term_6
@@ -3528,7 +3581,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_a_unit_tangent[row, j] = np.float64(sum_a_unit_tangent_part1[row, j]) + np.float64(sum_a_unit_tangent_part2[row, j])
+                sum_a_unit_tangent[row, j] = sum_a_unit_tangent_part1[row, j] + sum_a_unit_tangent_part2[row, j]
             argmax_sum_a_unit_3 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_2 = sum_a_unit_tangent[row, argmax_sum_a_unit_3]
             sum_a_unit_tangent_entry_1[i] = sum_a_unit_tangent_2
@@ -3540,20 +3593,20 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_5 = rest_sum_a_unit[i]
             term_7 = 1.0 + rest_sum_a_unit_5
             factor_16 = scale * sum_a_unit_tangent_2
-            sum_a_unit_7 = np.float64(sum_a_unit[row, argmax_sum_a_unit_3])
+            sum_a_unit_7 = sum_a_unit[row, argmax_sum_a_unit_3]
             factor_17 = direction_parameters[0] * sum_a_unit_7
             term_8 = factor_16 + factor_17
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_186 = strip + place
-                    factor_18 = exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * np.float64(sum_a_unit[row, j_186]) - term_8) / term_7
+                    factor_18 = exp_sum_a_unit[row, j_186] * (scale * sum_a_unit_tangent[row, j_186] + direction_parameters[0] * sum_a_unit[row, j_186] - term_8) / term_7
                     strips[0, place] = factor_18
                 logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost = _plus(logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost, _block_sum(strips[0], length))
             logsumexp_sum_a_unit_tangent_now = _completed(logsumexp_sum_a_unit_tangent_now_sum, logsumexp_sum_a_unit_tangent_now_lost)
             logsumexp_sum_a_unit_tangent[i] = logsumexp_sum_a_unit_tangent_now
             for j_8 in range(n):
-                sum_a_unit_8 = np.float64(sum_a_unit[row, j_8])
+                sum_a_unit_8 = sum_a_unit[row, j_8]
                 softmax_sum_a_unit_tangent_now = exp_sum_a_unit[row, j_8] * (-logsumexp_sum_a_unit_tangent_now + (scale * sum_a_unit_tangent[row, j_8] + direction_parameters[0] * sum_a_unit_8 - term_8)) / term_7
                 softmax_sum_a_unit_tangent[row, j_8] = softmax_sum_a_unit_tangent_now
                 sum_a_unit_4_tangent_part1_left[row, j_8] = ((softmax_sum_a_unit_tangent_now) if i != j_8 else 0.0)
@@ -3564,7 +3617,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         for i in range(start, stop):
             row = i - start
             for j_24 in range(n):
-                sum_a_unit_2_tangent_now = np.float64(sum_a_unit_2_tangent_part1[row, j_24]) + np.float64(sum_a_unit_2_tangent_part2[row, j_24])
+                sum_a_unit_2_tangent_now = sum_a_unit_2_tangent_part1[row, j_24] + sum_a_unit_2_tangent_part2[row, j_24]
                 sum_a_unit_2_tangent[row, j_24] = sum_a_unit_2_tangent_now
             argmax_sum_a_unit_2_2 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_2 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_2]
@@ -3574,14 +3627,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_4 = rest_sum_a_unit_2[i]
             term_9 = 1.0 + rest_sum_a_unit_2_4
             factor_19 = scale * sum_a_unit_2_tangent_2
-            sum_a_unit_2_4 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_2])
+            sum_a_unit_2_4 = sum_a_unit_2[row, argmax_sum_a_unit_2_2]
             factor_20 = direction_parameters[0] * sum_a_unit_2_4
             term_10 = factor_19 + factor_20
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_189 = strip + place
-                    factor_21 = np.float64(exp_sum_a_unit_2[row, j_189]) * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * np.float64(sum_a_unit_2[row, j_189]) - term_10) / term_9
+                    factor_21 = exp_sum_a_unit_2[row, j_189] * (scale * sum_a_unit_2_tangent[row, j_189] + direction_parameters[0] * sum_a_unit_2[row, j_189] - term_10) / term_9
                     strips[0, place] = factor_21
                 logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost = _plus(logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost, _block_sum(strips[0], length))
             logsumexp_sum_a_unit_2_tangent_now = _completed(logsumexp_sum_a_unit_2_tangent_now_sum, logsumexp_sum_a_unit_2_tangent_now_lost)
@@ -3592,7 +3645,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_4 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_3 = sum_a_unit_tangent[row, argmax_sum_a_unit_4]
             factor_22 = scale * sum_a_unit_tangent_3
-            sum_a_unit_9 = np.float64(sum_a_unit[row, argmax_sum_a_unit_4])
+            sum_a_unit_9 = sum_a_unit[row, argmax_sum_a_unit_4]
             factor_23 = direction_parameters[0] * sum_a_unit_9
             term_12 = factor_22 + factor_23
             term_13 = -logsumexp_sum_a_unit_tangent_2 + (term_11 - term_12)
@@ -3614,14 +3667,14 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_29 = seed_5 * sigmoid_plus_3
             factor_31 = math.sqrt(scaled_negative[argmax_sum_a_unit_2_2]) * _positive_part(peak_negative[argmax_sum_a_unit_2_2])
             for j_24 in range(n):
-                exp_sum_a_unit_2_2 = np.float64(exp_sum_a_unit_2[row, j_24])
+                exp_sum_a_unit_2_2 = exp_sum_a_unit_2[row, j_24]
                 sum_a_unit_2_tangent_3 = sum_a_unit_2_tangent[row, j_24]
-                sum_a_unit_2_5 = np.float64(sum_a_unit_2[row, j_24])
+                sum_a_unit_2_5 = sum_a_unit_2[row, j_24]
                 softmax_sum_a_unit_2_tangent = exp_sum_a_unit_2_2 * (-logsumexp_sum_a_unit_2_tangent_now + (scale * sum_a_unit_2_tangent_3 + direction_parameters[0] * sum_a_unit_2_5 - term_10)) / term_9  # -exp_sum_a_unit_2*logsumexp_sum_a_unit_2_tangent/(rest_sum_a_unit_2 + 1)
                 factor_27 = factor_26 * (softmax_sum_a_unit_2_tangent * sum_a_unit_2_5 + exp_sum_a_unit_2_2 * sum_a_unit_2_tangent_3 / term_9 + factor_25 * exp_sum_a_unit_2_2 * sum_a_unit_2_5)
                 sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_27)
                 softmax_sum_a_unit_tangent_2 = softmax_sum_a_unit_tangent[row, j_24]
-                sum_a_unit_10 = np.float64(sum_a_unit[row, j_24])
+                sum_a_unit_10 = sum_a_unit[row, j_24]
                 exp_sum_a_unit_3 = exp_sum_a_unit[row, j_24]
                 factor_30 = factor_29 * (softmax_sum_a_unit_tangent_2 * sum_a_unit_10 + exp_sum_a_unit_3 * sum_a_unit_tangent[row, j_24] / term_15 + factor_28 * exp_sum_a_unit_3 * sum_a_unit_10)
                 sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_30)
@@ -3632,9 +3685,9 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 for f_3 in range(d):
                     h_4 = np.float64(negative[argmax_sum_a_unit_2_2, f_3])
                     if j_24 != argmax_sum_a_unit_2_2:
-                        sum_a_unit_3_tangent[row, f_3] += softmax_sum_a_unit_2_tangent * (np.float64(h_unit[j_24, f_3]) - _ratio(h_4, factor_31))
-                    a_unit_5 = np.float64(a_unit[i, f_3])
-                    a_unit_tangent_2 = np.float64(a_unit_tangent[i, f_3])
+                        sum_a_unit_3_tangent[row, f_3] += softmax_sum_a_unit_2_tangent * (h_unit[j_24, f_3] - _ratio(h_4, factor_31))
+                    a_unit_5 = a_unit[i, f_3]
+                    a_unit_tangent_2 = a_unit_tangent[i, f_3]
                     sum_h_unit_tangent[j_24, f_3] += factor_26 * (softmax_sum_a_unit_2_tangent * a_unit_5 + factor_32 * a_unit_tangent_2 + factor_33 * a_unit_5)
                     if i != j_24:
                         sum_p_unit_tangent[j_24, f_3] += factor_29 * (a_unit_5 * softmax_sum_a_unit_tangent_2 + factor_34 * a_unit_tangent_2 + factor_35 * a_unit_5)
@@ -3644,7 +3697,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             rest_sum_a_unit_2_5 = rest_sum_a_unit_2[i]
             term_18 = 1.0 + rest_sum_a_unit_2_5
             for f_3 in range(d):
-                sum_a_unit_3_tangent_2_now = np.float64(sum_a_unit_3_tangent_2_product[row, f_3]) / term_18
+                sum_a_unit_3_tangent_2_now = sum_a_unit_3_tangent_2_product[row, f_3] / term_18
                 sum_a_unit_3_tangent_2[row, f_3] = sum_a_unit_3_tangent_2_now
         _multiply(sum_a_unit_4_tangent_part1_left[: stop - start], False, p_unit, False, sum_a_unit_4_tangent_part1[: stop - start], False)
         _multiply(sum_a_unit_4_left[: stop - start], False, p_unit_tangent, False, sum_a_unit_4_tangent_part2_product[: stop - start], False)
@@ -3675,7 +3728,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_5 = argmax_sum_a_unit[row]
             sum_a_unit_tangent_4 = sum_a_unit_tangent[row, argmax_sum_a_unit_5]
             factor_42 = scale * sum_a_unit_tangent_4
-            sum_a_unit_11 = np.float64(sum_a_unit[row, argmax_sum_a_unit_5])
+            sum_a_unit_11 = sum_a_unit[row, argmax_sum_a_unit_5]
             factor_43 = direction_parameters[0] * sum_a_unit_11
             term_23 = logsumexp_sum_a_unit_tangent_3 + factor_42 + factor_43
             factor_44 = scale * term_23 * sigmoid_plus_4 * sigmoid_minus_4
@@ -3684,7 +3737,7 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             argmax_sum_a_unit_2_3 = argmax_sum_a_unit_2[row]
             sum_a_unit_2_tangent_4 = sum_a_unit_2_tangent[row, argmax_sum_a_unit_2_3]
             factor_46 = scale * sum_a_unit_2_tangent_4
-            sum_a_unit_2_6 = np.float64(sum_a_unit_2[row, argmax_sum_a_unit_2_3])
+            sum_a_unit_2_6 = sum_a_unit_2[row, argmax_sum_a_unit_2_3]
             factor_47 = direction_parameters[0] * sum_a_unit_2_6
             term_24 = logsumexp_sum_a_unit_2_tangent_2 + factor_46 + factor_47
             factor_48 = scale * term_24 * sigmoid_plus_4 * sigmoid_minus_4
@@ -3692,16 +3745,16 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_3 = strip + place
-                    sum_a_unit_4_tangent_part2 = np.float64(sum_a_unit_4_tangent_part2_product[row, f_3]) / term_19  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
-                    sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + np.float64(sum_a_unit_4_tangent_part1[row, f_3])
+                    sum_a_unit_4_tangent_part2 = sum_a_unit_4_tangent_part2_product[row, f_3] / term_19  # exp_sum_a_unit*p_unit_tangent/(rest_sum_a_unit + 1) + p_unit*softmax_sum_a_unit_tangent
+                    sum_a_unit_4_tangent_now = sum_a_unit_4_tangent_part2 + sum_a_unit_4_tangent_part1[row, f_3]
                     sum_a_unit_4_tangent[f_3] = sum_a_unit_4_tangent_now
-                    a_unit_tangent_3 = np.float64(a_unit_tangent[i, f_3])
-                    p_unit_4 = np.float64(p_unit[i, f_3])
+                    a_unit_tangent_3 = a_unit_tangent[i, f_3]
+                    p_unit_4 = p_unit[i, f_3]
                     sum_a_unit_3_3 = sum_a_unit_3[row, f_3]
                     sum_a_unit_4_2 = sum_a_unit_4[row, f_3]
                     term_22 = p_unit_4 * term_21 + sum_a_unit_3_3 * sigmoid_minus_4 + sum_a_unit_4_2 * sigmoid_plus_4
-                    a_unit_6 = np.float64(a_unit[i, f_3])
-                    factor_49 = seed_6 * (scale * a_unit_tangent_3 * term_22 + direction_parameters[0] * a_unit_6 * term_22 + factor_37 * a_unit_6 * np.float64(p_unit_tangent[i, f_3]) + factor_38 * a_unit_6 * (sum_a_unit_3_tangent[row, f_3] + sum_a_unit_3_tangent_2[row, f_3]) + factor_39 * sum_a_unit_4_tangent_now * a_unit_6 + factor_40 * a_unit_6 * p_unit_4 + factor_44 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_41 * p_unit_4) + factor_48 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_45 * p_unit_4))
+                    a_unit_6 = a_unit[i, f_3]
+                    factor_49 = seed_6 * (scale * a_unit_tangent_3 * term_22 + direction_parameters[0] * a_unit_6 * term_22 + factor_37 * a_unit_6 * p_unit_tangent[i, f_3] + factor_38 * a_unit_6 * (sum_a_unit_3_tangent[row, f_3] + sum_a_unit_3_tangent_2[row, f_3]) + factor_39 * sum_a_unit_4_tangent_now * a_unit_6 + factor_40 * a_unit_6 * p_unit_4 + factor_44 * a_unit_6 * (sum_a_unit_4_2 - sum_a_unit_3_3 + factor_41 * p_unit_4) + factor_48 * a_unit_6 * (sum_a_unit_3_3 - sum_a_unit_4_2 + factor_45 * p_unit_4))
                     strips[0, place] = factor_49
                 sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost = _plus(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost, _block_sum(strips[0], length))
             sum_norm_anchor_tangent = _completed(sum_norm_anchor_tangent_sum, sum_norm_anchor_tangent_lost)
@@ -3722,12 +3775,12 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             factor_60 = -norm_anchor_tangent_2 * (ratio_value_7 * ratio_value_7)
             factor_61 = -sum_norm_anchor_2 * ratio_value_7
             for d_32 in range(d):
-                p_unit_5 = np.float64(p_unit[i, d_32])
+                p_unit_5 = p_unit[i, d_32]
                 sum_a_unit_3_4 = sum_a_unit_3[row, d_32]
                 sum_a_unit_4_3 = sum_a_unit_4[row, d_32]
                 term_25 = p_unit_5 * term_21 + sum_a_unit_3_4 * sigmoid_minus_4 + sum_a_unit_4_3 * sigmoid_plus_4
-                a_unit_7 = np.float64(a_unit[i, d_32])
-                product_anchor[i, d_32] = factor_51 * term_25 + factor_52 * np.float64(p_unit_tangent[i, d_32]) + factor_53 * (sum_a_unit_3_tangent[row, d_32] + sum_a_unit_3_tangent_2[row, d_32]) + factor_54 * sum_a_unit_4_tangent[d_32] + factor_55 * p_unit_5 + factor_56 * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_41 * p_unit_5) + factor_57 * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_45 * p_unit_5) + factor_58 * a_unit_7 + factor_60 * (factor_59 * term_25 - sum_norm_anchor_2 * a_unit_7) + factor_61 * np.float64(a_unit_tangent[i, d_32])
+                a_unit_7 = a_unit[i, d_32]
+                product_anchor[i, d_32] = factor_51 * term_25 + factor_52 * p_unit_tangent[i, d_32] + factor_53 * (sum_a_unit_3_tangent[row, d_32] + sum_a_unit_3_tangent_2[row, d_32]) + factor_54 * sum_a_unit_4_tangent[d_32] + factor_55 * p_unit_5 + factor_56 * (sum_a_unit_4_3 - sum_a_unit_3_4 + factor_41 * p_unit_5) + factor_57 * (sum_a_unit_3_4 - sum_a_unit_4_3 + factor_45 * p_unit_5) + factor_58 * a_unit_7 + factor_60 * (factor_59 * term_25 - sum_norm_anchor_2 * a_unit_7) + factor_61 * a_unit_tangent[i, d_32]
     sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
     sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
     sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
@@ -3759,18 +3812,18 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_58 = strip + place
-                h_unit_3 = np.float64(h_unit[j_29, f_58])
-                sum_h_unit_2 = np.float64(sum_h_unit[j_29, f_58])
+                h_unit_3 = h_unit[j_29, f_58]
+                sum_h_unit_2 = sum_h_unit[j_29, f_58]
                 factor_62 = h_unit_3 * sum_h_unit_2
                 strips[0, place] = factor_62
-                p_unit_6 = np.float64(p_unit[j_29, f_58])
-                a_unit_8 = np.float64(a_unit[j_29, f_58])
-                term_28 = np.float64(sum_p_unit[j_29, f_58]) + factor_64 * a_unit_8
+                p_unit_6 = p_unit[j_29, f_58]
+                a_unit_8 = a_unit[j_29, f_58]
+                term_28 = sum_p_unit[j_29, f_58] + factor_64 * a_unit_8
                 factor_65 = scale * p_unit_6 * term_28
                 strips[1, place] = factor_65
-                term_29 = h_unit_3 * sum_h_unit_tangent[j_29, f_58] + np.float64(h_unit_tangent[j_29, f_58]) * sum_h_unit_2
+                term_29 = h_unit_3 * sum_h_unit_tangent[j_29, f_58] + h_unit_tangent[j_29, f_58] * sum_h_unit_2
                 strips[2, place] = term_29
-                term_31 = scale * np.float64(p_unit_tangent[j_29, f_58]) * term_28 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + direction_parameters[0] * p_unit_6 * term_28 + factor_66 * np.float64(a_unit_tangent[j_29, f_58]) * p_unit_6 + factor_67 * a_unit_8 * p_unit_6 + factor_68 * a_unit_8 * p_unit_6
+                term_31 = scale * p_unit_tangent[j_29, f_58] * term_28 + scale * p_unit_6 * sum_p_unit_tangent[j_29, f_58] + direction_parameters[0] * p_unit_6 * term_28 + factor_66 * a_unit_tangent[j_29, f_58] * p_unit_6 + factor_67 * a_unit_8 * p_unit_6 + factor_68 * a_unit_8 * p_unit_6
                 strips[3, place] = term_31
             sum_norm_negative_sum, sum_norm_negative_lost = _plus(sum_norm_negative_sum, sum_norm_negative_lost, _block_sum(strips[0], length))
             sum_norm_positive_sum, sum_norm_positive_lost = _plus(sum_norm_positive_sum, sum_norm_positive_lost, _block_sum(strips[1], length))
@@ -3796,13 +3849,13 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
         factor_80 = -sum_norm_negative_tangent * scale * ratio_value_9
         factor_81 = -scale * norm_negative_tangent[j_29] * (ratio_value_9 * ratio_value_9)
         for d_33 in range(d):
-            a_unit_9 = np.float64(a_unit[j_29, d_33])
-            term_32 = np.float64(sum_p_unit[j_29, d_33]) + factor_64 * a_unit_9
-            p_unit_7 = np.float64(p_unit[j_29, d_33])
-            product_positive[j_29, d_33] = factor_69 * sum_p_unit_tangent[j_29, d_33] + factor_70 * term_32 + factor_71 * np.float64(a_unit_tangent[j_29, d_33]) + factor_72 * a_unit_9 + factor_73 * a_unit_9 + factor_74 * np.float64(p_unit_tangent[j_29, d_33]) + factor_75 * p_unit_7 + factor_76 * (scale * term_32 - sum_norm_positive * p_unit_7)
-            h_unit_4 = np.float64(h_unit[j_29, d_33])
-            term_33 = np.float64(sum_h_unit[j_29, d_33]) - sum_norm_negative * h_unit_4
-            product_negative[j_29, d_33] = factor_77 * sum_h_unit_tangent[j_29, d_33] + factor_78 * term_33 + factor_79 * np.float64(h_unit_tangent[j_29, d_33]) + factor_80 * h_unit_4 + factor_81 * term_33
+            a_unit_9 = a_unit[j_29, d_33]
+            term_32 = sum_p_unit[j_29, d_33] + factor_64 * a_unit_9
+            p_unit_7 = p_unit[j_29, d_33]
+            product_positive[j_29, d_33] = factor_69 * sum_p_unit_tangent[j_29, d_33] + factor_70 * term_32 + factor_71 * a_unit_tangent[j_29, d_33] + factor_72 * a_unit_9 + factor_73 * a_unit_9 + factor_74 * p_unit_tangent[j_29, d_33] + factor_75 * p_unit_7 + factor_76 * (scale * term_32 - sum_norm_positive * p_unit_7)
+            h_unit_4 = h_unit[j_29, d_33]
+            term_33 = sum_h_unit[j_29, d_33] - sum_norm_negative * h_unit_4
+            product_negative[j_29, d_33] = factor_77 * sum_h_unit_tangent[j_29, d_33] + factor_78 * term_33 + factor_79 * h_unit_tangent[j_29, d_33] + factor_80 * h_unit_4 + factor_81 * term_33
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent
 
 
@@ -3810,29 +3863,39 @@ def full_hessian_product_negative_true(anchor, positive, negative, scale, sample
 def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample_weights, value_out):
     """The weighted total, and the value of each sample (negative = True, similarity = dot)."""
     n = anchor.shape[0]
+    d = anchor.shape[1]
     weighted = sample_weights.size > 0
     wanted = value_out.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_row = np.empty((n,))
     strips = np.empty((1, 512,))
-    sample_weight = np.empty((block,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    sample_weight = np.empty((n,))
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((block, n,))
     max_sum_anchor = np.empty((block,))
     rest_sum_anchor = np.empty((block,))
-    sum_anchor_2 = np.empty((block, n,), anchor.dtype)
+    sum_anchor_2_right = np.empty((n, d,))
+    sum_anchor_2 = np.empty((block, n,))
+    for i in range(n):
+        sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
+        sample_weight[i] = sample_weight_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
+            h = np.float64(negative[i, f_1])
+            sum_anchor_2_right[i, f_1] = h
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
-            sample_weight[row] = sample_weight_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[row, j_2])
+                factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_now_row[j_2] = factor
             max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
             argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
@@ -3843,7 +3906,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor = _exp_difference(scale * np.float64(sum_anchor[row, j_114]), max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
+                    exp_sum_anchor = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now)  # exp_difference(scale*sum_anchor, max_sum_anchor)
                     strips[0, place] = exp_sum_anchor
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
@@ -3851,11 +3914,11 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
             rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[row] = rest_sum_anchor_now
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                factor_2 = scale * np.float64(sum_anchor_2[row, j_6])
+                factor_2 = scale * sum_anchor_2[row, j_6]
                 max_sum_anchor_2_row[j_6] = factor_2
             max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
@@ -3865,7 +3928,7 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2 = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
+                    exp_sum_anchor_2 = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2)  # exp_difference(scale*sum_anchor_2, max_sum_anchor_2)
                     strips[0, place] = exp_sum_anchor_2
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
@@ -3875,8 +3938,8 @@ def value_negative_true_similarity_dot(anchor, positive, negative, scale, sample
             max_sum_anchor_3 = max_sum_anchor[row]
             log1p_value = _log1p(rest_sum_anchor[row])
             log1p_value_2 = _log1p(rest_sum_anchor_2)
-            loss = (max_sum_anchor_3 - scale * np.float64(sum_anchor[row, i])) + log1p_value + _log1p_unit((_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)) + _positive_part(max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value)
-            factor_3 = loss * sample_weight[row]
+            loss = (max_sum_anchor_3 - scale * sum_anchor[row, i]) + log1p_value + _log1p_unit((_raised_decay(max_sum_anchor_3 - max_sum_anchor_2 + log1p_value - log1p_value_2) * 5.421010862427522e-20)) + _positive_part(max_sum_anchor_2 - max_sum_anchor_3 + log1p_value_2 - log1p_value)
+            factor_3 = loss * sample_weight[i]
             total += factor_3
             if wanted:
                 value_out[i] = factor_3
@@ -3894,41 +3957,52 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_now_row = np.empty((n,))
     strips = np.empty((1, 512,))
-    sample_weight = np.empty((block,))
+    sample_weight = np.empty((n,))
     seed = np.empty((n,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((block, n,))
     max_sum_anchor = np.empty((n,))
     exp_sum_anchor = np.empty((n,))
     exp_sum_anchor_own = np.empty((n,))
     rest_sum_anchor = np.empty((n,))
-    sum_anchor_2 = np.empty((block, n,), anchor.dtype)
+    sum_anchor_2_right = np.empty((n, d,))
+    sum_anchor_2 = np.empty((block, n,))
     max_sum_anchor_2 = np.empty((n,))
-    exp_sum_anchor_2 = np.empty((block, n,), anchor.dtype)
+    exp_sum_anchor_2 = np.empty((n, n,))
     rest_sum_anchor_2 = np.empty((n,))
-    sum_anchor_3_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_3_right = np.empty((d, n,))
+    sum_anchor_3_product = np.empty((block, d,))
     sum_anchor_3 = np.empty((block, d,))
-    sum_negative_right = np.empty((block, d,), anchor.dtype)
-    sum_negative = np.empty((n, d,), anchor.dtype)
-    sum_anchor_4_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_4_product = np.empty((block, d,), anchor.dtype)
-    sum_positive_right = np.empty((block, d,), anchor.dtype)
-    sum_positive = np.empty((n, d,), anchor.dtype)
+    sum_negative_right = np.empty((block, d,))
+    sum_negative = np.empty((n, d,))
+    sum_anchor_4_left = np.empty((n, n,))
+    sum_anchor_4_right = np.empty((d, n,))
+    sum_anchor_4_product = np.empty((block, d,))
+    sum_positive_right = np.empty((block, d,))
+    sum_positive = np.empty((n, d,))
+    for i in range(n):
+        sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
+        sample_weight[i] = sample_weight_now
+        seed_now = loss_scale * sample_weight_now
+        seed[i] = seed_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
+            h = np.float64(negative[i, f_1])
+            sum_anchor_2_right[i, f_1] = h
     sum_negative[:, :] = 0.0
     sum_positive[:, :] = 0.0
     total = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            sample_weight_now = ((sample_weights[i]) if weighted else 1.0)
-            sample_weight[row] = sample_weight_now
-            seed_now = loss_scale * sample_weight_now
-            seed[i] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[row, j_2])
+                factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_now_row[j_2] = factor
             max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
             argmax_sum_anchor = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
@@ -3939,10 +4013,10 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now)
                     exp_sum_anchor[j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
-                    sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
+                    sum_anchor_4_left[i, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
                 apart = np.uint64(argmax_sum_anchor) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -3951,11 +4025,11 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                factor_2 = scale * np.float64(sum_anchor_2[row, j_6])
+                factor_2 = scale * sum_anchor_2[row, j_6]
                 max_sum_anchor_2_now_row[j_6] = factor_2
             max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
@@ -3966,8 +4040,8 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
-                    exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
+                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now)
+                    exp_sum_anchor_2[i, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
@@ -3988,65 +4062,70 @@ def value_and_gradient_negative_true_similarity_dot(anchor, positive, negative, 
             sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = seed_2 * sigmoid_plus / (1.0 + rest_sum_anchor_3)
             for d_10 in range(d):
-                a = np.float64(anchor[i, d_10])
-                sum_negative_right[row, d_10] = factor_4 * a
-                sum_positive_right[row, d_10] = factor_5 * a
-            loss = (max_sum_anchor_3 - scale * np.float64(sum_anchor[row, i])) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_anchor_2_now - max_sum_anchor_3 + log1p_value_2 - log1p_value)
-            sample_weight_2 = sample_weight[row]
+                a_2 = np.float64(anchor[i, d_10])
+                sum_negative_right[row, d_10] = factor_4 * a_2
+                sum_positive_right[row, d_10] = factor_5 * a_2
+            loss = (max_sum_anchor_3 - scale * sum_anchor[row, i]) + log1p_value + _log1p_unit(decay) + _positive_part(max_sum_anchor_2_now - max_sum_anchor_3 + log1p_value_2 - log1p_value)
+            sample_weight_2 = sample_weight[i]
             factor_6 = loss * sample_weight_2
             total += factor_6
             if wanted:
                 value_out[i] = factor_6
-        _multiply(exp_sum_anchor_2[: stop - start], False, negative, False, sum_anchor_3_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[start:stop], True, sum_negative_right[: stop - start], False, sum_negative, True)
+        _multiply(sum_anchor_4_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
+    for d_8 in range(d):
+        for j_25 in range(n):
+            h_2 = np.float64(negative[j_25, d_8])
+            sum_anchor_3_right[d_8, j_25] = h_2
+            p_2 = np.float64(positive[j_25, d_8])
+            sum_anchor_4_right[d_8, j_25] = p_2
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(exp_sum_anchor_2[start:stop], False, sum_anchor_3_right, True, sum_anchor_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
             term_2 = 1.0 + rest_sum_anchor_2_2
-            for d_8 in range(d):
-                sum_anchor_3_now = np.float64(sum_anchor_3_product[row, d_8]) / term_2
-                sum_anchor_3[row, d_8] = sum_anchor_3_now
-        _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
+            seed_3 = seed[i]
             rest_sum_anchor_4 = rest_sum_anchor[i]
-            term_3 = 1.0 + rest_sum_anchor_4
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
             log1p_value_3 = _log1p(rest_sum_anchor_4)
-            rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
-            log1p_value_4 = _log1p(rest_sum_anchor_2_3)
-            term_4 = max_sum_anchor_4 - max_sum_anchor_2_2 + log1p_value_3 - log1p_value_4
-            decay_2 = (_raised_decay(term_4) * 5.421010862427522e-20)
+            log1p_value_4 = _log1p(rest_sum_anchor_2_2)
+            term_3 = max_sum_anchor_4 - max_sum_anchor_2_2 + log1p_value_3 - log1p_value_4
+            decay_2 = (_raised_decay(term_3) * 5.421010862427522e-20)
             factor_7 = decay_2 / (1.0 + decay_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_4 >= 0 else factor_7 if term_4 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            term_5 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_2 / term_3
-            sigmoid_minus_2 = ((factor_7) if term_4 >= 0 else ((1.0 / (1.0 + decay_2))) if term_4 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            seed_3 = seed[i]
-            factor_8 = scale * seed_3
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_3 >= 0 else factor_7 if term_3 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_4 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_2 / (1.0 + rest_sum_anchor_4)
+            factor_8 = seed_3 * term_4
             for d_8 in range(d):
-                sum_anchor_4 = np.float64(sum_anchor_4_product[row, d_8]) / term_3  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
-                p = np.float64(positive[i, d_8])
-                gradient_anchor[i, d_8] = factor_8 * (sum_anchor_4 * sigmoid_plus_2 + p * term_5 + sum_anchor_3[row, d_8] * sigmoid_minus_2)
-        _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-    for i in range(n):
-        seed_4 = seed[i]
-        rest_sum_anchor_5 = rest_sum_anchor[i]
-        max_sum_anchor_5 = max_sum_anchor[i]
-        max_sum_anchor_2_3 = max_sum_anchor_2[i]
-        log1p_value_5 = _log1p(rest_sum_anchor_5)
-        rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
-        log1p_value_6 = _log1p(rest_sum_anchor_2_4)
-        term_6 = max_sum_anchor_5 - max_sum_anchor_2_3 + log1p_value_5 - log1p_value_6
-        decay_3 = (_raised_decay(term_6) * 5.421010862427522e-20)
-        factor_9 = decay_3 / (1.0 + decay_3)
-        sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else factor_9 if term_6 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        term_7 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_3 / (1.0 + rest_sum_anchor_5)
-        factor_10 = seed_4 * term_7
-        for d_9 in range(d):
-            a_2 = np.float64(anchor[i, d_9])
-            gradient_positive[i, d_9] = scale * (np.float64(sum_positive[i, d_9]) + factor_10 * a_2)
-            gradient_negative[i, d_9] = scale * np.float64(sum_negative[i, d_9])
+                sum_anchor_3_now = sum_anchor_3_product[row, d_8] / term_2
+                sum_anchor_3[row, d_8] = sum_anchor_3_now
+                a_3 = np.float64(anchor[i, d_8])
+                gradient_positive[i, d_8] = scale * (sum_positive[i, d_8] + factor_8 * a_3)
+                gradient_negative[i, d_8] = scale * sum_negative[i, d_8]
+        _multiply(sum_anchor_4_left[start:stop], False, sum_anchor_4_right, True, sum_anchor_4_product[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            rest_sum_anchor_5 = rest_sum_anchor[i]
+            term_5 = 1.0 + rest_sum_anchor_5
+            max_sum_anchor_5 = max_sum_anchor[i]
+            max_sum_anchor_2_3 = max_sum_anchor_2[i]
+            log1p_value_5 = _log1p(rest_sum_anchor_5)
+            rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
+            log1p_value_6 = _log1p(rest_sum_anchor_2_3)
+            term_6 = max_sum_anchor_5 - max_sum_anchor_2_3 + log1p_value_5 - log1p_value_6
+            decay_3 = (_raised_decay(term_6) * 5.421010862427522e-20)
+            factor_9 = decay_3 / (1.0 + decay_3)
+            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_6 >= 0 else factor_9 if term_6 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_7 = -1.0 + exp_sum_anchor_own[i] * sigmoid_plus_3 / term_5
+            sigmoid_minus_2 = ((factor_9) if term_6 >= 0 else ((1.0 / (1.0 + decay_3))) if term_6 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            seed_4 = seed[i]
+            factor_10 = scale * seed_4
+            for d_8 in range(d):
+                sum_anchor_4 = sum_anchor_4_product[row, d_8] / term_5  # exp_sum_anchor*positive/(rest_sum_anchor + 1)
+                p_3 = np.float64(positive[i, d_8])
+                gradient_anchor[i, d_8] = factor_10 * (sum_anchor_4 * sigmoid_plus_3 + p_3 * term_7 + sum_anchor_3[row, d_8] * sigmoid_minus_2)
     return total
 
 
@@ -4061,52 +4140,63 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
     max_sum_anchor_2_now_row = np.empty((n,))
     strips = np.empty((1, 512,))
     seed = np.empty((n,))
-    sum_anchor = np.empty((n, n,), anchor.dtype)
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((n, n,))
     max_sum_anchor = np.empty((n,))
     argmax_sum_anchor = np.empty((n,), np.int64)
-    exp_sum_anchor = np.empty((block, n,), anchor.dtype)
+    exp_sum_anchor = np.empty((n, n,))
     exp_sum_anchor_own = np.empty((n,))
     rest_sum_anchor = np.empty((n,))
-    sum_anchor_2 = np.empty((block, n,), anchor.dtype)
+    sum_anchor_2_right = np.empty((n, d,))
+    sum_anchor_2 = np.empty((block, n,))
     max_sum_anchor_2 = np.empty((n,))
-    exp_sum_anchor_2 = np.empty((block, n,), anchor.dtype)
+    exp_sum_anchor_2 = np.empty((n, n,))
     rest_sum_anchor_2 = np.empty((n,))
-    sum_anchor_3_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_3_right = np.empty((d, n,))
+    sum_anchor_3_product = np.empty((block, d,))
     sum_anchor_3 = np.empty((n, d,))
-    sum_negative_right = np.empty((block, d,), anchor.dtype)
-    sum_negative = np.empty((n, d,), anchor.dtype)
-    sum_anchor_4_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_4_product = np.empty((block, d,), anchor.dtype)
+    sum_negative_right = np.empty((block, d,))
+    sum_negative = np.empty((n, d,))
+    sum_anchor_4_left = np.empty((n, n,))
+    sum_anchor_4_right = np.empty((d, n,))
+    sum_anchor_4_product = np.empty((block, d,))
     sum_anchor_4 = np.empty((n, d,))
-    sum_positive_right = np.empty((block, d,), anchor.dtype)
-    sum_positive = np.empty((n, d,), anchor.dtype)
-    logsumexp_sum_anchor_sensitivity_product = np.empty((block, d,), anchor.dtype)
+    sum_positive_right = np.empty((block, d,))
+    sum_positive = np.empty((n, d,))
+    logsumexp_sum_anchor_sensitivity_product = np.empty((block, d,))
     logsumexp_sum_anchor_sensitivity = np.empty((n, d,))
     logsumexp_sum_anchor_2_centred = np.empty((n, d,))
     logsumexp_sum_anchor_centred = np.empty((n, d,))
     sum_anchor_3_sensitivity_own = np.empty((n, d,))
     sum_anchor_4_sensitivity_own = np.empty((n, d,))
-    sum_positive_sensitivity_3_own_joint_left = np.empty((block, n,), anchor.dtype)
-    sum_positive_sensitivity_3_own_joint_right = np.empty((block, d,), anchor.dtype)
-    sum_positive_sensitivity_3_own_joint = np.empty((n, d,), anchor.dtype)
-    sum_negative_sensitivity_3_own_joint_left = np.empty((block, n,), anchor.dtype)
-    sum_negative_sensitivity_3_own_joint_right = np.empty((block, d,), anchor.dtype)
-    sum_negative_sensitivity_3_own_joint = np.empty((n, d,), anchor.dtype)
+    sum_positive_sensitivity_3_own_joint_left = np.empty((block, n,))
+    sum_positive_sensitivity_3_own_joint_right = np.empty((block, d,))
+    sum_positive_sensitivity_3_own_joint = np.empty((n, d,))
+    sum_negative_sensitivity_3_own_joint_left = np.empty((block, n,))
+    sum_negative_sensitivity_3_own_joint_right = np.empty((block, d,))
+    sum_negative_sensitivity_3_own_joint = np.empty((n, d,))
+    for i in range(n):
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed_now = sample_weight * loss_scale
+        seed[i] = seed_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
+            h = np.float64(negative[i, f_1])
+            sum_anchor_2_right[i, f_1] = h
     sum_negative[:, :] = 0.0
     sum_positive[:, :] = 0.0
     sum_positive_sensitivity_3_own_joint[:, :] = 0.0
     sum_negative_sensitivity_3_own_joint[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[start:stop], False)
         for i in range(start, stop):
-            sample_weight = ((sample_weights[i]) if weighted else 1.0)
-            seed_now = sample_weight * loss_scale
-            seed[i] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[start:stop], False)
-        for i in range(start, stop):
-            row = i - start
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[i, j_2])
+                factor = scale * sum_anchor[i, j_2]
                 max_sum_anchor_now_row[j_2] = factor
             max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
@@ -4118,38 +4208,38 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[i, j_114]), max_sum_anchor_now)
-                    exp_sum_anchor[row, j_114] = exp_sum_anchor_now
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_114], max_sum_anchor_now)
+                    exp_sum_anchor[i, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
-                    sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
+                    sum_anchor_4_left[i, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
                 rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
             rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[i] = rest_sum_anchor_now
-            exp_sum_anchor_own_now = np.float64(exp_sum_anchor[row, i])
+            exp_sum_anchor_own_now = exp_sum_anchor[i, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
             logsumexp_sum_anchor_centred[i, :] = 0.0
             sum_anchor_4_sensitivity_own[i, :] = 0.0
             term_2 = 1.0 + rest_sum_anchor_now
             factor_2 = scale / term_2
             for j_59 in range(n):
-                exp_sum_anchor_3 = np.float64(exp_sum_anchor[row, j_59])
+                exp_sum_anchor_3 = exp_sum_anchor[i, j_59]
                 factor_3 = factor_2 * exp_sum_anchor_3
                 for d_51 in range(d):
-                    p = np.float64(positive[j_59, d_51])
-                    p_2 = np.float64(positive[argmax_sum_anchor_now, d_51])
-                    term = p - p_2
+                    p_2 = np.float64(positive[j_59, d_51])
+                    p_3 = np.float64(positive[argmax_sum_anchor_now, d_51])
+                    term = p_2 - p_3
                     if j_59 != argmax_sum_anchor_now:
                         logsumexp_sum_anchor_centred[i, d_51] += factor_3 * term
                     if (i != j_59 and j_59 != argmax_sum_anchor_now):
-                        sum_anchor_4_sensitivity_own[i, d_51] += factor_3 * p * term
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+                        sum_anchor_4_sensitivity_own[i, d_51] += factor_3 * p_2 * term
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                factor_4 = scale * np.float64(sum_anchor_2[row, j_6])
+                factor_4 = scale * sum_anchor_2[row, j_6]
                 max_sum_anchor_2_now_row[j_6] = factor_4
             max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
@@ -4160,8 +4250,8 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
-                    exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
+                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2_now)
+                    exp_sum_anchor_2[i, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
@@ -4184,10 +4274,10 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             factor_8 = seed_2 * sigmoid_plus
             factor_9 = seed_2 * sigmoid_minus
             for d_10 in range(d):
-                a = np.float64(anchor[i, d_10])
-                sum_negative_right[row, d_10] = factor_6 * a
-                sum_positive_right[row, d_10] = factor_7 * a
-                square = (a * a)
+                a_2 = np.float64(anchor[i, d_10])
+                sum_negative_right[row, d_10] = factor_6 * a_2
+                sum_positive_right[row, d_10] = factor_7 * a_2
+                square = (a_2 * a_2)
                 sum_positive_sensitivity_3_own_joint_right[row, d_10] = factor_8 * square
                 sum_negative_sensitivity_3_own_joint_right[row, d_10] = factor_9 * square
             logsumexp_sum_anchor_2_centred[i, :] = 0.0
@@ -4197,138 +4287,174 @@ def gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative
             argmax_sum_anchor_3 = argmax_sum_anchor[i]
             factor_13 = sigmoid_plus / (term_3 * term_3)
             for j_55 in range(n):
-                exp_sum_anchor_2_2 = np.float64(exp_sum_anchor_2[row, j_55])
+                exp_sum_anchor_2_2 = exp_sum_anchor_2[i, j_55]
                 factor_11 = factor_10 * exp_sum_anchor_2_2
                 for d_51 in range(d):
-                    h = np.float64(negative[j_55, d_51])
-                    h_2 = np.float64(negative[argmax_sum_anchor_2, d_51])
-                    term_6 = h - h_2
+                    h_2 = np.float64(negative[j_55, d_51])
+                    h_3 = np.float64(negative[argmax_sum_anchor_2, d_51])
+                    term_6 = h_2 - h_3
                     if j_55 != argmax_sum_anchor_2:
                         logsumexp_sum_anchor_2_centred[i, d_51] += factor_11 * term_6
                     if j_55 != argmax_sum_anchor_2:
-                        sum_anchor_3_sensitivity_own[i, d_51] += factor_11 * h * term_6
-                exp_sum_anchor_4 = np.float64(exp_sum_anchor[row, j_55])
+                        sum_anchor_3_sensitivity_own[i, d_51] += factor_11 * h_2 * term_6
+                exp_sum_anchor_4 = exp_sum_anchor[i, j_55]
                 sum_positive_sensitivity_3_own_joint_left[row, j_55] = ((factor_12 * (exp_sum_anchor_4 * exp_sum_anchor_4) + exp_sum_anchor_4 * ((rest_sum_anchor_3) if j_55 == argmax_sum_anchor_3 else (1.0 + rest_sum_anchor_3 - exp_sum_anchor_4)) / (term_5 * term_5)) if i != j_55 else 0.0)
                 sum_negative_sensitivity_3_own_joint_left[row, j_55] = factor_13 * (exp_sum_anchor_2_2 * exp_sum_anchor_2_2) + exp_sum_anchor_2_2 * ((rest_sum_anchor_2_now) if j_55 == argmax_sum_anchor_2 else (1.0 + rest_sum_anchor_2_now - exp_sum_anchor_2_2)) / (term_3 * term_3)
-        _multiply(exp_sum_anchor_2[: stop - start], False, negative, False, sum_anchor_3_product[: stop - start], False)
+        _multiply(exp_sum_anchor_2[start:stop], True, sum_negative_right[: stop - start], False, sum_negative, True)
+        _multiply(sum_anchor_4_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(sum_positive_sensitivity_3_own_joint_left[: stop - start], True, sum_positive_sensitivity_3_own_joint_right[: stop - start], False, sum_positive_sensitivity_3_own_joint, True)
+        _multiply(sum_negative_sensitivity_3_own_joint_left[: stop - start], True, sum_negative_sensitivity_3_own_joint_right[: stop - start], False, sum_negative_sensitivity_3_own_joint, True)
+    for d_8 in range(d):
+        for j_25 in range(n):
+            h_4 = np.float64(negative[j_25, d_8])
+            sum_anchor_3_right[d_8, j_25] = h_4
+            p_4 = np.float64(positive[j_25, d_8])
+            sum_anchor_4_right[d_8, j_25] = p_4
+    square_2 = (scale * scale)
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(exp_sum_anchor_2[start:stop], False, sum_anchor_3_right, True, sum_anchor_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
             term_7 = 1.0 + rest_sum_anchor_2_2
-            for d_8 in range(d):
-                sum_anchor_3_now = np.float64(sum_anchor_3_product[row, d_8]) / term_7
-                sum_anchor_3[i, d_8] = sum_anchor_3_now
-        _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
+            seed_3 = seed[i]
+            exp_sum_anchor_own_2 = exp_sum_anchor_own[i]
             rest_sum_anchor_4 = rest_sum_anchor[i]
             term_8 = 1.0 + rest_sum_anchor_4
-            exp_sum_anchor_own_2 = exp_sum_anchor_own[i]
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
-            rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
-            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_4) - _log1p(rest_sum_anchor_2_3)
+            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_4) - _log1p(rest_sum_anchor_2_2)
             decay_2 = (_raised_decay(term_9) * 5.421010862427522e-20)
             factor_14 = decay_2 / (1.0 + decay_2)
             sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_9 >= 0 else factor_14 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             term_10 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_2 / term_8
+            factor_15 = seed_3 * term_10
             sigmoid_minus_2 = ((factor_14) if term_9 >= 0 else ((1.0 / (1.0 + decay_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            seed_3 = seed[i]
-            factor_15 = scale * seed_3
+            factor_16 = seed_3 * (exp_sum_anchor_own_2 * exp_sum_anchor_own_2) * sigmoid_plus_2 * sigmoid_minus_2 / (term_8 * term_8)
+            argmax_sum_anchor_4 = argmax_sum_anchor[i]
+            factor_17 = exp_sum_anchor_own_2 * seed_3 * sigmoid_plus_2 * ((rest_sum_anchor_4) if i == argmax_sum_anchor_4 else (1.0 + rest_sum_anchor_4 - exp_sum_anchor_own_2)) / (term_8 * term_8)
             for d_8 in range(d):
-                sum_anchor_4_now = np.float64(sum_anchor_4_product[row, d_8]) / term_8
-                sum_anchor_4[i, d_8] = sum_anchor_4_now
-                p_3 = np.float64(positive[i, d_8])
-                gradient_anchor[i, d_8] = factor_15 * (p_3 * term_10 + sum_anchor_3[i, d_8] * sigmoid_minus_2 + sum_anchor_4_now * sigmoid_plus_2)
-        _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(exp_sum_anchor[: stop - start], False, positive, False, logsumexp_sum_anchor_sensitivity_product[: stop - start], False)
+                sum_anchor_3_now = sum_anchor_3_product[row, d_8] / term_7
+                sum_anchor_3[i, d_8] = sum_anchor_3_now
+                a_3 = np.float64(anchor[i, d_8])
+                gradient_positive[i, d_8] = scale * (sum_positive[i, d_8] + factor_15 * a_3)
+                gradient_negative[i, d_8] = scale * sum_negative[i, d_8]
+                square_3 = (a_3 * a_3)
+                hessian_positive[i, d_8] = square_2 * (sum_positive_sensitivity_3_own_joint[i, d_8] + factor_16 * square_3 + factor_17 * square_3)
+                hessian_negative[i, d_8] = sum_negative_sensitivity_3_own_joint[i, d_8] * square_2
+        _multiply(sum_anchor_4_left[start:stop], False, sum_anchor_4_right, True, sum_anchor_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_5 = rest_sum_anchor[i]
             term_11 = 1.0 + rest_sum_anchor_5
+            exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
+            max_sum_anchor_5 = max_sum_anchor[i]
+            max_sum_anchor_2_3 = max_sum_anchor_2[i]
+            rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
+            term_12 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_5) - _log1p(rest_sum_anchor_2_3)
+            decay_3 = (_raised_decay(term_12) * 5.421010862427522e-20)
+            factor_18 = decay_3 / (1.0 + decay_3)
+            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_12 >= 0 else factor_18 if term_12 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_13 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_3 / term_11
+            sigmoid_minus_3 = ((factor_18) if term_12 >= 0 else ((1.0 / (1.0 + decay_3))) if term_12 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            seed_4 = seed[i]
+            factor_19 = scale * seed_4
+            for d_8 in range(d):
+                sum_anchor_4_now = sum_anchor_4_product[row, d_8] / term_11
+                sum_anchor_4[i, d_8] = sum_anchor_4_now
+                p_5 = np.float64(positive[i, d_8])
+                sum_anchor_3_2 = sum_anchor_3[i, d_8]
+                gradient_anchor[i, d_8] = factor_19 * (p_5 * term_13 + sum_anchor_3_2 * sigmoid_minus_3 + sum_anchor_4_now * sigmoid_plus_3)
+        _multiply(exp_sum_anchor[start:stop], False, sum_anchor_4_right, True, logsumexp_sum_anchor_sensitivity_product[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            rest_sum_anchor_6 = rest_sum_anchor[i]
+            term_14 = 1.0 + rest_sum_anchor_6
             for d_51 in range(d):
-                logsumexp_sum_anchor_sensitivity[i, d_51] = np.float64(logsumexp_sum_anchor_sensitivity_product[row, d_51]) / term_11
-        _multiply(sum_positive_sensitivity_3_own_joint_left[: stop - start], True, sum_positive_sensitivity_3_own_joint_right[: stop - start], False, sum_positive_sensitivity_3_own_joint, True)
-        _multiply(sum_negative_sensitivity_3_own_joint_left[: stop - start], True, sum_negative_sensitivity_3_own_joint_right[: stop - start], False, sum_negative_sensitivity_3_own_joint, True)
-    square_2 = (scale * scale)
+                logsumexp_sum_anchor_sensitivity[i, d_51] = logsumexp_sum_anchor_sensitivity_product[row, d_51] / term_14
     for i in range(n):
-        seed_4 = seed[i]
-        exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
-        rest_sum_anchor_6 = rest_sum_anchor[i]
-        term_12 = 1.0 + rest_sum_anchor_6
-        max_sum_anchor_5 = max_sum_anchor[i]
-        max_sum_anchor_2_3 = max_sum_anchor_2[i]
-        rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
-        term_13 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_4)
-        decay_3 = (_raised_decay(term_13) * 5.421010862427522e-20)
-        factor_16 = decay_3 / (1.0 + decay_3)
-        sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_13 >= 0 else factor_16 if term_13 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        term_14 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_3 / term_12
-        factor_17 = seed_4 * term_14
-        argmax_sum_anchor_4 = argmax_sum_anchor[i]
-        max_sum_anchor_6 = max_sum_anchor[argmax_sum_anchor_4]
-        rest_sum_anchor_7 = rest_sum_anchor[argmax_sum_anchor_4]
-        term_15 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_4] + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2[argmax_sum_anchor_4])
+        argmax_sum_anchor_5 = argmax_sum_anchor[i]
+        max_sum_anchor_6 = max_sum_anchor[argmax_sum_anchor_5]
+        rest_sum_anchor_7 = rest_sum_anchor[argmax_sum_anchor_5]
+        term_15 = max_sum_anchor_6 - max_sum_anchor_2[argmax_sum_anchor_5] + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2[argmax_sum_anchor_5])
         decay_4 = (_raised_decay(term_15) * 5.421010862427522e-20)
-        factor_18 = decay_4 / (1.0 + decay_4)
-        sigmoid_minus_3 = ((factor_18) if term_15 >= 0 else ((1.0 / (1.0 + decay_4))) if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_19 = scale * sigmoid_minus_3
-        sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_15 >= 0 else factor_18 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        factor_20 = scale * sigmoid_plus_4
-        exp_difference_value = _exp_difference(scale * np.float64(sum_anchor[argmax_sum_anchor_4, argmax_sum_anchor_4]), max_sum_anchor_6)
-        factor_21 = exp_difference_value / (1.0 + rest_sum_anchor_7)
-        factor_22 = square_2 * sigmoid_plus_4 * sigmoid_minus_3
-        factor_23 = -exp_difference_value / (1.0 + rest_sum_anchor_7)
-        factor_24 = -scale * sigmoid_plus_4 * exp_difference_value / (1.0 + rest_sum_anchor_7)
-        factor_25 = loss_scale * ((sample_weights[argmax_sum_anchor_4]) if weighted else 1.0)
-        sigmoid_minus_4 = ((factor_16) if term_13 >= 0 else ((1.0 / (1.0 + decay_3))) if term_13 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_26 = scale * sigmoid_minus_4
-        factor_27 = scale * sigmoid_plus_3
-        factor_28 = exp_sum_anchor_own_3 / term_12
-        factor_29 = square_2 * sigmoid_plus_3 * sigmoid_minus_4
-        factor_30 = -exp_sum_anchor_own_3 / term_12
-        factor_31 = exp_sum_anchor_own_3 * square_2 * sigmoid_plus_3 / term_12
-        factor_32 = -scale * exp_sum_anchor_own_3 * sigmoid_plus_3 / term_12
-        factor_33 = seed_4 * (exp_sum_anchor_own_3 * exp_sum_anchor_own_3) * sigmoid_plus_3 * sigmoid_minus_4 / (term_12 * term_12)
-        factor_34 = exp_sum_anchor_own_3 * seed_4 * sigmoid_plus_3 * ((rest_sum_anchor_6) if i == argmax_sum_anchor_4 else (1.0 + rest_sum_anchor_6 - exp_sum_anchor_own_3)) / (term_12 * term_12)
-        for d_9 in range(d):
-            a_2 = np.float64(anchor[i, d_9])
-            gradient_positive[i, d_9] = scale * (np.float64(sum_positive[i, d_9]) + factor_17 * a_2)
-            gradient_negative[i, d_9] = scale * np.float64(sum_negative[i, d_9])
-            sum_anchor_3_2 = sum_anchor_3[argmax_sum_anchor_4, d_9]
-            logsumexp_sum_anchor_centred_2 = logsumexp_sum_anchor_centred[argmax_sum_anchor_4, d_9]
-            sum_anchor_4_2 = sum_anchor_4[argmax_sum_anchor_4, d_9]
-            p_4 = np.float64(positive[argmax_sum_anchor_4, d_9])
-            sum_anchor_3_3 = sum_anchor_3[i, d_9]
-            logsumexp_sum_anchor_centred_3 = logsumexp_sum_anchor_centred[i, d_9]
-            sum_anchor_4_3 = sum_anchor_4[i, d_9]
-            p_5 = np.float64(positive[i, d_9])
-            hessian_anchor[i, d_9] = ((factor_25 * (factor_19 * (sum_anchor_3_sensitivity_own[argmax_sum_anchor_4, d_9] - logsumexp_sum_anchor_2_centred[argmax_sum_anchor_4, d_9] * sum_anchor_3_2) + factor_20 * (sum_anchor_4_sensitivity_own[argmax_sum_anchor_4, d_9] - logsumexp_sum_anchor_centred_2 * sum_anchor_4_2) + factor_22 * logsumexp_sum_anchor_sensitivity[argmax_sum_anchor_4, d_9] * (sum_anchor_4_2 - sum_anchor_3_2 + factor_21 * p_4) + factor_22 * sum_anchor_3_2 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_23 * p_4) + factor_24 * logsumexp_sum_anchor_centred_2 * p_4)) if i == argmax_sum_anchor_4 else (seed_4 * (factor_26 * (sum_anchor_3_sensitivity_own[i, d_9] - logsumexp_sum_anchor_2_centred[i, d_9] * sum_anchor_3_3) + factor_27 * (sum_anchor_4_sensitivity_own[i, d_9] - logsumexp_sum_anchor_centred_3 * sum_anchor_4_3) + factor_29 * logsumexp_sum_anchor_sensitivity[i, d_9] * (sum_anchor_4_3 - sum_anchor_3_3 + factor_28 * p_5) + factor_29 * sum_anchor_3_3 * (sum_anchor_3_3 - sum_anchor_4_3 + factor_30 * p_5) + factor_31 * p_5 * (p_5 - p_4) + factor_32 * logsumexp_sum_anchor_centred_3 * p_5)))
-            square_3 = (a_2 * a_2)
-            hessian_positive[i, d_9] = square_2 * (np.float64(sum_positive_sensitivity_3_own_joint[i, d_9]) + factor_33 * square_3 + factor_34 * square_3)
-            hessian_negative[i, d_9] = np.float64(sum_negative_sensitivity_3_own_joint[i, d_9]) * square_2
+        factor_20 = decay_4 / (1.0 + decay_4)
+        sigmoid_minus_4 = ((factor_20) if term_15 >= 0 else ((1.0 / (1.0 + decay_4))) if term_15 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_21 = scale * sigmoid_minus_4
+        sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_15 >= 0 else factor_20 if term_15 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        factor_22 = scale * sigmoid_plus_4
+        exp_difference_value = _exp_difference(scale * sum_anchor[argmax_sum_anchor_5, argmax_sum_anchor_5], max_sum_anchor_6)
+        factor_23 = exp_difference_value / (1.0 + rest_sum_anchor_7)
+        factor_24 = square_2 * sigmoid_plus_4 * sigmoid_minus_4
+        factor_25 = -exp_difference_value / (1.0 + rest_sum_anchor_7)
+        factor_26 = -scale * sigmoid_plus_4 * exp_difference_value / (1.0 + rest_sum_anchor_7)
+        factor_27 = loss_scale * ((sample_weights[argmax_sum_anchor_5]) if weighted else 1.0)
+        seed_5 = seed[i]
+        max_sum_anchor_7 = max_sum_anchor[i]
+        max_sum_anchor_2_4 = max_sum_anchor_2[i]
+        rest_sum_anchor_8 = rest_sum_anchor[i]
+        rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
+        term_16 = max_sum_anchor_7 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_4)
+        decay_5 = (_raised_decay(term_16) * 5.421010862427522e-20)
+        factor_28 = decay_5 / (1.0 + decay_5)
+        sigmoid_minus_5 = ((factor_28) if term_16 >= 0 else ((1.0 / (1.0 + decay_5))) if term_16 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+        factor_29 = scale * sigmoid_minus_5
+        sigmoid_plus_5 = (((1.0 / (1.0 + decay_5))) if term_16 >= 0 else factor_28 if term_16 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+        factor_30 = scale * sigmoid_plus_5
+        exp_sum_anchor_own_4 = exp_sum_anchor_own[i]
+        term_17 = 1.0 + rest_sum_anchor_8
+        factor_31 = exp_sum_anchor_own_4 / term_17
+        factor_32 = square_2 * sigmoid_plus_5 * sigmoid_minus_5
+        factor_33 = -exp_sum_anchor_own_4 / term_17
+        factor_34 = exp_sum_anchor_own_4 * square_2 * sigmoid_plus_5 / term_17
+        factor_35 = -scale * exp_sum_anchor_own_4 * sigmoid_plus_5 / term_17
+        for d_8 in range(d):
+            sum_anchor_3_3 = sum_anchor_3[argmax_sum_anchor_5, d_8]
+            logsumexp_sum_anchor_centred_2 = logsumexp_sum_anchor_centred[argmax_sum_anchor_5, d_8]
+            sum_anchor_4_2 = sum_anchor_4[argmax_sum_anchor_5, d_8]
+            p_6 = np.float64(positive[argmax_sum_anchor_5, d_8])
+            sum_anchor_3_4 = sum_anchor_3[i, d_8]
+            logsumexp_sum_anchor_centred_3 = logsumexp_sum_anchor_centred[i, d_8]
+            sum_anchor_4_3 = sum_anchor_4[i, d_8]
+            p_7 = np.float64(positive[i, d_8])
+            hessian_anchor[i, d_8] = ((factor_27 * (factor_21 * (sum_anchor_3_sensitivity_own[argmax_sum_anchor_5, d_8] - logsumexp_sum_anchor_2_centred[argmax_sum_anchor_5, d_8] * sum_anchor_3_3) + factor_22 * (sum_anchor_4_sensitivity_own[argmax_sum_anchor_5, d_8] - logsumexp_sum_anchor_centred_2 * sum_anchor_4_2) + factor_24 * logsumexp_sum_anchor_sensitivity[argmax_sum_anchor_5, d_8] * (sum_anchor_4_2 - sum_anchor_3_3 + factor_23 * p_6) + factor_24 * sum_anchor_3_3 * (sum_anchor_3_3 - sum_anchor_4_2 + factor_25 * p_6) + factor_26 * logsumexp_sum_anchor_centred_2 * p_6)) if i == argmax_sum_anchor_5 else (seed_5 * (factor_29 * (sum_anchor_3_sensitivity_own[i, d_8] - logsumexp_sum_anchor_2_centred[i, d_8] * sum_anchor_3_4) + factor_30 * (sum_anchor_4_sensitivity_own[i, d_8] - logsumexp_sum_anchor_centred_3 * sum_anchor_4_3) + factor_32 * logsumexp_sum_anchor_sensitivity[i, d_8] * (sum_anchor_4_3 - sum_anchor_3_4 + factor_31 * p_7) + factor_32 * sum_anchor_3_4 * (sum_anchor_3_4 - sum_anchor_4_3 + factor_33 * p_7) + factor_34 * p_7 * (p_7 - p_6) + factor_35 * logsumexp_sum_anchor_centred_3 * p_7)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive, negative, scale, sample_weights, loss_scale, parameter_gradient, parameter_hessian):
     """Gradient and Hessian diagonal in the parameters, added to what is there (negative = True, similarity = dot)."""
     n = anchor.shape[0]
+    d = anchor.shape[1]
     weighted = sample_weights.size > 0
     block = max(1, min(512, n))
     max_sum_anchor_now_row = np.empty((n,))
     max_sum_anchor_2_row = np.empty((n,))
     strips = np.empty((6, 512,))
-    seed = np.empty((block,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    seed = np.empty((n,))
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((block, n,))
     max_sum_anchor = np.empty((block,))
     argmax_sum_anchor = np.empty((block,), np.int64)
     exp_sum_anchor = np.empty((block, n,))
     rest_sum_anchor = np.empty((block,))
-    sum_anchor_2 = np.empty((block, n,), anchor.dtype)
+    sum_anchor_2_right = np.empty((n, d,))
+    sum_anchor_2 = np.empty((block, n,))
     exp_sum_anchor_2 = np.empty((n,))
     logsumexp_sum_anchor_sensitivity_2 = np.empty((block,))
     logsumexp_sum_anchor_centred_2 = np.empty((block,))
+    for i in range(n):
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed_now = sample_weight * loss_scale
+        seed[i] = seed_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
+            h = np.float64(negative[i, f_1])
+            sum_anchor_2_right[i, f_1] = h
     sum_scale = 0.0
     sum_scale_lost = 0.0
     sum_scale_2 = 0.0
@@ -4345,16 +4471,11 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
     sum_scale_3_sensitivity_2_lost = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        for i in range(start, stop):
-            row = i - start
-            sample_weight = ((sample_weights[i]) if weighted else 1.0)
-            seed_now = sample_weight * loss_scale
-            seed[row] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                factor = scale * np.float64(sum_anchor[row, j_2])
+                factor = scale * sum_anchor[row, j_2]
                 max_sum_anchor_now_row[j_2] = factor
             max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
@@ -4366,7 +4487,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[row, j_114], max_sum_anchor_now)
                     exp_sum_anchor[row, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
                 apart = np.uint64(argmax_sum_anchor_now) - strip
@@ -4375,8 +4496,8 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 rest_sum_anchor_now_sum, rest_sum_anchor_now_lost = _plus(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost, _block_sum(strips[0], length))
             rest_sum_anchor_now = _completed(rest_sum_anchor_now_sum, rest_sum_anchor_now_lost)
             rest_sum_anchor[row] = rest_sum_anchor_now
-            seed_2 = seed[row]
-            factor_2 = seed_2 * np.float64(sum_anchor[row, i])
+            seed_2 = seed[i]
+            factor_2 = seed_2 * sum_anchor[row, i]
             sum_scale, sum_scale_lost = _plus(sum_scale, sum_scale_lost, factor_2)
             logsumexp_sum_anchor_sensitivity_2_now_sum = 0.0
             logsumexp_sum_anchor_sensitivity_2_now_lost = 0.0
@@ -4388,10 +4509,10 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 for place in range(length):
                     j_84 = strip + place
                     exp_sum_anchor_3 = exp_sum_anchor[row, j_84]
-                    sum_anchor_3 = np.float64(sum_anchor[row, j_84])
+                    sum_anchor_3 = sum_anchor[row, j_84]
                     factor_3 = exp_sum_anchor_3 * sum_anchor_3 / term
                     strips[0, place] = factor_3
-                    factor_4 = exp_sum_anchor_3 * (sum_anchor_3 - np.float64(sum_anchor[row, argmax_sum_anchor_now])) / term
+                    factor_4 = exp_sum_anchor_3 * (sum_anchor_3 - sum_anchor[row, argmax_sum_anchor_now]) / term
                     strips[1, place] = factor_4
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
@@ -4402,11 +4523,11 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             logsumexp_sum_anchor_centred_2_now = _completed(logsumexp_sum_anchor_centred_2_now_sum, logsumexp_sum_anchor_centred_2_now_lost)
             logsumexp_sum_anchor_sensitivity_2[row] = logsumexp_sum_anchor_sensitivity_2_now
             logsumexp_sum_anchor_centred_2[row] = logsumexp_sum_anchor_centred_2_now
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                factor_5 = scale * np.float64(sum_anchor_2[row, j_6])
+                factor_5 = scale * sum_anchor_2[row, j_6]
                 max_sum_anchor_2_row[j_6] = factor_5
             max_sum_anchor_2 = _largest(max_sum_anchor_2_row, n)
             argmax_sum_anchor_2 = _place_of(max_sum_anchor_2, max_sum_anchor_2_row, n)
@@ -4416,7 +4537,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2)
+                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[row, j_116], max_sum_anchor_2)
                     exp_sum_anchor_2[j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
                 apart = np.uint64(argmax_sum_anchor_2) - strip
@@ -4428,7 +4549,7 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
             logsumexp_sum_anchor_2_sensitivity_lost = 0.0
             logsumexp_sum_anchor_2_centred_2_sum = 0.0
             logsumexp_sum_anchor_2_centred_2_lost = 0.0
-            seed_3 = seed[row]
+            seed_3 = seed[i]
             max_sum_anchor_3 = max_sum_anchor[row]
             rest_sum_anchor_3 = rest_sum_anchor[row]
             log1p_value = _log1p(rest_sum_anchor_3)
@@ -4446,21 +4567,21 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 for place in range(length):
                     j_21 = strip + place
                     exp_sum_anchor_2_2 = exp_sum_anchor_2[j_21]
-                    sum_anchor_2_2 = np.float64(sum_anchor_2[row, j_21])
+                    sum_anchor_2_2 = sum_anchor_2[row, j_21]
                     factor_8 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2
                     strips[0, place] = factor_8
                     exp_sum_anchor_4 = exp_sum_anchor[row, j_21]
-                    sum_anchor_4 = np.float64(sum_anchor[row, j_21])
+                    sum_anchor_4 = sum_anchor[row, j_21]
                     factor_10 = factor_9 * exp_sum_anchor_4 * sum_anchor_4
                     strips[1, place] = factor_10
                     factor_11 = exp_sum_anchor_2_2 * sum_anchor_2_2 / term_2
                     strips[2, place] = factor_11
-                    term_3 = sum_anchor_2_2 - np.float64(sum_anchor_2[row, argmax_sum_anchor_2])
+                    term_3 = sum_anchor_2_2 - sum_anchor_2[row, argmax_sum_anchor_2]
                     factor_12 = exp_sum_anchor_2_2 * term_3 / term_2
                     strips[3, place] = factor_12
                     factor_13 = factor_7 * exp_sum_anchor_2_2 * sum_anchor_2_2 * term_3
                     strips[4, place] = factor_13
-                    factor_14 = factor_9 * exp_sum_anchor_4 * sum_anchor_4 * (sum_anchor_4 - np.float64(sum_anchor[row, argmax_sum_anchor_3]))
+                    factor_14 = factor_9 * exp_sum_anchor_4 * sum_anchor_4 * (sum_anchor_4 - sum_anchor[row, argmax_sum_anchor_3])
                     strips[5, place] = factor_14
                 apart = np.uint64(argmax_sum_anchor_2) - strip
                 if apart < length:
@@ -4486,9 +4607,9 @@ def parameter_gradient_and_hessian_negative_true_similarity_dot(anchor, positive
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_91 = strip + place
-                    factor_16 = factor_15 * exp_sum_anchor_2[j_91] * np.float64(sum_anchor_2[row, j_91])
+                    factor_16 = factor_15 * exp_sum_anchor_2[j_91] * sum_anchor_2[row, j_91]
                     strips[0, place] = factor_16
-                    factor_18 = factor_17 * exp_sum_anchor[row, j_91] * np.float64(sum_anchor[row, j_91])
+                    factor_18 = factor_17 * exp_sum_anchor[row, j_91] * sum_anchor[row, j_91]
                     strips[1, place] = factor_18
                 sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost = _plus(sum_scale_2_sensitivity_2, sum_scale_2_sensitivity_2_lost, _block_sum(strips[0], length))
                 sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost = _plus(sum_scale_3_sensitivity_2, sum_scale_3_sensitivity_2_lost, _block_sum(strips[1], length))
@@ -4514,48 +4635,75 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     max_sum_anchor_2_now_row = np.empty((n,))
     strips = np.empty((1, 512,))
     seed = np.empty((n,))
-    sum_anchor = np.empty((block, n,), anchor.dtype)
+    sum_anchor_left = np.empty((n, d,))
+    sum_anchor_right = np.empty((n, d,))
+    sum_anchor = np.empty((n, n,))
     max_sum_anchor = np.empty((n,))
-    argmax_sum_anchor = np.empty((block,), np.int64)
+    argmax_sum_anchor = np.empty((n,), np.int64)
     sum_anchor_entry_2 = np.empty((n,))
     exp_sum_anchor = np.empty((block, n,))
     exp_sum_anchor_own = np.empty((n,))
     rest_sum_anchor = np.empty((n,))
-    sum_anchor_2 = np.empty((block, n,), anchor.dtype)
+    sum_anchor_2_right = np.empty((n, d,))
+    sum_anchor_2 = np.empty((n, n,))
     max_sum_anchor_2 = np.empty((n,))
-    argmax_sum_anchor_2 = np.empty((block,), np.int64)
+    argmax_sum_anchor_2 = np.empty((n,), np.int64)
     sum_anchor_2_entry_4 = np.empty((n,))
-    exp_sum_anchor_2 = np.empty((block, n,), anchor.dtype)
+    exp_sum_anchor_2 = np.empty((n, n,))
     rest_sum_anchor_2 = np.empty((n,))
-    sum_anchor_3_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_3_right = np.empty((d, n,))
+    sum_anchor_3_product = np.empty((block, d,))
     sum_anchor_3 = np.empty((block, d,))
-    sum_negative_right = np.empty((block, d,), anchor.dtype)
-    sum_negative = np.empty((n, d,), anchor.dtype)
-    sum_anchor_4_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_4_product = np.empty((block, d,), anchor.dtype)
+    sum_negative_right = np.empty((block, d,))
+    sum_negative = np.empty((n, d,))
+    sum_anchor_4_left = np.empty((n, n,))
+    sum_anchor_4_right = np.empty((d, n,))
+    sum_anchor_4_product = np.empty((block, d,))
     sum_anchor_4 = np.empty((block, d,))
-    sum_positive_right = np.empty((block, d,), anchor.dtype)
-    sum_positive = np.empty((n, d,), anchor.dtype)
-    sum_anchor_tangent_part1 = np.empty((block, n,), anchor.dtype)
-    sum_anchor_tangent_part2 = np.empty((block, n,), anchor.dtype)
-    sum_anchor_tangent = np.empty((block, n,))
+    sum_positive_right = np.empty((block, d,))
+    sum_positive = np.empty((n, d,))
+    sum_anchor_tangent_part1_right = np.empty((n, d,))
+    sum_anchor_tangent_part1 = np.empty((block, n,))
+    sum_anchor_tangent_part2_left = np.empty((n, d,))
+    sum_anchor_tangent_part2 = np.empty((block, n,))
+    sum_anchor_tangent = np.empty((n, n,))
     sum_anchor_tangent_entry_1 = np.empty((n,))
     logsumexp_sum_anchor_tangent = np.empty((n,))
-    sum_anchor_2_tangent_part1 = np.empty((block, n,), anchor.dtype)
-    sum_anchor_2_tangent_part2 = np.empty((block, n,), anchor.dtype)
-    sum_anchor_2_tangent = np.empty((block, n,))
+    sum_anchor_2_tangent_part1_right = np.empty((n, d,))
+    sum_anchor_2_tangent_part1 = np.empty((block, n,))
+    sum_anchor_2_tangent_part2 = np.empty((block, n,))
+    sum_anchor_2_tangent = np.empty((n, n,))
     sum_anchor_2_tangent_entry_3 = np.empty((n,))
     logsumexp_sum_anchor_2_tangent = np.empty((n,))
-    sum_anchor_3_tangent = np.empty((block, d,))
-    sum_anchor_3_tangent_2_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_3_tangent = np.empty((n, d,))
+    sum_anchor_3_tangent_2_right = np.empty((d, n,))
+    sum_anchor_3_tangent_2_product = np.empty((block, d,))
     sum_anchor_3_tangent_2 = np.empty((block, d,))
     sum_negative_tangent = np.empty((n, d,))
     softmax_sum_anchor_tangent = np.empty((block, n,))
     softmax_sum_anchor_tangent_own = np.empty((n,))
-    sum_anchor_4_tangent_part1_left = np.empty((block, n,), anchor.dtype)
-    sum_anchor_4_tangent_part1 = np.empty((block, d,), anchor.dtype)
-    sum_anchor_4_tangent_part2_product = np.empty((block, d,), anchor.dtype)
+    sum_anchor_4_tangent_part1_left = np.empty((n, n,))
+    sum_anchor_4_tangent_part1 = np.empty((block, d,))
+    sum_anchor_4_tangent_part2_right = np.empty((d, n,))
+    sum_anchor_4_tangent_part2_product = np.empty((block, d,))
     sum_positive_tangent = np.empty((n, d,))
+    for i in range(n):
+        sample_weight = ((sample_weights[i]) if weighted else 1.0)
+        seed_now = sample_weight * loss_scale
+        seed[i] = seed_now
+        for f_1 in range(d):
+            a = np.float64(anchor[i, f_1])
+            sum_anchor_left[i, f_1] = a
+            p = np.float64(positive[i, f_1])
+            sum_anchor_right[i, f_1] = p
+            h = np.float64(negative[i, f_1])
+            sum_anchor_2_right[i, f_1] = h
+            v_p = np.float64(direction_positive[i, f_1])
+            sum_anchor_tangent_part1_right[i, f_1] = v_p
+            v_a = np.float64(direction_anchor[i, f_1])
+            sum_anchor_tangent_part2_left[i, f_1] = v_a
+            v_h = np.float64(direction_negative[i, f_1])
+            sum_anchor_2_tangent_part1_right[i, f_1] = v_h
     sum_negative[:, :] = 0.0
     sum_positive[:, :] = 0.0
     sum_scale_tangent = 0.0
@@ -4568,22 +4716,18 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
     sum_positive_tangent[:, :] = 0.0
     for start in range(0, n, block):
         stop = min(start + block, n)
-        for i in range(start, stop):
-            sample_weight = ((sample_weights[i]) if weighted else 1.0)
-            seed_now = sample_weight * loss_scale
-            seed[i] = seed_now
-        _multiply(anchor[start:stop], False, positive, True, sum_anchor[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_right, True, sum_anchor[start:stop], False)
         for i in range(start, stop):
             row = i - start
             for j_2 in range(n):
-                sum_anchor_5 = np.float64(sum_anchor[row, j_2])
+                sum_anchor_5 = sum_anchor[i, j_2]
                 factor = scale * sum_anchor_5
                 max_sum_anchor_now_row[j_2] = factor
             max_sum_anchor_now = _largest(max_sum_anchor_now_row, n)
             argmax_sum_anchor_now = _place_of(max_sum_anchor_now, max_sum_anchor_now_row, n)
             max_sum_anchor[i] = max_sum_anchor_now
-            argmax_sum_anchor[row] = argmax_sum_anchor_now
-            sum_anchor_6 = np.float64(sum_anchor[row, argmax_sum_anchor_now])
+            argmax_sum_anchor[i] = argmax_sum_anchor_now
+            sum_anchor_6 = sum_anchor[i, argmax_sum_anchor_now]
             sum_anchor_entry_2[i] = sum_anchor_6
             rest_sum_anchor_now_sum = 0.0
             rest_sum_anchor_now_lost = 0.0
@@ -4591,10 +4735,10 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_114 = strip + place
-                    exp_sum_anchor_now = _exp_difference(scale * np.float64(sum_anchor[row, j_114]), max_sum_anchor_now)
+                    exp_sum_anchor_now = _exp_difference(scale * sum_anchor[i, j_114], max_sum_anchor_now)
                     exp_sum_anchor[row, j_114] = exp_sum_anchor_now
                     strips[0, place] = exp_sum_anchor_now
-                    sum_anchor_4_left[row, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
+                    sum_anchor_4_left[i, j_114] = ((exp_sum_anchor_now) if i != j_114 else 0.0)
                 apart = np.uint64(argmax_sum_anchor_now) - strip
                 if apart < length:
                     strips[0, apart] = 0.0
@@ -4603,18 +4747,18 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             rest_sum_anchor[i] = rest_sum_anchor_now
             exp_sum_anchor_own_now = exp_sum_anchor[row, i]
             exp_sum_anchor_own[i] = exp_sum_anchor_own_now
-        _multiply(anchor[start:stop], False, negative, True, sum_anchor_2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2[start:stop], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                sum_anchor_2_2 = np.float64(sum_anchor_2[row, j_6])
+                sum_anchor_2_2 = sum_anchor_2[i, j_6]
                 factor_2 = scale * sum_anchor_2_2
                 max_sum_anchor_2_now_row[j_6] = factor_2
             max_sum_anchor_2_now = _largest(max_sum_anchor_2_now_row, n)
             argmax_sum_anchor_2_now = _place_of(max_sum_anchor_2_now, max_sum_anchor_2_now_row, n)
             max_sum_anchor_2[i] = max_sum_anchor_2_now
-            argmax_sum_anchor_2[row] = argmax_sum_anchor_2_now
-            sum_anchor_2_3 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_now])
+            argmax_sum_anchor_2[i] = argmax_sum_anchor_2_now
+            sum_anchor_2_3 = sum_anchor_2[i, argmax_sum_anchor_2_now]
             sum_anchor_2_entry_4[i] = sum_anchor_2_3
             rest_sum_anchor_2_now_sum = 0.0
             rest_sum_anchor_2_now_lost = 0.0
@@ -4622,8 +4766,8 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_116 = strip + place
-                    exp_sum_anchor_2_now = _exp_difference(scale * np.float64(sum_anchor_2[row, j_116]), max_sum_anchor_2_now)
-                    exp_sum_anchor_2[row, j_116] = exp_sum_anchor_2_now
+                    exp_sum_anchor_2_now = _exp_difference(scale * sum_anchor_2[i, j_116], max_sum_anchor_2_now)
+                    exp_sum_anchor_2[i, j_116] = exp_sum_anchor_2_now
                     strips[0, place] = exp_sum_anchor_2_now
                 apart = np.uint64(argmax_sum_anchor_2_now) - strip
                 if apart < length:
@@ -4642,224 +4786,233 @@ def full_hessian_product_negative_true_similarity_dot(anchor, positive, negative
             sigmoid_plus = (((1.0 / (1.0 + decay))) if term >= 0 else factor_3 if term < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
             factor_5 = seed_2 * sigmoid_plus / (1.0 + rest_sum_anchor_3)
             for d_10 in range(d):
-                a = np.float64(anchor[i, d_10])
-                sum_negative_right[row, d_10] = factor_4 * a
-                sum_positive_right[row, d_10] = factor_5 * a
-        _multiply(exp_sum_anchor_2[: stop - start], False, negative, False, sum_anchor_3_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
-            term_2 = 1.0 + rest_sum_anchor_2_2
-            for d_8 in range(d):
-                sum_anchor_3_now = np.float64(sum_anchor_3_product[row, d_8]) / term_2
-                sum_anchor_3[row, d_8] = sum_anchor_3_now
-        _multiply(exp_sum_anchor_2[: stop - start], True, sum_negative_right[: stop - start], False, sum_negative, True)
-        _multiply(sum_anchor_4_left[: stop - start], False, positive, False, sum_anchor_4_product[: stop - start], False)
-        for i in range(start, stop):
-            row = i - start
-            rest_sum_anchor_4 = rest_sum_anchor[i]
-            term_3 = 1.0 + rest_sum_anchor_4
-            for d_8 in range(d):
-                sum_anchor_4_now = np.float64(sum_anchor_4_product[row, d_8]) / term_3
-                sum_anchor_4[row, d_8] = sum_anchor_4_now
-        _multiply(sum_anchor_4_left[: stop - start], True, sum_positive_right[: stop - start], False, sum_positive, True)
-        _multiply(anchor[start:stop], False, direction_positive, True, sum_anchor_tangent_part1[: stop - start], False)
-        _multiply(direction_anchor[start:stop], False, positive, True, sum_anchor_tangent_part2[: stop - start], False)
+                a_2 = np.float64(anchor[i, d_10])
+                sum_negative_right[row, d_10] = factor_4 * a_2
+                sum_positive_right[row, d_10] = factor_5 * a_2
+        _multiply(exp_sum_anchor_2[start:stop], True, sum_negative_right[: stop - start], False, sum_negative, True)
+        _multiply(sum_anchor_4_left[start:stop], True, sum_positive_right[: stop - start], False, sum_positive, True)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_tangent_part1_right, True, sum_anchor_tangent_part1[: stop - start], False)
+        _multiply(sum_anchor_tangent_part2_left[start:stop], False, sum_anchor_right, True, sum_anchor_tangent_part2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j in range(n):
-                sum_anchor_tangent[row, j] = np.float64(sum_anchor_tangent_part1[row, j]) + np.float64(sum_anchor_tangent_part2[row, j])
-            argmax_sum_anchor_3 = argmax_sum_anchor[row]
-            sum_anchor_tangent_2 = sum_anchor_tangent[row, argmax_sum_anchor_3]
+                sum_anchor_tangent[i, j] = sum_anchor_tangent_part1[row, j] + sum_anchor_tangent_part2[row, j]
+            argmax_sum_anchor_3 = argmax_sum_anchor[i]
+            sum_anchor_tangent_2 = sum_anchor_tangent[i, argmax_sum_anchor_3]
             sum_anchor_tangent_entry_1[i] = sum_anchor_tangent_2
             seed_3 = seed[i]
-            factor_6 = seed_3 * sum_anchor_tangent[row, i]
+            factor_6 = seed_3 * sum_anchor_tangent[i, i]
             sum_scale_tangent, sum_scale_tangent_lost = _plus(sum_scale_tangent, sum_scale_tangent_lost, factor_6)
             logsumexp_sum_anchor_tangent_now_sum = 0.0
             logsumexp_sum_anchor_tangent_now_lost = 0.0
-            rest_sum_anchor_5 = rest_sum_anchor[i]
-            term_4 = 1.0 + rest_sum_anchor_5
+            rest_sum_anchor_4 = rest_sum_anchor[i]
+            term_2 = 1.0 + rest_sum_anchor_4
             factor_7 = scale * sum_anchor_tangent_2
-            sum_anchor_7 = np.float64(sum_anchor[row, argmax_sum_anchor_3])
+            sum_anchor_7 = sum_anchor[i, argmax_sum_anchor_3]
             factor_8 = direction_parameters[0] * sum_anchor_7
-            term_5 = factor_7 + factor_8
+            term_3 = factor_7 + factor_8
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_99 = strip + place
-                    factor_9 = exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[row, j_99] + direction_parameters[0] * np.float64(sum_anchor[row, j_99]) - term_5) / term_4
+                    factor_9 = exp_sum_anchor[row, j_99] * (scale * sum_anchor_tangent[i, j_99] + direction_parameters[0] * sum_anchor[i, j_99] - term_3) / term_2
                     strips[0, place] = factor_9
                 logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost = _plus(logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost, _block_sum(strips[0], length))
             logsumexp_sum_anchor_tangent_now = _completed(logsumexp_sum_anchor_tangent_now_sum, logsumexp_sum_anchor_tangent_now_lost)
             logsumexp_sum_anchor_tangent[i] = logsumexp_sum_anchor_tangent_now
             for j_2 in range(n):
-                sum_anchor_8 = np.float64(sum_anchor[row, j_2])
-                softmax_sum_anchor_tangent_now = exp_sum_anchor[row, j_2] * (-logsumexp_sum_anchor_tangent_now + (scale * sum_anchor_tangent[row, j_2] + direction_parameters[0] * sum_anchor_8 - term_5)) / term_4
+                sum_anchor_8 = sum_anchor[i, j_2]
+                softmax_sum_anchor_tangent_now = exp_sum_anchor[row, j_2] * (-logsumexp_sum_anchor_tangent_now + (scale * sum_anchor_tangent[i, j_2] + direction_parameters[0] * sum_anchor_8 - term_3)) / term_2
                 softmax_sum_anchor_tangent[row, j_2] = softmax_sum_anchor_tangent_now
-                sum_anchor_4_tangent_part1_left[row, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else 0.0)
+                sum_anchor_4_tangent_part1_left[i, j_2] = ((softmax_sum_anchor_tangent_now) if i != j_2 else 0.0)
             softmax_sum_anchor_tangent_own_now = softmax_sum_anchor_tangent[row, i]
             softmax_sum_anchor_tangent_own[i] = softmax_sum_anchor_tangent_own_now
-        _multiply(anchor[start:stop], False, direction_negative, True, sum_anchor_2_tangent_part1[: stop - start], False)
-        _multiply(direction_anchor[start:stop], False, negative, True, sum_anchor_2_tangent_part2[: stop - start], False)
+        _multiply(sum_anchor_left[start:stop], False, sum_anchor_2_tangent_part1_right, True, sum_anchor_2_tangent_part1[: stop - start], False)
+        _multiply(sum_anchor_tangent_part2_left[start:stop], False, sum_anchor_2_right, True, sum_anchor_2_tangent_part2[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             for j_6 in range(n):
-                sum_anchor_2_tangent_now = np.float64(sum_anchor_2_tangent_part1[row, j_6]) + np.float64(sum_anchor_2_tangent_part2[row, j_6])
-                sum_anchor_2_tangent[row, j_6] = sum_anchor_2_tangent_now
-            argmax_sum_anchor_2_2 = argmax_sum_anchor_2[row]
-            sum_anchor_2_tangent_2 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_2]
+                sum_anchor_2_tangent_now = sum_anchor_2_tangent_part1[row, j_6] + sum_anchor_2_tangent_part2[row, j_6]
+                sum_anchor_2_tangent[i, j_6] = sum_anchor_2_tangent_now
+            argmax_sum_anchor_2_2 = argmax_sum_anchor_2[i]
+            sum_anchor_2_tangent_2 = sum_anchor_2_tangent[i, argmax_sum_anchor_2_2]
             sum_anchor_2_tangent_entry_3[i] = sum_anchor_2_tangent_2
             logsumexp_sum_anchor_2_tangent_now_sum = 0.0
             logsumexp_sum_anchor_2_tangent_now_lost = 0.0
-            rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
-            term_6 = 1.0 + rest_sum_anchor_2_3
+            rest_sum_anchor_2_2 = rest_sum_anchor_2[i]
+            term_4 = 1.0 + rest_sum_anchor_2_2
             factor_10 = scale * sum_anchor_2_tangent_2
-            sum_anchor_2_4 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_2])
+            sum_anchor_2_4 = sum_anchor_2[i, argmax_sum_anchor_2_2]
             factor_11 = direction_parameters[0] * sum_anchor_2_4
-            term_7 = factor_10 + factor_11
+            term_5 = factor_10 + factor_11
             for strip in range(np.uint64(0), np.uint64(n), np.uint64(512)):
                 length = min(np.uint64(512), np.uint64(n) - strip)
                 for place in range(length):
                     j_101 = strip + place
-                    factor_12 = np.float64(exp_sum_anchor_2[row, j_101]) * (scale * sum_anchor_2_tangent[row, j_101] + direction_parameters[0] * np.float64(sum_anchor_2[row, j_101]) - term_7) / term_6
+                    factor_12 = exp_sum_anchor_2[i, j_101] * (scale * sum_anchor_2_tangent[i, j_101] + direction_parameters[0] * sum_anchor_2[i, j_101] - term_5) / term_4
                     strips[0, place] = factor_12
                 logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost = _plus(logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost, _block_sum(strips[0], length))
             logsumexp_sum_anchor_2_tangent_now = _completed(logsumexp_sum_anchor_2_tangent_now_sum, logsumexp_sum_anchor_2_tangent_now_lost)
             logsumexp_sum_anchor_2_tangent[i] = logsumexp_sum_anchor_2_tangent_now
-            sum_anchor_3_tangent[row, :] = 0.0
+            sum_anchor_3_tangent[i, :] = 0.0
             logsumexp_sum_anchor_tangent_2 = logsumexp_sum_anchor_tangent[i]
-            term_8 = logsumexp_sum_anchor_2_tangent_now + factor_10 + factor_11
-            argmax_sum_anchor_4 = argmax_sum_anchor[row]
-            sum_anchor_tangent_3 = sum_anchor_tangent[row, argmax_sum_anchor_4]
+            term_6 = logsumexp_sum_anchor_2_tangent_now + factor_10 + factor_11
+            argmax_sum_anchor_4 = argmax_sum_anchor[i]
+            sum_anchor_tangent_3 = sum_anchor_tangent[i, argmax_sum_anchor_4]
             factor_13 = scale * sum_anchor_tangent_3
-            sum_anchor_9 = np.float64(sum_anchor[row, argmax_sum_anchor_4])
+            sum_anchor_9 = sum_anchor[i, argmax_sum_anchor_4]
             factor_14 = direction_parameters[0] * sum_anchor_9
-            term_9 = factor_13 + factor_14
-            term_10 = -logsumexp_sum_anchor_tangent_2 + (term_8 - term_9)
+            term_7 = factor_13 + factor_14
+            term_8 = -logsumexp_sum_anchor_tangent_2 + (term_6 - term_7)
             max_sum_anchor_4 = max_sum_anchor[i]
             max_sum_anchor_2_2 = max_sum_anchor_2[i]
-            rest_sum_anchor_6 = rest_sum_anchor[i]
-            term_11 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
-            decay_2 = (_raised_decay(term_11) * 5.421010862427522e-20)
+            rest_sum_anchor_5 = rest_sum_anchor[i]
+            term_9 = max_sum_anchor_4 - max_sum_anchor_2_2 + _log1p(rest_sum_anchor_5) - _log1p(rest_sum_anchor_2_2)
+            decay_2 = (_raised_decay(term_9) * 5.421010862427522e-20)
             factor_15 = decay_2 / (1.0 + decay_2)
-            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_11 >= 0 else factor_15 if term_11 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            factor_16 = term_10 * sigmoid_plus_2 / term_6
+            sigmoid_plus_2 = (((1.0 / (1.0 + decay_2))) if term_9 >= 0 else factor_15 if term_9 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            factor_16 = term_8 * sigmoid_plus_2 / term_4
             seed_4 = seed[i]
-            sigmoid_minus_2 = ((factor_15) if term_11 >= 0 else ((1.0 / (1.0 + decay_2))) if term_11 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            sigmoid_minus_2 = ((factor_15) if term_9 >= 0 else ((1.0 / (1.0 + decay_2))) if term_9 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
             factor_17 = seed_4 * sigmoid_minus_2
-            term_12 = 1.0 + rest_sum_anchor_6
-            term_13 = logsumexp_sum_anchor_tangent_2 + factor_13 + factor_14
-            term_14 = -logsumexp_sum_anchor_2_tangent_now + (term_13 - term_7)
-            factor_19 = term_14 * sigmoid_minus_2 / term_12
+            term_10 = 1.0 + rest_sum_anchor_5
+            term_11 = logsumexp_sum_anchor_tangent_2 + factor_13 + factor_14
+            term_12 = -logsumexp_sum_anchor_2_tangent_now + (term_11 - term_5)
+            factor_19 = term_12 * sigmoid_minus_2 / term_10
             factor_20 = seed_4 * sigmoid_plus_2
             for j_6 in range(n):
-                exp_sum_anchor_2_2 = np.float64(exp_sum_anchor_2[row, j_6])
-                sum_anchor_2_tangent_3 = sum_anchor_2_tangent[row, j_6]
-                sum_anchor_2_5 = np.float64(sum_anchor_2[row, j_6])
-                softmax_sum_anchor_2_tangent = exp_sum_anchor_2_2 * (-logsumexp_sum_anchor_2_tangent_now + (scale * sum_anchor_2_tangent_3 + direction_parameters[0] * sum_anchor_2_5 - term_7)) / term_6  # -exp_sum_anchor_2*logsumexp_sum_anchor_2_tangent/(rest_sum_anchor_2 + 1)
-                factor_18 = factor_17 * (softmax_sum_anchor_2_tangent * sum_anchor_2_5 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_3 / term_6 + factor_16 * exp_sum_anchor_2_2 * sum_anchor_2_5)
+                exp_sum_anchor_2_2 = exp_sum_anchor_2[i, j_6]
+                sum_anchor_2_tangent_3 = sum_anchor_2_tangent[i, j_6]
+                sum_anchor_2_5 = sum_anchor_2[i, j_6]
+                softmax_sum_anchor_2_tangent = exp_sum_anchor_2_2 * (-logsumexp_sum_anchor_2_tangent_now + (scale * sum_anchor_2_tangent_3 + direction_parameters[0] * sum_anchor_2_5 - term_5)) / term_4  # -exp_sum_anchor_2*logsumexp_sum_anchor_2_tangent/(rest_sum_anchor_2 + 1)
+                factor_18 = factor_17 * (softmax_sum_anchor_2_tangent * sum_anchor_2_5 + exp_sum_anchor_2_2 * sum_anchor_2_tangent_3 / term_4 + factor_16 * exp_sum_anchor_2_2 * sum_anchor_2_5)
                 sum_scale_2_tangent, sum_scale_2_tangent_lost = _plus(sum_scale_2_tangent, sum_scale_2_tangent_lost, factor_18)
                 softmax_sum_anchor_tangent_2 = softmax_sum_anchor_tangent[row, j_6]
-                sum_anchor_10 = np.float64(sum_anchor[row, j_6])
+                sum_anchor_10 = sum_anchor[i, j_6]
                 exp_sum_anchor_3 = exp_sum_anchor[row, j_6]
-                factor_21 = factor_20 * (softmax_sum_anchor_tangent_2 * sum_anchor_10 + exp_sum_anchor_3 * sum_anchor_tangent[row, j_6] / term_12 + factor_19 * exp_sum_anchor_3 * sum_anchor_10)
+                factor_21 = factor_20 * (softmax_sum_anchor_tangent_2 * sum_anchor_10 + exp_sum_anchor_3 * sum_anchor_tangent[i, j_6] / term_10 + factor_19 * exp_sum_anchor_3 * sum_anchor_10)
                 sum_scale_3_tangent, sum_scale_3_tangent_lost = _plus(sum_scale_3_tangent, sum_scale_3_tangent_lost, factor_21)
-                factor_22 = exp_sum_anchor_2_2 / term_6
+                factor_22 = exp_sum_anchor_2_2 / term_4
                 factor_23 = factor_16 * exp_sum_anchor_2_2
-                factor_24 = exp_sum_anchor_3 / term_12
+                factor_24 = exp_sum_anchor_3 / term_10
                 factor_25 = factor_19 * exp_sum_anchor_3
                 for d_8 in range(d):
-                    h = np.float64(negative[j_6, d_8])
-                    h_2 = np.float64(negative[argmax_sum_anchor_2_2, d_8])
+                    h_2 = np.float64(negative[j_6, d_8])
+                    h_3 = np.float64(negative[argmax_sum_anchor_2_2, d_8])
                     if j_6 != argmax_sum_anchor_2_2:
-                        sum_anchor_3_tangent[row, d_8] += softmax_sum_anchor_2_tangent * (h - h_2)
-                    a_2 = np.float64(anchor[i, d_8])
-                    v_a = np.float64(direction_anchor[i, d_8])
-                    sum_negative_tangent[j_6, d_8] += factor_17 * (softmax_sum_anchor_2_tangent * a_2 + factor_22 * v_a + factor_23 * a_2)
+                        sum_anchor_3_tangent[i, d_8] += softmax_sum_anchor_2_tangent * (h_2 - h_3)
+                    a_3 = np.float64(anchor[i, d_8])
+                    v_a_2 = np.float64(direction_anchor[i, d_8])
+                    sum_negative_tangent[j_6, d_8] += factor_17 * (softmax_sum_anchor_2_tangent * a_3 + factor_22 * v_a_2 + factor_23 * a_3)
                     if i != j_6:
-                        sum_positive_tangent[j_6, d_8] += factor_20 * (a_2 * softmax_sum_anchor_tangent_2 + factor_24 * v_a + factor_25 * a_2)
-        _multiply(exp_sum_anchor_2[: stop - start], False, direction_negative, False, sum_anchor_3_tangent_2_product[: stop - start], False)
+                        sum_positive_tangent[j_6, d_8] += factor_20 * (a_3 * softmax_sum_anchor_tangent_2 + factor_24 * v_a_2 + factor_25 * a_3)
+    sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
+    sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
+    sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
+    for d_8 in range(d):
+        for j_25 in range(n):
+            h_4 = np.float64(negative[j_25, d_8])
+            sum_anchor_3_right[d_8, j_25] = h_4
+            p_2 = np.float64(positive[j_25, d_8])
+            sum_anchor_4_right[d_8, j_25] = p_2
+            v_h_2 = np.float64(direction_negative[j_25, d_8])
+            sum_anchor_3_tangent_2_right[d_8, j_25] = v_h_2
+            v_p_2 = np.float64(direction_positive[j_25, d_8])
+            sum_anchor_4_tangent_part2_right[d_8, j_25] = v_p_2
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        _multiply(exp_sum_anchor_2[start:stop], False, sum_anchor_3_right, True, sum_anchor_3_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
-            rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
-            term_15 = 1.0 + rest_sum_anchor_2_4
+            rest_sum_anchor_2_3 = rest_sum_anchor_2[i]
+            term_13 = 1.0 + rest_sum_anchor_2_3
+            seed_5 = seed[i]
+            exp_sum_anchor_own_2 = exp_sum_anchor_own[i]
+            rest_sum_anchor_6 = rest_sum_anchor[i]
+            max_sum_anchor_5 = max_sum_anchor[i]
+            max_sum_anchor_2_3 = max_sum_anchor_2[i]
+            term_14 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_6) - _log1p(rest_sum_anchor_2_3)
+            decay_3 = (_raised_decay(term_14) * 5.421010862427522e-20)
+            factor_26 = decay_3 / (1.0 + decay_3)
+            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_14 >= 0 else factor_26 if term_14 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_15 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_3 / (1.0 + rest_sum_anchor_6)
+            factor_27 = seed_5 * term_15
+            factor_28 = scale * seed_5 * term_15
+            softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
+            factor_29 = scale * seed_5 * softmax_sum_anchor_tangent_own_2 * sigmoid_plus_3
+            logsumexp_sum_anchor_2_tangent_2 = logsumexp_sum_anchor_2_tangent[i]
+            logsumexp_sum_anchor_tangent_3 = logsumexp_sum_anchor_tangent[i]
+            sigmoid_minus_3 = ((factor_26) if term_14 >= 0 else ((1.0 / (1.0 + decay_3))) if term_14 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_30 = scale * exp_sum_anchor_own_2 * seed_5 * (-logsumexp_sum_anchor_2_tangent_2 + (logsumexp_sum_anchor_tangent_3 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i] - (scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]))) * sigmoid_plus_3 * sigmoid_minus_3 / (1.0 + rest_sum_anchor_6)
             for d_8 in range(d):
-                sum_anchor_3_tangent_2_now = np.float64(sum_anchor_3_tangent_2_product[row, d_8]) / term_15
-                sum_anchor_3_tangent_2[row, d_8] = sum_anchor_3_tangent_2_now
-        _multiply(sum_anchor_4_tangent_part1_left[: stop - start], False, positive, False, sum_anchor_4_tangent_part1[: stop - start], False)
-        _multiply(sum_anchor_4_left[: stop - start], False, direction_positive, False, sum_anchor_4_tangent_part2_product[: stop - start], False)
+                sum_anchor_3_now = sum_anchor_3_product[row, d_8] / term_13
+                sum_anchor_3[row, d_8] = sum_anchor_3_now
+                a_4 = np.float64(anchor[i, d_8])
+                v_a_3 = np.float64(direction_anchor[i, d_8])
+                product_positive[i, d_8] = scale * sum_positive_tangent[i, d_8] + direction_parameters[0] * (sum_positive[i, d_8] + factor_27 * a_4) + factor_28 * v_a_3 + factor_29 * a_4 + factor_30 * a_4
+                product_negative[i, d_8] = scale * sum_negative_tangent[i, d_8] + direction_parameters[0] * sum_negative[i, d_8]
+        _multiply(sum_anchor_4_left[start:stop], False, sum_anchor_4_right, True, sum_anchor_4_product[: stop - start], False)
         for i in range(start, stop):
             row = i - start
             rest_sum_anchor_7 = rest_sum_anchor[i]
             term_16 = 1.0 + rest_sum_anchor_7
-            seed_5 = seed[i]
-            exp_sum_anchor_own_2 = exp_sum_anchor_own[i]
-            max_sum_anchor_5 = max_sum_anchor[i]
-            max_sum_anchor_2_3 = max_sum_anchor_2[i]
-            rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
-            term_17 = max_sum_anchor_5 - max_sum_anchor_2_3 + _log1p(rest_sum_anchor_7) - _log1p(rest_sum_anchor_2_5)
-            decay_3 = (_raised_decay(term_17) * 5.421010862427522e-20)
-            factor_26 = decay_3 / (1.0 + decay_3)
-            sigmoid_plus_3 = (((1.0 / (1.0 + decay_3))) if term_17 >= 0 else factor_26 if term_17 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-            term_18 = -1.0 + exp_sum_anchor_own_2 * sigmoid_plus_3 / term_16
-            sigmoid_minus_3 = ((factor_26) if term_17 >= 0 else ((1.0 / (1.0 + decay_3))) if term_17 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-            factor_27 = scale * sigmoid_plus_3
-            factor_28 = scale * term_18
-            factor_29 = scale * sigmoid_minus_3
-            softmax_sum_anchor_tangent_own_2 = softmax_sum_anchor_tangent_own[i]
-            factor_30 = scale * softmax_sum_anchor_tangent_own_2 * sigmoid_plus_3
-            factor_31 = exp_sum_anchor_own_2 / term_16
-            logsumexp_sum_anchor_tangent_3 = logsumexp_sum_anchor_tangent[i]
-            argmax_sum_anchor_5 = argmax_sum_anchor[row]
-            sum_anchor_tangent_4 = sum_anchor_tangent[row, argmax_sum_anchor_5]
-            factor_32 = scale * sum_anchor_tangent_4
-            sum_anchor_11 = np.float64(sum_anchor[row, argmax_sum_anchor_5])
-            factor_33 = direction_parameters[0] * sum_anchor_11
-            term_19 = logsumexp_sum_anchor_tangent_3 + factor_32 + factor_33
-            factor_34 = scale * term_19 * sigmoid_plus_3 * sigmoid_minus_3
-            factor_35 = -exp_sum_anchor_own_2 / term_16
-            logsumexp_sum_anchor_2_tangent_2 = logsumexp_sum_anchor_2_tangent[i]
-            argmax_sum_anchor_2_3 = argmax_sum_anchor_2[row]
-            sum_anchor_2_tangent_4 = sum_anchor_2_tangent[row, argmax_sum_anchor_2_3]
-            factor_36 = scale * sum_anchor_2_tangent_4
-            sum_anchor_2_6 = np.float64(sum_anchor_2[row, argmax_sum_anchor_2_3])
-            factor_37 = direction_parameters[0] * sum_anchor_2_6
-            term_20 = logsumexp_sum_anchor_2_tangent_2 + factor_36 + factor_37
-            factor_38 = scale * term_20 * sigmoid_plus_3 * sigmoid_minus_3
             for d_8 in range(d):
-                sum_anchor_4_tangent_part2 = np.float64(sum_anchor_4_tangent_part2_product[row, d_8]) / term_16  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
-                sum_anchor_4_tangent = sum_anchor_4_tangent_part2 + np.float64(sum_anchor_4_tangent_part1[row, d_8])  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
-                p = np.float64(positive[i, d_8])
+                sum_anchor_4_now = sum_anchor_4_product[row, d_8] / term_16
+                sum_anchor_4[row, d_8] = sum_anchor_4_now
+        _multiply(exp_sum_anchor_2[start:stop], False, sum_anchor_3_tangent_2_right, True, sum_anchor_3_tangent_2_product[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            rest_sum_anchor_2_4 = rest_sum_anchor_2[i]
+            term_17 = 1.0 + rest_sum_anchor_2_4
+            for d_8 in range(d):
+                sum_anchor_3_tangent_2_now = sum_anchor_3_tangent_2_product[row, d_8] / term_17
+                sum_anchor_3_tangent_2[row, d_8] = sum_anchor_3_tangent_2_now
+        _multiply(sum_anchor_4_tangent_part1_left[start:stop], False, sum_anchor_4_right, True, sum_anchor_4_tangent_part1[: stop - start], False)
+        _multiply(sum_anchor_4_left[start:stop], False, sum_anchor_4_tangent_part2_right, True, sum_anchor_4_tangent_part2_product[: stop - start], False)
+        for i in range(start, stop):
+            row = i - start
+            rest_sum_anchor_8 = rest_sum_anchor[i]
+            term_18 = 1.0 + rest_sum_anchor_8
+            seed_6 = seed[i]
+            exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
+            max_sum_anchor_6 = max_sum_anchor[i]
+            max_sum_anchor_2_4 = max_sum_anchor_2[i]
+            rest_sum_anchor_2_5 = rest_sum_anchor_2[i]
+            term_19 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_5)
+            decay_4 = (_raised_decay(term_19) * 5.421010862427522e-20)
+            factor_31 = decay_4 / (1.0 + decay_4)
+            sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_19 >= 0 else factor_31 if term_19 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
+            term_20 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_4 / term_18
+            sigmoid_minus_4 = ((factor_31) if term_19 >= 0 else ((1.0 / (1.0 + decay_4))) if term_19 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
+            factor_32 = scale * sigmoid_plus_4
+            factor_33 = scale * term_20
+            factor_34 = scale * sigmoid_minus_4
+            softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
+            factor_35 = scale * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
+            factor_36 = exp_sum_anchor_own_3 / term_18
+            logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
+            argmax_sum_anchor_5 = argmax_sum_anchor[i]
+            sum_anchor_tangent_4 = sum_anchor_tangent[i, argmax_sum_anchor_5]
+            factor_37 = scale * sum_anchor_tangent_4
+            sum_anchor_11 = sum_anchor[i, argmax_sum_anchor_5]
+            factor_38 = direction_parameters[0] * sum_anchor_11
+            term_21 = logsumexp_sum_anchor_tangent_4 + factor_37 + factor_38
+            factor_39 = scale * term_21 * sigmoid_plus_4 * sigmoid_minus_4
+            factor_40 = -exp_sum_anchor_own_3 / term_18
+            logsumexp_sum_anchor_2_tangent_3 = logsumexp_sum_anchor_2_tangent[i]
+            argmax_sum_anchor_2_3 = argmax_sum_anchor_2[i]
+            sum_anchor_2_tangent_4 = sum_anchor_2_tangent[i, argmax_sum_anchor_2_3]
+            factor_41 = scale * sum_anchor_2_tangent_4
+            sum_anchor_2_6 = sum_anchor_2[i, argmax_sum_anchor_2_3]
+            factor_42 = direction_parameters[0] * sum_anchor_2_6
+            term_22 = logsumexp_sum_anchor_2_tangent_3 + factor_41 + factor_42
+            factor_43 = scale * term_22 * sigmoid_plus_4 * sigmoid_minus_4
+            for d_8 in range(d):
+                sum_anchor_4_tangent_part2 = sum_anchor_4_tangent_part2_product[row, d_8] / term_18  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                sum_anchor_4_tangent = sum_anchor_4_tangent_part2 + sum_anchor_4_tangent_part1[row, d_8]  # direction_positive*exp_sum_anchor/(rest_sum_anchor + 1) + positive*softmax_sum_anchor_tangent
+                p_3 = np.float64(positive[i, d_8])
                 sum_anchor_3_2 = sum_anchor_3[row, d_8]
                 sum_anchor_4_2 = sum_anchor_4[row, d_8]
-                v_p = np.float64(direction_positive[i, d_8])
-                product_anchor[i, d_8] = seed_5 * (direction_parameters[0] * (p * term_18 + sum_anchor_3_2 * sigmoid_minus_3 + sum_anchor_4_2 * sigmoid_plus_3) + factor_27 * sum_anchor_4_tangent + factor_28 * v_p + factor_29 * (sum_anchor_3_tangent[row, d_8] + sum_anchor_3_tangent_2[row, d_8]) + factor_30 * p + factor_34 * (sum_anchor_4_2 - sum_anchor_3_2 + factor_31 * p) + factor_38 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_35 * p))
-    sum_scale_tangent = _completed(sum_scale_tangent, sum_scale_tangent_lost)
-    sum_scale_2_tangent = _completed(sum_scale_2_tangent, sum_scale_2_tangent_lost)
-    sum_scale_3_tangent = _completed(sum_scale_3_tangent, sum_scale_3_tangent_lost)
-    for i in range(n):
-        seed_6 = seed[i]
-        exp_sum_anchor_own_3 = exp_sum_anchor_own[i]
-        rest_sum_anchor_8 = rest_sum_anchor[i]
-        max_sum_anchor_6 = max_sum_anchor[i]
-        max_sum_anchor_2_4 = max_sum_anchor_2[i]
-        rest_sum_anchor_2_6 = rest_sum_anchor_2[i]
-        term_21 = max_sum_anchor_6 - max_sum_anchor_2_4 + _log1p(rest_sum_anchor_8) - _log1p(rest_sum_anchor_2_6)
-        decay_4 = (_raised_decay(term_21) * 5.421010862427522e-20)
-        factor_39 = decay_4 / (1.0 + decay_4)
-        sigmoid_plus_4 = (((1.0 / (1.0 + decay_4))) if term_21 >= 0 else factor_39 if term_21 < 0.0 else np.nan)  # sigmoid(max_sum_anchor - max_sum_anchor_2 + log1p(rest_sum_anchor) - log1p(rest_sum_anchor_2))
-        term_22 = -1.0 + exp_sum_anchor_own_3 * sigmoid_plus_4 / (1.0 + rest_sum_anchor_8)
-        factor_40 = seed_6 * term_22
-        factor_41 = scale * seed_6 * term_22
-        softmax_sum_anchor_tangent_own_3 = softmax_sum_anchor_tangent_own[i]
-        factor_42 = scale * seed_6 * softmax_sum_anchor_tangent_own_3 * sigmoid_plus_4
-        logsumexp_sum_anchor_2_tangent_3 = logsumexp_sum_anchor_2_tangent[i]
-        logsumexp_sum_anchor_tangent_4 = logsumexp_sum_anchor_tangent[i]
-        sigmoid_minus_4 = ((factor_39) if term_21 >= 0 else ((1.0 / (1.0 + decay_4))) if term_21 < 0.0 else np.nan)  # sigmoid(-max_sum_anchor + max_sum_anchor_2 - log1p(rest_sum_anchor) + log1p(rest_sum_anchor_2))
-        factor_43 = scale * exp_sum_anchor_own_3 * seed_6 * (-logsumexp_sum_anchor_2_tangent_3 + (logsumexp_sum_anchor_tangent_4 + scale * sum_anchor_tangent_entry_1[i] + direction_parameters[0] * sum_anchor_entry_2[i] - (scale * sum_anchor_2_tangent_entry_3[i] + direction_parameters[0] * sum_anchor_2_entry_4[i]))) * sigmoid_plus_4 * sigmoid_minus_4 / (1.0 + rest_sum_anchor_8)
-        for d_9 in range(d):
-            a_3 = np.float64(anchor[i, d_9])
-            v_a_2 = np.float64(direction_anchor[i, d_9])
-            product_positive[i, d_9] = scale * sum_positive_tangent[i, d_9] + direction_parameters[0] * (np.float64(sum_positive[i, d_9]) + factor_40 * a_3) + factor_41 * v_a_2 + factor_42 * a_3 + factor_43 * a_3
-            product_negative[i, d_9] = scale * sum_negative_tangent[i, d_9] + direction_parameters[0] * np.float64(sum_negative[i, d_9])
+                v_p_3 = np.float64(direction_positive[i, d_8])
+                product_anchor[i, d_8] = seed_6 * (direction_parameters[0] * (p_3 * term_20 + sum_anchor_3_2 * sigmoid_minus_4 + sum_anchor_4_2 * sigmoid_plus_4) + factor_32 * sum_anchor_4_tangent + factor_33 * v_p_3 + factor_34 * (sum_anchor_3_tangent[i, d_8] + sum_anchor_3_tangent_2[row, d_8]) + factor_35 * p_3 + factor_39 * (sum_anchor_4_2 - sum_anchor_3_2 + factor_36 * p_3) + factor_43 * (sum_anchor_3_2 - sum_anchor_4_2 + factor_40 * p_3))
     parameter_product[0] += sum_scale_2_tangent + sum_scale_3_tangent - sum_scale_tangent

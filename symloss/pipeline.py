@@ -113,7 +113,7 @@ def derive(definition: Definition) -> Derived:
     program = tangent(_differentiated(definition, lifted.program), targets)
     folded = fold_outputs(definition, program)
     stable = whole_quotients(definition, by_sides(centred(carefully(definition, folded.program))))
-    kernels = lower(definition, stable)
+    kernels = lower(definition, stable, wide=True)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
     plain = whole_quotients(definition, by_sides(centred(folded.program)))
     fast = lower(definition, plain)

@@ -19,7 +19,7 @@ from symloss.lowering.items import Item, Operand, Product
 from symloss.program.terms import conjuncts
 
 
-def contract(items: Iterable[Item], big: frozenset[str]) -> list[Item]:
+def contract(items: Iterable[Item], big: frozenset[str], *, wide: bool = False) -> list[Item]:
     """Return items with every contraction made a matrix product and every other sum given its order of loops.
 
     Parameters
@@ -28,13 +28,16 @@ def contract(items: Iterable[Item], big: frozenset[str]) -> list[Item]:
         In an order in which each reads only earlier ones.
     big : frozenset of str
         Tensors larger than any argument: their leading index is the one that blocks run over.
+    wide : bool
+        Arguments are packed too: matrices are wider than what a caller passes.
     """
     found: list[Item] = []
     packed: dict[object, Access] = {}
-    for item in by_columns(_with_diagonals(list(items), big), big):
-        parts = _split(item) if item.op == "sum" else [item]
-        for part in parts:
-            found += _lowered(part, big, packed) if part.op == "sum" else [part]
+    parts = list(by_columns(_with_diagonals(list(items), big), big))
+    stored = frozenset(item.name for item in parts) if wide else None
+    for item in parts:
+        for part in _split(item) if item.op == "sum" else [item]:
+            found += _lowered(part, big, packed, stored) if part.op == "sum" else [part]
     return computed_again(found, big)
 
 
@@ -66,7 +69,9 @@ def _split(item: Item) -> list[Item]:
     return [*parts, Item(item.name, "let", item.free, (), total, comment=item.comment)]
 
 
-def _lowered(item: Item, big: frozenset[str], packed: dict[object, Access]) -> list[Item]:
+def _lowered(
+    item: Item, big: frozenset[str], packed: dict[object, Access], stored: frozenset[str] | None
+) -> list[Item]:
     scattered = _scatter(item)
     if scattered is not None:
         return [scattered]
@@ -75,7 +80,7 @@ def _lowered(item: Item, big: frozenset[str], packed: dict[object, Access]) -> l
     )
     sides = _sides(item)
     if sides is not None:
-        return _product(item, *sides, lead or item.free[0], packed)
+        return _product(item, *sides, lead or item.free[0], packed, stored)
     if lead is not None and lead in item.bound and item.free:
         return [replace(item, order=(lead, *(k for k in item.bound if k != lead), *item.free))]
     if _row_by_row(item):
@@ -138,8 +143,9 @@ def _sides(item: Item) -> tuple[tuple[Index, ...], tuple[Index, ...]] | None:
 
 
 def _product(
-    item: Item, rows: tuple[Index, ...], columns: tuple[Index, ...], lead: Index, packed: dict[object, Access]
-) -> list[Item]:
+    item: Item, rows: tuple[Index, ...], columns: tuple[Index, ...], lead: Index, packed: dict[object, Access],
+    stored: frozenset[str] | None,
+) -> list[Item]:  # fmt: skip
     """Return the packed operands, the product, and the factors outside the sum."""
     bound = set(item.bound)
     outside: list[sympy.Expr] = []
@@ -156,8 +162,8 @@ def _product(
         masks[not part.free_symbols & set(columns)].append(part)
     inner = (lead, *(k for k in item.bound if k != lead)) if lead in bound else item.bound
     found: list[Item] = []
-    first = _operand(f"{item.name}_left", left, masks[True], rows, inner, lead, found, packed)
-    second = _operand(f"{item.name}_right", right, masks[False], columns, inner, lead, found, packed)
+    first = _operand(f"{item.name}_left", left, masks[True], rows, inner, lead, found, packed, stored)
+    second = _operand(f"{item.name}_right", right, masks[False], columns, inner, lead, found, packed, stored)
     body = Access(first.name, *first.first, *first.second) * Access(second.name, *second.first, *second.second)
     name = f"{item.name}_product" if outside else item.name
     found.append(
@@ -174,11 +180,15 @@ def _product(
 
 def _operand(
     name: str, factors: list[sympy.Expr], masks: list[sympy.Basic], own: tuple[Index, ...], bound: tuple[Index, ...],
-    lead: Index, found: list[Item], packed: dict[object, Access],
+    lead: Index, found: list[Item], packed: dict[object, Access], stored: frozenset[str] | None,
 ) -> Operand:  # fmt: skip
-    """Return an operand as it stands where it is one stored tensor whose blocks are rows, else packed by a new item."""
+    """Return an operand as it stands where it is one tensor whose blocks are rows, else packed by a new item.
+
+    `stored` names the tensors that may stand as they are, or is None: all may.
+    """
     orders = ((own, bound), (bound, own))
-    if len(factors) == 1 and not masks and isinstance(factors[0], Access):
+    plain = len(factors) == 1 and not masks and isinstance(factors[0], Access)
+    if plain and (stored is None or factors[0].name in stored):
         slots = factors[0].slots
         for first, second in orders:
             if slots == first + second and (lead == slots[0] or lead not in slots):

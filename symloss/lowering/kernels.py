@@ -121,7 +121,7 @@ def _spared(definition: Definition) -> frozenset[str]:
     return frozenset(merged)
 
 
-def lower(definition: Definition, program: Program) -> tuple[Kernel, ...]:
+def lower(definition: Definition, program: Program, *, wide: bool = False) -> tuple[Kernel, ...]:
     """Return the kernels of a definition.
 
     Parameters
@@ -130,9 +130,11 @@ def lower(definition: Definition, program: Program) -> tuple[Kernel, ...]:
         For names, axes and parameters.
     program : Program
         With the outputs value, gradient, hessian and product, stabilised.
+    wide : bool
+        Matrices are float64, whatever the inputs are: a product of rounded numbers is one of rounded numbers only.
     """
     stable = orient(lower_reductions(program), definition.per, definition.arguments)
-    kernels = [k for plan in plans(definition) if (k := _kernel(definition, stable, plan)) is not None]
+    kernels = [k for plan in plans(definition) if (k := _kernel(definition, stable, plan, wide=wide)) is not None]
     kernels += _few(definition, stable)
     if definition.where is not sympy.true:
         kernels.append(_count(definition))
@@ -151,7 +153,7 @@ def _few(definition: Definition, program: Program) -> list[Kernel]:
     return [k for k in found if k is not None] if all(found) else []
 
 
-def _kernel(definition: Definition, program: Program, plan: Plan, *, few: bool = False) -> Kernel | None:
+def _kernel(definition: Definition, program: Program, plan: Plan, *, few: bool = False, wide: bool = False) -> Kernel | None:
     """Return a kernel, or its form for short rows, where there is one."""
     part = program.keep(*plan.outputs)
     (per, *_) = definition.per
@@ -182,8 +184,8 @@ def _kernel(definition: Definition, program: Program, plan: Plan, *, few: bool =
             items.append(Item(array, "store", (), (), body, guard="add", entry=slots[target]))
         else:
             items.append(Item(output.name, "store", output.free, (), body))
-    items = contract(_with_outer_parts(_inline_gathers(_needed(items))), _big(definition, items))
-    nodes = schedule(tuple(items), definition.where, per)
+    items = contract(_with_outer_parts(_inline_gathers(_needed(items))), _big(definition, items), wide=wide)
+    nodes = schedule(tuple(items), definition.where, per, wide=wide)
     naming = _naming(definition, program, plan, items)
     named = name_scalars(nodes, *naming, apart=definition.elementwise)
     if few:

@@ -65,7 +65,9 @@ class _Storage:
     blocked: frozenset[str]
 
 
-def schedule(items: tuple[Item, ...], mask: sympy.Basic = sympy.true, per: Index | None = None) -> tuple[Node, ...]:
+def schedule(
+    items: tuple[Item, ...], mask: sympy.Basic = sympy.true, per: Index | None = None, *, wide: bool = False
+) -> tuple[Node, ...]:  # fmt: skip
     """Return the loop nest of a list of items.
 
     Parameters
@@ -76,6 +78,8 @@ def schedule(items: tuple[Item, ...], mask: sympy.Basic = sympy.true, per: Index
         The condition under which a sample counts.
     per : Index, optional
         The index of a sample, to which the mask applies.
+    wide : bool
+        Matrices are float64, whatever the inputs are.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def schedule(items: tuple[Item, ...], mask: sympy.Basic = sympy.true, per: Index
     items = _fixed_first(items, per)
     storage = _storage(items)
     body = _nest(items, 0, storage, mask, per)
-    low = matrices(items)
+    low = frozenset() if wide else matrices(items)
     buffers = tuple(
         Buffer(
             item.name, tuple(k.axis.name for k in item.free[storage.kept[item.name] :]),
