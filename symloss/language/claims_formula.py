@@ -29,7 +29,7 @@ def least_at_mean(wrt: str, other: str, *, sigmoid: bool = False, **settings: fl
     return Claim("least_at_mean", text, wrt, other, tuple(settings.items()), constant=float(sigmoid))
 
 
-def least_at_quantile(wrt: str, other: str, level: str = "1/2", **settings: float | None) -> Claim:
+def least_at_quantile(wrt: str, other: str, level: str = "1/2", /, **settings: float | None) -> Claim:
     """Claim that the loss's mean over data is least where `wrt` is a quantile, whose level is an expression."""
     name = "the median" if level == "1/2" else f"the quantile {level}"
     text = f"its mean over data is least where the {wrt} is {name} of the {other}{under(settings)}"
@@ -65,13 +65,13 @@ def piecewise(wrt: str, degree: int, **settings: float | None) -> Claim:
     return Claim("piecewise", text, wrt, settings=tuple(settings.items()), constant=degree)
 
 
-def steepest(wrt: str, bound: str, **settings: float | None) -> Claim:
+def steepest(wrt: str, bound: str, /, **settings: float | None) -> Claim:
     """Claim that the largest slope in `wrt` is an expression in parameters, whatever they are, and is reached."""
     text = f"the largest slope in the {wrt} is {_plain(bound)} in size{under(settings)}"
     return Claim("steepest", text, wrt, settings=tuple(settings.items()), expressions=(("bound", bound),))
 
 
-def equals_formula(expression: str, where: str = "", **settings: float | None) -> Claim:
+def equals_formula(expression: str, where: str = "", /, **settings: float | None) -> Claim:
     """Claim that the loss is an expression, everywhere or where a comparison of two expressions holds."""
     place = f" where {_plain(where)}" if where else ""
     text = f"equal to {_plain(expression)}{place}{under(settings)}"

@@ -96,8 +96,8 @@ def holds(oracle: Oracle, claim: Claim, place: Place) -> bool | None:
             slope = moved(direction_of(oracle, place, claim.wrt, single=True))
             return not bool(abs(slope) * size > claim.constant * SLACK)
         case "falls_in_odds":
-            label = next(a.name for a in oracle.definition.inputs if a.kind == "label")
-            return not bool(moved({(*sample, int(tensors[label][sample])): 1.0}) > 0)
+            labels = [tensors[a.name] for a in oracle.definition.inputs if a.kind == "label"]
+            return not bool(moved({(*sample, int(labels[0][sample])): 1.0}) > 0) if labels else None
     return None
 
 

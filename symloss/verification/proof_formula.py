@@ -211,6 +211,9 @@ def saturates(definition: Definition, settings: Settings, wrt: str, other: str) 
     reads = {a.name: a for r in sums for a in r.body.atoms(Access)}
     if not sums or not {wrt, other} <= set(reads):
         return oo
+    own = {*definition.per, *sums[0].bound}
+    if any(set(reads[n].slots) != own for n in (wrt, other)):
+        return oo
     both = sympy.Add(*(opened(Reduction("sum", reads[n], sums[0].bound)) for n in (wrt, other)))
     bounds = (top, bottom - top, bottom - both)
     if not all(ranges.of(e)[0] >= 0 for e in bounds):

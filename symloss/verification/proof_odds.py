@@ -105,16 +105,17 @@ def _by_logarithm(form: sympy.Expr) -> sympy.Expr:
 
 
 def _without_powers(form: sympy.Expr) -> sympy.Expr:
-    """Take the lowest power of 1 - p out of all terms, where their exponents differ by numbers."""
-    terms, base = sympy.Add.make_args(form), 1 - P
-    exponents = [
-        sympy.Add(*(e for b, e in (f.as_base_exp() for f in sympy.Mul.make_args(t)) if b == base)) for t in terms
-    ]
-    steps = [sympy.expand(e - exponents[0]) for e in exponents]
-    if not all(step.is_number for step in steps):
-        return form
-    lowest = exponents[0] + min(steps)
-    return sympy.Mul(base**lowest, sympy.Add(*(sympy.expand(t / base**lowest) for t in terms)))
+    """Take the lowest powers of p and 1 - p out of all terms, where their exponents differ by numbers."""
+    whole, terms = S.One, list(sympy.Add.make_args(form))
+    for base in (P, 1 - P):
+        parts = [[f.as_base_exp() for f in sympy.Mul.make_args(t)] for t in terms]
+        exponents = [sympy.Add(*(e for b, e in pairs if b == base)) for pairs in parts]
+        steps = [sympy.expand(e - exponents[0]) for e in exponents]
+        if all(step.is_number for step in steps):
+            rest = [sympy.Mul(*(b**e for b, e in pairs if b != base)) for pairs in parts]
+            terms = [r * base ** (step - min(steps)) for r, step in zip(rest, steps, strict=True)]
+            whole *= base ** (exponents[0] + min(steps))
+    return sympy.Mul(whole, sympy.expand(sympy.Add(*terms)))
 
 
 def never_negative(definition: Definition, settings: Settings) -> bool:

@@ -15,7 +15,7 @@ import sympy
 from sympy import S, oo
 
 from symloss.language import atoms
-from symloss.language.axes import Index
+from symloss.language.axes import Index, Size
 from symloss.language.definition import Definition
 from symloss.language.domains import Interval
 from symloss.language.nodes import Access, Let, Reduction
@@ -79,7 +79,8 @@ def pieces_of(formula: sympy.Expr, low: sympy.Expr = -oo, high: sympy.Expr = oo)
     found = _split(formula, low, high)
     if found is None:
         return None
-    ends, formulas, values = [low], [found[0][1]], []
+    ends, formulas = [low], [found[0][1]]
+    values: list[sympy.Expr] = []
     for (_, before), (at, after) in zip([(low, found[0][1]), *found[1:]], found[1:], strict=False):
         value = _value(formula, at)
         if value is None:
@@ -192,7 +193,7 @@ def plain(definition: Definition, formula: sympy.Expr) -> sympy.Expr | None:
         if isinstance(node, Reduction):
             swap[node] = _symbol(node, "nonnegative" if node.operation == "norm" else "real")
         elif node != X and not isinstance(node, sympy.Dummy | Index):
-            swap[node] = _symbol(node, signs.get(node.name, "real"))
+            swap[node] = _symbol(node, "positive" if isinstance(node, Size) else signs.get(node.name, "real"))
     return formula.xreplace(swap)
 
 
@@ -222,6 +223,13 @@ def known_sign(domain: object) -> str:
     return "nonnegative" if domain.low >= 0 else "real"
 
 
+def in_parameters(definition: Definition, settings: Settings, text: str) -> sympy.Expr:
+    """Return an expression in parameters, those of `settings` at their values."""
+    own = {a.name: sympy.Symbol(a.name, real=True) for a in definition.parameters}
+    values = {own[n]: exact(float(v)) for n, v in settings.items() if n in own and v is not None}
+    return sympy.sympify(text, locals=own).xreplace(values)
+
+
 def smooth(definition: Definition, settings: Settings, wrt: str, times: int) -> bool:
     """Tell whether the loss is proved so many times continuously differentiable, and not once more, for each label."""
     found = list(cases_in(definition, settings, wrt))
@@ -243,8 +251,7 @@ def piecewise(definition: Definition, settings: Settings, wrt: str, degree: int)
 
 def steepest(definition: Definition, settings: Settings, wrt: str, bound: str) -> bool:
     """Tell whether the largest slope of pieces of degree 2 at most is proved to be an expression in parameters."""
-    own = {a.name: sympy.Symbol(a.name, real=True) for a in definition.parameters}
-    largest = plain(definition, sympy.sympify(bound, locals=own))
+    largest = plain(definition, in_parameters(definition, settings, bound))
     found = list(cases_in(definition, settings, wrt))
     if largest is None or not found or any(p is None or not p.continuous or (p.degree or 3) > 2 for p in found):
         return False

@@ -14,9 +14,9 @@ import sympy
 
 from symloss.language.definition import Definition
 from symloss.language.nodes import Access, LabelAccess, Let, Reduction
-from symloss.verification.proof_form import Settings, depends, exact, label_cases, opened, written
+from symloss.verification.proof_form import Settings, depends, label_cases, opened, written
 from symloss.verification.proof_odds import P, along, odds_forms, sign_of
-from symloss.verification.proof_pieces import KINKED, X, cases_in, plain, sign
+from symloss.verification.proof_pieces import KINKED, X, cases_in, in_parameters, plain, sign
 from symloss.verification.proof_ranges import ranges_of
 
 
@@ -63,9 +63,7 @@ def _positive(definition: Definition, factor: sympy.Expr, settings: Settings) ->
 
 def least_at_quantile(definition: Definition, settings: Settings, wrt: str, other: str, level: str) -> bool:
     """Tell whether the mean of a loss over data is proved least where the prediction is a quantile of an input."""
-    own = {a.name: sympy.Symbol(a.name, real=True) for a in definition.parameters}
-    values = {own[n]: exact(float(v)) for n, v in settings.items() if n in own and v is not None}
-    share = plain(definition, sympy.sympify(level, locals=own).xreplace(values))
+    share = plain(definition, in_parameters(definition, settings, level))
     target = plain(definition, Access(other, *definition.per))
     found = list(cases_in(definition, settings, wrt)) if definition.elementwise else []
     ranges = ranges_of(definition, settings)
@@ -101,9 +99,10 @@ def _label_of(definition: Definition, settings: Settings, scores: str) -> sympy.
     formula = definition.formula
     swap = {n: Access(scores, *n.actuals) for n in _lets(formula) if n.name == scores}
     form = sympy.expand(written(replace(definition, formula=_replaced(formula, swap)), settings))
-    (whole, *others) = [t for t in sympy.Add.make_args(form) if isinstance(t, Reduction)] or [None]
-    if whole is None or others or whole.operation != "logsumexp" or whole.where is not sympy.true:
+    sums = [t for t in sympy.Add.make_args(form) if isinstance(t, Reduction)]
+    if len(sums) != 1 or sums[0].operation != "logsumexp" or sums[0].where is not sympy.true:
         return None
+    (whole,) = sums
     body, taken = whole.body, -(form - whole)
     if len(whole.bound) != 1 or not all(isinstance(a, Access) and a.name == scores for a in (body, taken)):
         return None
