@@ -119,6 +119,7 @@ def poly_cross_entropy(
         equals_formula("focal + epsilon * (1 - p_t)**(gamma + 1)"),
         expansion("p_t", shift="gamma", first="epsilon", alpha=None),
         throughout(nonnegative(alpha=None), "epsilon", at_least(-1)),
+        throughout(can_be_negative(gamma=2, alpha=None), "epsilon", Interval(float("-inf"), -1, high_open=True)),
         positive_side("logit", -1, target=1, gamma=2, alpha=0.25, epsilon=1),
         positive_side("logit", 1, target=0, gamma=2, alpha=0.25, epsilon=1),
     ),

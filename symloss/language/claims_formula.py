@@ -130,7 +130,7 @@ def falls_in_odds(wrt: str, **settings: float | None) -> Claim:
 
 def throughout(claim: Claim, parameter: str, domain: Interval) -> Claim:
     """Claim a statement for every value of a parameter in an interval."""
-    said = "takes negative values" if claim.kind == "can_be_negative" else claim.text
+    said = claim.text.partition(": a signed diagnostic")[0]
     text = f"{said} for every {parameter} {_in(domain)}"
     return replace(claim, kind="throughout", text=text, other=parameter, inner=claim, domain=domain)
 
