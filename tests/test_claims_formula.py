@@ -84,6 +84,12 @@ def fourth(x: Expr = prediction(symbol="x"), y: Expr = data(symbol="y")) -> Expr
     return (x - y) ** 4
 
 
+@loss(title="Weighted", family="test", references=(SOURCE,))
+def weighted(x: Expr = prediction(symbol="x"), y: Expr = data(symbol="y")) -> Expr:
+    """A squared error that counts more where the target is large."""
+    return exp(y) * (x - y) ** 2
+
+
 @loss(title="Pinball", family="test", references=(SOURCE,))
 def pinball(
     x: Expr = prediction(symbol="x"), y: Expr = data(symbol="y"), *,
@@ -212,7 +218,7 @@ TRUE = [
     (FOUND["hinge"], throughout(positive_side("score", -1, target=1), "margin", above(0))),
 ]  # fmt: skip
 FALSE = [
-    (fourth, least_at_mean("x", "y")), (FOUND["absolute_error"], least_at_mean("prediction", "target")),
+    (fourth, least_at_mean("x", "y")), (weighted, least_at_mean("x", "y")), (FOUND["absolute_error"], least_at_mean("prediction", "target")),
     (HUBER, least_at_mean("prediction", "target")), (leap, least_at_quantile("x", "y")),
     (FOUND["binary_cross_entropy"], least_at_mean("logit", "target", sigmoid=True, pos_weight=2, label_smoothing=0)),
     (FOUND["squared_error"], least_at_quantile("prediction", "target")), (pinball, least_at_quantile("x", "y")),
