@@ -191,8 +191,10 @@ def unscaled(
 
 
 HUBER, POLY, DICE = FOUND["huber"], FOUND["poly_cross_entropy"], FOUND["dice"]
+POLY_FOCAL = FOUND["poly_focal"]
 FAR = float("inf")
 TRUE = [
+    (POLY_FOCAL, throughout(nonnegative(alpha=None), "epsilon", at_least(-1))),
     (growth, least_at_mean("x", "y")), (FOUND["squared_error"], least_at_mean("prediction", "target")),
     (FOUND["binary_cross_entropy"], least_at_mean("logit", "target", sigmoid=True, pos_weight=1, label_smoothing=0)),
     (pinball, least_at_quantile("x", "y", "level")), (pinball, least_at_quantile("x", "y", level=0.5)),
@@ -218,7 +220,9 @@ TRUE = [
     (FOUND["hinge"], throughout(positive_side("score", -1, target=1), "margin", above(0))),
 ]  # fmt: skip
 FALSE = [
-    (fourth, least_at_mean("x", "y")), (weighted, least_at_mean("x", "y")), (FOUND["absolute_error"], least_at_mean("prediction", "target")),
+    (POLY_FOCAL, throughout(nonnegative(alpha=None), "epsilon", at_least(-1.125))),
+    (fourth, least_at_mean("x", "y")), (weighted, least_at_mean("x", "y")),
+    (FOUND["absolute_error"], least_at_mean("prediction", "target")),
     (HUBER, least_at_mean("prediction", "target")), (leap, least_at_quantile("x", "y")),
     (FOUND["binary_cross_entropy"], least_at_mean("logit", "target", sigmoid=True, pos_weight=2, label_smoothing=0)),
     (FOUND["squared_error"], least_at_quantile("prediction", "target")), (pinball, least_at_quantile("x", "y")),

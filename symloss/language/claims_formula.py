@@ -98,8 +98,8 @@ def expansion(probability: str, *, shift: str = "0", first: str = "0", **setting
 
 def of_counts(wrt: str, other: str, expression: str, name: str = "", **settings: float | None) -> Claim:
     """Claim what the loss of two masks of 0 and 1 is in the counts TP, FP and FN of true and false entries."""
-    named = f", {name}" if name else ""
-    text = f"{_plain(expression)}{named} for masks {wrt} and {other} of 0 and 1{under(settings)}"
+    named = f", that is {name}," if name else ""
+    text = f"for masks {wrt} and {other} of 0 and 1 it is {_plain(expression)}{named}{under(settings)}"
     return Claim(
         "of_counts", text, wrt, other, tuple(settings.items()), expressions=(("formula", expression),)
     )  # fmt: skip
