@@ -12,6 +12,7 @@ from symloss.language import (
     convex,
     data,
     largest_curvature,
+    least_at_mean,
     least_lipschitz,
     let,
     limit,
@@ -60,6 +61,7 @@ COX_1958 = Reference(
         limit("logit", -1, 0, target=0, label_smoothing=0),
         limit("logit", -1, -1, slope=True, target=1, pos_weight=1, label_smoothing=0),
         limit("logit", 1, 1, slope=True, target=0, pos_weight=1, label_smoothing=0),
+        least_at_mean("logit", "target", sigmoid=True, pos_weight=1, label_smoothing=0),
     ),
     conventions=(
         Convention("input", "takes the logit; losses that take a probability clip it and lose the tails."),

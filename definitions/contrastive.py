@@ -21,6 +21,7 @@ from symloss.language import (
     norm_over,
     one_of,
     parameter,
+    piecewise,
     prediction,
     symmetric,
 )  # fmt: skip
@@ -50,6 +51,7 @@ i, f = n.index("i"), d.index("f")
         symmetric("first", "second"),
         moved_together("first", "second"),
         flat_at_zero("first", "the gradient is exactly 0 beyond the margin, and where a similar pair coincides"),
+        piecewise("D", 2),
     ),
     conventions=(
         Convention(

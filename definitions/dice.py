@@ -9,6 +9,7 @@ from symloss.language import (
     Expr,
     Reference,
     Tensor,
+    above,
     at_least,
     at_most,
     data,
@@ -19,13 +20,17 @@ from symloss.language import (
     loss,
     nonnegative,
     not_least_at,
+    of_counts,
     parameter,
     prediction,
     ratio,
+    saturates,
     softmax,
     sum_over,
     switch,
     symmetric,
+    throughout,
+    value_where,
 )  # fmt: skip
 
 MILLETARI_2016 = Reference(
@@ -69,6 +74,10 @@ i, k, q = n.index("i"), c.index("k"), m.index("q")
         at_most(1),
         not_least_at("probability", "target", squared=False),
         symmetric("probability", "target"),
+        of_counts("probability", "target", "1 - 2*TP / (2*TP + FP + FN)", "1 - F1", smooth=0),
+        throughout(value_where(0, {"probability": 0, "target": 0}), "smooth", above(0)),
+        value_where(1, {"probability": 0, "target": 0}, smooth=0),
+        saturates("probability", "target", 2, squared=False),
     ),
     conventions=(
         SMOOTH, EMPTY,

@@ -12,6 +12,8 @@ from symloss.language import (
     convex,
     data,
     equals,
+    equals_formula,
+    expansion,
     given,
     largest_curvature,
     least_lipschitz,
@@ -63,6 +65,10 @@ LIN_2017 = Reference(
         limit("logit", 1, 0, gamma=2, alpha=None, target=1),
         limit("logit", -1, -1, slope=True, gamma=2, alpha=None, target=1),
         limit("logit", 1, 0, slope=True, gamma=2, alpha=None, target=1),
+        equals_formula("(1 - p_t)**gamma * binary_cross_entropy", alpha=None),
+        expansion("p_t", shift="gamma", alpha=None),
+        positive_side("logit", -1, target=1, alpha=None),
+        positive_side("logit", 1, target=0, alpha=None),
     ),
     conventions=(
         Convention(

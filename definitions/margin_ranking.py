@@ -18,7 +18,9 @@ from symloss.language import (
     nonnegative,
     one_of,
     parameter,
+    piecewise,
     prediction,
+    smooth,
 )  # fmt: skip
 
 HERBRICH_2000 = Reference(
@@ -48,6 +50,8 @@ HERBRICH_2000 = Reference(
         monotone("second", rising=True, target=1),
         moved_together("first", "second"),
         flat_at_zero("first", "zero once the order holds by the margin, with gradient exactly 0"),
+        smooth("first", 0),
+        piecewise("first", 1),
     ),
     conventions=(Convention("tie", "the derivative at the kink is 0; torch's is -y."),),
     aliases=("pairwise hinge",),

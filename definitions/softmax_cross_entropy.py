@@ -14,16 +14,19 @@ from symloss.language import (
     counted,
     define,
     differs,
+    falls_in_odds,
     given,
     gradient_sums_to_zero,
     integer,
     labels,
+    least_at_frequencies,
     logsumexp_over,
     loss,
     mean_over,
     nonnegative,
     parameter,
     prediction,
+    softmax_gradient,
     weights,
 )
 
@@ -50,7 +53,14 @@ i, k = n.index("i"), c.index("k")
     family="classification",
     per=i,
     references=(BRIDLE_1990,),
-    claims=(nonnegative(), convex("logits"), gradient_sums_to_zero("logits")),
+    claims=(
+        nonnegative(),
+        convex("logits"),
+        gradient_sums_to_zero("logits"),
+        falls_in_odds("logits", label_smoothing=0, class_weight=None),
+        softmax_gradient("logits", label_smoothing=0, class_weight=None),
+        least_at_frequencies("logits", label_smoothing=0, class_weight=None),
+    ),
     conventions=(
         Convention(
             "mean",

@@ -146,8 +146,9 @@ def test_the_largest_derivative_is_what_a_search_in_40_digits_finds(gamma: int, 
 
 
 def test_most_claims_of_the_shipped_losses_are_proved_or_certified() -> None:
-    found = [c["status"] for d in FOUND.values() for c in check_claims(d, FOUND.__getitem__, 5, 60)]
-    assert len(found) >= 120
+    rows = [c for d in FOUND.values() for c in check_claims(d, FOUND.__getitem__, 5, 60)]
+    found = [c["status"] for c in rows if c["kind"] != "cited"]
+    assert len(found) >= 200
     assert "refuted" not in found
     assert "claimed" not in found
     assert sum(s in SHOWN for s in found) >= 0.95 * len(found)

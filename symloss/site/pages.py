@@ -32,7 +32,10 @@ ORDER = (
     "quickstart", "define-your-own", "adapters", "how-it-works", "numerics", "performance", "verified", "contributing"
 )  # fmt: skip
 """The guides in reading order; others follow."""
-LIMITS = ("limit", "unbounded_slope", "at_most", "flat_at_zero", "least_at", "least_lipschitz")
+LIMITS = (
+    "limit", "unbounded_slope", "at_most", "flat_at_zero", "least_at", "least_lipschitz", "least_at_mean",
+    "least_at_quantile", "least_at_frequencies", "steepest", "approaches", "saturates",
+)  # fmt: skip
 """Kinds of claims that say how far values and slopes go, and where they are least."""
 AXES = {
     "margin": ("Classification losses over the margin", "The margin y·f(x): the prediction of a positive example."),

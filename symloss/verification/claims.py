@@ -6,24 +6,24 @@ A claim that holds at every point and that `claims_rules` proves is proved. Unkn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import flint
 import numpy as np
-import sympy
 
 from symloss.language.claims import Claim
 from symloss.language.declarations import Argument
 from symloss.language.definition import Definition
 from symloss.language.domains import Interval
 from symloss.verification.accuracy import full_settings
+from symloss.verification.claims_places import Place, direction_of, places
+from symloss.verification.claims_points import COMPARED, SLACK, calculated, differences_tried, holds, members
 from symloss.verification.claims_rules import CERTIFIED, options_of, prove
 from symloss.verification.oracle import Oracle, Undecided, oracle_of
 from symloss.verification.point import Point
 from symloss.verification.proof_falling import as_function
-from symloss.verification.quantities import split
-from symloss.verification.sampling import batches
+from symloss.verification.proof_interval import restricted
 from symloss.verification.series import working
 from symloss.verification.tree import compile_formula
 
@@ -35,10 +35,12 @@ UNTRIED = {
     "never_convex": "for every value of the parameter at once",
     "cosine_softmax": "the two formulas, compared as such",
     "sum_of": "the two formulas, compared as such",
+    "smooth": "the formulas of both sides, compared as such",
+    "piecewise": "the formula of each piece",
+    "softmax_gradient": "the formula as such",
+    "least_at_frequencies": "the formula as such",
 }
 """Kinds that points cannot speak of: a proof alone counts."""
-SLACK = 1 + 5e-10
-"""Constants of nine digits are rounded."""
 FAR, NEAR_LIMIT = 80.0, 1e-20
 """Where a limit is tried, and how near it must be there."""
 ROUNDED = 1e-9
@@ -51,16 +53,18 @@ def check_claims(definition: Definition, lookup: Lookup, seed: int, count: int) 
 
 
 def _one(definition: Definition, claim: Claim, lookup: Lookup, seed: int, count: int) -> dict[str, str]:
-    if claim.kind in UNTRIED:
+    if claim.kind == "cited":
+        return _result(claim, "claimed", "citation", " ".join(text for _, text in claim.expressions))
+    if why := _untried(claim):
         method = prove(definition, claim, lookup)
-        return _result(claim, "proved" if method else "claimed", method or "no proof found", UNTRIED[claim.kind])
+        return _result(claim, "proved" if method else "claimed", method or "no proof found", why)
     tried = 0
-    trials = _parts_tried if claim.kind == "falling_part" else _samples_tried
-    for holds, shown in trials(definition, claim, lookup, seed, count):
+    trials = TRIALS.get(claim.kind, _samples_tried)
+    for held, shown in trials(definition, claim, lookup, seed, count):
         tried += 1
-        if claim.kind in WITNESSED and holds:
+        if claim.kind in WITNESSED and held:
             return _result(claim, "certified", "sign of a ball at a witness", shown)
-        if claim.kind not in WITNESSED and not holds:
+        if claim.kind not in WITNESSED and not held:
             return _result(claim, "refuted", "a point where it fails", shown)
     if claim.kind in WITNESSED or not tried:
         return _result(claim, "claimed", "no witness found", f"{tried} points, seed {seed}")
@@ -70,18 +74,41 @@ def _one(definition: Definition, claim: Claim, lookup: Lookup, seed: int, count:
     return _result(claim, "tested", "oracle on sampled points", f"{tried} points, seed {seed}")
 
 
+def _untried(claim: Claim) -> str:
+    """Return why points cannot speak of a claim, or an empty string."""
+    if claim.inner is not None and claim.inner.kind in WITNESSED:
+        return UNTRIED["never_convex"]
+    return UNTRIED.get(claim.kind if claim.inner is None else claim.inner.kind, "")
+
+
+def _interval_tried(
+    definition: Definition, claim: Claim, lookup: Lookup, seed: int, count: int
+) -> Iterator[tuple[bool, str]]:
+    """Yield whether a statement holds where a parameter has one value of an interval after another."""
+    inner, domain = claim.inner, claim.domain
+    if inner is None or domain is None:
+        return
+    values = members(domain)
+    for number, value in enumerate(values):
+        there = replace(inner, settings=(*inner.settings, (claim.other, value)))
+        own = restricted(definition, claim.other, domain, values[0])
+        yield from TRIALS.get(inner.kind, _samples_tried)(
+            own, there, lookup, seed + number, max(12, count // len(values))
+        )
+
+
 def _samples_tried(
     definition: Definition, claim: Claim, lookup: Lookup, seed: int, count: int
 ) -> Iterator[tuple[bool, str]]:
     """Yield whether a claim holds at each sample that says something, and its inputs."""
-    for oracle, place in _places(definition, dict(claim.settings), seed, count):
+    for oracle, place in places(definition, dict(claim.settings), seed, count):
         with working(256, 2):
             try:
-                holds = _holds(definition, oracle, claim, lookup, place)
+                held = _holds(definition, oracle, claim, lookup, place)
             except Undecided:
                 continue
-        if holds is not None:
-            yield holds, place.show()
+        if held is not None:
+            yield held, place.show()
 
 
 def _parts_tried(
@@ -113,57 +140,12 @@ def _result(claim: Claim, status: str, method: str, evidence: str) -> dict[str, 
     return {"claim": claim.text, "kind": claim.kind, "status": status, "method": method, "evidence": evidence}
 
 
-@dataclass(frozen=True)
-class _Place:
-    """One sample of a batch at which a claim is tried."""
-
-    tensors: dict[str, Any]
-    scalars: dict[str, Any]
-    sample: tuple[int, ...]
-    number: int
-
-    def show(self) -> str:
-        """Return the sample's inputs in digits that give back the same floats."""
-        lead, size = self.sample[0], len(next(iter(self.tensors.values())))
-        with np.printoptions(floatmode="unique", threshold=6, precision=17):
-            shown = [
-                f"{n} = {x[lead]}" for n, x in self.tensors.items() if x is not None and np.shape(x)[:1] == (size,)
-            ]
-        return ", ".join(shown + [f"{n} = {v}" for n, v in self.scalars.items()])
-
-
-def _places(definition: Definition, settings: dict[str, Any], seed: int, count: int) -> Iterator[tuple[Oracle, _Place]]:
-    number = 0
-    names = {a.name for a in definition.inputs}
-    fixed = {n: v for n, v in settings.items() if n not in names}
-    for batch in batches(definition, seed + 11, count, np.dtype(np.float64)):
-        inputs = {n: x for n, x in batch.inputs.items() if settings.get(n, 0) is not None}
-        inputs |= {n: np.full_like(inputs[n], v) for n, v in settings.items() if n in inputs}
-        written = definition.chosen({**batch.settings, **fixed}, inputs)
-        oracle = oracle_of(written)
-        tensors, scalars = split(written, inputs, {**batch.settings, **fixed})
-        for sample in np.ndindex(*oracle.shape(tensors)):
-            if oracle.counts(tensors, scalars, sample):
-                yield oracle, _Place(tensors, scalars, sample, number)
-                number += 1
-
-
-def _direction(oracle: Oracle, place: _Place, target: str, *, single: bool) -> Any:
-    """Return a direction over what one sample may depend on: one entry, or a random vector."""
-    rng = np.random.default_rng(place.number)
-    shape = np.shape(place.tensors.get(target, 0.0))
-    near = [at for at in np.ndindex(*shape) if place.sample in oracle.concerned(target, at, place.tensors)]
-    if single or len(near) == 1:
-        return {near[rng.integers(len(near))]: 1.0}
-    return dict(zip(near, rng.normal(0, 1, len(near)), strict=True))
-
-
-def _holds(definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup, place: _Place) -> bool | None:
+def _holds(definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup, place: Place) -> bool | None:
     """Tell whether a claim holds at a point; None where the point says nothing."""
     tensors, scalars, sample = place.tensors, place.scalars, place.sample
 
     def along(order: int, *, single: bool = False) -> Any:
-        direction = {claim.wrt: _direction(oracle, place, claim.wrt, single=single)}
+        direction = {claim.wrt: direction_of(oracle, place, claim.wrt, single=single)}
         return oracle.along(tensors, scalars, direction, order, sample)[order]
 
     match claim.kind:
@@ -190,7 +172,7 @@ def _holds(definition: Definition, oracle: Oracle, claim: Claim, lookup: Lookup,
     return _more(oracle, claim, place, along)
 
 
-def _more(oracle: Oracle, claim: Claim, place: _Place, along: Callable[..., Any]) -> bool | None:
+def _more(oracle: Oracle, claim: Claim, place: Place, along: Callable[..., Any]) -> bool | None:
     """Tell the same of bounds, limits, minima and what moves nothing."""
     tensors, scalars, sample = place.tensors, place.scalars, place.sample
 
@@ -206,7 +188,7 @@ def _more(oracle: Oracle, claim: Claim, place: _Place, along: Callable[..., Any]
                 return None  # the constant is that of the defaults
             return not bool(abs(along(order)) > claim.constant * SLACK)
         case "gradient_norm":
-            direction = _direction(oracle, place, claim.wrt, single=False)
+            direction = direction_of(oracle, place, claim.wrt, single=False)
             length = sum(v * v for v in direction.values()) ** 0.5
             moved = oracle.along(tensors, scalars, {claim.wrt: direction}, 1, sample)[1]
             return not bool(abs(moved) > claim.constant * length * SLACK)
@@ -226,7 +208,7 @@ def _more(oracle: Oracle, claim: Claim, place: _Place, along: Callable[..., Any]
             inside = 0.25 + 0.5 * tensors[claim.other]
             there = tensors | {claim.wrt: inside, claim.other: inside}
             slopes = oracle.along(
-                there, scalars, {claim.wrt: _direction(oracle, place, claim.wrt, single=True)}, 1, sample
+                there, scalars, {claim.wrt: direction_of(oracle, place, claim.wrt, single=True)}, 1, sample
             )
             return bool(slopes[1] > 0) or bool(slopes[1] < 0)
         case "no_effect":
@@ -244,24 +226,24 @@ def _more(oracle: Oracle, claim: Claim, place: _Place, along: Callable[..., Any]
             return not bool(value(tensors) <= 0) if side >= 0 else None
         case "cosine_bound":
             extent = oracle.extents(tensors)[claim.other]
-            return not bool(value(tensors) > (flint.arb(extent).log() + 2 * _calculated(claim.wrt, scalars)) * SLACK)
+            return not bool(value(tensors) > (flint.arb(extent).log() + 2 * calculated(claim.wrt, scalars)) * SLACK)
         case "cosine_gradient":
-            direction = _direction(oracle, place, claim.wrt, single=False)
+            direction = direction_of(oracle, place, claim.wrt, single=False)
             moved, size = (np.linalg.norm(v) for v in (list(direction.values()), tensors[claim.wrt][sample]))
             slope = oracle.along(tensors, scalars, {claim.wrt: direction}, 1, sample)[1]
-            most = 2 * _calculated(dict(claim.expressions)["scale"], scalars) * moved
+            most = 2 * calculated(dict(claim.expressions)["scale"], scalars) * moved
             return not bool(abs(slope) * float(size) > float(most) * SLACK) if size > 0 else None
         case "at_most":
             return not bool(value(tensors) > claim.constant)
-    return None
+    return holds(oracle, claim, place)
 
 
-def _beside(oracle: Oracle, claim: Claim, lookup: Lookup, place: _Place) -> bool | None:
+def _beside(oracle: Oracle, claim: Claim, lookup: Lookup, place: Place) -> bool | None:
     """Compare two losses; parameters of the same name are shared, unless the claim says otherwise."""
     other = lookup(claim.other)
     theirs = full_settings(other, {})
     theirs |= {n: v for n, v in place.scalars.items() if n in theirs} | dict(claim.other_settings)
-    theirs |= {n: _calculated(text, place.scalars) for n, text in claim.expressions}
+    theirs |= {n: calculated(text, place.scalars) for n, text in claim.expressions}
     names = {a.name for a in other.arguments}
     tensors = {n: x for n, x in place.tensors.items() if n in names}
     if not tensors and len(oracle.definition.inputs) == len(other.inputs):  # other names for the same roles
@@ -276,16 +258,13 @@ def _beside(oracle: Oracle, claim: Claim, lookup: Lookup, place: _Place) -> bool
     if claim.kind == "equals":
         return _equal(mine, found)
     # parameters that are expressions are rounded once
-    return bool(abs(mine - found * _calculated(claim.wrt, place.scalars)) <= ROUNDED * (1 + abs(mine)))
-
-
-def _calculated(text: str, scalars: dict[str, Any]) -> float:
-    """Return the value of an expression in parameters."""
-    known = {
-        n: sympy.Float(v, 40) for n, v in scalars.items() if isinstance(v, int | float) and not isinstance(v, bool)
-    }
-    return float(sympy.sympify(text, locals=known))
+    return bool(abs(mine - found * calculated(claim.wrt, place.scalars)) <= ROUNDED * (1 + abs(mine)))
 
 
 def _equal(left: Any, right: Any) -> bool:
     return bool(left.overlaps(right))
+
+
+TRIALS = {
+    "falling_part": _parts_tried, "throughout": _interval_tried, **dict.fromkeys(COMPARED, differences_tried),
+}  # fmt: skip

@@ -6,7 +6,6 @@ not refuted. The rules read the author's formula, and know functions but never a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import sympy
@@ -16,27 +15,28 @@ from symloss.language.claims import Claim
 from symloss.language.definition import Definition
 from symloss.language.domains import OneOf
 from symloss.language.nodes import Access
+from symloss.verification.claims_rules_formula import FORMULAS, Lookup, Rule
 from symloss.verification.proof_even import even_of
 from symloss.verification.proof_falling import falls
 from symloss.verification.proof_form import exact, label_cases, written
 from symloss.verification.proof_identity import exchanged, identical, moved, proportional, shift
+from symloss.verification.proof_interval import multiplied, negative_near_an_end, restricted
 from symloss.verification.proof_norm import flat_at_zero, grows, longest
 from symloss.verification.proof_odds import (
     bends_down,
     convex_and_signed,
     flat_where_certain,
     never,
+    never_negative,
     odds_forms,
     sign_of,
     supremum,
     tends,
 )
+from symloss.verification.proof_pieces import plain, sign
 from symloss.verification.proof_ranges import ranges_of
 from symloss.verification.proof_scores import Scores, is_sum_of, scores_of
 from symloss.verification.proof_shape import CONVEX, curvature, slope
-
-Lookup = Callable[[str], Definition]
-Rule = Callable[[Definition, Claim, Lookup], bool]
 
 
 def prove(definition: Definition, claim: Claim, lookup: Lookup) -> str:
@@ -69,6 +69,10 @@ def _nonnegative(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
     ranges = ranges_of(definition, dict(claim.settings))
     formula = written(definition, dict(claim.settings))
     return all(ranges.of(case)[0] >= 0 for case in label_cases(definition, formula))
+
+
+def _never_negative(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    return never_negative(definition, dict(claim.settings))
 
 
 def _convex(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
@@ -235,7 +239,8 @@ def _positive_side(definition: Definition, claim: Claim, lookup: Lookup) -> bool
     at_zero = formula.xreplace({a: exact(float(given[a.name] or 0)) for a in formula.atoms(Access) if a.name in given})
     while found := at_zero.atoms(Atom):
         at_zero = at_zero.xreplace({a: a.textbook() for a in found})
-    return bool(sympy.sympify(at_zero).is_positive)
+    form = plain(definition, sympy.sympify(at_zero))
+    return form is not None and sign(form) == 1
 
 
 def _cosine_softmax(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
@@ -269,6 +274,50 @@ def _sum_of(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
     return is_sum_of(written(definition, {}), other, defaults, claim.wrt)
 
 
+def _over_interval(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
+    inner, domain = claim.inner, claim.domain
+    if inner is None or domain is None or inner.kind not in OVER_INTERVALS:
+        return False
+    narrow = restricted(replace(definition, variants=()), claim.other, domain)
+    return any(rule(narrow, inner, lookup) for _, rule in RULES[inner.kind])
+
+
+def _at_ends(definition: Definition, claim: Claim, lookup: Lookup) -> bool:
+    """Prove a statement that sums inherit at the ends, or at one end and of what the parameter multiplies."""
+    inner, domain = claim.inner, claim.domain
+    if inner is None or domain is None or inner.kind not in ("convex", "nonnegative", "falls_in_odds"):
+        return False
+    alone = replace(definition, variants=())
+    ends = [end for end in (domain.low, domain.high) if abs(end) != float("inf")]
+    rate = multiplied(written(alone, dict(inner.settings)), claim.other)
+    if rate is None or not ends:
+        return False
+
+    def proved(written_as: Definition, **settings: float) -> bool:
+        there = replace(inner, settings=(*inner.settings, *settings.items()))
+        return any(rule(written_as, there, lookup) for _, rule in RULES[inner.kind])
+
+    if len(ends) == 1:
+        outwards = rate if domain.low == ends[0] else -rate
+        if not proved(replace(alone, formula=outwards)):
+            return False
+    return all(proved(alone, **{claim.other: end}) for end in ends)
+
+
+def _leading(definition: Definition, claim: Claim, _lookup: Lookup) -> bool:
+    inner, domain = claim.inner, claim.domain
+    if inner is None or domain is None or inner.kind not in ("not_convex", "can_be_negative"):
+        return False
+    (wrt, *others) = [inner.wrt] if inner.wrt else [a.name for a in definition.differentiable]
+    order = 2 if inner.kind == "not_convex" else 0
+    return not others and negative_near_an_end(definition, dict(inner.settings), wrt, order, claim.other, domain)
+
+
+OVER_INTERVALS = (
+    "nonnegative", "convex", "at_most", "rising", "falling", "falls_in_odds", "value_where", "positive_below",
+    "positive_above",
+)  # fmt: skip
+"""Kinds whose rules read the domains of parameters, and never their defaults."""
 NINE_DIGITS = 5e-10
 BALLS = ("branch and bound in balls over the whole axis", _supremum)
 CERTIFIED = {BALLS[0]}
@@ -279,7 +328,11 @@ MONOTONE = (
     ("signs of slopes composed over the formula", _slopes_signed),
 )
 RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
-    "nonnegative": (("ranges composed over the formula", _nonnegative), EVEN),
+    "nonnegative": (
+        ("ranges composed over the formula", _nonnegative),
+        EVEN,
+        ("its sign in the log odds", _never_negative),
+    ),
     "convex": (
         ("composition rules of convex functions", _convex),
         EVEN,
@@ -316,4 +369,10 @@ RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     "cosine_gradient": (("a cosine moves by at most one over the length of the vector", _cosine_gradient),),
     "sum_of": (("each term is the other loss at one of its labels", _sum_of),),
     "falling_part": (("signs of derivatives on each piece, and of the jumps between them", _falling),),
+    "throughout": (
+        ("the rules of the statement, over the interval", _over_interval),
+        ("linear in the parameter, and proved at the ends of the interval", _at_ends),
+        ("the leading term where the probability is near 0 or 1", _leading),
+    ),
+    **FORMULAS,
 }

@@ -48,23 +48,24 @@ def _normal(node: sympy.Basic) -> sympy.Basic:
     return node
 
 
-def _renamed(node: sympy.Basic, names: Mapping[str, str]) -> Any:
+def renamed(node: sympy.Basic, names: Mapping[str, str]) -> Any:
+    """Return a formula with inputs of other names."""
     match node:
         case Access():
-            return node.func(names.get(node.name, node.name), *(_renamed(k, names) for k in node.slots))
+            return node.func(names.get(node.name, node.name), *(renamed(k, names) for k in node.slots))
         case Reduction():  # taken apart by hand: a replacement that reads a bound index would be captured
-            body, where, empty = (_renamed(part, names) for part in (node.body, node.where, node.empty))
+            body, where, empty = (renamed(part, names) for part in (node.body, node.where, node.empty))
             return Reduction(node.args[0], body, node.bound, where, empty)
         case sympy.Symbol():
             return node
         case _ if node.args:
-            return node.func(*(_renamed(a, names) for a in node.args))
+            return node.func(*(renamed(a, names) for a in node.args))
     return node
 
 
 def exchanged(formula: sympy.Basic, one: str, other: str) -> bool:
     """Tell whether an opened formula is the same with two inputs exchanged."""
-    return bool(_normal(formula) == _normal(_renamed(formula, {one: other, other: one})))
+    return bool(_normal(formula) == _normal(renamed(formula, {one: other, other: one})))
 
 
 def identical(definition: Definition, settings: Settings, other: Definition, theirs: Settings) -> bool:
@@ -76,7 +77,7 @@ def identical(definition: Definition, settings: Settings, other: Definition, the
     defaults = {a.name: a.default for a in other.parameters if a.name not in shared and a.kind != "switch"}
     mine, found = written(definition, settings), written(other, {**defaults, **theirs})
     if not set(names) <= set(own):
-        found = _renamed(found, dict(zip(names, own, strict=False)))
+        found = renamed(found, dict(zip(names, own, strict=False)))
     ours, others = list(label_cases(definition, mine)), list(label_cases(definition, found))
     same = (a == b or sympy.expand(a - b) == 0 for a, b in zip(ours, others, strict=False))
     return len(ours) == len(others) and all(same)
@@ -104,7 +105,7 @@ def proportional(definition: Definition, other: Definition, factor: str, shared:
     """Tell whether a loss is another one times a factor, with parameters that are expressions in its own."""
     own = {a.name: sympy.Symbol(a.name, real=True) for a in definition.parameters}
     names = dict(zip((a.name for a in other.inputs), (a.name for a in definition.inputs), strict=False))
-    found = _renamed(written(other, {}), names).xreplace(
+    found = renamed(written(other, {}), names).xreplace(
         {sympy.Symbol(n, real=True): sympy.sympify(text, locals=own) for n, text in shared.items()}
     )
     positive = {s: sympy.Dummy(s.name, positive=True) for s in own.values()}

@@ -93,7 +93,7 @@ def sign_of(form: sympy.Expr, ranges: Ranges) -> tuple[bool, bool]:
     """Tell whether a formula is proved never negative, and never positive."""
     inside = Ranges({**ranges.known, P.name: UNIT})
     found = [inside.of(f) for f in (form, sympy.factor(sympy.expand(form)), sympy.factor_terms(form))]
-    found += [inside.of(_by_logarithm(form))]
+    found += [inside.of(_by_logarithm(form)), inside.of(_without_powers(form))]
     return any(low >= 0 for low, _ in found), any(high <= 0 for _, high in found)
 
 
@@ -102,6 +102,27 @@ def _by_logarithm(form: sympy.Expr) -> sympy.Expr:
     logs = sorted((a for a in form.atoms(sympy.log) if a.has(P)), key=str)
     powers = sympy.factor_terms(sympy.collect(sympy.expand(form, power_base=False, power_exp=False), logs))
     return powers if not isinstance(powers, sympy.Add) else sympy.Add(*map(sympy.factor, powers.args))
+
+
+def _without_powers(form: sympy.Expr) -> sympy.Expr:
+    """Take the lowest powers of p and 1 - p out of all terms, where their exponents differ by numbers."""
+    whole, terms = S.One, list(sympy.Add.make_args(form))
+    for base in (P, 1 - P):
+        parts = [[f.as_base_exp() for f in sympy.Mul.make_args(t)] for t in terms]
+        exponents = [sympy.Add(*(e for b, e in pairs if b == base)) for pairs in parts]
+        steps = [sympy.expand(e - exponents[0]) for e in exponents]
+        if all(step.is_number for step in steps):
+            rest = [sympy.Mul(*(b**e for b, e in pairs if b != base)) for pairs in parts]
+            terms = [r * base ** (step - min(steps)) for r, step in zip(rest, steps, strict=True)]
+            whole *= base ** (exponents[0] + min(steps))
+    return sympy.Mul(whole, sympy.expand(sympy.Add(*terms)))
+
+
+def never_negative(definition: Definition, settings: Settings) -> bool:
+    """Tell whether a loss of one log odds is proved never negative."""
+    (wrt, *others) = [a.name for a in definition.differentiable]
+    forms = [] if others else odds_forms(definition, settings, wrt)
+    return bool(forms) and all(sign_of(f, ranges_of(definition, settings))[0] for f in forms)
 
 
 def convex_and_signed(definition: Definition, settings: Settings, wrt: str) -> bool:
@@ -291,10 +312,11 @@ def bends_down(definition: Definition, settings: Settings, wrt: str, parameter: 
     """
     given = {sympy.Symbol(parameter, real=True): sympy.Symbol(f"@{parameter}", positive=True)}
     forms = [along(f, 2).xreplace(given) for f in odds_forms(definition, settings, wrt)]
-    return any(_is_negative_near_zero(f) for f in forms)
+    return any(is_negative_near_zero(f) for f in forms)
 
 
-def _is_negative_near_zero(form: sympy.Expr) -> bool:
+def is_negative_near_zero(form: sympy.Expr) -> bool:
+    """Tell whether the leading term of a formula in `P` is proved negative next to 0."""
     leading: dict[tuple[sympy.Expr, sympy.Expr], sympy.Expr] = {}
     for term in sympy.Add.make_args(sympy.expand(form, power_base=False, power_exp=False)):
         power, logs, rest = S.Zero, S.Zero, S.One

@@ -1,8 +1,9 @@
 """Ranges: what values a formula can take over the declared domains, unbounded ones included.
 
 Every range contains all values, so that a sign or bound read off it is proved. Besides interval arithmetic there are
-four lemmas: a logsumexp is at least each of its entries; exp(x) is at least 1 + x; a polynomial linear in each of
-several bounded numbers takes its extremes at corners; sums over one axis are one sum. The rules never know a loss.
+five lemmas: a logsumexp is at least each of its entries; exp(x) is at least 1 + x; log(x) is at most x - 1; a
+polynomial linear in each of several bounded numbers takes its extremes at corners; sums over one axis are one sum. The
+rules never know a loss.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Ranges:
 
     def _add(self, node: sympy.Add) -> Range:
         found = total([self.of(a) for a in node.args])
-        for lemma in (_above_entries, _above_tangent):
+        for lemma in (_above_entries, _above_tangent, _below_tangent):
             if (pair := lemma(node)) is not None:
                 part, rest = pair
                 found = meet(found, total([part, self.of(rest)]))
@@ -215,6 +216,22 @@ def _above_tangent(node: sympy.Add) -> tuple[Range, sympy.Expr] | None:
             rest = [t for t in sympy.Add.make_args(others) if t not in taken]
             if len(rest) == len(sympy.Add.make_args(others)) - len(taken) + 1:
                 return ((S.Zero, oo) if factor > 0 else (-oo, S.Zero)), sympy.Add(constant + factor, *rest)
+    return None
+
+
+def _below_tangent(node: sympy.Add) -> tuple[Range, sympy.Expr] | None:
+    """Take c (x - 1 - log(x)) out of a sum: it has the sign of c."""
+    constant, others = node.as_coeff_Add()
+    terms = sympy.Add.make_args(others)
+    for term in terms:
+        factor, logarithm = term.as_coeff_Mul()
+        if isinstance(logarithm, sympy.log):
+            taken = [term, *sympy.Add.make_args(sympy.expand_mul(-factor * logarithm.args[0], deep=False))]
+            numbers = sympy.Add(*(t for t in taken if t.is_number))
+            rest = [t for t in terms if t not in taken]
+            if len(rest) == len(terms) - sum(not t.is_number for t in taken):
+                left = sympy.Add(constant - numbers - factor, *rest)
+                return ((S.Zero, oo) if factor < 0 else (-oo, S.Zero)), left
     return None
 
 
