@@ -217,13 +217,13 @@ def value(embedding, w, b, sample_weights, value_out):
     block = max(1, min(max(1, 512 // max(1, u)), s))
     strips = np.empty((1, 512,))
     sample_weight = np.empty((s, u,))
-    e = np.empty((s, u, d,), embedding.dtype)
+    e = np.empty((s, u, d,))
     sum_embedding = np.empty((d,))
     sum_e = np.empty((s, u,))
     sum_embedding_2 = np.empty((d,))
     c = np.empty((d,))
-    c_unit = np.empty((s, d,), embedding.dtype)
-    sum_c_unit = np.empty((block, u, s,), embedding.dtype)
+    c_unit = np.empty((s, d,))
+    sum_c_unit = np.empty((block, u, s,))
     term = -1.0 + u
     for j in range(s):
         sum_embedding_2[:] = 0.0
@@ -280,7 +280,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[f_1] / term, factor_2)
+                    factor_3 = e[j, i, f_1] * _ratio(sum_embedding[f_1] / term, factor_2)
                     strips[0, place] = factor_3
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
@@ -321,7 +321,7 @@ def value(embedding, w, b, sample_weights, value_out):
                 arglargest_best = -np.inf
                 sum_e_2 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_2 = b_2 + w_2 * ((sum_e_2) if j == k_23 else np.float64(sum_c_unit[row, i, k_23]))
+                    term_2 = b_2 + w_2 * ((sum_e_2) if j == k_23 else sum_c_unit[row, i, k_23])
                     if k_23 != j:
                         if term_2 > largest or term_2 != term_2:
                             largest = term_2
@@ -355,7 +355,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
     scaled_embedding = np.empty((s, u,))
-    e = np.empty((s, u, d,), embedding.dtype)
+    e = np.empty((s, u, d,))
     sum_embedding = np.empty((s, u, d,))
     peak_sum_embedding = np.empty((s, u,))
     scaled_sum_embedding = np.empty((s, u,))
@@ -364,8 +364,8 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
     c = np.empty((d,))
     peak_c = np.empty((s,))
     scaled_c = np.empty((s,))
-    c_unit = np.empty((s, d,), embedding.dtype)
-    sum_c_unit = np.empty((s, u, s,), embedding.dtype)
+    c_unit = np.empty((s, d,))
+    sum_c_unit = np.empty((s, u, s,))
     largest = np.empty((s, u,))
     arglargest = np.empty((s, u,), np.int64)
     sum_c_unit_2 = np.empty((s, d,))
@@ -442,7 +442,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_1 = strip + place
-                    factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                    factor_3 = e[j, i, f_1] * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
                     strips[0, place] = factor_3
                 sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
             sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
@@ -491,7 +491,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 factor_11 = factor_10 * seed[j, i_101] * sigmoid_plus_2 * sigmoid_minus_2 * _ratio(1.0, factor_8)
                 for d_24 in range(d):
                     if i != i_101:
-                        sum_embedding_3[j, i, d_24] += factor_11 * (-np.float64(e[j, i_101, d_24]) + sum_e_2 * _ratio(sum_embedding[j, i_101, d_24] / term, factor_8))
+                        sum_embedding_3[j, i, d_24] += factor_11 * (-e[j, i_101, d_24] + sum_e_2 * _ratio(sum_embedding[j, i_101, d_24] / term, factor_8))
     sum_b = _completed(sum_b, sum_b_lost)
     sum_w = _completed(sum_w, sum_w_lost)
     total = 0.0
@@ -508,7 +508,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 arglargest_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_4 = b_2 + w_2 * ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
+                    term_4 = b_2 + w_2 * ((sum_e_3) if j == k_23 else sum_c_unit[j, i, k_23])
                     if k_23 != j:
                         if term_4 > largest_now or term_4 != term_4:
                             largest_now = term_4
@@ -535,7 +535,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_113 = strip + place
-                        factor_17 = factor_16 * np.float64(e[j, i, f_113]) * (case * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_12) + case_2 * _ratio(sum_embedding[j, i, f_113] / term, factor_13))
+                        factor_17 = factor_16 * e[j, i, f_113] * (case * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_12) + case_2 * _ratio(sum_embedding[j, i, f_113] / term, factor_13))
                         strips[0, place] = factor_17
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
@@ -563,7 +563,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                     factor_22 = factor_10 * seed[j, i_106] * ((1.0) if j == arglargest_2 else 0.0) * sigmoid_plus_4 * sigmoid_minus_5 * _ratio(1.0, factor_20)
                     for d_24 in range(d):
                         if (i != i_106 and arglargest_2 >= 0):
-                            sum_embedding_4[j, i, d_24] += factor_22 * (np.float64(e[j, i_106, d_24]) - sum_e[j, i_106] * _ratio(sum_embedding[j, i_106, d_24] / term, factor_20))
+                            sum_embedding_4[j, i, d_24] += factor_22 * (e[j, i_106, d_24] - sum_e[j, i_106] * _ratio(sum_embedding[j, i_106, d_24] / term, factor_20))
     sum_w_2 = 0.0
     sum_w_2_lost = 0.0
     sum_b_2 = 0.0
@@ -578,7 +578,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_23 = decay_7 / (1.0 + decay_7)
             sigmoid_plus_5 = (((((1.0 / (1.0 + decay_7))) if largest_3 >= 0 else factor_23 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_15 if arglargest_3 < 0.0 else np.nan)  # sigmoid(Piecewise((largest, arglargest >= 0), (-oo, True)))
             sigmoid_minus_6 = ((((factor_23) if largest_3 >= 0 else ((1.0 / (1.0 + decay_7))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / term_5)) if arglargest_3 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
-            factor_24 = seed_3 * ((sum_e[j_40, i_39]) if j_40 == arglargest_3 else np.float64(sum_c_unit[j_40, i_39, arglargest_3])) * sigmoid_plus_5 * sigmoid_minus_6
+            factor_24 = seed_3 * ((sum_e[j_40, i_39]) if j_40 == arglargest_3 else sum_c_unit[j_40, i_39, arglargest_3]) * sigmoid_plus_5 * sigmoid_minus_6
             if arglargest_3 >= 0:
                 sum_w_2, sum_w_2_lost = _plus(sum_w_2, sum_w_2_lost, factor_24)
             factor_25 = seed_3 * sigmoid_plus_5 * sigmoid_minus_6
@@ -587,7 +587,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             factor_26 = seed_3 * ((0.0) if j_40 == arglargest_3 else 1.0) * sigmoid_plus_5 * sigmoid_minus_6
             for f_11 in range(d):
                 if arglargest_3 >= 0:
-                    sum_c_unit_2[arglargest_3, f_11] += factor_26 * np.float64(e[j_40, i_39, f_11])
+                    sum_c_unit_2[arglargest_3, f_11] += factor_26 * e[j_40, i_39, f_11]
     sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
     sum_b_2 = _completed(sum_b_2, sum_b_2_lost)
     factor_28 = w_2 / u
@@ -598,13 +598,13 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_63 = strip + place
-                factor_27 = np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
+                factor_27 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
                 strips[0, place] = factor_27
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, _block_sum(strips[0], length))
         sum_norm_c = _completed(sum_norm_c_sum, sum_norm_c_lost)
         factor_29 = factor_28 * _ratio(1.0, math.sqrt(scaled_c[k_10]) * _positive_part(peak_c[k_10]))
         for d_24 in range(d):
-            gradient_embedding_part_1_now = factor_29 * (sum_c_unit_2[k_10, d_24] - sum_norm_c * np.float64(c_unit[k_10, d_24]))
+            gradient_embedding_part_1_now = factor_29 * (sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit[k_10, d_24])
             gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
         for i in range(u):
             arglargest_4 = arglargest[k_10, i]
@@ -632,7 +632,7 @@ def value_and_gradient(embedding, w, b, sample_weights, loss_scale, value_out, g
                 sum_embedding_3_2 = sum_embedding_3[k_10, i, d_24]
                 sum_embedding_4_2 = sum_embedding_4[k_10, i, d_24]
                 ratio_value_4 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_31)
-                e_2 = np.float64(e[k_10, i, d_24])
+                e_2 = e[k_10, i, d_24]
                 factor_36 = factor_35 * e_2
                 factor_39 = factor_38 * ratio_value_4
                 gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_33 * (case_3 * _ratio(sum_embedding_2[arglargest_4, d_24] / u, factor_30) + case_4 * ratio_value_4) + factor_36 + factor_37 * e_2 + factor_39) if arglargest_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_36 + factor_39) if arglargest_4 < 0.0 else np.nan)
@@ -650,11 +650,11 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     weighted = sample_weights.size > 0
     block = max(1, min(512, s))
     strips = np.empty((5, 512,))
-    sum_embedding_3_sensitivity_2_own_right = np.empty((u, u,), embedding.dtype)
+    sum_embedding_3_sensitivity_2_own_right = np.empty((u, u,))
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
     scaled_embedding = np.empty((s, u,))
-    e = np.empty((s, u, d,), embedding.dtype)
+    e = np.empty((s, u, d,))
     sum_embedding = np.empty((s, u, d,))
     peak_sum_embedding = np.empty((s, u,))
     scaled_sum_embedding = np.empty((s, u,))
@@ -663,8 +663,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     c = np.empty((d,))
     peak_c = np.empty((s,))
     scaled_c = np.empty((s,))
-    c_unit = np.empty((s, d,), embedding.dtype)
-    sum_c_unit = np.empty((s, u, s,), embedding.dtype)
+    c_unit = np.empty((s, d,))
+    sum_c_unit = np.empty((s, u, s,))
     sum_c_unit_entry_1 = np.empty((s, u,))
     largest = np.empty((s, u,))
     arglargest = np.empty((s, u,), np.int64)
@@ -674,8 +674,8 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     sum_embedding_3 = np.empty((s, u, d,))
     sum_embedding_4 = np.empty((s, u, d,))
     sum_norm_embedding = np.empty((s, u,))
-    largest_slope = np.empty((s, u, d,), embedding.dtype)
-    sum_norm_c_sensitivity = np.empty((s, s, u,), embedding.dtype)
+    largest_slope = np.empty((s, u, d,))
+    sum_norm_c_sensitivity = np.empty((s, s, u,))
     sum_e_slope = np.empty((u, d,))
     sum_e_slope_2 = np.empty((u, d,))
     largest_slope_2 = np.empty((u, d,))
@@ -687,10 +687,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
     largest_slope_4 = np.empty((s, u, d,))
     sum_e_slope_3 = np.empty((s, u, d,))
     sum_embedding_4_sensitivity_3_own = np.empty((s, u, d,))
-    sum_embedding_3_sensitivity_2_own_left = np.empty((block, u,), embedding.dtype)
-    sum_embedding_3_sensitivity_2_own = np.empty((s, u,), embedding.dtype)
-    sum_embedding_4_sensitivity_2_own_left = np.empty((block, u,), embedding.dtype)
-    sum_embedding_4_sensitivity_2_own = np.empty((s, u,), embedding.dtype)
+    sum_embedding_3_sensitivity_2_own_left = np.empty((block, u,))
+    sum_embedding_3_sensitivity_2_own = np.empty((s, u,))
+    sum_embedding_4_sensitivity_2_own_left = np.empty((block, u,))
+    sum_embedding_4_sensitivity_2_own = np.empty((s, u,))
     sum_c_unit_2_sensitivity_2_own = np.empty((s, d,))
     sum_c_unit_2_sensitivity_own = np.empty((s, u, d,))
     sum_norm_c_sensitivity_2_own = np.empty((s, d,))
@@ -786,7 +786,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_1 = strip + place
-                        factor_3 = np.float64(e[j, i, f_1]) * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
+                        factor_3 = e[j, i, f_1] * _ratio(sum_embedding[j, i, f_1] / term, factor_2)
                         strips[0, place] = factor_3
                     sum_e_now_sum, sum_e_now_lost = _plus(sum_e_now_sum, sum_e_now_lost, _block_sum(strips[0], length))
                 sum_e_now = _completed(sum_e_now_sum, sum_e_now_lost)
@@ -823,7 +823,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 ratio_value_5 = _ratio(1.0, factor)
                 factor_18 = seed_now * ratio_value_5
                 for d_24 in range(d):
-                    e_2 = np.float64(e[j, i, d_24])
+                    e_2 = e[j, i, d_24]
                     ratio_value_4 = _ratio(sum_embedding[j, i, d_24] / term, factor_2)
                     term_5 = -e_2 + sum_e_now * ratio_value_4
                     sum_e_slope[i, d_24] = factor_13 * (factor_10 * term_5 + factor_11 * ratio_value_4 + factor_12 * term_5)
@@ -874,7 +874,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     factor_28 = ratio_value_9 / term
                     factor_30 = factor_29 * seed_2 * (ratio_value_9 * ratio_value_9) * sigmoid_plus_2 * sigmoid_minus_2
                     for d_24 in range(d):
-                        e_3 = np.float64(e[j, i_101, d_24])
+                        e_3 = e[j, i_101, d_24]
                         ratio_value_8 = _ratio(sum_embedding[j, i_101, d_24] / term, factor_24)
                         if i != i_101:
                             sum_embedding_3[j, i, d_24] += factor_27 * (-e_3 + sum_e_2 * ratio_value_8)
@@ -896,14 +896,14 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j in range(start, stop):
             row = j - start
             for i in range(u):
-                sum_c_unit_entry_1_now = np.float64(sum_c_unit[j, i, j])
+                sum_c_unit_entry_1_now = sum_c_unit[j, i, j]
                 sum_c_unit_entry_1[j, i] = sum_c_unit_entry_1_now
                 largest_now = -np.inf
                 arglargest_now = -1
                 arglargest_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_7 = b_2 + w_2 * ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
+                    term_7 = b_2 + w_2 * ((sum_e_3) if j == k_23 else sum_c_unit[j, i, k_23])
                     if k_23 != j:
                         if term_7 > largest_now or term_7 != term_7:
                             largest_now = term_7
@@ -913,7 +913,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                             arglargest_now = k_23
                 largest[j, i] = largest_now
                 arglargest[j, i] = arglargest_now
-                sum_c_unit_3 = np.float64(sum_c_unit[j, i, arglargest_now])
+                sum_c_unit_3 = sum_c_unit[j, i, arglargest_now]
                 sum_c_unit_entry_2[j, i] = sum_c_unit_3
                 seed_3 = seed[j, i]
                 peak_sum_embedding_2 = peak_sum_embedding[j, i]
@@ -955,7 +955,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_113 = strip + place
-                        e_4 = np.float64(e[j, i, f_113])
+                        e_4 = e[j, i, f_113]
                         ratio_value_11 = _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_36)
                         ratio_value_12 = _ratio(sum_embedding[j, i, f_113] / term, factor_31)
                         term_11 = case_4 * ratio_value_11 + case_3 * ratio_value_12
@@ -974,7 +974,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         strips[2, place] = factor_45
                         strips[3, place] = largest_slope_3
                         largest_slope_4[j, i, f_113] = ((factor_47 * term_11) if arglargest_now >= 0 else 0.0 if arglargest_now < 0.0 else np.nan)
-                        factor_48 = np.float64(c_unit[j, f_113]) * largest_slope_now
+                        factor_48 = c_unit[j, f_113] * largest_slope_now
                         strips[4, place] = factor_48
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                     sum_norm_embedding_sensitivity_now_sum, sum_norm_embedding_sensitivity_now_lost = _plus(sum_norm_embedding_sensitivity_now_sum, sum_norm_embedding_sensitivity_now_lost, _block_sum(strips[1], length))
@@ -1022,7 +1022,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     factor_54 = sum_norm_c_sensitivity_own[j, i_106] * ratio_value_15 / term
                     factor_55 = factor_29 * seed_4 * (ratio_value_15 * ratio_value_15) * case_5 * sigmoid_plus_5 * sigmoid_minus_5
                     for d_24 in range(d):
-                        e_5 = np.float64(e[j, i_106, d_24])
+                        e_5 = e[j, i_106, d_24]
                         ratio_value_14 = _ratio(sum_embedding[j, i_106, d_24] / term, factor_50)
                         term_14 = e_5 - sum_e_4 * ratio_value_14
                         if (i != i_106 and arglargest_2 >= 0):
@@ -1030,7 +1030,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                         if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
                             sum_embedding_4_sensitivity_3_own[j, i, d_24] += factor_53 * largest_slope_2[i_106, d_24] * term_14
                         if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
-                            sum_c_unit_2_sensitivity_own[j, i, d_24] += factor_53 * np.float64(largest_slope[j, i_106, d_24]) * term_14
+                            sum_c_unit_2_sensitivity_own[j, i, d_24] += factor_53 * largest_slope[j, i_106, d_24] * term_14
                         if (i != i_106 and arglargest_2 >= 0 and j == arglargest_2):
                             sum_norm_c_sensitivity_3_own[j, i, d_24] += factor_54 * term_14
                         if (i != i_106 and arglargest_2 >= 0):
@@ -1053,7 +1053,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             seed_5 = seed[j_40, i_39]
             sum_e_5 = sum_e[j_40, i_39]
             arglargest_3 = arglargest[j_40, i_39]
-            sum_c_unit_4 = np.float64(sum_c_unit[j_40, i_39, arglargest_3])
+            sum_c_unit_4 = sum_c_unit[j_40, i_39, arglargest_3]
             largest_3 = largest[j_40, i_39]
             decay_7 = (_raised_decay(largest_3) * 5.421010862427522e-20)
             term_15 = 1.0 + decay_7
@@ -1081,11 +1081,11 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_64 = math.sqrt(scaled_c[arglargest_3]) * _positive_part(peak_c[arglargest_3])
             factor_65 = _ratio(1.0, factor_64) / u
             for f_11 in range(d):
-                e_6 = np.float64(e[j_40, i_39, f_11])
+                e_6 = e[j_40, i_39, f_11]
                 if arglargest_3 >= 0:
                     sum_c_unit_2[arglargest_3, f_11] += factor_63 * e_6
                 if (arglargest_3 >= 0 and j_40 != arglargest_3):
-                    sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11] += factor_65 * np.float64(largest_slope[j_40, i_39, f_11]) * (e_6 - sum_c_unit_4 * _ratio(sum_embedding_2[arglargest_3, f_11] / u, factor_64))
+                    sum_c_unit_2_sensitivity_2_own[arglargest_3, f_11] += factor_65 * largest_slope[j_40, i_39, f_11] * (e_6 - sum_c_unit_4 * _ratio(sum_embedding_2[arglargest_3, f_11] / u, factor_64))
     sum_w_2 = _completed(sum_w_2, sum_w_2_lost)
     sum_b_2 = _completed(sum_b_2, sum_b_2_lost)
     sum_w_2_sensitivity = _completed(sum_w_2_sensitivity, sum_w_2_sensitivity_lost)
@@ -1102,7 +1102,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                 length = min(np.uint64(512), np.uint64(d) - strip)
                 for place in range(length):
                     f_63 = strip + place
-                    factor_66 = np.float64(c_unit[k_10, f_63]) * sum_c_unit_2[k_10, f_63]
+                    factor_66 = c_unit[k_10, f_63] * sum_c_unit_2[k_10, f_63]
                     strips[0, place] = factor_66
                 sum_norm_c_now_sum, sum_norm_c_now_lost = _plus(sum_norm_c_now_sum, sum_norm_c_now_lost, _block_sum(strips[0], length))
             sum_norm_c_now = _completed(sum_norm_c_now_sum, sum_norm_c_now_lost)
@@ -1113,7 +1113,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_70 = factor_69 * sum_norm_c_now * square_7
             factor_71 = factor_69 * square_7
             for d_24 in range(d):
-                c_unit_2 = np.float64(c_unit[k_10, d_24])
+                c_unit_2 = c_unit[k_10, d_24]
                 term_16 = sum_c_unit_2[k_10, d_24] - sum_norm_c_now * c_unit_2
                 gradient_embedding_part_1_now = factor_68 * term_16
                 gradient_embedding_part_1[d_24] = gradient_embedding_part_1_now
@@ -1145,7 +1145,7 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
                     sum_embedding_3_2 = sum_embedding_3[k_10, i, d_24]
                     sum_embedding_4_2 = sum_embedding_4[k_10, i, d_24]
                     ratio_value_17 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_73)
-                    e_7 = np.float64(e[k_10, i, d_24])
+                    e_7 = e[k_10, i, d_24]
                     factor_78 = factor_77 * e_7
                     factor_81 = factor_80 * ratio_value_17
                     gradient_embedding[k_10, i, d_24] = ((gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_75 * (case_6 * _ratio(sum_embedding_2[arglargest_4, d_24] / u, factor_72) + case_7 * ratio_value_17) + factor_78 + factor_79 * e_7 + factor_81) if arglargest_4 >= 0 else (gradient_embedding_part_1_2 + sum_embedding_3_2 + sum_embedding_4_2 + factor_78 + factor_81) if arglargest_4 < 0.0 else np.nan)
@@ -1155,10 +1155,10 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
         for j_165 in range(s):
             arglargest_5 = arglargest[j_165, i_164]
             factor_82 = math.sqrt(scaled_c[arglargest_5]) * _positive_part(peak_c[arglargest_5])
-            factor_83 = np.float64(sum_norm_c_sensitivity[arglargest_5, j_165, i_164]) * _ratio(1.0, factor_82) / u
+            factor_83 = sum_norm_c_sensitivity[arglargest_5, j_165, i_164] * _ratio(1.0, factor_82) / u
             for d_24 in range(d):
                 if (arglargest_5 >= 0 and j_165 != arglargest_5):
-                    sum_norm_c_sensitivity_2_own[arglargest_5, d_24] += factor_83 * (np.float64(e[j_165, i_164, d_24]) - np.float64(sum_c_unit[j_165, i_164, arglargest_5]) * _ratio(sum_embedding_2[arglargest_5, d_24] / u, factor_82))
+                    sum_norm_c_sensitivity_2_own[arglargest_5, d_24] += factor_83 * (e[j_165, i_164, d_24] - sum_c_unit[j_165, i_164, arglargest_5] * _ratio(sum_embedding_2[arglargest_5, d_24] / u, factor_82))
     gradient_w[()] = sum_w_2 - sum_w
     gradient_b[()] = sum_b_2 - sum_b
     hessian_w[()] = sum_w_2_sensitivity + sum_w_2_sensitivity_2 - sum_w_sensitivity
@@ -1215,17 +1215,17 @@ def gradient_and_hessian(embedding, w, b, sample_weights, loss_scale, gradient_e
             factor_104 = w_2 * ratio_value_19
             e_slope_4_2 = e_slope_4[j, i]
             factor_105 = -e_slope_4_2 * ratio_value_19
-            term_22 = e_slope_4_2 * ratio_value_19 + factor_29 * np.float64(sum_embedding_3_sensitivity_2_own[j, i]) + factor_106 * np.float64(sum_embedding_4_sensitivity_2_own[j, i]) + factor_108
+            term_22 = e_slope_4_2 * ratio_value_19 + factor_29 * sum_embedding_3_sensitivity_2_own[j, i] + factor_106 * sum_embedding_4_sensitivity_2_own[j, i] + factor_108
             for d_24 in range(d):
                 hessian_embedding_part_2_2 = hessian_embedding_part_2[j, d_24]
-                e_8 = np.float64(e[j, i, d_24])
+                e_8 = e[j, i, d_24]
                 ratio_value_20 = _ratio(sum_embedding[j, i, d_24] / term, factor_85)
                 ratio_value_21 = _ratio(sum_embedding_2[arglargest_6, d_24] / u, factor_88)
                 term_21 = ratio_value_20 - sum_e_7 * e_8
                 case_12 = ((-e_8 * ratio_value_19) if arglargest_6 >= 0 else 0.0 if arglargest_6 < 0.0 else np.nan)
                 largest_slope_4_2 = largest_slope_4[j, i, d_24]
                 square_9 = (e_8 * e_8)
-                hessian_embedding[j, i, d_24] = term_22 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + hessian_embedding_part_2_2 * (sum_norm_c_sensitivity_2_own[j, d_24] + sum_norm_c_sensitivity_3_own[j, i, d_24]) + w_2 * sum_embedding_4_sensitivity_3_own[j, i, d_24] + e_8 * ((square_8 * (sum_norm_embedding_2 * e_8 + factor_87 * ratio_value_20 + factor_90 * (case_10 * ratio_value_21 + case_11 * ratio_value_20) + factor_91 * e_8)) if arglargest_6 >= 0 else (factor_92 * term_21) if arglargest_6 < 0.0 else np.nan) + sum_e_slope_3[j, i, d_24] * term_21 * ratio_value_19 + case_12 * ratio_value_19 * (e_slope_3[j, i, d_24] - sum_norm_embedding_sensitivity_2[j, i] * e_8) + factor_95 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + (((w_2 * largest_slope_4_2 * term_21 + hessian_embedding_part_2_2 * sum_norm_c_sensitivity_own[j, i] * term_21 + factor_96 * term_21 * case_12 + factor_95 * np.float64(largest_slope[j, i, d_24]) * term_21 + factor_97 * hessian_embedding_part_4[j, d_24] * (np.float64(c_unit[j, d_24]) - sum_c_unit_entry_1[j, i] * e_8) + factor_99 + factor_101 * square_9) * ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else 0.0) + ((factor_103 * (factor_102 * case_12 * (e_8 - sum_norm_embedding_sensitivity[j, i] * ratio_value_21) + case_13 - (ratio_value_21 * ratio_value_21) * case_13)) if j == arglargest_6 else 0.0) + ((factor_104 * (largest_slope_4_2 + sum_norm_embedding_sensitivity_3_2 * case_12) * (ratio_value_21 - sum_c_unit_entry_2[j, i] * e_8)) if (arglargest_6 >= 0 and j != arglargest_6) else 0.0) + factor_105 * square_9
+                hessian_embedding[j, i, d_24] = term_22 + hessian_embedding_part_1[j, d_24] + hessian_embedding_part_3[j, d_24] + sum_embedding_3_sensitivity_own[j, i, d_24] + sum_embedding_4_sensitivity_own[j, i, d_24] + hessian_embedding_part_2_2 * (sum_norm_c_sensitivity_2_own[j, d_24] + sum_norm_c_sensitivity_3_own[j, i, d_24]) + w_2 * sum_embedding_4_sensitivity_3_own[j, i, d_24] + e_8 * ((square_8 * (sum_norm_embedding_2 * e_8 + factor_87 * ratio_value_20 + factor_90 * (case_10 * ratio_value_21 + case_11 * ratio_value_20) + factor_91 * e_8)) if arglargest_6 >= 0 else (factor_92 * term_21) if arglargest_6 < 0.0 else np.nan) + sum_e_slope_3[j, i, d_24] * term_21 * ratio_value_19 + case_12 * ratio_value_19 * (e_slope_3[j, i, d_24] - sum_norm_embedding_sensitivity_2[j, i] * e_8) + factor_95 * (sum_c_unit_2_sensitivity_2_own[j, d_24] + sum_c_unit_2_sensitivity_own[j, i, d_24]) + (((w_2 * largest_slope_4_2 * term_21 + hessian_embedding_part_2_2 * sum_norm_c_sensitivity_own[j, i] * term_21 + factor_96 * term_21 * case_12 + factor_95 * largest_slope[j, i, d_24] * term_21 + factor_97 * hessian_embedding_part_4[j, d_24] * (c_unit[j, d_24] - sum_c_unit_entry_1[j, i] * e_8) + factor_99 + factor_101 * square_9) * ratio_value_19) if (arglargest_6 >= 0 and j == arglargest_6) else 0.0) + ((factor_103 * (factor_102 * case_12 * (e_8 - sum_norm_embedding_sensitivity[j, i] * ratio_value_21) + case_13 - (ratio_value_21 * ratio_value_21) * case_13)) if j == arglargest_6 else 0.0) + ((factor_104 * (largest_slope_4_2 + sum_norm_embedding_sensitivity_3_2 * case_12) * (ratio_value_21 - sum_c_unit_entry_2[j, i] * e_8)) if (arglargest_6 >= 0 and j != arglargest_6) else 0.0) + factor_105 * square_9
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -1240,7 +1240,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     seed = np.empty((s, u,))
     peak_embedding = np.empty((s, u,))
     scaled_embedding = np.empty((s, u,))
-    e = np.empty((s, u, d,), embedding.dtype)
+    e = np.empty((s, u, d,))
     sum_embedding = np.empty((s, u, d,))
     peak_sum_embedding = np.empty((s, u,))
     scaled_sum_embedding = np.empty((s, u,))
@@ -1249,23 +1249,23 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
     c = np.empty((d,))
     peak_c = np.empty((s,))
     scaled_c = np.empty((s,))
-    c_unit = np.empty((s, d,), embedding.dtype)
-    sum_c_unit = np.empty((s, u, s,), embedding.dtype)
+    c_unit = np.empty((s, d,))
+    sum_c_unit = np.empty((s, u, s,))
     largest = np.empty((s, u,))
     arglargest = np.empty((s, u,), np.int64)
     sum_c_unit_entry_1 = np.empty((s, u,))
     sum_c_unit_2 = np.empty((s, d,))
     sum_norm_embedding = np.empty((s, u,))
     norm_embedding_tangent = np.empty((s, u,))
-    e_tangent = np.empty((s, u, d,), embedding.dtype)
+    e_tangent = np.empty((s, u, d,))
     sum_embedding_tangent = np.empty((s, u, d,))
     norm_sum_embedding_tangent = np.empty((s, u,))
     sum_e_tangent = np.empty((s, u,))
     sum_embedding_2_tangent = np.empty((s, d,))
     norm_c_tangent = np.empty((s,))
-    c_unit_tangent = np.empty((s, d,), embedding.dtype)
-    sum_c_unit_tangent_part1 = np.empty((block, u, s,), embedding.dtype)
-    sum_c_unit_tangent_part2 = np.empty((block, u, s,), embedding.dtype)
+    c_unit_tangent = np.empty((s, d,))
+    sum_c_unit_tangent_part1 = np.empty((block, u, s,))
+    sum_c_unit_tangent_part2 = np.empty((block, u, s,))
     sum_c_unit_tangent = np.empty((s, u, s,))
     sum_c_unit_tangent_entry_2 = np.empty((s, u,))
     sum_c_unit_2_tangent = np.empty((s, d,))
@@ -1352,7 +1352,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 magnitude_value_2 = abs(sum_embedding[j, i, f_7] / term)
                 peak_sum_embedding_now = _larger(peak_sum_embedding_now, magnitude_value_2)
                 v_x_4 = np.float64(direction_embedding[j, i, f_7])
-                e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * np.float64(e[j, i, f_7]))
+                e_tangent[j, i, f_7] = ratio_value_2 * (v_x_4 - norm_embedding_tangent_now * e[j, i, f_7])
             peak_sum_embedding[j, i] = peak_sum_embedding_now
             scaled_sum_embedding_now_sum = 0.0
             scaled_sum_embedding_now_lost = 0.0
@@ -1376,7 +1376,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 for place in range(length):
                     f_1 = strip + place
                     ratio_value_4 = _ratio(sum_embedding[j, i, f_1] / term, factor_3)
-                    factor_4 = np.float64(e[j, i, f_1]) * ratio_value_4
+                    factor_4 = e[j, i, f_1] * ratio_value_4
                     strips[0, place] = factor_4
                     factor_5 = sum_embedding_tangent[j, i, f_1] * ratio_value_4
                     strips[1, place] = factor_5
@@ -1396,8 +1396,8 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 for place in range(length):
                     f_189 = strip + place
                     ratio_value_5 = _ratio(sum_embedding[j, i, f_189] / term, factor_3)
-                    e_2 = np.float64(e[j, i, f_189])
-                    term_2 = np.float64(e_tangent[j, i, f_189]) * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_189] + factor_7 * e_2 * ratio_value_5
+                    e_2 = e[j, i, f_189]
+                    term_2 = e_tangent[j, i, f_189] * ratio_value_5 + factor_6 * e_2 * sum_embedding_tangent[j, i, f_189] + factor_7 * e_2 * ratio_value_5
                     strips[0, place] = term_2
                 sum_e_tangent_now_sum, sum_e_tangent_now_lost = _plus(sum_e_tangent_now_sum, sum_e_tangent_now_lost, _block_sum(strips[0], length))
             sum_e_tangent_now = _completed(sum_e_tangent_now_sum, sum_e_tangent_now_lost)
@@ -1453,7 +1453,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         factor_14 = _ratio(1.0, factor_12) / u
         for f_11 in range(d):
             sum_embedding_2_tangent_3 = sum_embedding_2_tangent[j, f_11]
-            c_unit_2 = np.float64(c_unit[j, f_11])
+            c_unit_2 = c_unit[j, f_11]
             c_unit_tangent[j, f_11] = factor_14 * (sum_embedding_2_tangent_3 - norm_c_tangent_now * c_unit_2)
         for i in range(u):
             sum_embedding_3_tangent[j, i, :] = 0.0
@@ -1481,11 +1481,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_28 = factor_26 * sum_e_2 * square_5 * sigmoid_plus_2 * sigmoid_minus_2
                 factor_30 = factor_29 * sigmoid_plus_2 * sigmoid_minus_2 * ratio_value_9
                 for d_24 in range(d):
-                    e_3 = np.float64(e[j, i_204, d_24])
+                    e_3 = e[j, i_204, d_24]
                     ratio_value_8 = _ratio(sum_embedding[j, i_204, d_24] / term, factor_15)
                     term_6 = -e_3 + sum_e_2 * ratio_value_8
                     if i != i_204:
-                        sum_embedding_3_tangent[j, i, d_24] += seed[j, i_204] * (factor_21 * (factor_18 * term_6 + factor_19 * ratio_value_8 + factor_20 * term_6) + factor_23 * term_6 + factor_25 * term_6 + factor_27 * (e_3 + (-2.0) * sum_e_2 * ratio_value_8) + factor_28 * sum_embedding_tangent[j, i_204, d_24] + factor_30 * np.float64(e_tangent[j, i_204, d_24]))
+                        sum_embedding_3_tangent[j, i, d_24] += seed[j, i_204] * (factor_21 * (factor_18 * term_6 + factor_19 * ratio_value_8 + factor_20 * term_6) + factor_23 * term_6 + factor_25 * term_6 + factor_27 * (e_3 + (-2.0) * sum_e_2 * ratio_value_8) + factor_28 * sum_embedding_tangent[j, i_204, d_24] + factor_30 * e_tangent[j, i_204, d_24])
     sum_b_tangent = _completed(sum_b_tangent, sum_b_tangent_lost)
     sum_w_tangent = _completed(sum_w_tangent, sum_w_tangent_lost)
     decay_4 = (_raised_decay(np.inf) * 5.421010862427522e-20)
@@ -1505,7 +1505,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 arglargest_now_best = -np.inf
                 sum_e_3 = sum_e[j, i]
                 for k_23 in range(s):
-                    term_9 = b_2 + w_2 * ((sum_e_3) if j == k_23 else np.float64(sum_c_unit[j, i, k_23]))
+                    term_9 = b_2 + w_2 * ((sum_e_3) if j == k_23 else sum_c_unit[j, i, k_23])
                     if k_23 != j:
                         if term_9 > largest_now or term_9 != term_9:
                             largest_now = term_9
@@ -1515,7 +1515,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                             arglargest_now = k_23
                 largest[j, i] = largest_now
                 arglargest[j, i] = arglargest_now
-                sum_c_unit_3 = np.float64(sum_c_unit[j, i, arglargest_now])
+                sum_c_unit_3 = sum_c_unit[j, i, arglargest_now]
                 sum_c_unit_entry_1[j, i] = sum_c_unit_3
                 sum_norm_embedding_now_sum = 0.0
                 sum_norm_embedding_now_lost = 0.0
@@ -1535,7 +1535,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_113 = strip + place
-                        factor_36 = factor_35 * np.float64(e[j, i, f_113]) * (case_5 * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_31) + case_6 * _ratio(sum_embedding[j, i, f_113] / term, factor_32))
+                        factor_36 = factor_35 * e[j, i, f_113] * (case_5 * _ratio(sum_embedding_2[arglargest_now, f_113] / u, factor_31) + case_6 * _ratio(sum_embedding[j, i, f_113] / term, factor_32))
                         strips[0, place] = factor_36
                     sum_norm_embedding_now_sum, sum_norm_embedding_now_lost = _plus(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost, _block_sum(strips[0], length))
                 sum_norm_embedding_now = _completed(sum_norm_embedding_now_sum, sum_norm_embedding_now_lost)
@@ -1546,7 +1546,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             row = j - start
             for i in range(u):
                 for k in range(s):
-                    sum_c_unit_tangent[j, i, k] = np.float64(sum_c_unit_tangent_part1[row, i, k]) + np.float64(sum_c_unit_tangent_part2[row, i, k])
+                    sum_c_unit_tangent[j, i, k] = sum_c_unit_tangent_part1[row, i, k] + sum_c_unit_tangent_part2[row, i, k]
                 arglargest_2 = arglargest[j, i]
                 sum_c_unit_tangent_2 = sum_c_unit_tangent[j, i, arglargest_2]
                 sum_c_unit_tangent_entry_2[j, i] = sum_c_unit_tangent_2
@@ -1566,7 +1566,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 factor_40 = (decay_5 * decay_5) / (term_13 * term_13)
                 sigmoid_minus_4 = ((((factor_39) if largest_2 >= 0 else ((1.0 / term_13)) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / term_11)) if arglargest_2 < 0.0 else np.nan)  # sigmoid(-Piecewise((largest, arglargest >= 0), (-oo, True)))
                 sum_e_4 = sum_e[j, i]
-                sum_c_unit_4 = np.float64(sum_c_unit[j, i, arglargest_2])
+                sum_c_unit_4 = sum_c_unit[j, i, arglargest_2]
                 sum_e_tangent_2 = sum_e_tangent[j, i]
                 factor_42 = w_2 * (sigmoid_plus_4 * ((((factor_40) if largest_2 >= 0 else ((1.0 / ((term_13 * term_13)))) if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_2 < 0.0 else np.nan) - (((((1.0 / ((term_13 * term_13)))) if largest_2 >= 0 else factor_40 if largest_2 < 0.0 else np.nan)) if arglargest_2 >= 0 else factor_41 if arglargest_2 < 0.0 else np.nan) * sigmoid_minus_4) * ((v_b + v_w * ((sum_e_4) if j == arglargest_2 else sum_c_unit_4) + w_2 * sum_e_tangent_2 * case_8 + w_2 * sum_c_unit_tangent_2 * case_7) if arglargest_2 >= 0 else 0.0 if arglargest_2 < 0.0 else np.nan)
                 factor_43 = v_w * sigmoid_plus_4 * sigmoid_minus_4
@@ -1580,11 +1580,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     length = min(np.uint64(512), np.uint64(d) - strip)
                     for place in range(length):
                         f_206 = strip + place
-                        e_4 = np.float64(e[j, i, f_206])
+                        e_4 = e[j, i, f_206]
                         ratio_value_10 = _ratio(sum_embedding_2[arglargest_2, f_206] / u, factor_37)
                         ratio_value_11 = _ratio(sum_embedding[j, i, f_206] / term, factor_38)
                         term_12 = case_7 * ratio_value_10 + case_8 * ratio_value_11
-                        factor_50 = seed_3 * (factor_42 * e_4 * term_12 + factor_43 * e_4 * term_12 + factor_44 * np.float64(e_tangent[j, i, f_206]) * term_12 + factor_46 * e_4 * sum_embedding_tangent[j, i, f_206] + factor_48 * e_4 * (sum_embedding_2_tangent[arglargest_2, f_206] - norm_c_tangent[arglargest_2] * ratio_value_10) + factor_49 * e_4 * ratio_value_11)
+                        factor_50 = seed_3 * (factor_42 * e_4 * term_12 + factor_43 * e_4 * term_12 + factor_44 * e_tangent[j, i, f_206] * term_12 + factor_46 * e_4 * sum_embedding_tangent[j, i, f_206] + factor_48 * e_4 * (sum_embedding_2_tangent[arglargest_2, f_206] - norm_c_tangent[arglargest_2] * ratio_value_10) + factor_49 * e_4 * ratio_value_11)
                         strips[0, place] = factor_50
                     sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost = _plus(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost, _block_sum(strips[0], length))
                 sum_norm_embedding_tangent_now = _completed(sum_norm_embedding_tangent_now_sum, sum_norm_embedding_tangent_now_lost)
@@ -1605,7 +1605,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     sum_e_tangent_3 = sum_e_tangent[j, i_205]
                     case_9 = ((1.0) if j == arglargest_3 else 0.0)
                     ratio_value_14 = _ratio(1.0, factor_51)
-                    factor_54 = factor_45 * (sigmoid_plus_5 * ((((factor_53) if largest_3 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_3 >= 0 else factor_53 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_41 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_5) * ((v_b + v_w * ((sum_e_5) if j == arglargest_3 else np.float64(sum_c_unit[j, i_205, arglargest_3])) + w_2 * sum_e_tangent_3 * case_9 + w_2 * sum_c_unit_tangent[j, i_205, arglargest_3] * ((0.0) if j == arglargest_3 else 1.0)) if arglargest_3 >= 0 else 0.0 if arglargest_3 < 0.0 else np.nan) * ratio_value_14
+                    factor_54 = factor_45 * (sigmoid_plus_5 * ((((factor_53) if largest_3 >= 0 else ((1.0 / ((term_15 * term_15)))) if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_3 < 0.0 else np.nan) - (((((1.0 / ((term_15 * term_15)))) if largest_3 >= 0 else factor_53 if largest_3 < 0.0 else np.nan)) if arglargest_3 >= 0 else factor_41 if arglargest_3 < 0.0 else np.nan) * sigmoid_minus_5) * ((v_b + v_w * ((sum_e_5) if j == arglargest_3 else sum_c_unit[j, i_205, arglargest_3]) + w_2 * sum_e_tangent_3 * case_9 + w_2 * sum_c_unit_tangent[j, i_205, arglargest_3] * ((0.0) if j == arglargest_3 else 1.0)) if arglargest_3 >= 0 else 0.0 if arglargest_3 < 0.0 else np.nan) * ratio_value_14
                     factor_55 = factor_22 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
                     factor_56 = factor_45 * sigmoid_plus_5 * sigmoid_minus_5 * ratio_value_14
                     square_6 = (ratio_value_14 * ratio_value_14)
@@ -1614,11 +1614,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                     factor_60 = factor_59 * sum_e_5 * square_6 * sigmoid_plus_5 * sigmoid_minus_5
                     factor_61 = seed[j, i_205] * case_9
                     for d_24 in range(d):
-                        e_5 = np.float64(e[j, i_205, d_24])
+                        e_5 = e[j, i_205, d_24]
                         ratio_value_13 = _ratio(sum_embedding[j, i_205, d_24] / term, factor_51)
                         term_14 = e_5 - sum_e_5 * ratio_value_13
                         if (i != i_205 and arglargest_3 >= 0):
-                            sum_embedding_4_tangent[j, i, d_24] += factor_61 * (factor_54 * term_14 + factor_55 * term_14 + factor_56 * np.float64(e_tangent[j, i_205, d_24]) + factor_57 * (-e_5 + 2.0 * sum_e_5 * ratio_value_13) + factor_58 * ratio_value_13 + factor_60 * sum_embedding_tangent[j, i_205, d_24])
+                            sum_embedding_4_tangent[j, i, d_24] += factor_61 * (factor_54 * term_14 + factor_55 * term_14 + factor_56 * e_tangent[j, i_205, d_24] + factor_57 * (-e_5 + 2.0 * sum_e_5 * ratio_value_13) + factor_58 * ratio_value_13 + factor_60 * sum_embedding_tangent[j, i_205, d_24])
     sum_c_unit_2[:, :] = 0.0
     sum_w_2_tangent = 0.0
     sum_w_2_tangent_lost = 0.0
@@ -1639,7 +1639,7 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_63 = seed_4 * case_10 * sigmoid_plus_6 * sigmoid_minus_6
             factor_64 = (decay_7 * decay_7) / (term_16 * term_16)
             term_17 = sigmoid_plus_6 * ((((factor_64) if largest_4 >= 0 else ((1.0 / ((term_16 * term_16)))) if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else ((1.0 / ((term_11 * term_11)))) if arglargest_4 < 0.0 else np.nan) - (((((1.0 / ((term_16 * term_16)))) if largest_4 >= 0 else factor_64 if largest_4 < 0.0 else np.nan)) if arglargest_4 >= 0 else factor_41 if arglargest_4 < 0.0 else np.nan) * sigmoid_minus_6
-            case_11 = ((sum_e[j_54, i_53]) if j_54 == arglargest_4 else np.float64(sum_c_unit[j_54, i_53, arglargest_4]))
+            case_11 = ((sum_e[j_54, i_53]) if j_54 == arglargest_4 else sum_c_unit[j_54, i_53, arglargest_4])
             sum_e_tangent_4 = sum_e_tangent[j_54, i_53]
             case_12 = ((1.0) if j_54 == arglargest_4 else 0.0)
             sum_c_unit_tangent_3 = sum_c_unit_tangent[j_54, i_53, arglargest_4]
@@ -1648,11 +1648,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             factor_66 = sigmoid_plus_6 * sigmoid_minus_6
             factor_67 = seed_4 * case_10
             for f_11 in range(d):
-                e_6 = np.float64(e[j_54, i_53, f_11])
+                e_6 = e[j_54, i_53, f_11]
                 if arglargest_4 >= 0:
                     sum_c_unit_2[arglargest_4, f_11] += factor_63 * e_6
                 if arglargest_4 >= 0:
-                    sum_c_unit_2_tangent[arglargest_4, f_11] += factor_67 * (factor_65 * e_6 + factor_66 * np.float64(e_tangent[j_54, i_53, f_11]))
+                    sum_c_unit_2_tangent[arglargest_4, f_11] += factor_67 * (factor_65 * e_6 + factor_66 * e_tangent[j_54, i_53, f_11])
             factor_68 = seed_4 * (term_17 * case_13 * case_11 + sum_e_tangent_4 * case_12 * sigmoid_plus_6 * sigmoid_minus_6 + sum_c_unit_tangent_3 * case_10 * sigmoid_plus_6 * sigmoid_minus_6)
             if arglargest_4 >= 0:
                 sum_w_2_tangent, sum_w_2_tangent_lost = _plus(sum_w_2_tangent, sum_w_2_tangent_lost, factor_68)
@@ -1675,12 +1675,12 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
             length = min(np.uint64(512), np.uint64(d) - strip)
             for place in range(length):
                 f_63 = strip + place
-                c_unit_3 = np.float64(c_unit[k_10, f_63])
+                c_unit_3 = c_unit[k_10, f_63]
                 sum_c_unit_2_2 = sum_c_unit_2[k_10, f_63]
                 factor_70 = c_unit_3 * sum_c_unit_2_2
                 strips[0, place] = factor_70
                 sum_c_unit_2_tangent_2 = sum_c_unit_2_tangent[k_10, f_63]
-                term_18 = c_unit_3 * sum_c_unit_2_tangent_2 + np.float64(c_unit_tangent[k_10, f_63]) * sum_c_unit_2_2
+                term_18 = c_unit_3 * sum_c_unit_2_tangent_2 + c_unit_tangent[k_10, f_63] * sum_c_unit_2_2
                 strips[1, place] = term_18
                 product_embedding_part_2[f_63] = factor_71 * sum_c_unit_2_tangent_2
             sum_norm_c_sum, sum_norm_c_lost = _plus(sum_norm_c_sum, sum_norm_c_lost, _block_sum(strips[0], length))
@@ -1692,11 +1692,11 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
         factor_75 = factor_73 * sum_norm_c_tangent * ratio_value_15
         factor_77 = factor_76 * norm_c_tangent[k_10] * (ratio_value_15 * ratio_value_15)
         for d_24 in range(d):
-            c_unit_4 = np.float64(c_unit[k_10, d_24])
+            c_unit_4 = c_unit[k_10, d_24]
             term_19 = sum_c_unit_2[k_10, d_24] - sum_norm_c * c_unit_4
             product_embedding_part_1_now = factor_72 * term_19
             product_embedding_part_1[d_24] = product_embedding_part_1_now
-            product_embedding_part_3_now = factor_74 * np.float64(c_unit_tangent[k_10, d_24])
+            product_embedding_part_3_now = factor_74 * c_unit_tangent[k_10, d_24]
             product_embedding_part_3[d_24] = product_embedding_part_3_now
             product_embedding_part_4_now = factor_75 * c_unit_4
             product_embedding_part_4[d_24] = product_embedding_part_4_now
@@ -1767,13 +1767,13 @@ def hessian_product(embedding, w, b, sample_weights, loss_scale, direction_embed
                 ratio_value_16 = _ratio(sum_embedding_2[arglargest_5, d_24] / u, factor_78)
                 ratio_value_17 = _ratio(sum_embedding[k_10, i, d_24] / term, factor_79)
                 term_20 = case_14 * ratio_value_16 + case_15 * ratio_value_17
-                e_7 = np.float64(e[k_10, i, d_24])
+                e_7 = e[k_10, i, d_24]
                 factor_84 = factor_83 * e_7
                 factor_87 = factor_86 * e_7
                 factor_89 = factor_88 * ratio_value_17
                 factor_91 = factor_90 * ratio_value_17
                 factor_93 = factor_92 * e_7
                 factor_95 = factor_94 * ratio_value_17
-                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_w * ((product_embedding_part_1_2 + factor_81 * term_20 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 >= 0 else (product_embedding_part_1_2 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 < 0.0 else np.nan) + norm_embedding_tangent[k_10, i] * ((square_8 * (sum_norm_embedding_2 * e_7 + factor_96 * ratio_value_17 + factor_97 * term_20 + factor_98 * e_7)) if arglargest_5 >= 0 else (factor_99 * (ratio_value_17 - sum_e_6 * e_7)) if arglargest_5 < 0.0 else np.nan) + sum_norm_embedding_tangent[k_10, i] * ((-e_7 * ratio_value_18) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) + np.float64(e_tangent[k_10, i, d_24]) * case_22 + sum_embedding_tangent[k_10, i, d_24] * case_23 + ((factor_101 * term_20) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) * case_24 + factor_104 * ((factor_102 * ratio_value_17) if arglargest_5 >= 0 else (factor_103 * ratio_value_17) if arglargest_5 < 0.0 else np.nan) + factor_105 * (sum_embedding_2_tangent[arglargest_5, d_24] - norm_c_tangent[arglargest_5] * ratio_value_16) + factor_111 * (factor_106 * ratio_value_17 + factor_107 * e_7 + factor_108 * e_7 + factor_109 * ratio_value_17 + factor_110 * e_7) + factor_117 * (factor_112 * ratio_value_17 + factor_113 * e_7 + factor_114 * ratio_value_17 + factor_115 * e_7)
+                product_embedding[k_10, i, d_24] = product_embedding_part_2[d_24] + product_embedding_part_3[d_24] + product_embedding_part_4[d_24] + product_embedding_part_5[d_24] + sum_embedding_3_tangent[k_10, i, d_24] + sum_embedding_4_tangent[k_10, i, d_24] + v_w * ((product_embedding_part_1_2 + factor_81 * term_20 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 >= 0 else (product_embedding_part_1_2 + factor_84 + factor_87 + factor_89 + factor_91 + factor_93 + factor_95) if arglargest_5 < 0.0 else np.nan) + norm_embedding_tangent[k_10, i] * ((square_8 * (sum_norm_embedding_2 * e_7 + factor_96 * ratio_value_17 + factor_97 * term_20 + factor_98 * e_7)) if arglargest_5 >= 0 else (factor_99 * (ratio_value_17 - sum_e_6 * e_7)) if arglargest_5 < 0.0 else np.nan) + sum_norm_embedding_tangent[k_10, i] * ((-e_7 * ratio_value_18) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) + e_tangent[k_10, i, d_24] * case_22 + sum_embedding_tangent[k_10, i, d_24] * case_23 + ((factor_101 * term_20) if arglargest_5 >= 0 else 0.0 if arglargest_5 < 0.0 else np.nan) * case_24 + factor_104 * ((factor_102 * ratio_value_17) if arglargest_5 >= 0 else (factor_103 * ratio_value_17) if arglargest_5 < 0.0 else np.nan) + factor_105 * (sum_embedding_2_tangent[arglargest_5, d_24] - norm_c_tangent[arglargest_5] * ratio_value_16) + factor_111 * (factor_106 * ratio_value_17 + factor_107 * e_7 + factor_108 * e_7 + factor_109 * ratio_value_17 + factor_110 * e_7) + factor_117 * (factor_112 * ratio_value_17 + factor_113 * e_7 + factor_114 * ratio_value_17 + factor_115 * e_7)
     product_w[()] = sum_w_2_tangent - sum_w_tangent
     product_b[()] = sum_b_2_tangent - sum_b_tangent
