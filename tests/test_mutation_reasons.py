@@ -137,18 +137,34 @@ def test_short_and_long_rows_are_reached_and_reasons_say_how_they_are_known() ->
     assert all(r.startswith(("proved: ", "observed: ")) for r in reasons)
 
 
-def test_points_near_ties_are_nearer_than_others() -> None:
-    definition = DEFINITIONS["triplet"]
-    crowd = gentle(definition, SEED, 40)
-    near = near_ties(definition, crowd, 5)
+def hinge_of(batch: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return what is compared with 0 in the triplet loss, and how near 0 it is beside its terms."""
+    anchor, positive, negative = batch.inputs.values()
+    near, far = (np.linalg.norm(anchor - other, axis=1) for other in (positive, negative))
+    hinge = near - far + batch.settings["margin"]
+    return hinge, np.abs(hinge) / (near + far + batch.settings["margin"])
+
+
+def test_points_near_ties_are_the_nearest_of_either_side() -> None:
+    crowd = gentle(DEFINITIONS["triplet"], SEED, 40)
+    near = near_ties(DEFINITIONS["triplet"], crowd, 6)
     assert near is not None
+    (hinge, gaps), (chosen, found) = hinge_of(crowd), hinge_of(near)
+    for every, some in ((hinge > 0, chosen > 0), (hinge < 0, chosen < 0)):
+        np.testing.assert_allclose(sorted(found[some]), sorted(gaps[every])[:3], rtol=1e-9)
 
-    def gaps(batch: Any) -> list[float]:
-        oracle = oracle_of(definition)
-        tensors, scalars = split(definition, batch.inputs, batch.settings)
-        return [oracle.gap(tensors, scalars, s) for s in np.ndindex(*oracle.shape(tensors))]
 
-    assert sorted(gaps(near)) == sorted(gaps(crowd))[:5]
+def test_some_points_are_near_two_ties() -> None:
+    definition = next(d for d in DEFINITIONS["triplet"].variants if d.suffix == "_swap_true")
+    crowd = gentle(definition, SEED, 40)
+    oracle = oracle_of(definition)
+    tensors, scalars = split(definition, crowd.inputs, crowd.settings)
+    worst = [max(gap for gap, _ in oracle.sides(tensors, scalars, (k,)).values()) for k in range(40)]
+    near = near_ties(definition, crowd, 8)
+    assert near is not None
+    assert len(near.inputs["anchor"]) == 8
+    row = crowd.inputs["anchor"][int(np.argmin(worst))]
+    assert (near.inputs["anchor"] == row).all(1).any()
 
 
 def test_branches_of_derivatives_are_swapped() -> None:
