@@ -16,6 +16,7 @@ from typing import Any
 
 from symloss.verification.mutation_buffers import why_buffers_do
 from symloss.verification.mutation_cases import CASES, is_even
+from symloss.verification.mutation_flow import why_both_are_equal
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
 from symloss.verification.mutation_watch import UNSEEN, conditionals, flipped, holds
@@ -65,6 +66,7 @@ def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
         or _running_extreme(site)
         or _looked_at_anyway(module, site)
         or why_buffers_do(module, site)
+        or why_both_are_equal(module, site)
     )
     if proof:
         return f"proved: {proof}"
