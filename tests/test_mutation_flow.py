@@ -34,8 +34,9 @@ def value(x, w, out):
             other = 2.0 if at >= 0 else 3.0
             own = 1.0 if j == at else 0.0
             y = x[j] * w
+            v = 1.0 if w > 0.0 else 2.0 if w <= 0.0 else np.nan
             z = x[j] * 2.0
-            out[j, i] = side * other * there + own * y + z + kept
+            out[j, i] = side * other * there + own * y + own * v + z + kept
             kept = 5.0 if at >= 0 else 6.0
 """
 CONSTANT = "what differs is constant and the same, or not chosen"
@@ -59,6 +60,16 @@ def site_of(module: Plain, before: str, after: str) -> Site:
         ("own = 1.0 if j == at else 0.0", "own = 2.0 if j == at else 0.0", "its case never holds"),
         ("own = 1.0 if j == at else 0.0", "own = 1.0 if j == at else 1.0", ""),
         ("y = x[j] * w", "y = x[j] / w", f"{AWAY}, where numbers are finite"),
+        (
+            "v = 1.0 if w > 0.0 else 2.0 if w <= 0.0 else np.nan",
+            "v = 1.0 if w < 0.0 else 2.0 if w <= 0.0 else np.nan",
+            "",
+        ),
+        (
+            "v = 1.0 if w > 0.0 else 2.0 if w <= 0.0 else np.nan",
+            "v = 2.0 if w > 0.0 else 2.0 if w <= 0.0 else np.nan",
+            AWAY,
+        ),
         ("z = x[j] * 2.0", "z = x[j] * 3.0", ""),
         ("kept = 5.0 if at >= 0 else 6.0", "kept = 5.0 if at >= 0 else 7.0", ""),  # the next round reads it
     ],

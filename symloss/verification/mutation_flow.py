@@ -71,10 +71,12 @@ def why_both_are_equal(module: Plain, site: Site) -> str:
     with site.applied():
         changed = copy.deepcopy(statement)
     text, places = text_of(function), left_out(function)
+    # another choice may be NaN, where the right one never is
+    tame = site.kind not in ("comparison", "branch", "operator") or "nan" not in ast.unparse(statement)
     for block in _blocks(function, statement):
         own = _case(statement, changed) if statement in block else ()
         case = {fact: said for fact, said in own if is_lasting(function, fact)}
-        flow = _Flow(module, function, text, places, block, statement, changed, case)
+        flow = _Flow(module, function, text, places, block, statement, changed, case, tame)
         try:
             flow.follow()
         except _Differs:
@@ -131,6 +133,7 @@ class _Flow:
     statement: ast.stmt
     changed: ast.stmt
     case: Facts
+    tame: bool
     facts: Facts = field(default_factory=dict)
     names: dict[str, Both] = field(default_factory=dict)
     constants: dict[str, Both] = field(default_factory=dict)
@@ -400,7 +403,7 @@ class _Flow:
             return Both(zero=True, signed=zero.signed and other.signed)
         if other.known is None:
             self.finite = True
-            return UNSIGNED_ZERO
+            return UNSIGNED_ZERO if self.tame else ANY
         if not all(isinstance(x, float) and math.isfinite(x) for x in other.known):
             return ANY
         first, second = (math.copysign(1.0, x) for x in other.known)

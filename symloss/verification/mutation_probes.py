@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.verification.crossings import FURTHER, ORDERS, crossings
-from symloss.verification.mutation_points import SAMPLES, gentle, moves
+from symloss.verification.mutation_points import SAMPLES, gentle, lowest, moves
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches
@@ -363,6 +363,8 @@ def _batches(definition: Definition, seed: int) -> Iterator[Batch]:
         if any(a.ignored_by for a in definition.inputs):
             yield from (gentle(written, seed, ignored=True) for written in every)
         yield from (gentle(definition, seed, **other) for other in moves(definition))
+        ends = (lowest(written, seed) for written in every)
+        yield from (batch for batch in ends if batch is not None)
         if not oracle_of(definition).separable:  # a sample without others
             yield from (gentle(written, seed, 1) for written in every)
         tied = (near_ties(written, gentle(written, seed, CROWD), SAMPLES) for written in every)
