@@ -210,6 +210,16 @@ def test_points_near_ties_are_the_nearest_of_either_side() -> None:
         np.testing.assert_allclose(sorted(found[some]), sorted(gaps[every])[:3], rtol=1e-9)
 
 
+def test_points_near_ties_are_found_beside_comparisons_that_are_far_from_theirs() -> None:
+    """Whether a pair is similar is a comparison too: 1 is as far from 0 as can be."""
+    near = near_ties(DEFINITIONS["contrastive"], gentle(DEFINITIONS["contrastive"], SEED, 40), 6)
+    assert near is not None
+    first, second, dissimilar = near.inputs.values()
+    margin = near.settings["margin"]
+    apart = [np.sign(margin - np.linalg.norm(a - b)) for a, b, y in zip(first, second, dissimilar, strict=True) if y]
+    assert {-1.0, 1.0} <= set(apart)
+
+
 def test_some_points_are_near_two_ties() -> None:
     definition = next(d for d in DEFINITIONS["triplet"].variants if d.suffix == "_swap_true")
     crowd = gentle(definition, SEED, 40)

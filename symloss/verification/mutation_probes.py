@@ -420,7 +420,7 @@ def near_ties(definition: Definition, batch: Batch, count: int) -> Batch | None:
             met = request.oracle.sides(request.tensors, request.scalars, (k, *rest))
             each = [((tie, sign), gap) for tie, (gap, sign) in met.items() if 0.0 < gap < 1.0]
             both = [((a, b), max(one, two)) for (a, one), (b, two) in combinations(each, 2)]
-            for side, gap in (*each, *both) if len(each) == len(met) else ():
+            for side, gap in (*each, *both) if all(gap > 0.0 for gap, _ in met.values()) else ():
                 sides.setdefault(side, []).append((gap, k))
     ranked = sorted(
         (place, isinstance(side[1], tuple), gap, k)

@@ -302,7 +302,7 @@ def _pairs_agree(first: tuple[float, float], second: tuple[float, float]) -> boo
     if first[0] != first[0] or second[0] != second[0]:
         return bool(first[0] != first[0] and second[0] != second[0])
     try:
-        left, right = (sum(Fraction(float(part)) for part in pair) for pair in (first, second))
+        left, right = (Fraction(float(high)) + Fraction(float(low)) for high, low in (first, second))
     except (ValueError, OverflowError):
         return first == second
     return abs(left - right) <= PAIRS_AGREE * max(abs(left), abs(right))
