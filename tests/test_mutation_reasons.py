@@ -18,7 +18,7 @@ from symloss.verification.mutation_buffers import why_buffers_do
 from symloss.verification.mutation_cases import is_even
 from symloss.verification.mutation_equivalent import why_equivalent
 from symloss.verification.mutation_plain import Plain, plain
-from symloss.verification.mutation_points import gentle
+from symloss.verification.mutation_points import gentle, lowest
 from symloss.verification.mutation_probes import near_ties
 from symloss.verification.mutation_sites import Site
 from symloss.verification.mutation_symbolic import sites as symbolic_sites
@@ -109,7 +109,7 @@ def test_what_becomes_of_a_buffer(before: str, after: str, why: str) -> None:
         (
             "out[i] = step * step * z + none * (z + 1.0) + size + place",
             "out[i] = step * step * z + none * (z + 2.0) + size + place",
-            "observed: ",
+            "proved: all that reads it multiplies it by 0",
         ),
         (
             "out[i] = step * step * z + none * (z + 1.0) + size + place",
@@ -137,18 +137,100 @@ def test_short_and_long_rows_are_reached_and_reasons_say_how_they_are_known() ->
     assert all(r.startswith(("proved: ", "observed: ")) for r in reasons)
 
 
-def test_points_near_ties_are_nearer_than_others() -> None:
-    definition = DEFINITIONS["triplet"]
-    crowd = gentle(definition, SEED, 40)
-    near = near_ties(definition, crowd, 5)
+PAIRS = """
+def value(x, out):
+    for i in range(x.shape[0]):
+        z = (x[i], 0.0)
+        Y = x[i]
+        case = (0.5, 0.0) if Y == 0.0 else (1.0, 0.0) if Y == Y else (np.nan, 0.0)
+        twice = (2.0 * z[0], 0.0) if z[0] > 0.0 else (z[0] + z[0], 0.0)
+        once = (z[0], 0.0) if z[0] > 0.0 else (z[0] * (1.0 + 1e-20 * z[0]), 1e-20)
+        out[i] = case[0] + case[1] + twice[0] + once[0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("Y = x[i]", "Y = -x[i]", "proved: only its square or its size is used, or whether it is 0"),
+        (
+            "case = (0.5, 0.0) if Y == 0.0 else (1.0, 0.0) if Y == Y else (np.nan, 0.0)",
+            "case = (0.5, 0.0) if Y == 0.0 else (1.0, 0.0) if Y == Y else (np.nan, 1.0)",
+            "proved: a pair is NaN where its first part is",
+        ),
+        (
+            "case = (0.5, 0.0) if Y == 0.0 else (1.0, 0.0) if Y == Y else (np.nan, 0.0)",
+            "case = (0.5, 0.0) if Y == 0.0 else (1.0, 1.0) if Y == Y else (np.nan, 0.0)",
+            "",
+        ),
+        (
+            "twice = (2.0 * z[0], 0.0) if z[0] > 0.0 else (z[0] + z[0], 0.0)",
+            "twice = (z[0] + z[0], 0.0) if z[0] > 0.0 else (2.0 * z[0], 0.0)",
+            "observed: both branches give the same at each of 20 visits",
+        ),
+        (
+            "once = (z[0], 0.0) if z[0] > 0.0 else (z[0] * (1.0 + 1e-20 * z[0]), 1e-20)",
+            "once = (z[0] * (1.0 + 1e-20 * z[0]), 1e-20) if z[0] > 0.0 else (z[0], 0.0)",
+            "",  # the same floats, but other pairs
+        ),
+    ],
+)
+def test_pairs_are_told_apart_by_their_rests_alone(before: str, after: str, why: str) -> None:
+    module = plain(PAIRS, "pairs")
+    reason = why_equivalent(module, found(module, before, after), run_of(module))
+    assert reason == why
+
+
+def test_the_lowest_points_divide_by_0_where_that_can_be() -> None:
+    for definition in (DEFINITIONS["dice"], *DEFINITIONS["dice"].variants):
+        batch = lowest(definition, SEED)
+        assert batch is not None
+        assert batch.settings["smooth"] == 0.0
+        for mask in batch.inputs.values():
+            assert (mask[0] == 0.0).all()
+            assert (mask[1:] > 0.0).all()
+    assert lowest(DEFINITIONS["softmax_cross_entropy"], SEED) is None
+    assert lowest(DEFINITIONS["contrastive"], SEED) is None
+
+
+def hinge_of(batch: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return what is compared with 0 in the triplet loss, and how near 0 it is beside its terms."""
+    anchor, positive, negative = batch.inputs.values()
+    near, far = (np.linalg.norm(anchor - other, axis=1) for other in (positive, negative))
+    hinge = near - far + batch.settings["margin"]
+    return hinge, np.abs(hinge) / (near + far + batch.settings["margin"])
+
+
+def test_points_near_ties_are_the_nearest_of_either_side() -> None:
+    crowd = gentle(DEFINITIONS["triplet"], SEED, 40)
+    near = near_ties(DEFINITIONS["triplet"], crowd, 6)
     assert near is not None
+    (hinge, gaps), (chosen, found) = hinge_of(crowd), hinge_of(near)
+    for every, some in ((hinge > 0, chosen > 0), (hinge < 0, chosen < 0)):
+        np.testing.assert_allclose(sorted(found[some]), sorted(gaps[every])[:3], rtol=1e-9)
 
-    def gaps(batch: Any) -> list[float]:
-        oracle = oracle_of(definition)
-        tensors, scalars = split(definition, batch.inputs, batch.settings)
-        return [oracle.gap(tensors, scalars, s) for s in np.ndindex(*oracle.shape(tensors))]
 
-    assert sorted(gaps(near)) == sorted(gaps(crowd))[:5]
+def test_points_near_ties_are_found_beside_comparisons_that_are_far_from_theirs() -> None:
+    """Whether a pair is similar is a comparison too: 1 is as far from 0 as can be."""
+    near = near_ties(DEFINITIONS["contrastive"], gentle(DEFINITIONS["contrastive"], SEED, 40), 6)
+    assert near is not None
+    first, second, dissimilar = near.inputs.values()
+    margin = near.settings["margin"]
+    apart = [np.sign(margin - np.linalg.norm(a - b)) for a, b, y in zip(first, second, dissimilar, strict=True) if y]
+    assert {-1.0, 1.0} <= set(apart)
+
+
+def test_some_points_are_near_two_ties() -> None:
+    definition = next(d for d in DEFINITIONS["triplet"].variants if d.suffix == "_swap_true")
+    crowd = gentle(definition, SEED, 40)
+    oracle = oracle_of(definition)
+    tensors, scalars = split(definition, crowd.inputs, crowd.settings)
+    worst = [max(gap for gap, _ in oracle.sides(tensors, scalars, (k,)).values()) for k in range(40)]
+    near = near_ties(definition, crowd, 8)
+    assert near is not None
+    assert len(near.inputs["anchor"]) == 8
+    row = crowd.inputs["anchor"][int(np.argmin(worst))]
+    assert (near.inputs["anchor"] == row).all(1).any()
 
 
 def test_branches_of_derivatives_are_swapped() -> None:

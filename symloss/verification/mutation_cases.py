@@ -68,10 +68,16 @@ def _even_read(loop: ast.AST, above: dict[int, ast.AST], node: ast.AST, passed: 
                 node = parent
             case ast.Call(func=ast.Name(id=called), args=[argument]) if argument is node and called in EVEN:
                 return True
+            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
+                return _is_zero_number(right) or ast.unparse(left) == ast.unparse(right)
             case ast.Assign(targets=[ast.Name(id=name)]):
                 return _only_even(loop, above, name, passed)
             case _:
                 return False
+
+
+def _is_zero_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == 0
 
 
 def _same_size(module: Plain, site: Site, run: Run) -> str:

@@ -16,13 +16,14 @@ from typing import Any
 
 from symloss.verification.mutation_buffers import why_buffers_do
 from symloss.verification.mutation_cases import CASES, is_even
+from symloss.verification.mutation_flow import why_both_are_equal
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
 from symloss.verification.mutation_watch import UNSEEN, conditionals, flipped, holds
 
 SYMMETRIC = (
     "_dd_sum", "_dd_product", "_dd_add", "_dd_multiply", "_add_in_lanes", "_larger", "_pair_of_sum", "_pair_of_product",
-    "_pair_add", "_pair_multiply",
+    "_pair_add", "_pair_multiply", "_pair_larger",
 )  # fmt: skip
 FREE = (
     ("_dd_product", ("sign", "constant"), "t = 134217729.0 *", "any number of that size takes a factor apart exactly"),
@@ -59,12 +60,14 @@ def why_equivalent(module: Plain, site: Site, run: Callable[[], Any]) -> str:
         _same_operands(site)
         or _same_sum(site)
         or _free_choice(site)
+        or _beside_nan(site)
         or _adds_nothing(site)
         or _decided_before(site)
         or _even(module, site)
         or _running_extreme(site)
         or _looked_at_anyway(module, site)
         or why_buffers_do(module, site)
+        or why_both_are_equal(module, site)
     )
     if proof:
         return f"proved: {proof}"
@@ -103,6 +106,13 @@ def _free_choice(site: Site) -> str:
         if function in ("", site.function) and site.kind in kinds and text in before:
             return reason
     return ""
+
+
+def _beside_nan(site: Site) -> str:
+    """Find the rest of a pair that is NaN: the pair is their sum."""
+    pair = site.owner
+    first = ast.unparse(pair.elts[0]) if isinstance(pair, ast.Tuple) and len(pair.elts) == 2 else ""
+    return "a pair is NaN where its first part is" if first == "np.nan" and site.place == 1 else ""
 
 
 def _adds_nothing(site: Site) -> str:
@@ -190,7 +200,7 @@ def _even(module: Plain, site: Site) -> str:
     """Find a number that is only squared or taken the size of: its sign does not matter."""
     if site.kind != "sign" or site.owner is not site.statement or not is_even(module, site):
         return ""
-    return "only its square or its size is used"
+    return "only its square or its size is used, or whether it is 0"
 
 
 def _looked_at_anyway(module: Plain, site: Site) -> str:

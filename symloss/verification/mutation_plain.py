@@ -11,7 +11,6 @@ import ast
 import copy
 import math
 import operator
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ STRIP = 2
 WIDTH = 4
 """About the extent of the other axes of what is tried."""
 PLACELESS = "_mutation_placeless"
-"""Where the functions are named in which -1 is the place of the largest of no numbers."""
+"""What -1 is where it is the place of the largest of no numbers."""
 SEEN = "_mutation_seen"
 """The marks of the statements that ran."""
 LONG = 64
@@ -222,8 +221,7 @@ def plain(source: str, name: str) -> Plain:
             raise Exhausted
 
     namespace: dict[str, Any] = {"np": _Numpy(), "math": _Math(), STEP: step, "min": _least, "max": _greatest}
-    placeless = {n for n, f in functions.items() if any(_is_no_place(s) for s in ast.walk(f))}
-    namespace[PLACELESS] = placeless | ({"<lambda>"} if placeless else set())
+    namespace[PLACELESS] = _Nowhere(-1)
     carried = {n for n in functions if n.startswith("_")} if TRACED in functions else set()
     if carried:
         namespace |= {"Fraction": Fraction, "_Noted": _StandIn}
@@ -250,13 +248,21 @@ def plain(source: str, name: str) -> Plain:
     return Plain(module, functions, namespace, state, remembering)
 
 
-def _is_no_place(node: ast.AST) -> bool:
+def _is_no_place(node: ast.Assign) -> bool:
     """Tell whether a statement says that a place is -1."""
-    return isinstance(node, ast.Assign) and isinstance(node.value, ast.UnaryOp) and ast.unparse(node.value) == "-1"
+    return isinstance(node.value, ast.UnaryOp) and ast.unparse(node.value) == "-1"
 
 
 def _compiled(body: list[Any]) -> Any:
-    return compile(ast.Module(body, []), FILE, "exec")
+    """Return code in which -1 as a place is one that can be told from other numbers."""
+    places = [(s, s.value) for part in body for s in ast.walk(part) if isinstance(s, ast.Assign) and _is_no_place(s)]
+    for statement, value in places:
+        statement.value = ast.copy_location(ast.Name(PLACELESS, ast.Load()), value)
+    try:
+        return compile(ast.Module(body, []), FILE, "exec")
+    finally:
+        for statement, value in places:
+            statement.value = value
 
 
 def _entrance(kernel: str, namespace: dict[str, Any], state: dict[str, int]) -> Callable[..., Any]:
@@ -357,27 +363,28 @@ class _Numpy:
     @staticmethod
     def empty(shape: Any, dtype: Any = np.float64) -> NDArray[Any]:
         """Return an array whose entries break what reads them."""
-        return np.full(shape, _wrong(dtype), dtype).view(Strict)
+        return np.full(shape, _wrong(dtype), dtype).view(Strict if np.dtype(dtype).kind == "f" else _Places)
 
 
-class _Before(IndexError):
-    """An index below 0."""
+class _Nowhere(int):
+    """The place of the largest of no numbers."""
+
+
+class _Unplaced(IndexError):
+    """An index that is the place of the largest of no numbers."""
 
 
 class Strict(np.ndarray):
     """An array in which no index counts from the end: none does in a kernel.
 
-    But a function in which -1 is the place of the largest of no numbers may read there, if it does not use it or
-    multiplies it by 0, as compiled code does with what it finds: it gets a number that nothing else would give.
+    But the place of the largest of no numbers may be read at, where what is read is not used or is multiplied by 0, as
+    compiled code does with what it finds: it is a number that nothing else would give.
     """
 
     def __getitem__(self, index: Any) -> Any:
         try:
             return super().__getitem__(_checked(index))
-        except _Before:
-            frame = sys._getframe(1)
-            if frame.f_code.co_name not in frame.f_globals.get(PLACELESS, ()):
-                raise
+        except _Unplaced:
             slots = index if type(index) is tuple else (index,)
             there = super().__getitem__(tuple(s if type(s) is slice else max(s, 0) for s in slots))
             wrong = np.full_like(there, NOWHERE if self.dtype.kind == "f" else _wrong(self.dtype))
@@ -387,11 +394,20 @@ class Strict(np.ndarray):
         super().__setitem__(_checked(index), value)
 
 
+class _Places(Strict):
+    """An array of whole numbers, of which -1 is the place of the largest of no numbers."""
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return _Nowhere(-1) if type(found) is not _Places and found == -1 else found
+
+
 def _checked(index: Any) -> Any:
-    for slot in index if type(index) is tuple else (index,):
+    slots = index if type(index) is tuple else (index,)
+    for slot in slots:
         if type(slot) is not slice and slot < 0:
-            message = f"index {slot}"
-            raise _Before(message)
+            below = [s for s in slots if type(s) is not slice and s < 0]
+            raise (_Unplaced if all(type(s) is _Nowhere for s in below) else IndexError)(f"index {below}")
     return index
 
 

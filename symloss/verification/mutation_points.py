@@ -74,6 +74,33 @@ def gentle(
     return Batch(inputs, settings)
 
 
+def lowest(definition: Definition, seed: int) -> Batch | None:
+    """Return gentle points of which the first sample, and what parameters may be, lie at the low ends of their domains.
+
+    Where nothing is less than 0, what is divided by may be 0 there. None if no input has such an end.
+    """
+    batch = gentle(definition, seed)
+    own = {a.name for a in definition.inputs if a.axes and a.axes[0] == definition.per[0].axis and _low(a) is not None}
+    if not own:
+        return None
+    inputs = dict(batch.inputs)
+    for argument in definition.inputs:
+        if argument.name in own:
+            inputs[argument.name] = inputs[argument.name].copy()
+            inputs[argument.name][0] = _low(argument)
+    chosen = {name for name, _ in definition.choice}
+    low = {a.name: _low(a) for a in definition.parameters if not a.axes and a.name not in chosen}
+    return Batch(inputs, batch.settings | {name: end for name, end in low.items() if end is not None})
+
+
+def _low(argument: Argument) -> float | None:
+    """Return the least number that an argument may be, where there is one."""
+    domain = argument.domain
+    if argument.kind != "real" or not isinstance(domain, Interval) or domain.low_open or not np.isfinite(domain.low):
+        return None
+    return float(domain.low)
+
+
 def moves(definition: Definition) -> tuple[dict[str, bool], ...]:
     """Return how else the parameters of gentle points may be set, as options of `gentle`."""
     scalars = [a for a in definition.parameters if not a.axes]

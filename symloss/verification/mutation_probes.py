@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import flint
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.verification.crossings import FURTHER, ORDERS, crossings
-from symloss.verification.mutation_points import SAMPLES, gentle, moves
+from symloss.verification.mutation_points import SAMPLES, gentle, lowest, moves
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches
@@ -362,6 +363,8 @@ def _batches(definition: Definition, seed: int) -> Iterator[Batch]:
         if any(a.ignored_by for a in definition.inputs):
             yield from (gentle(written, seed, ignored=True) for written in every)
         yield from (gentle(definition, seed, **other) for other in moves(definition))
+        ends = (lowest(written, seed) for written in every)
+        yield from (batch for batch in ends if batch is not None)
         if not oracle_of(definition).separable:  # a sample without others
             yield from (gentle(written, seed, 1) for written in every)
         tied = (near_ties(written, gentle(written, seed, CROWD), SAMPLES) for written in every)
@@ -402,16 +405,28 @@ def _beside_zeros(definition: Definition, situation: Situation, count: int) -> I
 
 
 def near_ties(definition: Definition, batch: Batch, count: int) -> Batch | None:
-    """Return the samples of a batch that are closest to a tie of a comparison; None where nothing is compared."""
+    """Return the samples of a batch that are closest to a tie; None where nothing is compared.
+
+    There are some on either side of each comparison, the closest of each side first, and then some that are close to
+    ties of two at once: what is mistaken in one comparison may only show through the other.
+    """
     situation = Situation(definition, batch, None)
     request = situation.request
     if not request.oracle.separable:
         return None
-    gaps = []
+    sides: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
     for k, *rest in np.ndindex(*request.oracle.shape(request.tensors)):
         if not any(rest) and request.oracle.counts(request.tensors, request.scalars, (k, *rest)):
-            gaps.append((request.oracle.gap(request.tensors, request.scalars, (k, *rest)), k))
-    near = sorted(k for gap, k in sorted(gaps)[:count] if 0.0 < gap < 1.0)
+            met = request.oracle.sides(request.tensors, request.scalars, (k, *rest))
+            each = [((tie, sign), gap) for tie, (gap, sign) in met.items() if 0.0 < gap < 1.0]
+            both = [((a, b), max(one, two)) for (a, one), (b, two) in combinations(each, 2)]
+            for side, gap in (*each, *both) if all(gap > 0.0 for gap, _ in met.values()) else ():
+                sides.setdefault(side, []).append((gap, k))
+    ranked = sorted(
+        (place, isinstance(side[1], tuple), gap, k)
+        for side, met in sides.items() for place, (gap, k) in enumerate(sorted(met))
+    )  # fmt: skip
+    near = sorted(list(dict.fromkeys(k for *_, k in ranked))[:count])
     return Batch(_chosen(definition, batch.inputs, near), batch.settings) if near else None
 
 

@@ -21,6 +21,8 @@ from symloss.verification.mutation_sites import Site
 
 AGREE = Fraction(1, 2**48)
 """Relative difference up to which both branches agree, where they are rounded functions."""
+PAIRS_AGREE = Fraction(1, 2**90)
+"""And pairs of numbers, which have 106 bits."""
 MANY = 16
 """Visits from which what never happens is believed not to."""
 WATCH = "_mutation_watch"
@@ -263,7 +265,30 @@ def at_ties(module: Plain, site: Site, run: Run) -> str:
     return f"both branches agree at each of the {ties.met} ties met"
 
 
+def _same_branches(module: Plain, site: Site, run: Run) -> str:
+    """Find a choice whose branches change places, and are two ways to one number."""
+    match site.old, site.new:
+        case ast.IfExp(body=body, orelse=orelse), ast.IfExp(body=other) if site.kind == "branch" and other is orelse:
+            pass
+        case _:
+            return ""
+    seen: Counter[bool] = Counter()
+
+    def watch(usual: Any, first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+        seen[_agree(first(), second())] += 1
+        return usual
+
+    module.namespace[WATCH] = watch
+    whole = call_of(copy.deepcopy(site.old), thunk(copy.deepcopy(body)), thunk(copy.deepcopy(orelse)))
+    watching(module, site, (site.owner, site.field, site.place), whole, run)
+    if seen[False] or seen.total() < MANY:
+        return ""
+    return f"both branches give the same at each of {seen.total()} visits"
+
+
 def _agree(first: Any, second: Any) -> bool:
+    if isinstance(first, tuple) and isinstance(second, tuple):
+        return _pairs_agree(first, second)
     if first == second or (first != first and second != second):
         return True
     try:
@@ -273,7 +298,17 @@ def _agree(first: Any, second: Any) -> bool:
     return abs(left - right) <= AGREE * max(abs(left), abs(right))
 
 
+def _pairs_agree(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    if first[0] != first[0] or second[0] != second[0]:
+        return bool(first[0] != first[0] and second[0] != second[0])
+    try:
+        left, right = (Fraction(float(high)) + Fraction(float(low)) for high, low in (first, second))
+    except (ValueError, OverflowError):
+        return first == second
+    return abs(left - right) <= PAIRS_AGREE * max(abs(left), abs(right))
+
+
 UNSEEN: tuple[Callable[[Plain, Site, Run], str], ...] = (
-    at_ties, unit_factor, _no_factor, _zero_term, _never_negative, _either_way, _nothing,
+    at_ties, _same_branches, unit_factor, _no_factor, _zero_term, _never_negative, _either_way, _nothing,
 )  # fmt: skip
 """Why a mutant is equivalent where its tests, factors and parts are what they are at every visit."""

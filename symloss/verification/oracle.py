@@ -120,6 +120,10 @@ class Oracle:
         """Return how near the closest comparison is to a tie, relative to what is compared; 0 at a tie."""
         return self._visited(tensors, scalars, sample).gap
 
+    def sides(self, tensors: Tensors, scalars: Scalars, sample: Sample) -> Mapping[object, tuple[float, int]]:
+        """Return how near each comparison is to a tie, and on which side of it."""
+        return self._visited(tensors, scalars, sample).sides
+
     def tied(self, tensors: Tensors, scalars: Scalars, sample: Sample = (0,)) -> bool:
         """Tell whether a comparison is tied or a kink is hit."""
         return self._visited(tensors, scalars, sample).tied

@@ -32,6 +32,8 @@ class Point:
         Named values and reductions by their indices.
     gap : float
         How near the closest comparison came to a tie, relative to what was compared; 0 at a tie.
+    sides : dict
+        How near each comparison came, and the sign of the difference: on which side of the tie the point lies.
     tied : bool
         Whether a comparison was tied, or a kink was hit.
     """
@@ -43,6 +45,7 @@ class Point:
     indices: dict[str, int] = field(default_factory=dict)
     known: dict[tuple[Any, ...], Value] = field(default_factory=dict)
     gap: float = 1.0
+    sides: dict[object, tuple[float, int]] = field(default_factory=dict)
     tied: bool = False
 
 
@@ -85,7 +88,10 @@ def moving(ball: Value, direction: Any, at: tuple[int, ...]) -> Value:
     return ball if rate.is_zero() else flint.arb_series([ball, rate])
 
 
-def note_gap(point: Point, difference: Value, size: Value) -> None:
-    """Remember the smallest difference met, relative to the size of what was compared."""
+def note_gap(point: Point, difference: Value, size: Value, comparison: object) -> None:
+    """Remember the smallest difference met, of all and of one comparison, relative to the size of what was compared."""
     if size > 0:
-        point.gap = min(point.gap, float((abs(difference) / size).mid()))
+        gap = float((abs(difference) / size).mid())
+        point.gap = min(point.gap, gap)
+        if comparison not in point.sides or gap < point.sides[comparison][0]:
+            point.sides[comparison] = gap, 1 if difference > 0 else -1

@@ -124,7 +124,7 @@ class _Compiler:
         def run(point: Point) -> Value:
             values = [p(point) for p in parts]
             total = series.add(values)
-            note_gap(point, constant(total), series.add(abs(constant(v)) for v in values))
+            note_gap(point, constant(total), series.add(abs(constant(v)) for v in values), node)
             return total
 
         return run
@@ -221,7 +221,7 @@ class _Compiler:
             case sympy.core.relational.Relational():
                 left, right = (self.run(a) for a in node.args)
                 allowed = RELATIONS[node.rel_op]
-                return lambda point: _compare(left(point), right(point), point) in allowed
+                return lambda point: _compare(left(point), right(point), point, node) in allowed
         message = f"the oracle cannot decide {node}"
         raise NotImplementedError(message)
 
@@ -280,7 +280,7 @@ def _reduce(operation: str, values: list[Value], point: Point) -> Value:
     raise NotImplementedError(message)
 
 
-def _compare(left: Value, right: Value, point: Point) -> int:
+def _compare(left: Value, right: Value, point: Point, comparison: object) -> int:
     """Return the order of two values at the point; conditions are constants to derivatives."""
     if isinstance(left, int) and isinstance(right, int):
         return (left > right) - (left < right)
@@ -288,5 +288,5 @@ def _compare(left: Value, right: Value, point: Point) -> int:
     difference = first - second
     order = series.sign(difference)
     point.tied = point.tied or order == 0
-    note_gap(point, difference, abs(first) + abs(second))
+    note_gap(point, difference, abs(first) + abs(second), comparison)
     return order
