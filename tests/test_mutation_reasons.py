@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +20,9 @@ from symloss.verification.mutation_cases import is_even
 from symloss.verification.mutation_equivalent import why_equivalent
 from symloss.verification.mutation_plain import Plain, plain
 from symloss.verification.mutation_points import gentle, lowest
-from symloss.verification.mutation_probes import near_ties
 from symloss.verification.mutation_sites import Site
 from symloss.verification.mutation_symbolic import sites as symbolic_sites
+from symloss.verification.mutation_ties import at_two_ties, near_ties
 from symloss.verification.oracle import oracle_of
 from symloss.verification.quantities import split
 
@@ -239,3 +240,47 @@ def test_branches_of_derivatives_are_swapped() -> None:
         if not isinstance(site.before, Access)
     ]  # fmt: skip
     assert "branch" in found
+
+
+CHOSEN = """
+def value(x, out):
+    for i in range(x.shape[0]):
+        largest = max(x[i], 0.5)
+        gap = x[i] - largest
+        out[i] = 2.0 + gap if x[i] >= 0.5 else largest
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("gap = x[i] - largest", "gap = largest - x[i]", "observed: it is not read at the 12 visits, of 20, where"),
+        ("gap = x[i] - largest", "gap = x[i] + largest", ""),
+        ("largest = max(x[i], 0.5)", "largest = max(x[i], 1.0)", ""),
+    ],
+)
+def test_what_is_read_only_where_a_mistake_changes_nothing(before: str, after: str, why: str) -> None:
+    module = plain(CHOSEN, "chosen")
+    site = Site("value", "argument", *_assigned(module, before, after))
+    reason = why_equivalent(module, site, run_of(module))
+    assert reason.startswith(why) if why else reason == ""
+
+
+def _assigned(module: Plain, before: str, after: str) -> tuple[ast.Assign, ast.Assign, str, None, ast.expr]:
+    statement = next(n for n in ast.walk(module.functions["value"]) if ast.unparse(n) == before)
+    new = ast.parse(after).body[0]
+    assert isinstance(statement, ast.Assign)
+    assert isinstance(new, ast.Assign)
+    return statement, statement, "value", None, new.value
+
+
+def test_a_parameter_is_moved_to_a_second_tie() -> None:
+    definition = next(d for d in DEFINITIONS["triplet"].variants if d.suffix == "_swap_true")
+    found = list(at_two_ties(definition, gentle(definition, SEED, 40), 6))
+    assert found
+    for below, above in zip(found[::2], found[1::2], strict=True):
+        assert 0 < above.settings["margin"] - below.settings["margin"] < 1e-4
+        near = [np.linalg.norm(below.inputs["anchor"] - below.inputs[n]) for n in ("positive", "negative")]
+        between = np.linalg.norm(below.inputs["positive"] - below.inputs["negative"])
+        hinge = [near[0] - min(near[1], between) + b.settings["margin"] for b in (below, above)]
+        assert hinge[0] <= 0 <= hinge[1]

@@ -153,7 +153,9 @@ def _few(definition: Definition, program: Program) -> list[Kernel]:
     return [k for k in found if k is not None] if all(found) else []
 
 
-def _kernel(definition: Definition, program: Program, plan: Plan, *, few: bool = False, wide: bool = False) -> Kernel | None:
+def _kernel(
+    definition: Definition, program: Program, plan: Plan, *, few: bool = False, wide: bool = False
+) -> Kernel | None:
     """Return a kernel, or its form for short rows, where there is one."""
     part = program.keep(*plan.outputs)
     (per, *_) = definition.per

@@ -7,10 +7,9 @@ being mutated does there, where that is more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import flint
@@ -21,6 +20,7 @@ from symloss.language.declarations import GENERAL
 from symloss.language.definition import Definition
 from symloss.verification.crossings import FURTHER, ORDERS, crossings
 from symloss.verification.mutation_points import SAMPLES, gentle, lowest, moves
+from symloss.verification.mutation_ties import chosen, near_ties, owns
 from symloss.verification.oracle import Undecided, oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import Batch, batches
@@ -260,7 +260,7 @@ class Probe:
                     unit = np.maximum(unit / bar, np.spacing(np.abs(truth).astype(np.float32)))
                 slack = np.maximum(bar * unit, np.where(jump, 0.0, 2 * off))
             if situation.nan:  # what derivatives are there, an oracle of numbers does not say
-                rows = slice(1) if quantity == "value" or _own(situation.definition, name) else slice(None)
+                rows = slice(1) if quantity == "value" or owns(situation.definition, name) else slice(None)
                 truth[rows], jump[rows] = np.nan, False
             for at in map(tuple, np.argwhere(jump)):
                 if situation.at_jump(quantity, name, at):
@@ -379,7 +379,7 @@ def _alone(situation: Situation, rows: Iterable[int]) -> Iterator[Situation]:
         return
     shape = situation.request.oracle.shape(situation.request.tensors)
     for k in dict.fromkeys((*(k for k in rows if k < shape[0]), *_calm_rows(situation)[:ALONE])):
-        alone = Batch(_chosen(definition, batch.inputs, [k]), batch.settings)
+        alone = Batch(chosen(definition, batch.inputs, [k]), batch.settings)
         yield Situation(definition, alone, None)
         yield Situation(definition, alone, np.resize(WEIGHTS, (1, *shape[1:])))
 
@@ -392,7 +392,7 @@ def _beside_zeros(definition: Definition, situation: Situation, count: int) -> I
         return
 
     def points(rows: list[int], weights: NDArray[np.float64] | None = None) -> Situation:
-        return Situation(written, Batch(_chosen(written, found.inputs, rows), found.settings), weights)
+        return Situation(written, Batch(chosen(written, found.inputs, rows), found.settings), weights)
 
     every, group = range(len(next(iter(found.inputs.values())))), 2 + len(DISTANCES)
     close, far = ([k for k in every if (k % group < 2) is near] for near in (True, False))
@@ -402,32 +402,6 @@ def _beside_zeros(definition: Definition, situation: Situation, count: int) -> I
     rows = [far[k] for k in _some(len(far), ENTRIES)]
     yield points(rows)
     yield points(rows[::2], np.resize(WEIGHTS, len(rows[::2])))
-
-
-def near_ties(definition: Definition, batch: Batch, count: int) -> Batch | None:
-    """Return the samples of a batch that are closest to a tie; None where nothing is compared.
-
-    There are some on either side of each comparison, the closest of each side first, and then some that are close to
-    ties of two at once: what is mistaken in one comparison may only show through the other.
-    """
-    situation = Situation(definition, batch, None)
-    request = situation.request
-    if not request.oracle.separable:
-        return None
-    sides: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
-    for k, *rest in np.ndindex(*request.oracle.shape(request.tensors)):
-        if not any(rest) and request.oracle.counts(request.tensors, request.scalars, (k, *rest)):
-            met = request.oracle.sides(request.tensors, request.scalars, (k, *rest))
-            each = [((tie, sign), gap) for tie, (gap, sign) in met.items() if 0.0 < gap < 1.0]
-            both = [((a, b), max(one, two)) for (a, one), (b, two) in combinations(each, 2)]
-            for side, gap in (*each, *both) if all(gap > 0.0 for gap, _ in met.values()) else ():
-                sides.setdefault(side, []).append((gap, k))
-    ranked = sorted(
-        (place, isinstance(side[1], tuple), gap, k)
-        for side, met in sides.items() for place, (gap, k) in enumerate(sorted(met))
-    )  # fmt: skip
-    near = sorted(list(dict.fromkeys(k for *_, k in ranked))[:count])
-    return Batch(_chosen(definition, batch.inputs, near), batch.settings) if near else None
 
 
 def _some(size: int, count: int) -> list[int]:
@@ -444,7 +418,7 @@ def _calm(situation: Situation) -> Situation | None:
         return None
     weights = None if situation.weights is None else situation.weights[kept]
     definition, batch = situation.definition, situation.batch
-    return Situation(definition, Batch(_chosen(definition, batch.inputs, kept), batch.settings), weights)
+    return Situation(definition, Batch(chosen(definition, batch.inputs, kept), batch.settings), weights)
 
 
 def _calm_rows(situation: Situation) -> list[int]:
@@ -452,7 +426,7 @@ def _calm_rows(situation: Situation) -> list[int]:
     shape = request.oracle.shape(request.tensors)
     kept = []
     for k in range(shape[0]):
-        rows = _chosen(definition, inputs, [k])
+        rows = chosen(definition, inputs, [k])
         tied = any(
             request.oracle.tied(request.tensors, request.scalars, (k, *rest)) for rest in np.ndindex(*shape[1:])
             if request.oracle.counts(request.tensors, request.scalars, (k, *rest))
@@ -468,19 +442,9 @@ def _decided(situation: Situation, rows: dict[str, NDArray[Any]]) -> bool:
     return not any(np.isnan(alone.truth(q, n)[0]).any() for q in ("gradient", "hessian") for n in alone.parameters)
 
 
-def _own(definition: Definition, name: str) -> bool:
-    """Tell whether an input has an entry or a row for each sample."""
-    argument = next(a for a in definition.inputs if a.name == name)
-    return not argument.axes or argument.axes[0] == definition.per[0].axis
-
-
-def _chosen(definition: Definition, inputs: Mapping[str, NDArray[Any]], rows: list[int]) -> dict[str, NDArray[Any]]:
-    return {n: x[rows] if _own(definition, n) and x.ndim else x for n, x in inputs.items()}
-
-
 def _with_nan(definition: Definition, batch: Batch, count: int | None) -> Batch:
     """Return a batch whose first sample has so many last entries that are NaN, or all."""
-    name = next(a.name for a in definition.differentiable if _own(definition, a.name))
+    name = next(a.name for a in definition.differentiable if owns(definition, a.name))
     moved = batch.inputs[name].copy()
     moved.reshape(len(moved), -1)[0, slice(None if count is None else -count, None)] = np.nan
     return Batch(batch.inputs | {name: moved}, batch.settings)

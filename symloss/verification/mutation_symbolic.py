@@ -25,7 +25,8 @@ from symloss.program.terms import Term
 from symloss.verification.accuracy import full_settings
 from symloss.verification.mutation import Mutant, Outcome, sample
 from symloss.verification.mutation_points import gentle, moves
-from symloss.verification.mutation_probes import WEIGHTS, Situation, near_ties
+from symloss.verification.mutation_probes import WEIGHTS, Situation
+from symloss.verification.mutation_ties import at_two_ties, near_ties
 from symloss.verification.oracle import oracle_of
 from symloss.verification.sampling import Batch
 from symloss.verification.steps import WrongStep, rule_holds
@@ -257,6 +258,7 @@ def _batches(written: Definition, seed: int, samples: int) -> Iterator[Batch]:
         tied = near_ties(written, gentle(written, seed, CROWD, EXTENT, **other), samples)
         if tied is not None:
             yield tied
+    yield from at_two_ties(written, gentle(written, seed, CROWD, EXTENT), samples)
 
 
 def mutate_derivatives(

@@ -23,11 +23,14 @@ AGREE = Fraction(1, 2**48)
 """Relative difference up to which both branches agree, where they are rounded functions."""
 PAIRS_AGREE = Fraction(1, 2**90)
 """And pairs of numbers, which have 106 bits."""
-MANY = 16
-"""Visits from which what never happens is believed not to."""
+MANY, SOME = 16, 4
+"""Visits from which what never happens is believed not to; and where what stands there is seen to matter elsewhere."""
+ABSURD = 12345 / 7
+"""Added where nothing should depend on what stands there."""
 WATCH = "_mutation_watch"
 CHOOSE = "_choose"
 Run = Callable[[], Any]
+"""Runs the probes that reach a mutant, and returns what they give."""
 
 
 def holds(tree: ast.AST, node: ast.AST) -> bool:
@@ -53,10 +56,10 @@ def conditionals(statement: ast.AST) -> list[tuple[ast.AST, ast.expr, ast.expr, 
     return found
 
 
-def watching(module: Plain, site: Site, where: tuple[ast.AST, str, int | None], new: ast.expr, run: Run) -> None:
+def watching(module: Plain, site: Site, where: tuple[ast.AST, str, int | None], new: ast.expr, run: Run) -> Any:
     """Run with something else in one place of the statement of a mutant: what stands there, watched."""
     with module.mutated(Site(site.function, "watch", site.statement, *where, new)):
-        run()
+        return run()
 
 
 def call_of(*arguments: ast.expr) -> ast.Call:
@@ -210,6 +213,41 @@ def _nothing(module: Plain, site: Site, run: Run) -> str:
     return f"another factor is 0 at each of {seen.total()} visits"
 
 
+def _unread_where_they_differ(module: Plain, site: Site, run: Run) -> str:
+    """Find a number that is read only where the mistake does not change it: anything else may stand there."""
+    statement = site.statement
+    if not isinstance(statement, ast.Assign):
+        return ""
+    if not holds(statement.value, site.owner) and site.field != "value":
+        return ""
+    with site.applied():
+        changed = copy.deepcopy(statement.value)
+    seen: Counter[bool] = Counter()
+    wrong = False
+
+    def watch(usual: Any, mutant: Callable[[], Any]) -> Any:
+        same = _equal(usual, mutant())
+        seen[same] += 1
+        return usual + ABSURD if same == wrong else usual
+
+    module.namespace[WATCH] = watch
+    place, watched, right = (statement, "value", None), call_of(statement.value, thunk(changed)), run()
+    if not _same_results(watching(module, site, place, watched, run), right):
+        return ""
+    met, wrong = dict(seen), True
+    if min(met.get(True, 0), met.get(False, 0)) < SOME:
+        return ""
+    if _same_results(watching(module, site, place, watched, run), right):
+        return ""  # nothing depends on it anywhere: what does may not be tried
+    return f"it is not read at the {met[False]} visits, of {sum(met.values())}, where the two differ"
+
+
+def _same_results(first: Any, second: Any) -> bool:
+    if isinstance(first, tuple | list):
+        return len(first) == len(second) and all(_same_results(a, b) for a, b in zip(first, second, strict=True))
+    return np.array_equal(np.asarray(first), np.asarray(second), equal_nan=True)
+
+
 def _test_of(site: Site) -> tuple[ast.AST, str, int | None] | None:
     """Return where the innermost test that a mutant changes stands."""
     places: list[tuple[ast.AST, str, int | None]] = []
@@ -310,5 +348,6 @@ def _pairs_agree(first: tuple[float, float], second: tuple[float, float]) -> boo
 
 UNSEEN: tuple[Callable[[Plain, Site, Run], str], ...] = (
     at_ties, _same_branches, unit_factor, _no_factor, _zero_term, _never_negative, _either_way, _nothing,
+    _unread_where_they_differ,
 )  # fmt: skip
 """Why a mutant is equivalent where its tests, factors and parts are what they are at every visit."""

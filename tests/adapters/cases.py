@@ -13,7 +13,7 @@ import symloss
 SIZES = {"n": 7, "c": 5, "d": 6, "k": 4, "m": 8, "s": 3, "u": 4}
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 NARROW = 1e-5
-"""That of second derivatives in float32 arithmetic: how far off they are depends on the order in which a machine adds."""
+"""That of second derivatives in float32 arithmetic: the order in which a machine adds tells how far off they are."""
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in symloss.losses()),
     ("focal", {"alpha": None, "gamma": 0.5}),
