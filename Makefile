@@ -57,7 +57,7 @@ browser: install ## every page of the site in a headless Chromium
 
 peers: install ## beside torch, JAX and optax; inside XGBoost, LightGBM, CatBoost, scikit-learn and Dask
 	$(BIN)/python -m pip install --quiet --editable '.[toolkit,docs,dev,peers]'
-	$(BIN)/python -m pytest tests/peers tests/adapters
+	$(BIN)/python -m pytest -n $(WORKERS) tests/peers tests/adapters
 
 extras: install ## each extra alone in an environment of its own, its adapter called once; downloads several GB
 	$(BIN)/python tests/adapters/extras.py
