@@ -45,7 +45,7 @@ from symloss.language.definition import Definition
 from symloss.language.errors import DefinitionError
 from symloss.lowering.cost import cost
 from symloss.lowering.kernels import definition_axes, lower
-from symloss.lowering.nodes import Kernel
+from symloss.lowering.nodes import Blocks, Kernel
 from symloss.program.hoisting import hoist
 from symloss.program.statement import Program
 from symloss.rendering.array_module import render_arrays
@@ -116,7 +116,8 @@ def derive(definition: Definition) -> Derived:
     kernels = lower(definition, stable, wide=True)
     trace = tuple(dict.fromkeys(lifted.trace + folded.trace))
     plain = whole_quotients(definition, by_sides(centred(folded.program)))
-    fast = lower(definition, plain)
+    # without matrices what both read decides, and elementwise losses alone read different things
+    fast = kernels if plain == stable and not _has_blocks(kernels) else lower(definition, plain)
     sloped = fold_outputs(definition, slope(lifted.program, targets)).program
     arrays = plain, whole_quotients(definition, centred(sloped))
     variants = tuple(map(derive, definition.variants))
@@ -124,6 +125,11 @@ def derive(definition: Definition) -> Derived:
     return Derived(
         definition, lifted.program, folded.program, kernels, fast, arrays, trace, digest, len(lifted.trace), variants
     )
+
+
+def _has_blocks(kernels: Iterable[Kernel]) -> bool:
+    """Tell whether any kernel multiplies matrices, which it does by blocks of rows."""
+    return any(isinstance(node, Blocks) for kernel in kernels for node in kernel.body)
 
 
 def _targets(definition: Definition) -> dict[str, tuple[Axis, ...]]:

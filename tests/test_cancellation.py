@@ -16,6 +16,7 @@ from symloss.verification.crossings import crossings
 from symloss.verification.oracle import oracle_of
 from symloss.verification.quantities import Request, split
 from symloss.verification.sampling import batches
+from tests.fixtures import textbook
 
 FOUND = catalogue.find()
 
@@ -93,8 +94,8 @@ def test_points_beside_zero_crossings_lie_on_both_sides(name: str) -> None:
 
 def test_what_a_rule_is_for() -> None:
     """Without it, numbers become wrong, and the effect says which and where."""
-    found = effect(FOUND["binary_cross_entropy"], "complement", 60)
-    assert any("nans 0 ->" in line and "gradient in logit" in line and "logit" in line for line in found.what)
+    found = effect(textbook.textbook_brier, "logistic", 60)
+    assert any("gradient in z: nans 0 ->" in line and "'z'" in line for line in found.what), found.what
     assert effect(FOUND["squared_error"], "complement", 60).what == ()
     with pytest.raises(UnknownRule, match=r"no rule 'complements'; there are .*complement"):
         effect(FOUND["squared_error"], "complements", 60)
