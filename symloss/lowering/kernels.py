@@ -135,7 +135,7 @@ def lower(definition: Definition, program: Program, *, wide: bool = False) -> tu
     """
     stable = orient(lower_reductions(program), definition.per, definition.arguments)
     kernels = [k for plan in plans(definition) if (k := _kernel(definition, stable, plan, wide=wide)) is not None]
-    kernels += _few(definition, stable)
+    kernels += _few(definition, stable, wide=wide)
     if definition.where is not sympy.true:
         kernels.append(_count(definition))
     bounded = [a for a in definition.inputs if a.kind == "real" and is_bounded(a.domain)]
@@ -144,12 +144,12 @@ def lower(definition: Definition, program: Program, *, wide: bool = False) -> tu
     return tuple(kernels)
 
 
-def _few(definition: Definition, program: Program) -> list[Kernel]:
+def _few(definition: Definition, program: Program, *, wide: bool) -> list[Kernel]:
     """Return the kernels for short rows: all that give a value or a gradient, so that they round alike, or none."""
     if definition.elementwise or not definition.separable or len(definition.per) != 1:
         return []
     chosen = [p for p in plans(definition) if p.name in FEW]
-    found = [_kernel(definition, program, plan, few=True) for plan in chosen]
+    found = [_kernel(definition, program, plan, few=True, wide=wide) for plan in chosen]
     return [k for k in found if k is not None] if all(found) else []
 
 

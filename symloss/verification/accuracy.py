@@ -31,8 +31,8 @@ CLOSE = 1e-12
 """And that an error exceeds, beside the largest of what it came from, to count as wrong."""
 EASY = 4.0
 """Units of the last place that need no excuse, so that no condition number is computed."""
-ROUGH = {"float64": CLOSE, "float32": 1e-5}
-"""The same where norms are: products of float32 matrices are added up in float32."""
+ROUGH = 1e-5
+"""The same of float32 arithmetic where norms are: products of its matrices are added up in it."""
 JUMP, NARROW_JUMP = 2.0**-52, 2.0**-22
 """Relative distance to a jump within which rounding the inputs' difference decides the side; in float32 arithmetic."""
 CROSSED = 12
@@ -106,7 +106,7 @@ class _Tally:
         """Compare one number; the wrong side of a jump that is within rounding is counted apart."""
         error = ulp_error(computed, exact, dtype)
         truth = round_to(exact)[0]
-        near = ROUGH[dtype.name] if self.geometric else CLOSE
+        near = ROUGH if self.geometric and self.fast else CLOSE
         far = error.ulp > GROSS and not abs(float(computed) - truth) <= near * max(1.0, abs(truth), abs(float(scale)))
         if far and 0.0 < gap() < (NARROW_JUMP if self.fast else JUMP):
             self.at_jumps += 1

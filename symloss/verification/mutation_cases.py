@@ -17,10 +17,19 @@ from numpy.typing import NDArray
 
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
-from symloss.verification.mutation_watch import MANY, WATCH, Run, call_of, conditionals, holds, thunk, watching
+from symloss.verification.mutation_watch import (
+    ABSURD,
+    MANY,
+    WATCH,
+    Run,
+    alike,
+    call_of,
+    conditionals,
+    holds,
+    thunk,
+    watching,
+)
 
-ABSURD = 12345.7
-"""Added where any number may stand."""
 TOGETHER = 8.0
 """How often two conditions must be expected to hold together before it is believed that they never do."""
 EVEN = ("abs", "_raised_decay")
@@ -268,9 +277,9 @@ def _multiplied_away(module: Plain, site: Site, run: Run) -> str:
     try:
         usual = through(lambda x: x)
         count = visits[0]
-        if count < MANY or not _alike(usual, through(lambda x: x + ABSURD)):
+        if count < MANY or not alike(usual, through(lambda x: x + ABSURD)):
             return ""
-        if not _alike(usual, through(lambda x: x * -ABSURD + 1.0)) or _alike(usual, through(lambda x: x * np.nan)):
+        if not alike(usual, through(lambda x: x * -ABSURD + 1.0)) or alike(usual, through(lambda x: x * np.nan)):
             return ""
     except Exception:  # it is no number: an index or a flag
         return ""
@@ -290,12 +299,6 @@ def _part(site: Site) -> Where | None:
                     if inner is site.owner:
                         return node, field, at
     return None
-
-
-def _alike(first: list[NDArray[Any]], second: list[NDArray[Any]]) -> bool:
-    return len(first) == len(second) and all(
-        np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True)
-    )
 
 
 CASES: tuple[Callable[[Plain, Site, Run], str], ...] = (_same_size, _implied, _excluded, _idle, _multiplied_away)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ast
 import math
-import operator
 from collections.abc import Callable
 from itertools import pairwise, product
 from typing import Any
 
+from symloss.verification.mutation_both import COMPARE
 from symloss.verification.mutation_buffers import why_buffers_do
 from symloss.verification.mutation_cases import CASES, is_even
 from symloss.verification.mutation_flow import why_both_are_equal
@@ -188,12 +188,6 @@ def _truth(tree: ast.Expression, known: dict[str, float]) -> bool:
     compare = tree.body
     assert isinstance(compare, ast.Compare)
     return bool(COMPARE[type(compare.ops[0])](number(compare.left), number(compare.comparators[0])))
-
-
-COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
-    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-}  # fmt: skip
 
 
 def _even(module: Plain, site: Site) -> str:

@@ -73,6 +73,7 @@ def why_both_are_equal(module: Plain, site: Site) -> str:
     text, places = text_of(function), left_out(function)
     # another choice may be NaN, where the right one never is
     tame = site.kind not in ("comparison", "branch", "operator") or "nan" not in ast.unparse(statement)
+    tame = tame and site.kind != "index"  # before or after an array stands any number
     for block in _blocks(function, statement):
         own = _case(statement, changed) if statement in block else ()
         case = {fact: said for fact, said in own if is_lasting(function, fact)}

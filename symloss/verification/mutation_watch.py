@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from symloss.verification.mutation_both import choice_of
 from symloss.verification.mutation_plain import Plain
 from symloss.verification.mutation_sites import Site
 
@@ -25,7 +26,7 @@ PAIRS_AGREE = Fraction(1, 2**90)
 """And pairs of numbers, which have 106 bits."""
 MANY, SOME = 16, 4
 """Visits from which what never happens is believed not to; and where what stands there is seen to matter elsewhere."""
-ABSURD = 12345 / 7
+ABSURD = 12345.7
 """Added where nothing should depend on what stands there."""
 WATCH = "_mutation_watch"
 CHOOSE = "_choose"
@@ -48,11 +49,9 @@ def conditionals(statement: ast.AST) -> list[tuple[ast.AST, ast.expr, ast.expr, 
     """Return each choice in a statement: its node, its test, and what it chooses from."""
     found: list[tuple[ast.AST, ast.expr, ast.expr, ast.expr]] = []
     for node in ast.walk(statement):
-        match node:
-            case ast.IfExp(test=test, body=body, orelse=orelse):
-                found.append((node, test, body, orelse))
-            case ast.Call(func=ast.Name(id="_choose"), args=[test, body, orelse]):
-                found.append((node, test, body, orelse))
+        choice = choice_of(node)
+        if choice is not None:
+            found.append((node, *choice))
     return found
 
 
@@ -191,15 +190,22 @@ def _either_way(module: Plain, site: Site, run: Run) -> str:
     return f"both ways give the same at each of the {apart} visits, of {seen.total()}, where the tests differ"
 
 
-def _nothing(module: Plain, site: Site, run: Run) -> str:
-    """Find a term that is 0 with the mistake and without it: another factor of it is."""
+def _changed_value(site: Site) -> ast.expr | None:
+    """Return what a mutant assigns, where that is what it changes."""
     statement = site.statement
     if not isinstance(statement, ast.Assign | ast.AugAssign):
-        return ""
+        return None
     if not holds(statement.value, site.owner) and site.field != "value":
-        return ""
+        return None
     with site.applied():
-        changed = copy.deepcopy(statement.value)
+        return copy.deepcopy(statement.value)
+
+
+def _nothing(module: Plain, site: Site, run: Run) -> str:
+    """Find a term that is 0 with the mistake and without it: another factor of it is."""
+    statement, changed = site.statement, _changed_value(site)
+    if not isinstance(statement, ast.Assign | ast.AugAssign) or changed is None:
+        return ""
     seen: Counter[bool] = Counter()
 
     def watch(usual: Any, mutant: Callable[[], Any]) -> Any:
@@ -215,13 +221,9 @@ def _nothing(module: Plain, site: Site, run: Run) -> str:
 
 def _unread_where_they_differ(module: Plain, site: Site, run: Run) -> str:
     """Find a number that is read only where the mistake does not change it: anything else may stand there."""
-    statement = site.statement
-    if not isinstance(statement, ast.Assign):
+    statement, changed = site.statement, _changed_value(site)
+    if not isinstance(statement, ast.Assign) or changed is None:
         return ""
-    if not holds(statement.value, site.owner) and site.field != "value":
-        return ""
-    with site.applied():
-        changed = copy.deepcopy(statement.value)
     seen: Counter[bool] = Counter()
     wrong = False
 
@@ -232,19 +234,20 @@ def _unread_where_they_differ(module: Plain, site: Site, run: Run) -> str:
 
     module.namespace[WATCH] = watch
     place, watched, right = (statement, "value", None), call_of(statement.value, thunk(changed)), run()
-    if not _same_results(watching(module, site, place, watched, run), right):
+    if not alike(watching(module, site, place, watched, run), right):
         return ""
     met, wrong = dict(seen), True
     if min(met.get(True, 0), met.get(False, 0)) < SOME:
         return ""
-    if _same_results(watching(module, site, place, watched, run), right):
+    if alike(watching(module, site, place, watched, run), right):
         return ""  # nothing depends on it anywhere: what does may not be tried
     return f"it is not read at the {met[False]} visits, of {sum(met.values())}, where the two differ"
 
 
-def _same_results(first: Any, second: Any) -> bool:
+def alike(first: Any, second: Any) -> bool:
+    """Tell whether two runs gave the same bits, but for which NaN."""
     if isinstance(first, tuple | list):
-        return len(first) == len(second) and all(_same_results(a, b) for a, b in zip(first, second, strict=True))
+        return len(first) == len(second) and all(alike(a, b) for a, b in zip(first, second, strict=True))
     return np.array_equal(np.asarray(first), np.asarray(second), equal_nan=True)
 
 

@@ -19,6 +19,14 @@ from symloss.language.nodes import Access, LabelAccess, Let, Reduction, given_fl
 Settings = Mapping[str, float | None]
 
 
+def lets(node: sympy.Basic) -> Iterator[Let]:
+    """Yield the named values in a formula, those inside others too."""
+    if isinstance(node, Let):
+        yield node
+    for part in (node.inlined,) if isinstance(node, Let) else node.args:
+        yield from lets(part)
+
+
 def opened(node: sympy.Basic) -> Any:
     """Return a formula without names for its parts, each summed index named by how deep the sums below it go."""
     match node:

@@ -7,7 +7,7 @@ labels; where the two are made of pieces, on each piece and where the pieces mee
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,8 @@ from symloss.language import atoms
 from symloss.language.axes import ELEMENT, Size
 from symloss.language.definition import Definition
 from symloss.language.domains import Interval
-from symloss.language.nodes import Access, Let, Reduction
-from symloss.verification.proof_form import Settings, exact, label_cases, opened, written
+from symloss.language.nodes import Access, Reduction
+from symloss.verification.proof_form import Settings, exact, label_cases, lets, opened, written
 from symloss.verification.proof_identity import renamed
 from symloss.verification.proof_pieces import X, pieces_of, plain, sign
 from symloss.verification.proof_ranges import Ranges, product, ranges_of, total
@@ -34,19 +34,12 @@ def expression(definition: Definition, text: str, lookup: Lookup) -> Any:
     own: dict[str, Any] = {a.name: sympy.Symbol(a.name, real=True) for a in definition.parameters}
     own |= {a.name: Access(a.name, *[ELEMENT] * definition.elementwise) for a in definition.inputs if not a.axes}
     found: dict[str, set[Any]] = {}
-    for node in _lets(definition.formula):
+    for node in lets(definition.formula):
         found.setdefault(node.name, set()).add(opened(node))
     own |= {name: next(iter(forms)) for name, forms in found.items() if len(forms) == 1}
     for name in set(re.findall(r"[A-Za-z_]\w*", text)) - set(own) - {"abs", "log", "exp", "sqrt", "Max", "Min"}:
         own[name] = _as_own(definition, lookup(name))
     return sympy.sympify(text, locals=own)
-
-
-def _lets(node: sympy.Basic) -> Iterator[Let]:
-    if isinstance(node, Let):
-        yield node
-    for part in (node.inlined,) if isinstance(node, Let) else node.args:
-        yield from _lets(part)
 
 
 def _as_own(definition: Definition, other: Definition) -> sympy.Expr:

@@ -18,8 +18,8 @@ from symloss.language import atoms
 from symloss.language.axes import Index, Size
 from symloss.language.definition import Definition
 from symloss.language.domains import Interval
-from symloss.language.nodes import Access, Let, Reduction
-from symloss.verification.proof_form import Settings, exact, label_cases, written
+from symloss.language.nodes import Access, Reduction
+from symloss.verification.proof_form import Settings, exact, label_cases, lets, written
 
 X = sympy.Symbol("@x", real=True)
 KINKED = (sympy.Abs, atoms.magnitude, atoms.positive_part, sympy.Max, sympy.Min, sympy.Piecewise)
@@ -164,7 +164,7 @@ def _value(formula: sympy.Expr, at: sympy.Expr) -> sympy.Expr | None:
 
 def cases_in(definition: Definition, settings: Settings, wrt: str) -> Iterator[Pieces | None]:
     """Yield the pieces of a loss in an input or named value, for every value of the labels."""
-    parts = set(_named(definition.formula, wrt))
+    parts = {part for part in lets(definition.formula) if part.name == wrt}
     formula = written(replace(definition, formula=definition.formula.xreplace(dict.fromkeys(parts, X))), settings)
     inputs = {a.name for a in definition.inputs} & set(settings)
     given = {a: exact(float(settings[a.name] or 0)) for a in formula.atoms(Access) if a.name in inputs}
@@ -174,13 +174,6 @@ def cases_in(definition: Definition, settings: Settings, wrt: str) -> Iterator[P
         low = S.Zero if any(isinstance(p.body, Reduction) and p.body.operation == "norm" for p in parts) else -oo
         form = plain(definition, case.xreplace(dict.fromkeys(reads, X)))
         yield pieces_of(form, low) if single and form is not None and form.has(X) else None
-
-
-def _named(node: sympy.Basic, name: str) -> Iterator[Let]:
-    if isinstance(node, Let) and node.name == name:
-        yield node
-    for part in (node.inlined,) if isinstance(node, Let) else node.args:
-        yield from _named(part, name)
 
 
 def plain(definition: Definition, formula: sympy.Expr) -> sympy.Expr | None:

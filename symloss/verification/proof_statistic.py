@@ -14,7 +14,7 @@ import sympy
 
 from symloss.language.definition import Definition
 from symloss.language.nodes import Access, LabelAccess, Let, Reduction
-from symloss.verification.proof_form import Settings, depends, label_cases, opened, written
+from symloss.verification.proof_form import Settings, depends, label_cases, lets, opened, written
 from symloss.verification.proof_odds import P, along, odds_forms, sign_of
 from symloss.verification.proof_pieces import KINKED, X, cases_in, in_parameters, plain, sign
 from symloss.verification.proof_ranges import ranges_of
@@ -97,7 +97,7 @@ def least_at_frequencies(definition: Definition, settings: Settings, scores: str
 def _label_of(definition: Definition, settings: Settings, scores: str) -> sympy.Basic | None:
     """Return which score is taken off, where a loss is the logsumexp of scores less one of them."""
     formula = definition.formula
-    swap = {n: Access(scores, *n.actuals) for n in _lets(formula) if n.name == scores}
+    swap = {n: Access(scores, *n.actuals) for n in lets(formula) if n.name == scores}
     form = sympy.expand(written(replace(definition, formula=_replaced(formula, swap)), settings))
     sums = [t for t in sympy.Add.make_args(form) if isinstance(t, Reduction)]
     if len(sums) != 1 or sums[0].operation != "logsumexp" or sums[0].where is not sympy.true:
@@ -108,13 +108,6 @@ def _label_of(definition: Definition, settings: Settings, scores: str) -> sympy.
         return None
     pairs = [(a, b) for a, b in zip(body.slots, taken.slots, strict=True) if a != b]
     return pairs[0][1] if len(pairs) == 1 and pairs[0][0] == whole.bound[0] else None
-
-
-def _lets(node: sympy.Basic) -> Iterator[Let]:
-    if isinstance(node, Let):
-        yield node
-    for part in (node.inlined,) if isinstance(node, Let) else node.args:
-        yield from _lets(part)
 
 
 def _replaced(node: sympy.Basic, swap: dict[Let, Access]) -> sympy.Basic:
