@@ -44,7 +44,7 @@ from symloss.lowering.nodes import (
     Update,
     When,
 )
-from symloss.rendering.primitives import narrowed
+from symloss.rendering.primitives import interleaving, narrowed
 from symloss.rendering.row_format import extreme_lines, lane_lines, strip_lines, whole_start
 from symloss.stability.careful import Recipe
 
@@ -342,6 +342,8 @@ def _lines(nodes: Iterable[Node], printer: NumbaPrinter, depth: int) -> list[str
                 if node.block and mentions("\n".join(inner), ROW.name):
                     lines.append(f"{pad}    {ROW} = {node.index.name} - start")
                 lines += inner
+                if all(isinstance(n, Assign | Store | Update) for n in node.body):
+                    lines += interleaving(inner, pad, printer.used)
             case Strips():
                 lines += strip_lines(node, printer, pad, lambda body: _lines(body, printer, depth + 2))
             case Lanes() | Side() | Beside() | Lane():

@@ -33,7 +33,8 @@ def _stand_in(function: Callable[[float], float], *, above: float) -> Callable[[
 
 
 # What kernels have from `symloss.elementary`, for running the functions below as plain Python.
-_exp, _add_in_lanes, _larger = _stand_in(math.exp, above=math.inf), operator.add, np.maximum
+_exp = _exp_down = _stand_in(math.exp, above=math.inf)
+_add_in_lanes, _larger = operator.add, np.maximum
 
 
 def _sum_of_128(block: Any, start: int) -> Any:
@@ -99,12 +100,17 @@ def _signum(x: float) -> float:
 
 
 def _exp_difference(a: float, b: float) -> float:
-    """exp(a - b), multiplied by what rounding took from the difference."""
+    """exp(a - b) for a up to b, multiplied by what rounding took from the difference."""
     d = a - b
     back = d - a
     lost = (a - (d - back)) - (b + back)
-    e = _exp(d)
+    e = _exp_down(d)
     return e + e * lost if not d < -746.0 else 0.0
+
+
+def _plain_exp_difference(a: float, b: float) -> float:
+    """exp(a - b) for a up to b: what rounding takes from the difference is no more than an error in the inputs."""
+    return _exp_down(a - b)
 
 
 def _plus(total: float, lost: float, x: float) -> Pair:
@@ -124,7 +130,7 @@ def _decay_of_sum(terms: Any) -> float:
     total, lost = 0.0, 0.0
     for x in terms:
         total, lost = _plus(total, lost, x)
-    e = _exp(-abs(total))
+    e = _exp_down(-abs(total))
     return e + e * (lost if total < 0.0 else -lost) if e > 0.0 else e
 
 
@@ -160,6 +166,18 @@ def _cancels(value: float, size: float, near: float) -> bool:
 def _ratio(a: float, b: float) -> float:
     """Return a / b, and 0 where b is 0."""
     return 0.0 if b == 0.0 else a / b
+
+
+INTERLEAVED = ("_exp_difference", "_decay_of_sum", "_sigmoid_power", *TEXTS)
+"""Functions that are long chains of operations."""
+
+
+def interleaving(lines: list[str], pad: str, used: set[str]) -> list[str]:
+    """Return what comes after a loop, given as its lines: where it is a chain of operations, vectors run in turn."""
+    if not re.search(rf"\b(?:{'|'.join(INTERLEAVED)})\(", "\n".join(lines)):
+        return []
+    used.add("_interleave")
+    return [f"{pad}_interleave()"]
 
 
 INTRINSICS = {
@@ -234,6 +252,27 @@ def _larger(typing_context, a, b):
         return builder.call(function, arguments)
 
     return a(a, b), build''',
+    "_interleave": '''@intrinsic
+def _interleave(typing_context):
+    """Have the loop above run on several vectors in turn: each step of a function waits for the one before."""
+
+    def build(context, builder, signature, arguments):
+        ends = []
+        for block in builder.function.blocks:  # Numba names them by where they start: a loop ends in a jump back
+            start, jump = block.name.partition(".")[0].lstrip("B"), block.terminator
+            if start.isdigit() and jump is not None and jump.opname == "br" and len(jump.operands) == 1:
+                target = jump.operands[0].name.lstrip("B")
+                if target.isdigit() and int(target) <= int(start):
+                    ends.append((int(start), jump))
+        if ends:
+            module, ir = builder.module, cgutils.ir
+            count = [ir.MetaDataString(module, "llvm.loop.interleave.count"), cgutils.int32_t(4)]
+            loop = ir.MDValue(module, [module.add_metadata(count)], name=str(len(module.metadata)))
+            loop.operands = (loop, *loop.operands)  # a loop's own node refers to itself
+            max(ends, key=lambda end: end[0])[1].set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return types.none(), build''',
 }
 """What LLVM is asked for by name."""
 
@@ -308,6 +347,9 @@ def source_of(names: set[str], real: Format = FLOAT64) -> tuple[str, ...]:
     for function in (*OPERATIONS, _closely, *PRIMITIVES):
         text = inspect.getsource(function).rstrip()
         known[function.__name__] = text if real is FLOAT64 or function.__name__ in WIDE else _narrowed(text)
+    if real is not FLOAT64:
+        short = _narrowed(inspect.getsource(_plain_exp_difference).rstrip())
+        known["_exp_difference"] = short.replace("_plain_exp_difference", "_exp_difference")
     wanted = with_called(names, known)
     constants = ",\n    ".join(str(tuple(row)) for row in _CONSTANTS.tolist())
     texts = (text for name, text in known.items() if name in wanted)
