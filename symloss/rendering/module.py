@@ -64,7 +64,8 @@ def render_module(
         for recipe in careful:
             recipes[recipe.name], operations = format_recipe(recipe)
             used |= operations
-    carried = source_of(used, real)
+    # rows in float64 are computed in pairs where results are to be exact: here float64 gives float32, or is plain
+    carried = source_of(used, real, close=definition.elementwise and real is FLOAT64)
     spec = specification(definition, formula, digest, ACCURACIES[real])
     if definition.elementwise and not any(f"def {name}(" in text for text in carried for name in TEXTS):
         spec["grain"] = CHEAP
