@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -89,6 +90,20 @@ def test_row_kernels_are_vector_instructions_without_a_call(name: str, entries: 
     widths = [int(n) for n in re.findall(rf"fmul <(\d+) x {kind}>", code)]
     assert max(widths, default=0) >= (8 if kind == "float" else 4), "no packed multiplication"
     assert not [c for c in SCALAR_CALLS if f"@{c}(" in code or f"@llvm.{c}." in code]
+
+
+def test_long_functions_run_on_several_vectors_in_turn() -> None:
+    kernel: Any = symloss.load("binary_cross_entropy", accuracy="fast").plan.narrow["gradient"].py_func
+    source = inspect.getsource(kernel).replace(", cache=True", "")
+    counts = []
+    for text in (source, source.replace("_interleave(4)", "pass")):
+        scope = dict(kernel.__globals__)
+        exec(text, scope)
+        x = np.ones(8, np.float32)
+        scope["gradient"](x, x, 1.0, 0.0, None, 1.0, x.copy())
+        (code,) = scope["gradient"].inspect_llvm().values()
+        counts.append(len(re.findall(r"call [^@]*<\d+ x float> @llvm\.fmuladd", code)))
+    assert counts[0] >= 2.5 * counts[1] > 0, counts
 
 
 @pytest.mark.parametrize("accuracy, tolerance", [("exact", 1e-6), ("fast", 4e-6)])
