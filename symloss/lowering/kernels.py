@@ -47,7 +47,9 @@ RESERVED = frozenset(
         "length",
         "apart",
         "doubtful",
+        "many",
         "near",
+        "nearer",
     )
 )
 """Names that kernels use for themselves."""
