@@ -1,4 +1,4 @@
-"""Sums that cancel: loose pairs and tapes against balls, kernels next to zero crossings, saturated maxima, whole weights."""
+"""Sums that cancel: pairs and tapes against balls, kernels next to zero crossings, saturated maxima, whole weights."""
 
 from __future__ import annotations
 

@@ -111,14 +111,12 @@ def _loose_exp(x: Pair) -> Pair:
     shifted = h * 1.4426950408889634 + 6755399441055744.0
     k = shifted - 6755399441055744.0
     far = h - k * 0.6931471803691238  # 32 bits, so that the product is exact; then the rest of log 2
-    m = _loose_expm1(
-        _loose_add((far, x[1]), _loose_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26)))
-    )
-    y = _loose_add((1.0, 0.0), m)
+    rest = _loose_multiply((-k, 0.0), (1.9082149292705877e-10, 1.1612227229362532e-26))
+    y = _loose_add((1.0, 0.0), _loose_expm1(_loose_add((far, x[1]), rest)))
     bits = np.float64(shifted).view(np.int64) - 4843621399236968448
     half = bits >> 1  # in two steps: 2**k may be subnormal, or too large
-    up, rest = np.int64((half + 1023) << 52).view(np.float64), np.int64((bits - half + 1023) << 52).view(np.float64)
-    return y[0] * up * rest, y[1] * up * rest
+    up, last = np.int64((half + 1023) << 52).view(np.float64), np.int64((bits - half + 1023) << 52).view(np.float64)
+    return y[0] * up * last, y[1] * up * last
 
 
 def _loose_log(x: Pair) -> Pair:
