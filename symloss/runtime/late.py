@@ -1,8 +1,9 @@
 """Late: what a kernel does to few of its elements is compiled when the first of them turns up.
 
 A second look at sums that cancel, with more digits, takes most of the time that an elementwise kernel takes to compile,
-and many calls have no element that needs one. So a kernel is first compiled without it, as code that stops where it would look again; the call is then repeated with the whole kernel, which serves from there on.
-Numbers do not depend on which of the two computed them: where nothing is looked at twice, they do the same.
+and many calls have no element that needs one. So a kernel is first compiled without it, as code that stops where it
+would look again; the call is then repeated with the whole kernel, which serves from there on. Numbers do not depend on
+which of the two computed them: where nothing is looked at twice, they do the same.
 """
 
 from __future__ import annotations
