@@ -48,9 +48,13 @@ class _Cut:
 
     def buffer(self, base: str, dtype: str = "float64") -> str:
         """Return the name of a new block of numbers."""
+        self.buffers.append(self.scratch(base, dtype))
+        return self.buffers[-1].name
+
+    def scratch(self, base: str, dtype: str = "float64") -> Buffer:
+        """Return a new block of numbers that is made where it is wanted: most chunks may not."""
         name = fresh_name(f"{base}_block", self.taken)
-        self.buffers.append(Buffer(name, (self.index.axis.name,), blocked=True, dtype=dtype))
-        return name
+        return Buffer(name, (self.index.axis.name,), blocked=True, dtype=dtype)
 
 
 def by_chunks(nodes: tuple[Node, ...], taken: set[str]) -> tuple[Node, ...]:
@@ -159,8 +163,8 @@ def _with_second_look(index: Index, body: tuple[Node, ...], cut: _Cut) -> Iterat
     first: list[Node] = [*_all_swapped(body, sums)]
     again: list[Node] = []
     known: dict[sympy.Basic, sympy.Expr] = {}
-    place, closer = cut.buffer("place", "uint64"), cut.buffer("closer")
-    moved: dict[sympy.Expr, Access] = {}
+    place, closer = cut.scratch("place", "uint64"), cut.scratch("closer")
+    moved: dict[sympy.Expr, Buffer] = {}
     for part in sums:
         recipe, plain, size, *leaves = part.args
         doubt, target, sizes = cut.buffer("doubt", "int64"), cut.buffer(plain.name), cut.buffer(size.name)
@@ -169,9 +173,11 @@ def _with_second_look(index: Index, body: tuple[Node, ...], cut: _Cut) -> Iterat
         made = _needed(body, *leaves)
         varying = [x for x in leaves if isinstance(x, Access) or x.name in {n.name for n in made}]
         for x in varying:
-            moved.setdefault(x, Access(cut.buffer(x.name), PLACE))
-        gather = Gather("many", doubt, place, tuple((moved[x].name, x) for x in varying))
-        second = Second("many", place, target, sizes, closer, recipe, tuple(moved.get(x, x) for x in leaves))
+            if x not in moved:
+                moved[x] = cut.scratch(x.name)
+        gather = Gather("many", doubt, place.name, tuple((moved[x].name, x) for x in varying))
+        given = tuple(Access(moved[x].name, PLACE) if x in moved else x for x in leaves)
+        second = Second("many", place.name, target, sizes, closer.name, recipe, given)
         again += [Begin("many", "count"), Loop(index, (*made, gather), block=True), second]
         known[part] = Access(target, ROW)
     yield Begin("doubtful", "count")
@@ -180,7 +186,7 @@ def _with_second_look(index: Index, body: tuple[Node, ...], cut: _Cut) -> Iterat
     pairs = zip(body, late, strict=True)
     stores = [n for old, n in pairs if isinstance(old, Store) and isinstance(n, Store) and _has_a_sum(old, body)]
     last = Loop(index, (*_needed(late, *(s.expression for s in stores)), *stores), block=True)
-    yield When("doubtful > 0", (*again, last))
+    yield When("doubtful > 0", (place, closer, *moved.values(), *again, last))
 
 
 def _all_swapped(body: tuple[Node, ...], table: Mapping[sympy.Basic, sympy.Expr]) -> tuple[Node, ...]:
