@@ -21,7 +21,7 @@ def _choose(condition: bool, a: float, b: float) -> float:
     return a if condition else b
 
 
-def _fused(a: float, b: float, c: float) -> float:
+def _exact_fma(a: float, b: float, c: float) -> float:
     """Return a b + c, rounded once."""
     if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
         return a * b + c
@@ -47,7 +47,7 @@ def _loose_add(x: Pair, y: Pair) -> Pair:
 def _loose_multiply(x: Pair, y: Pair) -> Pair:
     """Return the product of two pairs."""
     p = x[0] * y[0]
-    return p, _fused(x[0], y[0], -p) + _fused(x[0], y[1], x[1] * y[0])
+    return p, _exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], x[1] * y[0])
 
 
 def _loose_scaled(c: float, x: Pair) -> Pair:
@@ -59,13 +59,13 @@ def _loose_step(c: Pair, x: Pair, y: Pair) -> Pair:
     """Return c + x y, where c is the larger: a step of a polynomial."""
     p = x[0] * y[0]
     s = c[0] + p
-    return s, (p - (s - c[0])) + (_fused(x[0], y[0], -p) + _fused(x[0], y[1], _fused(x[1], y[0], c[1])))
+    return s, (p - (s - c[0])) + (_exact_fma(x[0], y[0], -p) + _exact_fma(x[0], y[1], _exact_fma(x[1], y[0], c[1])))
 
 
 def _loose_divide(x: Pair, y: Pair) -> Pair:
     """Return the quotient of two pairs."""
     q = x[0] / y[0]
-    return q, (_fused(-q, y[0], x[0]) + _fused(-q, y[1], x[1])) / y[0]
+    return q, (_exact_fma(-q, y[0], x[0]) + _exact_fma(-q, y[1], x[1])) / y[0]
 
 
 def _loose_where(condition: bool, x: Pair, y: Pair) -> Pair:
@@ -77,18 +77,18 @@ def _loose_expm1(x: Pair) -> Pair:
     """Return exp(x) - 1 for abs(x) up to log 2, with as many bits where x is small."""
     h = x[0]
     p = 6.446950284384474e-26  # 1 / 25!, ..., 1 / 13!: beyond what needs pairs
-    p = _fused(p, h, 1.6117375710961184e-24)
-    p = _fused(p, h, 3.868170170630684e-23)
-    p = _fused(p, h, 8.896791392450574e-22)
-    p = _fused(p, h, 1.9572941063391263e-20)
-    p = _fused(p, h, 4.110317623312165e-19)
-    p = _fused(p, h, 8.22063524662433e-18)
-    p = _fused(p, h, 1.5619206968586225e-16)
-    p = _fused(p, h, 2.8114572543455206e-15)
-    p = _fused(p, h, 4.779477332387385e-14)
-    p = _fused(p, h, 7.647163731819816e-13)
-    p = _fused(p, h, 1.1470745597729725e-11)
-    p = _fused(p, h, 1.6059043836821613e-10)
+    p = _exact_fma(p, h, 1.6117375710961184e-24)
+    p = _exact_fma(p, h, 3.868170170630684e-23)
+    p = _exact_fma(p, h, 8.896791392450574e-22)
+    p = _exact_fma(p, h, 1.9572941063391263e-20)
+    p = _exact_fma(p, h, 4.110317623312165e-19)
+    p = _exact_fma(p, h, 8.22063524662433e-18)
+    p = _exact_fma(p, h, 1.5619206968586225e-16)
+    p = _exact_fma(p, h, 2.8114572543455206e-15)
+    p = _exact_fma(p, h, 4.779477332387385e-14)
+    p = _exact_fma(p, h, 7.647163731819816e-13)
+    p = _exact_fma(p, h, 1.1470745597729725e-11)
+    p = _exact_fma(p, h, 1.6059043836821613e-10)
     found = (p, 0.0)
     found = _loose_step((2.08767569878681e-09, -1.20734505911326e-25), x, found)  # 1 / 12!, ..., 1 / 1!
     found = _loose_step((2.505210838544172e-08, -1.448814070935912e-24), x, found)

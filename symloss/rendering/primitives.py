@@ -175,8 +175,8 @@ def _fma(typing_context, a, b, c):
         return builder.call(function, arguments)
 
     return a(a, a, a), build''',
-    "_fused": '''@intrinsic
-def _fused(typing_context, a, b, c):
+    "_exact_fma": '''@intrinsic
+def _exact_fma(typing_context, a, b, c):
     """Return a b + c, rounded once on every machine."""
 
     def build(context, builder, signature, arguments):
